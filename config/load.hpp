@@ -1,0 +1,56 @@
+#pragma once
+// Reads a configuration file: every problem at once, each with file, line, column, source line, caret and advice.
+
+#include "config/settings.hpp"
+
+#include <functional>
+#include <iosfwd>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace evenkeel::config {
+
+enum class severity : unsigned char { error, warning };
+
+struct diagnostic {
+    severity level = severity::error;
+    std::string file;
+    int line = 0;       // from 1; 0: the file as a whole
+    int column = 0;     // from 1
+    int length = 1;     // characters under the caret line
+    std::string code;   // stable, e.g. "unknown-key"
+    std::string message;// says what is wrong and what to do
+    std::string source; // the line, without its newline
+};
+
+// Where `${env:}` and `${file:}` look; a test hands in its own.
+struct environment {
+    std::function<std::optional<std::string>(const std::string&)> variable;
+    std::function<std::optional<std::string>(const std::string&)> file; // path relative to the configuration file resolved
+};
+[[nodiscard]] environment process_environment();
+
+struct load_result {
+    snapshot settings;                    // null if there is an error
+    std::vector<diagnostic> diagnostics;  // in file order
+    [[nodiscard]] bool ok() const noexcept { return settings != nullptr; }
+};
+
+[[nodiscard]] load_result load_text(std::string_view yaml, const std::string& file_name, const environment& env);
+[[nodiscard]] load_result load_file(const std::string& path, const environment& env);
+
+// "file:line:col: error: message", the source line and a caret, one after the other, then a count.
+void print_text(std::ostream& out, const std::vector<diagnostic>& diagnostics);
+void print_json(std::ostream& out, const std::vector<diagnostic>& diagnostics);
+
+// The effective configuration as YAML, each leaf with its origin (`built-in`, `defaults:12`, `route:31`), secrets as ***.
+// `route` empty: everything.
+[[nodiscard]] std::optional<std::string> show_effective(std::string_view yaml, const std::string& file_name,
+                                                        const environment& env, std::string_view route);
+
+// JSON Schema (draft-07), made from the same table the reader uses.
+[[nodiscard]] std::string json_schema();
+
+} // namespace evenkeel::config

@@ -1,0 +1,174 @@
+#pragma once
+// The effective configuration: what a checked file means, after defaults, inheritance and expansion. Immutable once
+// built; a reload builds another. Holds no YAML and no sockets. Durations are nanoseconds, sizes bytes.
+
+#include "policies/time.hpp"
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace evenkeel::config {
+
+// An absolute http(s) URL from the file, taken apart once.
+struct url {
+    bool tls = false;
+    std::string host;      // without brackets for IPv6
+    std::uint16_t port = 80;
+    std::string authority; // as it goes into Host: host[:port], port only if written and not the scheme's default
+    std::string base_path; // without trailing slash; empty for "/"
+
+    bool operator==(const url&) const = default;
+};
+
+struct unix_path {
+    std::string path;
+    bool operator==(const unix_path&) const = default;
+};
+struct server_tls {
+    std::string cert_file, key_file;
+    bool operator==(const server_tls&) const = default;
+};
+struct listener {
+    std::string host;                 // literal address; empty for a unix socket
+    std::uint16_t port = 0;           // 0 asks the system for a free one (tests)
+    std::optional<unix_path> unix;    // set: host and port are unused
+    std::optional<server_tls> tls;
+    bool operator==(const listener&) const = default;
+};
+
+struct admin {
+    std::optional<listener> listen;         // `admin: off` leaves it empty
+    std::optional<listener> metrics_listen; // read-only, exempt from Host checks
+    std::string token;                      // secret; empty: none
+    bool operator==(const admin&) const = default;
+};
+
+enum class dialect : unsigned char { automatic, openai, anthropic, gemini, ollama, generic };
+
+struct header_edits {
+    std::vector<std::pair<std::string, std::string>> set; // replaces every field of that name; values may be secret
+    std::vector<std::string> remove;                      // lower case
+    bool operator==(const header_edits&) const = default;
+};
+
+struct client_tls {
+    std::string ca_file;      // empty: the system's store
+    std::string server_name;  // empty: the URL's host (SNI and the name that is verified)
+    std::string cert_file, key_file; // client certificate; empty: none
+    bool verify = true;
+    bool operator==(const client_tls&) const = default;
+};
+
+struct connection_options {
+    std::uint32_t max = 256;                       // open connections per worker and endpoint
+    duration idle_timeout = std::chrono::seconds{30};
+    duration max_age = std::chrono::minutes{5};
+    bool retry_stale = true;                       // one free retry of a reused connection that died unanswered
+    bool operator==(const connection_options&) const = default;
+};
+
+struct upstream {
+    std::string name;
+    url address;
+    config::dialect dialect = config::dialect::automatic;
+    header_edits headers;
+    std::map<std::string, std::string, std::less<>> models; // rename on the way out
+    client_tls tls;
+    std::optional<url> proxy;                      // CONNECT proxy
+    connection_options connections;
+    bool forwarded = false;                        // append X-Forwarded-*
+    bool operator==(const upstream&) const = default;
+};
+
+struct timeouts {
+    duration total = std::chrono::seconds{600};    // streams: until content commit; else the whole request
+    duration connect = std::chrono::seconds{5};
+    std::optional<duration> attempt;               // stream: to the first body byte; buffered: to the complete answer
+    duration stream_idle = std::chrono::seconds{60}; // silence of any kind in a stream
+    bool operator==(const timeouts&) const = default;
+};
+
+struct header_match {
+    std::string name;                              // lower case
+    std::string glob;                              // `*` and `?`
+    bool operator==(const header_match&) const = default;
+};
+struct route_match {
+    std::string path;                              // exact; empty: not asked for
+    std::string path_prefix;                       // on segment borders; empty: not asked for
+    std::vector<std::string> methods;              // empty: any
+    std::vector<header_match> headers;             // all must match
+    std::vector<std::string> models;               // globs over the body's "model"; any may match; empty: not asked for
+    bool operator==(const route_match&) const = default;
+};
+
+struct path_rewrite {
+    enum class kind : unsigned char { none, whole, prefix };
+    kind is = kind::none;
+    std::string value;                             // new path, or what replaces the matched prefix
+    bool operator==(const path_rewrite&) const = default;
+};
+
+enum class route_serves : unsigned char { upstream, health };
+
+struct route {
+    std::string name;
+    route_match match;
+    route_serves serves = route_serves::upstream;
+    std::shared_ptr<const config::upstream> upstream; // null only where `serves` is not `upstream`
+    path_rewrite rewrite;
+    header_edits headers;
+    timeouts timeout;
+    bool operator==(const route&) const = default;
+};
+
+struct access_log_options {
+    std::string path = "stdout";                   // stdout | stderr | off | a file
+    double sample_ok = 1.0;                        // share of undisturbed requests that are logged, 0..1
+    bool operator==(const access_log_options&) const = default;
+};
+
+enum class log_level : unsigned char { debug, info, warning, error };
+struct log_options {
+    log_level level = log_level::info;
+    bool json = false;
+    std::string path = "stderr";
+    bool operator==(const log_options&) const = default;
+};
+
+struct limits {
+    std::uint64_t max_header_bytes = 64 * 1024;
+    std::uint64_t max_body = std::uint64_t{128} * 1024 * 1024;
+    duration header_timeout = std::chrono::seconds{10}; // absolute, from the first byte of a head
+    duration body_timeout = std::chrono::seconds{30};   // longest silence while a request body is being read
+    duration idle_timeout = std::chrono::seconds{75};   // of a client's keep-alive connection; announced
+    duration write_timeout = std::chrono::seconds{60};  // a client that reads nothing for this long is gone
+    std::uint32_t max_connections = 10000;
+    std::uint64_t memory = std::uint64_t{1024} * 1024 * 1024; // all held request bodies together
+    std::uint64_t replay_buffer = std::uint64_t{32} * 1024 * 1024; // of one request whose body the route must see
+    bool operator==(const limits&) const = default;
+};
+
+struct settings {
+    std::vector<listener> listen;
+    unsigned workers = 1;
+    config::admin admin;
+    std::vector<std::shared_ptr<const config::upstream>> upstreams; // in file order
+    std::vector<std::shared_ptr<const config::route>> routes;       // in file order; the first match wins
+    access_log_options access_log;
+    log_options log;
+    config::limits limits;
+    duration drain_timeout = std::chrono::seconds{30};
+    std::string source;   // file name, as given
+    std::string hash;     // of the effective meaning; label of evenkeel_config_info
+    std::uint64_t generation = 0; // set by the reloader
+};
+
+using snapshot = std::shared_ptr<const settings>;
+
+} // namespace evenkeel::config

@@ -1,0 +1,13 @@
+#pragma once
+// Time as every policy and every room of the proxy sees it. Nothing below policies/ reads a clock: `now` arrives as an
+// argument. Steady time measures; wall time (HTTP dates, log stamps) is a separate clock and only labels.
+
+#include <chrono>
+
+namespace evenkeel {
+
+using duration = std::chrono::nanoseconds;
+using steady_time = std::chrono::time_point<std::chrono::steady_clock, duration>;
+using wall_time = std::chrono::time_point<std::chrono::system_clock, duration>;
+
+} // namespace evenkeel

@@ -1,0 +1,97 @@
+#pragma once
+// The one place where the request path says what happened. Metrics, access log and (later) traces and the dashboard
+// listen here; no policy and no transport counts anything itself. Calls come from every worker's thread and must not
+// block. Views in a record live for the call only.
+
+#include "config/settings.hpp"
+#include "policies/time.hpp"
+
+#include <cstdint>
+#include <string_view>
+
+namespace evenkeel::telemetry {
+
+// What became of one attempt; the label `result` of the attempts counter.
+enum class attempt_result : unsigned char {
+    success,         // a complete answer of any status below 500 except 408 and 429
+    server_error,    // 5xx
+    throttled,       // 429, 529
+    connect_failure, // refused, unreachable, name not found, connect timeout
+    tls_failure,     // handshake or verification
+    reset,           // died before the head
+    protocol_error,  // an answer the response gate refused
+    timeout,         // attempt, idle or total
+    truncated,       // ended before its framing said so
+    cancelled,       // the client left, or shutdown
+};
+inline constexpr int attempt_result_count = 10;
+enum class attempt_kind : unsigned char { first, stale_retry };
+inline constexpr int attempt_kind_count = 2;
+
+// What became of one request; the label `outcome`.
+enum class request_outcome : unsigned char {
+    ok,               // answered whole, status below 400
+    upstream_error,   // the upstream's own error, passed on
+    proxy_error,      // an error we made after trying: 502, 504
+    rejected,         // refused before anything was sent: no route, limits, bad request
+    truncated,        // the answer broke after its head had been sent
+    client_cancelled, // the client left first
+};
+inline constexpr int request_outcome_count = 6;
+
+[[nodiscard]] std::string_view to_string(attempt_result) noexcept;
+[[nodiscard]] std::string_view to_string(attempt_kind) noexcept;
+[[nodiscard]] std::string_view to_string(request_outcome) noexcept;
+
+struct attempt_record {
+    const config::route* route = nullptr;
+    const config::upstream* upstream = nullptr;
+    attempt_kind kind = attempt_kind::first;
+    attempt_result result = attempt_result::success;
+    std::string_view error;      // RFC 9209 token, empty if none
+    int status = 0;              // of the upstream's answer; 0: none came
+    bool reused = false;         // on a pooled connection
+    duration connect{};          // 0 if reused
+    duration to_head{};          // from launch; 0 if no head came
+    duration total{};
+    std::uint64_t bytes_sent = 0, bytes_received = 0; // body bytes
+};
+
+struct request_record {
+    const config::route* route = nullptr;  // nullptr: none matched, or refused before routing
+    const config::upstream* upstream = nullptr;
+    wall_time started{};
+    std::string_view method, path;         // path without query
+    std::string_view request_id, upstream_request_id, model; // model only where the route looked at the body
+    std::string_view reason;               // of a refusal: a word of wire::refusal or of ours (no_route, ...)
+    std::string_view proxy_error;          // RFC 9209 token of an error we made
+    int status = 0;                        // sent to the client; 0: nothing was
+    int attempts = 0;
+    request_outcome outcome = request_outcome::ok;
+    bool stream = false;
+    duration total{};
+    duration first_byte{};                 // from the request's head to the first body byte sent; 0: none
+    duration overhead{};                   // our own share: head read -> sent upstream, upstream head -> sent to the client
+    std::uint64_t bytes_in = 0, bytes_out = 0; // body bytes
+};
+
+enum class side : unsigned char { downstream, upstream };
+
+class observer {
+public:
+    virtual ~observer() = default;
+    virtual void request_started(const config::route*) noexcept {} // once the route is known; nullptr: none
+    virtual void request_finished(const request_record&) noexcept {}
+    virtual void attempt_started(const config::route&, const config::upstream&) noexcept {}
+    virtual void attempt_finished(const attempt_record&) noexcept {}
+    // A connection was accepted from a client, or opened to an upstream (upstream == nullptr for clients).
+    virtual void connection_opened(side, const config::upstream*) noexcept {}
+    virtual void connection_closed(side, const config::upstream*) noexcept {}
+    // The pool: a connection became idle (+1) or stopped being idle (-1).
+    virtual void idle_changed(const config::upstream&, int by) noexcept { static_cast<void>(by); }
+    virtual void connection_refused(std::string_view reason) noexcept { static_cast<void>(reason); } // max_connections, no_fds
+    virtual void configuration_loaded(const config::snapshot&) noexcept {}
+    virtual void configuration_failed() noexcept {}
+};
+
+} // namespace evenkeel::telemetry

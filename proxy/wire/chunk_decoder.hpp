@@ -1,0 +1,43 @@
+#pragma once
+// Decodes a chunked body, strictly: sizes of plain hex digits, CRLF line ends, extensions and trailers checked and
+// dropped, every overhead bounded. The proxy writes its own chunks; none of the bytes between data is ever forwarded.
+
+#include "proxy/wire/limits.hpp"
+#include "proxy/wire/refusal.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace evenkeel::wire {
+
+class chunk_decoder {
+public:
+    enum class state : unsigned char { need_more, data, done, refused };
+
+    struct step {
+        state is = state::need_more;
+        std::size_t consumed = 0; // of the bytes handed in; the caller drops these and calls again
+        std::string_view data;    // body bytes, a part of the bytes handed in; non-empty exactly if `is == data`
+        refusal why = refusal::none;
+    };
+
+    explicit chunk_decoder(chunk_limits limits = {}) noexcept : limits_(limits) {}
+
+    // Looks at `in`, the bytes not yet consumed. `need_more` may have consumed some. After `done` the next byte belongs
+    // to the next message; after `done` or `refused` it is not called again before reset().
+    [[nodiscard]] step next(std::string_view in) noexcept;
+    void reset() noexcept;
+    [[nodiscard]] bool done() const noexcept;
+
+private:
+    chunk_limits limits_;
+    unsigned char phase_ = 0;
+    std::uint64_t remaining_ = 0;
+    std::uint64_t body_bytes_ = 0;
+    std::uint64_t overhead_bytes_ = 0;
+    std::size_t line_bytes_ = 0;
+    std::size_t trailer_bytes_ = 0;
+};
+
+} // namespace evenkeel::wire

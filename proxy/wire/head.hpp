@@ -1,0 +1,75 @@
+#pragma once
+// Validated message heads. Every view points into the bytes handed to the gate, which the caller keeps alive and unmoved
+// for as long as it uses the head. A head that a gate returned holds only parts that passed every rule of the wire
+// (reference: RFC 9110, RFC 9112); the outgoing head is rebuilt from these parts and nothing else.
+
+#include "proxy/wire/refusal.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace evenkeel::wire {
+
+// Fields the proxy itself looks at. Everything else is `other` and passes through.
+enum class field_id : unsigned char {
+    other,
+    accept, accept_encoding, authorization, cache_control, connection, content_encoding, content_length, content_type,
+    date, expect, host, keep_alive, proxy_authenticate, proxy_authorization, proxy_connection, retry_after, request_id,
+    te, trailer, transfer_encoding, upgrade, http2_settings, via, x_request_id, x_should_retry,
+    own, // any x-evenkeel-* field
+};
+
+struct field {
+    std::string_view name;  // as received
+    std::string_view value; // without surrounding white space
+    field_id id = field_id::other;
+};
+
+enum class body_kind : unsigned char { none, length, chunked, until_close };
+
+struct body_framing {
+    body_kind kind = body_kind::none;
+    std::uint64_t length = 0; // bytes, for body_kind::length
+};
+
+struct request_head {
+    std::string_view method;
+    std::string_view target;    // origin-form, bytes unchanged (an absolute-form target is reduced to its path and query)
+    std::string_view path;      // target up to '?'
+    std::string_view query;     // after '?', without it; empty if none
+    std::string_view host;      // value of Host, validated
+    std::vector<field> fields;  // end-to-end fields in order: without Host, framing, hop-by-hop and Connection-nominated
+    body_framing body;
+    int minor_version = 1;      // HTTP/1.minor_version
+    bool keep_alive = true;     // what the client asked for
+    bool expect_continue = false;
+
+    void clear() noexcept;      // keeps the capacity of `fields`
+    [[nodiscard]] const field* find(field_id id) const noexcept;             // first one; nullptr if absent
+    [[nodiscard]] const field* find(std::string_view name) const noexcept;   // case-insensitive
+};
+
+struct response_head {
+    int status = 0;             // 100..599
+    std::string_view reason;    // may be empty
+    std::vector<field> fields;  // as above
+    body_framing body;
+    int minor_version = 1;
+    bool keep_alive = false;    // whether the connection may be used again after the body
+    std::uint32_t keep_alive_timeout_seconds = 0; // from `Keep-Alive: timeout=N`; 0 if not told
+
+    void clear() noexcept;
+    [[nodiscard]] const field* find(field_id id) const noexcept;
+    [[nodiscard]] const field* find(std::string_view name) const noexcept;
+};
+
+struct head_result {
+    enum class state : unsigned char { need_more, complete, refused };
+    state is = state::need_more;
+    std::size_t consumed = 0;   // complete: bytes of the head; the body starts there
+    refusal why = refusal::none;
+};
+
+} // namespace evenkeel::wire
