@@ -16,7 +16,7 @@ inline constexpr unsigned char plain_path = 4; // needs no second look inside a 
 inline constexpr unsigned char host = 8;       // unreserved of RFC 3986: all that real host names are made of
 inline constexpr unsigned char control = 16;   // 0x00-0x1f without HTAB, 0x7f
 inline constexpr unsigned char digit = 32;
-inline constexpr unsigned char target = 64;    // 0x21-0x7e without '#' and '\': what a target may consist of
+inline constexpr unsigned char target = 64; // 0x21-0x7e without '#' and '\': what a target may consist of
 } // namespace char_class
 
 inline constexpr std::array<unsigned char, 256> char_classes = [] {
@@ -26,7 +26,8 @@ inline constexpr std::array<unsigned char, 256> char_classes = [] {
         const bool is_alnum = is_digit || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
         const auto ch = static_cast<char>(c);
         unsigned kinds = 0;
-        if (is_alnum || std::string_view("!#$%&'*+-.^_`|~").find(ch) != std::string_view::npos) kinds |= char_class::token;
+        if (is_alnum || std::string_view("!#$%&'*+-.^_`|~").find(ch) != std::string_view::npos)
+            kinds |= char_class::token;
         if (c == '_') kinds |= char_class::underscore;
         if (is_digit) kinds |= char_class::digit;
         if (is_alnum || c == '-' || c == '.' || c == '_' || c == '~') kinds |= char_class::host;

@@ -10,21 +10,22 @@ namespace evenkeel::wire {
 
 namespace {
 
-// Where in the grammar of RFC 9112, 7.1 the next byte stands. White space (BWS) is taken only where the grammar has it: before
+// Where in the grammar of RFC 9112, 7.1 the next byte stands. White space (BWS) is taken only where the grammar has it:
+// before
 // ';', around '=' and before a name or value, so "5 \r\n" is refused although some servers let it pass.
 enum phase : unsigned char {
     size_first,
     size_more,
-    size_space,   // after BWS behind the size: a ';' has to follow
-    ext_start,    // after ';'
+    size_space, // after BWS behind the size: a ';' has to follow
+    ext_start,  // after ';'
     ext_name,
     ext_name_space,
-    ext_equals,   // after '='
+    ext_equals, // after '='
     ext_token,
     ext_quoted,
     ext_quoted_pair,
     ext_quoted_end,
-    ext_space,    // after BWS behind an extension's value: a ';' has to follow
+    ext_space, // after BWS behind an extension's value: a ';' has to follow
     size_line_lf,
     data,
     data_cr,
@@ -38,16 +39,24 @@ enum phase : unsigned char {
     failed,
 };
 
-constexpr bool is_space(char c) noexcept { return c == ' ' || c == '\t'; }
+constexpr bool is_space(char c) noexcept {
+    return c == ' ' || c == '\t';
+}
 
 // Text of a quoted string, or what follows a backslash in one: HTAB, SP, visible and obs-text.
-constexpr bool is_text(char c) noexcept { return !has_class(c, char_class::control); }
+constexpr bool is_text(char c) noexcept {
+    return !has_class(c, char_class::control);
+}
 
 } // namespace
 
-void chunk_decoder::reset() noexcept { *this = chunk_decoder(limits_); }
+void chunk_decoder::reset() noexcept {
+    *this = chunk_decoder(limits_);
+}
 
-bool chunk_decoder::done() const noexcept { return phase_ == finished; }
+bool chunk_decoder::done() const noexcept {
+    return phase_ == finished;
+}
 
 bool chunk_decoder::is_forbidden_trailer() const noexcept {
     const std::string_view name(name_.data(), std::min(name_size_, name_.size()));
@@ -122,8 +131,10 @@ refusal chunk_decoder::read_framing_byte(char c) noexcept {
         if (c == '"') return become(ext_quoted_end);
         if (c == '\\') return become(ext_quoted_pair);
         return is_text(c) ? refusal::none : refusal::bad_chunk;
-    case ext_quoted_pair: return is_text(c) ? become(ext_quoted) : refusal::bad_chunk;
-    case size_line_lf: return c == '\n' ? end_size_line() : refusal::bad_chunk;
+    case ext_quoted_pair:
+        return is_text(c) ? become(ext_quoted) : refusal::bad_chunk;
+    case size_line_lf:
+        return c == '\n' ? end_size_line() : refusal::bad_chunk;
     case data_cr:
         ++overhead_bytes_;
         return c == '\r' ? become(data_lf) : refusal::bad_chunk;
@@ -145,9 +156,12 @@ refusal chunk_decoder::read_framing_byte(char c) noexcept {
     case trailer_value:
         if (c == '\r') return become(trailer_lf);
         return is_text(c) ? refusal::none : refusal::bad_trailer;
-    case trailer_lf: return c == '\n' ? become(trailer_start) : refusal::bad_trailer;
-    case final_lf: return c == '\n' ? become(finished) : refusal::bad_trailer;
-    default: return refusal::bad_chunk;
+    case trailer_lf:
+        return c == '\n' ? become(trailer_start) : refusal::bad_trailer;
+    case final_lf:
+        return c == '\n' ? become(finished) : refusal::bad_trailer;
+    default:
+        return refusal::bad_chunk;
     }
 }
 

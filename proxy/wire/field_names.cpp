@@ -70,18 +70,24 @@ field_id classify_by_length(const char* p, std::size_t size) noexcept {
     case 19:
         if (token_is(p, "proxy-authorization")) return field_id::proxy_authorization;
         break;
-    default: break;
+    default:
+        break;
     }
     return field_id::other;
 }
 
 bool is_credential(std::string_view name) noexcept {
     switch (name.size()) {
-    case 6: return token_is(name.data(), "cookie");
-    case 7: return token_is(name.data(), "api-key");
-    case 9: return token_is(name.data(), "x-api-key");
-    case 14: return token_is(name.data(), "x-goog-api-key");
-    default: return false;
+    case 6:
+        return token_is(name.data(), "cookie");
+    case 7:
+        return token_is(name.data(), "api-key");
+    case 9:
+        return token_is(name.data(), "x-api-key");
+    case 14:
+        return token_is(name.data(), "x-goog-api-key");
+    default:
+        return false;
     }
 }
 
@@ -100,9 +106,12 @@ bool is_reserved(std::string_view name, field_id id) noexcept {
     case field_id::host:
     case field_id::authorization:
     case field_id::proxy_authorization:
-    case field_id::own: return true;
-    case field_id::other: return is_credential(name);
-    default: return false;
+    case field_id::own:
+        return true;
+    case field_id::other:
+        return is_credential(name);
+    default:
+        return false;
     }
 }
 

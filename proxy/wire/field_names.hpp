@@ -31,8 +31,10 @@ namespace evenkeel::wire {
     case field_id::trailer:
     case field_id::transfer_encoding:
     case field_id::upgrade:
-    case field_id::http2_settings: return true;
-    default: return false;
+    case field_id::http2_settings:
+        return true;
+    default:
+        return false;
     }
 }
 

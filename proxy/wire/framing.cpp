@@ -10,8 +10,8 @@ namespace evenkeel::wire {
 
 namespace {
 
-// Calls `visit(element)` for each element of a comma-separated list, trimmed; empty ones are skipped, as RFC 9110, 5.6.1.2
-// asks of recipients. Stops when `visit` returns false.
+// Calls `visit(element)` for each element of a comma-separated list, trimmed; empty ones are skipped, as RFC
+// 9110, 5.6.1.2 asks of recipients. Stops when `visit` returns false.
 template <class Visit>
 void for_each_element(std::string_view list, Visit visit) {
     while (true) {
@@ -23,11 +23,12 @@ void for_each_element(std::string_view list, Visit visit) {
 }
 
 bool is_token(std::string_view text) noexcept {
-    return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return has_class(c, char_class::token); });
+    return !text.empty() &&
+           std::all_of(text.begin(), text.end(), [](char c) { return has_class(c, char_class::token); });
 }
 
-// A value that RFC 9112 would let a server answer with 501: known codings, `chunked` once and last. Everything else in a
-// Transfer-Encoding is malformed or an attempt to be read differently by two parsers.
+// A value that RFC 9112 would let a server answer with 501: known codings, `chunked` once and last. Everything else in
+// a Transfer-Encoding is malformed or an attempt to be read differently by two parsers.
 bool is_known_coding_list(std::string_view value) noexcept {
     bool chunked_last = false;
     bool known = true;
@@ -62,7 +63,8 @@ refusal read_framing(const std::vector<field>& fields, const field_summary& summ
         return out.has_length ? refusal::none : refusal::bad_content_length;
     }
     if (!iequals(line->value, "chunked"))
-        return is_known_coding_list(line->value) ? refusal::transfer_encoding_not_supported : refusal::bad_transfer_encoding;
+        return is_known_coding_list(line->value) ? refusal::transfer_encoding_not_supported
+                                                 : refusal::bad_transfer_encoding;
     if (minor_version == 0) return refusal::chunked_in_http10;
     out.chunked = true;
     return refusal::none;
@@ -85,14 +87,16 @@ void read_connection(const std::vector<field>& fields, connection_options& out) 
                 return false;
             } else {
                 out.names[out.nominated++] = element;
-                if (is_reserved(element, classify(element)) || shadows_reserved(element, false)) out.names_reserved = true;
+                if (is_reserved(element, classify(element)) || shadows_reserved(element, false))
+                    out.names_reserved = true;
             }
             return true;
         });
     }
 }
 
-void keep_end_to_end(std::vector<field>& fields, const field_summary& summary, const connection_options* options) noexcept {
+void keep_end_to_end(std::vector<field>& fields, const field_summary& summary,
+                     const connection_options* options) noexcept {
     constexpr std::uint32_t dropped = [] {
         std::uint32_t bits = 0;
         for (unsigned i = 0; i < 32; ++i)

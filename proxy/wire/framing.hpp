@@ -29,16 +29,18 @@ struct connection_options {
     bool close = false;
     bool keep_alive = false;
     bool upgrade = false;
-    bool malformed = false;       // an element that is no token
-    bool names_reserved = false;  // nominates a field that no intermediary may remove
+    bool malformed = false;      // an element that is no token
+    bool names_reserved = false; // nominates a field that no intermediary may remove
     bool too_many = false;
-    std::size_t nominated = 0;    // of `names` below
+    std::size_t nominated = 0;                           // of `names` below
     std::array<std::string_view, max_nominations> names; // the elements that name a field
 };
 
 void read_connection(const std::vector<field>& fields, connection_options& out) noexcept;
 
-// Removes the fields that are rebuilt, hop-by-hop or nominated by `Connection` (if it was read); the rest keeps its order.
-void keep_end_to_end(std::vector<field>& fields, const field_summary& summary, const connection_options* options) noexcept;
+// Removes the fields that are rebuilt, hop-by-hop or nominated by `Connection` (if it was read); the rest keeps its
+// order.
+void keep_end_to_end(std::vector<field>& fields, const field_summary& summary,
+                     const connection_options* options) noexcept;
 
 } // namespace evenkeel::wire

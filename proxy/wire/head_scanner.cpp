@@ -42,7 +42,8 @@ const char* find_control(const char* p, const char* end) noexcept {
 // First character in [p, end) that is no token character; sets `underscore` if a '_' was passed.
 const char* skip_token(const char* p, const char* end, bool& underscore) noexcept {
 #if defined(__SSE2__)
-    // Sixteen at a time for what names are made of (letters, digits, '-', '_'); anything else falls through to the table.
+    // Sixteen at a time for what names are made of (letters, digits, '-', '_'); anything else falls through to the
+    // table.
     while (end - p >= 16) {
         const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
         const __m128i letter = _mm_sub_epi8(_mm_or_si128(v, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
@@ -51,8 +52,9 @@ const char* skip_token(const char* p, const char* end, bool& underscore) noexcep
         const __m128i is_digit = _mm_cmpeq_epi8(_mm_min_epu8(digit, _mm_set1_epi8(9)), digit);
         const __m128i is_hyphen = _mm_cmpeq_epi8(v, _mm_set1_epi8('-'));
         const __m128i is_underscore = _mm_cmpeq_epi8(v, _mm_set1_epi8('_'));
-        const unsigned other = 0xffffU & ~static_cast<unsigned>(_mm_movemask_epi8(
-            _mm_or_si128(_mm_or_si128(is_letter, is_digit), _mm_or_si128(is_hyphen, is_underscore))));
+        const unsigned other =
+            0xffffU & ~static_cast<unsigned>(_mm_movemask_epi8(
+                          _mm_or_si128(_mm_or_si128(is_letter, is_digit), _mm_or_si128(is_hyphen, is_underscore))));
         const unsigned underscores = static_cast<unsigned>(_mm_movemask_epi8(is_underscore));
         const int n = other == 0 ? 16 : std::countr_zero(other);
         if ((underscores & ((1U << n) - 1)) != 0) underscore = true;
@@ -91,7 +93,8 @@ refusal read_start_line(std::string_view text, const head_limits& limits, reques
     if (method_end == end) return refusal::bad_request_line;
     if (*method_end != ' ') return refusal::bad_method;
     const char* const target = method_end + 1;
-    const auto* const target_end = static_cast<const char*>(std::memchr(target, ' ', static_cast<std::size_t>(end - target)));
+    const auto* const target_end =
+        static_cast<const char*>(std::memchr(target, ' ', static_cast<std::size_t>(end - target)));
     if (target_end == nullptr || target_end == target) return refusal::bad_request_line;
     const char* const version = target_end + 1;
     if (std::memchr(version, ' ', static_cast<std::size_t>(end - version)) != nullptr) return refusal::bad_request_line;
@@ -117,8 +120,12 @@ refusal read_start_line(std::string_view text, const head_limits&, status_line& 
     return refusal::none;
 }
 
-constexpr refusal bad_line(const request_line&) noexcept { return refusal::bad_request_line; }
-constexpr refusal bad_line(const status_line&) noexcept { return refusal::bad_status_line; }
+constexpr refusal bad_line(const request_line&) noexcept {
+    return refusal::bad_request_line;
+}
+constexpr refusal bad_line(const status_line&) noexcept {
+    return refusal::bad_status_line;
+}
 
 // A line of the head ends at `control`, its first control character, or is not complete.
 refusal judge_line_end(const char* control, const char* end, refusal other_control, bool& incomplete) noexcept {
@@ -137,7 +144,9 @@ refusal judge_line_end(const char* control, const char* end, refusal other_contr
     return *control == '\n' ? refusal::bare_cr_or_lf : other_control;
 }
 
-constexpr head_result refuse(refusal why) noexcept { return {state::refused, 0, why}; }
+constexpr head_result refuse(refusal why) noexcept {
+    return {state::refused, 0, why};
+}
 
 template <class StartLine>
 head_result scan(std::string_view bytes, const head_limits& limits, std::size_t& scanned, StartLine& line,
@@ -158,23 +167,27 @@ head_result scan(std::string_view bytes, const head_limits& limits, std::size_t&
 
     // Nothing can have become complete, or wrong, unless a control character arrived. This keeps a head that drips in
     // byte by byte from costing a scan of all of it per byte.
-    if (scanned != 0 && scanned <= bytes.size() && find_control(begin + std::min<std::size_t>(scanned, static_cast<std::size_t>(end - begin)), end) == end &&
+    if (scanned != 0 && scanned <= bytes.size() &&
+        find_control(begin + std::min<std::size_t>(scanned, static_cast<std::size_t>(end - begin)), end) == end &&
         (start_limit == end || std::memchr(begin, '\r', longest_line) != nullptr))
         return incomplete_head();
 
     bool incomplete = false;
     const char* control = find_control(begin, start_limit);
     if (control == start_limit && start_limit != end) return refuse(refusal::target_too_long);
-    if (const refusal why = judge_line_end(control, end, bad_line(line), incomplete); why != refusal::none) return refuse(why);
+    if (const refusal why = judge_line_end(control, end, bad_line(line), incomplete); why != refusal::none)
+        return refuse(why);
     if (incomplete) return incomplete_head();
-    if (const refusal why = read_start_line({begin, static_cast<std::size_t>(control - begin)}, limits, line); why != refusal::none)
+    if (const refusal why = read_start_line({begin, static_cast<std::size_t>(control - begin)}, limits, line);
+        why != refusal::none)
         return refuse(why);
 
     fields.clear();
     summary = {};
     for (const char* p = control + 2;;) {
         control = find_control(p, end);
-        if (const refusal why = judge_line_end(control, end, refusal::bad_field_value, incomplete); why != refusal::none)
+        if (const refusal why = judge_line_end(control, end, refusal::bad_field_value, incomplete);
+            why != refusal::none)
             return refuse(why);
         if (incomplete) return incomplete_head();
         if (control == p) { // the empty line

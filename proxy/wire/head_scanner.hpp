@@ -1,7 +1,7 @@
 #pragma once
 // The line grammar of a message head and nothing more: raw bytes in, the parts of the start line and the field lines
-// out, or the first rule of RFC 9112 (sections 2.2, 3, 4 and 5) that a line breaks. What the fields mean, and whether the message
-// may pass, is for the gates to say.
+// out, or the first rule of RFC 9112 (sections 2.2, 3, 4 and 5) that a line breaks. What the fields mean, and whether
+// the message may pass, is for the gates to say.
 //
 // A line is judged when it is complete; a control character is refused as soon as it is seen. So the verdict does not
 // depend on how the bytes were cut into reads, which the tests check at every position.
@@ -32,7 +32,7 @@ struct status_line {
 
 // What came by while the field lines were read, so that a gate need not look again for what is not there.
 struct field_summary {
-    std::uint32_t seen = 0; // a bit for each field_id
+    std::uint32_t seen = 0;  // a bit for each field_id
     bool underscore = false; // some name contains '_'
 
     [[nodiscard]] bool has(field_id id) const noexcept { return (seen >> static_cast<unsigned>(id) & 1U) != 0; }

@@ -30,7 +30,8 @@ refusal judge_method(std::string_view method) noexcept {
         if (method == "OPTIONS") return refusal::none;
         if (method == "CONNECT") return refusal::method_not_allowed;
         break;
-    default: break;
+    default:
+        break;
     }
     return refusal::method_not_supported;
 }
@@ -52,8 +53,8 @@ refusal read_expect(const std::vector<field>& fields, request_head& out) noexcep
     for (const field& f : fields) {
         if (f.id != field_id::expect) continue;
         if (!iequals(f.value, "100-continue")) return refusal::bad_expect;
-        out.expect_continue = out.minor_version == 1 &&
-                              (out.body.kind == body_kind::chunked || (out.body.kind == body_kind::length && out.body.length != 0));
+        out.expect_continue = out.minor_version == 1 && (out.body.kind == body_kind::chunked ||
+                                                         (out.body.kind == body_kind::length && out.body.length != 0));
     }
     return refusal::none;
 }
@@ -69,7 +70,8 @@ refusal judge(const request_line& line, const field_summary& summary, request_he
             if (shadows_reserved(f.name, false)) return refusal::shadowed_field;
 
     framing_fields framing;
-    if (const refusal why = read_framing(out.fields, summary, out.minor_version, framing); why != refusal::none) return why;
+    if (const refusal why = read_framing(out.fields, summary, out.minor_version, framing); why != refusal::none)
+        return why;
     if (framing.chunked) out.body = {body_kind::chunked, 0};
     if (framing.has_length) out.body = {body_kind::length, framing.length};
 
@@ -100,13 +102,15 @@ refusal judge(const request_line& line, const field_summary& summary, request_he
 
 } // namespace
 
-head_result read_request_head(std::string_view bytes, const head_limits& limits, std::size_t& scanned, request_head& out) {
+head_result read_request_head(std::string_view bytes, const head_limits& limits, std::size_t& scanned,
+                              request_head& out) {
     request_line line;
     field_summary summary;
     out.clear();
     head_result result = scan_request_head(bytes, limits, scanned, line, out.fields, summary);
     if (result.is != head_result::state::complete) return result;
-    if (const refusal why = judge(line, summary, out); why != refusal::none) return {head_result::state::refused, 0, why};
+    if (const refusal why = judge(line, summary, out); why != refusal::none)
+        return {head_result::state::refused, 0, why};
     return result;
 }
 

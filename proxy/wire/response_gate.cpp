@@ -21,8 +21,10 @@ std::uint32_t read_keep_alive_timeout(const std::vector<field>& fields) noexcept
             const std::size_t comma = rest.find(',');
             const std::string_view element = trim(rest.substr(0, comma));
             std::uint64_t seconds = 0;
-            if (element.size() > 8 && iequals(element.substr(0, 8), "timeout=") && read_length(element.substr(8), seconds))
-                return static_cast<std::uint32_t>(std::min<std::uint64_t>(seconds, std::numeric_limits<std::uint32_t>::max()));
+            if (element.size() > 8 && iequals(element.substr(0, 8), "timeout=") &&
+                read_length(element.substr(8), seconds))
+                return static_cast<std::uint32_t>(
+                    std::min<std::uint64_t>(seconds, std::numeric_limits<std::uint32_t>::max()));
             if (comma == std::string_view::npos) break;
             rest.remove_prefix(comma + 1);
         }
@@ -32,7 +34,8 @@ std::uint32_t read_keep_alive_timeout(const std::vector<field>& fields) noexcept
 
 // RFC 9112, 6.3, in its order. `reusable` turns false where the end of the body ends the connection, or where the
 // head announces a body that must not follow and some servers send all the same.
-refusal frame_body(const framing_fields& framing, response_context context, response_head& out, bool& reusable) noexcept {
+refusal frame_body(const framing_fields& framing, response_context context, response_head& out,
+                   bool& reusable) noexcept {
     const bool announces_body = framing.chunked || (framing.has_length && framing.length != 0);
     if (out.status < 200) {
         // The final head comes on this connection in any case, so a body here could only be misread as that head.
@@ -72,7 +75,8 @@ refusal judge(const status_line& line, const field_summary& summary, response_co
             if (shadows_reserved(f.name, true)) return refusal::shadowed_field;
 
     framing_fields framing;
-    if (const refusal why = read_framing(out.fields, summary, out.minor_version, framing); why != refusal::none) return why;
+    if (const refusal why = read_framing(out.fields, summary, out.minor_version, framing); why != refusal::none)
+        return why;
     bool reusable = true;
     if (const refusal why = frame_body(framing, context, out, reusable); why != refusal::none) return why;
 

@@ -27,7 +27,8 @@ bool is_dot_segment(std::string_view segment) noexcept {
     while (dots < segment.size() && segment[dots] == '.') ++dots;
     if (dots == 0 || dots > 2) return false;
     const std::string_view rest = segment.substr(dots);
-    return rest.empty() || rest[0] == ';' || (rest.size() >= 3 && rest[0] == '%' && rest[1] == '3' && lower(rest[2]) == 'b');
+    return rest.empty() || rest[0] == ';' ||
+           (rest.size() >= 3 && rest[0] == '%' && rest[1] == '3' && lower(rest[2]) == 'b');
 }
 
 // `path` starts with '/' and holds target characters only. Escapes that could spell a dot are refused on the way, so a
@@ -43,7 +44,8 @@ bool is_canonical(std::string_view path) noexcept {
             if (path[segment] == '/') return false;
             if (path[segment] == '.') {
                 const std::size_t slash = path.find('/', segment);
-                if (is_dot_segment(path.substr(segment, slash == std::string_view::npos ? slash : slash - segment))) return false;
+                if (is_dot_segment(path.substr(segment, slash == std::string_view::npos ? slash : slash - segment)))
+                    return false;
             }
             i = segment;
         } else if (c == '%') {
@@ -117,7 +119,7 @@ refusal read_target(std::string_view raw, target_parts& out) noexcept {
     if (target[0] != '/') {
         const std::size_t scheme = target.size() >= 7 && iequals(target.substr(0, 7), "http://")    ? 7
                                    : target.size() >= 8 && iequals(target.substr(0, 8), "https://") ? 8
-                                                                                                     : 0;
+                                                                                                    : 0;
         if (scheme == 0) return refusal::bad_target;
         const std::size_t slash = target.find('/', scheme);
         // An absolute-form target without a path has no bytes that could be forwarded as its origin-form.
