@@ -1,5 +1,7 @@
 #include "config/complete.hpp"
 
+#include "config/grammar.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -56,12 +58,16 @@ void complete_block(entry& block, const entry* inherited) {
     if (block.is_off()) return;
     // A route that calls nobody has no use for policies; inheriting them would only claim otherwise.
     const bool calls_nobody = block.schema->row != nullptr && block.schema->row->path == "routes" && block.find("serve") != nullptr;
+    // Likewise, an upstream without TLS has no TLS to speak of.
+    const entry* url = block.schema->row != nullptr && block.schema->row->path == "upstreams" ? block.find("url") : nullptr;
+    const bool without_tls = url != nullptr && lower_case(url->text()).rfind("http:", 0) == 0;
     std::vector<entry> ordered;
     for (const auto& schema : block.schema->children) {
         const entry* parent = inherited != nullptr ? inherited->find(schema->name) : nullptr;
         entry* own = block.find(schema->name);
         if (own == nullptr) {
             if (calls_nobody && schema->row != nullptr && schema->row->policy) continue;
+            if (without_tls && schema->name == "tls") continue;
             if (parent != nullptr) {
                 ordered.push_back(*parent);
             } else {

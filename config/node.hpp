@@ -15,7 +15,8 @@ struct node {
     std::string text;   // of a scalar, unquoted and unescaped
     bool quoted = false;
     span at;            // of the value; of a collection only its first character
-    span extent;        // the value up to whatever comes next; what has to be hidden if the value is a secret
+    bool exact = false; // whether `at` is the whole scalar; not where it runs over several lines or follows a tag
+    span extent;        // the whole scalar, rather too much than too little: what has to be hidden if it is a secret
     std::string key;    // of a member of a mapping
     span key_at;
     std::vector<node> children; // members or items, in file order

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <sstream>
+#include <tuple>
 #include <unordered_map>
 
 namespace evenkeel::config {
@@ -44,7 +45,7 @@ public:
         n.kind = node_kind::scalar;
         n.text = value;
         n.quoted = tag == "!";
-        n.at = scalar_span(mark, value, n.quoted);
+        std::tie(n.at, n.exact) = scalar_span(mark, value, n.quoted);
         accept(std::move(n));
     }
     void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
@@ -58,8 +59,7 @@ public:
     }
     void OnMapEnd() override { close(); }
 
-    // A value ends where the next event begins. Coarse (comments and indentation belong to it), which is what hiding a
-    // secret wants.
+    // A scalar whose end is not known ends where the next event begins: too much, which is what hiding a secret wants.
     [[nodiscard]] std::optional<node> take() {
         std::sort(events_.begin(), events_.end());
         if (root_) set_extents(*root_);
@@ -94,15 +94,17 @@ private:
         return {begin, std::min(size, begin + length)};
     }
 
-    [[nodiscard]] span scalar_span(const YAML::Mark& mark, const std::string& value, bool quoted) {
+    // With whether the span is the whole scalar.
+    [[nodiscard]] std::pair<span, bool> scalar_span(const YAML::Mark& mark, const std::string& value, bool quoted) {
         const std::string_view text = source_->text();
         span out = at(mark, 1);
         if (!quoted) {
-            if (text.substr(out.begin, value.size()) == value) out.end = out.begin + value.size();
-            return out;
+            const bool verbatim = text.substr(out.begin, value.size()) == value;
+            if (verbatim) out.end = out.begin + value.size();
+            return {out, verbatim};
         }
         const char quote = out.begin < text.size() ? text[out.begin] : '\0';
-        if (quote != '"' && quote != '\'') return out; // a block scalar: its indicator
+        if (quote != '"' && quote != '\'') return {out, false}; // a block scalar: its indicator
         std::size_t i = out.begin + 1;
         for (; i < text.size(); ++i) {
             if (quote == '"' && text[i] == '\\') ++i;
@@ -112,12 +114,15 @@ private:
             }
         }
         out.end = std::min(text.size(), i + 1);
-        return out;
+        return {out, true};
     }
 
     void set_extents(node& n) const {
         const auto next = std::upper_bound(events_.begin(), events_.end(), n.at.begin);
         n.extent = {n.at.begin, next == events_.end() ? source_->text().size() : *next};
+        if (n.exact) n.extent.end = n.at.end;
+        const std::string_view text = source_->text();
+        while (n.extent.end > n.at.end && (text[n.extent.end - 1] == ' ' || text[n.extent.end - 1] == '\n')) --n.extent.end;
         n.extent.end = std::max(n.extent.end, n.at.end);
         for (node& child : n.children) set_extents(child);
     }

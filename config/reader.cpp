@@ -226,11 +226,16 @@ private:
                 if (auto value = read(child, *known, out.from)) out.children.push_back(std::move(*value));
                 continue;
             }
-            hide_values(child);
-            if (problems_->full()) continue;
+            if (problems_->full()) {
+                hide_values(child);
+                continue;
+            }
             const std::string advice = suggest_key(schema, child.key);
             constexpr std::string_view opening = " (did you mean '";
-            if (advice.rfind(opening, 0) == 0) meant.insert(advice.substr(opening.size(), advice.find('\'', opening.size()) - opening.size()));
+            std::string near;
+            if (advice.rfind(opening, 0) == 0) near = advice.substr(opening.size(), advice.find('\'', opening.size()) - opening.size());
+            if (!near.empty()) meant.insert(near);
+            if (child.kind != node_kind::scalar || !is_harmless_key(near)) hide_values(child);
             problems_->error(child.key_at, "unknown-key", fmt::format("unknown key '{}' {}{}", printable(child.key), where, advice));
         }
         for (const std::string& name : meant) {

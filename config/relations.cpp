@@ -1,6 +1,7 @@
 #include "config/relations.hpp"
 
 #include "config/expand.hpp"
+#include "config/grammar.hpp"
 #include "config/network.hpp"
 
 #include <fmt/format.h>
@@ -112,7 +113,7 @@ void check_upstreams(const entry& root, report& problems, const environment& env
                                          "and its traffic (use ca_file for a private authority)", each.key));
         }
         const entry* url = each.find("url");
-        const bool plain = url != nullptr && url->text().rfind("https:", 0) != 0 && url->text().rfind("HTTPS:", 0) != 0;
+        const bool plain = url != nullptr && lower_case(url->text()).rfind("http:", 0) == 0;
         for (const entry& leaf_entry : tls->children) {
             if (plain && leaf_entry.from != origin::built_in) {
                 problems.error(leaf_entry.key_at, "has-no-effect",

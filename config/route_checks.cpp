@@ -122,6 +122,7 @@ void check_references(const entry& route, const std::string& name, const entry* 
         }
         const std::string wanted = reference->text();
         uses.used.insert(wanted);
+        if (&each != &list->children.front()) continue; // refused below, whatever it names
         if (upstreams != nullptr && upstreams->find(wanted) != nullptr) continue;
         uses.certain = false;
         std::vector<std::string_view> known;

@@ -4,7 +4,7 @@
 
 namespace evenkeel::config {
 
-void add_server_keys(std::vector<key_row>& table) {
+void add_listening_keys(std::vector<key_row>& table) {
     using enum value_kind;
     using enum value_shape;
     const std::initializer_list<key_row> rows{
@@ -36,7 +36,19 @@ void add_server_keys(std::vector<key_row>& table) {
          .documentation = "A second, read-only address for /metrics, /health, /livez and /readyz, for probes and Prometheus."},
         {.path = "admin.token", .kind = token, .documentation = "Bearer token for admin; empty: none is asked for.",
          .secret = true, .can_be_empty = true},
+    };
+    table.insert(table.end(), rows.begin(), rows.end());
 
+    add_later(table, false, {
+        {.path = "profile", .kind = value_kind::word, .fallback = "tuned", .words = "tuned|classic",
+         .documentation = "Which set of built-in defaults applies."},
+    });
+}
+
+void add_process_keys(std::vector<key_row>& table) {
+    using enum value_kind;
+    using enum value_shape;
+    const std::initializer_list<key_row> rows{
         {.path = "access_log", .kind = block, .documentation = "One JSON line per request; never a body, never a credential."},
         {.path = "access_log.path", .kind = log_file, .fallback = "stdout", .words = "stdout|stderr|off",
          .documentation = "stdout, stderr, off, or a file that is appended to."},
@@ -89,8 +101,6 @@ void add_server_keys(std::vector<key_row>& table) {
     table.insert(table.end(), rows.begin(), rows.end());
 
     add_later(table, false, {
-        {.path = "profile", .kind = value_kind::word, .fallback = "tuned", .words = "tuned|classic",
-         .documentation = "Which set of built-in defaults applies."},
         {.path = "chaos", .kind = block, .documentation = "Faults injected on purpose; every rule expires."},
         {.path = "chaos.enabled", .kind = boolean, .fallback = "false", .documentation = "Rules are refused unless this is true."},
         {.path = "chaos.rules", .kind = block, .shape = list, .documentation = "Which route suffers which fault."},

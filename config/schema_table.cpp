@@ -5,10 +5,11 @@ namespace evenkeel::config {
 const std::vector<key_row>& key_table() {
     static const std::vector<key_row> table = [] {
         std::vector<key_row> rows;
-        add_server_keys(rows);
+        add_listening_keys(rows);
         add_upstream_keys(rows);
         add_route_keys(rows);
         add_policy_keys(rows);
+        add_process_keys(rows);
         return rows;
     }();
     return table;
