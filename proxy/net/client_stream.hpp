@@ -25,8 +25,9 @@ public:
     // Completes without error as soon as a read would not block: there are bytes, or the client has ended or reset the
     // connection (peek_closed() or the next read tells which). Needs no buffer, so an idle connection holds none.
     virtual void start_wait_readable(completion<io_result> done) = 0;
-    // The wait under way, if any, completes with operation_aborted, through the loop; the stream stays usable.
-    virtual void cancel_wait() noexcept = 0;
+    // The read or wait under way, if any, completes with operation_aborted (or with what had already come), through the
+    // loop; the stream stays usable. No write may be under way.
+    virtual void cancel_read() noexcept = 0;
 
     // Has the peer ended or reset the connection? Asks the kernel and does not block; unread bytes may still be there.
     // A client that only shut down its sending side looks the same as one that left.
@@ -34,6 +35,9 @@ public:
 
     virtual void shutdown_send() noexcept = 0; // FIN after what was written (TLS: close_notify first); reading goes on
     virtual void close() noexcept = 0;         // at once; operations under way complete with operation_aborted
+    // Closes with a reset instead of a FIN: for an answer that ends only with its connection and broke off.
+    virtual void reset() noexcept = 0;
+    [[nodiscard]] virtual int descriptor() const noexcept = 0; // for poll(); -1 if there is none (tests) or it is closed
 
     [[nodiscard]] virtual std::string_view peer() const noexcept = 0; // address without port; "unix" for a unix socket
     [[nodiscard]] virtual bool encrypted() const noexcept = 0;
