@@ -22,6 +22,7 @@ namespace evenkeel::wire {
     case field_id::connection:
     case field_id::connection_nominated:
     case field_id::content_length:
+    case field_id::expect: // answered or asked anew by the proxy itself
     case field_id::host:
     case field_id::keep_alive:
     case field_id::proxy_authenticate:

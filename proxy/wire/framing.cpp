@@ -30,16 +30,19 @@ bool is_token(std::string_view text) noexcept {
 // A value that RFC 9112 would let a server answer with 501: known codings, `chunked` once and last. Everything else in
 // a Transfer-Encoding is malformed or an attempt to be read differently by two parsers.
 bool is_known_coding_list(std::string_view value) noexcept {
-    bool chunked_last = false;
+    std::size_t codings = 0;
+    bool chunked = false;
     bool known = true;
     for_each_element(value, [&](std::string_view coding) {
-        if (chunked_last) return known = false;
-        chunked_last = iequals(coding, "chunked");
-        known = chunked_last || iequals(coding, "gzip") || iequals(coding, "x-gzip") || iequals(coding, "deflate") ||
+        ++codings;
+        if (chunked) return known = false;
+        chunked = iequals(coding, "chunked");
+        known = chunked || iequals(coding, "gzip") || iequals(coding, "x-gzip") || iequals(coding, "deflate") ||
                 iequals(coding, "compress") || iequals(coding, "x-compress");
         return known;
     });
-    return known && chunked_last;
+    const auto commas = static_cast<std::size_t>(std::count(value.begin(), value.end(), ','));
+    return known && chunked && codings > 1 && codings == commas + 1; // no empty element
 }
 
 } // namespace

@@ -120,6 +120,14 @@ refusal read_start_line(std::string_view text, const head_limits&, status_line& 
     return refusal::none;
 }
 
+// The start line is longer than the longest target allows.
+constexpr refusal line_too_long(const request_line&) noexcept {
+    return refusal::target_too_long;
+}
+constexpr refusal line_too_long(const status_line&) noexcept {
+    return refusal::bad_status_line;
+}
+
 constexpr refusal bad_line(const request_line&) noexcept {
     return refusal::bad_request_line;
 }
@@ -174,7 +182,7 @@ head_result scan(std::string_view bytes, const head_limits& limits, std::size_t&
 
     bool incomplete = false;
     const char* control = find_control(begin, start_limit);
-    if (control == start_limit && start_limit != end) return refuse(refusal::target_too_long);
+    if (control == start_limit && start_limit != end) return refuse(line_too_long(line));
     if (const refusal why = judge_line_end(control, end, bad_line(line), incomplete); why != refusal::none)
         return refuse(why);
     if (incomplete) return incomplete_head();
