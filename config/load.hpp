@@ -3,6 +3,7 @@
 
 #include "config/settings.hpp"
 
+#include <cstddef>
 #include <functional>
 #include <iosfwd>
 #include <optional>
@@ -14,6 +15,16 @@ namespace evenkeel::config {
 
 enum class severity : unsigned char { error, warning };
 
+// Another place that explains a diagnostic: the other side of a contradiction, the first of two duplicates.
+struct related_place {
+    int line = 0;
+    int column = 0;
+    std::string message;
+    std::string source;
+    int source_column = 1;
+    int source_length = 1;
+};
+
 struct diagnostic {
     severity level = severity::error;
     std::string file;
@@ -22,8 +33,17 @@ struct diagnostic {
     int length = 1;     // characters under the caret line
     std::string code;   // stable, e.g. "unknown-key"
     std::string message;// says what is wrong and what to do
-    std::string source; // the line, without its newline
+    std::string source; // the line, without its newline; secrets are ***, a long line is cut to a window
+    int source_column = 1; // where the caret goes in `source`: masks and cuts move it away from `column`
+    int source_length = 1;
+    std::vector<related_place> related;
 };
+
+struct problem_count {
+    std::size_t errors = 0;
+    std::size_t warnings = 0; // `check --strict` fails on these too
+};
+[[nodiscard]] problem_count count_problems(const std::vector<diagnostic>& diagnostics) noexcept;
 
 // Where `${env:}` and `${file:}` look; a test hands in its own.
 struct environment {

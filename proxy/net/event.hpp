@@ -15,17 +15,17 @@ namespace evenkeel::net {
 class event : private timer_entry {
 public:
     explicit event(executor where) noexcept : executor_(where) {}
-    ~event() override = default; // never with a waiter: the waiter's frame owns or outlives the event
+    ~event() override = default; // never with a waiter: the waiter's frame owns the event, or lives shorter
 
     void set();
     [[nodiscard]] bool is_set() const noexcept { return signalled_; }
 
-    [[nodiscard]] task<void> wait();
-    // False: `due` came first.
-    [[nodiscard]] task<bool> wait_until(timer_queue& timers, steady_time due);
+    [[nodiscard]] task<bool> wait(); // always true
+    [[nodiscard]] task<bool> wait_until(timer_queue& timers, steady_time due); // false: `due` came first
 
 private:
-    void on_timer() override;
+    void on_timer() override { resume(false); }
+    void start(completion<bool> waiter);
     void resume(bool signalled);
 
     executor executor_;

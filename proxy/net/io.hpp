@@ -45,9 +45,7 @@ struct io_handler {
     completion<io_result> done;
 
     using executor_type = typename completion<io_result>::executor_type;
-    using allocator_type = typename completion<io_result>::allocator_type;
     [[nodiscard]] executor_type get_executor() const noexcept { return done.get_executor(); }
-    [[nodiscard]] allocator_type get_allocator() const noexcept { return done.get_allocator(); }
 
     void operator()(error_code error, std::size_t bytes = 0) { std::move(done)(io_result{error, bytes}); }
 };

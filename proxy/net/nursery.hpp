@@ -11,20 +11,20 @@ namespace evenkeel::net {
 
 class nursery {
 public:
-    explicit nursery(executor where) noexcept : executor_(where), empty_(where) {}
+    explicit nursery(executor where) noexcept : executor_(where), changed_(where) {}
     nursery(const nursery&) = delete;
     nursery& operator=(const nursery&) = delete;
 
-    // Starts `work` on the loop, by way of its queue. An exception leaving it is a bug of ours: it ends the process.
+    // Starts `work` on the loop. An exception leaving it is a bug of ours: it leaves loop::run() and ends the process.
     void spawn(task<void> work);
 
     [[nodiscard]] std::size_t size() const noexcept { return running_; }
-    [[nodiscard]] task<void> wait_empty();
+    [[nodiscard]] task<bool> wait_empty_until(timer_queue& timers, steady_time due); // false: `due` came first
 
 private:
     executor executor_;
     std::size_t running_ = 0;
-    event empty_;
+    event changed_;
 };
 
 } // namespace evenkeel::net

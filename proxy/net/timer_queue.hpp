@@ -65,7 +65,7 @@ public:
 
 private:
     friend class timer_entry;
-    static constexpr unsigned levels = 6; // 64^6 ms, about 2.2 years
+    static constexpr unsigned levels = 7; // 64^7 ms, 139 years
     static constexpr unsigned slots = 64;
 
     void insert(timer_entry& entry) noexcept;

@@ -5,6 +5,7 @@
 #include "proxy/wire/limits.hpp"
 #include "proxy/wire/refusal.hpp"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -38,6 +39,13 @@ private:
     std::uint64_t overhead_bytes_ = 0;
     std::size_t line_bytes_ = 0;
     std::size_t trailer_bytes_ = 0;
+    // The current trailer's name, so that a name cut by a read is still known: no reserved name is longer than 19.
+    std::array<char, 20> name_{};
+    std::size_t name_size_ = 0;
+
+    [[nodiscard]] refusal read_framing_byte(char c) noexcept;
+    [[nodiscard]] refusal end_size_line() noexcept;
+    [[nodiscard]] bool is_forbidden_trailer() const noexcept;
 };
 
 } // namespace evenkeel::wire

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -19,6 +20,7 @@ enum class field_id : unsigned char {
     date, expect, host, keep_alive, proxy_authenticate, proxy_authorization, proxy_connection, retry_after, request_id,
     te, trailer, transfer_encoding, upgrade, http2_settings, via, x_request_id, x_should_retry,
     own, // any x-evenkeel-* field
+    connection_nominated, // internal to the gates: named by `Connection`, hence never delivered
 };
 
 struct field {
@@ -56,6 +58,8 @@ struct response_head {
     std::string_view reason;    // may be empty
     std::vector<field> fields;  // as above
     body_framing body;
+    // The Content-Length of an answer that has no body by its nature (HEAD, 304), so that it can be passed on.
+    std::optional<std::uint64_t> declared_length;
     int minor_version = 1;
     bool keep_alive = false;    // whether the connection may be used again after the body
     std::uint32_t keep_alive_timeout_seconds = 0; // from `Keep-Alive: timeout=N`; 0 if not told

@@ -10,7 +10,7 @@ namespace evenkeel::wire {
 enum class refusal : unsigned char {
     none,
     // start line
-    bad_request_line, bad_method, method_not_supported, bad_target, target_too_long, bad_version, version_not_supported,
+    bad_request_line, bad_method, method_not_supported, method_not_allowed, bad_target, target_too_long, bad_version, version_not_supported,
     bad_status_line, bad_status,
     // fields
     bad_field_name, bad_field_value, obs_fold, bare_cr_or_lf, head_too_large, too_many_fields, shadowed_field,
@@ -29,5 +29,8 @@ enum class refusal : unsigned char {
 [[nodiscard]] std::string_view to_string(refusal why) noexcept; // stable snake_case word, equal to the enumerator
 [[nodiscard]] std::string_view explain(refusal why) noexcept;   // one English sentence that says what to do
 [[nodiscard]] int status_of(refusal why) noexcept;              // 400, 405, 413, 414, 417, 431, 501 or 505
+
+// The methods the request gate lets through. A 405 must carry them in `Allow` (RFC 9110, 15.5.6).
+inline constexpr std::string_view allowed_methods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 } // namespace evenkeel::wire

@@ -1,0 +1,11 @@
+#pragma once
+// Looks at bytes before any YAML rule applies, because the parser's own complaints about these are misleading or absent.
+
+#include "config/report.hpp"
+
+namespace evenkeel::config {
+
+// False: the text is not worth parsing.
+[[nodiscard]] bool prescan(const source_text& source, report& problems);
+
+} // namespace evenkeel::config

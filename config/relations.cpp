@@ -1,0 +1,135 @@
+#include "config/relations.hpp"
+
+#include "config/expand.hpp"
+#include "config/grammar.hpp"
+#include "config/network.hpp"
+
+#include <fmt/format.h>
+
+namespace evenkeel::config {
+namespace {
+
+struct place_to_listen {
+    const entry* at;
+    listener parsed;
+    std::string name;
+};
+
+void add_place(std::vector<place_to_listen>& places, const entry* e, std::string name) {
+    if (e == nullptr || !e->is_leaf()) return;
+    auto parsed = read_address(e->text());
+    if (auto* good = std::get_if<listener>(&parsed)) places.push_back({e, std::move(*good), std::move(name)});
+}
+
+void check_file(const entry* e, report& problems, const environment& env, const std::string& directory) {
+    if (e == nullptr || e->text().empty()) return;
+    if (env.file && env.file(resolve_path(directory, e->text()))) return;
+    const std::string shown = e->note.empty() && !e->secret ? " '" + e->text() + "'" : "";
+    problems.error(e->at, "unreadable-file", fmt::format("'{}': file{} cannot be read", e->key, shown));
+}
+
+void check_edits(const entry& owner, report& problems) {
+    const entry* headers = owner.find("headers");
+    const entry* set = headers != nullptr ? headers->find("set") : nullptr;
+    const entry* remove = headers != nullptr ? headers->find("remove") : nullptr;
+    if (set == nullptr || remove == nullptr) return;
+    for (const entry& each : remove->children) {
+        const entry* both = set->find(each.text());
+        if (both == nullptr) continue;
+        problems.error(each.at, "contradiction",
+                       fmt::format("'{}' is both set ({}) and removed; setting alone replaces every field of that name", each.text(),
+                                   problems.line(both->key_at)),
+                       {{both->key_at, "set here"}});
+    }
+}
+
+} // namespace
+
+void check_listeners(const entry& root, report& problems) {
+    std::vector<place_to_listen> places;
+    if (const entry* listen = root.find("listen")) {
+        for (const entry& each : listen->children) add_place(places, each.find("address"), "listen");
+    }
+    const entry* admin = root.find("admin");
+    const entry* admin_listen = admin != nullptr ? admin->find("listen") : nullptr;
+    add_place(places, admin_listen, "admin.listen");
+    add_place(places, admin != nullptr ? admin->find("metrics_listen") : nullptr, "admin.metrics_listen");
+
+    for (std::size_t i = 0; i < places.size(); ++i) {
+        for (std::size_t j = 0; j < i; ++j) {
+            if (!collide(places[i].parsed, places[j].parsed)) continue;
+            const bool second_in_file = places[i].at->from != origin::built_in;
+            const place_to_listen& shown = second_in_file ? places[i] : places[j];
+            const place_to_listen& other = second_in_file ? places[j] : places[i];
+            const bool written = other.at->from != origin::built_in;
+            problems.error(shown.at->at, "duplicate-listener",
+                           fmt::format("'{}' takes the address of '{}' ({})", shown.name, other.name,
+                                       written ? problems.line(other.at->at) : "built-in"),
+                           written ? std::vector<note>{{other.at->at, "taken here"}} : std::vector<note>{});
+            break;
+        }
+    }
+
+    if (admin_listen == nullptr) return;
+    const auto parsed = read_address(admin_listen->text());
+    const auto* at = std::get_if<listener>(&parsed);
+    const entry* token = admin->find("token");
+    if (at != nullptr && !is_loopback(*at) && (token == nullptr || token->text().empty()) && !admin->was_refused("token")) {
+        problems.error(token != nullptr ? token->at : admin_listen->at, "token-required",
+                       "admin.listen is reachable from other machines, so admin.token must not be empty; "
+                       "or listen on 127.0.0.1 and serve metrics with admin.metrics_listen");
+    }
+}
+
+void check_upstreams(const entry& root, report& problems, const environment& env, const std::string& directory) {
+    if (const entry* listen = root.find("listen")) {
+        for (const entry& each : listen->children) {
+            const entry* tls = each.find("tls");
+            if (tls == nullptr) continue;
+            check_file(tls->find("cert_file"), problems, env, directory);
+            check_file(tls->find("key_file"), problems, env, directory);
+        }
+    }
+    const entry* upstreams = root.find("upstreams");
+    if (upstreams == nullptr) return;
+    for (const entry& each : upstreams->children) {
+        check_edits(each, problems);
+        const entry* tls = each.find("tls");
+        if (tls == nullptr) continue;
+        const entry* cert = tls->find("cert_file");
+        const entry* key = tls->find("key_file");
+        check_file(tls->find("ca_file"), problems, env, directory);
+        check_file(cert, problems, env, directory);
+        check_file(key, problems, env, directory);
+        const bool has_cert = cert != nullptr && !cert->text().empty();
+        const bool has_key = key != nullptr && !key->text().empty();
+        if (has_cert != has_key) {
+            problems.error((has_cert ? cert : key)->at, "missing-key", "a client certificate needs both cert_file and key_file");
+        }
+        const entry* verify = tls->find("verify");
+        if (verify != nullptr && verify->get<bool>() != nullptr && !*verify->get<bool>()) {
+            problems.warning(verify->at, "insecure",
+                             fmt::format("upstream '{}' accepts any certificate; whoever sits on the path can read its credential "
+                                         "and its traffic (use ca_file for a private authority)", each.key));
+        }
+        const entry* url = each.find("url");
+        const bool plain = url != nullptr && lower_case(url->text()).rfind("http:", 0) == 0;
+        for (const entry& leaf_entry : tls->children) {
+            if (plain && leaf_entry.from != origin::built_in) {
+                problems.error(leaf_entry.key_at, "has-no-effect",
+                               fmt::format("'tls.{}' has no effect: the URL of upstream '{}' is http, not https", leaf_entry.key, each.key));
+            }
+        }
+    }
+}
+
+void check_relations(const entry& root, report& problems, const environment& env, const std::string& directory) {
+    check_listeners(root, problems);
+    check_upstreams(root, problems, env, directory);
+    check_routes(root, problems);
+    if (const entry* routes = root.find("routes")) {
+        for (const entry& each : routes->children) check_edits(each, problems);
+    }
+}
+
+} // namespace evenkeel::config

@@ -1,0 +1,19 @@
+#pragma once
+// What no single key can be wrong about: names that must exist, places that collide, routes nobody reaches.
+
+#include "config/entry.hpp"
+#include "config/load.hpp"
+#include "config/report.hpp"
+
+#include <string>
+
+namespace evenkeel::config {
+
+// `root` is complete; keys that were reported as wrong are missing from it.
+void check_relations(const entry& root, report& problems, const environment& env, const std::string& directory);
+
+void check_listeners(const entry& root, report& problems);
+void check_upstreams(const entry& root, report& problems, const environment& env, const std::string& directory);
+void check_routes(const entry& root, report& problems);
+
+} // namespace evenkeel::config

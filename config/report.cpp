@@ -1,0 +1,68 @@
+#include "config/report.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace evenkeel::config {
+
+void report::add(problem p) {
+    if (p.level == severity::error) ++errors_;
+    if (full()) {
+        ++dropped_;
+        return;
+    }
+    found_.push_back(std::move(p));
+}
+
+void report::error(span at, std::string code, std::string message, std::vector<note> notes) {
+    add({severity::error, at, std::move(code), std::move(message), std::move(notes)});
+}
+
+void report::warning(span at, std::string code, std::string message, std::vector<note> notes) {
+    add({severity::warning, at, std::move(code), std::move(message), std::move(notes)});
+}
+
+std::vector<diagnostic> report::finish() const {
+    std::vector<const problem*> order;
+    for (const problem& p : found_) order.push_back(&p);
+    std::stable_sort(order.begin(), order.end(),
+                     [](const problem* a, const problem* b) { return a->at.begin < b->at.begin; });
+
+    std::vector<diagnostic> out;
+    for (const problem* p : order) {
+        const place at = source_->where(p->at.begin);
+        excerpt shown = source_->show(p->at);
+        diagnostic d;
+        d.level = p->level;
+        d.file = file_;
+        d.line = at.line;
+        d.column = at.column;
+        d.length = source_->characters(p->at);
+        d.code = p->code;
+        d.message = p->message;
+        d.source = std::move(shown.text);
+        d.source_column = shown.column;
+        d.source_length = shown.length;
+        for (const note& each : p->notes) {
+            const place there = source_->where(each.at.begin);
+            excerpt line = source_->show(each.at);
+            d.related.push_back({there.line, there.column, each.message, std::move(line.text), line.column, line.length});
+        }
+        out.push_back(std::move(d));
+    }
+    if (dropped_ > 0) {
+        out.push_back(whole_file(file_, "too-many-problems",
+                                 std::to_string(dropped_) + " further problems are not shown; fix these first"));
+    }
+    return out;
+}
+
+diagnostic whole_file(const std::string& file, std::string code, std::string message) {
+    diagnostic d;
+    d.file = file;
+    d.code = std::move(code);
+    d.message = std::move(message);
+    return d;
+}
+
+} // namespace evenkeel::config

@@ -1,0 +1,188 @@
+// What can be wrong between routes, and between a route and the upstreams.
+
+#include "config/relations.hpp"
+#include "config/suggest.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace evenkeel::config {
+namespace {
+
+std::string leaf_text(const entry* block, std::string_view name) {
+    const entry* e = block != nullptr ? block->find(name) : nullptr;
+    return e != nullptr ? format_leaf(e->value) : std::string{};
+}
+
+std::set<std::string> list_of(const entry* block, std::string_view name) {
+    std::set<std::string> out;
+    const entry* e = block != nullptr ? block->find(name) : nullptr;
+    if (e == nullptr) return out;
+    for (const entry& each : e->children) out.insert(format_leaf(each.value));
+    return out;
+}
+
+std::set<std::pair<std::string, std::string>> headers_of(const entry* block) {
+    std::set<std::pair<std::string, std::string>> out;
+    const entry* e = block != nullptr ? block->find("headers") : nullptr;
+    if (e == nullptr) return out;
+    for (const entry& each : e->children) out.emplace(each.key, each.text());
+    return out;
+}
+
+std::string without_slash(std::string prefix) {
+    while (!prefix.empty() && prefix.back() == '/') prefix.pop_back();
+    return prefix;
+}
+
+bool below(const std::string& path, const std::string& prefix) {
+    return path.compare(0, prefix.size(), prefix) == 0 && (path.size() == prefix.size() || path[prefix.size()] == '/');
+}
+
+// Whether every request that `late` matches is matched by `early` as well. Sound, not complete: globs are compared as text.
+bool covers(const entry* early, const entry* late) {
+    const std::string early_path = leaf_text(early, "path");
+    const std::string late_path = leaf_text(late, "path");
+    if (!early_path.empty() && early_path != late_path) return false;
+    const entry* prefix_entry = early != nullptr ? early->find("path_prefix") : nullptr;
+    if (prefix_entry != nullptr) {
+        const std::string prefix = without_slash(prefix_entry->text());
+        const entry* late_prefix = late != nullptr ? late->find("path_prefix") : nullptr;
+        const std::string target = late_prefix != nullptr ? without_slash(late_prefix->text()) : late_path;
+        if (late_prefix == nullptr && late_path.empty()) return prefix.empty();
+        if (!below(target, prefix)) return false;
+    }
+    const auto subset = [](const auto& some, const auto& all) { return std::includes(all.begin(), all.end(), some.begin(), some.end()); };
+    const auto methods = list_of(early, "methods");
+    const auto late_methods = list_of(late, "methods");
+    if (!methods.empty() && (late_methods.empty() || !subset(late_methods, methods))) return false;
+    const auto models = list_of(early, "model");
+    const auto late_models = list_of(late, "model");
+    if (!models.empty() && (late_models.empty() || (models.count("*") == 0 && !subset(late_models, models)))) return false;
+    return subset(headers_of(early), headers_of(late));
+}
+
+void check_match(const entry& route, report& problems) {
+    const entry* match = route.find("match");
+    const entry* path = match != nullptr ? match->find("path") : nullptr;
+    const entry* prefix = match != nullptr ? match->find("path_prefix") : nullptr;
+    if (path != nullptr && prefix != nullptr) {
+        problems.error(prefix->key_at, "contradiction",
+                       fmt::format("'path' ({}) and 'path_prefix' exclude each other; keep one", problems.line(path->key_at)),
+                       {{path->key_at, "'path' is set here"}});
+    }
+    const entry* rewrite = route.find("rewrite");
+    if (rewrite == nullptr) return;
+    const entry* whole = rewrite->find("path");
+    const entry* part = rewrite->find("path_prefix");
+    if (whole != nullptr && part != nullptr) {
+        problems.error(part->key_at, "contradiction",
+                       fmt::format("'path' ({}) and 'path_prefix' exclude each other; keep one", problems.line(whole->key_at)),
+                       {{whole->key_at, "'path' is set here"}});
+    } else if (part != nullptr && prefix == nullptr) {
+        problems.error(part->key_at, "rewrite-needs-prefix", "rewriting a prefix needs `match: {path_prefix: ...}` in the same route");
+    } else if (whole == nullptr && part == nullptr && rewrite->refused.empty()) {
+        problems.error(rewrite->key_at, "missing-key", "'rewrite' needs `path` or `path_prefix`");
+    }
+}
+
+// What a route that answers by itself cannot make use of must not be written, or it would be parsed and ignored.
+void check_local_route(const entry& route, const std::string& name, report& problems) {
+    for (const entry& each : route.children) {
+        const bool written = each.from == origin::route && (each.is_leaf() || !each.children.empty());
+        if (!written || each.key == "name" || each.key == "match" || each.key == "serve") continue;
+        problems.error(each.key_at, "has-no-effect", fmt::format("'{}' has no effect in route '{}', which serves `health` by itself", each.key, name));
+    }
+}
+
+struct upstream_uses {
+    std::set<std::string> used;
+    bool certain = true; // false once a reference could not be read
+};
+
+void check_references(const entry& route, const std::string& name, const entry* upstreams, report& problems, upstream_uses& uses) {
+    const entry* list = route.find("upstreams");
+    if (list == nullptr) {
+        uses.certain = false;
+        // A list that was there but wrong has been reported with its own advice.
+        if (!route.was_refused("upstreams") && !route.was_refused("serve")) {
+            problems.error(route.key_at, "missing-key", fmt::format("route '{}' has no 'upstreams'; name one, or write `serve: health`", name));
+        }
+        return;
+    }
+    if (list->children.empty()) uses.certain = false;
+    for (const entry& each : list->children) {
+        const entry* reference = each.find("name");
+        if (reference == nullptr) {
+            uses.certain = false;
+            continue;
+        }
+        const std::string wanted = reference->text();
+        uses.used.insert(wanted);
+        if (&each != &list->children.front()) continue; // refused below, whatever it names
+        if (upstreams != nullptr && upstreams->find(wanted) != nullptr) continue;
+        uses.certain = false;
+        std::vector<std::string_view> known;
+        if (upstreams != nullptr) {
+            for (const entry& u : upstreams->children) known.push_back(u.key);
+        }
+        const auto near = nearest(wanted, known);
+        const std::string shown = reference->note.empty() ? " '" + wanted + "'" : "";
+        problems.error(reference->at, "unknown-upstream",
+                       fmt::format("there is no upstream{}{}", shown, near && !shown.empty() ? fmt::format(" (did you mean '{}'?)", *near) : ""));
+    }
+    if (list->children.size() > 1) {
+        problems.error(list->children[1].at, "not-available", "more than one upstream per route is not available in this version; keep one");
+    }
+}
+
+} // namespace
+
+void check_routes(const entry& root, report& problems) {
+    const entry* routes = root.find("routes");
+    const entry* upstreams = root.find("upstreams");
+    if (routes == nullptr) return;
+
+    std::map<std::string, const entry*> names;
+    upstream_uses uses;
+    for (std::size_t i = 0; i < routes->children.size(); ++i) {
+        const entry& route = routes->children[i];
+        const entry* name_entry = route.find("name");
+        const std::string name = name_entry != nullptr ? name_entry->text() : "";
+        if (name_entry != nullptr) {
+            const auto [first, fresh] = names.try_emplace(name, name_entry);
+            if (!fresh) {
+                problems.error(name_entry->at, "duplicate-route",
+                               fmt::format("route name '{}' is taken ({}); names are unique", name, problems.line(first->second->at)),
+                               {{first->second->at, "first used here"}});
+            }
+        }
+        check_match(route, problems);
+        if (route.find("serve") != nullptr) {
+            check_local_route(route, name, problems);
+        } else {
+            check_references(route, name, upstreams, problems, uses);
+        }
+        for (std::size_t j = 0; j < i; ++j) {
+            const entry& early = routes->children[j];
+            // Only what was read whole can be judged: a refused condition would make a route look wider than it is.
+            if (problems.has_errors()) break;
+            if (!covers(early.find("match"), route.find("match"))) continue;
+            problems.warning(name_entry != nullptr ? name_entry->at : route.at, "unreachable-route",
+                             fmt::format("route '{}' is never reached: route '{}' ({}) matches all its requests first", name,
+                                         leaf_text(&early, "name"), problems.line(early.at)),
+                             {{early.at, "the earlier route"}});
+            break;
+        }
+    }
+    if (!uses.certain || upstreams == nullptr) return;
+    for (const entry& each : upstreams->children) {
+        if (uses.used.count(each.key) > 0) continue;
+        problems.warning(each.key_at, "unused-upstream", fmt::format("no route uses upstream '{}'", each.key));
+    }
+}
+
+} // namespace evenkeel::config

@@ -1,0 +1,61 @@
+// Keys of the routes, apart from the policies that `defaults` may hold as well.
+
+#include "config/schema_table.hpp"
+
+namespace evenkeel::config {
+
+void add_route_keys(std::vector<key_row>& table) {
+    using enum value_kind;
+    using enum value_shape;
+    const std::initializer_list<key_row> rows{
+        {.path = "defaults", .kind = block,
+         .documentation = "Policies of every route. A route that writes a key overrides only that key."},
+        {.path = "routes", .kind = block, .shape = list,
+         .documentation = "Which request goes where. The first route that matches wins; none: 404.", .required = true},
+        {.path = "routes.name", .kind = name, .documentation = "Unique; labels metrics, logs and headers.", .required = true},
+        {.path = "routes.match", .kind = block,
+         .documentation = "All conditions must hold; without this block every request matches."},
+        {.path = "routes.match.path", .kind = path, .documentation = "The exact path, without query."},
+        {.path = "routes.match.path_prefix", .kind = path,
+         .documentation = "The path or what lies below it: /v1 matches /v1 and /v1/models, not /v10."},
+        {.path = "routes.match.methods", .kind = value_kind::word, .shape = list,
+         .words = "GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS", .documentation = "Any of these methods; absent: any method."},
+        {.path = "routes.match.headers", .kind = glob, .shape = map,
+         .documentation = "Header name to a glob (`*`, `?`) over its value, case-sensitive; all must match.",
+         .map_keys = "header_name"},
+        {.path = "routes.match.model", .kind = glob, .shape = one_or_list,
+         .documentation = "Globs over the body's \"model\", case-sensitive; any may match. The body is held to see it."},
+        {.path = "routes.upstreams", .kind = block, .shape = list,
+         .documentation = "Where the route sends its requests; exactly one in this version.", .short_form = "name"},
+        {.path = "routes.upstreams.name", .kind = name, .documentation = "Name of an upstream.", .required = true},
+        {.path = "routes.rewrite", .kind = block, .documentation = "Changes the path on the way out; the query stays.",
+         .optional_block = true},
+        {.path = "routes.rewrite.path", .kind = path, .documentation = "The whole path becomes this."},
+        {.path = "routes.rewrite.path_prefix", .kind = path,
+         .documentation = "What match.path_prefix matched becomes this; `/` removes it."},
+        {.path = "routes.headers", .kind = block,
+         .documentation = "Edits of this route's request headers, applied before those of the upstream."},
+        {.path = "routes.headers.set", .kind = header_value, .shape = map,
+         .documentation = "Replaces every field of that name.", .secret = true, .can_be_empty = true, .map_keys = "header_name"},
+        {.path = "routes.headers.remove", .kind = header_name, .shape = list, .documentation = "Header names that are dropped."},
+        {.path = "routes.serve", .kind = value_kind::word, .words = "health",
+         .documentation = "health: answer with the health document instead of calling an upstream."},
+    };
+    table.insert(table.end(), rows.begin(), rows.end());
+
+    add_later(table, false, {
+        {.path = "routes.upstreams.weight", .kind = integer, .fallback = "1", .documentation = "Share of this upstream under balance: weighted."},
+        {.path = "routes.balance", .kind = value_kind::word, .fallback = "failover",
+         .words = "failover|least_latency|round_robin|weighted", .documentation = "How one of several upstreams is chosen."},
+        {.path = "routes.shuffle_shard", .kind = block, .documentation = "Keeps a tenant on a subset of the endpoints."},
+        {.path = "routes.shuffle_shard.by", .kind = text, .documentation = "credential, or header:NAME."},
+        {.path = "routes.shuffle_shard.size", .kind = integer, .documentation = "Endpoints per tenant."},
+        {.path = "routes.fan_out", .kind = block, .documentation = "Sends one request to several routes and joins their answers."},
+        {.path = "routes.fan_out.parts", .kind = name, .shape = list, .documentation = "The routes."},
+        {.path = "routes.fan_out.min_success", .kind = integer, .fallback = "1", .documentation = "Parts that must have a body."},
+        {.path = "routes.fan_out.body", .kind = value_kind::word, .fallback = "auto", .words = "auto",
+         .documentation = "Which part gets what of the body."},
+    });
+}
+
+} // namespace evenkeel::config

@@ -1,0 +1,124 @@
+// Keys of the process itself: where it listens, what it writes, and its bounds.
+
+#include "config/schema_table.hpp"
+
+namespace evenkeel::config {
+
+void add_listening_keys(std::vector<key_row>& table) {
+    using enum value_kind;
+    using enum value_shape;
+    const std::initializer_list<key_row> rows{
+        {.path = "version", .kind = integer, .min = "1", .max = "1",
+         .documentation = "Version of this file's format.", .required = true},
+
+        {.path = "listen", .kind = block, .shape = one_or_list, .fallback = "127.0.0.1:8080",
+         .documentation = "Where applications connect: address:port, unix:/path, or a list of these. Addresses are literal; "
+                          "changing them needs a restart.",
+         .short_form = "address"},
+        {.path = "listen.address", .kind = address,
+         .documentation = "Literal address and port, or unix:/path. Port 0 asks the system for a free one.", .required = true},
+        {.path = "listen.tls", .kind = block,
+         .documentation = "Serve HTTPS on this address. Without this block it serves plain HTTP.", .optional_block = true},
+        {.path = "listen.tls.cert_file", .kind = file,
+         .documentation = "Certificate chain in PEM, relative to this file.", .required = true},
+        {.path = "listen.tls.key_file", .kind = file,
+         .documentation = "Private key in PEM, relative to this file.", .required = true},
+
+        {.path = "workers", .kind = integer, .fallback = "1", .min = "1", .max = "256", .words = "auto",
+         .documentation = "Event loops, each on a thread of its own; auto: one per core. Changing it needs a restart.",
+         .price = "Each worker has its own connection pools, so upstreams see up to that many times more connections."},
+
+        {.path = "admin", .kind = block, .words = "off",
+         .documentation = "Dashboard, /health, /metrics and control, apart from the data port. `admin: off` serves none of it."},
+        {.path = "admin.listen", .kind = address, .fallback = "127.0.0.1:9901",
+         .documentation = "Where the admin pages are served. An address beyond loopback demands a token."},
+        {.path = "admin.metrics_listen", .kind = address,
+         .documentation = "A second, read-only address for /metrics, /health, /livez and /readyz, for probes and Prometheus."},
+        {.path = "admin.token", .kind = token, .documentation = "Bearer token for admin; empty: none is asked for.",
+         .secret = true, .can_be_empty = true},
+    };
+    table.insert(table.end(), rows.begin(), rows.end());
+
+    add_later(table, false, {
+        {.path = "profile", .kind = value_kind::word, .fallback = "tuned", .words = "tuned|classic",
+         .documentation = "Which set of built-in defaults applies."},
+    });
+}
+
+void add_process_keys(std::vector<key_row>& table) {
+    using enum value_kind;
+    using enum value_shape;
+    const std::initializer_list<key_row> rows{
+        {.path = "access_log", .kind = block, .documentation = "One JSON line per request; never a body, never a credential."},
+        {.path = "access_log.path", .kind = log_file, .fallback = "stdout", .words = "stdout|stderr|off",
+         .documentation = "stdout, stderr, off, or a file that is appended to."},
+        {.path = "access_log.sample_ok", .kind = ratio, .fallback = "1", .min = "0", .max = "1",
+         .documentation = "Share of undisturbed requests that are logged; retried, degraded and failed ones always are.",
+         .price = "One line of about 500 bytes per request."},
+
+        {.path = "log", .kind = block, .documentation = "What evenkeel says about itself."},
+        {.path = "log.level", .kind = value_kind::word, .fallback = "info", .words = "debug|info|warning|error",
+         .documentation = "The least severe level that is written.", .price = "debug writes several lines per request."},
+        {.path = "log.format", .kind = value_kind::word, .fallback = "text", .words = "text|json",
+         .documentation = "Lines for people or for programs."},
+        {.path = "log.path", .kind = log_file, .fallback = "stderr", .words = "stdout|stderr",
+         .documentation = "stderr, stdout, or a file that is appended to."},
+
+        {.path = "limits", .kind = block, .documentation = "Bounds of the process. Each has a metric for the day it is hit."},
+        {.path = "limits.max_header_bytes", .kind = size, .fallback = "64KiB", .min = "1KiB", .max = "1MiB",
+         .documentation = "Largest head of a request or an answer: start line and headers together.",
+         .price = "Memory per connection that sends one."},
+        {.path = "limits.max_body", .kind = size, .fallback = "128MiB", .min = "1B", .max = "1TiB",
+         .documentation = "Largest request body; a larger one is refused with 413.",
+         .price = "Bodies are passed through, so this alone costs no memory."},
+        {.path = "limits.header_timeout", .kind = duration, .fallback = "10s", .min = "10ms", .max = "10m",
+         .documentation = "Time for a complete request head, from its first byte.",
+         .price = "How long a slow client can occupy a connection."},
+        {.path = "limits.body_timeout", .kind = duration, .fallback = "30s", .min = "10ms", .max = "1h",
+         .documentation = "Longest silence while a request body is being read.",
+         .price = "How long a stalled upload occupies a connection and an upstream."},
+        {.path = "limits.idle_timeout", .kind = duration, .fallback = "75s", .min = "10ms", .max = "24h",
+         .documentation = "How long a client's idle keep-alive connection is kept; announced in Keep-Alive.",
+         .price = "Open file descriptors."},
+        {.path = "limits.write_timeout", .kind = duration, .fallback = "60s", .min = "10ms", .max = "1h",
+         .documentation = "A client that accepts no byte for this long is gone.",
+         .price = "How long a stuck client keeps its upstream answer, and its cost, alive."},
+        {.path = "limits.max_connections", .kind = integer, .fallback = "10000", .min = "1", .max = "1000000",
+         .documentation = "Open client connections of the whole process.",
+         .price = "File descriptors (two per active request) and about 20 KiB each."},
+        {.path = "limits.memory", .kind = size, .fallback = "1GiB", .min = "1MiB", .max = "1TiB",
+         .documentation = "All held request bodies together; beyond it requests stream and cannot be replayed.",
+         .price = "Resident memory at the worst moment."},
+        {.path = "limits.replay_buffer", .kind = size, .fallback = "32MiB", .min = "64KiB", .max = "1GiB",
+         .documentation = "Held body of one request whose route must see the body; a larger one streams.",
+         .price = "Counts against limits.memory; a few large bodies can use it up."},
+
+        {.path = "drain", .kind = block, .documentation = "What happens on SIGTERM."},
+        {.path = "drain.timeout", .kind = duration, .fallback = "30s", .min = "0s", .max = "24h",
+         .documentation = "How long requests in flight may go on after SIGTERM before they are cut.",
+         .price = "A slower restart; keep it below the orchestrator's own grace period."},
+    };
+    table.insert(table.end(), rows.begin(), rows.end());
+
+    add_later(table, false, {
+        {.path = "chaos", .kind = block, .documentation = "Faults injected on purpose; every rule expires."},
+        {.path = "chaos.enabled", .kind = boolean, .fallback = "false", .documentation = "Rules are refused unless this is true."},
+        {.path = "chaos.rules", .kind = block, .shape = list, .documentation = "Which route suffers which fault."},
+        {.path = "chaos.rules.route", .kind = name, .documentation = "The route that suffers."},
+        {.path = "chaos.rules.fault", .kind = value_kind::word,
+         .words = "latency|abort|connect_fail|reset|stall|drip|truncate|malformed|stream_error", .documentation = "What goes wrong."},
+        {.path = "chaos.rules.after_events", .kind = integer, .documentation = "Events of a stream that still pass."},
+        {.path = "chaos.rules.probability", .kind = ratio, .min = "0", .max = "1", .documentation = "Share of attempts that suffer."},
+        {.path = "chaos.rules.for", .kind = duration, .documentation = "When the rule expires."},
+        {.path = "tracing", .kind = block, .documentation = "Spans to an OTLP collector."},
+        {.path = "tracing.otlp_endpoint", .kind = url, .documentation = "Base URL of the collector (OTLP over HTTP, JSON)."},
+        {.path = "tracing.sample", .kind = ratio, .fallback = "0.1", .min = "0", .max = "1", .documentation = "Share of traces kept."},
+        {.path = "tracing.propagate", .kind = value_kind::word, .fallback = "traceparent", .words = "none|traceparent|all",
+         .documentation = "What upstreams are told of the trace."},
+        {.path = "last_good", .kind = block, .documentation = "Store of last good answers."},
+        {.path = "last_good.max_bytes", .kind = size, .fallback = "64MiB", .documentation = "Size of the store."},
+        {.path = "last_good.path", .kind = log_file, .documentation = "A file keeps the store across restarts."},
+    });
+}
+
+} // namespace evenkeel::config

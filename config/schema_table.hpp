@@ -1,0 +1,17 @@
+#pragma once
+// The parts of the key table; schema.hpp is what everybody else includes.
+
+#include "config/schema.hpp"
+
+namespace evenkeel::config {
+
+void add_listening_keys(std::vector<key_row>& table); // version, listen, workers, admin
+void add_upstream_keys(std::vector<key_row>& table);  // upstreams
+void add_route_keys(std::vector<key_row>& table);     // defaults, routes
+void add_policy_keys(std::vector<key_row>& table);    // what `defaults` and each route may hold
+void add_process_keys(std::vector<key_row>& table);   // logs, limits, drain
+
+// A block, or one of its keys, whose policy this version does not have: it accepts `off` and nothing else.
+void add_later(std::vector<key_row>& table, bool policy, std::initializer_list<key_row> rows);
+
+} // namespace evenkeel::config

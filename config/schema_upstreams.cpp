@@ -1,0 +1,70 @@
+// Keys of the providers that are called.
+
+#include "config/schema_table.hpp"
+
+namespace evenkeel::config {
+
+void add_upstream_keys(std::vector<key_row>& table) {
+    using enum value_kind;
+    using enum value_shape;
+    const std::initializer_list<key_row> rows{
+        {.path = "upstreams", .kind = block, .shape = map,
+         .documentation = "The providers, by name. One upstream is one credential: several keys are several upstreams.",
+         .map_keys = "name"},
+        {.path = "upstreams.url", .kind = url,
+         .documentation = "Absolute http or https URL. A base path is put before each request's path; Host is its authority.",
+         .required = true},
+        {.path = "upstreams.dialect", .kind = value_kind::word, .fallback = "auto",
+         .words = "auto|openai|anthropic|gemini|ollama|generic",
+         .documentation = "How answers and errors are read; auto: recognised from the path and the first event."},
+        {.path = "upstreams.headers", .kind = block,
+         .documentation = "Edits of each request's headers on the way to this upstream. Without one the application's own "
+                          "credential passes through."},
+        {.path = "upstreams.headers.set", .kind = header_value, .shape = map,
+         .documentation = "Replaces every field of that name. Take credentials from ${env:NAME} or ${file:PATH}.",
+         .secret = true, .can_be_empty = true, .map_keys = "header_name"},
+        {.path = "upstreams.headers.remove", .kind = header_name, .shape = list,
+         .documentation = "Header names that are dropped."},
+        {.path = "upstreams.models", .kind = text, .shape = map,
+         .documentation = "Renames the request's model on the way out; rewrites that one value of the body.", .map_keys = "text"},
+        {.path = "upstreams.tls", .kind = block, .documentation = "How an https upstream is verified."},
+        {.path = "upstreams.tls.ca_file", .kind = file, .fallback = "system", .words = "system",
+         .documentation = "Certificate authorities in PEM, relative to this file; system: the machine's store."},
+        {.path = "upstreams.tls.server_name", .kind = host, .fallback = "auto", .words = "auto",
+         .documentation = "Name sent (SNI) and verified; auto: the host of the URL."},
+        {.path = "upstreams.tls.cert_file", .kind = file, .documentation = "Client certificate in PEM; empty: none.",
+         .can_be_empty = true},
+        {.path = "upstreams.tls.key_file", .kind = file, .documentation = "Private key of the client certificate.",
+         .can_be_empty = true},
+        {.path = "upstreams.tls.verify", .kind = boolean, .fallback = "true",
+         .documentation = "false accepts any certificate: whoever sits on the path reads credentials and prompts."},
+        {.path = "upstreams.proxy", .kind = url,
+         .documentation = "HTTP proxy that connections are tunnelled through (CONNECT)."},
+        {.path = "upstreams.connections", .kind = block, .documentation = "The pool of connections, per worker."},
+        {.path = "upstreams.connections.max", .kind = integer, .fallback = "256", .min = "1", .max = "65535",
+         .documentation = "Open connections per worker and endpoint; further attempts wait.",
+         .price = "Providers may count connections; each holds a descriptor and TLS state."},
+        {.path = "upstreams.connections.idle_timeout", .kind = duration, .fallback = "30s", .min = "0s", .max = "24h",
+         .documentation = "How long an unused connection is kept.",
+         .price = "Longer than the provider's own timeout means requests sent into connections it has just closed."},
+        {.path = "upstreams.connections.max_age", .kind = duration, .fallback = "5m", .min = "1s", .max = "24h",
+         .documentation = "A connection older than this takes no further request, so that changes of DNS are noticed.",
+         .price = "Slower to follow a provider that moves."},
+        {.path = "upstreams.connections.retry_stale", .kind = boolean, .fallback = "true",
+         .documentation = "One free retry on a fresh connection if a reused one died before any byte of the answer."},
+        {.path = "upstreams.forwarded", .kind = boolean, .fallback = "off", .words = "off",
+         .documentation = "true appends X-Forwarded-*; off because providers need not learn the client's address."},
+    };
+    table.insert(table.end(), rows.begin(), rows.end());
+
+    add_later(table, false, {
+        {.path = "upstreams.urls", .kind = url, .shape = list, .documentation = "Replicas of one provider."},
+        {.path = "upstreams.prewarm", .kind = block, .documentation = "Connections opened ahead of demand."},
+        {.path = "upstreams.prewarm.min_idle", .kind = integer, .fallback = "2", .documentation = "Idle connections kept ready."},
+        {.path = "upstreams.prewarm.predict", .kind = boolean, .fallback = "true", .documentation = "Size the pool from arrival rate and latency."},
+        {.path = "upstreams.prewarm.probe", .kind = block, .fallback = "off", .documentation = "Request that warms a connection."},
+        {.path = "upstreams.prewarm.probe.path", .kind = path, .documentation = "Path of that request."},
+    });
+}
+
+} // namespace evenkeel::config

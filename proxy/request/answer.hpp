@@ -1,0 +1,32 @@
+#pragma once
+// What `serve` returns: a head, a source of body bytes, and where it came from.
+
+#include "config/settings.hpp"
+#include "policies/time.hpp"
+#include "proxy/request/body_source.hpp"
+#include "proxy/telemetry/observer.hpp"
+#include "proxy/wire/head.hpp"
+
+#include <memory>
+#include <string_view>
+
+namespace evenkeel::request {
+
+struct answer {
+    // The head lives in `body`, which is never null once served: an answer without a body has an empty source.
+    const wire::response_head* head = nullptr;
+    std::unique_ptr<body_source> body;
+
+    // Provenance: what headers, log and metrics say about this answer.
+    const config::upstream* upstream = nullptr; // null: made here without trying
+    int attempts = 0;
+    bool local = false;                         // made here
+    bool stream = false;                        // an event stream: silence is judged by stream_idle, not by the total
+    telemetry::request_outcome outcome = telemetry::request_outcome::ok;
+    std::string_view reason;                    // word for a local refusal or failure
+    std::string_view proxy_error;               // RFC 9209 token of an error made here
+    steady_time sent{};                         // when the committed attempt's request went out; epoch: never
+    steady_time head_read{};                    // when its head had been read
+};
+
+} // namespace evenkeel::request

@@ -1,0 +1,35 @@
+#pragma once
+// Where the bytes of an answer come from. Whoever relays an answer pulls from its source and does not know whether that
+// is the winning attempt's socket, a stored answer or an error of our own. Destroying a source cancels what feeds it.
+
+#include "proxy/net/io.hpp"
+
+#include <optional>
+#include <string_view>
+
+namespace evenkeel::request {
+
+struct body_step {
+    enum class kind : unsigned char {
+        data,      // `data`, at least one byte
+        end,       // the body is whole; nothing follows
+        truncated, // it broke: `why` is the RFC 9209 word; nothing follows
+    };
+    kind is = kind::end;
+    std::string_view data; // valid until the next step that carries data is asked for, or the source is destroyed
+    std::string_view why;
+};
+
+class body_source {
+public:
+    virtual ~body_source() = default;
+
+    // What can be had without waiting; empty: ask next(). Spares small answers a coroutine.
+    [[nodiscard]] virtual std::optional<body_step> ready() { return std::nullopt; }
+    [[nodiscard]] virtual net::task<body_step> next() = 0;
+
+    // Ends the source early, from outside: a next() under way completes with truncated. Safe to call at any time.
+    virtual void cancel() noexcept {}
+};
+
+} // namespace evenkeel::request

@@ -1,0 +1,415 @@
+#include "proxy/request/client_connection.hpp"
+
+#include "proxy/request/local_answer.hpp"
+#include "proxy/request/outgoing.hpp"
+#include "proxy/wire/gate.hpp"
+#include "proxy/wire/head_builder.hpp"
+
+#include <boost/asio/error.hpp>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+namespace evenkeel::request {
+
+namespace {
+constexpr duration park_after = std::chrono::seconds{1}; // an idle connection gives its buffer back (2 instead of 8 KB each)
+constexpr duration linger_time = std::chrono::seconds{1};
+constexpr std::size_t linger_bytes = 256 * 1024; // of an unread request body that is read and dropped before closing
+constexpr std::size_t max_request_id = 128;
+
+bool is_sane_id(std::string_view id) noexcept {
+    return !id.empty() && id.size() <= max_request_id &&
+           std::all_of(id.begin(), id.end(), [](char c) { return c > 0x20 && c < 0x7f && c != '"' && c != '\\'; });
+}
+} // namespace
+
+struct client_connection::facts {
+    const config::upstream* upstream = nullptr;
+    std::string_view reason, proxy_error;
+    std::string upstream_request_id;
+    telemetry::request_outcome outcome = telemetry::request_outcome::ok;
+    int status = 0;
+    int attempts = 0;
+    bool stream = false;
+    steady_time received{};
+    wall_time started{};
+    duration first_byte{};
+    duration overhead{};
+    std::uint64_t bytes_out = 0;
+};
+
+client_connection::client_connection(connection_context& context, std::unique_ptr<net::client_stream> stream)
+    : context_(context), services_(context.services), stream_(std::move(stream)), input_(context.services.buffers) {
+    context_.open.push_back(*this);
+}
+
+client_connection::~client_connection() { context_.open.erase(context_.open.iterator_to(static_cast<connection_hook&>(*this))); }
+
+net::task<void> client_connection::run(std::unique_ptr<client_connection> self) {
+    client_connection& me = *self;
+    while (!me.closing_) {
+        const head_state state = co_await me.read_head();
+        if (state == head_state::closed) co_return;
+        if (state == head_state::refused) {
+            co_await me.refuse(me.refused_, wire::status_of(me.refused_));
+            co_return;
+        }
+        if (state == head_state::timed_out) {
+            co_await me.refuse(wire::refusal::none, 408);
+            co_return;
+        }
+        if (!co_await me.handle()) co_return;
+    }
+}
+
+void client_connection::begin_wait(wait_purpose purpose, duration length) {
+    purpose_ = purpose;
+    services_.loop.timers().arm(read_clock_, services_.loop.now() + length);
+}
+
+void client_connection::on_read_timer() {
+    // The clock is never disarmed: most of its calls find that what it was armed for is over.
+    if (!waiting_) return;
+    timed_out_ = true;
+    stream_->cancel_read();
+}
+
+net::task<net::io_result> client_connection::read_more(std::size_t max_bytes) {
+    const auto room = input_.space(1, max_bytes);
+    if (room.size() == 0) co_return net::io_result{boost::asio::error::no_buffer_space};
+    waiting_ = true;
+    const net::io_result got = co_await stream_->read_some(room);
+    waiting_ = false;
+    if (got.ok()) input_.commit(got.bytes);
+    co_return got;
+}
+
+// A busy connection reads straight into its buffer; one that has been idle for a while holds none and waits for the first
+// byte without.
+net::task<net::io_result> client_connection::read_idle() {
+    timed_out_ = false;
+    begin_wait(wait_purpose::park, park_after);
+    net::io_result got = co_await read_more(buffer_pool::block_bytes);
+    if (got.ok() || !timed_out_ || closing_) co_return got;
+    input_.release();
+    timed_out_ = false;
+    begin_wait(wait_purpose::idle, context_.settings->limits.idle_timeout);
+    waiting_ = true;
+    got = co_await stream_->wait_readable();
+    waiting_ = false;
+    if (!got.ok() || closing_) co_return net::io_result{boost::asio::error::operation_aborted};
+    begin_wait(wait_purpose::head, context_.settings->limits.header_timeout);
+    co_return co_await read_more(buffer_pool::block_bytes);
+}
+
+net::task<client_connection::head_state> client_connection::read_head() {
+    const auto& limits = context_.settings->limits;
+    const wire::head_limits bounds{.max_head_bytes = static_cast<std::size_t>(limits.max_header_bytes)};
+    scanned_ = 0;
+    bool skipped_line = false;
+    bool head_begun = false;
+    for (;;) {
+        // At most one empty line in front of a request (RFC 9112 2.2).
+        if (!skipped_line && input_.unread().starts_with("\r\n")) {
+            input_.consume(2);
+            skipped_line = true;
+        }
+        if (!input_.empty() && input_.unread() != "\r") {
+            const auto result = wire::read_request_head(input_.unread(), bounds, scanned_, head_);
+            if (result.is == wire::head_result::state::complete) {
+                input_.consume(result.consumed);
+                idle_ = false;
+                co_return head_state::complete;
+            }
+            if (result.is == wire::head_result::state::refused) {
+                refused_ = result.why;
+                co_return head_state::refused;
+            }
+        }
+        idle_ = input_.empty();
+        if (idle_ && closing_) co_return head_state::closed;
+        net::io_result got;
+        if (idle_) {
+            got = co_await read_idle();
+        } else {
+            if (!head_begun) {
+                head_begun = true;
+                timed_out_ = false;
+                begin_wait(wait_purpose::head, limits.header_timeout); // absolute: drops of bytes do not extend it
+            }
+            got = co_await read_more(bounds.max_head_bytes + buffer_pool::block_bytes);
+        }
+        if (got.ok()) continue;
+        if (got.error == boost::asio::error::no_buffer_space) {
+            refused_ = wire::refusal::head_too_large;
+            co_return head_state::refused;
+        }
+        co_return timed_out_ && !idle_ && !closing_ ? head_state::timed_out : head_state::closed;
+    }
+}
+
+std::string client_connection::make_id() {
+    // Unlike on every worker and start, without asking for randomness each time: an odd multiplier permutes the counter
+    // (Steele and Vigna's splitmix64 constant).
+    std::uint64_t bits = context_.id_seed + ++context_.next_id * 0x9e3779b97f4a7c15ULL;
+    std::string id(16, '0');
+    for (auto digit = id.rbegin(); digit != id.rend(); ++digit, bits >>= 4) *digit = "0123456789abcdef"[bits & 15];
+    return id;
+}
+
+void client_connection::client_left() {
+    gone_ = true;
+    if (current_ != nullptr) {
+        current_->body.abandon();
+        current_->gone.request();
+    }
+    if (relaying_ != nullptr) relaying_->cancel();
+}
+
+void client_connection::drain() {
+    closing_ = true;
+    if (waiting_ && idle_) stream_->cancel_read();
+}
+
+void client_connection::close_now() {
+    closing_ = true;
+    stream_->close();
+    client_left();
+}
+
+net::task<bool> client_connection::write(std::span<const boost::asio::const_buffer> parts) {
+    services_.loop.timers().arm(write_clock_, services_.loop.now() + context_.settings->limits.write_timeout);
+    writing_ = true;
+    const net::io_result sent = co_await stream_->write(parts);
+    writing_ = false;
+    co_return sent.ok();
+}
+
+net::task<void> client_connection::linger() {
+    // Closing with unread bytes makes the kernel send a reset, which can overtake our answer (RFC 9112 9.6).
+    stream_->shutdown_send();
+    std::size_t dropped = 0;
+    timed_out_ = false;
+    begin_wait(wait_purpose::head, linger_time);
+    while (dropped < linger_bytes && !timed_out_) {
+        input_.clear();
+        const net::io_result got = co_await read_more(buffer_pool::block_bytes);
+        if (!got.ok()) break;
+        dropped += got.bytes;
+    }
+    stream_->close();
+}
+
+net::task<void> client_connection::refuse(wire::refusal why, int status) {
+    facts seen;
+    seen.received = services_.loop.now();
+    seen.started = services_.loop.wall_now();
+    services_.observer.request_started(nullptr);
+    answer given = why != wire::refusal::none
+                       ? make_refusal(why, wire::dialect::generic, seen.started)
+                       : make_local_answer({.status = status,
+                                            .code = "header_timeout",
+                                            .proxy_error = {},
+                                            .message = "the request head did not come within limits.header_timeout"},
+                                           wire::dialect::generic, seen.started);
+    seen.reason = given.reason;
+    seen.outcome = telemetry::request_outcome::rejected;
+    out_.clear();
+    answer_labels labels;
+    labels.close = true;
+    append_response_head(out_, *given.head, given.head->body, labels);
+    const auto body = given.body->ready();
+    out_ += body->data;
+    const std::array parts{boost::asio::const_buffer(out_.data(), out_.size())};
+    if (co_await write(parts)) {
+        seen.status = status;
+        seen.bytes_out = body->data.size();
+        finish_record(nullptr, seen);
+        co_await linger();
+    } else {
+        finish_record(nullptr, seen);
+    }
+}
+
+net::task<bool> client_connection::handle() {
+    client_request request(services_.loop, *stream_, input_, services_.buffers, services_.memory);
+    request.settings = context_.settings;
+    request.head = &head_;
+    request.client_address = stream_->peer();
+    request.received = services_.loop.now();
+    request.started = services_.loop.wall_now();
+    const wire::field* told_id = head_.find(wire::field_id::x_request_id);
+    request.id = told_id != nullptr && is_sane_id(told_id->value) ? std::string{told_id->value} : make_id();
+
+    facts seen;
+    seen.received = request.received;
+    seen.started = request.started;
+    const auto& limits = request.settings->limits;
+    request.body.begin(head_.body, {.max_body = limits.max_body, .max_held = limits.replay_buffer, .silence = limits.body_timeout},
+                       head_.expect_continue);
+    current_ = &request;
+    bool goes_on = false;
+    {
+        const departure_watch::watched watched(
+            services_.departures, stream_->descriptor(), [](void* self) { static_cast<client_connection*>(self)->client_left(); }, this);
+        answer given = co_await serve(services_, request);
+        seen.upstream = given.upstream;
+        seen.attempts = given.attempts;
+        seen.outcome = given.outcome;
+        seen.reason = given.reason;
+        seen.proxy_error = given.proxy_error;
+        seen.stream = given.stream;
+        if (given.body && !gone_) {
+            goes_on = co_await relay(std::move(given), request, seen);
+        } else {
+            seen.outcome = telemetry::request_outcome::client_cancelled;
+            stream_->close();
+        }
+    }
+    const bool whole = request.body.complete();
+    if (!whole) request.body.abandon();
+    co_await request.body.released();
+    current_ = nullptr;
+    finish_record(&request, seen);
+    if (!whole || !goes_on) {
+        if (goes_on || (!whole && !gone_)) co_await linger();
+        co_return false;
+    }
+    // What came behind a chunked body is the next request's.
+    if (input_.empty()) {
+        io_buffer excess = request.body.take_excess();
+        if (excess.empty()) {
+            input_.clear();
+        } else {
+            input_ = std::move(excess);
+        }
+    }
+    co_return !closing_;
+}
+
+net::task<bool> client_connection::relay(answer given, client_request& request, facts& seen) {
+    const wire::response_head& head = *given.head;
+    seen.status = head.status;
+    if (!given.local) {
+        const wire::field* id = head.find(wire::field_id::x_request_id);
+        if (id == nullptr) id = head.find(wire::field_id::request_id);
+        if (id != nullptr) seen.upstream_request_id = id->value;
+    }
+    // Framing is ours: a length where one is known, else chunks; an HTTP/1.0 client knows no chunks and gets the end of
+    // the connection instead.
+    wire::body_framing framing = head.body;
+    if (framing.kind == wire::body_kind::chunked || framing.kind == wire::body_kind::until_close) {
+        framing.kind = head_.minor_version >= 1 ? wire::body_kind::chunked : wire::body_kind::until_close;
+    }
+    const bool head_only = head_.method == "HEAD";
+    const bool chunked = framing.kind == wire::body_kind::chunked && !head_only;
+    const bool close = !head_.keep_alive || closing_ || !request.body.complete() ||
+                       framing.kind == wire::body_kind::until_close;
+    out_.clear();
+    append_response_head(out_, head, framing,
+                         {.route = request.route ? std::string_view{request.route->name} : std::string_view{},
+                          .upstream = given.upstream != nullptr ? std::string_view{given.upstream->name} : std::string_view{},
+                          .attempts = given.attempts,
+                          .request_id = request.id,
+                          .close = close,
+                          .keep_alive_http10 = !close && head_.minor_version == 0});
+
+    relaying_ = given.body.get();
+    const steady_time relaying_since = services_.loop.now();
+    if (given.sent != steady_time{}) seen.overhead = (given.sent - request.received) + (relaying_since - given.head_read);
+
+    bool head_sent = false;
+    bool whole = false;
+    bool alive = true;
+    std::array<char, 18> size_line;
+    std::optional<body_step> step = head_only ? body_step{} : given.body->ready();
+    while (alive && !whole) {
+        std::array<boost::asio::const_buffer, 5> parts;
+        std::size_t count = 0;
+        const auto add = [&](std::string_view bytes) { parts[count++] = boost::asio::const_buffer(bytes.data(), bytes.size()); };
+        if (!head_sent) add(out_);
+        if (!step) {
+            if (!head_sent) { // nothing to send along: the head goes ahead
+                head_sent = true;
+                alive = co_await write({parts.data(), count});
+                if (!alive) break;
+            }
+            step = co_await given.body->next();
+            continue;
+        }
+        if (step->is == body_step::kind::truncated) {
+            seen.outcome = telemetry::request_outcome::truncated;
+            seen.proxy_error = step->why;
+            break;
+        }
+        if (step->is == body_step::kind::data) {
+            if (seen.bytes_out == 0) seen.first_byte = services_.loop.now() - request.received;
+            seen.bytes_out += step->data.size();
+            if (chunked) add(wire::chunk_head(size_line.data(), step->data.size()));
+            add(step->data);
+            step = given.body->ready(); // the data stays where it is until the next data is asked for
+            whole = step && step->is == body_step::kind::end;
+            if (chunked) add(whole ? std::string_view{"\r\n0\r\n\r\n"} : wire::chunk_tail);
+        } else {
+            whole = true;
+            if (chunked) add(wire::last_chunk);
+        }
+        if (count > 0) alive = co_await write({parts.data(), count});
+        head_sent = true;
+    }
+    relaying_ = nullptr;
+    given.body.reset(); // closes what is not over
+    if (!alive || gone_) {
+        if (!whole || !alive) seen.outcome = telemetry::request_outcome::client_cancelled;
+        stream_->close();
+        co_return false;
+    }
+    if (!whole) {
+        // Broken: the missing last chunk, or the missing bytes, tell the client. Where only the end of the connection
+        // would tell, a reset does.
+        if (framing.kind == wire::body_kind::until_close) {
+            stream_->reset();
+        } else {
+            stream_->close();
+        }
+        co_return false;
+    }
+    if (close) {
+        closing_ = true;
+        if (request.body.complete()) {
+            stream_->shutdown_send();
+            co_return false;
+        }
+    }
+    co_return true;
+}
+
+void client_connection::finish_record(const client_request* request, const facts& seen) noexcept {
+    telemetry::request_record record;
+    record.started = seen.started;
+    if (request != nullptr) {
+        record.route = request->route.get();
+        record.method = head_.method;
+        record.path = head_.path;
+        record.request_id = request->id;
+        record.model = request->model;
+        record.bytes_in = request->body.received();
+    }
+    record.upstream = seen.upstream;
+    record.upstream_request_id = seen.upstream_request_id;
+    record.reason = seen.reason;
+    record.proxy_error = seen.proxy_error;
+    record.status = seen.status;
+    record.attempts = seen.attempts;
+    record.outcome = seen.outcome;
+    record.stream = seen.stream;
+    record.total = services_.loop.now() - seen.received;
+    record.first_byte = seen.first_byte;
+    record.overhead = seen.overhead;
+    record.bytes_out = seen.bytes_out;
+    services_.observer.request_finished(record);
+}
+
+} // namespace evenkeel::request

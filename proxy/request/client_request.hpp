@@ -1,0 +1,33 @@
+#pragma once
+// One request of one client, from its validated head to the record of how it ended. Owned by its client_connection;
+// everything below refers to it and ends before it does.
+
+#include "config/settings.hpp"
+#include "policies/time.hpp"
+#include "proxy/net/cancel.hpp"
+#include "proxy/request/request_body.hpp"
+#include "proxy/wire/head.hpp"
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace evenkeel::request {
+
+struct client_request {
+    client_request(net::loop& worker, net::client_stream& client, io_buffer& input, buffer_pool& buffers, memory_bound& memory)
+        : body(worker, client, input, buffers, memory) {}
+
+    config::snapshot settings;                   // of the moment the head was read; a reload does not change it
+    const wire::request_head* head = nullptr;    // of the connection; its views last as long as this request
+    request_body body;
+    std::shared_ptr<const config::route> route;  // once chosen
+    std::string model;                           // of the body, where the route looked at it
+    std::string_view client_address;
+    std::string id;
+    steady_time received{};
+    wall_time started{};
+    net::cancel_source gone;                     // requested when the client has left
+};
+
+} // namespace evenkeel::request

@@ -1,0 +1,103 @@
+#include "proxy/request/outgoing.hpp"
+
+#include "proxy/wire/head_builder.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace evenkeel::request {
+
+namespace {
+bool same_name(std::string_view a, std::string_view b) noexcept {
+    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+    return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [&](char x, char y) { return lower(x) == lower(y); });
+}
+
+bool is_edited(const config::header_edits& edits, std::string_view name) noexcept {
+    const auto same = [&](std::string_view other) { return same_name(name, other); };
+    return std::any_of(edits.remove.begin(), edits.remove.end(), same) ||
+           std::any_of(edits.set.begin(), edits.set.end(), [&](const auto& one) { return same(one.first); });
+}
+
+bool is_empty(const config::header_edits& edits) noexcept { return edits.set.empty() && edits.remove.empty(); }
+
+constexpr std::string_view forwarded_for = "x-forwarded-for";
+} // namespace
+
+void append_request_head(std::string& out, const wire::request_head& head, std::string_view target,
+                         const config::route& route, const config::upstream& upstream, const wire::body_framing& body,
+                         std::string_view client_address) {
+    wire::head_builder builder(out);
+    builder.request_line(head.method, target);
+    builder.field("host", upstream.address.authority);
+    const bool edited = !is_empty(route.headers) || !is_empty(upstream.headers);
+    std::string forwarded;
+    for (const wire::field& one : head.fields) {
+        if (one.id == wire::field_id::own) continue; // meant for us
+        if (edited && (is_edited(route.headers, one.name) || is_edited(upstream.headers, one.name))) continue;
+        if (upstream.forwarded && same_name(one.name, forwarded_for)) {
+            if (!forwarded.empty()) forwarded += ", ";
+            forwarded += one.value;
+            continue;
+        }
+        builder.field(one.name, one.value);
+    }
+    if (edited) {
+        // The upstream's own edits come last in meaning: they carry its credential.
+        for (const auto& [name, value] : route.headers.set) {
+            if (!is_edited(upstream.headers, name)) builder.field(name, value);
+        }
+        for (const auto& [name, value] : upstream.headers.set) builder.field(name, value);
+    }
+    if (upstream.forwarded && !client_address.empty()) {
+        if (!forwarded.empty()) forwarded += ", ";
+        forwarded += client_address;
+        builder.field(forwarded_for, forwarded);
+    }
+    builder.framing(body);
+    builder.finish();
+}
+
+void append_response_head(std::string& out, const wire::response_head& head, const wire::body_framing& body,
+                          const answer_labels& labels) {
+    wire::head_builder builder(out);
+    builder.status_line(head.status, head.reason);
+    bool has_request_id = false;
+    for (const wire::field& one : head.fields) {
+        if (one.id == wire::field_id::own) continue;
+        has_request_id = has_request_id || one.id == wire::field_id::x_request_id;
+        builder.field(one.name, one.value);
+    }
+    if (!has_request_id && !labels.request_id.empty()) builder.field("x-request-id", labels.request_id);
+    if (!labels.route.empty()) builder.field("x-evenkeel-route", labels.route);
+    if (!labels.upstream.empty()) builder.field("x-evenkeel-upstream", labels.upstream);
+    if (labels.attempts > 0) builder.field("x-evenkeel-attempts", static_cast<std::uint64_t>(labels.attempts));
+    builder.framing(body);
+    // Content-Length of an answer to HEAD and of a 304: it describes a body that is not here.
+    if (body.kind == wire::body_kind::none && head.declared_length) builder.field("content-length", *head.declared_length);
+    if (labels.close) {
+        builder.connection("close");
+    } else if (labels.keep_alive_http10) {
+        builder.connection("keep-alive");
+    }
+    builder.finish();
+}
+
+bool is_replay_eligible(const wire::request_head& head, std::string_view target, std::string_view body) noexcept {
+    static constexpr std::array<std::string_view, 5> idempotent{"GET", "HEAD", "OPTIONS", "PUT", "DELETE"};
+    if (std::find(idempotent.begin(), idempotent.end(), head.method) != idempotent.end()) return true;
+    if (head.find(std::string_view{"idempotency-key"}) != nullptr) return true;
+    if (head.method != "POST") return false;
+    const std::string_view path = target.substr(0, target.find('?'));
+    static constexpr std::array<std::string_view, 9> generation{
+        "/chat/completions", "/completions", "/embeddings", "/moderations", "/rerank",
+        "/messages", "/api/chat", "/api/generate", "/api/embed"};
+    if (std::any_of(generation.begin(), generation.end(), [&](std::string_view end) { return path.ends_with(end); })) return true;
+    if (path.ends_with(":generateContent") || path.ends_with(":streamGenerateContent") || path.ends_with(":embedContent")) return true;
+    // A stored or background response leaves an object behind. The words alone decide: looking no closer errs on the
+    // side of not sending twice.
+    return path.ends_with("/responses") && body.find("\"store\"") == std::string_view::npos &&
+           body.find("\"background\"") == std::string_view::npos;
+}
+
+} // namespace evenkeel::request

@@ -1,0 +1,35 @@
+#pragma once
+// Heads that leave the proxy, rebuilt from validated parts (DESIGN "Wire rules"): the request to an upstream and the
+// answer to a client. Pure: strings out.
+
+#include "config/settings.hpp"
+#include "proxy/wire/head.hpp"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace evenkeel::request {
+
+// Our own fields on an answer, besides what the upstream sent.
+struct answer_labels {
+    std::string_view route;        // empty: not added
+    std::string_view upstream;     // empty: not added
+    int attempts = 0;
+    std::string_view request_id;   // added where the upstream sent no x-request-id
+    bool close = false;            // Connection: close
+    bool keep_alive_http10 = false;// Connection: keep-alive, which an HTTP/1.0 client must be told
+};
+
+void append_request_head(std::string& out, const wire::request_head& head, std::string_view target,
+                         const config::route& route, const config::upstream& upstream, const wire::body_framing& body,
+                         std::string_view client_address);
+
+void append_response_head(std::string& out, const wire::response_head& head, const wire::body_framing& body,
+                          const answer_labels& labels);
+
+// Whether the request may be sent again after it may have reached the upstream (DESIGN section 4, "Replay eligibility"):
+// the idempotent methods, anything with an Idempotency-Key, and the generation endpoints, judged on the outgoing target.
+[[nodiscard]] bool is_replay_eligible(const wire::request_head& head, std::string_view target, std::string_view body) noexcept;
+
+} // namespace evenkeel::request

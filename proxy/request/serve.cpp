@@ -1,0 +1,81 @@
+#include "proxy/request/serve.hpp"
+
+#include "proxy/request/local_answer.hpp"
+#include "proxy/request/router.hpp"
+#include "proxy/request/run_flight.hpp"
+#include "proxy/wire/json_model.hpp"
+
+namespace evenkeel::request {
+
+namespace {
+constexpr std::uint64_t whole_body_bytes = 64 * 1024; // bodies up to this are read whole before the first attempt
+
+// Reads what must be known of the body before the first attempt. False: the body failed; its failure says why.
+net::task<bool> read_body_ahead(client_request& request, std::uint64_t limit) {
+    const auto& framing = request.body.framing();
+    // A body that is known to be larger starts at once, unless the route must see it.
+    const bool starts_at_once = framing.kind == wire::body_kind::length && framing.length > limit;
+    if (!request.body.complete() && !starts_at_once) co_await request.body.read_whole(limit);
+    co_return request.body.failed() == request_body::failure::none;
+}
+
+void find_model(client_request& request) {
+    request.model = wire::find_members(request.body.held()).model;
+}
+
+answer no_route(const worker_services& services, const client_request& request) {
+    return make_local_answer({.status = 404,
+                              .code = "no_route",
+                              .proxy_error = "destination_not_found",
+                              .message = "no route matches this method and path; see `routes` in the configuration file"},
+                             dialect_of(nullptr, request.head->path), services.loop.wall_now());
+}
+
+answer body_not_seen(const worker_services& services, const client_request& request) {
+    return make_local_answer({.status = 413,
+                              .code = "body_too_large_to_inspect",
+                              .proxy_error = {},
+                              .message = "this route must see the whole body and it is larger than limits.replay_buffer, or "
+                                         "limits.memory is used up"},
+                             dialect_of(request.route.get(), request.head->path), services.loop.wall_now());
+}
+} // namespace
+
+answer body_failure_answer(const worker_services& services, const client_request& request) {
+    const auto dialect = dialect_of(request.route.get(), request.head->path);
+    if (request.body.failed() == request_body::failure::refused) {
+        return make_refusal(request.body.refused(), dialect, services.loop.wall_now());
+    }
+    return make_local_answer({.status = 408,
+                              .code = "body_timeout",
+                              .proxy_error = {},
+                              .message = "the request body stopped coming; see limits.body_timeout"},
+                             dialect, services.loop.wall_now());
+}
+
+net::task<answer> serve(worker_services& services, client_request& request) {
+    // route: the first match wins; where a match depends on the model, the body is read first
+    route_choice choice = choose_route(*request.settings, {*request.head, std::nullopt});
+    if (choice.needs_model) {
+        if (!co_await read_body_ahead(request, request.settings->limits.replay_buffer)) co_return body_failure_answer(services, request);
+        if (!request.body.complete()) co_return body_not_seen(services, request);
+        find_model(request);
+        choice = choose_route(*request.settings, {*request.head, request.model});
+    }
+    services.observer.request_started(choice.route.get());
+    request.route = choice.route;
+    if (!request.route) co_return no_route(services, request);
+
+    if (request.route->serves == config::route_serves::health) {
+        co_return make_document(200, services.health_document(), services.loop.wall_now());
+    }
+
+    const bool must_see_body = !request.route->upstream->models.empty();
+    const std::uint64_t ahead = must_see_body ? request.settings->limits.replay_buffer : whole_body_bytes;
+    if (!co_await read_body_ahead(request, ahead)) co_return body_failure_answer(services, request);
+    if (must_see_body && !request.body.complete()) co_return body_not_seen(services, request);
+
+    co_return co_await run_flight(services, request);
+}
+
+} // namespace evenkeel::request

@@ -1,0 +1,33 @@
+#pragma once
+// The life of a request, outermost policy first (DESIGN section 4). What stands here is the diagram; each line is built
+// elsewhere.
+
+#include "proxy/net/loop.hpp"
+#include "proxy/net/transport.hpp"
+#include "proxy/request/answer.hpp"
+#include "proxy/request/client_request.hpp"
+#include "proxy/request/departure_watch.hpp"
+#include "proxy/request/io_buffer.hpp"
+#include "proxy/request/memory_bound.hpp"
+#include "proxy/telemetry/observer.hpp"
+
+#include <functional>
+#include <string>
+
+namespace evenkeel::request {
+
+// What one worker's requests share. Everything referred to outlives every request of the worker.
+struct worker_services {
+    net::loop& loop;
+    net::transport& transport;
+    telemetry::observer& observer;
+    memory_bound& memory;
+    std::function<std::string()> health_document; // for `serve: health` routes
+    buffer_pool buffers{};
+    departure_watch departures{loop};
+};
+
+// Never throws for what a peer can do; the answer is always there, except where the client left first (empty body).
+[[nodiscard]] net::task<answer> serve(worker_services& services, client_request& request);
+
+} // namespace evenkeel::request

@@ -1,0 +1,104 @@
+#pragma once
+// Character classes and case-insensitive comparison for the readers of this room. One table look-up per character.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+
+namespace evenkeel::wire {
+
+namespace char_class {
+inline constexpr unsigned char token = 1;      // RFC 9110, 5.6.2
+inline constexpr unsigned char underscore = 2; // a token character that some servers read as '-'
+inline constexpr unsigned char plain_path = 4; // needs no second look inside a path segment
+inline constexpr unsigned char host = 8;       // unreserved of RFC 3986: all that real host names are made of
+inline constexpr unsigned char control = 16;   // 0x00-0x1f without HTAB, 0x7f
+inline constexpr unsigned char digit = 32;
+inline constexpr unsigned char target = 64; // 0x21-0x7e without '#' and '\': what a target may consist of
+} // namespace char_class
+
+inline constexpr std::array<unsigned char, 256> char_classes = [] {
+    std::array<unsigned char, 256> table{};
+    for (unsigned c = 0; c < 256; ++c) {
+        const bool is_digit = c >= '0' && c <= '9';
+        const bool is_alnum = is_digit || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        const auto ch = static_cast<char>(c);
+        unsigned kinds = 0;
+        if (is_alnum || std::string_view("!#$%&'*+-.^_`|~").find(ch) != std::string_view::npos)
+            kinds |= char_class::token;
+        if (c == '_') kinds |= char_class::underscore;
+        if (is_digit) kinds |= char_class::digit;
+        if (is_alnum || c == '-' || c == '.' || c == '_' || c == '~') kinds |= char_class::host;
+        if ((c < 0x20 && c != '\t') || c == 0x7f) kinds |= char_class::control;
+        if (c > 0x20 && c < 0x7f && c != '#' && c != '\\') {
+            kinds |= char_class::target;
+            if (c != '%' && c != '/' && c != '?' && c != '.') kinds |= char_class::plain_path;
+        }
+        table[c] = static_cast<unsigned char>(kinds);
+    }
+    return table;
+}();
+
+[[nodiscard]] constexpr bool has_class(char c, unsigned char kinds) noexcept {
+    return (char_classes[static_cast<unsigned char>(c)] & kinds) != 0;
+}
+
+// Value of a hexadecimal digit, or -1.
+[[nodiscard]] constexpr int hex_value(char c) noexcept {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+}
+
+[[nodiscard]] constexpr char lower(char c) noexcept {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+}
+
+[[nodiscard]] constexpr bool iequals(std::string_view a, std::string_view b) noexcept {
+    if (a.size() != b.size()) return false;
+    for (std::size_t i = 0; i < a.size(); ++i)
+        if (lower(a[i]) != lower(b[i])) return false;
+    return true;
+}
+
+// Compares N - 1 token characters at `p` with a literal of lower-case letters, digits and '-'. Setting bit 5 maps
+// capitals to small letters and maps no other token character onto a letter, a digit or '-'.
+template <std::size_t N>
+[[nodiscard]] inline bool token_is(const char* p, const char (&literal)[N]) noexcept {
+    constexpr std::size_t size = N - 1;
+    constexpr std::uint64_t bit5 = 0x2020202020202020U;
+    std::size_t i = 0;
+    for (; i + 8 <= size; i += 8) {
+        std::uint64_t a, b;
+        std::memcpy(&a, p + i, 8);
+        std::memcpy(&b, literal + i, 8);
+        if ((a | bit5) != b) return false;
+    }
+    for (; i < size; ++i)
+        if ((p[i] | 0x20) != literal[i]) return false;
+    return true;
+}
+
+// Without leading and trailing SP and HTAB (OWS of RFC 9110, 5.6.3).
+[[nodiscard]] constexpr std::string_view trim(std::string_view s) noexcept {
+    while (!s.empty() && (s.front() == ' ' || s.front() == '\t')) s.remove_prefix(1);
+    while (!s.empty() && (s.back() == ' ' || s.back() == '\t')) s.remove_suffix(1);
+    return s;
+}
+
+// 1 to 19 decimal digits, so that nothing overflows: 10^19 - 1 < 2^64.
+[[nodiscard]] constexpr bool read_length(std::string_view text, std::uint64_t& out) noexcept {
+    if (text.empty() || text.size() > 19) return false;
+    std::uint64_t value = 0;
+    for (const char c : text) {
+        if (!has_class(c, char_class::digit)) return false;
+        value = value * 10 + static_cast<std::uint64_t>(c - '0');
+    }
+    out = value;
+    return true;
+}
+
+} // namespace evenkeel::wire

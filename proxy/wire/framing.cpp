@@ -1,0 +1,120 @@
+#include "proxy/wire/framing.hpp"
+
+#include "proxy/wire/characters.hpp"
+#include "proxy/wire/field_names.hpp"
+
+#include <algorithm>
+#include <string_view>
+
+namespace evenkeel::wire {
+
+namespace {
+
+// Calls `visit(element)` for each element of a comma-separated list, trimmed; empty ones are skipped, as RFC
+// 9110, 5.6.1.2 asks of recipients. Stops when `visit` returns false.
+template <class Visit>
+void for_each_element(std::string_view list, Visit visit) {
+    while (true) {
+        const std::size_t comma = list.find(',');
+        if (const std::string_view element = trim(list.substr(0, comma)); !element.empty() && !visit(element)) return;
+        if (comma == std::string_view::npos) return;
+        list.remove_prefix(comma + 1);
+    }
+}
+
+bool is_token(std::string_view text) noexcept {
+    return !text.empty() &&
+           std::all_of(text.begin(), text.end(), [](char c) { return has_class(c, char_class::token); });
+}
+
+// A value that RFC 9112 would let a server answer with 501: known codings, `chunked` once and last. Everything else in
+// a Transfer-Encoding is malformed or an attempt to be read differently by two parsers.
+bool is_known_coding_list(std::string_view value) noexcept {
+    std::size_t codings = 0;
+    bool chunked = false;
+    bool known = true;
+    for_each_element(value, [&](std::string_view coding) {
+        ++codings;
+        if (chunked) return known = false;
+        chunked = iequals(coding, "chunked");
+        known = chunked || iequals(coding, "gzip") || iequals(coding, "x-gzip") || iequals(coding, "deflate") ||
+                iequals(coding, "compress") || iequals(coding, "x-compress");
+        return known;
+    });
+    const auto commas = static_cast<std::size_t>(std::count(value.begin(), value.end(), ','));
+    return known && chunked && codings > 1 && codings == commas + 1; // no empty element
+}
+
+} // namespace
+
+refusal read_framing(const std::vector<field>& fields, const field_summary& summary, int minor_version,
+                     framing_fields& out) noexcept {
+    out = {};
+    const bool has_length = summary.has(field_id::content_length);
+    const bool has_coding = summary.has(field_id::transfer_encoding);
+    if (!has_length && !has_coding) return refusal::none;
+    if (has_length && has_coding) return refusal::length_and_transfer_encoding;
+    const field_id id = has_length ? field_id::content_length : field_id::transfer_encoding;
+    const field* line = nullptr;
+    for (const field& f : fields) {
+        if (f.id != id) continue;
+        if (line != nullptr) return has_length ? refusal::duplicate_content_length : refusal::bad_transfer_encoding;
+        line = &f;
+    }
+    if (has_length) {
+        out.has_length = read_length(line->value, out.length);
+        return out.has_length ? refusal::none : refusal::bad_content_length;
+    }
+    if (!iequals(line->value, "chunked"))
+        return is_known_coding_list(line->value) ? refusal::transfer_encoding_not_supported
+                                                 : refusal::bad_transfer_encoding;
+    if (minor_version == 0) return refusal::chunked_in_http10;
+    out.chunked = true;
+    return refusal::none;
+}
+
+void read_connection(const std::vector<field>& fields, connection_options& out) noexcept {
+    for (const field& f : fields) {
+        if (f.id != field_id::connection) continue;
+        for_each_element(f.value, [&](std::string_view element) {
+            if (!is_token(element)) {
+                out.malformed = true;
+            } else if (iequals(element, "close")) {
+                out.close = true;
+            } else if (iequals(element, "keep-alive")) {
+                out.keep_alive = true;
+            } else if (iequals(element, "upgrade")) {
+                out.upgrade = true;
+            } else if (out.nominated == max_nominations) {
+                out.too_many = true;
+                return false;
+            } else {
+                out.names[out.nominated++] = element;
+                if (is_reserved(element, classify(element)) || shadows_reserved(element, false))
+                    out.names_reserved = true;
+            }
+            return true;
+        });
+    }
+}
+
+void keep_end_to_end(std::vector<field>& fields, const field_summary& summary,
+                     const connection_options* options) noexcept {
+    constexpr std::uint32_t dropped = [] {
+        std::uint32_t bits = 0;
+        for (unsigned i = 0; i < 32; ++i)
+            if (is_rebuilt_or_hop_by_hop(static_cast<field_id>(i))) bits |= 1U << i;
+        return bits;
+    }();
+    if (options != nullptr) {
+        for (std::size_t i = 0; i < options->nominated; ++i)
+            for (field& f : fields)
+                if (iequals(f.name, options->names[i])) f.id = field_id::connection_nominated;
+    } else if ((summary.seen & dropped) == 0) {
+        return;
+    }
+    const auto goes = [](const field& f) { return (dropped >> static_cast<unsigned>(f.id) & 1U) != 0; };
+    fields.erase(std::remove_if(fields.begin(), fields.end(), goes), fields.end());
+}
+
+} // namespace evenkeel::wire

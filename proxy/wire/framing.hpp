@@ -1,0 +1,46 @@
+#pragma once
+// What both gates share: the length of a body, and what `Connection` says. RFC 9112, 6 and 9.
+
+#include "proxy/wire/head.hpp"
+#include "proxy/wire/head_scanner.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace evenkeel::wire {
+
+struct framing_fields {
+    bool has_length = false;
+    bool chunked = false;
+    std::uint64_t length = 0;
+};
+
+// Reads Content-Length and Transfer-Encoding; anything ambiguous is a refusal. `fields` is what the scanner delivered.
+[[nodiscard]] refusal read_framing(const std::vector<field>& fields, const field_summary& summary, int minor_version,
+                                   framing_fields& out) noexcept;
+
+// Nominations beyond this many are refused: each costs a look at every field. (chosen; real lists have one to three)
+inline constexpr std::size_t max_nominations = 32;
+
+struct connection_options {
+    bool close = false;
+    bool keep_alive = false;
+    bool upgrade = false;
+    bool malformed = false;      // an element that is no token
+    bool names_reserved = false; // nominates a field that no intermediary may remove
+    bool too_many = false;
+    std::size_t nominated = 0;                           // of `names` below
+    std::array<std::string_view, max_nominations> names; // the elements that name a field
+};
+
+void read_connection(const std::vector<field>& fields, connection_options& out) noexcept;
+
+// Removes the fields that are rebuilt, hop-by-hop or nominated by `Connection` (if it was read); the rest keeps its
+// order.
+void keep_end_to_end(std::vector<field>& fields, const field_summary& summary,
+                     const connection_options* options) noexcept;
+
+} // namespace evenkeel::wire

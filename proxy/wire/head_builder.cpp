@@ -1,0 +1,207 @@
+#include "proxy/wire/head_builder.hpp"
+
+#include <array>
+#include <charconv>
+#include <cstring>
+
+namespace evenkeel::wire {
+
+namespace {
+
+// Appends pieces in one growth of the string.
+template <class... Pieces>
+void append(std::string& out, Pieces... pieces) {
+    const std::size_t old = out.size();
+    const std::size_t needed = old + (pieces.size() + ...);
+    // Grown by doubling here because resize() alone is allowed to grow to the exact size.
+    if (needed > out.capacity()) out.reserve(needed > 2 * out.capacity() ? needed : 2 * out.capacity());
+    (out.append(pieces), ...);
+}
+
+std::string_view decimal(std::array<char, 20>& buffer, std::uint64_t value) noexcept {
+    const auto result = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value);
+    return {buffer.data(), static_cast<std::size_t>(result.ptr - buffer.data())};
+}
+
+using namespace std::string_view_literals;
+
+} // namespace
+
+void head_builder::request_line(std::string_view method, std::string_view target) {
+    append(*out_, method, " "sv, target, " HTTP/1.1\r\n"sv);
+}
+
+void head_builder::status_line(int status, std::string_view reason) {
+    const std::array digits{static_cast<char>('0' + status / 100 % 10), static_cast<char>('0' + status / 10 % 10),
+                            static_cast<char>('0' + status % 10)};
+    append(*out_, "HTTP/1.1 "sv, std::string_view(digits.data(), digits.size()), " "sv,
+           reason.empty() ? reason_phrase(status) : reason, "\r\n"sv);
+}
+
+void head_builder::field(std::string_view name, std::string_view value) {
+    append(*out_, name, ": "sv, value, "\r\n"sv);
+}
+
+void head_builder::field(std::string_view name, std::uint64_t value) {
+    std::array<char, 20> buffer;
+    field(name, decimal(buffer, value));
+}
+
+void head_builder::framing(const body_framing& body) {
+    switch (body.kind) {
+    case body_kind::length:
+        field("content-length", body.length);
+        break;
+    case body_kind::chunked:
+        append(*out_, "transfer-encoding: chunked\r\n"sv);
+        break;
+    case body_kind::none:
+    case body_kind::until_close:
+        break;
+    }
+}
+
+void head_builder::connection(std::string_view token) {
+    append(*out_, "connection: "sv, token, "\r\n"sv);
+}
+
+void head_builder::finish() {
+    out_->append("\r\n"sv);
+}
+
+std::string_view chunk_head(char* buffer, std::uint64_t size) noexcept {
+    char* const end = std::to_chars(buffer, buffer + 16, size, 16).ptr;
+    end[0] = '\r';
+    end[1] = '\n';
+    return {buffer, static_cast<std::size_t>(end + 2 - buffer)};
+}
+
+// The registry of RFC 9110, 16.2.1, and RFC 6585, as far as a proxy or an API is likely to use it.
+std::string_view reason_phrase(int status) noexcept {
+    switch (status) {
+    case 100:
+        return "Continue";
+    case 101:
+        return "Switching Protocols";
+    case 102:
+        return "Processing";
+    case 103:
+        return "Early Hints";
+    case 200:
+        return "OK";
+    case 201:
+        return "Created";
+    case 202:
+        return "Accepted";
+    case 203:
+        return "Non-Authoritative Information";
+    case 204:
+        return "No Content";
+    case 205:
+        return "Reset Content";
+    case 206:
+        return "Partial Content";
+    case 207:
+        return "Multi-Status";
+    case 208:
+        return "Already Reported";
+    case 226:
+        return "IM Used";
+    case 300:
+        return "Multiple Choices";
+    case 301:
+        return "Moved Permanently";
+    case 302:
+        return "Found";
+    case 303:
+        return "See Other";
+    case 304:
+        return "Not Modified";
+    case 305:
+        return "Use Proxy";
+    case 307:
+        return "Temporary Redirect";
+    case 308:
+        return "Permanent Redirect";
+    case 400:
+        return "Bad Request";
+    case 401:
+        return "Unauthorized";
+    case 402:
+        return "Payment Required";
+    case 403:
+        return "Forbidden";
+    case 404:
+        return "Not Found";
+    case 405:
+        return "Method Not Allowed";
+    case 406:
+        return "Not Acceptable";
+    case 407:
+        return "Proxy Authentication Required";
+    case 408:
+        return "Request Timeout";
+    case 409:
+        return "Conflict";
+    case 410:
+        return "Gone";
+    case 411:
+        return "Length Required";
+    case 412:
+        return "Precondition Failed";
+    case 413:
+        return "Content Too Large";
+    case 414:
+        return "URI Too Long";
+    case 415:
+        return "Unsupported Media Type";
+    case 416:
+        return "Range Not Satisfiable";
+    case 417:
+        return "Expectation Failed";
+    case 421:
+        return "Misdirected Request";
+    case 422:
+        return "Unprocessable Content";
+    case 423:
+        return "Locked";
+    case 424:
+        return "Failed Dependency";
+    case 425:
+        return "Too Early";
+    case 426:
+        return "Upgrade Required";
+    case 428:
+        return "Precondition Required";
+    case 429:
+        return "Too Many Requests";
+    case 431:
+        return "Request Header Fields Too Large";
+    case 451:
+        return "Unavailable For Legal Reasons";
+    case 500:
+        return "Internal Server Error";
+    case 501:
+        return "Not Implemented";
+    case 502:
+        return "Bad Gateway";
+    case 503:
+        return "Service Unavailable";
+    case 504:
+        return "Gateway Timeout";
+    case 505:
+        return "HTTP Version Not Supported";
+    case 506:
+        return "Variant Also Negotiates";
+    case 507:
+        return "Insufficient Storage";
+    case 508:
+        return "Loop Detected";
+    case 511:
+        return "Network Authentication Required";
+    default:
+        return "";
+    }
+}
+
+} // namespace evenkeel::wire

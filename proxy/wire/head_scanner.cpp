@@ -1,0 +1,230 @@
+#include "proxy/wire/head_scanner.hpp"
+
+#include "proxy/wire/characters.hpp"
+#include "proxy/wire/field_names.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+namespace evenkeel::wire {
+
+namespace {
+
+using state = head_result::state;
+
+// What a start line needs besides its target: the longest method here (7), two spaces and the version (8), and some
+// room so that a target slightly too long still gets its own refusal rather than one about the line.
+constexpr std::size_t start_line_room = 32;
+
+// First control character in [p, end), or end. HTAB is none; obs-text (0x80-0xff) is none.
+const char* find_control(const char* p, const char* end) noexcept {
+#if defined(__SSE2__)
+    const __m128i last_control = _mm_set1_epi8(0x1f);
+    const __m128i tab = _mm_set1_epi8('\t');
+    const __m128i del = _mm_set1_epi8(0x7f);
+    for (; end - p >= 16; p += 16) {
+        const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+        const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(v, last_control), v);
+        const __m128i bad = _mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(v, tab), low), _mm_cmpeq_epi8(v, del));
+        if (const unsigned mask = static_cast<unsigned>(_mm_movemask_epi8(bad)); mask != 0)
+            return p + std::countr_zero(mask);
+    }
+#endif
+    while (p != end && !has_class(*p, char_class::control)) ++p;
+    return p;
+}
+
+// First character in [p, end) that is no token character; sets `underscore` if a '_' was passed.
+const char* skip_token(const char* p, const char* end, bool& underscore) noexcept {
+#if defined(__SSE2__)
+    // Sixteen at a time for what names are made of (letters, digits, '-', '_'); anything else falls through to the
+    // table.
+    while (end - p >= 16) {
+        const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+        const __m128i letter = _mm_sub_epi8(_mm_or_si128(v, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
+        const __m128i is_letter = _mm_cmpeq_epi8(_mm_min_epu8(letter, _mm_set1_epi8(25)), letter);
+        const __m128i digit = _mm_sub_epi8(v, _mm_set1_epi8('0'));
+        const __m128i is_digit = _mm_cmpeq_epi8(_mm_min_epu8(digit, _mm_set1_epi8(9)), digit);
+        const __m128i is_hyphen = _mm_cmpeq_epi8(v, _mm_set1_epi8('-'));
+        const __m128i is_underscore = _mm_cmpeq_epi8(v, _mm_set1_epi8('_'));
+        const unsigned other =
+            0xffffU & ~static_cast<unsigned>(_mm_movemask_epi8(
+                          _mm_or_si128(_mm_or_si128(is_letter, is_digit), _mm_or_si128(is_hyphen, is_underscore))));
+        const unsigned underscores = static_cast<unsigned>(_mm_movemask_epi8(is_underscore));
+        const int n = other == 0 ? 16 : std::countr_zero(other);
+        if ((underscores & ((1U << n) - 1)) != 0) underscore = true;
+        p += n;
+        if (n < 16) {
+            if (!has_class(*p, char_class::token)) return p;
+            break;
+        }
+    }
+#endif
+    for (; p != end; ++p) {
+        const unsigned char kinds = char_classes[static_cast<unsigned char>(*p)];
+        if ((kinds & char_class::token) == 0) break;
+        if ((kinds & char_class::underscore) != 0) underscore = true;
+    }
+    return p;
+}
+
+// HTTP-version of RFC 9112, 2.3, at the end of a request line or the start of a status line.
+bool read_version(const char* p, char& major, char& minor) noexcept {
+    if (std::memcmp(p, "HTTP/", 5) != 0 || !has_class(p[5], char_class::digit) || p[6] != '.' ||
+        !has_class(p[7], char_class::digit))
+        return false;
+    major = p[5];
+    minor = p[7];
+    return true;
+}
+constexpr std::size_t version_size = 8;
+
+refusal read_start_line(std::string_view text, const head_limits& limits, request_line& out) noexcept {
+    const char* const begin = text.data();
+    const char* const end = begin + text.size();
+    bool underscore = false;
+    const char* const method_end = skip_token(begin, end, underscore);
+    if (method_end == begin) return refusal::bad_request_line;
+    if (method_end == end) return refusal::bad_request_line;
+    if (*method_end != ' ') return refusal::bad_method;
+    const char* const target = method_end + 1;
+    const auto* const target_end =
+        static_cast<const char*>(std::memchr(target, ' ', static_cast<std::size_t>(end - target)));
+    if (target_end == nullptr || target_end == target) return refusal::bad_request_line;
+    const char* const version = target_end + 1;
+    if (std::memchr(version, ' ', static_cast<std::size_t>(end - version)) != nullptr) return refusal::bad_request_line;
+    out.method = {begin, static_cast<std::size_t>(method_end - begin)};
+    out.target = {target, static_cast<std::size_t>(target_end - target)};
+    if (out.target.size() > limits.max_target_bytes) return refusal::target_too_long;
+    if (static_cast<std::size_t>(end - version) != version_size || !read_version(version, out.major, out.minor))
+        return refusal::bad_version;
+    return refusal::none;
+}
+
+refusal read_start_line(std::string_view text, const head_limits&, status_line& out) noexcept {
+    // "HTTP/1.1 200 " is the shortest: the space after the status is required even where no reason follows.
+    if (!text.starts_with("HTTP/")) return refusal::bad_status_line;
+    if (text.size() < version_size + 5) return refusal::bad_status_line;
+    if (!read_version(text.data(), out.major, out.minor)) return refusal::bad_version;
+    const char* const p = text.data() + version_size;
+    if (p[0] != ' ' || p[4] != ' ' || !has_class(p[1], char_class::digit) || !has_class(p[2], char_class::digit) ||
+        !has_class(p[3], char_class::digit))
+        return refusal::bad_status_line;
+    out.status = (p[1] - '0') * 100 + (p[2] - '0') * 10 + (p[3] - '0');
+    out.reason = text.substr(version_size + 5);
+    return refusal::none;
+}
+
+// The start line is longer than the longest target allows.
+constexpr refusal line_too_long(const request_line&) noexcept {
+    return refusal::target_too_long;
+}
+constexpr refusal line_too_long(const status_line&) noexcept {
+    return refusal::bad_status_line;
+}
+
+constexpr refusal bad_line(const request_line&) noexcept {
+    return refusal::bad_request_line;
+}
+constexpr refusal bad_line(const status_line&) noexcept {
+    return refusal::bad_status_line;
+}
+
+// A line of the head ends at `control`, its first control character, or is not complete.
+refusal judge_line_end(const char* control, const char* end, refusal other_control, bool& incomplete) noexcept {
+    incomplete = false;
+    if (control == end) {
+        incomplete = true;
+        return refusal::none;
+    }
+    if (*control == '\r') {
+        if (control + 1 == end) {
+            incomplete = true;
+            return refusal::none;
+        }
+        return control[1] == '\n' ? refusal::none : refusal::bare_cr_or_lf;
+    }
+    return *control == '\n' ? refusal::bare_cr_or_lf : other_control;
+}
+
+constexpr head_result refuse(refusal why) noexcept {
+    return {state::refused, 0, why};
+}
+
+template <class StartLine>
+head_result scan(std::string_view bytes, const head_limits& limits, std::size_t& scanned, StartLine& line,
+                 std::vector<field>& fields, field_summary& summary) {
+    const bool truncated = bytes.size() >= limits.max_head_bytes; // no head may need bytes beyond the limit
+    const char* const begin = bytes.data();
+    const char* const end = begin + std::min(bytes.size(), limits.max_head_bytes);
+    const auto incomplete_head = [&]() -> head_result {
+        if (truncated) return refuse(refusal::head_too_large);
+        scanned = bytes.size();
+        // A CR that may turn out to end a line has to be seen again.
+        if (scanned != 0 && bytes.back() == '\r') --scanned;
+        return {};
+    };
+
+    const std::size_t longest_line = limits.max_target_bytes + start_line_room;
+    const char* const start_limit = static_cast<std::size_t>(end - begin) > longest_line ? begin + longest_line : end;
+
+    // Nothing can have become complete, or wrong, unless a control character arrived. This keeps a head that drips in
+    // byte by byte from costing a scan of all of it per byte.
+    if (scanned != 0 && scanned <= bytes.size() &&
+        find_control(begin + std::min<std::size_t>(scanned, static_cast<std::size_t>(end - begin)), end) == end &&
+        (start_limit == end || std::memchr(begin, '\r', longest_line) != nullptr))
+        return incomplete_head();
+
+    bool incomplete = false;
+    const char* control = find_control(begin, start_limit);
+    if (control == start_limit && start_limit != end) return refuse(line_too_long(line));
+    if (const refusal why = judge_line_end(control, end, bad_line(line), incomplete); why != refusal::none)
+        return refuse(why);
+    if (incomplete) return incomplete_head();
+    if (const refusal why = read_start_line({begin, static_cast<std::size_t>(control - begin)}, limits, line);
+        why != refusal::none)
+        return refuse(why);
+
+    fields.clear();
+    summary = {};
+    for (const char* p = control + 2;;) {
+        control = find_control(p, end);
+        if (const refusal why = judge_line_end(control, end, refusal::bad_field_value, incomplete);
+            why != refusal::none)
+            return refuse(why);
+        if (incomplete) return incomplete_head();
+        if (control == p) { // the empty line
+            scanned = static_cast<std::size_t>(p + 2 - begin);
+            return {state::complete, scanned, refusal::none};
+        }
+        // The name ends at the CR at the latest, which is no token character; looking up to `end` allows wide loads.
+        const char* const name_end = skip_token(p, end, summary.underscore);
+        if (*name_end != ':' || name_end == p)
+            return refuse(*p == ' ' || *p == '\t' ? refusal::obs_fold : refusal::bad_field_name);
+        if (fields.size() == limits.max_fields) return refuse(refusal::too_many_fields);
+        const std::string_view name(p, static_cast<std::size_t>(name_end - p));
+        const field_id id = classify(name);
+        summary.seen |= 1U << static_cast<unsigned>(id);
+        fields.push_back({name, trim({name_end + 1, static_cast<std::size_t>(control - name_end - 1)}), id});
+        p = control + 2;
+    }
+}
+
+} // namespace
+
+head_result scan_request_head(std::string_view bytes, const head_limits& limits, std::size_t& scanned,
+                              request_line& line, std::vector<field>& fields, field_summary& summary) {
+    return scan(bytes, limits, scanned, line, fields, summary);
+}
+
+head_result scan_response_head(std::string_view bytes, const head_limits& limits, std::size_t& scanned,
+                               status_line& line, std::vector<field>& fields, field_summary& summary) {
+    return scan(bytes, limits, scanned, line, fields, summary);
+}
+
+} // namespace evenkeel::wire

@@ -1,0 +1,47 @@
+#pragma once
+// The line grammar of a message head and nothing more: raw bytes in, the parts of the start line and the field lines
+// out, or the first rule of RFC 9112 (sections 2.2, 3, 4 and 5) that a line breaks. What the fields mean, and whether
+// the message may pass, is for the gates to say.
+//
+// A line is judged when it is complete; a control character is refused as soon as it is seen. So the verdict does not
+// depend on how the bytes were cut into reads, which the tests check at every position.
+
+#include "proxy/wire/head.hpp"
+#include "proxy/wire/limits.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace evenkeel::wire {
+
+struct request_line {
+    std::string_view method; // a token
+    std::string_view target; // 0x21-0x7e, not empty
+    char major = '1';
+    char minor = '1';
+};
+
+struct status_line {
+    std::string_view reason;
+    int status = 0; // three digits
+    char major = '1';
+    char minor = '1';
+};
+
+// What came by while the field lines were read, so that a gate need not look again for what is not there.
+struct field_summary {
+    std::uint32_t seen = 0;  // a bit for each field_id
+    bool underscore = false; // some name contains '_'
+
+    [[nodiscard]] bool has(field_id id) const noexcept { return (seen >> static_cast<unsigned>(id) & 1U) != 0; }
+};
+
+[[nodiscard]] head_result scan_request_head(std::string_view bytes, const head_limits& limits, std::size_t& scanned,
+                                            request_line& line, std::vector<field>& fields, field_summary& summary);
+
+[[nodiscard]] head_result scan_response_head(std::string_view bytes, const head_limits& limits, std::size_t& scanned,
+                                             status_line& line, std::vector<field>& fields, field_summary& summary);
+
+} // namespace evenkeel::wire

@@ -1,0 +1,406 @@
+#include "proxy/wire/json_model.hpp"
+
+#include "proxy/wire/characters.hpp"
+
+#include <bitset>
+#include <cstdint>
+
+#if defined(__SSE2__)
+#include <bit>
+#include <emmintrin.h>
+#endif
+
+namespace evenkeel::wire {
+
+namespace {
+
+// First character of a string's inside that is not plain ASCII text: a quote, a backslash, a control or a byte >= 0x80.
+const char* skip_plain_text(const char* p, const char* end) noexcept {
+#if defined(__SSE2__)
+    for (; end - p >= 16; p += 16) {
+        const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+        // Compared as signed numbers, both controls and bytes >= 0x80 are less than a space.
+        const __m128i special =
+            _mm_or_si128(_mm_cmplt_epi8(v, _mm_set1_epi8(0x20)),
+                         _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))));
+        if (const unsigned mask = static_cast<unsigned>(_mm_movemask_epi8(special)); mask != 0)
+            return p + std::countr_zero(mask);
+    }
+#endif
+    while (p != end && *p >= 0x20 && *p != '"' && *p != '\\') ++p;
+    return p;
+}
+
+// Size of the well-formed UTF-8 sequence at `p`, which starts with a byte >= 0x80; 0 if it is none (Unicode 15, table
+// 3-7).
+std::size_t utf8_sequence(const char* p, const char* end) noexcept {
+    const auto byte = [p](int i) noexcept { return static_cast<unsigned char>(p[i]); };
+    const auto continues = [&](int i) noexcept { return (byte(i) & 0xc0) == 0x80; };
+    const unsigned char first = byte(0);
+    if (first >= 0xc2 && first <= 0xdf) return end - p >= 2 && continues(1) ? 2 : 0;
+    if (first >= 0xe0 && first <= 0xef) {
+        if (end - p < 3 || !continues(1) || !continues(2)) return 0;
+        if ((first == 0xe0 && byte(1) < 0xa0) || (first == 0xed && byte(1) > 0x9f)) return 0;
+        return 3;
+    }
+    if (first >= 0xf0 && first <= 0xf4) {
+        if (end - p < 4 || !continues(1) || !continues(2) || !continues(3)) return 0;
+        if ((first == 0xf0 && byte(1) < 0x90) || (first == 0xf4 && byte(1) > 0x8f)) return 0;
+        return 4;
+    }
+    return 0;
+}
+
+void append_utf8(std::string& out, std::uint32_t c) {
+    const auto put = [&out](std::uint32_t byte) { out.push_back(static_cast<char>(byte)); };
+    if (c < 0x80) {
+        put(c);
+    } else if (c < 0x800) {
+        put(0xc0 | c >> 6);
+        put(0x80 | (c & 0x3f));
+    } else if (c < 0x10000) {
+        put(0xe0 | c >> 12);
+        put(0x80 | (c >> 6 & 0x3f));
+        put(0x80 | (c & 0x3f));
+    } else {
+        put(0xf0 | c >> 18);
+        put(0x80 | (c >> 12 & 0x3f));
+        put(0x80 | (c >> 6 & 0x3f));
+        put(0x80 | (c & 0x3f));
+    }
+}
+
+// Four hexadecimal digits at `p`; -1 if they are not.
+int read_hex4(const char* p, const char* end) noexcept {
+    if (end - p < 4) return -1;
+    int value = 0;
+    for (int i = 0; i < 4; ++i) {
+        const int digit = hex_value(p[i]);
+        if (digit < 0) return -1;
+        value = value * 16 + digit;
+    }
+    return value;
+}
+
+class scanner {
+public:
+    explicit scanner(std::string_view body) noexcept : begin_(body.data()), p_(begin_), end_(begin_ + body.size()) {}
+
+    bool run(json_members& out);
+
+private:
+    void skip_space() noexcept {
+        while (p_ != end_ && (*p_ == ' ' || *p_ == '\n' || *p_ == '\r' || *p_ == '\t')) ++p_;
+    }
+    bool take(char c) noexcept {
+        if (p_ == end_ || *p_ != c) return false;
+        ++p_;
+        return true;
+    }
+    bool at(char c) const noexcept { return p_ != end_ && *p_ == c; }
+
+    // Steps over a string, the opening quote included; `text` is its inside, `escaped` whether it holds escapes.
+    bool skip_string(std::string_view& text, bool& escaped) noexcept;
+    bool skip_digits() noexcept;
+    bool skip_number() noexcept;
+    bool skip_scalar() noexcept;
+    bool read_key(std::string_view& text, bool& escaped) noexcept;
+    bool skip_value() noexcept;
+    bool read_member(json_members& out);
+
+    const char* begin_;
+    const char* p_;
+    const char* end_;
+    bool model_seen_ = false;
+};
+
+bool scanner::skip_string(std::string_view& text, bool& escaped) noexcept {
+    escaped = false;
+    if (!take('"')) return false;
+    const char* const start = p_;
+    while (true) {
+        p_ = skip_plain_text(p_, end_);
+        if (p_ == end_) return false;
+        const char c = *p_;
+        if (c == '"') {
+            text = {start, static_cast<std::size_t>(p_ - start)};
+            ++p_;
+            return true;
+        }
+        if (c == '\\') {
+            escaped = true;
+            if (++p_ == end_) return false;
+            if (*p_ == 'u') {
+                if (read_hex4(p_ + 1, end_) < 0) return false;
+                p_ += 5;
+            } else {
+                if (std::string_view("\"\\/bfnrt").find(*p_) == std::string_view::npos) return false;
+                ++p_;
+            }
+        } else if ((static_cast<unsigned char>(c) & 0x80) != 0) {
+            const std::size_t size = utf8_sequence(p_, end_);
+            if (size == 0) return false;
+            p_ += size;
+        } else {
+            return false; // a control character
+        }
+    }
+}
+
+bool scanner::skip_digits() noexcept {
+    const char* const start = p_;
+    while (p_ != end_ && has_class(*p_, char_class::digit)) ++p_;
+    return p_ != start;
+}
+
+bool scanner::skip_number() noexcept {
+    if (at('-')) ++p_;
+    if (at('0'))
+        ++p_;
+    else if (!skip_digits())
+        return false;
+    if (at('.')) {
+        ++p_;
+        if (!skip_digits()) return false;
+    }
+    if (at('e') || at('E')) {
+        ++p_;
+        if (at('+') || at('-')) ++p_;
+        if (!skip_digits()) return false;
+    }
+    return true;
+}
+
+bool scanner::skip_scalar() noexcept {
+    if (p_ == end_) return false;
+    const auto word = [this](std::string_view text) noexcept {
+        if (!std::string_view(p_, static_cast<std::size_t>(end_ - p_)).starts_with(text)) return false;
+        p_ += text.size();
+        return true;
+    };
+    std::string_view text;
+    bool escaped = false;
+    switch (*p_) {
+    case '"':
+        return skip_string(text, escaped);
+    case 't':
+        return word("true");
+    case 'f':
+        return word("false");
+    case 'n':
+        return word("null");
+    default:
+        return skip_number();
+    }
+}
+
+bool scanner::read_key(std::string_view& text, bool& escaped) noexcept {
+    if (!skip_string(text, escaped)) return false;
+    skip_space();
+    if (!take(':')) return false;
+    skip_space();
+    return true;
+}
+
+// Steps over one value. Nesting is kept in a row of bits instead of on the stack, so a hostile body costs no stack.
+bool scanner::skip_value() noexcept {
+    std::bitset<json_max_depth> is_object; // by level, outermost first
+    int depth = 0;
+    std::string_view text;
+    bool escaped = false;
+    while (true) {
+        if (at('{') || at('[')) {
+            // The body itself is the first level.
+            if (depth == json_max_depth - 1) return false;
+            const bool object = *p_++ == '{';
+            skip_space();
+            if (!take(object ? '}' : ']')) {
+                is_object[static_cast<std::size_t>(depth++)] = object;
+                if (object && !read_key(text, escaped)) return false;
+                continue;
+            }
+        } else if (!skip_scalar()) {
+            return false;
+        }
+        // A value has ended; close what ends with it.
+        while (true) {
+            if (depth == 0) return true;
+            const bool object = is_object[static_cast<std::size_t>(depth - 1)];
+            skip_space();
+            if (take(',')) {
+                skip_space();
+                if (object && !read_key(text, escaped)) return false;
+                break;
+            }
+            if (!take(object ? '}' : ']')) return false;
+            --depth;
+        }
+    }
+}
+
+std::string decode(std::string_view text) {
+    std::string out;
+    out.reserve(text.size());
+    const char* p = text.data();
+    const char* const end = p + text.size();
+    while (p != end) {
+        if (*p != '\\') {
+            out.push_back(*p++);
+            continue;
+        }
+        switch (p[1]) {
+        case 'b':
+            out.push_back('\b');
+            break;
+        case 'f':
+            out.push_back('\f');
+            break;
+        case 'n':
+            out.push_back('\n');
+            break;
+        case 'r':
+            out.push_back('\r');
+            break;
+        case 't':
+            out.push_back('\t');
+            break;
+        case 'u': {
+            auto code = static_cast<std::uint32_t>(read_hex4(p + 2, end));
+            p += 4;
+            if (code >= 0xd800 && code <= 0xdfff) {
+                const bool pair = code <= 0xdbff && end - p >= 8 && p[2] == '\\' && p[3] == 'u';
+                const int low = pair ? read_hex4(p + 4, end) : -1;
+                if (low >= 0xdc00 && low <= 0xdfff) {
+                    code = 0x10000 + ((code - 0xd800) << 10) + (static_cast<std::uint32_t>(low) - 0xdc00);
+                    p += 6;
+                } else {
+                    code = 0xfffd;
+                }
+            }
+            append_utf8(out, code);
+            break;
+        }
+        default:
+            out.push_back(p[1]);
+            break;
+        }
+        p += 2;
+    }
+    return out;
+}
+
+bool scanner::read_member(json_members& out) {
+    std::string_view key;
+    bool escaped = false;
+    if (!read_key(key, escaped)) return false;
+    // A name may be spelled with escapes; six characters for each of at most six letters.
+    std::string decoded;
+    if (escaped && key.size() <= 6 * std::string_view("stream").size()) key = decoded = decode(key);
+
+    if (key == "stream") {
+        const char first = p_ == end_ ? '\0' : *p_;
+        out.stream.reset();
+        if (!skip_value()) return false;
+        if (first == 't' || first == 'f') out.stream = first == 't';
+        return true;
+    }
+    if (key != "model") return skip_value();
+
+    out.ambiguous = model_seen_;
+    model_seen_ = true;
+    out.has_model = at('"');
+    if (!out.has_model) return skip_value();
+    const char* const start = p_;
+    std::string_view text;
+    if (!skip_string(text, escaped)) return false;
+    out.model_offset = static_cast<std::size_t>(start - begin_);
+    out.model_size = static_cast<std::size_t>(p_ - start);
+    out.model = escaped ? decode(text) : std::string(text);
+    return true;
+}
+
+bool scanner::run(json_members& out) {
+    skip_space();
+    if (!take('{')) return false;
+    skip_space();
+    if (!take('}')) {
+        do {
+            skip_space();
+            if (!read_member(out)) return false;
+            skip_space();
+        } while (take(','));
+        if (!take('}')) return false;
+    }
+    skip_space();
+    return p_ == end_;
+}
+
+} // namespace
+
+json_members find_members(std::string_view body) {
+    json_members out;
+    out.is_object = scanner(body).run(out);
+    if (!out.is_object) return {};
+    if (!out.has_model) {
+        out.model.clear();
+        out.model_offset = out.model_size = 0;
+    }
+    return out;
+}
+
+std::string replace_model(std::string_view body, const json_members& found, std::string_view new_name) {
+    std::string out;
+    out.reserve(body.size() + new_name.size() + 2);
+    out.append(body.substr(0, found.model_offset));
+    out.push_back('"');
+    append_json_escaped(out, new_name);
+    out.push_back('"');
+    out.append(body.substr(found.model_offset + found.model_size));
+    return out;
+}
+
+void append_json_escaped(std::string& out, std::string_view text) {
+    const char* p = text.data();
+    const char* const end = p + text.size();
+    while (p != end) {
+        const char* const plain = skip_plain_text(p, end);
+        out.append(p, plain);
+        p = plain;
+        if (p == end) return;
+        const auto c = static_cast<unsigned char>(*p);
+        if (c >= 0x80) {
+            if (const std::size_t size = utf8_sequence(p, end); size != 0) {
+                out.append(p, size);
+                p += size;
+            } else {
+                out.append("\xef\xbf\xbd");
+                ++p;
+            }
+            continue;
+        }
+        ++p;
+        switch (c) {
+        case '"':
+            out.append("\\\"");
+            break;
+        case '\\':
+            out.append("\\\\");
+            break;
+        case '\n':
+            out.append("\\n");
+            break;
+        case '\r':
+            out.append("\\r");
+            break;
+        case '\t':
+            out.append("\\t");
+            break;
+        default:
+            out.append("\\u00");
+            out.push_back("0123456789abcdef"[c >> 4]);
+            out.push_back("0123456789abcdef"[c & 15]);
+        }
+    }
+}
+
+} // namespace evenkeel::wire

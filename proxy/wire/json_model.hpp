@@ -1,0 +1,39 @@
+#pragma once
+// Finds the two members of a request body that routing needs, `model` and `stream`, and where `model` stands, so that
+// a rename changes these bytes and no others: parsing and printing the body anew would touch numbers, order and
+// spacing, and defeat the upstream's prompt cache. Boost.JSON's parser reports no byte positions, hence a scanner of
+// our own; the tests and a fuzzer hold it against Boost.JSON.
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace evenkeel::wire {
+
+// Nesting beyond this is treated as no JSON. (chosen: a tool schema nests two levels per property, real ones stay below
+// 40)
+inline constexpr int json_max_depth = 128;
+
+struct json_members {
+    bool is_object = false;       // the body is one well-formed JSON object; everything else is empty if not
+    bool has_model = false;       // `model` is there and is a string
+    bool ambiguous = false;       // `model` is there more than once; the last one counts here, but perhaps not upstream
+    std::string model;            // decoded
+    std::size_t model_offset = 0; // of the string in the body, from its opening quote
+    std::size_t model_size = 0;   // to its closing quote, in bytes
+    std::optional<bool> stream;   // the last one, if it is true or false
+};
+
+// Checks the whole body: an object that breaks off or goes on behind its end is no object. UTF-8 is checked, lone
+// surrogates written as escapes are let through (Python's json.dumps emits them) and read as U+FFFD in the model.
+[[nodiscard]] json_members find_members(std::string_view body);
+
+// The body with another model name. `found` is what find_members said of the same body, with has_model.
+[[nodiscard]] std::string replace_model(std::string_view body, const json_members& found, std::string_view new_name);
+
+// Appends `text` as the inside of a JSON string, without quotes. Invalid UTF-8 becomes U+FFFD, so that the result is
+// JSON whatever a peer sent.
+void append_json_escaped(std::string& out, std::string_view text);
+
+} // namespace evenkeel::wire

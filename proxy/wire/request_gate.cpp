@@ -1,0 +1,117 @@
+#include "proxy/wire/gate.hpp"
+
+#include "proxy/wire/characters.hpp"
+#include "proxy/wire/field_names.hpp"
+#include "proxy/wire/framing.hpp"
+#include "proxy/wire/head_scanner.hpp"
+#include "proxy/wire/target.hpp"
+
+namespace evenkeel::wire {
+
+namespace {
+
+// RFC 9110, 9: methods are case-sensitive.
+refusal judge_method(std::string_view method) noexcept {
+    switch (method.size()) {
+    case 3:
+        if (method == "GET" || method == "PUT") return refusal::none;
+        break;
+    case 4:
+        if (method == "POST" || method == "HEAD") return refusal::none;
+        break;
+    case 5:
+        if (method == "PATCH") return refusal::none;
+        if (method == "TRACE") return refusal::method_not_allowed;
+        break;
+    case 6:
+        if (method == "DELETE") return refusal::none;
+        break;
+    case 7:
+        if (method == "OPTIONS") return refusal::none;
+        if (method == "CONNECT") return refusal::method_not_allowed;
+        break;
+    default:
+        break;
+    }
+    return refusal::method_not_supported;
+}
+
+refusal read_host(const std::vector<field>& fields, const field_summary& summary, std::string_view& host) noexcept {
+    if (!summary.has(field_id::host)) return refusal::missing_host;
+    bool found = false;
+    for (const field& f : fields) {
+        if (f.id != field_id::host) continue;
+        if (found) return refusal::duplicate_host;
+        found = true;
+        host = f.value;
+    }
+    return is_host(host) ? refusal::none : refusal::bad_host;
+}
+
+// 100-continue is dropped where it means nothing: in HTTP/1.0 and without a body (RFC 9110, 10.1.1).
+refusal read_expect(const std::vector<field>& fields, request_head& out) noexcept {
+    for (const field& f : fields) {
+        if (f.id != field_id::expect) continue;
+        if (!iequals(f.value, "100-continue")) return refusal::bad_expect;
+        out.expect_continue = out.minor_version == 1 && (out.body.kind == body_kind::chunked ||
+                                                         (out.body.kind == body_kind::length && out.body.length != 0));
+    }
+    return refusal::none;
+}
+
+refusal judge(const request_line& line, const field_summary& summary, request_head& out) {
+    if (line.major != '1' || line.minor > '1') return refusal::version_not_supported;
+    out.minor_version = line.minor - '0';
+    if (const refusal why = judge_method(line.method); why != refusal::none) return why;
+    out.method = line.method;
+
+    if (summary.underscore)
+        for (const field& f : out.fields)
+            if (shadows_reserved(f.name, false)) return refusal::shadowed_field;
+
+    framing_fields framing;
+    if (const refusal why = read_framing(out.fields, summary, out.minor_version, framing); why != refusal::none)
+        return why;
+    if (framing.chunked) out.body = {body_kind::chunked, 0};
+    if (framing.has_length) out.body = {body_kind::length, framing.length};
+
+    if (const refusal why = read_host(out.fields, summary, out.host); why != refusal::none) return why;
+    target_parts target;
+    if (const refusal why = read_target(line.target, target); why != refusal::none) return why;
+    if (!target.authority.empty() && !iequals(target.authority, out.host)) return refusal::host_mismatch;
+    out.target = target.target;
+    out.path = target.path;
+    out.query = target.query;
+
+    out.keep_alive = out.minor_version == 1;
+    if (summary.has(field_id::connection)) {
+        connection_options options;
+        read_connection(out.fields, options);
+        if (options.malformed || options.too_many || options.names_reserved) return refusal::bad_connection;
+        if (options.upgrade && summary.has(field_id::upgrade)) return refusal::upgrade_not_supported;
+        out.keep_alive = !options.close && (out.minor_version == 1 || options.keep_alive);
+        if (const refusal why = read_expect(out.fields, out); why != refusal::none) return why;
+        keep_end_to_end(out.fields, summary, &options);
+        return refusal::none;
+    }
+    if (summary.has(field_id::expect))
+        if (const refusal why = read_expect(out.fields, out); why != refusal::none) return why;
+    keep_end_to_end(out.fields, summary, nullptr);
+    return refusal::none;
+}
+
+} // namespace
+
+head_result read_request_head(std::string_view bytes, const head_limits& limits, std::size_t& scanned,
+                              request_head& out) {
+    request_line line;
+    field_summary summary;
+    out.clear();
+    head_result result = scan_request_head(bytes, limits, scanned, line, out.fields, summary);
+    if (result.is != head_result::state::complete) return result;
+    if (const refusal why = judge(line, summary, out); why != refusal::none)
+        return {head_result::state::refused, 0, why};
+    return result;
+}
+
+} // namespace evenkeel::wire

@@ -1,0 +1,167 @@
+#include "proxy/wire/target.hpp"
+
+#include "proxy/wire/characters.hpp"
+
+#include <cstddef>
+
+namespace evenkeel::wire {
+
+namespace {
+
+// Reads "%XX" at `text[i]`; -1 if it is not one.
+int read_escape(std::string_view text, std::size_t i) noexcept {
+    if (text.size() - i < 3) return -1;
+    const int high = hex_value(text[i + 1]);
+    const int low = hex_value(text[i + 2]);
+    return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
+
+bool is_acceptable_escape(int value) noexcept {
+    if (value < 0x20 || value == 0x7f || value == '/' || value == '\\') return false;
+    return !has_class(static_cast<char>(value), char_class::host); // these are the unreserved characters
+}
+
+// "." and "..", alone or followed by ';' (some servers cut a segment there before they resolve it), also as "%3b".
+bool is_dot_segment(std::string_view segment) noexcept {
+    std::size_t dots = 0;
+    while (dots < segment.size() && segment[dots] == '.') ++dots;
+    if (dots == 0 || dots > 2) return false;
+    const std::string_view rest = segment.substr(dots);
+    return rest.empty() || rest[0] == ';' ||
+           (rest.size() >= 3 && rest[0] == '%' && rest[1] == '3' && lower(rest[2]) == 'b');
+}
+
+// `path` starts with '/' and holds target characters only. Escapes that could spell a dot are refused on the way, so a
+// dot segment is one of literal dots.
+bool is_canonical(std::string_view path) noexcept {
+    for (std::size_t i = 0; i < path.size();) {
+        const char c = path[i];
+        if (has_class(c, char_class::plain_path)) {
+            ++i;
+        } else if (c == '/') {
+            const std::size_t segment = i + 1;
+            if (segment == path.size()) return true;
+            if (path[segment] == '/') return false;
+            if (path[segment] == '.') {
+                const std::size_t slash = path.find('/', segment);
+                if (is_dot_segment(path.substr(segment, slash == std::string_view::npos ? slash : slash - segment)))
+                    return false;
+            }
+            i = segment;
+        } else if (c == '%') {
+            if (!is_acceptable_escape(read_escape(path, i))) return false;
+            i += 3;
+        } else { // '.' inside a segment
+            ++i;
+        }
+    }
+    return true;
+}
+
+bool is_ipv4(std::string_view text) noexcept {
+    int parts = 0;
+    while (true) {
+        unsigned value = 0;
+        std::size_t digits = 0;
+        while (digits < text.size() && digits < 4 && has_class(text[digits], char_class::digit))
+            value = value * 10 + static_cast<unsigned>(text[digits++] - '0');
+        if (digits == 0 || digits > 3 || value > 255 || (digits > 1 && text[0] == '0')) return false;
+        text.remove_prefix(digits);
+        if (++parts == 4) return text.empty();
+        if (text.empty() || text[0] != '.') return false;
+        text.remove_prefix(1);
+    }
+}
+
+// RFC 4291, 2.2: eight groups, one run of which may be written "::", the last two also as an IPv4 address.
+bool is_ipv6(std::string_view text) noexcept {
+    int groups = 0;
+    bool gap = false;
+    if (text.starts_with("::")) {
+        gap = true;
+        text.remove_prefix(2);
+        if (text.empty()) return true;
+    }
+    while (true) {
+        std::size_t digits = 0;
+        while (digits < text.size() && hex_value(text[digits]) >= 0) ++digits;
+        if (digits < text.size() && text[digits] == '.') {
+            groups += 2;
+            return is_ipv4(text) && (gap ? groups <= 7 : groups == 8);
+        }
+        if (digits == 0 || digits > 4) return false;
+        ++groups;
+        text.remove_prefix(digits);
+        if (text.empty()) break;
+        if (text[0] != ':' || text.size() == 1) return false;
+        text.remove_prefix(1);
+        if (text[0] == ':') {
+            if (gap) return false;
+            gap = true;
+            text.remove_prefix(1);
+            if (text.empty()) break;
+        }
+    }
+    return gap ? groups <= 7 : groups == 8;
+}
+
+bool is_port(std::string_view text) noexcept {
+    std::uint64_t value = 0;
+    return text.size() <= 5 && read_length(text, value) && value >= 1 && value <= 65535;
+}
+
+} // namespace
+
+refusal read_target(std::string_view raw, target_parts& out) noexcept {
+    out.authority = {};
+    std::string_view target = raw;
+    if (target.empty()) return refusal::bad_target;
+    if (target[0] != '/') {
+        const std::size_t scheme = target.size() >= 7 && iequals(target.substr(0, 7), "http://")    ? 7
+                                   : target.size() >= 8 && iequals(target.substr(0, 8), "https://") ? 8
+                                                                                                    : 0;
+        if (scheme == 0) return refusal::bad_target;
+        const std::size_t slash = target.find('/', scheme);
+        // An absolute-form target without a path has no bytes that could be forwarded as its origin-form.
+        if (slash == std::string_view::npos) return refusal::bad_target;
+        out.authority = target.substr(scheme, slash - scheme);
+        if (!is_host(out.authority)) return refusal::bad_target;
+        target.remove_prefix(slash);
+    }
+    std::size_t question = std::string_view::npos;
+    for (std::size_t i = 0; i < target.size(); ++i) {
+        if (!has_class(target[i], char_class::target)) return refusal::bad_target;
+        if (target[i] == '?' && question == std::string_view::npos) question = i;
+    }
+    out.target = target;
+    out.path = target.substr(0, question);
+    out.query = question == std::string_view::npos ? std::string_view{} : target.substr(question + 1);
+    return is_canonical(out.path) ? refusal::none : refusal::bad_target;
+}
+
+bool is_host(std::string_view value) noexcept {
+    if (value.empty()) return false;
+    std::string_view port;
+    bool has_port = false;
+    if (value[0] == '[') {
+        const std::size_t close = value.find(']');
+        if (close == std::string_view::npos || !is_ipv6(value.substr(1, close - 1))) return false;
+        const std::string_view rest = value.substr(close + 1);
+        if (rest.empty()) return true;
+        return rest[0] == ':' && is_port(rest.substr(1));
+    }
+    if (const std::size_t colon = value.find(':'); colon != std::string_view::npos) {
+        has_port = true;
+        port = value.substr(colon + 1);
+        value = value.substr(0, colon);
+    }
+    if (value.empty() || value[0] == '.') return false;
+    char previous = 0;
+    for (const char c : value) {
+        if (!has_class(c, char_class::host) || (c == '.' && previous == '.')) return false;
+        previous = c;
+    }
+    return !has_port || is_port(port);
+}
+
+} // namespace evenkeel::wire

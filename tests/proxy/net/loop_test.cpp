@@ -1,0 +1,69 @@
+#include "proxy/net/event.hpp"
+#include "proxy/net/loop.hpp"
+
+#include <doctest/doctest.h>
+
+#include <vector>
+
+using namespace evenkeel;
+using namespace evenkeel::net;
+using namespace std::chrono_literals;
+
+namespace {
+const steady_time start{1000s};
+
+task<void> wait_for(event& signal, loop& in, steady_time due, std::vector<bool>& seen) {
+    seen.push_back(co_await signal.wait_until(in.timers(), due));
+}
+task<void> sleep_and_note(loop& in, duration length, std::vector<duration>& woke) {
+    co_await in.sleep_until(in.now() + length);
+    woke.push_back(in.now() - start);
+}
+} // namespace
+
+TEST_CASE("virtual time runs a day of sleeping in no time, in order") {
+    loop worker(start);
+    std::vector<duration> woke;
+    worker.nursery().spawn(sleep_and_note(worker, 24h, woke));
+    worker.nursery().spawn(sleep_and_note(worker, 3s, woke));
+
+    worker.run_virtual();
+
+    CHECK(woke == std::vector<duration>{3s, 24h});
+    CHECK(worker.nursery().size() == 0);
+    CHECK(worker.timers().armed() == 0);
+}
+
+TEST_CASE("an event set before the wait is remembered, one set during it wakes, none at all times out") {
+    loop worker(start);
+    event signal(worker.executor());
+    std::vector<bool> seen;
+
+    signal.set();
+    worker.nursery().spawn(wait_for(signal, worker, start + 1s, seen));
+    worker.run_virtual();
+    CHECK(seen == std::vector{true});
+    CHECK(worker.now() == start);
+
+    worker.nursery().spawn(wait_for(signal, worker, start + 1s, seen));
+    worker.run_virtual(start + 500ms);
+    signal.set();
+    worker.run_virtual(start + 600ms);
+    CHECK(seen == std::vector{true, true});
+
+    worker.nursery().spawn(wait_for(signal, worker, start + 1s, seen));
+    worker.run_virtual();
+    CHECK(seen == std::vector{true, true, false});
+    CHECK(worker.now() == start + 1s);
+}
+
+TEST_CASE("real time: a short sleep ends and the loop stops") {
+    loop worker;
+    const auto before = worker.now();
+    worker.nursery().spawn([](loop& in) -> task<void> {
+        co_await in.sleep_until(in.now() + 5ms);
+        in.stop();
+    }(worker));
+    worker.run();
+    CHECK(worker.now() - before >= 5ms);
+}
