@@ -92,7 +92,7 @@ net::task<net::io_result> client_connection::read_idle() {
     timed_out_ = false;
     begin_wait(wait_purpose::park, park_after);
     net::io_result got = co_await read_more(buffer_pool::block_bytes);
-    if (got.ok() || !timed_out_ || closing_) co_return got;
+    if (got.ok() || !timed_out_ || closing_ || context_.draining) co_return got;
     input_.release();
     timed_out_ = false;
     begin_wait(wait_purpose::idle, context_.settings->limits.idle_timeout);
@@ -305,7 +305,7 @@ net::task<bool> client_connection::relay(answer given, client_request& request, 
     }
     const bool head_only = head_.method == "HEAD";
     const bool chunked = framing.kind == wire::body_kind::chunked && !head_only;
-    const bool close = !head_.keep_alive || closing_ || !request.body.complete() ||
+    const bool close = !head_.keep_alive || closing_ || context_.draining || !request.body.complete() ||
                        framing.kind == wire::body_kind::until_close;
     out_.clear();
     append_response_head(out_, head, framing,
