@@ -95,7 +95,7 @@ net::task<net::io_result> client_connection::read_idle() {
     if (got.ok() || !timed_out_ || closing_ || context_.draining) co_return got;
     input_.release();
     timed_out_ = false;
-    begin_wait(wait_purpose::idle, context_.settings->limits.idle_timeout);
+    begin_wait(wait_purpose::idle, std::max(context_.settings->limits.idle_timeout - park_after, duration::zero()));
     waiting_ = true;
     got = co_await stream_->wait_readable();
     waiting_ = false;
@@ -324,7 +324,8 @@ net::task<bool> client_connection::relay(answer given, client_request& request, 
     bool whole = false;
     bool alive = true;
     std::array<char, 18> size_line;
-    std::optional<body_step> step = head_only ? body_step{} : given.body->ready();
+    // An attempt knows that it asked with HEAD; a body of ours is simply not sent.
+    std::optional<body_step> step = head_only && given.local ? body_step{} : given.body->ready();
     while (alive && !whole) {
         std::array<boost::asio::const_buffer, 5> parts;
         std::size_t count = 0;
