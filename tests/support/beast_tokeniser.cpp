@@ -53,7 +53,8 @@ beast_head read(std::string_view bytes, bool head_request) {
     error_code ec;
     // Beast reads the start line and the fields in one or two steps, but never past the head unless it is eager.
     while (!parser.is_header_done() && out.consumed < bytes.size()) {
-        const std::size_t n = parser.put(boost::asio::const_buffer(bytes.data() + out.consumed, bytes.size() - out.consumed), ec);
+        const std::size_t n =
+            parser.put(boost::asio::const_buffer(bytes.data() + out.consumed, bytes.size() - out.consumed), ec);
         out.consumed += n;
         if (ec || n == 0) break;
     }
@@ -72,12 +73,17 @@ beast_head read(std::string_view bytes, bool head_request) {
 
 } // namespace
 
-beast_head beast_request_head(std::string_view bytes) { return read<true>(bytes, false); }
-beast_head beast_response_head(std::string_view bytes, bool head_request) { return read<false>(bytes, head_request); }
+beast_head beast_request_head(std::string_view bytes) {
+    return read<true>(bytes, false);
+}
+beast_head beast_response_head(std::string_view bytes, bool head_request) {
+    return read<false>(bytes, head_request);
+}
 
 std::vector<std::string> beast_tokens(std::string_view list) {
     std::vector<std::string> out;
-    for (const string_view token : http::token_list{string_view(list.data(), list.size())}) out.emplace_back(token.data(), token.size());
+    for (const string_view token : http::token_list{string_view(list.data(), list.size())})
+        out.emplace_back(token.data(), token.size());
     return out;
 }
 

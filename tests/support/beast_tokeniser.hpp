@@ -1,8 +1,9 @@
 #pragma once
 // Boost.Beast's parser as a second opinion on heads. It fills no container and keeps the raw parts, so that they can be
 // compared with what the wire room reads. It is an oracle for one direction only: what the wire room accepts, Beast
-// must accept and split the same way. Beast 1.81 itself takes much that a proxy must not: missing and repeated Host, obs-fold, codings
-// other than chunked, Transfer-Encoding beside Content-Length, chunked in HTTP/1.0, any target, status 000 to 999.
+// must accept and split the same way. Beast 1.81 itself takes much that a proxy must not: missing and repeated Host,
+// obs-fold, codings other than chunked, Transfer-Encoding beside Content-Length, chunked in HTTP/1.0, any target,
+// status 000 to 999.
 
 #include <cstdint>
 #include <optional>
@@ -16,9 +17,9 @@ namespace evenkeel::test {
 struct beast_head {
     bool complete = false; // the whole head was read without an error
     std::string error;
-    std::string method;    // requests
+    std::string method; // requests
     std::string target;
-    int status = 0;        // responses
+    int status = 0; // responses
     std::string reason;
     int version = 11;
     std::vector<std::pair<std::string, std::string>> fields; // all of them, in order

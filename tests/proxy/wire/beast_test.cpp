@@ -29,8 +29,18 @@ std::string lower_case(std::string text) {
 // What must be left of Beast's fields after removing what concerns one connection only, written down a second time
 // here so that a name forgotten in the product is noticed.
 std::vector<std::pair<std::string, std::string>> end_to_end(const beast_head& head) {
-    static const std::array<std::string, 12> dropped{
-        "host", "content-length", "transfer-encoding", "connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te", "trailer", "upgrade", "http2-settings"};
+    static const std::array<std::string, 12> dropped{"host",
+                                                     "content-length",
+                                                     "transfer-encoding",
+                                                     "connection",
+                                                     "keep-alive",
+                                                     "proxy-connection",
+                                                     "proxy-authenticate",
+                                                     "proxy-authorization",
+                                                     "te",
+                                                     "trailer",
+                                                     "upgrade",
+                                                     "http2-settings"};
     std::vector<std::string> nominated;
     for (const auto& [name, value] : head.fields)
         if (lower_case(name) == "connection")
@@ -54,21 +64,28 @@ std::string difference(const std::vector<wire::field>& ours, const beast_head& t
     return "";
 }
 
-std::string difference(const head_vector&, std::string_view bytes, const wire::request_head& ours, std::size_t consumed) {
+std::string difference(const head_vector&, std::string_view bytes, const wire::request_head& ours,
+                       std::size_t consumed) {
     const beast_head theirs = beast_request_head(bytes);
     if (!theirs.complete) return "Beast: " + theirs.error;
     if (theirs.consumed != consumed) return "length of the head";
     if (ours.method != theirs.method) return "method";
     // An absolute-form target is reduced.
-    if (ours.target != theirs.target && !(theirs.target.ends_with(ours.target) && lower_case(theirs.target).starts_with("http"))) return "target";
+    if (ours.target != theirs.target &&
+        !(theirs.target.ends_with(ours.target) && lower_case(theirs.target).starts_with("http")))
+        return "target";
     if (theirs.version != 10 + ours.minor_version) return "version";
     if ((ours.body.kind == wire::body_kind::chunked) != theirs.chunked) return "chunked";
-    if (ours.body.kind == wire::body_kind::length ? theirs.content_length != ours.body.length : theirs.content_length.value_or(0) != 0) return "length";
-    if (ours.keep_alive && !theirs.keep_alive) return "keep-alive"; // we close more often: Beast lets keep-alive win in HTTP/1.0
+    if (ours.body.kind == wire::body_kind::length ? theirs.content_length != ours.body.length
+                                                  : theirs.content_length.value_or(0) != 0)
+        return "length";
+    if (ours.keep_alive && !theirs.keep_alive)
+        return "keep-alive"; // we close more often: Beast lets keep-alive win in HTTP/1.0
     return difference(ours.fields, theirs);
 }
 
-std::string difference(const head_vector& row, std::string_view bytes, const wire::response_head& ours, std::size_t consumed) {
+std::string difference(const head_vector& row, std::string_view bytes, const wire::response_head& ours,
+                       std::size_t consumed) {
     const beast_head theirs = beast_response_head(bytes, row.head_request);
     if (!theirs.complete) return "Beast: " + theirs.error;
     if (theirs.consumed != consumed) return "length of the head";
@@ -94,7 +111,8 @@ bool compare(const head_vector& row, std::string_view bytes) {
     if (result.is != wire::head_result::state::complete) return false;
     // Beast gives Proxy-Connection, which no standard knows, the meaning of Connection; we drop it unread.
     if (lower_case(std::string(bytes)).find("proxy-connection") != std::string::npos) return false;
-    if (const std::string what = difference(row, bytes, head, result.consumed); !what.empty()) FAIL_CHECK(row.name << ": " << what << " differs: " << printable(bytes));
+    if (const std::string what = difference(row, bytes, head, result.consumed); !what.empty())
+        FAIL_CHECK(row.name << ": " << what << " differs: " << printable(bytes));
     return true;
 }
 
@@ -114,8 +132,12 @@ void compare_all(const std::vector<head_vector>& rows, const char* kind) {
 
 } // namespace
 
-TEST_CASE("Beast reads every accepted request as we do") { compare_all<wire::request_head>(request_vectors(), "requests"); }
-TEST_CASE("Beast reads every accepted response as we do") { compare_all<wire::response_head>(response_vectors(), "responses"); }
+TEST_CASE("Beast reads every accepted request as we do") {
+    compare_all<wire::request_head>(request_vectors(), "requests");
+}
+TEST_CASE("Beast reads every accepted response as we do") {
+    compare_all<wire::response_head>(response_vectors(), "responses");
+}
 
 TEST_CASE("the oracle is no gate: Beast lets pass what the gates refuse") {
     CHECK(beast_request_head("POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\nContent-Length: 2\r\n\r\n").complete);

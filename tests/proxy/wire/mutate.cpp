@@ -7,26 +7,84 @@ namespace evenkeel::test {
 namespace {
 
 constexpr std::string_view pieces[] = {
-    "\r\n", "\n", "\r", "\r\n ", "\t", " ", ":", ",", ";", "\"", "\\", "/", "//", "/..", "%2e", "%", "?", "#", "@", "_", "-", ".", "0", "1", "5", "a", "\001",
-    "\177", "\200", "\377", "HTTP/1.1", "HTTP/1.0", "chunked", "Transfer-Encoding: chunked\r\n", "Content-Length: 5\r\n", "Content-Length: 0\r\n", "Host: a\r\n", "Host: b\r\n",
-    "Connection: close\r\n", "Connection: keep-alive, x\r\n", "Expect: 100-continue\r\n", "X: y\r\n", "Keep-Alive: timeout=5\r\n", "GET ", "POST ", "http://a", "100", "204", "304", "200",
+    "\r\n",
+    "\n",
+    "\r",
+    "\r\n ",
+    "\t",
+    " ",
+    ":",
+    ",",
+    ";",
+    "\"",
+    "\\",
+    "/",
+    "//",
+    "/..",
+    "%2e",
+    "%",
+    "?",
+    "#",
+    "@",
+    "_",
+    "-",
+    ".",
+    "0",
+    "1",
+    "5",
+    "a",
+    "\001",
+    "\177",
+    "\200",
+    "\377",
+    "HTTP/1.1",
+    "HTTP/1.0",
+    "chunked",
+    "Transfer-Encoding: chunked\r\n",
+    "Content-Length: 5\r\n",
+    "Content-Length: 0\r\n",
+    "Host: a\r\n",
+    "Host: b\r\n",
+    "Connection: close\r\n",
+    "Connection: keep-alive, x\r\n",
+    "Expect: 100-continue\r\n",
+    "X: y\r\n",
+    "Keep-Alive: timeout=5\r\n",
+    "GET ",
+    "POST ",
+    "http://a",
+    "100",
+    "204",
+    "304",
+    "200",
 };
 
 } // namespace
 
 mutator::mutator(const std::vector<head_vector>& rows, unsigned seed) : random_(seed) {
-    for (const head_vector& row : rows)
-        if (row.bytes.size() < 1500) rows_.push_back(&row);
+    for (const head_vector& row : rows) {
+        if (row.bytes.size() >= 1500) continue;
+        rows_.push_back(&row);
+        if (row.why == wire::refusal::none) accepted_.push_back(&row);
+    }
 }
 
 void mutator::change(std::string& bytes) {
     if (bytes.empty()) return;
     const std::size_t at = below(bytes.size());
     switch (below(9)) {
-    case 0: bytes[at] = static_cast<char>(random_()); break;
-    case 1: bytes[at] = static_cast<char>(bytes[at] ^ 1 << below(8)); break;
-    case 2: bytes.erase(at, 1 + below(3)); break;
-    case 3: bytes.insert(at, pieces[below(std::size(pieces))]); break;
+    case 0:
+        bytes[at] = static_cast<char>(random_());
+        break;
+    case 1:
+        bytes[at] = static_cast<char>(bytes[at] ^ 1 << below(8));
+        break;
+    case 2:
+        bytes.erase(at, 1 + below(3));
+        break;
+    case 3:
+        bytes.insert(at, pieces[below(std::size(pieces))]);
+        break;
     case 4:
     case 5: { // a piece at the start of a line
         const std::size_t line = bytes.find("\r\n", at);
@@ -60,7 +118,8 @@ void mutator::change(std::string& bytes) {
 }
 
 std::string mutator::next(const head_vector*& row) {
-    row = rows_[below(rows_.size())];
+    const std::vector<const head_vector*>& from = below(3) == 0 ? rows_ : accepted_;
+    row = from[below(from.size())];
     std::string bytes = row->bytes;
     for (std::size_t changes = below(5); changes != 0; --changes) change(bytes);
     return bytes;

@@ -10,7 +10,7 @@ namespace evenkeel::test {
 
 class mutator {
 public:
-    // Draws from the vectors of moderate length.
+    // Draws from the vectors of moderate length, two of three times from those that are accepted.
     mutator(const std::vector<head_vector>& rows, unsigned seed);
 
     // A vector's bytes with up to four changes; none at all now and then. `row` says which vector it was.
@@ -24,6 +24,7 @@ private:
     [[nodiscard]] std::size_t below(std::size_t n) { return n == 0 ? 0 : random_() % n; }
 
     std::vector<const head_vector*> rows_;
+    std::vector<const head_vector*> accepted_;
     std::mt19937 random_;
 };
 
