@@ -12,7 +12,8 @@
 //
 // Times are `250ms`, `2s`, `100us`, or drawn: `lognormal:MEDIAN:SIGMA`, `uniform:LOW:HIGH`. Sizes are `100`, `100b`,
 // `64KiB`, `2MiB`. A place is `request` (the request was read, nothing sent), `status_line` (half a status line sent),
-// `head`, N (N content events, or N pieces of a JSON answer's text), or a size with its unit (`100b`: body bytes).
+// `head`, N (N content events; of a body that is no stream: N of its `events` equal parts), or a size with its unit (`100b`:
+// body bytes).
 //
 // When it applies
 //   fail_times=N         only for the first N requests (of this key); later ones are healthy
@@ -180,6 +181,7 @@ public:
     explicit script_choice(std::string_view text);
     [[nodiscard]] const provider_script& pick(double u) const noexcept; // u in [0, 1)
     [[nodiscard]] const std::string& text() const noexcept { return text_; }
+    [[nodiscard]] bool may_be_early() const noexcept;
 
 private:
     struct alternative {
