@@ -1,0 +1,120 @@
+"""The gate: counts that do not depend on how busy the machine is.
+
+User-space instructions come from callgrind, with one request in flight over 8 connections: nothing is batched, and a
+repeat differs by a fraction of a percent. System calls of requests come from strace at 32 connections; it slows the
+proxy down and so raises batching, which makes the counts of epoll_wait low bounds. Events come one at a time, from one
+stream: with many streams under strace most events would be merged, and the counts would flatter everybody.
+"""
+
+import glob
+import os
+import re
+import select
+import signal
+import subprocess
+import time
+
+from .processes import OTHER_CORES, BenchError, Load, Process
+
+JSON_REQUESTS = 2000
+STRACE_REQUESTS = 5000
+# Slow enough that a proxy under valgrind or strace is done with one event before the next.
+EVENTS, INTERVAL_US = 400, 5000
+
+
+def json_load(tools, running, **options):
+    return Load(tools.load, tools.work, "closed", running.port, **options)
+
+
+def sse_load(tools, running):
+    return Load(tools.load, tools.work, "streams", running.port, connections=1, events=EVENTS,
+                interval_us=INTERVAL_US, warmup=1)
+
+
+def instructions(tools, subject, workload):
+    """User-space instructions per request (json) or per event (sse)."""
+    out = os.path.join(tools.work, "callgrind.out")
+    for old in glob.glob(out + "*"):
+        os.remove(old)
+    prefix = [tools.valgrind, "--tool=callgrind", f"--callgrind-out-file={out}"]
+    with subject.start(workload, tools.origin, tools.work, prefix) as running:
+        load = (sse_load(tools, running) if workload == "sse" else
+                json_load(tools, running, connections=8, in_flight=1, warmup=400, requests=JSON_REQUESTS))
+        with load:
+            control(tools, running, "--zero")
+            result = load.run()
+            control(tools, running, "--dump")
+    dumps = glob.glob(out + ".*")
+    if len(dumps) != 1:
+        raise BenchError(f"callgrind left {len(dumps)} dumps instead of one")
+    with open(dumps[0]) as dump:
+        found = re.search(r"^(?:summary|totals): (\d+)", dump.read(), re.MULTILINE)
+    return int(found.group(1)) / (result["events"] or result["completed"])
+
+
+def control(tools, running, command):
+    done = subprocess.run([tools.callgrind_control, command, str(running.process.pid)], capture_output=True, text=True,
+                          timeout=30)
+    if done.returncode != 0 or "Error" in done.stdout + done.stderr:
+        raise BenchError("callgrind_control failed: " + done.stdout + done.stderr)
+
+
+def system_calls(tools, subject, workload):
+    """System calls per request or event: all together, how many of them failed, and each by name."""
+    table = os.path.join(tools.work, "strace.out")
+    with subject.start(workload, tools.origin, tools.work) as running:
+        load = (sse_load(tools, running) if workload == "sse" else
+                json_load(tools, running, connections=32, warmup=2000, requests=STRACE_REQUESTS))
+        with load:
+            strace = Process([tools.strace, "-c", "-f", "-p", str(running.process.pid), "-o", table], OTHER_CORES,
+                             os.path.join(tools.work, "strace.log"), stderr=subprocess.PIPE)
+            try:
+                wait_until_attached(strace)
+                result = load.run()
+            finally:
+                strace.stop(signal.SIGINT)
+                strace.child.stderr.close()
+    units = result["events"] or result["completed"]
+    counts = {"by_name": {}}
+    with open(table) as lines:
+        for line in lines:
+            # % time, seconds, usecs/call, calls, errors (often blank), syscall
+            found = re.match(r"\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(\d+)?\s*(\w+)$", line)
+            if not found:
+                continue
+            calls, errors, name = int(found[1]) / units, int(found[2] or 0) / units, found[3]
+            if name == "total":
+                counts["all"], counts["failed"] = calls, errors
+            else:
+                counts["by_name"][name] = calls
+    if "all" not in counts:
+        raise BenchError("strace printed no table:\n" + strace.last_words())
+    return counts
+
+
+def wait_until_attached(strace):
+    until = time.monotonic() + 10
+    said = b""
+    while b"attached" not in said:
+        readable, _, _ = select.select([strace.child.stderr], [], [], max(0, until - time.monotonic()))
+        piece = os.read(strace.child.stderr.fileno(), 4096) if readable else b""
+        if not piece:
+            raise BenchError("strace could not attach: " + said.decode(errors="replace"))
+        said += piece
+
+
+def measure(tools, subjects, say):
+    """{subject: {metric: number}} for every subject that is a proxy."""
+    results = {}
+    for subject in subjects:
+        row = results[subject.name] = {}
+        for workload, unit in (("json", "request"), ("sse", "event")):
+            row[f"instructions_per_{unit}"] = instructions(tools, subject, workload)
+            calls = system_calls(tools, subject, workload)
+            row[f"syscalls_per_{unit}"] = calls["all"]
+            row[f"failed_syscalls_per_{unit}"] = calls["failed"]
+            row[f"syscalls_per_{unit}_by_name"] = {k: round(v, 4) for k, v in calls["by_name"].items()}
+        say(f"{subject.name:24s} {row['instructions_per_request']:9.0f} instructions/request "
+            f"{row['instructions_per_event']:8.0f} /event {row['syscalls_per_request']:6.2f} syscalls/request "
+            f"{row['syscalls_per_event']:6.2f} /event")
+    return results

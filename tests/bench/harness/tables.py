@@ -1,0 +1,78 @@
+"""The results as text, for people; the JSON beside it is for programs."""
+
+
+def gate_table(gate):
+    lines = ["Counts (callgrind: 1 request in flight over 8 connections; strace: 32 connections; events one at a time)",
+             f"{'':24s}{'instructions':>14s}{'/ nginx':>9s}{'/ haproxy':>11s}{'syscalls':>10s}{'of them':>9s}"
+             f"{'instructions':>14s}{'syscalls':>10s}{'of them':>9s}",
+             f"{'':24s}{'per request':>14s}{'':>9s}{'':>11s}{'/request':>10s}{'failed':>9s}"
+             f"{'per event':>14s}{'/event':>10s}{'failed':>9s}"]
+    for name, row in gate.items():
+        count = row["instructions_per_request"]
+        lines.append(f"{name:24s}{count:14,.0f}{count / gate['nginx']['instructions_per_request']:9.2f}"
+                     f"{count / gate['haproxy']['instructions_per_request']:11.2f}{row['syscalls_per_request']:10.2f}"
+                     f"{row['failed_syscalls_per_request']:9.2f}{row['instructions_per_event']:14,.0f}"
+                     f"{row['syscalls_per_event']:10.2f}{row['failed_syscalls_per_event']:9.2f}")
+    return "\n".join(lines)
+
+
+def number(value, digits=1):
+    return f"{value['median']:.{digits}f} ({value['min']:.{digits}f}-{value['max']:.{digits}f})"
+
+
+def ratio(value):
+    return f"{value['median']:.2f} ({value['min']:.2f}-{value['max']:.2f})"
+
+
+def times_table(times, yardsticks):
+    titles = {"json": "Requests, saturated, 32 connections", "open": "Requests, 3000/s Poisson, 16 connections",
+              "sse": "Streams, 200 x 1 event / 20 ms"}
+    lines = []
+    for workload, title in titles.items():
+        unit = "event" if workload == "sse" else "request"
+        lines += ["", f"{title}: median (min-max) over the rounds",
+                  f"{'':24s}{'CPU us/' + unit:>22s}" + "".join(f"{'CPU / ' + y:>20s}" for y in yardsticks) +
+                  (f"{'per second':>26s}" if workload == "json" else f"{'p50 us':>26s}{'p99 us':>26s}") +
+                  (f"{'added p50 us':>26s}{'added p99 us':>26s}" if workload == "open" else "")]
+        for name, row in times[workload].items():
+            cpu = "(the origin's)" if name == "direct" and workload != "json" else number(row["cpu_us"])
+            line = f"{name:24s}{cpu:>22s}"
+            line += "".join(f"{'' if name == 'direct' else ratio(row['cpu_over_' + y]):>20s}" for y in yardsticks)
+            if workload == "json":
+                line += f"{number(row['rate'], 0):>26s}"
+            else:
+                line += f"{number(row['p50_us']):>26s}{number(row['p99_us']):>26s}"
+            if workload == "open" and name != "direct":
+                line += f"{number(row['added_p50_us']):>26s}{number(row['added_p99_us']):>26s}"
+            lines.append(line)
+    return "\n".join(lines[1:])
+
+
+def memory_table(memory):
+    lines = ["Resident memory (kernel socket memory not included), one sample each",
+             f"{'':24s}{'base MB':>10s}{'B/idle connection':>20s}{'B/stream':>12s}"]
+    for name, row in memory.items():
+        lines.append(f"{name:24s}{row['base_bytes'] / 1e6:10.1f}{row['bytes_per_idle_connection']:20,.0f}"
+                     f"{row['bytes_per_stream']:12,.0f}")
+    return "\n".join(lines)
+
+
+def goals_table(goals):
+    lines = [f"{'Goals of evenkeel':46s}{'value':>8s}{'must':>8s}{'ambitious':>11s}"]
+    for goal in goals:
+        verdict = "met" if goal["met"] else ("MISSED" if goal["tier"] == "gate" else "missed")
+        lines.append(f"{goal['goal']:46s}{goal['value']:8.2f}{goal['must']:8.2f}{goal['ambitious']:11.2f}  "
+                     f"{verdict}{'' if goal['tier'] == 'gate' else ' (shown only)'}")
+    return "\n".join(lines)
+
+
+def pair_line(name, same):
+    """How far one subject, measured twice, lies from itself."""
+    parts = [f"{workload} {ratio(value)}" for workload, value in same.items()]
+    return f"A/A: CPU of {name} over itself: " + ", ".join(parts) + "; a difference inside this spread means nothing"
+
+
+def noise_line(noise):
+    line = (f"Machine: load {noise['load_before']:.2f} before, steal {noise['steal_share'] * 100:.1f} %, "
+            f"other processes {noise['foreign_cores']:.2f} cores")
+    return line + ("; NOISY: times are not to be quoted, counts are" if noise["noisy"] else "; quiet")
