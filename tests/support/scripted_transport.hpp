@@ -2,6 +2,7 @@
 // A transport without sockets, for virtual time: every open() takes the next script, and the exchange plays it against the
 // clock of the loop. What was written, recycled and closed is kept for the test to look at.
 
+#include "proxy/net/cancel.hpp"
 #include "proxy/net/loop.hpp"
 #include "proxy/net/nursery.hpp"
 #include "proxy/net/transport.hpp"
@@ -27,9 +28,9 @@ struct silence {};                              // nothing ever again
 using play_step = std::variant<play::request, play::pause, play::send, play::end, play::reset, play::truncate_tls, play::silence>;
 
 struct exchange_script {
-    std::vector<play_step> steps;
+    std::vector<play_step> steps{};
     duration connect_after{};
-    std::optional<net::transport_error> connect_failure; // instead of an exchange
+    std::optional<net::transport_error> connect_failure{}; // instead of an exchange
     bool reused = false;
     bool writes_fail = false;    // the peer has reset the connection: writing says so
     bool writes_stall = false;   // the peer reads nothing
