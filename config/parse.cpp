@@ -256,6 +256,24 @@ std::string explain(const std::string& message) {
     return "this is not valid YAML here";
 }
 
+// A key without its colon is joined with the next line, and only the colon of that one is noticed.
+std::string missing_colon_above(const source_text& source, std::size_t at) {
+    const std::string_view text = source.text();
+    std::size_t line_start = text.rfind('\n', at > 0 ? at - 1 : 0);
+    while (line_start != std::string_view::npos && line_start > 0) {
+        const std::size_t before = text.rfind('\n', line_start - 1);
+        const std::size_t begin = before == std::string_view::npos ? 0 : before + 1;
+        const std::string_view line = text.substr(begin, line_start - begin);
+        const std::size_t first = line.find_first_not_of(" \r");
+        if (first != std::string_view::npos && line[first] != '#') {
+            const bool suspicious = line.find(':') == std::string_view::npos && line.find_first_of("[{-\"'") == std::string_view::npos;
+            return suspicious ? "; is a ':' missing in line " + std::to_string(source.line_of(begin)) + "?" : "";
+        }
+        line_start = before;
+    }
+    return "";
+}
+
 void report_syntax(source_text& source, report& problems, const YAML::Exception& e, std::optional<span> bracket) {
     const std::string_view text = source.text();
     std::size_t at = e.mark.pos < 0 ? 0 : std::min(static_cast<std::size_t>(e.mark.pos), text.size());
@@ -273,6 +291,7 @@ void report_syntax(source_text& source, report& problems, const YAML::Exception&
         const std::string_view rest = text.substr(bracket->begin, line_end - bracket->begin);
         if (rest.find("${") != std::string_view::npos) advice = "; inside { } and [ ] write \"${...}\" in quotes";
     }
+    if (e.msg.rfind(YAML::ErrorMsg::MAP_VALUE, 0) == 0) advice += missing_colon_above(source, at);
     if (bracket && unfinished) {
         const std::string open(1, text[bracket->begin]);
         problems.error(*bracket, "unclosed-bracket",

@@ -226,11 +226,8 @@ private:
                 if (auto value = read(child, *known, out.from)) out.children.push_back(std::move(*value));
                 continue;
             }
-            if (problems_->full()) {
-                hide_values(child);
-                continue;
-            }
-            const std::string advice = suggest_key(schema, child.key);
+            // Advice is the expensive part, and nobody will see it.
+            const std::string advice = problems_->full() ? std::string{} : suggest_key(schema, child.key);
             constexpr std::string_view opening = " (did you mean '";
             std::string near;
             if (advice.rfind(opening, 0) == 0) near = advice.substr(opening.size(), advice.find('\'', opening.size()) - opening.size());

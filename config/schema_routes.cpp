@@ -34,7 +34,7 @@ void add_route_keys(std::vector<key_row>& table) {
         {.path = "routes.rewrite.path_prefix", .kind = path,
          .documentation = "What match.path_prefix matched becomes this; `/` removes it."},
         {.path = "routes.headers", .kind = block,
-         .documentation = "Edits of this route's request headers, applied before those of the upstream."},
+         .documentation = "Edits of this route's request headers; where both edit a name, the upstream wins."},
         {.path = "routes.headers.set", .kind = header_value, .shape = map,
          .documentation = "Replaces every field of that name.", .secret = true, .can_be_empty = true, .map_keys = "header_name"},
         {.path = "routes.headers.remove", .kind = header_name, .shape = list, .documentation = "Header names that are dropped."},

@@ -51,7 +51,7 @@ struct admin {
 enum class dialect : unsigned char { automatic, openai, anthropic, gemini, ollama, generic };
 
 struct header_edits {
-    std::vector<std::pair<std::string, std::string>> set; // replaces every field of that name; values may be secret
+    std::vector<std::pair<std::string, std::string>> set; // lower-case names; replaces every field of that name; values are secret
     std::vector<std::string> remove;                      // lower case
     bool operator==(const header_edits&) const = default;
 };
@@ -100,7 +100,7 @@ struct header_match {
 };
 struct route_match {
     std::string path;                              // exact; empty: not asked for
-    std::string path_prefix;                       // on segment borders; empty: not asked for
+    std::string path_prefix;                       // on segment borders; no trailing slash but in "/"; empty: not asked for
     std::vector<std::string> methods;              // empty: any
     std::vector<header_match> headers;             // all must match
     std::vector<std::string> models;               // globs over the body's "model"; any may match; empty: not asked for
@@ -110,7 +110,7 @@ struct route_match {
 struct path_rewrite {
     enum class kind : unsigned char { none, whole, prefix };
     kind is = kind::none;
-    std::string value;                             // new path, or what replaces the matched prefix
+    std::string value;                             // new path, or what replaces the matched prefix (no trailing slash but in "/")
     bool operator==(const path_rewrite&) const = default;
 };
 
@@ -122,7 +122,7 @@ struct route {
     route_serves serves = route_serves::upstream;
     std::shared_ptr<const config::upstream> upstream; // null only where `serves` is not `upstream`
     path_rewrite rewrite;
-    header_edits headers;
+    header_edits headers;                          // the upstream's own edits come after these and win
     timeouts timeout;
     bool operator==(const route&) const = default;
 };

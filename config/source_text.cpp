@@ -63,13 +63,17 @@ void source_text::hide_unparsed(std::size_t from, std::size_t to) {
     std::size_t at = starts_[line_index(std::min(from, text_.size()))];
     const std::size_t stop = line_span(line_index(std::min(to, text_.size()))).end;
     bool harmless = false; // whether the key last seen is one whose value may be shown
+    bool key_place = true; // whether a key can stand here; inside a value `word:` may be part of a secret
     while (at < stop) {
         const char c = text_[at];
         if (c == '\n' || c == '#') harmless = false; // a comment may hold yesterday's key
+        if (c == '\n' || c == '{' || c == '[' || c == ',') key_place = true;
+        if (c == ' ' && !key_place && at > 0 && text_[at - 1] != ':') harmless = false; // harmless values hold no blanks
         if (!is_word(c)) {
             // Anything that could be part of a secret goes; what gives the line its shape stays.
             const bool shape = std::string_view(" \t\r\n{}[],:#\"'-&*!|>%?").find(c) != std::string_view::npos;
             if (!shape && !harmless) hide({at, at + 1});
+            if (!shape) key_place = false;
             ++at;
             continue;
         }
@@ -78,13 +82,15 @@ void source_text::hide_unparsed(std::size_t from, std::size_t to) {
         const std::string_view word = text_.substr(at, end - at);
         std::size_t colon = end;
         while (colon < stop && (text_[colon] == ' ' || text_[colon] == '"' || text_[colon] == '\'')) ++colon;
-        const bool key = colon < stop && text_[colon] == ':' &&
+        const bool dashes = word.find_first_not_of('-') == std::string_view::npos;
+        const bool key = key_place && colon < stop && text_[colon] == ':' &&
                          (colon + 1 == stop || std::string_view(" \t\r\n\"'[{").find(text_[colon + 1]) != std::string_view::npos);
         if (key) {
             harmless = is_harmless_key(word);
-        } else if (!harmless && !is_schema_word(word)) {
+        } else if (!dashes && !harmless && !is_schema_word(word)) {
             hide({at, end});
         }
+        if (!dashes) key_place = false;
         at = end;
     }
 }

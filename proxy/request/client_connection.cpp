@@ -92,10 +92,10 @@ net::task<net::io_result> client_connection::read_idle() {
     timed_out_ = false;
     begin_wait(wait_purpose::park, park_after);
     net::io_result got = co_await read_more(buffer_pool::block_bytes);
-    if (got.ok() || !timed_out_ || closing_) co_return got;
+    if (got.ok() || !timed_out_ || closing_ || context_.draining) co_return got;
     input_.release();
     timed_out_ = false;
-    begin_wait(wait_purpose::idle, context_.settings->limits.idle_timeout);
+    begin_wait(wait_purpose::idle, std::max(context_.settings->limits.idle_timeout - park_after, duration::zero()));
     waiting_ = true;
     got = co_await stream_->wait_readable();
     waiting_ = false;
@@ -305,7 +305,7 @@ net::task<bool> client_connection::relay(answer given, client_request& request, 
     }
     const bool head_only = head_.method == "HEAD";
     const bool chunked = framing.kind == wire::body_kind::chunked && !head_only;
-    const bool close = !head_.keep_alive || closing_ || !request.body.complete() ||
+    const bool close = !head_.keep_alive || closing_ || context_.draining || !request.body.complete() ||
                        framing.kind == wire::body_kind::until_close;
     out_.clear();
     append_response_head(out_, head, framing,
@@ -324,7 +324,8 @@ net::task<bool> client_connection::relay(answer given, client_request& request, 
     bool whole = false;
     bool alive = true;
     std::array<char, 18> size_line;
-    std::optional<body_step> step = head_only ? body_step{} : given.body->ready();
+    // An attempt knows that it asked with HEAD; a body of ours is simply not sent.
+    std::optional<body_step> step = head_only && given.local ? body_step{} : given.body->ready();
     while (alive && !whole) {
         std::array<boost::asio::const_buffer, 5> parts;
         std::size_t count = 0;

@@ -24,6 +24,7 @@ using connection_hook = boost::intrusive::list_base_hook<>;
 struct connection_context {
     worker_services& services;
     config::snapshot settings;       // the current one; replaced by a reload
+    bool draining = false;           // every answer closes its connection
     std::uint64_t id_seed = 0;       // of request ids, random per worker
     std::uint64_t next_id = 0;
     boost::intrusive::list<connection_hook, boost::intrusive::constant_time_size<false>> open; // of client_connection only

@@ -48,7 +48,7 @@ struct attempt_record {
     const config::upstream* upstream = nullptr;
     attempt_kind kind = attempt_kind::first;
     attempt_result result = attempt_result::success;
-    std::string_view error;      // RFC 9209 token, empty if none
+    std::string_view error{};    // RFC 9209 token, empty if none
     int status = 0;              // of the upstream's answer; 0: none came
     bool reused = false;         // on a pooled connection
     duration connect{};          // 0 if reused
@@ -61,10 +61,10 @@ struct request_record {
     const config::route* route = nullptr;  // nullptr: none matched, or refused before routing
     const config::upstream* upstream = nullptr;
     wall_time started{};
-    std::string_view method, path;         // path without query
-    std::string_view request_id, upstream_request_id, model; // model only where the route looked at the body
-    std::string_view reason;               // of a refusal: a word of wire::refusal or of ours (no_route, ...)
-    std::string_view proxy_error;          // RFC 9209 token of an error we made
+    std::string_view method{}, path{};       // path without query
+    std::string_view request_id{}, upstream_request_id{}, model{}; // model only where the route looked at the body
+    std::string_view reason{};             // of a refusal: a word of wire::refusal or of ours (no_route, ...)
+    std::string_view proxy_error{};        // RFC 9209 token of an error we made
     int status = 0;                        // sent to the client; 0: nothing was
     int attempts = 0;
     request_outcome outcome = request_outcome::ok;
@@ -80,7 +80,9 @@ enum class side : unsigned char { downstream, upstream };
 class observer {
 public:
     virtual ~observer() = default;
-    virtual void request_started(const config::route*) noexcept {} // once the route is known; nullptr: none
+    // Once the route is known; nullptr: none. Each request_started is followed by one request_finished with the same
+    // route, and each request_finished preceded by one request_started; the same holds for attempts. Gauges rely on it.
+    virtual void request_started(const config::route*) noexcept {}
     virtual void request_finished(const request_record&) noexcept {}
     virtual void attempt_started(const config::route&, const config::upstream&) noexcept {}
     virtual void attempt_finished(const attempt_record&) noexcept {}
@@ -90,6 +92,7 @@ public:
     // The pool: a connection became idle (+1) or stopped being idle (-1).
     virtual void idle_changed(const config::upstream&, int by) noexcept { static_cast<void>(by); }
     virtual void connection_refused(std::string_view reason) noexcept { static_cast<void>(reason); } // max_connections, no_fds
+    // Before the snapshot is handed to the workers: whoever listens prepares what it keeps per route here.
     virtual void configuration_loaded(const config::snapshot&) noexcept {}
     virtual void configuration_failed() noexcept {}
 };

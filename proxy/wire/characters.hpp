@@ -64,8 +64,8 @@ inline constexpr std::array<unsigned char, 256> char_classes = [] {
     return true;
 }
 
-// Compares N - 1 token characters at `p` with a literal of lower-case letters, digits and '-'. Setting bit 5 maps
-// capitals to small letters and maps no other token character onto a letter, a digit or '-'.
+// Compares N - 1 characters at `p`, none of them a control, with a literal of lower-case letters, digits and '-'.
+// Setting bit 5 maps capitals to small letters and, controls aside, no other character onto a letter, a digit or '-'.
 template <std::size_t N>
 [[nodiscard]] inline bool token_is(const char* p, const char (&literal)[N]) noexcept {
     constexpr std::size_t size = N - 1;

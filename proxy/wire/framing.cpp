@@ -55,25 +55,28 @@ refusal read_framing(const std::vector<field>& fields, const field_summary& summ
     if (!has_length && !has_coding) return refusal::none;
     if (has_length && has_coding) return refusal::length_and_transfer_encoding;
     const field_id id = has_length ? field_id::content_length : field_id::transfer_encoding;
-    const field* line = nullptr;
-    for (const field& f : fields) {
-        if (f.id != id) continue;
-        if (line != nullptr) return has_length ? refusal::duplicate_content_length : refusal::bad_transfer_encoding;
-        line = &f;
-    }
+    if (summary.has_more_than_one(id))
+        return has_length ? refusal::duplicate_content_length : refusal::bad_transfer_encoding;
+    const std::string_view value = fields[summary.index(id)].value;
     if (has_length) {
-        out.has_length = read_length(line->value, out.length);
+        out.has_length = read_length(value, out.length);
         return out.has_length ? refusal::none : refusal::bad_content_length;
     }
-    if (!iequals(line->value, "chunked"))
-        return is_known_coding_list(line->value) ? refusal::transfer_encoding_not_supported
-                                                 : refusal::bad_transfer_encoding;
+    if (!iequals(value, "chunked"))
+        return is_known_coding_list(value) ? refusal::transfer_encoding_not_supported : refusal::bad_transfer_encoding;
     if (minor_version == 0) return refusal::chunked_in_http10;
     out.chunked = true;
     return refusal::none;
 }
 
-void read_connection(const std::vector<field>& fields, connection_options& out) noexcept {
+void read_connection(const std::vector<field>& fields, const field_summary& summary, connection_options& out) noexcept {
+    // What nearly every message says needs no list.
+    if (!summary.has_more_than_one(field_id::connection)) {
+        const std::string_view value = fields[summary.index(field_id::connection)].value;
+        out.keep_alive = value.size() == 10 && token_is(value.data(), "keep-alive");
+        out.close = value.size() == 5 && token_is(value.data(), "close");
+        if (out.keep_alive || out.close) return;
+    }
     for (const field& f : fields) {
         if (f.id != field_id::connection) continue;
         for_each_element(f.value, [&](std::string_view element) {
@@ -89,7 +92,7 @@ void read_connection(const std::vector<field>& fields, connection_options& out) 
                 out.too_many = true;
                 return false;
             } else {
-                out.names[out.nominated++] = element;
+                out.names[out.nominated++] = {element.data(), element.size()};
                 if (is_reserved(element, classify(element)) || shadows_reserved(element, false))
                     out.names_reserved = true;
             }
@@ -106,10 +109,11 @@ void keep_end_to_end(std::vector<field>& fields, const field_summary& summary,
             if (is_rebuilt_or_hop_by_hop(static_cast<field_id>(i))) bits |= 1U << i;
         return bits;
     }();
-    if (options != nullptr) {
+    if (options != nullptr && options->nominated != 0) {
         for (std::size_t i = 0; i < options->nominated; ++i)
             for (field& f : fields)
-                if (iequals(f.name, options->names[i])) f.id = field_id::connection_nominated;
+                if (iequals(f.name, {options->names[i].data, options->names[i].size}))
+                    f.id = field_id::connection_nominated;
     } else if ((summary.seen & dropped) == 0) {
         return;
     }

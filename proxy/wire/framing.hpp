@@ -32,11 +32,17 @@ struct connection_options {
     bool malformed = false;      // an element that is no token
     bool names_reserved = false; // nominates a field that no intermediary may remove
     bool too_many = false;
-    std::size_t nominated = 0;                           // of `names` below
-    std::array<std::string_view, max_nominations> names; // the elements that name a field
+    std::size_t nominated = 0; // of `names` below
+    // The elements that name a field. Not string views, which would be cleared one by one for every message.
+    struct name {
+        const char* data;
+        std::size_t size;
+    };
+    std::array<name, max_nominations> names;
 };
 
-void read_connection(const std::vector<field>& fields, connection_options& out) noexcept;
+// Only for heads that have a Connection field.
+void read_connection(const std::vector<field>& fields, const field_summary& summary, connection_options& out) noexcept;
 
 // Removes the fields that are rebuilt, hop-by-hop or nominated by `Connection` (if it was read); the rest keeps its
 // order.

@@ -1,5 +1,6 @@
 #include "proxy/wire/head_builder.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstring>
@@ -8,14 +9,19 @@ namespace evenkeel::wire {
 
 namespace {
 
-// Appends pieces in one growth of the string.
+// Appends pieces with one growth of the string; the pieces of constant size become single stores.
 template <class... Pieces>
-void append(std::string& out, Pieces... pieces) {
+inline void append(std::string& out, Pieces... pieces) {
     const std::size_t old = out.size();
     const std::size_t needed = old + (pieces.size() + ...);
-    // Grown by doubling here because resize() alone is allowed to grow to the exact size.
-    if (needed > out.capacity()) out.reserve(needed > 2 * out.capacity() ? needed : 2 * out.capacity());
-    (out.append(pieces), ...);
+    if (needed > out.capacity()) out.reserve(std::max(needed, 2 * out.capacity()));
+    out.resize(needed);
+    char* p = out.data() + old;
+    const auto put = [&p](std::string_view piece) {
+        std::memcpy(p, piece.data(), piece.size());
+        p += piece.size();
+    };
+    (put(pieces), ...);
 }
 
 std::string_view decimal(std::array<char, 20>& buffer, std::uint64_t value) noexcept {

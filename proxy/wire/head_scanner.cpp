@@ -21,56 +21,85 @@ using state = head_result::state;
 // room so that a target slightly too long still gets its own refusal rather than one about the line.
 constexpr std::size_t start_line_room = 32;
 
-// First control character in [p, end), or end. HTAB is none; obs-text (0x80-0xff) is none.
-const char* find_control(const char* p, const char* end) noexcept {
 #if defined(__SSE2__)
-    const __m128i last_control = _mm_set1_epi8(0x1f);
-    const __m128i tab = _mm_set1_epi8('\t');
-    const __m128i del = _mm_set1_epi8(0x7f);
-    for (; end - p >= 16; p += 16) {
-        const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-        const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(v, last_control), v);
-        const __m128i bad = _mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(v, tab), low), _mm_cmpeq_epi8(v, del));
-        if (const unsigned mask = static_cast<unsigned>(_mm_movemask_epi8(bad)); mask != 0)
-            return p + std::countr_zero(mask);
-    }
+// A bit for each control character (HTAB is none; obs-text, 0x80-0xff, is none) of the sixteen in `v`.
+inline unsigned control_bits(__m128i v) noexcept {
+    const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
+    const __m128i is_tab = _mm_cmpeq_epi8(v, _mm_set1_epi8('\t'));
+    const __m128i is_del = _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f));
+    return static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(_mm_andnot_si128(is_tab, low), is_del)));
+}
+
+inline __m128i load16(const char* p) noexcept {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+}
+#endif
+
+// First control character in [p, end), or end.
+inline const char* find_control(const char* p, const char* end) noexcept {
+#if defined(__SSE2__)
+    for (; end - p >= 16; p += 16)
+        if (const unsigned bits = control_bits(load16(p)); bits != 0) return p + std::countr_zero(bits);
 #endif
     while (p != end && !has_class(*p, char_class::control)) ++p;
     return p;
 }
 
-// First character in [p, end) that is no token character; sets `underscore` if a '_' was passed.
-const char* skip_token(const char* p, const char* end, bool& underscore) noexcept {
+struct line_marks {
+    const char* control; // first control character of the line, or the end of the bytes
+    const char* colon;   // first colon before it, or nullptr
+};
+
+// Looks at a field line from its start: one pass finds its end and the end of its name.
+inline line_marks mark_line(const char* p, const char* end) noexcept {
+    const char* colon = nullptr;
 #if defined(__SSE2__)
-    // Sixteen at a time for what names are made of (letters, digits, '-', '_'); anything else falls through to the
-    // table.
-    while (end - p >= 16) {
-        const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-        const __m128i letter = _mm_sub_epi8(_mm_or_si128(v, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
-        const __m128i is_letter = _mm_cmpeq_epi8(_mm_min_epu8(letter, _mm_set1_epi8(25)), letter);
-        const __m128i digit = _mm_sub_epi8(v, _mm_set1_epi8('0'));
-        const __m128i is_digit = _mm_cmpeq_epi8(_mm_min_epu8(digit, _mm_set1_epi8(9)), digit);
-        const __m128i is_hyphen = _mm_cmpeq_epi8(v, _mm_set1_epi8('-'));
-        const __m128i is_underscore = _mm_cmpeq_epi8(v, _mm_set1_epi8('_'));
-        const unsigned other =
-            0xffffU & ~static_cast<unsigned>(_mm_movemask_epi8(
-                          _mm_or_si128(_mm_or_si128(is_letter, is_digit), _mm_or_si128(is_hyphen, is_underscore))));
-        const unsigned underscores = static_cast<unsigned>(_mm_movemask_epi8(is_underscore));
-        const int n = other == 0 ? 16 : std::countr_zero(other);
-        if ((underscores & ((1U << n) - 1)) != 0) underscore = true;
-        p += n;
-        if (n < 16) {
-            if (!has_class(*p, char_class::token)) return p;
-            break;
+    for (; end - p >= 16; p += 16) {
+        const __m128i v = load16(p);
+        const unsigned controls = control_bits(v);
+        if (colon == nullptr) {
+            unsigned colons = static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8(':'))));
+            colons &= controls - 1; // only those before the first control; all of them if there is none
+            if (colons != 0) colon = p + std::countr_zero(colons);
         }
+        if (controls != 0) return {p + std::countr_zero(controls), colon};
     }
 #endif
+    for (; p != end && !has_class(*p, char_class::control); ++p)
+        if (colon == nullptr && *p == ':') colon = p;
+    return {p, colon};
+}
+
+// First character in [p, end) that is no token character; sets `underscore` if a '_' was passed.
+const char* skip_token(const char* p, const char* end, bool& underscore) noexcept {
     for (; p != end; ++p) {
         const unsigned char kinds = char_classes[static_cast<unsigned char>(*p)];
         if ((kinds & char_class::token) == 0) break;
         if ((kinds & char_class::underscore) != 0) underscore = true;
     }
     return p;
+}
+
+// True if [p, name_end) are token characters. Names of up to 16 letters, digits and hyphens, nearly all there are, are
+// judged at one look; `end` says how far may be looked.
+inline bool is_name(const char* p, const char* name_end, const char* end, bool& underscore) noexcept {
+#if defined(__SSE2__)
+    for (; end - p >= 16; p += 16) {
+        const __m128i v = load16(p);
+        const __m128i letter = _mm_sub_epi8(_mm_or_si128(v, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
+        const __m128i is_letter = _mm_cmpeq_epi8(_mm_min_epu8(letter, _mm_set1_epi8(25)), letter);
+        const __m128i digit = _mm_sub_epi8(v, _mm_set1_epi8('0'));
+        const __m128i is_digit = _mm_cmpeq_epi8(_mm_min_epu8(digit, _mm_set1_epi8(9)), digit);
+        const __m128i is_usual = _mm_or_si128(_mm_or_si128(is_letter, is_digit), _mm_cmpeq_epi8(v, _mm_set1_epi8('-')));
+        const unsigned unusual = 0xffffU & ~static_cast<unsigned>(_mm_movemask_epi8(is_usual));
+        if (name_end - p <= 16) {
+            if ((unusual & ((1U << (name_end - p)) - 1)) == 0) return true;
+            break;
+        }
+        if (unusual != 0) break;
+    }
+#endif
+    return skip_token(p, name_end, underscore) == name_end;
 }
 
 // HTTP-version of RFC 9112, 2.3, at the end of a request line or the start of a status line.
@@ -156,9 +185,14 @@ constexpr head_result refuse(refusal why) noexcept {
     return {state::refused, 0, why};
 }
 
+constexpr refusal bad_name(char first) noexcept {
+    return first == ' ' || first == '\t' ? refusal::obs_fold : refusal::bad_field_name;
+}
+
+// Flattened, since a dozen calls per field line would cost as much as the work they do.
 template <class StartLine>
-head_result scan(std::string_view bytes, const head_limits& limits, std::size_t& scanned, StartLine& line,
-                 std::vector<field>& fields, field_summary& summary) {
+[[gnu::flatten]] head_result scan(std::string_view bytes, const head_limits& limits, std::size_t& scanned,
+                                  StartLine& line, std::vector<field>& fields, field_summary& summary) {
     const bool truncated = bytes.size() >= limits.max_head_bytes; // no head may need bytes beyond the limit
     const char* const begin = bytes.data();
     const char* const end = begin + std::min(bytes.size(), limits.max_head_bytes);
@@ -191,26 +225,44 @@ head_result scan(std::string_view bytes, const head_limits& limits, std::size_t&
         return refuse(why);
 
     fields.clear();
-    summary = {};
+    summary.seen = summary.repeated = 0;
+    summary.underscore = false;
     for (const char* p = control + 2;;) {
-        control = find_control(p, end);
+        const line_marks marks = mark_line(p, end);
+        control = marks.control;
         if (const refusal why = judge_line_end(control, end, refusal::bad_field_value, incomplete);
-            why != refusal::none)
+            why != refusal::none) [[unlikely]]
             return refuse(why);
-        if (incomplete) return incomplete_head();
+        if (incomplete) [[unlikely]]
+            return incomplete_head();
         if (control == p) { // the empty line
             scanned = static_cast<std::size_t>(p + 2 - begin);
             return {state::complete, scanned, refusal::none};
         }
-        // The name ends at the CR at the latest, which is no token character; looking up to `end` allows wide loads.
-        const char* const name_end = skip_token(p, end, summary.underscore);
-        if (*name_end != ':' || name_end == p)
-            return refuse(*p == ' ' || *p == '\t' ? refusal::obs_fold : refusal::bad_field_name);
-        if (fields.size() == limits.max_fields) return refuse(refusal::too_many_fields);
+        const char* const name_end = marks.colon;
+        if (name_end == nullptr || name_end == p) [[unlikely]]
+            return refuse(bad_name(*p));
         const std::string_view name(p, static_cast<std::size_t>(name_end - p));
         const field_id id = classify(name);
-        summary.seen |= 1U << static_cast<unsigned>(id);
-        fields.push_back({name, trim({name_end + 1, static_cast<std::size_t>(control - name_end - 1)}), id});
+        if (fields.size() == limits.max_fields) [[unlikely]]
+            return refuse(refusal::too_many_fields);
+        // A name known by all its characters is a token; any other is checked.
+        if ((id == field_id::other || id == field_id::own) && !is_name(p, name_end, end, summary.underscore))
+            [[unlikely]]
+            return refuse(bad_name(*p));
+        if (id != field_id::other) {
+            const std::uint32_t bit = 1U << static_cast<unsigned>(id);
+            summary.repeated |= summary.seen & bit;
+            summary.seen |= bit;
+            summary.at[static_cast<unsigned>(id)] = static_cast<std::uint32_t>(fields.size());
+        }
+        // No control but HTAB is left in the line, so one comparison knows white space, and the CR stops the first
+        // loop.
+        const char* value = name_end + 1;
+        while (*value == ' ' || *value == '\t') ++value;
+        const char* value_end = control;
+        while (value_end != value && static_cast<unsigned char>(value_end[-1]) <= ' ') --value_end;
+        fields.push_back({name, {value, static_cast<std::size_t>(value_end - value)}, id});
         p = control + 2;
     }
 }

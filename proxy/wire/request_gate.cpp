@@ -38,13 +38,8 @@ refusal judge_method(std::string_view method) noexcept {
 
 refusal read_host(const std::vector<field>& fields, const field_summary& summary, std::string_view& host) noexcept {
     if (!summary.has(field_id::host)) return refusal::missing_host;
-    bool found = false;
-    for (const field& f : fields) {
-        if (f.id != field_id::host) continue;
-        if (found) return refusal::duplicate_host;
-        found = true;
-        host = f.value;
-    }
+    if (summary.has_more_than_one(field_id::host)) return refusal::duplicate_host;
+    host = fields[summary.index(field_id::host)].value;
     return is_host(host) ? refusal::none : refusal::bad_host;
 }
 
@@ -86,11 +81,12 @@ refusal judge(const request_line& line, const field_summary& summary, request_he
     out.keep_alive = out.minor_version == 1;
     if (summary.has(field_id::connection)) {
         connection_options options;
-        read_connection(out.fields, options);
+        read_connection(out.fields, summary, options);
         if (options.malformed || options.too_many || options.names_reserved) return refusal::bad_connection;
         if (options.upgrade && summary.has(field_id::upgrade)) return refusal::upgrade_not_supported;
         out.keep_alive = !options.close && (out.minor_version == 1 || options.keep_alive);
-        if (const refusal why = read_expect(out.fields, out); why != refusal::none) return why;
+        if (summary.has(field_id::expect))
+            if (const refusal why = read_expect(out.fields, out); why != refusal::none) return why;
         keep_end_to_end(out.fields, summary, &options);
         return refusal::none;
     }

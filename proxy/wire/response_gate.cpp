@@ -86,12 +86,12 @@ refusal judge(const status_line& line, const field_summary& summary, response_co
         keep_end_to_end(out.fields, summary, nullptr);
         return refusal::none;
     }
-    // A server's odd list costs its connection, not its answer; only a list too long to apply is refused. Framing
-    // was read above and is rebuilt, so naming it here takes nothing away.
+    // Whatever a server nominates is dropped, never refused: framing was read above and is rebuilt, so that naming it
+    // takes nothing away. Only a list that cannot be read or applied is.
     connection_options options;
-    read_connection(out.fields, options);
-    if (options.too_many) return refusal::bad_connection;
-    out.keep_alive = reusable && !options.close && !options.malformed && (out.minor_version == 1 || options.keep_alive);
+    read_connection(out.fields, summary, options);
+    if (options.malformed || options.too_many) return refusal::bad_connection;
+    out.keep_alive = reusable && !options.close && (out.minor_version == 1 || options.keep_alive);
     keep_end_to_end(out.fields, summary, &options);
     return refusal::none;
 }

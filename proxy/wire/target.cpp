@@ -31,31 +31,28 @@ bool is_dot_segment(std::string_view segment) noexcept {
            (rest.size() >= 3 && rest[0] == '%' && rest[1] == '3' && lower(rest[2]) == 'b');
 }
 
-// `path` starts with '/' and holds target characters only. Escapes that could spell a dot are refused on the way, so a
-// dot segment is one of literal dots.
-bool is_canonical(std::string_view path) noexcept {
-    for (std::size_t i = 0; i < path.size();) {
-        const char c = path[i];
+// Reads the path at the start of `target`, which starts with '/', up to '?' or the end; its size, or 0 if it is not in
+// canonical form. Escapes that could spell a dot are refused on the way, so a dot segment is one of literal dots.
+std::size_t read_path(std::string_view target) noexcept {
+    std::size_t i = 0;
+    while (i < target.size()) {
+        const char c = target[i];
         if (has_class(c, char_class::plain_path)) {
             ++i;
         } else if (c == '/') {
-            const std::size_t segment = i + 1;
-            if (segment == path.size()) return true;
-            if (path[segment] == '/') return false;
-            if (path[segment] == '.') {
-                const std::size_t slash = path.find('/', segment);
-                if (is_dot_segment(path.substr(segment, slash == std::string_view::npos ? slash : slash - segment)))
-                    return false;
-            }
-            i = segment;
-        } else if (c == '%') {
-            if (!is_acceptable_escape(read_escape(path, i))) return false;
-            i += 3;
-        } else { // '.' inside a segment
+            if (++i == target.size()) break;
+            if (target[i] == '/') return 0;
+            if (target[i] == '.' && is_dot_segment(target.substr(i, target.find_first_of("/?", i) - i))) return 0;
+        } else if (c == '.') { // inside a segment
             ++i;
+        } else if (c == '%') {
+            if (!is_acceptable_escape(read_escape(target, i))) return 0;
+            i += 3;
+        } else {
+            return c == '?' ? i : 0;
         }
     }
-    return true;
+    return i;
 }
 
 bool is_ipv4(std::string_view text) noexcept {
@@ -128,15 +125,14 @@ refusal read_target(std::string_view raw, target_parts& out) noexcept {
         if (!is_host(out.authority)) return refusal::bad_target;
         target.remove_prefix(slash);
     }
-    std::size_t question = std::string_view::npos;
-    for (std::size_t i = 0; i < target.size(); ++i) {
-        if (!has_class(target[i], char_class::target)) return refusal::bad_target;
-        if (target[i] == '?' && question == std::string_view::npos) question = i;
-    }
+    const std::size_t path_size = read_path(target);
+    if (path_size == 0) return refusal::bad_target;
     out.target = target;
-    out.path = target.substr(0, question);
-    out.query = question == std::string_view::npos ? std::string_view{} : target.substr(question + 1);
-    return is_canonical(out.path) ? refusal::none : refusal::bad_target;
+    out.path = target.substr(0, path_size);
+    out.query = path_size == target.size() ? std::string_view{} : target.substr(path_size + 1);
+    for (const char c : out.query)
+        if (!has_class(c, char_class::target)) return refusal::bad_target;
+    return refusal::none;
 }
 
 bool is_host(std::string_view value) noexcept {

@@ -38,12 +38,14 @@ TEST_CASE("an accepted response, rebuilt, reads as the same response") {
         CAPTURE(row.name);
         wire::response_head head;
         std::size_t scanned = 0;
-        REQUIRE(wire::read_response_head(row.bytes, {}, scanned, {row.head_request}, head).is == wire::head_result::state::complete);
+        REQUIRE(wire::read_response_head(row.bytes, {}, scanned, {row.head_request}, head).is ==
+                wire::head_result::state::complete);
 
         const std::string out = rebuild(head);
         wire::response_head again;
         scanned = 0;
-        const wire::head_result result = wire::read_response_head(out, {.max_fields = 130}, scanned, {row.head_request}, again);
+        const wire::head_result result =
+            wire::read_response_head(out, {.max_fields = 130}, scanned, {row.head_request}, again);
 
         REQUIRE_MESSAGE(result.is == wire::head_result::state::complete, wire::to_string(result.why));
         CHECK(same_parts(head, again));
@@ -65,8 +67,9 @@ TEST_CASE("the builder writes exactly what it is told, behind what is there") {
     b.connection("close");
     b.finish();
 
-    CHECK(out == "beforeHTTP/1.1 503 Service Unavailable\r\nretry-after: 18446744073709551615\r\nx: y\r\ncontent-length: 0\r\n"
-                 "transfer-encoding: chunked\r\nconnection: close\r\n\r\n");
+    CHECK(out ==
+          "beforeHTTP/1.1 503 Service Unavailable\r\nretry-after: 18446744073709551615\r\nx: y\r\ncontent-length: 0\r\n"
+          "transfer-encoding: chunked\r\nconnection: close\r\n\r\n");
 }
 
 TEST_CASE("a status that is not registered gets an empty reason") {

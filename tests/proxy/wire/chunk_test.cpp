@@ -97,7 +97,9 @@ TEST_CASE("the limits of the decoder are the caller's") {
     CHECK(decode("5;abcdef\r\nhello\r\n0\r\n\r\n", 99, 99, {.max_line_bytes = 9}).end == "chunk_line_too_long");
     CHECK(decode("0\r\nA: b\r\n\r\n", 99, 99, {.max_trailer_bytes = 8}).end == "done");
     CHECK(decode("0\r\nA: b\r\n\r\n", 99, 99, {.max_trailer_bytes = 7}).end == "trailer_too_large");
-    CHECK(decode("1;ab\r\nx\r\n1\r\ny\r\n0\r\n\r\n", 99, 99, {.overhead_grace_bytes = 0, .max_overhead_ratio = 6}).end == "chunk_overhead");
+    CHECK(
+        decode("1;ab\r\nx\r\n1\r\ny\r\n0\r\n\r\n", 99, 99, {.overhead_grace_bytes = 0, .max_overhead_ratio = 6}).end ==
+        "chunk_overhead");
     CHECK(decode("3\r\nxxx\r\n0\r\n\r\n", 99, 99, {.overhead_grace_bytes = 3, .max_overhead_ratio = 8}).end == "done");
 }
 

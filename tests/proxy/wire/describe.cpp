@@ -19,10 +19,14 @@ std::string list(const std::vector<wire::field>& fields) {
 
 std::string describe(const wire::body_framing& body) {
     switch (body.kind) {
-    case wire::body_kind::none: return "none";
-    case wire::body_kind::length: return "length=" + std::to_string(body.length);
-    case wire::body_kind::chunked: return "chunked";
-    case wire::body_kind::until_close: return "until_close";
+    case wire::body_kind::none:
+        return "none";
+    case wire::body_kind::length:
+        return "length=" + std::to_string(body.length);
+    case wire::body_kind::chunked:
+        return "chunked";
+    case wire::body_kind::until_close:
+        return "until_close";
     }
     return "?";
 }
@@ -42,7 +46,8 @@ std::string describe(const wire::response_head& head) {
     out.append(" 1.").append(std::to_string(head.minor_version)).append(" ").append(describe(head.body));
     out.append(head.keep_alive ? " keep" : " close");
     if (head.declared_length) out.append(" declared=").append(std::to_string(*head.declared_length));
-    if (head.keep_alive_timeout_seconds != 0) out.append(" timeout=").append(std::to_string(head.keep_alive_timeout_seconds));
+    if (head.keep_alive_timeout_seconds != 0)
+        out.append(" timeout=").append(std::to_string(head.keep_alive_timeout_seconds));
     return out + list(head.fields);
 }
 

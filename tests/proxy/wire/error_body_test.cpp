@@ -11,17 +11,20 @@ TEST_CASE("each dialect's errors have the shape its SDKs read") {
     CHECK(wire::error_body(dialect::openai, 503, "circuit_open", "The circuit is open.") ==
           R"({"error":{"message":"The circuit is open.","type":"evenkeel_error","param":null,"code":"circuit_open"}})");
     CHECK(wire::error_body(dialect::generic, 503, "a", "b") == wire::error_body(dialect::openai, 503, "a", "b"));
-    CHECK(wire::error_body(dialect::anthropic, 503, "circuit_open", "The circuit is open.") ==
-          R"({"type":"error","error":{"type":"evenkeel_error","message":"The circuit is open.","code":"circuit_open"}})");
+    CHECK(
+        wire::error_body(dialect::anthropic, 503, "circuit_open", "The circuit is open.") ==
+        R"({"type":"error","error":{"type":"evenkeel_error","message":"The circuit is open.","code":"circuit_open"}})");
     CHECK(wire::error_body(dialect::gemini, 503, "circuit_open", "The circuit is open.") ==
           R"({"error":{"code":503,"message":"The circuit is open.","status":"UNAVAILABLE"}})");
-    CHECK(wire::error_body(dialect::ollama, 503, "circuit_open", "The circuit is open.") == R"({"error":"The circuit is open."})");
+    CHECK(wire::error_body(dialect::ollama, 503, "circuit_open", "The circuit is open.") ==
+          R"({"error":"The circuit is open."})");
 }
 
 TEST_CASE("an error body is JSON whatever its message holds") {
     std::string message;
     for (int c = 0; c < 256; ++c) message += static_cast<char>(c);
-    for (const dialect which : {dialect::openai, dialect::anthropic, dialect::gemini, dialect::ollama, dialect::generic}) {
+    for (const dialect which :
+         {dialect::openai, dialect::anthropic, dialect::gemini, dialect::ollama, dialect::generic}) {
         CAPTURE(wire::to_string(which));
         boost::json::error_code ec;
         const auto value = boost::json::parse(wire::error_body(which, 502, message, message), ec);

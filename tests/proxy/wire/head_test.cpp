@@ -10,8 +10,11 @@ using namespace evenkeel::test;
 
 namespace {
 
-// Heads of the limits class are tens of kilobytes long; every 997th position of them is enough, the rest are cut everywhere.
-std::size_t step_of(std::string_view bytes) { return bytes.size() > 3000 ? 997 : 1; }
+// Heads of the limits class are tens of kilobytes long; every 997th position of them is enough, the rest are cut
+// everywhere.
+std::size_t step_of(std::string_view bytes) {
+    return bytes.size() > 3000 ? 997 : 1;
+}
 
 template <class Head>
 void check(const std::vector<head_vector>& rows) {
@@ -33,7 +36,8 @@ void check(const std::vector<head_vector>& rows) {
         CHECK(verdict_in_pieces<Head>(row, row.bytes, ends) == whole);
 
         for (const std::size_t split : ends)
-            if (const std::string got = verdict_in_pieces<Head>(row, row.bytes, std::vector{split, row.bytes.size()}); got != whole)
+            if (const std::string got = verdict_in_pieces<Head>(row, row.bytes, std::vector{split, row.bytes.size()});
+                got != whole)
                 FAIL_CHECK("split at " << split << ": " << got << " instead of " << whole);
 
         // Each prefix read afresh from a block of its own: the gate must not look past the end, and a refused prefix
@@ -41,7 +45,8 @@ void check(const std::vector<head_vector>& rows) {
         if (row.bytes.size() > 3000) continue;
         for (std::size_t size = 0; size < row.bytes.size(); ++size) {
             const std::string prefix = verdict_whole<Head>(row, std::string_view(row.bytes).substr(0, size));
-            if (prefix != "need_more" && prefix != whole) FAIL_CHECK("the first " << size << " bytes: " << prefix << " instead of " << whole);
+            if (prefix != "need_more" && prefix != whole)
+                FAIL_CHECK("the first " << size << " bytes: " << prefix << " instead of " << whole);
         }
     }
 }
@@ -61,7 +66,8 @@ TEST_CASE("every response vector gets its verdict, however its bytes are cut") {
 TEST_CASE("a head keeps nothing of the one read before") {
     wire::request_head head;
     std::size_t scanned = 0;
-    const std::string first = "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\nX: y\r\nConnection: close\r\n\r\n";
+    const std::string first =
+        "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\nX: y\r\nConnection: close\r\n\r\n";
     REQUIRE(wire::read_request_head(first, {}, scanned, head).is == wire::head_result::state::complete);
     scanned = 0;
     const std::string second = "GET /b HTTP/1.1\r\nHost: b\r\n\r\n";
@@ -86,11 +92,15 @@ TEST_CASE("path and query are cut at the first question mark") {
 TEST_CASE("fields are found by id and by name in any case") {
     wire::request_head head;
     std::size_t scanned = 0;
-    const std::string bytes = "GET / HTTP/1.1\r\nHost: a\r\nACCEPT: 1\r\nX-Custom: 2\r\nx-evenkeel-route: 3\r\nAuthorization: 4\r\nx-Request-ID: 5\r\n"
-                              "Request-Id: 6\r\nRetry-After: 7\r\nX-Should-Retry: 8\r\nVia: 9\r\nDate: 10\r\nCache-Control: 11\r\nContent-Encoding: 12\r\n\r\n";
+    const std::string bytes = "GET / HTTP/1.1\r\nHost: a\r\nACCEPT: 1\r\nX-Custom: 2\r\nx-evenkeel-route: "
+                              "3\r\nAuthorization: 4\r\nx-Request-ID: 5\r\n"
+                              "Request-Id: 6\r\nRetry-After: 7\r\nX-Should-Retry: 8\r\nVia: 9\r\nDate: "
+                              "10\r\nCache-Control: 11\r\nContent-Encoding: 12\r\n\r\n";
     REQUIRE(wire::read_request_head(bytes, {}, scanned, head).is == wire::head_result::state::complete);
 
-    const auto value = [&](auto key) { return head.find(key) == nullptr ? std::string_view("absent") : head.find(key)->value; };
+    const auto value = [&](auto key) {
+        return head.find(key) == nullptr ? std::string_view("absent") : head.find(key)->value;
+    };
     CHECK(value(wire::field_id::accept) == "1");
     CHECK(value("x-CUSTOM") == "2");
     CHECK(value(wire::field_id::own) == "3");

@@ -31,7 +31,9 @@ struct member_counter {
     bool on_object_end(std::size_t, json::error_code&) { return --depth, true; }
     bool on_string_part(json::string_view, std::size_t, json::error_code&) { return true; }
     bool on_string(json::string_view, std::size_t, json::error_code&) { return true; }
-    bool on_key_part(json::string_view part, std::size_t, json::error_code&) { return key.append(part.data(), part.size()), true; }
+    bool on_key_part(json::string_view part, std::size_t, json::error_code&) {
+        return key.append(part.data(), part.size()), true;
+    }
     bool on_key(json::string_view part, std::size_t, json::error_code&) {
         key.append(part.data(), part.size());
         if (depth == 1 && key == "model") ++models;
@@ -48,8 +50,8 @@ struct member_counter {
     bool on_comment(json::string_view, json::error_code&) { return true; }
 };
 
-// Boost.JSON refuses lone surrogates as a syntax error. They are written as the escape of U+FFFD here, which is what ours
-// reads them as and has the same length.
+// Boost.JSON refuses lone surrogates as a syntax error. They are written as the escape of U+FFFD here, which is what
+// ours reads them as and has the same length.
 std::string without_lone_surrogates(std::string_view body) {
     std::string out(body);
     const auto code_at = [&](std::size_t i) {
@@ -86,7 +88,9 @@ std::string disagreement_with_boost(std::string_view received) {
     json::error_code ec;
     const json::value theirs = json::parse(json::string_view(body.data(), body.size()), ec, {}, options);
     if (ec) {
-        return ours.is_object && ec != json::error::exponent_overflow ? "we see an object, Boost.JSON says " + ec.message() : "";
+        return ours.is_object && ec != json::error::exponent_overflow
+                   ? "we see an object, Boost.JSON says " + ec.message()
+                   : "";
     }
     if (!theirs.is_object()) return ours.is_object ? "we see an object, Boost.JSON another value" : "";
     if (!ours.is_object) return "Boost.JSON sees an object, we do not";
@@ -115,8 +119,27 @@ std::string disagreement_with_boost(std::string_view received) {
 namespace {
 
 std::string random_string(std::mt19937& random) {
-    static constexpr const char* pieces[] = {"a", "model", "stream", " ", "\\\"", "\\\\", "\\u00e4", "\\ud83d\\ude00", "\\ud83d", "\\n", "{", "}", "[", ",", ":",
-                                             "\303\244", "\342\202\254", "\360\237\230\200", "0123456789abcdefghij", "/", "\\/"};
+    static constexpr const char* pieces[] = {"a",
+                                             "model",
+                                             "stream",
+                                             " ",
+                                             "\\\"",
+                                             "\\\\",
+                                             "\\u00e4",
+                                             "\\ud83d\\ude00",
+                                             "\\ud83d",
+                                             "\\n",
+                                             "{",
+                                             "}",
+                                             "[",
+                                             ",",
+                                             ":",
+                                             "\303\244",
+                                             "\342\202\254",
+                                             "\360\237\230\200",
+                                             "0123456789abcdefghij",
+                                             "/",
+                                             "\\/"};
     std::string out = "\"";
     for (auto n = random() % 4; n != 0; --n) out += pieces[random() % std::size(pieces)];
     return out + "\"";
@@ -125,7 +148,8 @@ std::string random_string(std::mt19937& random) {
 std::string random_value(std::mt19937& random, int depth);
 
 std::string random_object(std::mt19937& random, int depth) {
-    static constexpr const char* keys[] = {"\"model\"", "\"stream\"", "\"messages\"", "\"mod\\u0065l\"", "\"\\u0073tream\"", "\"a\"", "\"\""};
+    static constexpr const char* keys[] = {"\"model\"",        "\"stream\"", "\"messages\"", "\"mod\\u0065l\"",
+                                           "\"\\u0073tream\"", "\"a\"",      "\"\""};
     std::string out = random() % 4 == 0 ? "{ " : "{";
     for (unsigned long n = random() % 5, i = 0; i < n; ++i) {
         if (i != 0) out += random() % 4 == 0 ? " ,\n" : ",";
@@ -137,32 +161,48 @@ std::string random_object(std::mt19937& random, int depth) {
 }
 
 std::string random_value(std::mt19937& random, int depth) {
-    static constexpr const char* scalars[] = {"true", "false", "null", "0", "-1", "1.5", "1e5", "-0.0E-3", "12345678901234567890", "1e400", "1e99999999999"};
+    static constexpr const char* scalars[] = {
+        "true", "false", "null", "0", "-1", "1.5", "1e5", "-0.0E-3", "12345678901234567890", "1e400", "1e99999999999"};
     switch (random() % (depth > 0 ? 8 : 6)) {
     case 0:
-    case 1: return scalars[random() % std::size(scalars)];
-    case 6: return random_object(random, depth - 1);
+    case 1:
+        return scalars[random() % std::size(scalars)];
+    case 6:
+        return random_object(random, depth - 1);
     case 7: {
         std::string out = "[";
-        for (unsigned long n = random() % 4, i = 0; i < n; ++i) out += (i != 0 ? "," : "") + random_value(random, depth - 1);
+        for (unsigned long n = random() % 4, i = 0; i < n; ++i)
+            out += (i != 0 ? "," : "") + random_value(random, depth - 1);
         return out + "]";
     }
-    default: return random() % 3 == 0 ? "true" : random_string(random);
+    default:
+        return random() % 3 == 0 ? "true" : random_string(random);
     }
 }
 
 } // namespace
 
-std::string random_json_object(std::mt19937& random) { return random_object(random, 4); }
+std::string random_json_object(std::mt19937& random) {
+    return random_object(random, 4);
+}
 
 void damage_json(std::string& body, std::mt19937& random) {
-    static constexpr const char* pieces[] = {"\"", "{", "}", "[", "]", ",", ":", "\\", "\\u", "\377", "\302", "\001", "0", "e", ".", "-", " ", "true", "\"model\":", "x"};
+    static constexpr const char* pieces[] = {"\"",   "{",    "}", "[", "]", ",", ":", "\\",   "\\u",        "\377",
+                                             "\302", "\001", "0", "e", ".", "-", " ", "true", "\"model\":", "x"};
     const std::size_t at = random() % body.size();
     switch (random() % 4) {
-    case 0: body.erase(at, 1 + random() % 3); break;
-    case 1: body.insert(at, pieces[random() % std::size(pieces)]); break;
-    case 2: body[at] = static_cast<char>(random()); break;
-    default: body.resize(at); break;
+    case 0:
+        body.erase(at, 1 + random() % 3);
+        break;
+    case 1:
+        body.insert(at, pieces[random() % std::size(pieces)]);
+        break;
+    case 2:
+        body[at] = static_cast<char>(random());
+        break;
+    default:
+        body.resize(at);
+        break;
     }
 }
 

@@ -15,15 +15,18 @@ namespace {
 body_framing believe(const std::vector<field>& fields, body_kind otherwise) {
     body_framing out{otherwise, 0};
     for (const field& f : fields) {
-        if (f.id == field_id::transfer_encoding && f.value.find("chunked") != std::string_view::npos) return {body_kind::chunked, 0};
-        if (f.id == field_id::content_length) out = {body_kind::length, std::strtoull(std::string(f.value).c_str(), nullptr, 10)};
+        if (f.id == field_id::transfer_encoding && f.value.find("chunked") != std::string_view::npos)
+            return {body_kind::chunked, 0};
+        if (f.id == field_id::content_length)
+            out = {body_kind::length, std::strtoull(std::string(f.value).c_str(), nullptr, 10)};
     }
     return out;
 }
 
 } // namespace
 
-head_result read_request_head(std::string_view bytes, const head_limits& limits, std::size_t& scanned, request_head& out) {
+head_result read_request_head(std::string_view bytes, const head_limits& limits, std::size_t& scanned,
+                              request_head& out) {
     request_line line;
     field_summary summary;
     out.clear();
@@ -41,8 +44,8 @@ head_result read_request_head(std::string_view bytes, const head_limits& limits,
     return result;
 }
 
-head_result read_response_head(std::string_view bytes, const head_limits& limits, std::size_t& scanned, response_context,
-                               response_head& out) {
+head_result read_response_head(std::string_view bytes, const head_limits& limits, std::size_t& scanned,
+                               response_context, response_head& out) {
     status_line line;
     field_summary summary;
     out.clear();
@@ -53,7 +56,9 @@ head_result read_response_head(std::string_view bytes, const head_limits& limits
     out.minor_version = line.minor - '0';
     out.keep_alive = true;
     out.body = believe(out.fields, body_kind::until_close);
-    std::erase_if(out.fields, [](const field& f) { return f.id == field_id::content_length || f.id == field_id::transfer_encoding; });
+    std::erase_if(out.fields, [](const field& f) {
+        return f.id == field_id::content_length || f.id == field_id::transfer_encoding;
+    });
     return result;
 }
 

@@ -29,7 +29,8 @@ namespace evenkeel::test {
     for (const wire::field& f : head.fields) b.field(f.name, f.value);
     b.framing(head.body);
     if (head.declared_length) b.field("content-length", *head.declared_length);
-    if (head.keep_alive_timeout_seconds != 0) b.field("keep-alive", "timeout=" + std::to_string(head.keep_alive_timeout_seconds));
+    if (head.keep_alive_timeout_seconds != 0)
+        b.field("keep-alive", "timeout=" + std::to_string(head.keep_alive_timeout_seconds));
     if (!head.keep_alive) b.connection("close");
     b.finish();
     return out;
@@ -50,7 +51,8 @@ namespace evenkeel::test {
 
 // An empty reason is filled in by the builder.
 [[nodiscard]] inline bool same_parts(const wire::response_head& a, const wire::response_head& b) {
-    return a.status == b.status && (a.reason.empty() ? b.reason == wire::reason_phrase(a.status) : a.reason == b.reason) &&
+    return a.status == b.status &&
+           (a.reason.empty() ? b.reason == wire::reason_phrase(a.status) : a.reason == b.reason) &&
            a.body.kind == b.body.kind && a.body.length == b.body.length && a.keep_alive == b.keep_alive &&
            a.declared_length == b.declared_length && a.keep_alive_timeout_seconds == b.keep_alive_timeout_seconds &&
            b.minor_version == 1 && same_fields(a.fields, b.fields);

@@ -111,7 +111,7 @@ void fields(table& t) {
     t.fields("hop-nominated dropped", "Connection: x-a\r\nX-A: 1\r\nX-B: 2\r\nContent-Length: 1", refusal::none, "200 OK 1.1 length=1 keep [X-B: 2]");
     t.fields("hop-nominates length", "Connection: content-length\r\nContent-Length: 1", refusal::none, "200 OK 1.1 length=1 keep []");
     t.fields("hop-nominates coding", "Connection: transfer-encoding, close\r\nTransfer-Encoding: chunked", refusal::none, "200 OK 1.1 chunked close []");
-    t.fields("hop-malformed", "Connection: a b\r\nContent-Length: 1", refusal::none, "200 OK 1.1 length=1 close []");
+    t.fields("hop-malformed", "Connection: a b\r\nContent-Length: 1", refusal::bad_connection);
     t.fields("hop-close", "Connection: Close\r\nContent-Length: 1", refusal::none, "200 OK 1.1 length=1 close []");
     std::string many = "Connection: ";
     for (int i = 0; i < 33; ++i) many += "n" + std::to_string(i) + ",";

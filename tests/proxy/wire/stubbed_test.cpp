@@ -25,7 +25,8 @@ TEST_CASE("without the gates at least sixty vectors go red") {
     count(request_vectors(), wire::request_head{});
     count(response_vectors(), wire::response_head{});
 
-    std::printf("gates stubbed: %d of %d vectors fail, %d of them accepted though they must be refused\n", failed, total, accepted_wrongly);
+    std::printf("gates stubbed: %d of %d vectors fail, %d of them accepted though they must be refused\n", failed,
+                total, accepted_wrongly);
     CHECK(failed >= 60);
     CHECK(accepted_wrongly >= 60);
 }

@@ -22,9 +22,9 @@ struct chunk_vector {
     std::string name;
     std::string bytes;
     wire::refusal why = wire::refusal::none;
-    std::string body;      // of an accepted one, or what came before the refusal
-    std::string rest;      // bytes behind the end, which the decoder must leave alone
-    bool complete = true;  // false: the decoder still waits at the end of `bytes`
+    std::string body;     // of an accepted one, or what came before the refusal
+    std::string rest;     // bytes behind the end, which the decoder must leave alone
+    bool complete = true; // false: the decoder still waits at the end of `bytes`
 };
 
 [[nodiscard]] const std::vector<head_vector>& request_vectors();

@@ -33,10 +33,12 @@ private:
     std::size_t size_;
 };
 
-[[nodiscard]] inline wire::head_result read_head(const head_vector&, std::string_view bytes, std::size_t& scanned, wire::request_head& out) {
+[[nodiscard]] inline wire::head_result read_head(const head_vector&, std::string_view bytes, std::size_t& scanned,
+                                                 wire::request_head& out) {
     return wire::read_request_head(bytes, {}, scanned, out);
 }
-[[nodiscard]] inline wire::head_result read_head(const head_vector& row, std::string_view bytes, std::size_t& scanned, wire::response_head& out) {
+[[nodiscard]] inline wire::head_result read_head(const head_vector& row, std::string_view bytes, std::size_t& scanned,
+                                                 wire::response_head& out) {
     return wire::read_response_head(bytes, {}, scanned, {row.head_request}, out);
 }
 
@@ -71,7 +73,8 @@ std::string verdict_whole(const head_vector& row, std::string_view bytes) {
 template <class Head>
 bool is_as_expected(const head_vector& row) {
     const std::string got = verdict_whole<Head>(row, row.bytes);
-    if (row.why == wire::refusal::none && row.parts.empty()) return got.starts_with(std::to_string(row.bytes.size()) + ": ");
+    if (row.why == wire::refusal::none && row.parts.empty())
+        return got.starts_with(std::to_string(row.bytes.size()) + ": ");
     return got == expected(row);
 }
 

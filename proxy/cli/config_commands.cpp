@@ -1,0 +1,56 @@
+#include "config/load.hpp"
+#include "proxy/cli/commands.hpp"
+#include "proxy/cli/version.hpp"
+
+#include <boost/version.hpp>
+#include <openssl/crypto.h>
+
+#include <fstream>
+#include <iostream>
+#include <sstream>
+
+namespace evenkeel::cli {
+
+int check(const config_choice& choice) {
+    const config::load_result result = config::load_file(choice.file, config::process_environment());
+    if (choice.json) {
+        config::print_json(std::cout, result.diagnostics);
+    } else {
+        config::print_text(std::cerr, result.diagnostics);
+        if (result.ok() && result.diagnostics.empty()) std::cout << choice.file << ": ok\n";
+    }
+    const auto count = config::count_problems(result.diagnostics);
+    return count.errors > 0 || (choice.strict && count.warnings > 0) ? 1 : 0;
+}
+
+int config_show(const config_choice& choice) {
+    const config::environment environment = config::process_environment();
+    const config::load_result result = config::load_file(choice.file, environment);
+    if (!result.ok()) {
+        config::print_text(std::cerr, result.diagnostics);
+        return 1;
+    }
+    std::ifstream in(choice.file, std::ios::binary);
+    std::ostringstream text;
+    text << in.rdbuf();
+    const auto shown = config::show_effective(text.str(), choice.file, environment, choice.route);
+    if (!shown) {
+        std::cerr << choice.file << ": there is no route '" << choice.route << "'\n";
+        return 1;
+    }
+    std::cout << *shown;
+    return 0;
+}
+
+int schema() {
+    std::cout << config::json_schema();
+    return 0;
+}
+
+int version() {
+    std::cout << "evenkeel " << program_version << " (" << __VERSION__ << ", Boost " << BOOST_VERSION / 100000 << '.'
+              << BOOST_VERSION / 100 % 1000 << ", " << OpenSSL_version(OPENSSL_VERSION) << ")\n";
+    return 0;
+}
+
+} // namespace evenkeel::cli

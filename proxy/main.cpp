@@ -1,0 +1,56 @@
+// Parses the command line; the commands stand in proxy/cli.
+
+#include "proxy/cli/commands.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <csignal>
+#include <cstdio>
+#include <exception>
+
+int main(int argc, char** argv) {
+    using namespace evenkeel::cli;
+    CLI::App app{"evenkeel: a resilience proxy between an application and its LLM APIs", "evenkeel"};
+    app.require_subcommand(1);
+    app.set_help_all_flag("--help-all", "Help for every command");
+
+    config_choice choice;
+    int exit_code = 0;
+    const auto with_file = [&](CLI::App* command) {
+        command->add_option("-c,--config", choice.file, "Configuration file (YAML)")->required();
+        return command;
+    };
+
+    auto* run_command = with_file(app.add_subcommand("run", "Serve; SIGHUP reloads the file, SIGTERM drains, a second one ends at once"));
+    run_command->callback([&] { exit_code = run(choice.file); });
+
+    auto* check_command = with_file(app.add_subcommand("check", "Report every problem of a configuration file; exit 0 ok, 1 errors, 2 usage"));
+    check_command->add_flag("--strict", choice.strict, "Warnings fail too");
+    std::string format = "text";
+    check_command->add_option("--format", format, "text or json")->check(CLI::IsMember({"text", "json"}));
+    check_command->callback([&] {
+        choice.json = format == "json";
+        exit_code = check(choice);
+    });
+
+    auto* config_command = app.add_subcommand("config", "Look at the configuration");
+    config_command->require_subcommand(1);
+    auto* show_command = with_file(config_command->add_subcommand("show", "The effective configuration, each value with its origin; secrets masked"));
+    show_command->add_option("--route", choice.route, "Only this route");
+    show_command->callback([&] { exit_code = config_show(choice); });
+
+    app.add_subcommand("schema", "JSON Schema (draft-07) of the configuration file, for editors")->callback([&] { exit_code = schema(); });
+    app.add_subcommand("version", "Version, compiler and libraries")->callback([&] { exit_code = version(); });
+
+    // A client or an upstream that goes away is an error code of a write, never a signal.
+    std::signal(SIGPIPE, SIG_IGN);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? 0 : 2;
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "evenkeel: %s\n", error.what());
+        return 1;
+    }
+    return exit_code;
+}

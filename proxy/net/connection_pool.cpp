@@ -1,0 +1,389 @@
+#include "proxy/net/connection_pool.hpp"
+
+#include "proxy/net/byte_stream.hpp"
+#include "proxy/net/cancel.hpp"
+#include "proxy/net/dial.hpp"
+#include "proxy/net/loop.hpp"
+#include "proxy/net/opening.hpp"
+#include "proxy/net/resolver.hpp"
+#include "proxy/net/tls_context.hpp"
+#include "proxy/telemetry/observer.hpp"
+
+#include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
+
+#include <algorithm>
+#include <deque>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace evenkeel::net {
+
+namespace {
+using kind = transport_error::kind;
+
+// The server counts its Keep-Alive timeout from when it sent the answer, and our next request takes a while to reach it.
+constexpr duration keep_alive_margin = std::chrono::seconds{1};
+
+bool same_endpoint(const config::upstream& one, const config::upstream& other) {
+    return one.name == other.name && one.address == other.address && one.tls == other.tls && one.proxy == other.proxy;
+}
+
+class pooled_connection;
+struct waiter;
+
+// All connections with one key. Shared by the pool, by each connection and by each open() call.
+struct endpoint : std::enable_shared_from_this<endpoint> {
+    endpoint(loop& in, telemetry::observer& to, std::shared_ptr<const config::upstream> settings)
+        : worker(in), observer(to), upstream(std::move(settings)), resumption(std::make_shared<tls_resumption>()) {}
+
+    std::unique_ptr<pooled_connection> take(); // null: none idle that is fit for use
+    void place(std::unique_ptr<pooled_connection> back);
+    void remove_idle(pooled_connection& one) noexcept;
+    void close_idle() noexcept;
+    void grant() noexcept; // hands free slots to those who wait
+    [[nodiscard]] bool pools() const noexcept { return alive && !retired && !draining; }
+
+    loop& worker;
+    telemetry::observer& observer;
+    std::shared_ptr<const config::upstream> upstream; // newest settings of this key
+    std::shared_ptr<tls_resumption> resumption;
+    std::vector<std::unique_ptr<pooled_connection>> idle; // newest last
+    std::deque<waiter*> waiters;                          // each in the frame of an open()
+    std::size_t open = 0;                                 // slots taken
+    bool retired = false;
+    bool draining = false;
+    bool alive = true; // the pool still exists; once it does not, nothing is reported or handed on
+};
+
+// The right to one connection of connections.max.
+class slot {
+public:
+    explicit slot(std::shared_ptr<endpoint> of) noexcept : home_(std::move(of)) { ++home_->open; }
+    slot(slot&&) noexcept = default;
+    slot& operator=(slot&&) = delete;
+    ~slot() {
+        if (!home_) return;
+        --home_->open;
+        home_->grant();
+    }
+    [[nodiscard]] const std::shared_ptr<endpoint>& home() const noexcept { return home_; }
+
+private:
+    std::shared_ptr<endpoint> home_;
+};
+
+struct waiter {
+    bool fresh;
+    event* wake;
+    std::unique_ptr<pooled_connection> connection; // one or the other is given
+    std::optional<slot> place;
+};
+
+// One open connection and its time in the pool. As a timer entry it is armed only while idle.
+class pooled_connection final : private timer_entry, private byte_stream::watcher {
+public:
+    pooled_connection(slot place, std::shared_ptr<byte_stream> stream, duration connect_time)
+        : slot_(std::move(place)), home_(slot_->home()), upstream_(home_->upstream), stream_(std::move(stream)),
+          opened_(home_->worker.now()), connect_time_(connect_time) {
+        home_->observer.connection_opened(telemetry::side::upstream, upstream_.get());
+    }
+    ~pooled_connection() override { close(); }
+
+    [[nodiscard]] byte_stream& stream() noexcept { return *stream_; }
+    [[nodiscard]] bool reused() const noexcept { return reused_; }
+    [[nodiscard]] duration connect_time() const noexcept { return reused_ ? duration::zero() : connect_time_; }
+
+    void close() noexcept {
+        if (!slot_) return;
+        cancel();
+        stream_->unwatch();
+        stream_->close();
+        if (home_->alive) home_->observer.connection_closed(telemetry::side::upstream, upstream_.get());
+        slot_.reset();
+    }
+
+    // Back from an exchange: from now on every byte is a stray one. Spends one turn of the loop before it can be taken.
+    static void give_back(std::unique_ptr<pooled_connection> self, duration upstream_keep_alive) {
+        pooled_connection& one = *self;
+        if (one.stream_->closed() || !one.home_->pools() || !one.stream_->quiet()) return;
+        one.reused_ = true;
+        const config::connection_options& limits = one.home_->upstream->connections;
+        duration unused = limits.idle_timeout;
+        if (upstream_keep_alive > duration::zero()) unused = std::min(unused, upstream_keep_alive - keep_alive_margin);
+        one.best_before_ = std::min(one.home_->worker.now() + unused, one.opened_ + limits.max_age);
+        if (!one.spoiled()) settle(std::move(self));
+    }
+    // Also for one that was handed to somebody who no longer wants it.
+    static void settle(std::unique_ptr<pooled_connection> self) {
+        pooled_connection& one = *self;
+        one.stream_->watch(one);
+        boost::asio::post(one.home_->worker.executor(), [back = std::move(self)]() mutable {
+            const auto home = back->home_;
+            home->place(std::move(back));
+        });
+    }
+
+    [[nodiscard]] bool spoiled() const noexcept { return stream_->closed() || home_->worker.now() >= best_before_; }
+
+    void rest() {
+        resting_ = true;
+        home_->worker.timers().arm(*this, best_before_);
+    }
+    // Fit for another exchange? Call once, on leaving the idle state.
+    [[nodiscard]] bool awaken() noexcept {
+        resting_ = false;
+        cancel();
+        stream_->unwatch();
+        return !spoiled() && stream_->quiet();
+    }
+
+private:
+    void on_timer() override { home_->remove_idle(*this); } // destroys this
+    void on_readable() override {
+        if (stream_->quiet()) {
+            stream_->watch(*this); // TLS housekeeping, or a false alarm
+        } else if (resting_) {
+            home_->remove_idle(*this); // destroys this
+        } else {
+            stream_->close(); // on its way back: place() finds it closed
+        }
+    }
+
+    std::optional<slot> slot_; // empty: closed
+    std::shared_ptr<endpoint> home_;
+    std::shared_ptr<const config::upstream> upstream_; // as it was opened for: opened and closed are reported alike
+    std::shared_ptr<byte_stream> stream_;
+    steady_time opened_;
+    steady_time best_before_{};
+    duration connect_time_;
+    bool reused_ = false;
+    bool resting_ = false;
+};
+
+std::unique_ptr<pooled_connection> endpoint::take() {
+    while (!idle.empty()) {
+        auto one = std::move(idle.back());
+        idle.pop_back();
+        observer.idle_changed(*upstream, -1);
+        if (one->awaken()) return one;
+    }
+    return nullptr;
+}
+
+void endpoint::place(std::unique_ptr<pooled_connection> back) {
+    if (!pools() || back->spoiled()) return;
+    if (waiters.empty()) {
+        back->rest();
+        idle.push_back(std::move(back));
+        observer.idle_changed(*upstream, +1);
+        return;
+    }
+    // A fresh one wants the slot, which the connection leaves behind when it is dropped here.
+    if (waiters.front()->fresh || !back->awaken()) return;
+    waiter& first = *waiters.front();
+    waiters.pop_front();
+    first.connection = std::move(back);
+    first.wake->set();
+}
+
+void endpoint::remove_idle(pooled_connection& one) noexcept {
+    const auto at = std::find_if(idle.begin(), idle.end(), [&](const auto& each) { return each.get() == &one; });
+    if (at == idle.end()) return;
+    const auto gone = std::move(*at); // dies after the list is whole again
+    idle.erase(at);
+    observer.idle_changed(*upstream, -1);
+}
+
+void endpoint::close_idle() noexcept {
+    const auto gone = std::exchange(idle, {});
+    if (!gone.empty()) observer.idle_changed(*upstream, -static_cast<int>(gone.size()));
+}
+
+void endpoint::grant() noexcept {
+    if (!alive) return;
+    while (!waiters.empty() && open < upstream->connections.max) {
+        waiter& first = *waiters.front();
+        waiters.pop_front();
+        first.place.emplace(shared_from_this());
+        first.wake->set();
+    }
+}
+
+class pooled_exchange final : public exchange {
+public:
+    explicit pooled_exchange(std::unique_ptr<pooled_connection> connection) noexcept : connection_(std::move(connection)) {}
+
+    void start_read(boost::asio::mutable_buffer into, completion<io_result> done) override {
+        connection_->stream().start_read(into, std::move(done));
+    }
+    void start_write(std::span<const boost::asio::const_buffer> from, completion<io_result> done) override {
+        connection_->stream().start_write(from, std::move(done));
+    }
+    void close() noexcept override {
+        if (connection_) connection_->close();
+    }
+    void recycle(duration upstream_keep_alive) noexcept override {
+        if (connection_) pooled_connection::give_back(std::move(connection_), upstream_keep_alive);
+    }
+    [[nodiscard]] bool reused() const noexcept override { return connection_ && connection_->reused(); }
+    [[nodiscard]] duration connect_time() const noexcept override {
+        return connection_ ? connection_->connect_time() : duration::zero();
+    }
+
+private:
+    std::unique_ptr<pooled_connection> connection_; // null: recycled
+};
+
+// Leaves the queue in whatever way open() ends.
+struct queueing {
+    endpoint& at;
+    waiter& who;
+    queueing(endpoint& where, waiter& one) : at(where), who(one) { at.waiters.push_back(&who); }
+    queueing(const queueing&) = delete;
+    queueing& operator=(const queueing&) = delete;
+    ~queueing() { std::erase(at.waiters, &who); }
+};
+
+open_result opened(std::unique_ptr<pooled_connection> connection) {
+    open_result result;
+    result.exchange = std::make_unique<pooled_exchange>(std::move(connection));
+    return result;
+}
+open_result refused(transport_error error) {
+    open_result result;
+    result.error = std::move(error);
+    return result;
+}
+} // namespace
+
+struct connection_pool::state {
+    state(loop& in, resolver& names, tls_contexts& contexts, telemetry::observer& to)
+        : worker(in), resolver(names), tls(contexts), observer(to) {}
+
+    loop& worker;
+    net::resolver& resolver;
+    tls_contexts& tls;
+    telemetry::observer& observer;
+    std::vector<std::shared_ptr<endpoint>> endpoints;
+    // Settings objects seen, so that the usual open() compares a pointer and not a key. Each entry keeps its object alive,
+    // so its address cannot come to mean another one; keep_only() clears them.
+    struct alias {
+        std::shared_ptr<const config::upstream> settings;
+        std::shared_ptr<endpoint> to;
+    };
+    std::unordered_map<const config::upstream*, alias> aliases;
+    std::optional<std::vector<std::shared_ptr<const config::upstream>>> wanted; // of the last keep_only()
+    bool draining = false;
+
+    std::shared_ptr<endpoint> endpoint_of(const std::shared_ptr<const config::upstream>& to) {
+        const auto known = aliases.find(to.get());
+        if (known != aliases.end()) return known->second.to;
+        std::erase_if(endpoints, [](const auto& one) { return one->retired && one->open == 0 && one.use_count() == 1; });
+        const auto same = std::find_if(endpoints.begin(), endpoints.end(),
+                                       [&](const auto& one) { return same_endpoint(*one->upstream, *to); });
+        std::shared_ptr<endpoint> found;
+        if (same != endpoints.end()) {
+            found = *same;
+        } else {
+            found = endpoints.emplace_back(std::make_shared<endpoint>(worker, observer, to));
+            found->draining = draining;
+            // A request that began before a reload may still ask for what the reload removed: served, not pooled.
+            found->retired = wanted && std::none_of(wanted->begin(), wanted->end(),
+                                                    [&](const auto& one) { return same_endpoint(*one, *to); });
+        }
+        aliases.emplace(to.get(), alias{to, found});
+        return found;
+    }
+};
+
+connection_pool::connection_pool(loop& worker, resolver& names, tls_contexts& tls, telemetry::observer& observer)
+    : state_(std::make_shared<state>(worker, names, tls, observer)) {}
+
+connection_pool::~connection_pool() {
+    state_->resolver.forget(state_.get());
+    for (const auto& one : state_->endpoints) {
+        one->close_idle();
+        one->alive = false;
+    }
+}
+
+task<open_result> connection_pool::open(const std::shared_ptr<const config::upstream>& to, bool fresh, steady_time deadline,
+                                        cancel_source& cancel) {
+    const std::shared_ptr<state> all = state_;
+    const std::shared_ptr<endpoint> home = all->endpoint_of(to);
+    if (!fresh && !cancel.requested()) {
+        if (auto connection = home->take()) co_return opened(std::move(connection));
+    }
+
+    opening work(all->worker, deadline, cancel);
+    if (work.ended()) co_return refused(work.error(*to));
+    std::optional<slot> place;
+    if (fresh && home->open >= home->upstream->connections.max && !home->idle.empty()) home->remove_idle(*home->idle.front());
+    if (home->waiters.empty() && home->open < home->upstream->connections.max) {
+        place.emplace(home);
+    } else {
+        waiter self{fresh, &work.wake, nullptr, std::nullopt};
+        const queueing queued(*home, self);
+        while (!self.connection && !self.place && !work.ended()) co_await work.wake.wait();
+        if (work.ended()) {
+            // What was given in the same turn goes to the next one: a connection is back in the pool, a slot is freed.
+            if (self.connection) pooled_connection::settle(std::move(self.connection));
+            co_return refused(work.error(*to));
+        }
+        if (self.connection) co_return opened(std::move(self.connection));
+        place.emplace(std::move(*self.place));
+    }
+
+    const steady_time began = all->worker.now();
+    const dial_context context{all->resolver, all->tls, all.get(), home->resumption};
+    dialled made = co_await dial(work, context, *to);
+    if (!made.stream) co_return refused(std::move(made.error));
+    co_return opened(std::make_unique<pooled_connection>(std::move(*place), std::move(made.stream), all->worker.now() - began));
+}
+
+void connection_pool::keep_only(std::span<const std::shared_ptr<const config::upstream>> upstreams) {
+    state_->wanted.emplace(upstreams.begin(), upstreams.end());
+    state_->aliases.clear();
+    for (const auto& one : state_->endpoints) {
+        const auto still = std::find_if(upstreams.begin(), upstreams.end(),
+                                        [&](const auto& each) { return same_endpoint(*each, *one->upstream); });
+        if (still == upstreams.end()) {
+            one->close_idle();
+            one->retired = true;
+        } else {
+            one->upstream = *still; // limits may have changed
+            one->retired = false;
+            one->grant();
+        }
+    }
+    std::erase_if(state_->endpoints, [](const auto& one) { return one->retired && one->open == 0 && one.use_count() == 1; });
+}
+
+void connection_pool::close_idle() noexcept {
+    for (const auto& one : state_->endpoints) one->close_idle();
+}
+
+void connection_pool::drain() noexcept {
+    state_->draining = true;
+    for (const auto& one : state_->endpoints) {
+        one->draining = true;
+        one->close_idle();
+    }
+}
+
+std::size_t connection_pool::size() const noexcept {
+    std::size_t sum = 0;
+    for (const auto& one : state_->endpoints) sum += one->open;
+    return sum;
+}
+
+std::size_t connection_pool::idle() const noexcept {
+    std::size_t sum = 0;
+    for (const auto& one : state_->endpoints) sum += one->idle.size();
+    return sum;
+}
+
+} // namespace evenkeel::net

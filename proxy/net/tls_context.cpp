@@ -1,0 +1,118 @@
+#include "proxy/net/tls_context.hpp"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <string_view>
+
+namespace evenkeel::net {
+
+void install_client_hooks(SSL_CTX* context); // tls_session.cpp
+
+namespace {
+struct context_deleter {
+    void operator()(SSL_CTX* context) const noexcept { SSL_CTX_free(context); }
+};
+using context_ptr = std::unique_ptr<SSL_CTX, context_deleter>;
+
+[[noreturn]] void fail(const std::string& what) {
+    // The last entry of the queue is the most specific ("no such file", "key values mismatch").
+    const unsigned long code = ERR_peek_last_error();
+    const char* reason = code == 0 ? nullptr : ERR_reason_error_string(code);
+    ERR_clear_error();
+    throw std::runtime_error(what + ": " + (reason != nullptr ? reason : "unknown error"));
+}
+
+context_ptr make_context(const SSL_METHOD* method) {
+    ERR_clear_error();
+    context_ptr context(SSL_CTX_new(method));
+    if (!context) fail("cannot create a TLS context");
+    SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
+    SSL_CTX_set_options(context.get(), SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
+    // One record per call, so that a large body never holds the loop; a repeated write may come from another address;
+    // buffers go back while a connection is idle (34 KB each otherwise).
+    SSL_CTX_set_mode(context.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                                        SSL_MODE_RELEASE_BUFFERS | SSL_MODE_AUTO_RETRY);
+    SSL_CTX_set_read_ahead(context.get(), 1); // header and payload of a record in one recv
+    // An encrypted key would make OpenSSL ask at the terminal.
+    SSL_CTX_set_default_passwd_cb(context.get(), [](char*, int, int, void*) { return 0; });
+    return context;
+}
+
+void use_certificate(SSL_CTX* context, const std::string& cert_file, const std::string& key_file) {
+    if (SSL_CTX_use_certificate_chain_file(context, cert_file.c_str()) != 1) {
+        fail("cannot load the certificate '" + cert_file + "'");
+    }
+    if (SSL_CTX_use_PrivateKey_file(context, key_file.c_str(), SSL_FILETYPE_PEM) != 1) {
+        fail("cannot load the private key '" + key_file + "'");
+    }
+    if (SSL_CTX_check_private_key(context) != 1) {
+        fail("the private key '" + key_file + "' does not belong to the certificate '" + cert_file + "'");
+    }
+}
+
+constexpr unsigned char http_1_1[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
+
+int select_protocol(SSL*, const unsigned char** out, unsigned char* length, const unsigned char* offered,
+                    unsigned int offered_length, void*) {
+    unsigned char* chosen = nullptr;
+    if (SSL_select_next_proto(&chosen, length, http_1_1, sizeof http_1_1, offered, offered_length) !=
+        OPENSSL_NPN_NEGOTIATED) {
+        return SSL_TLSEXT_ERR_NOACK;
+    }
+    *out = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+} // namespace
+
+tls_client_context::tls_client_context(config::client_tls settings) : settings_(std::move(settings)), native_(nullptr) {
+    context_ptr context = make_context(TLS_client_method());
+    if (settings_.verify) {
+        if (settings_.ca_file.empty()) {
+            if (SSL_CTX_set_default_verify_paths(context.get()) != 1) fail("cannot load the system's CA store");
+        } else if (SSL_CTX_load_verify_file(context.get(), settings_.ca_file.c_str()) != 1) {
+            fail("cannot load the CA file '" + settings_.ca_file + "'");
+        }
+    }
+    if (!settings_.cert_file.empty()) use_certificate(context.get(), settings_.cert_file, settings_.key_file);
+    // A server that also speaks HTTP/2 is told that we do not.
+    SSL_CTX_set_alpn_protos(context.get(), http_1_1, sizeof http_1_1);
+    SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    install_client_hooks(context.get());
+    ERR_clear_error();
+    native_ = context.release();
+}
+
+tls_client_context::~tls_client_context() { SSL_CTX_free(native_); }
+
+tls_server_context::tls_server_context(const config::server_tls& settings) : native_(nullptr) {
+    context_ptr context = make_context(TLS_server_method());
+    use_certificate(context.get(), settings.cert_file, settings.key_file);
+    SSL_CTX_set_options(context.get(), SSL_OP_CIPHER_SERVER_PREFERENCE);
+    SSL_CTX_set_alpn_select_cb(context.get(), select_protocol, nullptr);
+    // Tickets carry sessions at the client; a cache here would be memory that clients fill.
+    SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
+    ERR_clear_error();
+    native_ = context.release();
+}
+
+tls_server_context::~tls_server_context() { SSL_CTX_free(native_); }
+
+std::shared_ptr<const tls_client_context> tls_contexts::get(const config::client_tls& settings) {
+    const std::scoped_lock lock(mutex_);
+    // The server name belongs to the connection, not to the context.
+    config::client_tls wanted = settings;
+    wanted.server_name.clear();
+    const auto found = std::find_if(loaded_.begin(), loaded_.end(), [&](const auto& one) { return one->settings() == wanted; });
+    if (found != loaded_.end()) return *found;
+    return loaded_.emplace_back(std::make_shared<const tls_client_context>(std::move(wanted)));
+}
+
+void tls_contexts::forget_all() {
+    const std::scoped_lock lock(mutex_);
+    loaded_.clear();
+}
+
+} // namespace evenkeel::net

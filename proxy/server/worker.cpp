@@ -1,0 +1,81 @@
+#include "proxy/server/worker.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <utility>
+
+namespace evenkeel::server {
+
+worker::worker(const shared_parts& shared, config::snapshot settings, std::uint64_t id_seed)
+    : connections_(loop_.executor()), pool_(loop_, shared.resolver, shared.tls, shared.observer),
+      services_{loop_, pool_, shared.observer, shared.memory, shared.health_document},
+      context_{services_, std::move(settings), false, id_seed, 0, {}} {}
+
+worker::~worker() = default;
+
+void worker::add_listener(net::bound_socket socket, std::shared_ptr<const net::tls_server_context> tls,
+                          const net::listener_options& options) {
+    listeners_.push_back(std::make_unique<net::listener>(loop_, std::move(socket), std::move(tls), options, services_.observer));
+}
+
+void worker::accept(std::unique_ptr<net::client_stream> stream) {
+    connections_.spawn(request::client_connection::run(std::make_unique<request::client_connection>(context_, std::move(stream))));
+}
+
+void worker::start() {
+    for (auto& one : listeners_) {
+        one->start([this](std::unique_ptr<net::client_stream> stream) { accept(std::move(stream)); });
+    }
+    thread_ = std::thread([this] { loop_.run(); });
+}
+
+void worker::join() {
+    if (thread_.joinable()) thread_.join();
+}
+
+void worker::use(config::snapshot settings) {
+    boost::asio::post(loop_.executor(), [this, settings = std::move(settings)]() mutable {
+        context_.settings = std::move(settings);
+        pool_.keep_only(context_.settings->upstreams);
+    });
+}
+
+void worker::drain(duration within) {
+    boost::asio::post(loop_.executor(), [this, within] {
+        if (std::exchange(winding_down_, true)) return;
+        // A nursery of its own cannot wait for itself: this one task is started beside both.
+        connections_.spawn(wind_down(within));
+    });
+}
+
+void worker::stop_now() { drain(duration::zero()); }
+
+net::task<void> worker::wind_down(duration within) {
+    context_.draining = true;
+    pool_.drain();
+    for (auto& one : listeners_) one->stop();
+    const auto each = [this](void (request::client_connection::*action)()) {
+        for (auto one = context_.open.begin(); one != context_.open.end();) {
+            auto& connection = static_cast<request::client_connection&>(*one++); // may end itself
+            (connection.*action)();
+        }
+    };
+    each(&request::client_connection::drain);
+    const steady_time by = loop_.now() + within;
+    // This task is the one that remains.
+    while (connections_.size() > 1 && loop_.now() < by) {
+        co_await loop_.sleep_until(std::min(by, loop_.now() + std::chrono::milliseconds{20}));
+    }
+    each(&request::client_connection::close_now);
+    const steady_time at_last = loop_.now() + std::chrono::seconds{2};
+    while ((connections_.size() > 1 || loop_.nursery().size() > 0) && loop_.now() < at_last) {
+        co_await loop_.sleep_until(loop_.now() + std::chrono::milliseconds{5});
+    }
+    leftovers_ = {.tasks = loop_.nursery().size(),
+                  .connections = connections_.size() - 1,
+                  .timers = 0,
+                  .upstream_connections = pool_.size()};
+    loop_.stop();
+}
+
+} // namespace evenkeel::server

@@ -1,0 +1,77 @@
+#pragma once
+// One event loop on one thread, with everything that belongs to it: pool, buffers, listeners, client connections. Nothing
+// here is touched by another thread but through post().
+
+#include "config/settings.hpp"
+#include "proxy/net/connection_pool.hpp"
+#include "proxy/net/listener.hpp"
+#include "proxy/net/loop.hpp"
+#include "proxy/net/nursery.hpp"
+#include "proxy/request/client_connection.hpp"
+#include "proxy/request/serve.hpp"
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace evenkeel::net {
+class resolver;
+class tls_contexts;
+class tls_server_context;
+} // namespace evenkeel::net
+
+namespace evenkeel::server {
+
+// What all workers share; outlives them.
+struct shared_parts {
+    net::resolver& resolver;
+    net::tls_contexts& tls;
+    telemetry::observer& observer;
+    request::memory_bound& memory;
+    std::function<std::string()> health_document;
+};
+
+class worker {
+public:
+    worker(const shared_parts& shared, config::snapshot settings, std::uint64_t id_seed);
+    ~worker();
+    worker(const worker&) = delete;
+    worker& operator=(const worker&) = delete;
+
+    // Before start(): listeners are the worker's own.
+    void add_listener(net::bound_socket socket, std::shared_ptr<const net::tls_server_context> tls,
+                      const net::listener_options& options);
+    void start();
+    void join();
+
+    // From any thread.
+    void use(config::snapshot settings);
+    void drain(duration within); // stops accepting, lets requests end, then ends the loop
+    void stop_now();
+    [[nodiscard]] net::loop& loop() noexcept { return loop_; }
+
+    // After join(): what is left; all zero unless something leaked.
+    struct leftovers {
+        std::size_t tasks = 0, connections = 0, timers = 0, upstream_connections = 0;
+    };
+    [[nodiscard]] leftovers remaining() const noexcept { return leftovers_; }
+
+private:
+    net::task<void> wind_down(duration within);
+    void accept(std::unique_ptr<net::client_stream> stream);
+
+    net::loop loop_;
+    net::nursery connections_;
+    net::connection_pool pool_;
+    request::worker_services services_;
+    request::connection_context context_;
+    std::vector<std::unique_ptr<net::listener>> listeners_;
+    std::thread thread_;
+    bool winding_down_ = false;
+    leftovers leftovers_;
+};
+
+} // namespace evenkeel::server

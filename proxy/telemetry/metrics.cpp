@@ -1,0 +1,419 @@
+#include "proxy/telemetry/metrics.hpp"
+
+#include "proxy/telemetry/cells.hpp"
+#include "proxy/telemetry/process_sample.hpp"
+#include "proxy/telemetry/series_index.hpp"
+#include "proxy/wire/refusal.hpp"
+
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+
+#include <array>
+#include <cmath>
+#include <initializer_list>
+#include <limits>
+#include <map>
+#include <mutex>
+#include <sstream>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace evenkeel::telemetry {
+
+namespace {
+
+constexpr std::array<std::string_view, 5> code_classes{"2xx", "3xx", "4xx", "5xx", "none"};
+constexpr std::size_t code_class_of(int status) noexcept {
+    return status >= 200 && status < 600 ? static_cast<std::size_t>(status / 100 - 2) : code_classes.size() - 1;
+}
+
+#ifdef __clang__
+constexpr std::string_view compiler = __VERSION__;
+#else
+constexpr std::string_view compiler = "g++ " __VERSION__;
+#endif
+
+constexpr std::array<std::string_view, 3> connection_refusals{"max_connections", "no_fds", "other"};
+
+// Why a request was rejected: the gate's words and those of the request path.
+constexpr std::array<std::string_view, 8> own_refusals{
+    "no_route", "header_timeout", "body_timeout",   "body_too_large_to_inspect",
+    "memory",   "draining",       "internal_error", "other"};
+
+// A closed list of words with a counter each; an unknown word counts as the last one, `other`.
+class word_counters {
+public:
+    explicit word_counters(std::vector<std::string_view> words)
+        : words_(std::move(words)), counts_(std::make_unique<cell[]>(words_.size())) {
+        for (std::size_t i = 0; i < words_.size(); ++i) places_.emplace(words_[i], i);
+    }
+    void count(std::string_view word) noexcept {
+        const auto found = places_.find(word);
+        add(counts_[found == places_.end() ? words_.size() - 1 : found->second]);
+    }
+    void for_each(auto&& function) const {
+        for (std::size_t i = 0; i < words_.size(); ++i) function(words_[i], get(counts_[i]));
+    }
+
+private:
+    std::vector<std::string_view> words_; // static storage
+    std::map<std::string_view, std::size_t> places_;
+    std::unique_ptr<cell[]> counts_;
+};
+
+std::vector<std::string_view> refusal_words() {
+    std::vector<std::string_view> words;
+    for (int why = 1; why <= static_cast<int>(wire::refusal::unexpected_bytes); ++why)
+        words.push_back(wire::to_string(static_cast<wire::refusal>(why)));
+    words.insert(words.end(), own_refusals.begin(), own_refusals.end());
+    return words;
+}
+
+struct route_cells {
+    std::array<std::array<cell, code_classes.size()>, request_outcome_count> finished{};
+    long_histogram duration;
+    short_histogram overhead;
+    cell in_flight{0};
+    cell bytes_in{0}, bytes_out{0};
+};
+struct pair_cells {
+    std::array<std::array<cell, attempt_result_count>, attempt_kind_count> attempts{};
+    long_histogram first_byte;
+};
+struct upstream_cells {
+    long_histogram attempt_duration;
+    cell attempts_in_flight{0};
+    cell connections{0}, connections_opened{0}, idle_connections{0};
+};
+struct client_cells {
+    cell connections{0}, connections_opened{0};
+};
+
+struct counted {
+    using context = unsigned; // workers
+    using route = sharded<route_cells>;
+    using pair = sharded<pair_cells>;
+    using upstream = sharded<upstream_cells>;
+};
+
+// Collects families for the serialiser. The labels of a series stay in order of their addition.
+class family_list {
+public:
+    using labels = std::initializer_list<std::pair<std::string_view, std::string_view>>;
+
+    // HELP is written unescaped by the serialiser: one line, no backslash.
+    void begin(prometheus::MetricType type, std::string_view name, std::string_view help) {
+        auto& family = families_.emplace_back();
+        family.name = std::string("evenkeel_").append(name);
+        family.help = help;
+        family.type = type;
+    }
+    void begin_process(prometheus::MetricType type, std::string_view name, std::string_view help) {
+        begin(type, name, help);
+        families_.back().name = name;
+    }
+    void value(double number, labels with = {}) {
+        auto& metric = add(with);
+        if (families_.back().type == prometheus::MetricType::Counter)
+            metric.counter.value = number;
+        else
+            metric.gauge.value = number;
+    }
+    void value(std::uint64_t number, labels with = {}) { value(static_cast<double>(number), with); }
+    void histogram(const histogram_view& view, labels with) {
+        auto& out = add(with).histogram;
+        std::uint64_t below = 0;
+        out.bucket.reserve(view.size + 1);
+        for (std::size_t i = 0; i <= view.size; ++i) {
+            below += view.counts[i];
+            out.bucket.push_back({below, i < view.size ? view.bounds[i] : std::numeric_limits<double>::infinity()});
+        }
+        out.sample_count = below;
+        out.sample_sum = view.sum;
+    }
+    [[nodiscard]] std::string text() const {
+        std::ostringstream out;
+        prometheus::TextSerializer{}.Serialize(out, families_);
+        return std::move(out).str();
+    }
+
+private:
+    prometheus::ClientMetric& add(labels with) {
+        auto& metric = families_.back().metric.emplace_back();
+        metric.label.reserve(with.size());
+        for (const auto& [name, word] : with) metric.label.push_back({std::string(name), std::string(word)});
+        return metric;
+    }
+
+    std::vector<prometheus::MetricFamily> families_;
+};
+
+constexpr auto counter = prometheus::MetricType::Counter;
+constexpr auto gauge = prometheus::MetricType::Gauge;
+constexpr auto histogram = prometheus::MetricType::Histogram;
+
+} // namespace
+
+struct metrics::state {
+    explicit state(metrics_options given)
+        : options(std::move(given)), index(options.workers), none(options.workers), clients(options.workers) {}
+
+    [[nodiscard]] route_cells& cells_of(const config::route* route) {
+        auto* found = route == nullptr ? nullptr : index.find(route);
+        return (found == nullptr ? none : *found).mine();
+    }
+    void for_each_route(auto&& function) const {
+        index.for_each_route(function);
+        function(std::string("none"), none);
+    }
+
+    void write_requests(family_list& out) const;
+    void write_attempts(family_list& out) const;
+    void write_connections(family_list& out) const;
+    void write_refusals(family_list& out) const;
+    void write_configuration(family_list& out) const;
+    static void write_process(family_list& out);
+
+    metrics_options options;
+    series_index<counted> index;
+    counted::route none;
+    sharded<client_cells> clients;
+    word_counters request_refusals{refusal_words()};
+    word_counters connection_refusals{{telemetry::connection_refusals.begin(), telemetry::connection_refusals.end()}};
+
+    struct foreign_counter {
+        std::string name, help;
+        std::function<std::uint64_t()> read;
+    };
+    mutable std::mutex mutex; // all below
+    std::vector<foreign_counter> foreign;
+    bool reload_successful = false;
+    double reload_success_seconds = 0;
+    std::string configuration_hash;
+};
+
+metrics::metrics(metrics_options options) : state_(std::make_unique<state>(std::move(options))) {}
+metrics::~metrics() = default;
+
+void metrics::request_started(const config::route* route) noexcept {
+    add(state_->cells_of(route).in_flight);
+}
+
+void metrics::request_finished(const request_record& record) noexcept {
+    auto& cells = state_->cells_of(record.route);
+    subtract(cells.in_flight);
+    add(cells.finished[static_cast<std::size_t>(record.outcome)][code_class_of(record.status)]);
+    cells.duration.observe(record.total);
+    if (record.attempts > 0) cells.overhead.observe(record.overhead);
+    if (record.bytes_in > 0) add(cells.bytes_in, record.bytes_in);
+    if (record.bytes_out > 0) add(cells.bytes_out, record.bytes_out);
+    if (record.upstream != nullptr && record.first_byte > duration::zero())
+        if (auto* pair = state_->index.find(record.route, record.upstream).pair)
+            pair->mine().first_byte.observe(record.first_byte);
+    if (record.outcome == request_outcome::rejected) state_->request_refusals.count(record.reason);
+}
+
+void metrics::attempt_started(const config::route& route, const config::upstream& upstream) noexcept {
+    if (auto* found = state_->index.find(&route, &upstream).upstream) add(found->mine().attempts_in_flight);
+}
+
+void metrics::attempt_finished(const attempt_record& record) noexcept {
+    const auto found = state_->index.find(record.route, record.upstream);
+    if (found.pair == nullptr) return;
+    add(found.pair->mine().attempts[static_cast<std::size_t>(record.kind)][static_cast<std::size_t>(record.result)]);
+    auto& upstream = found.upstream->mine();
+    subtract(upstream.attempts_in_flight);
+    upstream.attempt_duration.observe(record.total);
+}
+
+void metrics::connection_opened(side which, const config::upstream* upstream) noexcept {
+    if (which == side::downstream) {
+        auto& cells = state_->clients.mine();
+        add(cells.connections);
+        add(cells.connections_opened);
+    } else if (auto* found = state_->index.find(upstream)) {
+        auto& cells = found->mine();
+        add(cells.connections);
+        add(cells.connections_opened);
+    }
+}
+
+void metrics::connection_closed(side which, const config::upstream* upstream) noexcept {
+    if (which == side::downstream) {
+        subtract(state_->clients.mine().connections);
+    } else if (auto* found = state_->index.find(upstream)) {
+        subtract(found->mine().connections);
+    }
+}
+
+void metrics::idle_changed(const config::upstream& upstream, int by) noexcept {
+    // A negative `by` wraps, as the cell does.
+    if (auto* found = state_->index.find(&upstream))
+        add(found->mine().idle_connections, static_cast<std::uint64_t>(static_cast<std::int64_t>(by)));
+}
+
+void metrics::connection_refused(std::string_view reason) noexcept {
+    state_->connection_refusals.count(reason);
+}
+
+void metrics::configuration_loaded(const config::snapshot& snapshot) noexcept {
+    state_->index.load(snapshot);
+    const auto now = state_->options.wall_now().time_since_epoch();
+    const std::lock_guard lock(state_->mutex);
+    state_->reload_successful = true;
+    state_->reload_success_seconds = std::chrono::duration<double>(now).count();
+    state_->configuration_hash = snapshot->hash;
+}
+
+void metrics::configuration_failed() noexcept {
+    const std::lock_guard lock(state_->mutex);
+    state_->reload_successful = false;
+}
+
+void metrics::count_from(std::string name, std::string help, std::function<std::uint64_t()> read) {
+    const std::lock_guard lock(state_->mutex);
+    state_->foreign.push_back({std::move(name), std::move(help), std::move(read)});
+}
+
+void metrics::state::write_requests(family_list& out) const {
+    out.begin(counter, "requests_total", "Requests by what became of them and the class of the status the client got.");
+    for_each_route([&](const std::string& route, const counted::route& series) {
+        for (std::size_t outcome = 0; outcome < request_outcome_count; ++outcome)
+            for (std::size_t code = 0; code < code_classes.size(); ++code)
+                out.value(
+                    series.sum([&](const route_cells& cells) -> const cell& { return cells.finished[outcome][code]; }),
+                    {{"route", route},
+                     {"outcome", to_string(static_cast<request_outcome>(outcome))},
+                     {"code_class", code_classes[code]}});
+    });
+    out.begin(gauge, "requests_in_flight", "Requests begun and not yet finished.");
+    for_each_route([&](const std::string& route, const counted::route& series) {
+        out.value(series.gauge([](const route_cells& cells) -> const cell& { return cells.in_flight; }),
+                  {{"route", route}});
+    });
+    out.begin(histogram, "request_duration_seconds", "From a request's head to the end of its answer.");
+    for_each_route([&](const std::string& route, const counted::route& series) {
+        out.histogram(series.histogram([](const route_cells& cells) -> auto& { return cells.duration; }),
+                      {{"route", route}});
+    });
+    out.begin(histogram, "proxy_overhead_seconds", "The proxy's own share of a request that was sent upstream.");
+    for_each_route([&](const std::string& route, const counted::route& series) {
+        out.histogram(series.histogram([](const route_cells& cells) -> auto& { return cells.overhead; }),
+                      {{"route", route}});
+    });
+    out.begin(counter, "body_bytes_total", "Body bytes read from clients (request) and sent to them (response).");
+    for_each_route([&](const std::string& route, const counted::route& series) {
+        out.value(series.sum([](const route_cells& cells) -> const cell& { return cells.bytes_in; }),
+                  {{"route", route}, {"direction", "request"}});
+        out.value(series.sum([](const route_cells& cells) -> const cell& { return cells.bytes_out; }),
+                  {{"route", route}, {"direction", "response"}});
+    });
+}
+
+void metrics::state::write_attempts(family_list& out) const {
+    out.begin(counter, "upstream_attempts_total", "Tries sent upstream, or meant to be, by kind and result.");
+    index.for_each_pair([&](const std::string& route, const std::string& upstream, const counted::pair& series) {
+        for (std::size_t kind = 0; kind < attempt_kind_count; ++kind)
+            for (std::size_t result = 0; result < attempt_result_count; ++result)
+                out.value(
+                    series.sum([&](const pair_cells& cells) -> const cell& { return cells.attempts[kind][result]; }),
+                    {{"route", route},
+                     {"upstream", upstream},
+                     {"kind", to_string(static_cast<attempt_kind>(kind))},
+                     {"result", to_string(static_cast<attempt_result>(result))}});
+    });
+    out.begin(histogram, "time_to_first_byte_seconds",
+              "From a request's head to the first body byte sent to the client.");
+    index.for_each_pair([&](const std::string& route, const std::string& upstream, const counted::pair& series) {
+        out.histogram(series.histogram([](const pair_cells& cells) -> auto& { return cells.first_byte; }),
+                      {{"route", route}, {"upstream", upstream}});
+    });
+    out.begin(histogram, "upstream_attempt_duration_seconds",
+              "From the launch of an attempt to its end, however it ended.");
+    index.for_each_upstream([&](const std::string& upstream, const counted::upstream& series) {
+        out.histogram(series.histogram([](const upstream_cells& cells) -> auto& { return cells.attempt_duration; }),
+                      {{"upstream", upstream}});
+    });
+    out.begin(gauge, "upstream_attempts_in_flight", "Attempts begun and not yet finished.");
+    index.for_each_upstream([&](const std::string& upstream, const counted::upstream& series) {
+        out.value(series.gauge([](const upstream_cells& cells) -> const cell& { return cells.attempts_in_flight; }),
+                  {{"upstream", upstream}});
+    });
+}
+
+void metrics::state::write_connections(family_list& out) const {
+    out.begin(gauge, "connections", "Open connections from clients and to upstreams.");
+    out.value(clients.gauge([](const client_cells& cells) -> const cell& { return cells.connections; }),
+              {{"side", "downstream"}});
+    index.for_each_upstream([&](const std::string& upstream, const counted::upstream& series) {
+        out.value(series.gauge([](const upstream_cells& cells) -> const cell& { return cells.connections; }),
+                  {{"side", "upstream"}, {"upstream", upstream}});
+    });
+    out.begin(counter, "connections_opened_total", "Connections accepted from clients and opened to upstreams.");
+    out.value(clients.sum([](const client_cells& cells) -> const cell& { return cells.connections_opened; }),
+              {{"side", "downstream"}});
+    index.for_each_upstream([&](const std::string& upstream, const counted::upstream& series) {
+        out.value(series.sum([](const upstream_cells& cells) -> const cell& { return cells.connections_opened; }),
+                  {{"side", "upstream"}, {"upstream", upstream}});
+    });
+    out.begin(gauge, "upstream_idle_connections", "Open connections to an upstream that wait for work.");
+    index.for_each_upstream([&](const std::string& upstream, const counted::upstream& series) {
+        out.value(series.gauge([](const upstream_cells& cells) -> const cell& { return cells.idle_connections; }),
+                  {{"upstream", upstream}});
+    });
+}
+
+void metrics::state::write_refusals(family_list& out) const {
+    out.begin(counter, "connections_refused_total", "Client connections closed unheard.");
+    connection_refusals.for_each([&](std::string_view reason, std::uint64_t count) {
+        out.value(count, {{"reason", reason}});
+    });
+    out.begin(counter, "requests_refused_total", "Requests answered by a refusal of the proxy's own, by its reason.");
+    request_refusals.for_each([&](std::string_view reason, std::uint64_t count) {
+        out.value(count, {{"reason", reason}});
+    });
+}
+
+void metrics::state::write_configuration(family_list& out) const {
+    const std::lock_guard lock(mutex);
+    out.begin(gauge, "config_last_reload_successful", "Whether the configuration was accepted when it was last read.");
+    out.value(reload_successful ? 1.0 : 0.0);
+    out.begin(gauge, "config_last_reload_success_timestamp_seconds", "When a configuration was last accepted.");
+    out.value(reload_success_seconds);
+    out.begin(gauge, "config_info", "The configuration in force.");
+    out.value(1.0, {{"hash", configuration_hash}});
+    out.begin(gauge, "build_info", "The program that runs.");
+    out.value(1.0, {{"version", options.version}, {"compiler", compiler}});
+    for (const auto& [name, help, read] : foreign) {
+        out.begin(counter, name, help);
+        out.value(read());
+    }
+}
+
+void metrics::state::write_process(family_list& out) {
+    const auto sample = sample_process();
+    out.begin_process(counter, "process_cpu_seconds_total", "User and system time spent.");
+    out.value(sample.cpu_seconds);
+    out.begin_process(gauge, "process_resident_memory_bytes", "Resident memory.");
+    out.value(sample.resident_bytes);
+    out.begin_process(gauge, "process_open_fds", "Open file descriptors.");
+    out.value(sample.open_fds);
+    out.begin_process(gauge, "process_max_fds", "Most file descriptors that may be open.");
+    out.value(sample.max_fds);
+    out.begin_process(gauge, "process_start_time_seconds", "When the process started.");
+    out.value(sample.start_time_seconds);
+}
+
+std::string metrics::text() const {
+    family_list out;
+    state_->write_requests(out);
+    state_->write_attempts(out);
+    state_->write_connections(out);
+    state_->write_refusals(out);
+    state_->write_configuration(out);
+    state_->write_process(out);
+    return out.text();
+}
+
+} // namespace evenkeel::telemetry

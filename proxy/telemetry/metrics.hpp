@@ -1,0 +1,58 @@
+#pragma once
+// Counts what the request path reports and writes it in Prometheus' text format, every name with the prefix
+// `evenkeel_`.
+//
+// Every series of every configured route and upstream exists from configuration_loaded() on, with zero, so that rate()
+// sees the first event and an alert never waits for a label to appear; after a reload the series of vanished routes
+// stay. No label takes a value a client chose: routes and upstreams are names of the file (`none` for requests without
+// a route), every other label is a word of a closed list (`other` for a reason that is not on it).
+//
+// Observing takes no lock and builds no label: series_index.hpp finds the counters, cells.hpp adds to them.
+
+#include "proxy/telemetry/observer.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace evenkeel::telemetry {
+
+struct metrics_options {
+    std::string version;  // of the program; label of build_info
+    unsigned workers = 1; // copies of each hot counter, at most 16
+    std::function<wall_time()> wall_now = [] { return wall_time{std::chrono::system_clock::now()}; };
+};
+
+class metrics final : public observer {
+public:
+    explicit metrics(metrics_options options);
+    ~metrics() override;
+
+    void request_started(const config::route* route) noexcept override;
+    void request_finished(const request_record& record) noexcept override;
+    void attempt_started(const config::route& route, const config::upstream& upstream) noexcept override;
+    void attempt_finished(const attempt_record& record) noexcept override;
+    void connection_opened(side which, const config::upstream* upstream) noexcept override;
+    void connection_closed(side which, const config::upstream* upstream) noexcept override;
+    void idle_changed(const config::upstream& upstream, int by) noexcept override;
+    void connection_refused(std::string_view reason) noexcept override;
+    void
+    configuration_loaded(const config::snapshot& snapshot) noexcept override; // before the workers see the snapshot
+    void configuration_failed() noexcept override;
+
+    // Adds a counter that someone else keeps; `read` is called at each scrape, from its thread. The name needs no
+    // prefix and ends in `_total`; the help text is one line.
+    void count_from(std::string name, std::string help, std::function<std::uint64_t()> read);
+
+    // Everything, in text format 0.0.4. From any thread; takes milliseconds where there are many routes, so not from
+    // a worker's: scrape_cache stands before it.
+    [[nodiscard]] std::string text() const;
+    static constexpr std::string_view content_type = "text/plain; version=0.0.4; charset=utf-8";
+
+private:
+    struct state;
+    std::unique_ptr<state> state_;
+};
+
+} // namespace evenkeel::telemetry

@@ -1,0 +1,225 @@
+#pragma once
+// From a route or an upstream to what is counted about it, without a lock and without building a label on the hot path.
+//
+// A record carries pointers into the configuration snapshot its request began with. Names would identify the same
+// series across reloads but cost a hash of a string per call; pointers are cheap but die with their snapshot and may
+// then be reused by the allocator. So: series are owned by name and live as long as the index (a vanished route keeps
+// its series, and counts again if it comes back), and an immutable table from pointers to series is rebuilt at each
+// load. The table lists the routes of the new snapshot first, then those of earlier snapshots that requests in flight
+// still hold, so a reused address can only mean the new route. This relies on one rule: load() is called before the
+// snapshot is handed to the workers.
+//
+// Readers keep a shared_ptr to the table in a thread-local and compare one version number per look-up; only the first
+// look-up of a thread after a load takes the mutex. A lock-free swap of the table itself would need deferred
+// reclamation, std::atomic<shared_ptr> costs two locked instructions per look-up.
+
+#include "config/settings.hpp"
+
+#include <atomic>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace evenkeel::telemetry {
+
+// Open addressing over addresses; built once, then only read.
+template <class Value>
+class pointer_table {
+public:
+    explicit pointer_table(std::size_t entries)
+        : slots_(std::bit_ceil(2 * entries + 2)), shift_(64 - std::countr_zero(slots_.size())) {}
+
+    // An address that is there already keeps its value.
+    void insert(const void* key, Value value) {
+        for (auto at = place(key);; at = (at + 1) & (slots_.size() - 1)) {
+            if (slots_[at].key == key) return;
+            if (slots_[at].key == nullptr) {
+                slots_[at] = {key, std::move(value)};
+                return;
+            }
+        }
+    }
+
+    [[nodiscard]] const Value* find(const void* key) const noexcept {
+        for (auto at = place(key);; at = (at + 1) & (slots_.size() - 1)) {
+            if (slots_[at].key == key) return key == nullptr ? nullptr : &slots_[at].value;
+            if (slots_[at].key == nullptr) return nullptr;
+        }
+    }
+
+private:
+    struct slot {
+        const void* key = nullptr;
+        Value value{};
+    };
+    // Fibonacci hashing; addresses differ in their middle bits.
+    [[nodiscard]] std::size_t place(const void* key) const noexcept {
+        return static_cast<std::size_t>((reinterpret_cast<std::uintptr_t>(key) * 0x9E3779B97F4A7C15U) >> shift_);
+    }
+
+    std::vector<slot> slots_;
+    int shift_;
+};
+
+// `Series` names the types `route`, `pair` (a route's use of an upstream) and `upstream`, each built from a `context`.
+template <class Series>
+class series_index {
+public:
+    using route_series = typename Series::route;
+    using pair_series = typename Series::pair;
+    using upstream_series = typename Series::upstream;
+    using pair_key = std::pair<std::string, std::string>; // route, upstream
+
+    explicit series_index(typename Series::context context) : context_(std::move(context)) {
+        const std::lock_guard lock(mutex_);
+        publish(std::make_shared<const table>());
+    }
+
+    // Creates what is new. Called before the snapshot reaches any worker.
+    void load(const config::snapshot& snapshot) {
+        const std::lock_guard lock(mutex_);
+        std::vector<held_route> routes;
+        std::vector<held_upstream> upstreams;
+        const auto add_upstream = [&](const std::shared_ptr<const config::upstream>& upstream) -> upstream_series* {
+            upstreams.push_back({upstream, upstream.get(), &get(upstreams_, upstream->name)});
+            return upstreams.back().series;
+        };
+        for (const auto& upstream : snapshot->upstreams) add_upstream(upstream);
+        for (const auto& route : snapshot->routes) {
+            held_route held{route, route.get(), {&get(routes_, route->name), {}}};
+            if (const auto& upstream = route->upstream) {
+                auto& pair = get(pairs_, pair_key{route->name, upstream->name});
+                held.entry.pairs.push_back({upstream.get(), &pair, add_upstream(upstream)});
+            }
+            routes.push_back(std::move(held));
+        }
+        // A snapshot may share what did not change with the one before it.
+        std::set<const void*> listed;
+        for (const auto& held : routes) listed.insert(held.address);
+        for (const auto& held : upstreams) listed.insert(held.address);
+        for (auto& held : held_routes_)
+            if (!held.alive.expired() && !listed.contains(held.address)) routes.push_back(std::move(held));
+        for (auto& held : held_upstreams_)
+            if (!held.alive.expired() && !listed.contains(held.address)) upstreams.push_back(std::move(held));
+
+        auto next = std::make_shared<table>(routes.size(), upstreams.size());
+        for (const auto& held : routes) next->routes.insert(held.address, held.entry);
+        for (const auto& held : upstreams) next->upstreams.insert(held.address, held.series);
+        held_routes_ = std::move(routes);
+        held_upstreams_ = std::move(upstreams);
+        publish(std::move(next));
+    }
+
+    struct pair_found {
+        pair_series* pair = nullptr;
+        upstream_series* upstream = nullptr;
+    };
+
+    // Null for what no snapshot held.
+    [[nodiscard]] route_series* find(const config::route* route) const {
+        const auto* found = current().routes.find(route);
+        return found == nullptr ? nullptr : found->series;
+    }
+    [[nodiscard]] upstream_series* find(const config::upstream* upstream) const {
+        const auto* found = current().upstreams.find(upstream);
+        return found == nullptr ? nullptr : *found;
+    }
+    [[nodiscard]] pair_found find(const config::route* route, const config::upstream* upstream) const {
+        const auto* found = current().routes.find(route);
+        if (found != nullptr)
+            for (const auto& used : found->pairs)
+                if (used.address == upstream) return {used.pair, used.upstream};
+        return {};
+    }
+
+    // Every series there ever was, in the order of names; the mutex is held meanwhile.
+    template <class Function>
+    void for_each_route(Function function) const {
+        const std::lock_guard lock(mutex_);
+        for (const auto& [name, series] : routes_) function(name, *series);
+    }
+    template <class Function>
+    void for_each_pair(Function function) const {
+        const std::lock_guard lock(mutex_);
+        for (const auto& [names, series] : pairs_) function(names.first, names.second, *series);
+    }
+    template <class Function>
+    void for_each_upstream(Function function) const {
+        const std::lock_guard lock(mutex_);
+        for (const auto& [name, series] : upstreams_) function(name, *series);
+    }
+
+private:
+    struct used_upstream {
+        const config::upstream* address;
+        pair_series* pair;
+        upstream_series* upstream;
+    };
+    struct route_entry {
+        route_series* series = nullptr;
+        std::vector<used_upstream> pairs; // a handful: searched in order
+    };
+    struct table {
+        table() : table(0, 0) {}
+        table(std::size_t route_count, std::size_t upstream_count) : routes(route_count), upstreams(upstream_count) {}
+        pointer_table<route_entry> routes;
+        pointer_table<upstream_series*> upstreams;
+    };
+    struct held_route {
+        std::weak_ptr<const config::route> alive;
+        const config::route* address;
+        route_entry entry;
+    };
+    struct held_upstream {
+        std::weak_ptr<const config::upstream> alive;
+        const config::upstream* address;
+        upstream_series* series;
+    };
+    struct cached_table {
+        std::uint64_t version = 0;
+        std::shared_ptr<const table> held;
+    };
+
+    template <class Map, class Key>
+    [[nodiscard]] auto& get(Map& map, const Key& key) {
+        auto& owned = map[key];
+        if (!owned) owned = std::make_unique<typename Map::mapped_type::element_type>(context_);
+        return *owned;
+    }
+
+    // Versions are unique in the process, so that one thread-local serves every index of a type.
+    void publish(std::shared_ptr<const table> next) {
+        static std::atomic<std::uint64_t> last_version{0};
+        table_ = std::move(next);
+        version_.store(last_version.fetch_add(1, std::memory_order_relaxed) + 1, std::memory_order_release);
+    }
+
+    [[nodiscard]] const table& current() const {
+        thread_local cached_table cached;
+        if (cached.version != version_.load(std::memory_order_acquire)) [[unlikely]] {
+            const std::lock_guard lock(mutex_);
+            cached.held = table_;
+            cached.version = version_.load(std::memory_order_relaxed);
+        }
+        return *cached.held;
+    }
+
+    typename Series::context context_;
+    mutable std::mutex mutex_; // all below but version_
+    std::map<std::string, std::unique_ptr<route_series>> routes_;
+    std::map<std::string, std::unique_ptr<upstream_series>> upstreams_;
+    std::map<pair_key, std::unique_ptr<pair_series>> pairs_;
+    std::vector<held_route> held_routes_;
+    std::vector<held_upstream> held_upstreams_;
+    std::shared_ptr<const table> table_;
+    std::atomic<std::uint64_t> version_{0};
+};
+
+} // namespace evenkeel::telemetry

@@ -1,0 +1,229 @@
+// The reference file, the examples and the schema are promises about the reader; here they are held to it.
+
+#include "config/schema.hpp"
+#include "config/value.hpp"
+#include "schema_check.hpp"
+#include "support.hpp"
+
+#include <doctest/doctest.h>
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <set>
+
+using namespace evenkeel::config;
+using namespace evenkeel::config::test;
+
+namespace {
+
+// As an editor sees it, by the rules of YAML 1.2: only plain true, false and decimal numbers are not strings.
+boost::json::value to_json(const YAML::Node& n) {
+    if (n.IsSequence()) {
+        boost::json::array out;
+        for (const auto& each : n) out.push_back(to_json(each));
+        return out;
+    }
+    if (n.IsMap()) {
+        boost::json::object out;
+        for (const auto& each : n) out[each.first.Scalar()] = to_json(each.second);
+        return out;
+    }
+    if (n.IsNull()) return nullptr;
+    const std::string& text = n.Scalar();
+    if (n.Tag() == "!") return boost::json::string(text);
+    if (text == "true" || text == "false") return text == "true";
+    const auto whole = read_integer(text);
+    if (const auto* number = std::get_if<std::int64_t>(&whole)) return *number;
+    const auto fraction = read_number(text);
+    if (const auto* number = std::get_if<double>(&fraction)) return *number;
+    return boost::json::string(text);
+}
+
+std::vector<std::string> schema_errors(const std::string& yaml) {
+    static const schema_check check(boost::json::parse(json_schema()));
+    return check.errors(to_json(YAML::Load(yaml)));
+}
+
+// Every key of the file as `a.b.c`, without the names of map members and the positions in lists.
+void collect_paths(const YAML::Node& n, const schema_node& schema, std::set<const key_row*>& out) {
+    if (n.IsSequence()) {
+        for (const auto& each : n) collect_paths(each, schema, out);
+        return;
+    }
+    if (!n.IsMap()) return;
+    for (const auto& each : n) {
+        if (schema.shape() == value_shape::map && schema.kind() == value_kind::block && schema.child(each.first.Scalar()) == nullptr) {
+            collect_paths(each.second, schema, out);
+            continue;
+        }
+        const schema_node* child = schema.child(each.first.Scalar());
+        if (child == nullptr) continue;
+        if (child->row != nullptr) out.insert(child->row);
+        collect_paths(each.second, *child, out);
+    }
+}
+
+std::string last_part(std::string_view path) {
+    const std::size_t dot = path.rfind('.');
+    return std::string(dot == std::string_view::npos ? path : path.substr(dot + 1));
+}
+
+bool below_unavailable(const key_row& row) {
+    return std::any_of(key_table().begin(), key_table().end(), [&](const key_row& other) {
+        return !other.available && row.path.size() > other.path.size() && row.path.substr(0, other.path.size()) == other.path &&
+               row.path[other.path.size()] == '.';
+    });
+}
+
+} // namespace
+
+TEST_CASE("the reference file and all examples check clean, without a warning") {
+    std::vector<std::string> names = example_names();
+    names.push_back("reference.yaml");
+    for (const std::string& name : names) {
+        CAPTURE(name);
+        const load_result result = load_file(config_file(name), process_environment());
+        CAPTURE(printed(result.diagnostics));
+        CHECK(result.ok());
+        CHECK(result.diagnostics.empty());
+    }
+}
+
+TEST_CASE("the examples listen on this machine only and leave the application's credential alone") {
+    for (const std::string& name : example_names()) {
+        CAPTURE(name);
+        const load_result result = load_file(config_file(name), world());
+        REQUIRE(result.ok());
+        const settings& s = *result.settings;
+        REQUIRE(s.listen.size() == 1);
+        CHECK(s.listen[0].host == "127.0.0.1");
+        CHECK(s.listen[0].port == 8080);
+        CHECK(s.admin.listen->port == 9901);
+        for (const auto& u : s.upstreams) CHECK(u->headers == header_edits{});
+    }
+}
+
+TEST_CASE("every key of the table is in the reference file") {
+    const std::string text = read_file(config_file("reference.yaml"));
+    std::set<const key_row*> written;
+    collect_paths(YAML::Load(text), schema_root(), written);
+    for (const key_row& row : key_table()) {
+        CAPTURE(row.path);
+        const std::string name = last_part(row.path);
+        if (!row.available) {
+            if (below_unavailable(row)) continue;
+            CHECK(text.find("# " + name + ": off") != std::string::npos);
+            const std::size_t at = text.find("# " + name + ": off");
+            const std::string line = text.substr(at, text.find('\n', at) - at);
+            CHECK(line.find("# not available in this version") != std::string::npos);
+        } else if (row.path.substr(0, 10) == "listen.tls") {
+            // Serving HTTPS needs files that a reference cannot bring along, so it shows this block as a comment.
+            CHECK(text.find(name + ":") != std::string::npos);
+        } else {
+            CHECK(written.count(&row) == 1);
+        }
+    }
+}
+
+TEST_CASE("every key that the reference file lists as not available is in the table as that") {
+    std::istringstream in(read_file(config_file("reference.yaml")));
+    for (std::string line; std::getline(in, line);) {
+        const std::size_t mark = line.find("# not available in this version");
+        if (mark == std::string::npos) continue;
+        CAPTURE(line);
+        const std::size_t begin = line.find("# ") + 2;
+        const std::string name = line.substr(begin, line.find(':') - begin);
+        CHECK(std::any_of(key_table().begin(), key_table().end(), [&](const key_row& row) { return !row.available && last_part(row.path) == name; }));
+    }
+}
+
+TEST_CASE("the reference file shows the defaults and the ranges that the table has") {
+    const std::string text = read_file(config_file("reference.yaml"));
+    const settings shown = *load(text).settings;
+    const settings plain = *load(good()).settings;
+    CHECK(shown.workers == plain.workers);
+    CHECK(shown.limits == plain.limits);
+    CHECK(shown.log == plain.log);
+    CHECK(shown.access_log == plain.access_log);
+    CHECK(shown.drain_timeout == plain.drain_timeout);
+    CHECK(shown.listen == plain.listen);
+    CHECK(shown.admin.listen == plain.admin.listen);
+    CHECK(shown.upstreams[0]->connections == plain.upstreams[0]->connections);
+    CHECK(shown.upstreams[0]->tls == plain.upstreams[0]->tls);
+    CHECK(shown.upstreams[0]->dialect == plain.upstreams[0]->dialect);
+    CHECK(shown.upstreams[0]->forwarded == plain.upstreams[0]->forwarded);
+    CHECK(shown.routes[1]->timeout == plain.routes[0]->timeout);
+    for (const key_row& row : key_table()) {
+        if (!row.available || row.max.empty() || row.path == "version" || row.kind == value_kind::ratio) continue;
+        CAPTURE(row.path);
+        const std::string range = std::string(row.min) + " to " + std::string(row.max);
+        CHECK(text.find(range) != std::string::npos);
+    }
+}
+
+TEST_CASE("the schema file is what the table makes of it") {
+    CHECK(read_file(config_file("evenkeel.schema.json")) == json_schema());
+}
+
+TEST_CASE("the schema accepts the reference file and all examples") {
+    std::vector<std::string> names = example_names();
+    names.push_back("reference.yaml");
+    for (const std::string& name : names) {
+        CAPTURE(name);
+        const std::vector<std::string> errors = schema_errors(read_file(config_file(name)));
+        CAPTURE(errors.empty() ? std::string() : errors.front());
+        CHECK(errors.empty());
+    }
+}
+
+TEST_CASE("the schema accepts what the reader accepts and refuses what it refuses, key by key") {
+    struct row {
+        const char* name;
+        std::string yaml;
+        bool accepted;
+    };
+    for (const row& r : {row{"plain", good(), true},
+                         row{"list of listeners", good("listen: [127.0.0.1:1, {address: \"127.0.0.1:2\"}]\n"), true},
+                         row{"admin off", good("admin: off\n"), true},
+                         row{"later block off", good("", "", "    hedge: off\n"), true},
+                         row{"later block on", good("", "", "    hedge: {delay: 3s}\n"), false},
+                         row{"unknown key", good("banana: 1\n"), false},
+                         row{"unknown nested key", good("log: {levle: info}\n"), false},
+                         row{"duration", good("drain: {timeout: 1m30.5s}\n"), true},
+                         row{"bare number", good("drain: {timeout: 30}\n"), false},
+                         row{"duration without unit", good("drain: {timeout: \"30\"}\n"), false},
+                         row{"size", good("limits: {max_body: 5MiB}\n"), true},
+                         row{"decimal size", good("limits: {max_body: 5MB}\n"), false},
+                         row{"variable", good("drain: {timeout: \"${env:D:-3s}\"}\n"), true},
+                         row{"variable for a number", good("workers: \"${env:W:-3}\"\n"), true},
+                         row{"auto", good("workers: auto\n"), true},
+                         row{"out of range", good("workers: 0\n"), false},
+                         row{"boolean", good("", "    connections: {retry_stale: false}\n"), true},
+                         row{"yes", good("", "    connections: {retry_stale: yes}\n"), false},
+                         row{"bad word", good("", "    dialect: openia\n"), false},
+                         row{"one model", good("", "", "    match: {model: \"a*\"}\n"), true},
+                         row{"several models", good("", "", "    match: {model: [\"a*\", b]}\n"), true},
+                         row{"bad header name", good("", "    headers: {set: {\"a b\": c}}\n"), false},
+                         row{"two upstreams", "version: 1\nupstreams: {a: {url: \"http://a\"}, b: {url: \"http://b\"}}\nroutes: [{name: r, upstreams: [a, b]}]\n", false},
+                         row{"missing routes", "version: 1\n", false},
+                         row{"missing url", "version: 1\nupstreams: {a: {}}\nroutes: [{name: r, upstreams: [a]}]\n", false},
+                         row{"null block", good("log:\n"), false}}) {
+        CAPTURE(r.name);
+        const load_result read = load(r.yaml);
+        CAPTURE(printed(read.diagnostics));
+        CHECK(read.ok() == r.accepted);
+        const std::vector<std::string> errors = schema_errors(r.yaml);
+        CAPTURE(errors.empty() ? std::string() : errors.front());
+        CHECK(errors.empty() == r.accepted);
+    }
+}
+
+TEST_CASE("the schema documents every key, with its default") {
+    const boost::json::value schema = boost::json::parse(json_schema());
+    CHECK(schema.at("$schema").as_string() == "http://json-schema.org/draft-07/schema#");
+    CHECK(schema.at("additionalProperties").as_bool() == false);
+    const boost::json::object& timeout = schema.at("properties").at("defaults").at("properties").at("timeout").at("properties").as_object();
+    CHECK(timeout.at("total").at("default").as_string() == "600s");
+    CHECK(timeout.at("total").at("description").as_string().size() > 20);
+    CHECK(schema.at("properties").at("workers").at("default").to_number<int>() == 1);
+}

@@ -1,0 +1,55 @@
+#include "proxy/request/io_buffer.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cstring>
+#include <string>
+
+using namespace evenkeel::request;
+
+namespace {
+void append(io_buffer& to, std::string_view text) {
+    const auto room = to.space(text.size(), 1 << 20);
+    REQUIRE(room.size() >= text.size());
+    std::memcpy(room.data(), text.data(), text.size());
+    to.commit(text.size());
+}
+} // namespace
+
+TEST_CASE("bytes come out in the order they went in, across compaction and growth") {
+    buffer_pool pool;
+    io_buffer buffer(pool);
+    std::string expected;
+    for (int round = 0; round < 2000; ++round) {
+        const std::string piece = std::to_string(round) + ":" + std::string(static_cast<std::size_t>(round % 37), 'x');
+        append(buffer, piece);
+        expected += piece;
+        if (round % 3 == 0) {
+            const std::size_t take = buffer.unread().size() / 2;
+            REQUIRE(buffer.unread().substr(0, take) == expected.substr(0, take));
+            buffer.consume(take);
+            expected.erase(0, take);
+        }
+    }
+    CHECK(buffer.unread() == expected);
+}
+
+TEST_CASE("no room is given beyond the bound") {
+    buffer_pool pool;
+    io_buffer buffer(pool);
+    append(buffer, std::string(buffer_pool::block_bytes, 'a'));
+    CHECK(buffer.space(1, buffer_pool::block_bytes).size() == 0);
+    CHECK(buffer.space(1, buffer_pool::block_bytes + 1).size() == 1);
+    CHECK(buffer.unread().size() == buffer_pool::block_bytes);
+}
+
+TEST_CASE("an idle buffer holds no block and the pool hands the same one out again") {
+    buffer_pool pool;
+    io_buffer buffer(pool);
+    append(buffer, "x");
+    const char* const block = buffer.begin();
+    buffer.release();
+    CHECK(!buffer.holds_block());
+    append(buffer, "y");
+    CHECK(buffer.begin() == block);
+}

@@ -1,0 +1,57 @@
+#include "proxy/request/local_answer.hpp"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+using namespace evenkeel;
+using namespace std::chrono;
+
+namespace {
+const wall_time noon{sys_days{year{2026} / November / 23} + hours{12}};
+std::string field_of(const request::answer& answer, std::string_view name) {
+    const wire::field* found = answer.head->find(name);
+    return found != nullptr ? std::string{found->value} : "";
+}
+} // namespace
+
+TEST_CASE("dates are IMF-fixdate") { CHECK(request::http_date(noon) == "Mon, 23 Nov 2026 12:00:00 GMT"); }
+
+TEST_CASE("an error of ours: status, dialect, Proxy-Status with the upstream and what to do") {
+    config::upstream upstream;
+    upstream.name = "deepseek";
+    request::local_failure failure;
+    failure.status = 504;
+    failure.code = "deadline_exceeded";
+    failure.proxy_error = "http_response_timeout";
+    failure.message = "no answer within \"timeout.total\"";
+    failure.retry_after_seconds = 2;
+    auto answer = request::make_local_answer(failure, wire::dialect::openai, noon, &upstream, 1);
+
+    CHECK(answer.head->status == 504);
+    CHECK(answer.local);
+    CHECK(answer.attempts == 1);
+    CHECK(field_of(answer, "content-type") == "application/json");
+    CHECK(field_of(answer, "retry-after") == "2");
+    CHECK(field_of(answer, "retry-after-ms") == "2000");
+    CHECK(field_of(answer, "proxy-status") ==
+          R"(evenkeel; error=http_response_timeout; next-hop="deepseek"; details="no answer within \"timeout.total\"")");
+    const auto body = answer.body->ready();
+    REQUIRE(body);
+    CHECK(body->data.find(R"("code":"deadline_exceeded")") != std::string::npos);
+    CHECK(answer.head->body.length == body->data.size());
+    CHECK(answer.body->ready()->is == request::body_step::kind::end);
+}
+
+TEST_CASE("the dialect of an error: the upstream's, else the rewritten path's, else the path's") {
+    config::route route;
+    auto upstream = std::make_shared<config::upstream>();
+    auto& writable = *upstream;
+    route.upstream = std::move(upstream);
+    CHECK(request::dialect_of(nullptr, "/v1/messages") == wire::dialect::anthropic);
+    CHECK(request::dialect_of(&route, "/v1/chat/completions") == wire::dialect::openai);
+    route.rewrite = {config::path_rewrite::kind::whole, "/v1/messages"};
+    CHECK(request::dialect_of(&route, "/api/phase2") == wire::dialect::anthropic);
+    writable.dialect = config::dialect::ollama;
+    CHECK(request::dialect_of(&route, "/api/phase2") == wire::dialect::ollama);
+}

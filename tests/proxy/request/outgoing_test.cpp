@@ -1,0 +1,112 @@
+#include "proxy/request/outgoing.hpp"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+using namespace evenkeel;
+
+namespace {
+wire::request_head post(std::vector<wire::field> fields) {
+    wire::request_head head;
+    head.method = "POST";
+    head.target = head.path = "/v1/chat/completions";
+    head.fields = std::move(fields);
+    return head;
+}
+std::string written(const wire::request_head& head, const config::route& route, const config::upstream& upstream,
+                    wire::body_framing body = {}) {
+    std::string out;
+    request::append_request_head(out, head, head.target, route, upstream, body, "192.0.2.7");
+    return out;
+}
+config::upstream provider() {
+    config::upstream upstream;
+    upstream.name = "provider";
+    upstream.address.authority = "api.example";
+    return upstream;
+}
+} // namespace
+
+TEST_CASE("an unedited request keeps its fields, their order and spelling; Host and framing are ours") {
+    const auto out = written(post({{"Authorization", "Bearer k", wire::field_id::authorization}, {"X-Stainless-Lang", "js"}}), {},
+                             provider(), {wire::body_kind::length, 12});
+    CHECK(out == "POST /v1/chat/completions HTTP/1.1\r\nhost: api.example\r\nAuthorization: Bearer k\r\nX-Stainless-Lang: "
+                 "js\r\ncontent-length: 12\r\n\r\n");
+}
+
+TEST_CASE("fields meant for the proxy do not go upstream") {
+    const auto out = written(post({{"X-Evenkeel-Timeout", "5s", wire::field_id::own}}), {}, provider());
+    CHECK(out.find("venkeel") == std::string::npos);
+}
+
+TEST_CASE("edits replace every field of a name; the upstream's edit wins over the route's") {
+    config::route route;
+    route.headers.set = {{"authorization", "Bearer route"}, {"x-route", "1"}};
+    route.headers.remove = {"cookie"};
+    auto upstream = provider();
+    upstream.headers.set = {{"authorization", "Bearer upstream"}};
+    const auto out = written(post({{"Authorization", "Bearer app"}, {"authorization", "again"}, {"Cookie", "c=1"}, {"accept", "*/*"}}),
+                             route, upstream);
+    CHECK(out == "POST /v1/chat/completions HTTP/1.1\r\nhost: api.example\r\naccept: */*\r\nx-route: 1\r\nauthorization: Bearer "
+                 "upstream\r\n\r\n");
+}
+
+TEST_CASE("the client's address goes upstream only where `forwarded` says so, behind what is there") {
+    auto upstream = provider();
+    CHECK(written(post({{"X-Forwarded-For", "198.51.100.1"}}), {}, upstream).find("192.0.2.7") == std::string::npos);
+    upstream.forwarded = true;
+    const auto out = written(post({{"X-Forwarded-For", "198.51.100.1"}}), {}, upstream);
+    CHECK(out.find("x-forwarded-for: 198.51.100.1, 192.0.2.7\r\n") != std::string::npos);
+}
+
+TEST_CASE("an answer keeps the upstream's fields and gains ours") {
+    wire::response_head head;
+    head.status = 200;
+    head.reason = "OK";
+    head.fields = {{"content-type", "application/json", wire::field_id::content_type},
+                   {"x-evenkeel-route", "forged", wire::field_id::own}};
+    std::string out;
+    request::append_response_head(out, head, {wire::body_kind::length, 2},
+                                  {.route = "all", .upstream = "provider", .attempts = 1, .request_id = "id-1", .close = true});
+    CHECK(out == "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-request-id: id-1\r\nx-evenkeel-route: "
+                 "all\r\nx-evenkeel-upstream: provider\r\nx-evenkeel-attempts: 1\r\ncontent-length: 2\r\nconnection: close\r\n\r\n");
+}
+
+TEST_CASE("the provider's request id is kept") {
+    wire::response_head head;
+    head.status = 200;
+    head.fields = {{"x-request-id", "req_theirs", wire::field_id::x_request_id}};
+    std::string out;
+    request::append_response_head(out, head, {}, {.route = {}, .upstream = {}, .request_id = "ours"});
+    CHECK(out.find("ours") == std::string::npos);
+    CHECK(out.find("x-request-id: req_theirs") != std::string::npos);
+}
+
+TEST_CASE("what may be sent twice") {
+    const struct { const char* method; const char* target; const char* body; bool key; bool eligible; } rows[] = {
+        {"GET", "/anything", "", false, true},
+        {"DELETE", "/v1/files/1", "", false, true},
+        {"POST", "/v1/chat/completions", "{}", false, true},
+        {"POST", "/v1/chat/completions?api-version=1", "{}", false, true},
+        {"POST", "/openai/deployments/x/embeddings", "{}", false, true},
+        {"POST", "/v1/messages", "{}", false, true},
+        {"POST", "/v1/messages/batches", "{}", false, false},
+        {"POST", "/v1beta/models/g:streamGenerateContent?alt=sse", "{}", false, true},
+        {"POST", "/api/chat", "{}", false, true},
+        {"POST", "/v1/responses", R"({"input":"x"})", false, true},
+        {"POST", "/v1/responses", R"({"store": true})", false, false},
+        {"POST", "/v1/responses", R"({"background":true})", false, false},
+        {"POST", "/v1/files", "", false, false},
+        {"POST", "/v1/files", "", true, true},
+        {"PATCH", "/v1/x", "", false, false},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.method);
+        CAPTURE(row.target);
+        wire::request_head head;
+        head.method = row.method;
+        if (row.key) head.fields = {{"Idempotency-Key", "1"}};
+        CHECK(request::is_replay_eligible(head, row.target, row.body) == row.eligible);
+    }
+}

@@ -1,0 +1,361 @@
+#include "proxy/telemetry/metrics.hpp"
+
+#include "proxy/telemetry/cells.hpp"
+#include "proxy/telemetry/scrape_cache.hpp"
+#include "proxy/wire/refusal.hpp"
+#include "tests/proxy/telemetry/sample_config.hpp"
+
+#include <doctest/doctest.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+using namespace evenkeel;
+using namespace evenkeel::telemetry;
+using namespace std::chrono_literals;
+
+namespace {
+
+metrics_options options(unsigned workers = 2) {
+    return {.version = "0.1.0", .workers = workers, .wall_now = [] { return wall_time{1'790'000'000s}; }};
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+    std::vector<std::string> lines;
+    std::istringstream in(text);
+    for (std::string line; std::getline(in, line);) lines.push_back(line);
+    return lines;
+}
+
+// The value of exactly this series, "absent" if there is none.
+std::string value_of(const metrics& from, const std::string& series) {
+    for (const auto& line : lines_of(from.text()))
+        if (line.size() > series.size() && line.starts_with(series) && line[series.size()] == ' ')
+            return line.substr(series.size() + 1);
+    return "absent";
+}
+
+std::set<std::string> series_of(const metrics& from) {
+    std::set<std::string> names;
+    for (const auto& line : lines_of(from.text()))
+        if (!line.starts_with("#")) names.insert(line.substr(0, line.rfind(' ')));
+    return names;
+}
+
+void one_request(observer& to, const config::settings& settings, std::size_t route = 0) {
+    const auto& over = *settings.routes[route];
+    to.request_started(&over);
+    to.attempt_started(over, *over.upstream);
+    to.attempt_finished(
+        {.route = &over, .upstream = over.upstream.get(), .status = 200, .to_head = 300ms, .total = 900ms});
+    to.request_finished({.route = &over,
+                         .upstream = over.upstream.get(),
+                         .method = "POST",
+                         .path = "/v1/chat/completions",
+                         .status = 200,
+                         .attempts = 1,
+                         .total = 1s,
+                         .first_byte = 310ms,
+                         .overhead = 45us,
+                         .bytes_in = 700,
+                         .bytes_out = 2000});
+}
+
+} // namespace
+
+TEST_CASE("every series of every route exists before the first request, with zero") {
+    metrics seen(options());
+    seen.configuration_loaded(sample_settings({{"phase1", "deepseek"}, {"phase2", "backup"}}));
+
+    for (
+        const char* series : {
+            R"(evenkeel_requests_total{route="phase1",outcome="client_cancelled",code_class="none"})",
+            R"(evenkeel_requests_total{route="phase2",outcome="ok",code_class="2xx"})",
+            R"(evenkeel_requests_total{route="none",outcome="rejected",code_class="4xx"})",
+            R"(evenkeel_requests_in_flight{route="phase1"})",
+            R"(evenkeel_request_duration_seconds_bucket{route="phase1",le="0.01"})",
+            R"(evenkeel_request_duration_seconds_bucket{route="phase1",le="163.84"})",
+            R"(evenkeel_request_duration_seconds_bucket{route="phase1",le="300"})",
+            R"(evenkeel_request_duration_seconds_bucket{route="phase1",le="600"})",
+            R"(evenkeel_request_duration_seconds_bucket{route="phase1",le="+Inf"})",
+            R"(evenkeel_request_duration_seconds_sum{route="phase1"})",
+            R"(evenkeel_proxy_overhead_seconds_bucket{route="phase2",le="1.5625e-05"})",
+            R"(evenkeel_body_bytes_total{route="phase2",direction="request"})",
+            R"(evenkeel_upstream_attempts_total{route="phase1",upstream="deepseek",kind="stale_retry",result="truncated"})",
+            R"(evenkeel_time_to_first_byte_seconds_count{route="phase2",upstream="backup"})",
+            R"(evenkeel_upstream_attempt_duration_seconds_count{upstream="backup"})",
+            R"(evenkeel_connections{side="downstream"})",
+            R"(evenkeel_connections{side="upstream",upstream="deepseek"})",
+            R"(evenkeel_connections_opened_total{side="upstream",upstream="deepseek"})",
+            R"(evenkeel_upstream_idle_connections{upstream="backup"})",
+            R"(evenkeel_connections_refused_total{reason="max_connections"})",
+            R"(evenkeel_requests_refused_total{reason="no_route"})",
+            R"(evenkeel_requests_refused_total{reason="other"})",
+        }) {
+        CAPTURE(series);
+        CHECK(value_of(seen, series) == "0");
+    }
+    for (int why = 1; why <= static_cast<int>(wire::refusal::unexpected_bytes); ++why) {
+        const std::string word(wire::to_string(static_cast<wire::refusal>(why)));
+        CHECK(value_of(seen, "evenkeel_requests_refused_total{reason=\"" + word + "\"}") == "0");
+    }
+    CHECK(value_of(seen, R"(evenkeel_config_info{hash="0123abcd"})") == "1");
+    CHECK(value_of(seen, "evenkeel_config_last_reload_successful") == "1");
+    CHECK(value_of(seen, "evenkeel_config_last_reload_success_timestamp_seconds") == "1790000000");
+    CHECK(value_of(seen, "process_start_time_seconds") != "absent");
+}
+
+TEST_CASE("a pair that is only half known is not counted, and the gauge of attempts comes back to zero") {
+    metrics seen(options());
+    const auto settings = sample_settings({{"phase1", "deepseek"}, {"phase2", "backup"}});
+    seen.configuration_loaded(settings);
+    const auto& route = *settings->routes[0];
+    const auto& stranger = *settings->routes[1]->upstream;
+
+    seen.attempt_started(route, stranger);
+    CHECK(value_of(seen, R"(evenkeel_upstream_attempts_in_flight{upstream="backup"})") == "0");
+    seen.attempt_finished({.route = &route, .upstream = &stranger});
+    CHECK(value_of(seen, R"(evenkeel_upstream_attempts_in_flight{upstream="backup"})") == "0");
+}
+
+TEST_CASE("one request shows where it belongs") {
+    metrics seen(options());
+    const auto settings = sample_settings({{"phase1", "deepseek"}});
+    seen.configuration_loaded(settings);
+
+    seen.request_started(settings->routes[0].get());
+    CHECK(value_of(seen, R"(evenkeel_requests_in_flight{route="phase1"})") == "1");
+    seen.request_finished({.route = settings->routes[0].get(), .outcome = request_outcome::client_cancelled});
+    CHECK(value_of(seen, R"(evenkeel_requests_in_flight{route="phase1"})") == "0");
+    CHECK(value_of(seen, R"(evenkeel_requests_total{route="phase1",outcome="client_cancelled",code_class="none"})") ==
+          "1");
+    CHECK(value_of(seen, R"(evenkeel_proxy_overhead_seconds_count{route="phase1"})") == "0");
+
+    one_request(seen, *settings);
+    CHECK(value_of(seen, R"(evenkeel_requests_total{route="phase1",outcome="ok",code_class="2xx"})") == "1");
+    CHECK(
+        value_of(
+            seen,
+            R"(evenkeel_upstream_attempts_total{route="phase1",upstream="deepseek",kind="first",result="success"})") ==
+        "1");
+    CHECK(
+        value_of(seen, R"(evenkeel_time_to_first_byte_seconds_bucket{route="phase1",upstream="deepseek",le="0.16"})") ==
+        "0");
+    CHECK(
+        value_of(seen, R"(evenkeel_time_to_first_byte_seconds_bucket{route="phase1",upstream="deepseek",le="0.32"})") ==
+        "1");
+    CHECK(value_of(seen, R"(evenkeel_proxy_overhead_seconds_bucket{route="phase1",le="3.125e-05"})") == "0");
+    CHECK(value_of(seen, R"(evenkeel_proxy_overhead_seconds_bucket{route="phase1",le="6.25e-05"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_upstream_attempt_duration_seconds_sum{upstream="deepseek"})") == "0.9");
+    CHECK(value_of(seen, R"(evenkeel_body_bytes_total{route="phase1",direction="request"})") == "700");
+    CHECK(value_of(seen, R"(evenkeel_body_bytes_total{route="phase1",direction="response"})") == "2000");
+    CHECK(value_of(seen, R"(evenkeel_upstream_attempts_in_flight{upstream="deepseek"})") == "0");
+}
+
+TEST_CASE("a bound belongs to its bucket, the nanosecond after it does not") {
+    struct row {
+        duration value;
+        double first_bucket; // seconds; 0: beyond every bound
+    };
+    for (const auto& [value, first_bucket] :
+         {row{0ns, 0.01}, row{-5s, 0.01}, row{1ns, 0.01}, row{10ms, 0.01}, row{10ms + 1ns, 0.02}, row{20ms, 0.02},
+          row{20ms + 1ns, 0.04}, row{10ms * 16384, 163.84}, row{10ms * 16384 + 1ns, 300}, row{300s, 300},
+          row{300s + 1ns, 600}, row{600s, 600}, row{600s + 1ns, 0}, row{24h * 365, 0}}) {
+        long_histogram cells;
+        cells.observe(value);
+        histogram_view view;
+        cells.add_to(view);
+
+        const auto at =
+            static_cast<std::size_t>(std::find(view.counts.begin(), view.counts.end(), 1U) - view.counts.begin());
+        CAPTURE(value.count());
+        CHECK((at < view.size ? view.bounds[at] : 0.0) == first_bucket);
+    }
+}
+
+TEST_CASE("connections come and go, on whatever thread, and the gauges return to zero") {
+    metrics seen(options(4));
+    const auto settings = sample_settings({{"phase1", "deepseek"}});
+    seen.configuration_loaded(settings);
+    const auto* upstream = settings->upstreams[0].get();
+
+    seen.connection_opened(side::upstream, upstream);
+    seen.idle_changed(*upstream, 1);
+    CHECK(value_of(seen, R"(evenkeel_connections{side="upstream",upstream="deepseek"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_upstream_idle_connections{upstream="deepseek"})") == "1");
+    std::jthread([&] {
+        seen.idle_changed(*upstream, -1);
+        seen.connection_closed(side::upstream, upstream);
+    }).join();
+    CHECK(value_of(seen, R"(evenkeel_connections{side="upstream",upstream="deepseek"})") == "0");
+    CHECK(value_of(seen, R"(evenkeel_upstream_idle_connections{upstream="deepseek"})") == "0");
+    CHECK(value_of(seen, R"(evenkeel_connections_opened_total{side="upstream",upstream="deepseek"})") == "1");
+
+    seen.connection_opened(side::downstream, nullptr);
+    CHECK(value_of(seen, R"(evenkeel_connections{side="downstream"})") == "1");
+    seen.connection_refused("no_fds");
+    seen.connection_refused("something new");
+    CHECK(value_of(seen, R"(evenkeel_connections_refused_total{reason="no_fds"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_connections_refused_total{reason="other"})") == "1");
+}
+
+TEST_CASE("a reload keeps counts by name, counts requests of the old snapshot, and keeps what vanished") {
+    metrics seen(options());
+    auto before = sample_settings({{"phase1", "deepseek"}, {"old", "deepseek"}});
+    seen.configuration_loaded(before);
+    one_request(seen, *before, 0);
+    one_request(seen, *before, 1);
+
+    const auto after = sample_settings({{"phase1", "deepseek"}, {"new", "deepseek"}}, "4567");
+    seen.configuration_loaded(after);
+    one_request(seen, *before, 1); // still in flight
+    one_request(seen, *after, 0);
+    one_request(seen, *after, 1);
+
+    CHECK(value_of(seen, R"(evenkeel_requests_total{route="phase1",outcome="ok",code_class="2xx"})") == "2");
+    CHECK(value_of(seen, R"(evenkeel_requests_total{route="old",outcome="ok",code_class="2xx"})") == "2");
+    CHECK(value_of(seen, R"(evenkeel_requests_total{route="new",outcome="ok",code_class="2xx"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_config_info{hash="4567"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_config_info{hash="0123abcd"})") == "absent");
+
+    seen.configuration_failed();
+    CHECK(value_of(seen, "evenkeel_config_last_reload_successful") == "0");
+    CHECK(value_of(seen, R"(evenkeel_config_info{hash="4567"})") == "1");
+}
+
+TEST_CASE("a thousand reloads with other routes at reused addresses never count for the wrong one") {
+    metrics seen(options());
+    for (int i = 0; i < 1000; ++i) {
+        const auto settings =
+            i % 2 == 0 ? sample_settings({{"even", "deepseek"}}) : sample_settings({{"odd", "deepseek"}});
+        seen.configuration_loaded(settings);
+        one_request(seen, *settings);
+    }
+    CHECK(value_of(seen, R"(evenkeel_requests_total{route="even",outcome="ok",code_class="2xx"})") == "500");
+    CHECK(value_of(seen, R"(evenkeel_requests_total{route="odd",outcome="ok",code_class="2xx"})") == "500");
+}
+
+TEST_CASE("nothing a client chooses becomes a label: 100000 paths, models and reasons add no series") {
+    metrics seen(options());
+    const auto settings = sample_settings({{"phase1", "deepseek"}});
+    seen.configuration_loaded(settings);
+    const auto before = series_of(seen);
+
+    for (int i = 0; i < 100'000; ++i) {
+        const auto word = "sk-CANARY-" + std::to_string(i);
+        const auto* route = i % 2 == 0 ? settings->routes[0].get() : nullptr;
+        seen.request_started(route);
+        seen.request_finished({.route = route,
+                               .method = word,
+                               .path = word,
+                               .request_id = word,
+                               .upstream_request_id = word,
+                               .model = word,
+                               .reason = word,
+                               .proxy_error = word,
+                               .status = 400 + i % 200 * 100,
+                               .outcome = request_outcome::rejected});
+    }
+
+    CHECK(series_of(seen) == before);
+    CHECK(seen.text().find("CANARY") == std::string::npos);
+    CHECK(value_of(seen, R"(evenkeel_requests_refused_total{reason="other"})") == "100000");
+}
+
+TEST_CASE("records without a configuration are counted under no route") {
+    metrics seen(options());
+    const auto settings = sample_settings({{"phase1", "deepseek"}});
+    one_request(seen, *settings);
+    seen.request_started(nullptr);
+    seen.request_finished({.reason = "no_route", .status = 404, .outcome = request_outcome::rejected});
+
+    CHECK(value_of(seen, R"(evenkeel_requests_total{route="none",outcome="ok",code_class="2xx"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_requests_total{route="none",outcome="rejected",code_class="4xx"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_requests_refused_total{reason="no_route"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_requests_in_flight{route="none"})") == "0");
+}
+
+TEST_CASE("two threads count while a third scrapes and a fourth reloads, and nothing is lost") {
+    metrics seen(options());
+    const auto settings = sample_settings({{"phase1", "deepseek"}, {"phase2", "backup"}});
+    seen.configuration_loaded(settings);
+    constexpr int each = 20'000;
+    std::atomic<bool> done{false};
+    {
+        std::jthread scraper([&] {
+            while (!done) CHECK(!seen.text().empty());
+        });
+        std::jthread reloader([&] {
+            while (!done) seen.configuration_loaded(sample_settings({{"phase1", "deepseek"}, {"phase2", "backup"}}));
+        });
+        {
+            std::jthread first([&] {
+                for (int i = 0; i < each; ++i) one_request(seen, *settings, static_cast<std::size_t>(i % 2));
+            });
+            std::jthread second([&] {
+                for (int i = 0; i < each; ++i) one_request(seen, *settings, static_cast<std::size_t>(i % 2));
+            });
+        }
+        done = true;
+    }
+    for (const char* route : {"phase1", "phase2"})
+        CHECK(value_of(seen, std::string("evenkeel_requests_total{route=\"") + route +
+                                 R"(",outcome="ok",code_class="2xx"})") == std::to_string(each));
+}
+
+TEST_CASE("counters kept elsewhere are read at each scrape") {
+    metrics seen(options());
+    std::atomic<std::uint64_t> dropped{0};
+    seen.count_from("access_log_dropped_total", "Lines of the access log that were given up.",
+                    [&] { return dropped.load(); });
+    CHECK(value_of(seen, "evenkeel_access_log_dropped_total") == "0");
+    dropped = 7;
+    CHECK(value_of(seen, "evenkeel_access_log_dropped_total") == "7");
+}
+
+TEST_CASE("scrapes within the lifetime of the cache share one text") {
+    metrics seen(options());
+    scrape_cache cache(seen, 200ms);
+    const steady_time start{100s};
+
+    const auto first = cache.text(start);
+    CHECK(cache.text(start + 200ms - 1ns) == first);
+    CHECK(cache.text(start + 200ms) != first);
+}
+
+TEST_CASE("promtool finds nothing to complain about") {
+    const std::string tool = EVENKEEL_PROMTOOL;
+    if (tool.empty()) {
+        MESSAGE("skipped: promtool is missing (apt-get install prometheus)");
+        return;
+    }
+    metrics seen(options());
+    const auto settings = sample_settings({{"phase1", "deepseek"}, {"weird \"name\"\\", "ba\nckup"}});
+    seen.configuration_loaded(settings);
+    one_request(seen, *settings, 0);
+    one_request(seen, *settings, 1);
+    seen.count_from("access_log_dropped_total", "Lines of the access log that were given up.", [] { return 3U; });
+
+    const auto file =
+        std::filesystem::temp_directory_path() / ("evenkeel_metrics_" + std::to_string(getpid()) + ".prom");
+    const auto complaints = file.string() + ".out";
+    std::ofstream(file) << seen.text();
+    const int status = std::system((tool + " check metrics < " + file.string() + " > " + complaints + " 2>&1").c_str());
+    std::ostringstream said;
+    said << std::ifstream(complaints).rdbuf();
+    std::filesystem::remove(file);
+    std::filesystem::remove(complaints);
+    INFO(said.str());
+    CHECK(status == 0);
+}

@@ -1,0 +1,51 @@
+// What observing one ordinary request costs. Run under callgrind with the collection switched on at one function:
+//   valgrind --tool=callgrind --toggle-collect='observe_requests(*' telemetry_cost metrics 1000
+// and divide the total by the number of requests.
+
+#include "proxy/telemetry/metrics.hpp"
+#include "tests/proxy/telemetry/sample_config.hpp"
+
+#include <cstdlib>
+#include <string_view>
+
+using namespace evenkeel;
+using namespace evenkeel::telemetry;
+using namespace std::chrono_literals;
+
+[[gnu::noinline]] void observe_requests(observer& to, const config::settings& settings, int count) {
+    for (int i = 0; i < count; ++i) {
+        const auto& route = *settings.routes[static_cast<std::size_t>(i) % settings.routes.size()];
+        to.request_started(&route);
+        to.attempt_started(route, *route.upstream);
+        to.attempt_finished(
+            {.route = &route, .upstream = route.upstream.get(), .status = 200, .to_head = 300ms, .total = 900ms});
+        to.request_finished({.route = &route,
+                             .upstream = route.upstream.get(),
+                             .started = wall_time{1'790'000'000s + std::chrono::milliseconds{i}},
+                             .method = "POST",
+                             .path = "/v1/chat/completions",
+                             .request_id = "0f8fad5b-d9cb-469f-a165-70867728950e",
+                             .upstream_request_id = "req_011CUtYxZ8cGQ3",
+                             .model = "deepseek-chat",
+                             .status = 200,
+                             .attempts = 1,
+                             .total = 1s,
+                             .first_byte = 310ms,
+                             .overhead = 45us,
+                             .bytes_in = 700,
+                             .bytes_out = 2000});
+    }
+}
+
+int main(int count, char** words) {
+    if (count < 3) return 2;
+    const int requests = std::atoi(words[2]);
+    const auto settings = sample_settings({{"a", "x"}, {"b", "y"}, {"c", "x"}, {"d", "z"}});
+    if (words[1] == std::string_view("metrics")) {
+        metrics to({.version = "0", .workers = 2});
+        to.configuration_loaded(settings);
+        observe_requests(to, *settings, requests);
+        return to.text().empty() ? 1 : 0;
+    }
+    return 2;
+}

@@ -1,0 +1,48 @@
+#pragma once
+// A client without a socket, for virtual time: what it sends is handed over by the test, what it receives is kept. Its
+// side of the connection is the test's to drive; the proxy's side is an ordinary client_stream.
+
+#include "proxy/net/client_stream.hpp"
+#include "proxy/net/loop.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace evenkeel::test {
+
+class scripted_client {
+public:
+    explicit scripted_client(net::loop& worker) : wire_(std::make_shared<shared>(worker)) {}
+
+    [[nodiscard]] std::unique_ptr<net::client_stream> connect(); // once
+
+    void send(std::string_view bytes);        // arrives at once
+    void leave();                             // closes its side: reads of the proxy end, peek_closed() tells
+    void stop_reading() { wire_->stalled = true; } // writes of the proxy do not complete any more
+
+    [[nodiscard]] const std::string& received() const noexcept { return wire_->received; }
+    [[nodiscard]] bool closed_by_proxy() const noexcept { return wire_->closed || wire_->send_shut; }
+    [[nodiscard]] bool reset_by_proxy() const noexcept { return wire_->was_reset; }
+    [[nodiscard]] int writes() const noexcept { return wire_->writes; }
+    void forget_received() { wire_->received.clear(); }
+
+private:
+    struct shared {
+        explicit shared(net::loop& worker) : loop(worker) {}
+        net::loop& loop;
+        std::string incoming, received;
+        bool left = false, closed = false, send_shut = false, was_reset = false, stalled = false;
+        int writes = 0;
+        std::optional<net::completion<net::io_result>> reader, writer;
+        boost::asio::mutable_buffer into{};
+        bool only_waits = false;
+        void serve_reader();
+        void finish(std::optional<net::completion<net::io_result>>& whose, net::io_result result);
+    };
+    class stream;
+    std::shared_ptr<shared> wire_;
+};
+
+} // namespace evenkeel::test

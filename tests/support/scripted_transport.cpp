@@ -1,0 +1,154 @@
+#include "tests/support/scripted_transport.hpp"
+
+#include <boost/asio/defer.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/ssl/error.hpp>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace evenkeel::test {
+
+namespace error = boost::asio::error;
+
+// Shared by the exchange, which the proxy owns, and the player, which outlives it for a turn.
+struct scripted_transport::playing {
+    playing(net::loop& worker, exchange_script steps, std::shared_ptr<exchange_log> log_)
+        : loop(worker), script(std::move(steps)), log(std::move(log_)), changed(worker.executor()) {}
+
+    net::loop& loop;
+    exchange_script script;
+    std::shared_ptr<exchange_log> log;
+    net::event changed; // bytes were written, or the exchange was closed
+    std::string incoming;
+    std::optional<net::error_code> ended;
+    std::optional<net::completion<net::io_result>> reader, writer;
+    boost::asio::mutable_buffer into{};
+
+    void finish(std::optional<net::completion<net::io_result>>& whose, net::io_result result) {
+        if (!whose) return;
+        boost::asio::defer(loop.executor(), [done = std::move(*whose), result]() mutable { std::move(done)(result); });
+        whose.reset();
+    }
+    void serve_reader() {
+        if (!reader) return;
+        if (log->closed) return finish(reader, {error::operation_aborted});
+        if (!incoming.empty()) {
+            const std::size_t n = std::min(incoming.size(), into.size());
+            std::memcpy(into.data(), incoming.data(), n);
+            incoming.erase(0, n);
+            return finish(reader, {{}, n});
+        }
+        if (ended) finish(reader, {*ended});
+    }
+    void end_with(net::error_code why) {
+        ended = why;
+        serve_reader();
+    }
+    void close() {
+        if (log->closed) return;
+        log->closed = true;
+        log->closed_at = loop.now();
+        finish(reader, {error::operation_aborted});
+        finish(writer, {error::operation_aborted});
+        changed.set();
+    }
+    bool has_request(std::size_t body_bytes) const {
+        const std::size_t end = log->written.find("\r\n\r\n");
+        return end != std::string::npos && log->written.size() >= end + 4 + body_bytes;
+    }
+};
+
+class scripted_transport::scripted_exchange final : public net::exchange {
+public:
+    explicit scripted_exchange(std::shared_ptr<playing> played) : played_(std::move(played)) {}
+    ~scripted_exchange() override { played_->close(); }
+
+    void start_read(boost::asio::mutable_buffer into, net::completion<net::io_result> done) override {
+        played_->into = into;
+        played_->reader.emplace(std::move(done));
+        played_->serve_reader();
+    }
+    void start_write(std::span<const boost::asio::const_buffer> from, net::completion<net::io_result> done) override {
+        played_->writer.emplace(std::move(done));
+        if (played_->log->closed) return played_->finish(played_->writer, {error::operation_aborted});
+        if (played_->script.writes_fail) return played_->finish(played_->writer, {error::broken_pipe});
+        if (played_->script.writes_stall) return;
+        std::size_t bytes = 0;
+        for (const auto& part : from) {
+            played_->log->written.append(static_cast<const char*>(part.data()), part.size());
+            bytes += part.size();
+        }
+        played_->finish(played_->writer, {{}, bytes});
+        played_->changed.set();
+    }
+    void close() noexcept override { played_->close(); }
+    void recycle(duration) noexcept override {
+        played_->log->recycled = true;
+        played_->close();
+    }
+    bool reused() const noexcept override { return played_->script.reused; }
+    duration connect_time() const noexcept override { return played_->script.connect_after; }
+
+private:
+    std::shared_ptr<playing> played_;
+};
+
+net::task<net::open_result> scripted_transport::open(const std::shared_ptr<const config::upstream>&, bool fresh,
+                                                     steady_time deadline, net::cancel_source& cancel) {
+    exchange_script script;
+    if (!scripts_.empty()) {
+        script = std::move(scripts_.front());
+        scripts_.pop_front();
+    } else if (fallback_) {
+        script = *fallback_;
+    } else {
+        script.connect_failure = net::transport_error{net::transport_error::kind::refused, "connection_refused", 502, {}, "no script is left"};
+    }
+    net::event ready(loop_.executor());
+    const net::cancel_source::hook cancelled(cancel, [](void* to) { static_cast<net::event*>(to)->set(); }, &ready);
+    const steady_time at = loop_.now() + script.connect_after;
+    if (script.connect_after > duration::zero()) co_await ready.wait_until(loop_.timers(), std::min(at, deadline));
+    if (cancel.requested()) co_return net::open_result{nullptr, {net::transport_error::kind::cancelled, "connection_terminated", 502, {}, "cancelled"}};
+    if (at > deadline) {
+        co_return net::open_result{nullptr, {net::transport_error::kind::connect_timeout, "connection_timeout", 504, {}, "no connection in time"}};
+    }
+    if (script.connect_failure) co_return net::open_result{nullptr, *script.connect_failure};
+
+    auto log = std::make_shared<exchange_log>();
+    log->fresh_asked = fresh;
+    log->opened_at = loop_.now();
+    logs_.push_back(log);
+    auto played = std::make_shared<playing>(loop_, std::move(script), log);
+    players_.spawn(play(played));
+    co_return net::open_result{std::make_unique<scripted_exchange>(played), {}};
+}
+
+net::task<void> scripted_transport::play(std::shared_ptr<playing> what) {
+    for (const play_step& step : what->script.steps) {
+        if (const auto* request = std::get_if<play::request>(&step)) {
+            while (!what->log->closed && !what->has_request(request->body_bytes)) co_await what->changed.wait();
+        } else if (const auto* pause = std::get_if<play::pause>(&step)) {
+            const steady_time until = what->loop.now() + pause->length;
+            while (!what->log->closed && what->loop.now() < until) co_await what->changed.wait_until(what->loop.timers(), until);
+        } else if (const auto* send = std::get_if<play::send>(&step)) {
+            what->incoming += send->bytes;
+            what->serve_reader();
+        } else if (std::holds_alternative<play::end>(step)) {
+            what->end_with(error::eof);
+        } else if (std::holds_alternative<play::reset>(step)) {
+            what->end_with(error::connection_reset);
+        } else if (std::holds_alternative<play::truncate_tls>(step)) {
+            what->end_with(boost::asio::ssl::error::stream_truncated);
+        }
+        if (what->log->closed) co_return;
+    }
+    while (!what->log->closed) co_await what->changed.wait();
+}
+
+std::size_t scripted_transport::open_now() const noexcept {
+    return static_cast<std::size_t>(std::count_if(logs_.begin(), logs_.end(), [](const auto& log) { return !log->closed; }));
+}
+
+} // namespace evenkeel::test

@@ -1,0 +1,72 @@
+#pragma once
+// A transport without sockets, for virtual time: every open() takes the next script, and the exchange plays it against the
+// clock of the loop. What was written, recycled and closed is kept for the test to look at.
+
+#include "proxy/net/cancel.hpp"
+#include "proxy/net/loop.hpp"
+#include "proxy/net/nursery.hpp"
+#include "proxy/net/transport.hpp"
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace evenkeel::test {
+
+namespace play {
+struct request { std::size_t body_bytes = 0; }; // waits until a head and this many bytes behind it have been written
+struct pause { duration length; };
+struct send { std::string bytes; };
+struct end {};                                  // FIN
+struct reset {};                                // RST
+struct truncate_tls {};                         // the end of a TLS connection without close_notify
+struct silence {};                              // nothing ever again
+} // namespace play
+using play_step = std::variant<play::request, play::pause, play::send, play::end, play::reset, play::truncate_tls, play::silence>;
+
+struct exchange_script {
+    std::vector<play_step> steps{};
+    duration connect_after{};
+    std::optional<net::transport_error> connect_failure{}; // instead of an exchange
+    bool reused = false;
+    bool writes_fail = false;    // the peer has reset the connection: writing says so
+    bool writes_stall = false;   // the peer reads nothing
+};
+
+// What became of one exchange.
+struct exchange_log {
+    std::string written;
+    bool fresh_asked = false, recycled = false, closed = false;
+    steady_time opened_at{}, closed_at{};
+};
+
+class scripted_transport final : public net::transport {
+public:
+    explicit scripted_transport(net::loop& worker) : loop_(worker), players_(worker.executor()) {}
+
+    void next(exchange_script script) { scripts_.push_back(std::move(script)); }
+    // Used whenever no script is queued; without one, running out is a connection refused.
+    void always(exchange_script script) { fallback_ = std::move(script); }
+
+    [[nodiscard]] net::task<net::open_result> open(const std::shared_ptr<const config::upstream>& to, bool fresh,
+                                                   steady_time deadline, net::cancel_source& cancel) override;
+
+    [[nodiscard]] const std::vector<std::shared_ptr<exchange_log>>& exchanges() const noexcept { return logs_; }
+    [[nodiscard]] std::size_t open_now() const noexcept;
+
+private:
+    class scripted_exchange;
+    struct playing;
+    static net::task<void> play(std::shared_ptr<playing> what);
+
+    net::loop& loop_;
+    net::nursery players_;
+    std::deque<exchange_script> scripts_;
+    std::optional<exchange_script> fallback_;
+    std::vector<std::shared_ptr<exchange_log>> logs_;
+};
+
+} // namespace evenkeel::test
