@@ -2,8 +2,7 @@
 //
 //   bench_load closed  --target A [--connections N] [--in-flight N] [--warmup REQUESTS] (--requests N | --seconds S)
 //   bench_load open    --target A --rate PER_SECOND [--connections N] [--warmup SECONDS] --seconds S [--seed N]
-//   bench_load streams --target A [--connections N] --events N --interval-us N [--warmup SECONDS] [--seconds S] [--seed
-//   N]
+//   bench_load streams --target A [--connections N] --events N --interval-us N [--warmup SECONDS] [--seconds S]
 //
 // closed: a connection asks again when it has its answer. open: Poisson arrivals whatever the answers do, latency
 // counted from the scheduled time, so a stall is felt by everybody who would have come. streams: without --seconds each
