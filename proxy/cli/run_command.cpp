@@ -1,0 +1,72 @@
+#include "config/load.hpp"
+#include "proxy/cli/commands.hpp"
+#include "proxy/cli/version.hpp"
+#include "proxy/server/server.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+
+#include <csignal>
+#include <exception>
+#include <iostream>
+#include <thread>
+
+namespace evenkeel::cli {
+
+namespace {
+// SIGHUP reloads; the first SIGTERM or SIGINT drains, the second ends at once.
+class signal_handling {
+public:
+    explicit signal_handling(server::server& target) : target_(target), signals_(context_, SIGHUP, SIGTERM, SIGINT) {
+        wait();
+        thread_ = std::thread([this] { context_.run(); });
+    }
+    ~signal_handling() {
+        context_.stop();
+        thread_.join();
+    }
+    signal_handling(const signal_handling&) = delete;
+    signal_handling& operator=(const signal_handling&) = delete;
+
+private:
+    void wait() {
+        signals_.async_wait([this](const boost::system::error_code& error, int number) {
+            if (error) return;
+            if (number == SIGHUP) {
+                target_.reload();
+            } else if (!draining_) {
+                draining_ = true;
+                target_.drain();
+            } else {
+                target_.stop_now();
+            }
+            wait();
+        });
+    }
+
+    server::server& target_;
+    boost::asio::io_context context_{1};
+    boost::asio::signal_set signals_;
+    std::thread thread_;
+    bool draining_ = false;
+};
+} // namespace
+
+int run(const std::string& config_file) {
+    const config::environment environment = config::process_environment();
+    const config::load_result loaded = config::load_file(config_file, environment);
+    config::print_text(std::cerr, loaded.diagnostics);
+    if (!loaded.ok()) return 1;
+    try {
+        server::server proxy({.config_file = config_file, .environment = environment, .version = std::string{program_version}},
+                             loaded.settings);
+        const signal_handling signals(proxy);
+        proxy.start();
+        return proxy.wait() ? 0 : 1;
+    } catch (const std::exception& error) {
+        std::cerr << "evenkeel: " << error.what() << '\n';
+        return 1;
+    }
+}
+
+} // namespace evenkeel::cli

@@ -1,0 +1,182 @@
+#include "proxy/server/server.hpp"
+
+#include "proxy/net/listener.hpp"
+#include "proxy/net/resolver.hpp"
+#include "proxy/net/tls_context.hpp"
+#include "proxy/request/memory_bound.hpp"
+#include "proxy/server/worker.hpp"
+#include "proxy/telemetry/access_log.hpp"
+#include "proxy/telemetry/background.hpp"
+#include "proxy/telemetry/fan_out.hpp"
+#include "proxy/telemetry/health.hpp"
+#include "proxy/telemetry/heartbeat.hpp"
+#include "proxy/telemetry/log.hpp"
+#include "proxy/telemetry/metrics.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <mutex>
+#include <random>
+#include <sstream>
+#include <stdexcept>
+
+namespace evenkeel::server {
+
+namespace {
+// What a reload cannot change, because sockets and threads hang on it.
+std::vector<std::string_view> needs_restart(const config::settings& now, const config::settings& wanted) {
+    std::vector<std::string_view> keys;
+    if (now.listen != wanted.listen) keys.push_back("listen");
+    if (now.workers != wanted.workers) keys.push_back("workers");
+    if (now.admin != wanted.admin) keys.push_back("admin");
+    return keys;
+}
+
+std::uint64_t random_seed() {
+    std::random_device device;
+    return (std::uint64_t{device()} << 32) | device();
+}
+} // namespace
+
+struct server::parts {
+    parts(server_options given, config::snapshot first)
+        : options(std::move(given)), settings(std::move(first)), metrics({.version = options.version, .workers = settings->workers}),
+          log(helper), access(helper, log), everyone({&log, &access, &metrics, &health}),
+          beats(settings->workers, std::chrono::steady_clock::now()) {}
+
+    server_options options;
+    std::mutex reloading; // one reload at a time
+    config::snapshot settings;
+
+    telemetry::background helper{"evenkeel-help"};
+    telemetry::metrics metrics;
+    telemetry::health health;
+    telemetry::log log;
+    telemetry::access_log access;
+    telemetry::fan_out everyone;
+    telemetry::heartbeat beats;
+
+    net::resolver resolver;
+    net::tls_contexts tls;
+    request::memory_bound memory;
+    std::vector<std::string> bound;
+    std::vector<std::unique_ptr<worker>> workers;
+    std::vector<std::unique_ptr<telemetry::pulse>> pulses;
+    bool started = false;
+
+    void load_tls(const config::settings& wanted) {
+        for (const auto& upstream : wanted.upstreams) {
+            if (upstream->address.tls) static_cast<void>(tls.get(upstream->tls));
+        }
+    }
+    void take(config::snapshot next) {
+        memory.set_limit(next->limits.memory);
+        everyone.configuration_loaded(next);
+        settings = std::move(next);
+    }
+};
+
+server::server(server_options options, config::snapshot settings)
+    : parts_(std::make_unique<parts>(std::move(options), std::move(settings))) {
+    parts& all = *parts_;
+    all.load_tls(*all.settings);
+    all.take(all.settings);
+    all.metrics.count_from("access_log_dropped_total", "Access log lines dropped because the queue was full.",
+                           [&all] { return all.access.dropped(); });
+    const shared_parts shared{all.resolver, all.tls, all.everyone, all.memory,
+                              [&all] { return telemetry::health_json(all.health.view(), false); }};
+    for (unsigned number = 0; number < all.settings->workers; ++number) {
+        all.workers.push_back(std::make_unique<worker>(shared, all.settings, random_seed()));
+        all.pulses.push_back(std::make_unique<telemetry::pulse>(all.beats, number, all.workers.back()->loop()));
+    }
+    for (const config::listener& where : all.settings->listen) {
+        auto sockets = net::bind_listener(where, all.settings->workers);
+        all.bound.push_back(sockets.front().address());
+        const auto tls = where.tls ? std::make_shared<const net::tls_server_context>(*where.tls) : nullptr;
+        for (std::size_t number = 0; number < sockets.size(); ++number) {
+            const auto share = std::max<std::uint32_t>(1, all.settings->limits.max_connections / all.settings->workers);
+            all.workers[number]->add_listener(std::move(sockets[number]), tls, {.max_connections = share});
+        }
+    }
+}
+
+server::~server() {
+    stop_now();
+    static_cast<void>(wait());
+}
+
+void server::start() {
+    for (auto& each : parts_->workers) each->start();
+    parts_->started = true;
+    for (const auto& address : parts_->bound) parts_->log.info("listening", {{"address", address}});
+}
+
+bool server::reload() {
+    parts& all = *parts_;
+    const std::lock_guard lock(all.reloading);
+    config::load_result loaded = config::load_file(all.options.config_file, all.options.environment);
+    std::string failure;
+    if (!loaded.ok()) {
+        std::ostringstream text;
+        config::print_text(text, loaded.diagnostics);
+        failure = text.str();
+    } else {
+        try {
+            all.tls.forget_all(); // files may have changed under equal names
+            all.load_tls(*loaded.settings);
+        } catch (const std::exception& error) {
+            failure = error.what();
+        }
+    }
+    if (!failure.empty()) {
+        all.everyone.configuration_failed();
+        all.log.error("the configuration was not taken; the old one stays in force", {{"file", all.options.config_file}, {"problem", failure}});
+        return false;
+    }
+    for (const std::string_view key : needs_restart(*all.settings, *loaded.settings)) {
+        all.log.warning("a change of this key takes effect with a restart only", {{"key", key}});
+    }
+    auto next = std::make_shared<config::settings>(*loaded.settings);
+    next->listen = all.settings->listen;
+    next->workers = all.settings->workers;
+    next->admin = all.settings->admin;
+    next->generation = all.settings->generation + 1;
+    all.take(std::move(next));
+    for (auto& each : all.workers) each->use(all.settings);
+    all.log.info("configuration reloaded", {{"file", all.options.config_file}, {"hash", all.settings->hash}});
+    return true;
+}
+
+void server::drain() {
+    parts_->log.info("draining", {{"timeout", fmt::format("{}s", std::chrono::duration<double>(parts_->settings->drain_timeout).count())}});
+    for (auto& each : parts_->workers) each->drain(parts_->settings->drain_timeout);
+}
+
+void server::stop_now() {
+    for (auto& each : parts_->workers) each->stop_now();
+}
+
+bool server::wait() {
+    if (!parts_->started) return true;
+    bool clean = true;
+    for (auto& each : parts_->workers) {
+        each->join();
+        const auto left = each->remaining();
+        if (left.tasks + left.connections + left.upstream_connections != 0) {
+            clean = false;
+            parts_->log.error("something was left over at the end: please report this",
+                              {{"tasks", std::to_string(left.tasks)}, {"connections", std::to_string(left.connections)},
+                               {"upstream_connections", std::to_string(left.upstream_connections)}});
+        }
+    }
+    parts_->started = false;
+    parts_->access.flush();
+    parts_->log.flush();
+    return clean;
+}
+
+std::vector<std::string> server::addresses() const { return parts_->bound; }
+std::vector<std::string> server::admin_addresses() const { return {}; }
+
+} // namespace evenkeel::server

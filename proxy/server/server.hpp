@@ -1,0 +1,48 @@
+#pragma once
+// The process: workers, listeners, telemetry, admin, reload and drain, put together in one place.
+
+#include "config/load.hpp"
+#include "config/settings.hpp"
+#include "policies/time.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace evenkeel::server {
+
+struct server_options {
+    std::string config_file;
+    config::environment environment;
+    std::string version;
+};
+
+class server {
+public:
+    // Binds and opens everything the settings name; throws std::runtime_error (or system_error) that names what failed.
+    server(server_options options, config::snapshot settings);
+    ~server(); // stops at once
+    server(const server&) = delete;
+    server& operator=(const server&) = delete;
+
+    void start();
+
+    // Reads the file again. A bad file changes nothing, is logged, and sets evenkeel_config_last_reload_successful to 0.
+    // False: the file was not taken. From any thread.
+    bool reload();
+
+    void drain();    // stop accepting, let requests end, at most drain.timeout; from any thread
+    void stop_now(); // from any thread
+    [[nodiscard]] bool wait(); // until every worker has ended; true: nothing was left over
+
+    // As bound, in the order of `listen`: "127.0.0.1:8080", "unix:/path".
+    [[nodiscard]] std::vector<std::string> addresses() const;
+    [[nodiscard]] std::vector<std::string> admin_addresses() const;
+
+private:
+    struct parts;
+    std::unique_ptr<parts> parts_;
+};
+
+} // namespace evenkeel::server
