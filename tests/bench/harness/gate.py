@@ -17,9 +17,9 @@ import time
 from .processes import OTHER_CORES, BenchError, Load, Process
 
 JSON_REQUESTS = 2000
-STRACE_REQUESTS = 5000
-# Slow enough that a proxy under valgrind or strace is done with one event before the next.
-EVENTS, INTERVAL_US = 400, 5000
+STRACE_REQUESTS = 3000
+# Slow enough that a proxy under valgrind or strace is done with one event before the next, on a busy machine as well.
+INTERVAL_US, SECONDS = 20000, 2
 
 
 def json_load(tools, running, **options):
@@ -27,8 +27,8 @@ def json_load(tools, running, **options):
 
 
 def sse_load(tools, running):
-    return Load(tools.load, tools.work, "streams", running.port, connections=1, events=EVENTS,
-                interval_us=INTERVAL_US, warmup=1)
+    return Load(tools.load, tools.work, "streams", running.port, connections=1, events=1000000,
+                interval_us=INTERVAL_US, warmup=0.5, seconds=SECONDS)
 
 
 def instructions(tools, subject, workload):

@@ -75,7 +75,7 @@ routes:
   - name: all
     match: {{path_prefix: /}}
     upstreams: [origin]
-access_log: {{path: {access_log}}}
+access_log: {{path: "{access_log}"}}
 """
 
 
@@ -142,4 +142,4 @@ def evenkeel(binary, name="evenkeel", access_log="off"):
 
 
 def evenkeel_with_log(binary):
-    return evenkeel(binary, "evenkeel, access log", "{work}/access.ndjson")
+    return evenkeel(binary, "evenkeel with log", "{work}/access.ndjson")
