@@ -54,7 +54,9 @@ void transfer_encoding(table& t) {
     t.fields("te/chunked", "Transfer-Encoding: chunked", refusal::none, accepted);
     t.fields("te/case", "tRANSFER-eNCODING: cHUNKED", refusal::none, accepted);
     t.fields("te/no space", "Transfer-Encoding:chunked", refusal::none, accepted);
-    t.fields("te/much space", "Transfer-Encoding: \t  chunked \t ", refusal::none, accepted);
+    t.fields("te/much space", "Transfer-Encoding:   chunked  ", refusal::none, accepted);
+    t.fields("te/padded with tab before", "Transfer-Encoding: \t chunked", bad);
+    t.fields("te/padded with tab behind", "Transfer-Encoding: chunked \t ", bad);
     const std::pair<const char*, std::string> refused[] = {
         {"gzip", "gzip"}, {"identity", "identity"}, {"xchunked", "xchunked"}, {"chunkedx", "chunkedx"}, {"empty", ""},
         {"comma", ","}, {"leading comma", ",chunked"}, {"trailing comma", "chunked,"}, {"twice in list", "chunked, chunked"},
@@ -96,7 +98,9 @@ void content_length(table& t) {
     t.fields("cl/zero", "Content-Length: 0", refusal::none, accepted("0"));
     t.fields("cl/leading zeros", "Content-Length: 0005", refusal::none, accepted("5"));
     t.fields("cl/no space", "Content-Length:5", refusal::none, accepted("5"));
-    t.fields("cl/tabs", "content-length:\t5\t", refusal::none, accepted("5"));
+    t.fields("cl/surrounded by spaces", "content-length:  5  ", refusal::none, accepted("5"));
+    t.fields("cl/padded with tab before", "content-length:\t5", bad);
+    t.fields("cl/padded with tab behind", "content-length: 5 \t", bad);
     t.fields("cl/19 digits", "Content-Length: 9999999999999999999", refusal::none, accepted("9999999999999999999"));
     const std::pair<const char*, const char*> refused[] = {
         {"plus", "+5"}, {"minus", "-5"}, {"minus zero", "-0"}, {"hex", "0x5"}, {"list", "5, 5"}, {"list differing", "5,6"}, {"empty", ""},
