@@ -10,12 +10,12 @@ namespace evenkeel::wire {
 
 namespace {
 
-// Where in the grammar of RFC 9112, 7.1 the next byte stands. The white space (BWS) which that grammar asks recipients to
-// skip before ';' and around '=' is refused: no current sender writes it, and llhttp and h11 refuse it too.
+// Where in the grammar of RFC 9112, 7.1 the next byte stands. The white space (BWS) which that grammar asks recipients
+// to skip before ';' and around '=' is refused: no current sender writes it, and llhttp and h11 refuse it too.
 enum phase : unsigned char {
     size_first,
     size_more,
-    ext_start,  // after ';'
+    ext_start, // after ';'
     ext_name,
     ext_equals, // after '='
     ext_token,

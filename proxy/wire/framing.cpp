@@ -112,6 +112,12 @@ void read_connection(const std::vector<field>& fields, const field_summary& summ
     }
 }
 
+bool closes_by_proxy_connection(const std::vector<field>& fields, const field_summary& summary) noexcept {
+    if (!summary.has(field_id::proxy_connection)) return false;
+    return summary.has_more_than_one(field_id::proxy_connection) ||
+           !iequals(fields[summary.index(field_id::proxy_connection)].value, "keep-alive");
+}
+
 void keep_end_to_end(std::vector<field>& fields, const field_summary& summary,
                      const connection_options* options) noexcept {
     constexpr std::uint32_t dropped = [] {

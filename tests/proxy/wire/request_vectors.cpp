@@ -312,6 +312,7 @@ void connection(table& t) {
     t.fields("hop/hop-by-hop are dropped", "Keep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\nTE: trailers\r\nTrailer: X\r\nHTTP2-Settings: AAA\r\nUpgrade: x\r\nProxy-Authorization: Basic x\r\nProxy-Authenticate: Basic\r\nA: b",
              refusal::none, accepted("keep [A: b]"));
     t.fields("hop/nominating hop-by-hop", "Connection: te, keep-alive, trailer\r\nTE: trailers", refusal::none, accepted("keep []"));
+    t.fields("hop/proxy-connection close", "Proxy-Connection: close", refusal::none, accepted("close []"));
     constexpr refusal bad = refusal::bad_connection;
     for (const char* name : {"content-length", "Transfer-Encoding", "host", "HOST", "authorization", "Proxy-Authorization", "x-api-key", "X-Goog-Api-Key", "api-key",
                              "cookie", "x-evenkeel-route", "X-EVENKEEL-anything", "content_length", "x_api_key"})
