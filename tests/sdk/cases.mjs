@@ -21,8 +21,10 @@ const comparedHeaders = [
   'anthropic-organization-id', 'anthropic-ratelimit-requests-remaining', 'retry-after', 'retry-after-ms', 'x-should-retry',
   'content-encoding', 'cache-control', 'x-odd',
 ];
+// The proxy names a request itself where the provider does not: Anthropic's `request-id` is the one to compare there.
 const headersOf = (headers) =>
-  Object.fromEntries(comparedHeaders.map((name) => [name, headers?.get?.(name) ?? null]).filter(([, value]) => value !== null));
+  Object.fromEntries(comparedHeaders.map((name) => [name, headers?.get?.(name) ?? null])
+    .filter(([name, value]) => value !== null && !(name === 'x-request-id' && headers.get('request-id'))));
 
 async function withHeaders(promise) {
   const { data, response } = await promise.withResponse();
@@ -442,7 +444,9 @@ async function arrivals(stream) {
 function compareArrivals(direct, proxied) {
   assert.equal(proxied.count, direct.count);
   assert.equal(proxied.batched, 0, `${proxied.batched} of ${proxied.count} events came after the next but one was sent`);
-  assert.ok(proxied.p99 < direct.p99 + 30, `p99 ${proxied.p99} ms, direct ${direct.p99} ms`);
+  // Generous: the machine may be busy; a proxy that waits for more data would add a gap (30 ms) to every event.
+  assert.ok(proxied.p50 < direct.p50 + 10, `p50 ${proxied.p50} ms, direct ${direct.p50} ms`);
+  assert.ok(proxied.p99 < direct.p99 + 60, `p99 ${proxied.p99} ms, direct ${direct.p99} ms`);
   return `delay p50 ${proxied.p50.toFixed(2)} ms, p99 ${proxied.p99.toFixed(2)} ms; direct ${direct.p50.toFixed(2)} ms, ${direct.p99.toFixed(2)} ms`;
 }
 add('openai stream arrives event by event', (env) =>

@@ -39,6 +39,18 @@ attempt_record last_record(const provider& upstream) {
     return *found;
 }
 
+struct certificates {
+    std::filesystem::path directory =
+        std::filesystem::temp_directory_path() / ("evenkeel-certificates-" + std::to_string(monotonic_ns()));
+    certificates() {
+        const std::string command = std::string{EVENKEEL_MAKE_CERTIFICATES} + " " + directory.string();
+        REQUIRE(std::system(command.c_str()) == 0); // NOLINT(concurrency-mt-unsafe): before any other thread of this test
+    }
+    ~certificates() { std::filesystem::remove_all(directory); }
+    certificates(const certificates&) = delete;
+    certificates& operator=(const certificates&) = delete;
+};
+
 } // namespace
 
 TEST_CASE("a stream has a role-only first delta, its pieces in order, a finish reason and [DONE]") {
@@ -430,10 +442,8 @@ TEST_CASE("a thousand streams at once") {
 }
 
 TEST_CASE("tls: certificates, client certificates and truncation") {
-    const auto directory = std::filesystem::temp_directory_path() / ("evenkeel-certificates-" + std::to_string(monotonic_ns()));
-    const std::string maker = EVENKEEL_MAKE_CERTIFICATES;
-    REQUIRE(std::system((maker + " " + directory.string()).c_str()) == 0); // NOLINT(concurrency-mt-unsafe)
-    const auto file = [&](const std::string& name) { return (directory / name).string(); };
+    static const certificates made; // once for all subcases
+    const auto file = [](const std::string& name) { return (made.directory / name).string(); };
     const auto serving = [&](const std::string& name) {
         return provider_options{.tls = provider_tls{file(name + ".pem"), file(name + ".key"), ""}};
     };
@@ -496,5 +506,4 @@ TEST_CASE("tls: certificates, client certificates and truncation") {
         CHECK(with("") == 0);
         CHECK(with("unknown_client") == 0);
     }
-    std::filesystem::remove_all(directory);
 }
