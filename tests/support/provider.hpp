@@ -41,16 +41,16 @@ namespace evenkeel::support {
 
 struct provider_tls {
     std::string cert_file, key_file; // PEM
-    std::string client_ca_file;      // set: a client certificate of this CA is demanded
+    std::string client_ca_file = {}; // set: a client certificate of this CA is demanded
 };
 
 struct provider_options {
     std::string host = "127.0.0.1";
     std::uint16_t port = 0;                 // 0: a free one
     std::uint16_t control_port = 0;         // 0: a free one
-    std::optional<provider_tls> tls;        // the control port stays plain
+    std::optional<provider_tls> tls = {};   // the control port stays plain
     std::uint64_t seed = 1;
-    std::string script;                     // for requests no rule and no x-sim field speaks for
+    std::string script = {};                // for requests no rule and no x-sim field speaks for
     bool record = true;                     // false: counters only, for load
     std::size_t max_records = 100'000;      // the oldest are dropped
     std::size_t record_body_bytes = 0;      // how much of a request's body a record keeps
@@ -107,11 +107,11 @@ struct provider_counters {
 // Says which script applies to which requests. A request's own x-sim field wins; then the first rule that matches and has
 // times left; then provider_options::script.
 struct provider_rule {
-    std::string script;
+    std::string script = {};
     int times = -1;          // how many requests (accept=: connections) it serves; -1: any number
-    std::string path;        // prefix of the target; empty: any
-    std::string header;      // name of a request field that must be there; empty: none
-    std::string value;       // ... and contain this
+    std::string path = {};   // prefix of the target; empty: any
+    std::string header = {}; // name of a request field that must be there; empty: none
+    std::string value = {};  // ... and contain this
 };
 
 class provider {
@@ -136,10 +136,11 @@ public:
 
     [[nodiscard]] std::vector<attempt_record> records() const;
     [[nodiscard]] provider_counters counters() const;
-    // Waits until `holds` is true of the counters; false after `timeout`. Wakes on every change, no polling.
+    // Waits until `holds` is true of the counters; false after `timeout`. Wakes on every change, no polling. The functions
+    // are called under the provider's mutex: they must not call it back.
     bool wait_for(const std::function<bool(const provider_counters&)>& holds,
                   std::chrono::milliseconds timeout = std::chrono::seconds{5}) const;
-    // The record with this nonce or serial once it is finished; nothing after `timeout`.
+    // The first finished record that matches; nothing after `timeout`.
     [[nodiscard]] std::optional<attempt_record> wait_for_record(
         const std::function<bool(const attempt_record&)>& matches,
         std::chrono::milliseconds timeout = std::chrono::seconds{5}) const;

@@ -17,6 +17,7 @@
 #include <array>
 #include <limits>
 #include <tuple>
+#include <vector>
 
 namespace evenkeel::support {
 
@@ -152,6 +153,7 @@ private:
     void note_peer_gone(const error_code& error) {
         if (peer_gone_) return;
         peer_gone_ = true;
+        changed_.cancel();
         if (record_ == nullptr) return;
         core_.quietly([&] {
             record_->peer_closed_ns = monotonic_ns();
@@ -719,6 +721,18 @@ private:
         co_return false;
     }
 
+    // Puts what was held back before `event`, to leave in one write with it.
+    static void prepend(std::vector<stream_event*>& held, stream_event& event) {
+        std::string before;
+        for (auto* each : held) {
+            stamp_event(*each, monotonic_ns());
+            before += each->text;
+        }
+        held.clear();
+        event.text.insert(0, before);
+        if (event.stamp_at != std::string::npos) event.stamp_at += before.size();
+    }
+
     task<bool> send_events(provider_answer& out) {
         if (script_.merge) {
             std::string all;
@@ -733,11 +747,10 @@ private:
         }
         int sent = 0;
         bool content_over = false;
-        std::string held;
+        std::vector<stream_event*> held;
         for (auto& event : out.events) {
             if (event.role == event_role::preamble && script_.late_preamble) {
-                stamp_event(event, monotonic_ns());
-                held += event.text;
+                held.push_back(&event);
                 continue;
             }
             if (event.role == event_role::content || (!content_over && event.role != event_role::preamble)) {
@@ -746,11 +759,7 @@ private:
                 if (!content_over) {
                     if (!co_await pause(sent == 0 ? script_.first : script_.gap)) co_return false;
                 }
-                if (!held.empty()) {
-                    event.text.insert(0, held);
-                    if (event.stamp_at != std::string::npos) event.stamp_at += held.size();
-                    held.clear();
-                }
+                prepend(held, event);
             }
             if (!co_await send_event(event)) co_return false;
             if (event.role == event_role::content)

@@ -66,16 +66,16 @@ struct client_error : std::runtime_error {
 };
 
 struct test_client_tls {
-    std::string ca_file;     // empty: verification off
-    std::string server_name; // SNI and the verified name; empty: the host
-    std::string cert_file, key_file;
+    std::string ca_file = {};     // empty: verification off
+    std::string server_name = {}; // SNI and the verified name; empty: the host
+    std::string cert_file = {}, key_file = {};
 };
 
 struct test_client_options {
     std::string host = "127.0.0.1"; // literal address
     std::uint16_t port = 0;
     std::chrono::milliseconds timeout{10'000}; // for connecting, and longest silence of any read or write
-    std::optional<test_client_tls> tls;
+    std::optional<test_client_tls> tls = {};
     int receive_buffer = 0;         // SO_RCVBUF, for tests of back-pressure; 0: the system's
 };
 
