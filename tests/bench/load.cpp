@@ -2,12 +2,13 @@
 //
 //   bench_load closed  --target A [--connections N] [--in-flight N] [--warmup REQUESTS] (--requests N | --seconds S)
 //   bench_load open    --target A --rate PER_SECOND [--connections N] [--warmup SECONDS] --seconds S [--seed N]
-//   bench_load streams --target A [--connections N] --events N --interval-us N [--warmup SECONDS] [--seconds S] [--seed N]
+//   bench_load streams --target A [--connections N] --events N --interval-us N [--warmup SECONDS] [--seconds S]
 //
 // closed: a connection asks again when it has its answer. open: Poisson arrivals whatever the answers do, latency
 // counted from the scheduled time, so a stall is felt by everybody who would have come. streams: without --seconds each
-// connection has one stream (one more before, where a warm-up is asked for); with it, streams flow all the time and only
-// the events of the measured seconds count. Latency is that of a request, or for streams of an event from its writing.
+// connection has one stream (one more before, where a warm-up is asked for); with it, streams flow all the time and
+// only the events of the measured seconds count. Latency is that of a request, or for streams of an event from its
+// writing.
 //
 // With --handshake 1 it prints `ready` after the warm-up and starts measuring on a line of input; after the result it
 // stays, connections open, until the input ends. --limit ends everything after so many seconds (default 120).
@@ -33,10 +34,10 @@ struct connection {
     int fd = -1;
     std::uint64_t tag = 0;
     bool busy = false;
-    std::size_t sent = 0;           // bytes of the request that the socket took
-    std::int64_t scheduled = 0;     // when the request was to be sent
-    std::uint32_t events = 0;       // whole events of the current stream
-    bool done_seen = false;         // the stream's last event
+    std::size_t sent = 0;       // bytes of the request that the socket took
+    std::int64_t scheduled = 0; // when the request was to be sent
+    std::uint32_t events = 0;   // whole events of the current stream
+    bool done_seen = false;     // the stream's last event
     answer_reader reader;
 };
 
@@ -66,8 +67,10 @@ public:
             if (phase_ == phase::warming && is_warm()) ready();
             if (phase_ == phase::measuring && is_over()) break;
             for (const epoll_event& event : poller_.wait(now, next_wake())) {
-                if (event.data.u64 == input_tag) read_input();
-                else serve(connections_[event.data.u64], event.events);
+                if (event.data.u64 == input_tag)
+                    read_input();
+                else
+                    serve(connections_[event.data.u64], event.events);
             }
         }
         report();
@@ -79,8 +82,8 @@ protected:
     enum class phase { warming, waiting, measuring };
 
     virtual void begin_warmup() = 0;
-    virtual void begin_measuring() = 0; // sends the first request itself where it does not wait for a moment
-    virtual void advance(std::int64_t now) = 0;          // sends what is to be sent by now
+    virtual void begin_measuring() = 0;         // sends the first request itself where it does not wait for a moment
+    virtual void advance(std::int64_t now) = 0; // sends what is to be sent by now
     [[nodiscard]] virtual std::int64_t next_wake() const { return end_ > 0 ? end_ : never; }
     [[nodiscard]] virtual bool is_warm() const = 0;
     [[nodiscard]] virtual bool is_over() const = 0;
@@ -200,8 +203,10 @@ private:
         on.busy = false;
         idle_.push_back(on.tag);
         last_answer_ = now_ns();
-        if (problem != nullptr) fail(problem);
-        else if (is_measuring()) ++completed_;
+        if (problem != nullptr)
+            fail(problem);
+        else if (is_measuring())
+            ++completed_;
         answered(on, last_answer_);
     }
 
@@ -238,7 +243,8 @@ private:
     }
 
     void wait_for_end_of_input() {
-        while (read(STDIN_FILENO, buffer_.data(), buffer_.size()) > 0) {}
+        while (read(STDIN_FILENO, buffer_.data(), buffer_.size()) > 0) {
+        }
     }
 
     [[nodiscard]] double percentile_us(double share) {
@@ -277,7 +283,10 @@ public:
 
 private:
     void begin_warmup() override { left_ = warmup_; }
-    void begin_measuring() override { left_ = requests_; advance(started_); }
+    void begin_measuring() override {
+        left_ = requests_;
+        advance(started_);
+    }
 
     void advance(std::int64_t now) override {
         if (is_measuring() && end_ > 0 && now >= end_) left_ = 0;

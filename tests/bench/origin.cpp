@@ -20,7 +20,9 @@ struct faults {
     std::uint64_t wrong_body_every = 0, wrong_status_every = 0, cut_every = 0; // every Nth answer; 0: never
 };
 
-bool is_due(std::uint64_t count, std::uint64_t every) { return every != 0 && count % every == 0; }
+bool is_due(std::uint64_t count, std::uint64_t every) {
+    return every != 0 && count % every == 0;
+}
 
 struct client {
     int fd = -1;
@@ -43,8 +45,10 @@ public:
         for (;;) {
             const std::int64_t deadline = due_.empty() ? -1 : due_.top().at;
             for (const epoll_event& event : poller_.wait(now_ns(), deadline)) {
-                if (event.data.u64 == listener_tag) accept_all();
-                else serve(event.data.u64, event.events);
+                if (event.data.u64 == listener_tag)
+                    accept_all();
+                else
+                    serve(event.data.u64, event.events);
             }
             write_due_events();
         }
@@ -217,6 +221,7 @@ int main(int argc, char** argv) {
     if (const std::string file = given.text("port-file"); !file.empty()) std::ofstream(file) << port << '\n';
     std::printf("listening on 127.0.0.1:%u\n", port);
     std::fflush(stdout);
-    origin(listener, {given.count("wrong-body-every", 0), given.count("wrong-status-every", 0),
-                      given.count("cut-every", 0)}).run();
+    origin(listener,
+           {given.count("wrong-body-every", 0), given.count("wrong-status-every", 0), given.count("cut-every", 0)})
+        .run();
 }

@@ -60,8 +60,9 @@ inline std::string request_bytes(std::string_view authority, stream_shape shape)
     text.append(authority);
     text += "\r\nUser-Agent: evenkeel-bench/1\r\nAccept: ";
     text += shape.events != 0 ? "text/event-stream" : "application/json";
-    text += "\r\nAccept-Language: en\r\nContent-Type: application/json\r\nAuthorization: Bearer sk-bench-0123456789abcdef"
-            "\r\nX-Request-Id: 7b1f0c9e-bench-4f0a-8d3c-2a9d5e61b7aa\r\nX-Stainless-Lang: cpp\r\n";
+    text +=
+        "\r\nAccept-Language: en\r\nContent-Type: application/json\r\nAuthorization: Bearer sk-bench-0123456789abcdef"
+        "\r\nX-Request-Id: 7b1f0c9e-bench-4f0a-8d3c-2a9d5e61b7aa\r\nX-Stainless-Lang: cpp\r\n";
     text.append(shape_field);
     text += ": " + std::to_string(shape.events) + "/" + std::to_string(shape.interval_us);
     text += "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
@@ -71,12 +72,14 @@ inline std::string request_bytes(std::string_view authority, stream_shape shape)
 // The whole JSON answer: head with 12 fields, and body.
 inline std::string answer_bytes() {
     const std::string body = answer_body();
-    return "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\nContent-Type: application/json\r\nContent-Length: " +
+    return "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\nContent-Type: "
+           "application/json\r\nContent-Length: " +
            std::to_string(body.size()) +
            "\r\nServer: bench\r\nX-Request-Id: req_0123456789abcdef\r\nOpenai-Organization: bench\r\n"
            "Openai-Processing-Ms: 312\r\nOpenai-Version: 2020-10-01\r\nX-Ratelimit-Limit-Requests: 10000\r\n"
            "X-Ratelimit-Remaining-Requests: 9999\r\nStrict-Transport-Security: max-age=15724800\r\n"
-           "Cache-Control: no-store\r\n\r\n" + body;
+           "Cache-Control: no-store\r\n\r\n" +
+           body;
 }
 
 inline std::string stream_head() {
@@ -94,8 +97,8 @@ inline constexpr std::string_view stream_end = "data: [DONE]\n\n";
 // "00000042 00000123456789012345 " then padding; fixed width, so that every event has the same size.
 inline std::string event_text(std::uint32_t number, std::int64_t sent_ns) {
     std::array<char, 40> stamp{};
-    const int length = std::snprintf(stamp.data(), stamp.size(), "%08u %020lld ", number,
-                                     static_cast<long long>(sent_ns));
+    const int length =
+        std::snprintf(stamp.data(), stamp.size(), "%08u %020lld ", number, static_cast<long long>(sent_ns));
     std::string text{event_before};
     text.append(stamp.data(), static_cast<std::size_t>(length));
     return padded(text, event_after, event_bytes, 't');
