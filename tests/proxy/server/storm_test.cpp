@@ -134,7 +134,7 @@ TEST_CASE("20,000 requests at 64 at once with resets, cuts, stalls and aborts: 0
     // A fifth of the requests meets a fault; the client itself leaves one in twelve.
     provider upstream({.seed = 9, .script = "0.02: reset_after=request | 0.02: reset_after=head | 0.03: reset_after=3 | 0.03: close_after=4 | "
                                             "0.02: close_after=100b | 0.01: stall_after=request; stall=300ms | 0.01: stall_after=2; stall=300ms | "
-                                            "0.01: bad_chunk_after=2 | 0.01: extra=response | 0.01: conflict | 0.02: status=500 | 0.01: content_length=+9 | "
+                                            "0.01: bad_chunk_after=2 | 0.01: extra=7 | 0.01: conflict | 0.02: status=500 | 0.01: content_length=+9 | "
                                             "0.01: idle_close=1ms | events=8",
                        .record = false});
     running_proxy proxy(through(upstream.url(), "", "    timeout: {total: 10s, stream_idle: 150ms}\n"));
