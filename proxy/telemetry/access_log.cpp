@@ -64,8 +64,8 @@ private:
     char* out_;
 };
 
-// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), a stream per thread. Chance decides here rather than "every tenth", which
-// would favour one of two routes called in turns.
+// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), a stream per thread. Chance decides here rather than "every tenth",
+// which would favour one of two routes called in turns.
 std::uint64_t draw() noexcept {
     thread_local std::uint64_t state = reinterpret_cast<std::uintptr_t>(&state);
     std::uint64_t mixed = state += 0x9E3779B97F4A7C15U;
@@ -104,7 +104,7 @@ char* write_access_line(char* out, const request_record& record) noexcept {
     return to.end();
 }
 
-access_log::access_log(background& on, log& problems, line_writer_options options)
+access_log::access_log(background& on, app_log& problems, line_writer_options options)
     : writer_(on, options), problems_(problems) {}
 
 void access_log::request_finished(const request_record& record) noexcept {

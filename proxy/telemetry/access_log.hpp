@@ -6,7 +6,7 @@
 
 #include "config/settings.hpp"
 #include "proxy/telemetry/line_writer.hpp"
-#include "proxy/telemetry/log.hpp"
+#include "proxy/telemetry/app_log.hpp"
 #include "proxy/telemetry/observer.hpp"
 
 #include <atomic>
@@ -23,7 +23,8 @@ char* write_access_line(char* out, const request_record& record) noexcept;
 
 class access_log final : public observer {
 public:
-    access_log(background& on, log& problems, line_writer_options options = {}); // closed until a configuration is loaded
+    access_log(background& on, app_log& problems,
+               line_writer_options options = {}); // closed until a configuration is loaded
 
     void request_finished(const request_record& record) noexcept override;
     // Takes path and sampling; a file is reopened each time, so a reload follows a rotation.
@@ -34,7 +35,7 @@ public:
 
 private:
     line_writer writer_;
-    log& problems_;
+    app_log& problems_;
     std::atomic<bool> enabled_{false};
     std::atomic<std::uint64_t> ok_threshold_{UINT64_MAX}; // share of undisturbed requests, as a fraction of 2^64
 };

@@ -108,13 +108,17 @@ enum class verdict : unsigned char { success, failure, silent };
 // An upstream's own error is a success where it is the caller's fault: the service works.
 verdict verdict_of(const request_record& record) noexcept {
     switch (record.outcome) {
-    case request_outcome::ok: return verdict::success;
+    case request_outcome::ok:
+        return verdict::success;
     case request_outcome::upstream_error:
-        return record.status < 500 && record.status != 408 && record.status != 429 ? verdict::success : verdict::failure;
+        return record.status < 500 && record.status != 408 && record.status != 429 ? verdict::success
+                                                                                   : verdict::failure;
     case request_outcome::proxy_error:
-    case request_outcome::truncated: return verdict::failure;
+    case request_outcome::truncated:
+        return verdict::failure;
     case request_outcome::rejected:
-    case request_outcome::client_cancelled: return verdict::silent;
+    case request_outcome::client_cancelled:
+        return verdict::silent;
     }
     return verdict::silent;
 }
@@ -191,7 +195,8 @@ health_view health::view() const {
         shown.current_timeout =
             std::chrono::duration<double>(route->timeout.attempt.value_or(route->timeout.total)).count();
         shown.seen = of_route->sample(now);
-        shown.upstreams.push_back({route->upstream->name, (address.tls ? "https://" : "http://") + address.authority, of_pair->sample(now)});
+        shown.upstreams.push_back(
+            {route->upstream->name, (address.tls ? "https://" : "http://") + address.authority, of_pair->sample(now)});
         attempts += shown.upstreams.back().seen.requests;
         successes += shown.upstreams.back().seen.successes;
     }

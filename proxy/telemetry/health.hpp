@@ -1,7 +1,7 @@
 #pragma once
 // The last minute, per route and per upstream of a route: how often it went well and how long that took. This is what
-// /health shows; Prometheus has the long view. A window is a ring of slices that are emptied as time passes over them, so
-// that recording costs a few additions under a mutex of its own, held for nothing else.
+// /health shows; Prometheus has the long view. A window is a ring of slices that are emptied as time passes over them,
+// so that recording costs a few additions under a mutex of its own, held for nothing else.
 
 #include "policies/time.hpp"
 #include "proxy/telemetry/observer.hpp"
@@ -21,8 +21,8 @@ namespace evenkeel::telemetry {
 struct health_sample {
     std::uint64_t requests = 0; // those that say something: not what the client gave up or we refused unsent
     std::uint64_t successes = 0;
-    std::optional<double> success_rate;              // 0..1
-    std::optional<double> avg_latency, p95_latency;  // seconds
+    std::optional<double> success_rate;             // 0..1
+    std::optional<double> avg_latency, p95_latency; // seconds
 
     bool operator==(const health_sample&) const = default;
 };
@@ -76,7 +76,8 @@ public:
 
     void request_finished(const request_record& record) noexcept override;
     void attempt_finished(const attempt_record& record) noexcept override;
-    void configuration_loaded(const config::snapshot& snapshot) noexcept override; // before the workers see the snapshot
+    void
+    configuration_loaded(const config::snapshot& snapshot) noexcept override; // before the workers see the snapshot
 
     [[nodiscard]] health_view view() const; // from any thread; costs tens of microseconds per route
 

@@ -2,7 +2,8 @@
 
 namespace evenkeel::telemetry {
 
-heartbeat::heartbeat(unsigned workers, steady_time now) : workers_(workers), beats_(std::make_unique<padded[]>(workers)) {
+heartbeat::heartbeat(unsigned workers, steady_time now)
+    : workers_(workers), beats_(std::make_unique<padded[]>(workers)) {
     for (unsigned worker = 0; worker < workers; ++worker) beat(worker, now);
 }
 
@@ -18,7 +19,9 @@ bool heartbeat::alive(steady_time now) const noexcept {
     return true;
 }
 
-pulse::pulse(heartbeat& of, unsigned worker, net::loop& loop) : of_(of), worker_(worker), loop_(loop) { on_timer(); }
+pulse::pulse(heartbeat& of, unsigned worker, net::loop& loop) : of_(of), worker_(worker), loop_(loop) {
+    on_timer();
+}
 
 void pulse::on_timer() {
     const auto now = loop_.now();

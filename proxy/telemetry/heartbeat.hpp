@@ -1,6 +1,7 @@
 #pragma once
-// Whether the workers' loops still turn. Each loop notes the time once a second from its own timer queue; /livez compares.
-// A loop that is stuck (a bug: a blocking call, an endless loop) stops noting, and the process can be restarted.
+// Whether the workers' loops still turn. Each loop notes the time once a second from its own timer queue; /livez
+// compares. A loop that is stuck (a bug: a blocking call, an endless loop) stops noting, and the process can be
+// restarted.
 
 #include "policies/time.hpp"
 #include "proxy/net/loop.hpp"
@@ -20,7 +21,7 @@ public:
     // All workers count as having beaten at `now`.
     heartbeat(unsigned workers, steady_time now);
 
-    void beat(unsigned worker, steady_time now) noexcept; // from that worker
+    void beat(unsigned worker, steady_time now) noexcept;     // from that worker
     [[nodiscard]] bool alive(steady_time now) const noexcept; // no beat is older than the limit
     [[nodiscard]] unsigned workers() const noexcept { return workers_; }
 

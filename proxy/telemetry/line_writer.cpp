@@ -31,14 +31,17 @@ struct target {
     }
 };
 
-boost::system::error_code last_error() { return {errno, boost::system::system_category()}; }
+boost::system::error_code last_error() {
+    return {errno, boost::system::system_category()};
+}
 
 // systemd sets JOURNAL_STREAM=device:inode of the socket it gave as stderr (systemd.exec(5)); a stderr that was
 // redirected since does not match.
 bool reads_journal(int fd) {
     const char* told = std::getenv("JOURNAL_STREAM");
     struct stat is {};
-    return told != nullptr && ::fstat(fd, &is) == 0 && std::to_string(is.st_dev) + ':' + std::to_string(is.st_ino) == told;
+    return told != nullptr && ::fstat(fd, &is) == 0 &&
+           std::to_string(is.st_dev) + ':' + std::to_string(is.st_ino) == told;
 }
 
 } // namespace
@@ -53,7 +56,8 @@ struct line_writer::state : std::enable_shared_from_this<line_writer::state> {
         for (int writes = 0; refill(); ++writes) {
             if (!write_some(0)) return wait();
             // The helper has other work too.
-            if (writes == 64) return boost::asio::post(helper.context(), [self = shared_from_this()] { self->drain(); });
+            if (writes == 64)
+                return boost::asio::post(helper.context(), [self = shared_from_this()] { self->drain(); });
         }
     }
 
@@ -100,7 +104,8 @@ struct line_writer::state : std::enable_shared_from_this<line_writer::state> {
     }
 
     bool give_up(std::string_view lines) {
-        dropped.fetch_add(static_cast<std::uint64_t>(std::count(lines.begin(), lines.end(), '\n')), std::memory_order_relaxed);
+        dropped.fetch_add(static_cast<std::uint64_t>(std::count(lines.begin(), lines.end(), '\n')),
+                          std::memory_order_relaxed);
         written = writing.size();
         return true;
     }
@@ -126,7 +131,9 @@ struct line_writer::state : std::enable_shared_from_this<line_writer::state> {
 
 line_writer::line_writer(background& on, line_writer_options options) : state_(std::make_shared<state>(on, options)) {}
 
-line_writer::~line_writer() { flush(); }
+line_writer::~line_writer() {
+    flush();
+}
 
 boost::system::error_code line_writer::open(const std::string& path) {
     target next;
@@ -190,8 +197,14 @@ void line_writer::flush() {
     }
 }
 
-bool line_writer::is_open() const noexcept { return state_->open.load(std::memory_order_relaxed); }
-bool line_writer::is_journal() const noexcept { return state_->journal.load(std::memory_order_relaxed); }
-std::uint64_t line_writer::dropped() const noexcept { return state_->dropped.load(std::memory_order_relaxed); }
+bool line_writer::is_open() const noexcept {
+    return state_->open.load(std::memory_order_relaxed);
+}
+bool line_writer::is_journal() const noexcept {
+    return state_->journal.load(std::memory_order_relaxed);
+}
+std::uint64_t line_writer::dropped() const noexcept {
+    return state_->dropped.load(std::memory_order_relaxed);
+}
 
 } // namespace evenkeel::telemetry
