@@ -24,7 +24,9 @@ TEST_CASE("a script is read setting by setting") {
 }
 
 TEST_CASE("places are phases, events or bytes") {
-    const auto place = [](const std::string& text) { return *script_choice{"close_after=" + text}.pick(0).close_after; };
+    const auto place = [](const std::string& text) {
+        return *script_choice{"close_after=" + text}.pick(0).close_after;
+    };
 
     CHECK(place("request").is == script_place::at::request);
     CHECK(place("status_line").is == script_place::at::status_line);
@@ -45,8 +47,8 @@ TEST_CASE("alternatives share the unit interval, and the rest is healthy") {
 }
 
 TEST_CASE("a bad script names what is wrong") {
-    for (const char* text : {"bogus", "status=x", "gap=5", "gap=5m", "error=nothing", "keepalive=3", "header=x", "delay=lognormal:1s",
-                             "close_after=far", "x: status=500", "split=", "events=1 2"}) {
+    for (const char* text : {"bogus", "status=x", "gap=5", "gap=5m", "error=nothing", "keepalive=3", "header=x",
+                             "delay=lognormal:1s", "close_after=far", "x: status=500", "split=", "events=1 2"}) {
         CAPTURE(std::string{text});
         CHECK_THROWS_AS(script_choice{text}, script_error);
     }

@@ -44,7 +44,8 @@ struct certificates {
         std::filesystem::temp_directory_path() / ("evenkeel-certificates-" + std::to_string(monotonic_ns()));
     certificates() {
         const std::string command = std::string{EVENKEEL_MAKE_CERTIFICATES} + " " + directory.string();
-        REQUIRE(std::system(command.c_str()) == 0); // NOLINT(concurrency-mt-unsafe): before any other thread of this test
+        REQUIRE(std::system(command.c_str()) ==
+                0); // NOLINT(concurrency-mt-unsafe): before any other thread of this test
     }
     ~certificates() { std::filesystem::remove_all(directory); }
     certificates(const certificates&) = delete;
@@ -92,7 +93,8 @@ TEST_CASE("anthropic streams name their events") {
     std::vector<std::string> names;
     for (const auto& event : split_events(answer.body)) names.push_back(event.event);
     CHECK(names == std::vector<std::string>{"message_start", "content_block_start", "ping", "content_block_delta",
-                                            "content_block_delta", "content_block_stop", "message_delta", "message_stop"});
+                                            "content_block_delta", "content_block_stop", "message_delta",
+                                            "message_stop"});
 }
 
 TEST_CASE("what breaks a stream off is seen for what it is") {
@@ -148,8 +150,10 @@ TEST_CASE("what breaks a stream off is seen for what it is") {
 
         CHECK(answer.status == row.status);
         CHECK(to_string(answer.end) == to_string(row.end));
-        if (row.end == message_end::reset) CHECK(pieces(answer.body) >= row.pieces);
-        else CHECK(pieces(answer.body) == row.pieces);
+        if (row.end == message_end::reset)
+            CHECK(pieces(answer.body) >= row.pieces);
+        else
+            CHECK(pieces(answer.body) == row.pieces);
         CHECK((answer.body.find("data: [DONE]") != std::string::npos) == row.done);
     }
 }
@@ -245,7 +249,8 @@ TEST_CASE("an early answer comes before the body, and then closes, drains or res
         CAPTURE(std::string{how});
         test_client client({.port = upstream.port()});
 
-        client.send("POST /upload HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\nx-sim: " + std::string{how} + "\r\n\r\n");
+        client.send("POST /upload HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\nx-sim: " + std::string{how} +
+                    "\r\n\r\n");
         const auto answer = client.read_response("POST");
         CHECK(answer.status == 413);
         CHECK(answer.complete());
@@ -323,8 +328,8 @@ TEST_CASE("luck depends on the seed, the request and its attempt, not on the ord
 
 TEST_CASE("a leaving client is seen at once, in every phase") {
     provider upstream;
-    for (const char* script : {"stall_after=request", "delay=20s", "stall_after=head", "first=20s", "gap=20s", "drip=20s",
-                               "keepalive=3@20s", "stall_after=3"}) {
+    for (const char* script : {"stall_after=request", "delay=20s", "stall_after=head", "first=20s", "gap=20s",
+                               "drip=20s", "keepalive=3@20s", "stall_after=3"}) {
         for (const bool hard : {false, true}) {
             CAPTURE(std::string{script});
             CAPTURE(hard);
@@ -335,8 +340,10 @@ TEST_CASE("a leaving client is seen at once, in every phase") {
             std::this_thread::sleep_for(5ms); // into the phase
 
             const auto left = monotonic_ns();
-            if (hard) client.reset();
-            else client.close();
+            if (hard)
+                client.reset();
+            else
+                client.close();
 
             const auto record = upstream.wait_for_record([&](const attempt_record& r) { return r.serial == serial; });
             REQUIRE(record.has_value());
@@ -448,7 +455,8 @@ TEST_CASE("tls: certificates, client certificates and truncation") {
         return provider_options{.tls = provider_tls{file(name + ".pem"), file(name + ".key"), ""}};
     };
     const auto connecting = [&](const provider& to, const std::string& name) {
-        return test_client_options{.port = to.port(), .timeout = 5s, .tls = test_client_tls{.ca_file = file("ca.pem"), .server_name = name}};
+        return test_client_options{
+            .port = to.port(), .timeout = 5s, .tls = test_client_tls{.ca_file = file("ca.pem"), .server_name = name}};
     };
 
     SUBCASE("a good certificate, by name and by address, whole streams and broken ones") {
@@ -462,9 +470,10 @@ TEST_CASE("tls: certificates, client certificates and truncation") {
             const char* script;
             message_end end;
         };
-        for (const auto& row : {row{"framing=close", message_end::complete}, row{"framing=close;tls_truncate", message_end::truncated},
-                                row{"close_after=3", message_end::truncated}, row{"close_after=3;tls_truncate", message_end::truncated},
-                                row{"reset_after=3;gap=20ms", message_end::reset}}) {
+        for (const auto& row :
+             {row{"framing=close", message_end::complete}, row{"framing=close;tls_truncate", message_end::truncated},
+              row{"close_after=3", message_end::truncated}, row{"close_after=3;tls_truncate", message_end::truncated},
+              row{"reset_after=3;gap=20ms", message_end::reset}}) {
             CAPTURE(std::string{row.script});
             test_client client(connecting(upstream, "localhost"));
             CHECK(to_string(ask(client, row.script).end) == to_string(row.end));
