@@ -16,15 +16,20 @@ class block_reader {
 public:
     explicit block_reader(const entry* block) : block_(block) {}
 
-    [[nodiscard]] const entry* key(std::string_view name) const { return block_ != nullptr ? block_->find(name) : nullptr; }
+    [[nodiscard]] const entry* key(std::string_view name) const {
+        return block_ != nullptr ? block_->find(name) : nullptr;
+    }
     [[nodiscard]] block_reader block(std::string_view name) const { return block_reader(key(name)); }
 
-    template <class From, class To> void into(std::string_view name, To& out) const {
+    template <class From, class To>
+    void into(std::string_view name, To& out) const {
         const entry* e = key(name);
         const From* value = e != nullptr ? e->get<From>() : nullptr;
         if (value == nullptr) return;
-        if constexpr (std::is_same_v<From, bytes>) out = static_cast<To>(value->count);
-        else out = static_cast<To>(*value);
+        if constexpr (std::is_same_v<From, bytes>)
+            out = static_cast<To>(value->count);
+        else
+            out = static_cast<To>(*value);
     }
     // The text of a string or a word; empty if absent.
     [[nodiscard]] std::string text(std::string_view name) const {
@@ -139,7 +144,8 @@ route build_route(const entry& e, const settings& so_far) {
     }
     for (const entry& each : from.elements("upstreams")) {
         const std::string wanted = block_reader(&each).text("name");
-        const auto found = std::find_if(so_far.upstreams.begin(), so_far.upstreams.end(), [&](const auto& u) { return u->name == wanted; });
+        const auto found = std::find_if(so_far.upstreams.begin(), so_far.upstreams.end(),
+                                        [&](const auto& u) { return u->name == wanted; });
         if (found != so_far.upstreams.end()) out.upstream = *found;
     }
     const block_reader rewrite = from.block("rewrite");
@@ -158,16 +164,20 @@ void build_process(const block_reader& from, const std::string& directory, setti
         const block_reader one(&each);
         listener at = build_listener(one.text("address"));
         if (one.key("tls") != nullptr) {
-            at.tls = server_tls{file_path(one.block("tls"), "cert_file", directory), file_path(one.block("tls"), "key_file", directory)};
+            at.tls = server_tls{file_path(one.block("tls"), "cert_file", directory),
+                                file_path(one.block("tls"), "key_file", directory)};
         }
         out.listen.push_back(std::move(at));
     }
-    if (from.text("workers") == "auto") out.workers = std::max(1U, std::thread::hardware_concurrency());
-    else from.into<std::int64_t>("workers", out.workers);
+    if (from.text("workers") == "auto")
+        out.workers = std::max(1U, std::thread::hardware_concurrency());
+    else
+        from.into<std::int64_t>("workers", out.workers);
 
     const block_reader admin_block = from.block("admin");
     if (admin_block.key("listen") != nullptr) out.admin.listen = build_listener(admin_block.text("listen"));
-    if (admin_block.key("metrics_listen") != nullptr) out.admin.metrics_listen = build_listener(admin_block.text("metrics_listen"));
+    if (admin_block.key("metrics_listen") != nullptr)
+        out.admin.metrics_listen = build_listener(admin_block.text("metrics_listen"));
     out.admin.token = admin_block.own_text("token");
 
     const block_reader access = from.block("access_log");

@@ -57,9 +57,11 @@ std::vector<entry> absent(const schema_node& schema) {
 void complete_block(entry& block, const entry* inherited) {
     if (block.is_off()) return;
     // A route that calls nobody has no use for policies; inheriting them would only claim otherwise.
-    const bool calls_nobody = block.schema->row != nullptr && block.schema->row->path == "routes" && block.find("serve") != nullptr;
+    const bool calls_nobody =
+        block.schema->row != nullptr && block.schema->row->path == "routes" && block.find("serve") != nullptr;
     // Likewise, an upstream without TLS has no TLS to speak of.
-    const entry* url = block.schema->row != nullptr && block.schema->row->path == "upstreams" ? block.find("url") : nullptr;
+    const entry* url =
+        block.schema->row != nullptr && block.schema->row->path == "upstreams" ? block.find("url") : nullptr;
     const bool without_tls = url != nullptr && lower_case(url->text()).rfind("http:", 0) == 0;
     std::vector<entry> ordered;
     for (const auto& schema : block.schema->children) {
@@ -79,7 +81,8 @@ void complete_block(entry& block, const entry* inherited) {
             complete_block(*own, parent);
         } else if (!own->single && own->schema->kind() == value_kind::block) {
             // `defaults` stands before `routes` in the schema, so it is complete by now.
-            const auto done = std::find_if(ordered.begin(), ordered.end(), [](const entry& e) { return e.key == "defaults"; });
+            const auto done =
+                std::find_if(ordered.begin(), ordered.end(), [](const entry& e) { return e.key == "defaults"; });
             const entry* below = schema->row->path == "routes" && done != ordered.end() ? &*done : nullptr;
             for (entry& element : own->children) complete_block(element, below);
         }
@@ -110,16 +113,17 @@ void settle(entry& block, std::string_view block_name, relation r, report& probl
         inner->value = outer->value;
         return;
     }
-    const std::string statement = fmt::format("'{}' ({}) exceeds '{}' ({}", path(*inner), format_leaf(inner->value), path(*outer),
-                                              format_leaf(outer->value));
+    const std::string statement = fmt::format("'{}' ({}) exceeds '{}' ({}", path(*inner), format_leaf(inner->value),
+                                              path(*outer), format_leaf(outer->value));
     if (outer->from == origin::built_in) {
-        problems.warning(inner->at, "never-reached", statement + ", built-in), so it is never reached; raise the latter as well");
+        problems.warning(inner->at, "never-reached",
+                         statement + ", built-in), so it is never reached; raise the latter as well");
         return;
     }
     // Said once, under `defaults`, and not again by every route that inherits both.
     if (block.from == origin::route && inner->from == origin::defaults && outer->from == origin::defaults) return;
-    problems.error(inner->from == origin::defaults && outer->from == origin::route ? outer->at : inner->at, "contradiction",
-                   statement + ", " + problems.line(outer->at) + ")",
+    problems.error(inner->from == origin::defaults && outer->from == origin::route ? outer->at : inner->at,
+                   "contradiction", statement + ", " + problems.line(outer->at) + ")",
                    {inner->from == origin::defaults && outer->from == origin::route
                         ? note{inner->at, "'" + path(*inner) + "' is set here"}
                         : note{outer->at, "'" + path(*outer) + "' is set here"}});
@@ -137,7 +141,9 @@ void settle_timeout_block(entry* holder, report& problems) {
 
 } // namespace
 
-void complete(entry& root) { complete_block(root, nullptr); }
+void complete(entry& root) {
+    complete_block(root, nullptr);
+}
 
 void settle_timeouts(entry& root, report& problems) {
     settle_timeout_block(root.find("defaults"), problems);

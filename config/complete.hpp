@@ -1,6 +1,6 @@
 #pragma once
-// From what a file says to what it means: built-in < `defaults` < route, key by key, and the clamping of built-in values
-// that an explicit bound makes impossible.
+// From what a file says to what it means: built-in < `defaults` < route, key by key, and the clamping of built-in
+// values that an explicit bound makes impossible.
 
 #include "config/entry.hpp"
 #include "config/report.hpp"

@@ -29,14 +29,17 @@ std::vector<std::string> parts_of(const std::vector<std::string>& secrets) {
         }
     }
     // Longest first, so that a part does not break up the whole.
-    std::sort(out.begin(), out.end(), [](const std::string& a, const std::string& b) { return a.size() != b.size() ? a.size() > b.size() : a < b; });
+    std::sort(out.begin(), out.end(), [](const std::string& a, const std::string& b) {
+        return a.size() != b.size() ? a.size() > b.size() : a < b;
+    });
     out.erase(std::unique(out.begin(), out.end()), out.end());
     return out;
 }
 
 void hide_everywhere(source_text& source, const std::vector<std::string>& secrets) {
     for (const std::string& secret : secrets) {
-        for (std::size_t at = source.text().find(secret); at != std::string_view::npos; at = source.text().find(secret, at + secret.size())) {
+        for (std::size_t at = source.text().find(secret); at != std::string_view::npos;
+             at = source.text().find(secret, at + secret.size())) {
             source.hide({at, at + secret.size()});
         }
     }
@@ -44,7 +47,8 @@ void hide_everywhere(source_text& source, const std::vector<std::string>& secret
 
 void redact(std::string& text, const std::vector<std::string>& secrets) {
     for (const std::string& secret : secrets) {
-        for (std::size_t at = text.find(secret); at != std::string::npos; at = text.find(secret, at + 3)) text.replace(at, secret.size(), "***");
+        for (std::size_t at = text.find(secret); at != std::string::npos; at = text.find(secret, at + 3))
+            text.replace(at, secret.size(), "***");
     }
 }
 

@@ -18,7 +18,8 @@ struct effective {
     std::unique_ptr<source_text> source; // for the lines of origins
 };
 
-[[nodiscard]] std::unique_ptr<effective> read_effective(std::string_view yaml, const std::string& file_name, const environment& env);
+[[nodiscard]] std::unique_ptr<effective> read_effective(std::string_view yaml, const std::string& file_name,
+                                                        const environment& env);
 
 // SHA-256 in hex over keys and values, secrets included, origins not.
 [[nodiscard]] std::string hash_of(const entry& root);

@@ -15,14 +15,14 @@ enum class origin : unsigned char { built_in, file, upstream, defaults, route };
 
 struct entry {
     const schema_node* schema = nullptr;
-    std::string key;   // name of the key, or of the member of a map; empty for an element of a list
-    span key_at;       // equals `at` where there is no key
+    std::string key; // name of the key, or of the member of a map; empty for an element of a list
+    span key_at;     // equals `at` where there is no key
     span at;
-    bool single = true;   // false: a list or a map of `schema`, whose elements are `children`
-    leaf value;           // of a leaf; of a block only the word `off`
-    bool secret = false;  // never printed
+    bool single = true;  // false: a list or a map of `schema`, whose elements are `children`
+    leaf value;          // of a leaf; of a block only the word `off`
+    bool secret = false; // never printed
     origin from = origin::file;
-    std::string note;     // further words on the origin: clamped by what, taken from which variable
+    std::string note; // further words on the origin: clamped by what, taken from which variable
     std::vector<entry> children;
     std::vector<std::string> refused; // keys of a block that are there, or meant to be, but were reported as wrong
 
@@ -34,7 +34,10 @@ struct entry {
     [[nodiscard]] bool is_leaf() const noexcept { return single && schema->kind() != value_kind::block; }
     [[nodiscard]] bool is_word(std::string_view text) const noexcept;
     // Of a leaf that holds one; the reader has made sure of the type.
-    template <class T> [[nodiscard]] const T* get() const noexcept { return std::get_if<T>(&value); }
+    template <class T>
+    [[nodiscard]] const T* get() const noexcept {
+        return std::get_if<T>(&value);
+    }
     [[nodiscard]] std::string text() const; // of a string leaf; empty for words and for nothing
 };
 

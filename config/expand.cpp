@@ -27,13 +27,15 @@ std::variant<std::string, bad_expansion> variable(std::string_view body, const e
         return value && !value->empty() ? *value : std::string(body.substr(mark + 2));
     }
     if (!value) {
-        return bad_expansion{"undefined-variable",
-                             "environment variable " + owned + " is not set; set it, or give a default: ${env:" + owned + ":-value}"};
+        return bad_expansion{"undefined-variable", "environment variable " + owned +
+                                                       " is not set; set it, or give a default: ${env:" + owned +
+                                                       ":-value}"};
     }
     return *value;
 }
 
-std::variant<std::string, bad_expansion> file(std::string_view body, const environment& env, const std::string& directory) {
+std::variant<std::string, bad_expansion> file(std::string_view body, const environment& env,
+                                              const std::string& directory) {
     if (body.empty() || body.size() > 1024) return bad_expansion{"bad-expansion", "write ${file:PATH}"};
     std::optional<std::string> content = env.file ? env.file(resolve_path(directory, std::string(body))) : std::nullopt;
     if (!content) return bad_expansion{"unreadable-file", "file '" + std::string(body) + "' cannot be read"};
@@ -45,7 +47,8 @@ std::variant<std::string, bad_expansion> file(std::string_view body, const envir
 
 } // namespace
 
-std::variant<expansion, bad_expansion> expand(std::string_view text, const environment& env, const std::string& directory) {
+std::variant<expansion, bad_expansion> expand(std::string_view text, const environment& env,
+                                              const std::string& directory) {
     constexpr std::string_view litellm = "os.environ/";
     if (text.substr(0, litellm.size()) == litellm) {
         const std::string_view name = text.substr(litellm.size());
@@ -64,30 +67,36 @@ std::variant<expansion, bad_expansion> expand(std::string_view text, const envir
             continue;
         }
         if (text.substr(at, 2) != "${") {
-            return bad_expansion{"bad-expansion", "'$' begins ${env:NAME} or ${file:PATH}; a dollar sign itself is written $$"};
+            return bad_expansion{"bad-expansion",
+                                 "'$' begins ${env:NAME} or ${file:PATH}; a dollar sign itself is written $$"};
         }
         const std::size_t close = text.find('}', at);
         if (close == std::string_view::npos) return bad_expansion{"bad-expansion", "'${' without a closing '}'"};
         const std::string_view body = text.substr(at + 2, close - at - 2);
-        if (body.find("${") != std::string_view::npos) return bad_expansion{"bad-expansion", "expansions cannot be nested"};
+        if (body.find("${") != std::string_view::npos)
+            return bad_expansion{"bad-expansion", "expansions cannot be nested"};
 
         std::variant<std::string, bad_expansion> value;
         if (body.substr(0, 4) == "env:") {
             value = variable(body.substr(4), env);
-            out.sources.push_back("${env:" + std::string(body.substr(4, body.find(":-") == std::string_view::npos
-                                                                            ? std::string_view::npos
-                                                                            : body.find(":-") - 4)) + "}");
+            out.sources.push_back(
+                "${env:" +
+                std::string(body.substr(4, body.find(":-") == std::string_view::npos ? std::string_view::npos
+                                                                                     : body.find(":-") - 4)) +
+                "}");
         } else if (body.substr(0, 5) == "file:") {
             value = file(body.substr(5), env, directory);
             out.sources.push_back("${" + std::string(body) + "}");
             out.from_file = true;
         } else {
-            const std::string proper = is_variable_name(body) ? "${env:" + std::string(body) + "}" : "${env:NAME} or ${file:PATH}";
+            const std::string proper =
+                is_variable_name(body) ? "${env:" + std::string(body) + "}" : "${env:NAME} or ${file:PATH}";
             return bad_expansion{"bad-expansion", "write " + proper};
         }
         if (const auto* wrong = std::get_if<bad_expansion>(&value)) return *wrong;
         out.text += std::get<std::string>(value);
-        if (out.text.size() > longest) return bad_expansion{"bad-expansion", "the expanded value is longer than 64 KiB"};
+        if (out.text.size() > longest)
+            return bad_expansion{"bad-expansion", "the expanded value is longer than 64 KiB"};
         at = close + 1;
     }
     return out;

@@ -6,12 +6,17 @@
 namespace evenkeel::config {
 namespace {
 
-bool is_alphanumeric(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+bool is_alphanumeric(char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
 
-bool is_one_of(char c, std::string_view set) { return set.find(c) != std::string_view::npos; }
+bool is_one_of(char c, std::string_view set) {
+    return set.find(c) != std::string_view::npos;
+}
 
 bool has_control(std::string_view text) {
-    return std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
+    return std::any_of(text.begin(), text.end(),
+                       [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
 }
 
 } // namespace
@@ -27,7 +32,8 @@ std::string lower_case(std::string_view text) {
 std::string check_name(std::string_view text) {
     if (text.empty()) return "a name cannot be empty";
     if (text.size() > 64) return "a name has at most 64 characters (it labels metrics)";
-    const bool good = std::all_of(text.begin(), text.end(), [](char c) { return is_alphanumeric(c) || is_one_of(c, "-_."); });
+    const bool good =
+        std::all_of(text.begin(), text.end(), [](char c) { return is_alphanumeric(c) || is_one_of(c, "-_."); });
     return good ? "" : "a name consists of letters, digits, '-', '_' and '.' (it labels metrics and headers)";
 }
 
@@ -53,7 +59,9 @@ std::string check_path(std::string_view text) {
         if (c == '?') return "a path has no query ('?...')";
         if (c == '#') return "a path has no fragment ('#...')";
         if (c == '%') {
-            const auto hex = [&](std::size_t at) { return at < text.size() && is_one_of(text[at], "0123456789abcdefABCDEF"); };
+            const auto hex = [&](std::size_t at) {
+                return at < text.size() && is_one_of(text[at], "0123456789abcdefABCDEF");
+            };
             if (!hex(i + 1) || !hex(i + 2)) return "'%' in a path is followed by two hexadecimal digits";
         } else if (!is_alphanumeric(c) && !is_one_of(c, "/-._~!$&'()*+,;=:@")) {
             return "a path holds a character that must be percent-encoded";
@@ -80,11 +88,13 @@ std::string check_header_value(std::string_view text) {
     if (text.size() > 8192) return "a header value has at most 8192 bytes";
     if (text.find_first_of("\r\n") != std::string_view::npos) return "a header value cannot hold a line break";
     for (const char c : text) {
-        if (c != '\t' && (static_cast<unsigned char>(c) < 0x20 || c == 0x7F)) return "a header value cannot hold control characters";
+        if (c != '\t' && (static_cast<unsigned char>(c) < 0x20 || c == 0x7F))
+            return "a header value cannot hold control characters";
         if (static_cast<unsigned char>(c) >= 0x80) return "a header value is ASCII only";
     }
     if (!text.empty() && is_one_of(text.front(), " \t")) return "a header value does not begin with a blank";
-    if (!text.empty() && is_one_of(text.back(), " \t")) return "a header value does not end with a blank; is a variable in it empty?";
+    if (!text.empty() && is_one_of(text.back(), " \t"))
+        return "a header value does not end with a blank; is a variable in it empty?";
     return "";
 }
 
@@ -115,8 +125,9 @@ std::string check_editable_header(std::string_view name) {
 }
 
 bool carries_credential(std::string_view name) {
-    constexpr std::array<std::string_view, 8> known{"authorization", "proxy-authorization", "x-api-key", "api-key",
-                                                    "x-goog-api-key", "cookie",             "x-auth-token", "x-amz-security-token"};
+    constexpr std::array<std::string_view, 8> known{"authorization", "proxy-authorization", "x-api-key",
+                                                    "api-key",       "x-goog-api-key",      "cookie",
+                                                    "x-auth-token",  "x-amz-security-token"};
     return std::find(known.begin(), known.end(), name) != known.end();
 }
 

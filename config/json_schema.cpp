@@ -41,32 +41,48 @@ json::object number_range(const key_row& row, const char* type) {
     json::object out{{"type", type}};
     const auto bound = [&](const char* name, std::string_view text) {
         if (text.empty()) return;
-        if (row.kind == value_kind::integer) out[name] = std::get<std::int64_t>(read_integer(text));
-        else out[name] = plain_number(std::get<double>(read_number(text)));
+        if (row.kind == value_kind::integer)
+            out[name] = std::get<std::int64_t>(read_integer(text));
+        else
+            out[name] = plain_number(std::get<double>(read_number(text)));
     };
     bound("minimum", row.min);
     bound("maximum", row.max);
     return out;
 }
 
-json::object text_with(const char* pattern) { return {{"type", "string"}, {"pattern", pattern}}; }
+json::object text_with(const char* pattern) {
+    return {{"type", "string"}, {"pattern", pattern}};
+}
 
 // What one value may be when it is written out; empty for a word, which only has its list.
 json::object written_out(const key_row& row) {
     switch (row.kind) {
-    case value_kind::boolean: return {{"type", "boolean"}};
-    case value_kind::integer: return number_range(row, "integer");
-    case value_kind::ratio: return number_range(row, "number");
-    case value_kind::duration: return text_with(duration_pattern);
-    case value_kind::size: return text_with(size_pattern);
-    case value_kind::name: return text_with("^[A-Za-z0-9._-]{1,64}$");
-    case value_kind::address: return text_with(R"(^(unix:/.+|[0-9.]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5})$)");
-    case value_kind::url: return text_with("^https?://[^@?#]+$");
-    case value_kind::path: return text_with("^/[^?#]*$");
-    case value_kind::header_name: return text_with("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$");
+    case value_kind::boolean:
+        return {{"type", "boolean"}};
+    case value_kind::integer:
+        return number_range(row, "integer");
+    case value_kind::ratio:
+        return number_range(row, "number");
+    case value_kind::duration:
+        return text_with(duration_pattern);
+    case value_kind::size:
+        return text_with(size_pattern);
+    case value_kind::name:
+        return text_with("^[A-Za-z0-9._-]{1,64}$");
+    case value_kind::address:
+        return text_with(R"(^(unix:/.+|[0-9.]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5})$)");
+    case value_kind::url:
+        return text_with("^https?://[^@?#]+$");
+    case value_kind::path:
+        return text_with("^/[^?#]*$");
+    case value_kind::header_name:
+        return text_with("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$");
     case value_kind::word:
-    case value_kind::block: return {};
-    default: break;
+    case value_kind::block:
+        return {};
+    default:
+        break;
     }
     json::object out{{"type", "string"}};
     if (!row.can_be_empty) out["minLength"] = 1;
@@ -109,11 +125,14 @@ json::object element_schema(const schema_node& node) {
 
 json::object node_schema(const schema_node& node) {
     if (!node.available()) {
-        return {{"enum", json::array{"off"}}, {"description", fmt::format("{} Not available in this version.", node.row->documentation)}};
+        return {{"enum", json::array{"off"}},
+                {"description", fmt::format("{} Not available in this version.", node.row->documentation)}};
     }
     json::object out;
     switch (node.shape()) {
-    case value_shape::one: out = element_schema(node); break;
+    case value_shape::one:
+        out = element_schema(node);
+        break;
     case value_shape::map: {
         out = {{"type", "object"}, {"additionalProperties", element_schema(node)}};
         if (node.row->map_keys == "header_name") out["propertyNames"] = text_with("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$");
@@ -126,13 +145,16 @@ json::object node_schema(const schema_node& node) {
         json::object list{{"type", "array"}, {"items", element}};
         if (node.kind() == value_kind::block || node.shape() == value_shape::one_or_list) list["minItems"] = 1;
         if (node.row->path == "routes.upstreams") list["maxItems"] = 1;
-        if (node.shape() == value_shape::list) out = std::move(list);
-        else out = {{"anyOf", json::array{std::move(element), std::move(list)}}};
+        if (node.shape() == value_shape::list)
+            out = std::move(list);
+        else
+            out = {{"anyOf", json::array{std::move(element), std::move(list)}}};
         break;
     }
     }
     if (node.row == nullptr) return out;
-    out["description"] = fmt::format("{}{}{}", node.row->documentation, node.row->price.empty() ? "" : " Price: ", node.row->price);
+    out["description"] =
+        fmt::format("{}{}{}", node.row->documentation, node.row->price.empty() ? "" : " Price: ", node.row->price);
     if (!node.row->fallback.empty()) out["default"] = default_value(*node.row);
     return out;
 }
@@ -158,11 +180,13 @@ void print(const json::value& value, int indent, std::string& out) {
 
 std::string json_schema() {
     json::object root = block_schema(schema_root());
-    json::object out{{"$schema", "http://json-schema.org/draft-07/schema#"},
-                     {"title", "evenkeel configuration"},
-                     {"definitions", json::object{{"expansion", json::object{{"type", "string"},
-                                                                            {"pattern", R"(\$\{(env|file):[^}]+\})"},
-                                                                            {"description", "A value from the environment or from a file."}}}}}};
+    json::object out{
+        {"$schema", "http://json-schema.org/draft-07/schema#"},
+        {"title", "evenkeel configuration"},
+        {"definitions",
+         json::object{{"expansion", json::object{{"type", "string"},
+                                                 {"pattern", R"(\$\{(env|file):[^}]+\})"},
+                                                 {"description", "A value from the environment or from a file."}}}}}};
     for (auto& [key, value] : root) out[key] = value;
     std::string text;
     print(out, 0, text);

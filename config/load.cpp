@@ -70,7 +70,9 @@ load_result load_file(const std::string& path, const environment& env) {
     load_result out;
     const std::optional<std::string> text = is_directory(path) ? std::nullopt : read_bounded(path, max_file_bytes);
     if (!text) {
-        out.diagnostics.push_back(whole_file(path, "unreadable-file", is_directory(path) ? "this is a directory, not a file" : "the file cannot be read"));
+        out.diagnostics.push_back(
+            whole_file(path, "unreadable-file",
+                       is_directory(path) ? "this is a directory, not a file" : "the file cannot be read"));
         return out;
     }
     return load_text(*text, path, env);

@@ -12,7 +12,7 @@ enum class node_kind : unsigned char { null, scalar, sequence, mapping };
 
 struct node {
     node_kind kind = node_kind::null;
-    std::string text;   // of a scalar, unquoted and unescaped
+    std::string text; // of a scalar, unquoted and unescaped
     bool quoted = false;
     span at;            // of the value; of a collection only its first character
     bool exact = false; // whether `at` is the whole scalar; not where it runs over several lines or follows a tag
@@ -24,10 +24,14 @@ struct node {
 
 [[nodiscard]] constexpr const char* describe(node_kind kind) noexcept {
     switch (kind) {
-    case node_kind::null: return "nothing";
-    case node_kind::scalar: return "a single value";
-    case node_kind::sequence: return "a list";
-    case node_kind::mapping: return "a mapping";
+    case node_kind::null:
+        return "nothing";
+    case node_kind::scalar:
+        return "a single value";
+    case node_kind::sequence:
+        return "a list";
+    case node_kind::mapping:
+        return "a mapping";
     }
     return "";
 }

@@ -38,7 +38,8 @@ public:
         accept(std::move(n));
     }
     void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override { refuse_alias(mark); }
-    void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& value) override {
+    void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                  const std::string& value) override {
         refuse_anchor(mark, anchor);
         refuse_tag(mark, tag);
         node n;
@@ -83,7 +84,7 @@ private:
         bool has_key = false; // of a mapping: the key has been read, its value comes next
         std::string key;
         span key_at;
-        bool skip = false;    // the coming value belongs to a refused key
+        bool skip = false; // the coming value belongs to a refused key
         std::unordered_map<std::string, span> seen;
     };
 
@@ -107,10 +108,13 @@ private:
         if (quote != '"' && quote != '\'') return {out, false}; // a block scalar: its indicator
         std::size_t i = out.begin + 1;
         for (; i < text.size(); ++i) {
-            if (quote == '"' && text[i] == '\\') ++i;
+            if (quote == '"' && text[i] == '\\')
+                ++i;
             else if (text[i] == quote) {
-                if (quote == '\'' && i + 1 < text.size() && text[i + 1] == '\'') ++i;
-                else break;
+                if (quote == '\'' && i + 1 < text.size() && text[i + 1] == '\'')
+                    ++i;
+                else
+                    break;
             }
         }
         out.end = std::min(text.size(), i + 1);
@@ -122,13 +126,12 @@ private:
         n.extent = {n.at.begin, next == events_.end() ? source_->text().size() : *next};
         if (n.exact) n.extent.end = n.at.end;
         const std::string_view text = source_->text();
-        while (n.extent.end > n.at.end && (text[n.extent.end - 1] == ' ' || text[n.extent.end - 1] == '\n')) --n.extent.end;
+        while (n.extent.end > n.at.end && (text[n.extent.end - 1] == ' ' || text[n.extent.end - 1] == '\n'))
+            --n.extent.end;
         n.extent.end = std::max(n.extent.end, n.at.end);
         for (node& child : n.children) set_extents(child);
     }
-    static std::size_t last_end(const node& n) {
-        return n.children.empty() ? n.at.end : last_end(n.children.back());
-    }
+    static std::size_t last_end(const node& n) { return n.children.empty() ? n.at.end : last_end(n.children.back()); }
 
     void refuse_anchor(const YAML::Mark& mark, YAML::anchor_t anchor) {
         if (anchor == 0) return;
@@ -213,7 +216,8 @@ private:
         const auto [before, fresh] = top.seen.try_emplace(n.text, n.at);
         if (!fresh) {
             problems_->error(n.at, "duplicate-key",
-                             "'" + n.text.substr(0, 64) + "' is given twice; first at " + problems_->line(before->second),
+                             "'" + n.text.substr(0, 64) + "' is given twice; first at " +
+                                 problems_->line(before->second),
                              {{before->second, "first given here"}});
             top.skip = true;
             return;
@@ -225,7 +229,7 @@ private:
     report* problems_;
     std::vector<level> open_;
     std::optional<node> root_;
-    std::vector<std::size_t> events_; // where each began
+    std::vector<std::size_t> events_;              // where each began
     std::vector<std::pair<span, node>> discarded_; // values of refused keys, with the key
     int documents_ = 0;
 };
@@ -234,11 +238,14 @@ private:
 std::string explain(const std::string& message) {
     const auto begins = [&](const char* with) { return message.rfind(with, 0) == 0; };
     namespace words = YAML::ErrorMsg;
-    if (begins(words::END_OF_MAP_FLOW) || begins(words::END_OF_SEQ_FLOW)) return "a ',' or a closing bracket is missing";
+    if (begins(words::END_OF_MAP_FLOW) || begins(words::END_OF_SEQ_FLOW))
+        return "a ',' or a closing bracket is missing";
     if (begins(words::END_OF_MAP)) return "this line does not fit: check its indentation and the ':' after the key";
-    if (begins(words::END_OF_SEQ)) return "this line does not fit into the list: check its indentation and the leading '- '";
+    if (begins(words::END_OF_SEQ))
+        return "this line does not fit into the list: check its indentation and the leading '- '";
     if (begins(words::FLOW_END)) return "a closing bracket without an opening one";
-    if (begins(words::MAP_VALUE)) return "a ':' where none can be: check the indentation, or quote a value that contains ': '";
+    if (begins(words::MAP_VALUE))
+        return "a ':' where none can be: check the indentation, or quote a value that contains ': '";
     if (begins(words::MAP_KEY)) return "a key where none can be: check the indentation";
     if (begins(words::BLOCK_ENTRY)) return "a '- ' where no list can be: check the indentation";
     if (begins(words::TAB_IN_INDENTATION)) return "a tab in the indentation; YAML indents with spaces only";
@@ -250,7 +257,8 @@ std::string explain(const std::string& message) {
     if (begins(words::UNKNOWN_ANCHOR) || begins(words::ALIAS_NOT_FOUND) || begins(words::CHAR_IN_ALIAS)) {
         return "a value that starts with '*' must be quoted";
     }
-    if (begins(words::ANCHOR_NOT_FOUND) || begins(words::CHAR_IN_ANCHOR)) return "a value that starts with '&' must be quoted";
+    if (begins(words::ANCHOR_NOT_FOUND) || begins(words::CHAR_IN_ANCHOR))
+        return "a value that starts with '&' must be quoted";
     if (begins(words::UNKNOWN_TOKEN)) return "a value cannot start with this character; quote it";
     if (begins("bad file")) return "the file cannot be read";
     return "this is not valid YAML here";
@@ -266,7 +274,8 @@ std::string missing_colon_above(const source_text& source, std::size_t at) {
         const std::string_view line = text.substr(begin, line_start - begin);
         const std::size_t first = line.find_first_not_of(" \r");
         if (first != std::string_view::npos && line[first] != '#') {
-            const bool suspicious = line.find(':') == std::string_view::npos && line.find_first_of("[{-\"'") == std::string_view::npos;
+            const bool suspicious =
+                line.find(':') == std::string_view::npos && line.find_first_of("[{-\"'") == std::string_view::npos;
             return suspicious ? "; is a ':' missing in line " + std::to_string(source.line_of(begin)) + "?" : "";
         }
         line_start = before;
@@ -327,7 +336,8 @@ std::optional<node> parse(source_text& source, report& problems) {
     }
     std::optional<node> root = builder.take();
     if (!root || root->kind == node_kind::null) {
-        problems.error({0, 0}, "empty", "the file holds no configuration; it needs at least `version: 1` and `routes:`");
+        problems.error({0, 0}, "empty",
+                       "the file holds no configuration; it needs at least `version: 1` and `routes:`");
         return std::nullopt;
     }
     return root;

@@ -1,6 +1,6 @@
 #pragma once
-// Text to nodes. yaml-cpp tokenises; what it lets through in silence is refused here: duplicate keys, merge keys, second
-// documents, aliases, tags, runaway nesting, bytes that are not UTF-8, tabs as indentation.
+// Text to nodes. yaml-cpp tokenises; what it lets through in silence is refused here: duplicate keys, merge keys,
+// second documents, aliases, tags, runaway nesting, bytes that are not UTF-8, tabs as indentation.
 
 #include "config/node.hpp"
 #include "config/report.hpp"

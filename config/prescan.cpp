@@ -5,9 +5,12 @@
 namespace evenkeel::config {
 namespace {
 
-// Length of the valid UTF-8 character at `at`, 0 if there is none. Overlong forms and surrogates are not valid (RFC 3629).
+// Length of the valid UTF-8 character at `at`, 0 if there is none. Overlong forms and surrogates are not valid (RFC
+// 3629).
 std::size_t character_length(std::string_view text, std::size_t at) {
-    const auto byte = [&](std::size_t i) -> std::uint32_t { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
+    const auto byte = [&](std::size_t i) -> std::uint32_t {
+        return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
+    };
     const auto follows = [&](std::size_t i) { return (byte(i) & 0xC0U) == 0x80U; };
     const std::uint32_t first = byte(at);
     if (first < 0x80U) return 1;
@@ -53,7 +56,8 @@ bool prescan(const source_text& source, report& problems) {
             indentation = true;
         } else if (c == '\r') {
             if (i + 1 >= text.size() || text[i + 1] != '\n') {
-                problems.error({i, i + 1}, "control-character", "a carriage return without a newline; end lines with LF");
+                problems.error({i, i + 1}, "control-character",
+                               "a carriage return without a newline; end lines with LF");
                 good = false;
             }
         } else if (c == '\t') {

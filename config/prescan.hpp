@@ -1,5 +1,6 @@
 #pragma once
-// Looks at bytes before any YAML rule applies, because the parser's own complaints about these are misleading or absent.
+// Looks at bytes before any YAML rule applies, because the parser's own complaints about these are misleading or
+// absent.
 
 #include "config/report.hpp"
 

@@ -24,7 +24,9 @@ void print_excerpt(std::ostream& out, int line, const std::string& source, int c
     out << '^' << std::string(static_cast<std::size_t>(std::max(0, length - 1)), '~') << '\n';
 }
 
-std::string plural(std::size_t n, const char* word) { return std::to_string(n) + " " + word + (n == 1 ? "" : "s"); }
+std::string plural(std::size_t n, const char* word) {
+    return std::to_string(n) + " " + word + (n == 1 ? "" : "s");
+}
 
 } // namespace
 
@@ -71,8 +73,7 @@ void print_json(std::ostream& out, const std::vector<diagnostic>& diagnostics) {
         list.push_back(std::move(one));
     }
     const problem_count n = count_problems(diagnostics);
-    const boost::json::object all{
-        {"diagnostics", std::move(list)}, {"errors", n.errors}, {"warnings", n.warnings}};
+    const boost::json::object all{{"diagnostics", std::move(list)}, {"errors", n.errors}, {"warnings", n.warnings}};
     out << boost::json::serialize(all) << '\n';
 }
 

@@ -12,7 +12,9 @@
 namespace evenkeel::config {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
 
 std::size_t digits_at(std::string_view text, std::size_t at) {
     std::size_t n = 0;
@@ -104,7 +106,8 @@ std::variant<bytes, failure> read_size(std::string_view text) {
     const failure grammar{"bad-size", "a size is written like 64KiB, 2MiB or 512B (units: B, KiB, MiB, GiB, TiB)"};
     if (digits == 0 || digits > 19) return grammar;
     const std::string_view number = text.substr(0, digits);
-    if (suffix.empty()) return failure{"bad-size", fmt::format("a size needs a unit: did you mean {0}B or {0}KiB?", number)};
+    if (suffix.empty())
+        return failure{"bad-size", fmt::format("a size needs a unit: did you mean {0}B or {0}KiB?", number)};
     for (const size_unit& each : size_units) {
         if (suffix != each.name) continue;
         std::uint64_t count = 0;

@@ -55,7 +55,8 @@ private:
 
     void wrong_type(const node& n, const schema_node& schema, std::string message) {
         if (schema.holds_secrets) hide_values(n);
-        if (n.kind == node_kind::scalar && !n.quoted && n.text.find(':') != std::string::npos && schema.kind() == value_kind::block) {
+        if (n.kind == node_kind::scalar && !n.quoted && n.text.find(':') != std::string::npos &&
+            schema.kind() == value_kind::block) {
             message += "; is a blank missing after ':'?";
         }
         problems_->error(n.at, "wrong-type", std::move(message));
@@ -73,10 +74,13 @@ private:
             return std::nullopt;
         }
         switch (schema.shape()) {
-        case value_shape::one: return read_one(n, schema, from);
-        case value_shape::map: return read_map(n, schema, from);
+        case value_shape::one:
+            return read_one(n, schema, from);
+        case value_shape::map:
+            return read_map(n, schema, from);
         case value_shape::list:
-        case value_shape::one_or_list: return read_list(n, schema, from);
+        case value_shape::one_or_list:
+            return read_list(n, schema, from);
         }
         return std::nullopt;
     }
@@ -85,8 +89,9 @@ private:
         if (n.kind == node_kind::scalar && n.text == "off" && !n.quoted) return;
         source_->hide_unparsed(n.at.begin, n.extent.end);
         hide_values(n);
-        problems_->error(n.key.empty() ? n.at : n.key_at, "not-available",
-                         fmt::format("'{0}' is not available in this version; write `{0}: off` or remove it", schema.name));
+        problems_->error(
+            n.key.empty() ? n.at : n.key_at, "not-available",
+            fmt::format("'{0}' is not available in this version; write `{0}: off` or remove it", schema.name));
     }
 
     // Checks between routes compare each with each, so their number has to have a bound.
@@ -94,7 +99,8 @@ private:
         constexpr std::size_t most = 1000; // chosen; also of header names, models and methods
         if (n.children.size() <= most) return false;
         hide_values(n);
-        problems_->error(n.children[most].at, "too-many-entries", fmt::format("'{}' has more than {} entries", schema.name, most));
+        problems_->error(n.children[most].at, "too-many-entries",
+                         fmt::format("'{}' has more than {} entries", schema.name, most));
         return true;
     }
 
@@ -129,7 +135,8 @@ private:
         entry out = make(n, schema, from);
         out.single = false;
         if (n.kind != node_kind::mapping) {
-            wrong_type(n, schema, fmt::format("'{}' must be a mapping of names to values, not {}", schema.name, describe(n.kind)));
+            wrong_type(n, schema,
+                       fmt::format("'{}' must be a mapping of names to values, not {}", schema.name, describe(n.kind)));
             return std::nullopt;
         }
         if (too_many(n, schema)) return std::nullopt;
@@ -140,7 +147,9 @@ private:
                 continue;
             }
             if (child.kind == node_kind::null) {
-                problems_->error(child.key_at, "null-value", fmt::format("'{}' has no value; write one or remove the key", child.key.substr(0, 64)));
+                problems_->error(
+                    child.key_at, "null-value",
+                    fmt::format("'{}' has no value; write one or remove the key", child.key.substr(0, 64)));
                 continue;
             }
             if (auto element = read_one(child, schema, from)) {
@@ -196,17 +205,22 @@ private:
             member.key = row.short_form;
             member.key_at = n.at;
             const schema_node& child = *schema.child(row.short_form);
-            if (auto value = read_value(member, child, from)) out.children.push_back(std::move(*value));
-            else return std::nullopt;
+            if (auto value = read_value(member, child, from))
+                out.children.push_back(std::move(*value));
+            else
+                return std::nullopt;
             return out;
         }
-        wrong_type(n, schema, fmt::format("'{}' must be a mapping of keys, not {}", schema.name.empty() ? "this" : schema.name, describe(n.kind)));
+        wrong_type(n, schema,
+                   fmt::format("'{}' must be a mapping of keys, not {}", schema.name.empty() ? "this" : schema.name,
+                               describe(n.kind)));
         return std::nullopt;
     }
 
     // How a message names the block that a key stands in: by the user's own name where it has one.
     static std::string place_of(const node& n, const schema_node& schema) {
-        if (schema.row != nullptr && schema.row->path == "upstreams") return "in upstream '" + n.key.substr(0, 64) + "'";
+        if (schema.row != nullptr && schema.row->path == "upstreams")
+            return "in upstream '" + n.key.substr(0, 64) + "'";
         if (schema.row != nullptr && schema.row->path == "routes") {
             for (const node& child : n.children) {
                 if (child.key == "name" && child.kind == node_kind::scalar && check_name(child.text).empty()) {
@@ -230,18 +244,22 @@ private:
             const std::string advice = problems_->full() ? std::string{} : suggest_key(schema, child.key);
             constexpr std::string_view opening = " (did you mean '";
             std::string near;
-            if (advice.rfind(opening, 0) == 0) near = advice.substr(opening.size(), advice.find('\'', opening.size()) - opening.size());
+            if (advice.rfind(opening, 0) == 0)
+                near = advice.substr(opening.size(), advice.find('\'', opening.size()) - opening.size());
             if (!near.empty()) meant.insert(near);
             if (child.kind != node_kind::scalar || !is_harmless_key(near)) hide_values(child);
-            problems_->error(child.key_at, "unknown-key", fmt::format("unknown key '{}' {}{}", printable(child.key), where, advice));
+            problems_->error(child.key_at, "unknown-key",
+                             fmt::format("unknown key '{}' {}{}", printable(child.key), where, advice));
         }
         for (const std::string& name : meant) {
             if (out.find(name) == nullptr) out.refused.push_back(name);
         }
         for (const auto& child : schema.children) {
             // A key that is there but misspelt is reported once, not also as missing.
-            if (child->row == nullptr || !child->row->required || !child->available() || meant.count(child->name) > 0) continue;
-            problems_->error(n.key.empty() ? n.at : n.key_at, "missing-key", fmt::format("missing key '{}' {}", child->name, where));
+            if (child->row == nullptr || !child->row->required || !child->available() || meant.count(child->name) > 0)
+                continue;
+            problems_->error(n.key.empty() ? n.at : n.key_at, "missing-key",
+                             fmt::format("missing key '{}' {}", child->name, where));
         }
     }
 

@@ -37,8 +37,8 @@ void check_edits(const entry& owner, report& problems) {
         const entry* both = set->find(each.text());
         if (both == nullptr) continue;
         problems.error(each.at, "contradiction",
-                       fmt::format("'{}' is both set ({}) and removed; setting alone replaces every field of that name", each.text(),
-                                   problems.line(both->key_at)),
+                       fmt::format("'{}' is both set ({}) and removed; setting alone replaces every field of that name",
+                                   each.text(), problems.line(both->key_at)),
                        {{both->key_at, "set here"}});
     }
 }
@@ -74,7 +74,8 @@ void check_listeners(const entry& root, report& problems) {
     const auto parsed = read_address(admin_listen->text());
     const auto* at = std::get_if<listener>(&parsed);
     const entry* token = admin->find("token");
-    if (at != nullptr && !is_loopback(*at) && (token == nullptr || token->text().empty()) && !admin->was_refused("token")) {
+    if (at != nullptr && !is_loopback(*at) && (token == nullptr || token->text().empty()) &&
+        !admin->was_refused("token")) {
         problems.error(token != nullptr ? token->at : admin_listen->at, "token-required",
                        "admin.listen is reachable from other machines, so admin.token must not be empty; "
                        "or listen on 127.0.0.1 and serve metrics with admin.metrics_listen");
@@ -104,20 +105,24 @@ void check_upstreams(const entry& root, report& problems, const environment& env
         const bool has_cert = cert != nullptr && !cert->text().empty();
         const bool has_key = key != nullptr && !key->text().empty();
         if (has_cert != has_key) {
-            problems.error((has_cert ? cert : key)->at, "missing-key", "a client certificate needs both cert_file and key_file");
+            problems.error((has_cert ? cert : key)->at, "missing-key",
+                           "a client certificate needs both cert_file and key_file");
         }
         const entry* verify = tls->find("verify");
         if (verify != nullptr && verify->get<bool>() != nullptr && !*verify->get<bool>()) {
-            problems.warning(verify->at, "insecure",
-                             fmt::format("upstream '{}' accepts any certificate; whoever sits on the path can read its credential "
-                                         "and its traffic (use ca_file for a private authority)", each.key));
+            problems.warning(
+                verify->at, "insecure",
+                fmt::format("upstream '{}' accepts any certificate; whoever sits on the path can read its credential "
+                            "and its traffic (use ca_file for a private authority)",
+                            each.key));
         }
         const entry* url = each.find("url");
         const bool plain = url != nullptr && lower_case(url->text()).rfind("http:", 0) == 0;
         for (const entry& leaf_entry : tls->children) {
             if (plain && leaf_entry.from != origin::built_in) {
                 problems.error(leaf_entry.key_at, "has-no-effect",
-                               fmt::format("'tls.{}' has no effect: the URL of upstream '{}' is http, not https", leaf_entry.key, each.key));
+                               fmt::format("'tls.{}' has no effect: the URL of upstream '{}' is http, not https",
+                                           leaf_entry.key, each.key));
             }
         }
     }

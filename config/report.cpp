@@ -46,7 +46,8 @@ std::vector<diagnostic> report::finish() const {
         for (const note& each : p->notes) {
             const place there = source_->where(each.at.begin);
             excerpt line = source_->show(each.at);
-            d.related.push_back({there.line, there.column, each.message, std::move(line.text), line.column, line.length});
+            d.related.push_back(
+                {there.line, there.column, each.message, std::move(line.text), line.column, line.length});
         }
         out.push_back(std::move(d));
     }

@@ -1,6 +1,6 @@
 #pragma once
-// Collects every problem of one file. Readers and checks add what they find in any order; `finish` puts it in file order
-// and turns offsets into lines. Bounded: a file of garbage yields a readable number of problems, not a million.
+// Collects every problem of one file. Readers and checks add what they find in any order; `finish` puts it in file
+// order and turns offsets into lines. Bounded: a file of garbage yields a readable number of problems, not a million.
 
 #include "config/load.hpp"
 #include "config/source_text.hpp"

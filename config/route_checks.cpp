@@ -42,7 +42,8 @@ bool below(const std::string& path, const std::string& prefix) {
     return path.compare(0, prefix.size(), prefix) == 0 && (path.size() == prefix.size() || path[prefix.size()] == '/');
 }
 
-// Whether every request that `late` matches is matched by `early` as well. Sound, not complete: globs are compared as text.
+// Whether every request that `late` matches is matched by `early` as well. Sound, not complete: globs are compared as
+// text.
 bool covers(const entry* early, const entry* late) {
     const std::string early_path = leaf_text(early, "path");
     const std::string late_path = leaf_text(late, "path");
@@ -55,13 +56,16 @@ bool covers(const entry* early, const entry* late) {
         if (late_prefix == nullptr && late_path.empty()) return prefix.empty();
         if (!below(target, prefix)) return false;
     }
-    const auto subset = [](const auto& some, const auto& all) { return std::includes(all.begin(), all.end(), some.begin(), some.end()); };
+    const auto subset = [](const auto& some, const auto& all) {
+        return std::includes(all.begin(), all.end(), some.begin(), some.end());
+    };
     const auto methods = list_of(early, "methods");
     const auto late_methods = list_of(late, "methods");
     if (!methods.empty() && (late_methods.empty() || !subset(late_methods, methods))) return false;
     const auto models = list_of(early, "model");
     const auto late_models = list_of(late, "model");
-    if (!models.empty() && (late_models.empty() || (models.count("*") == 0 && !subset(late_models, models)))) return false;
+    if (!models.empty() && (late_models.empty() || (models.count("*") == 0 && !subset(late_models, models))))
+        return false;
     return subset(headers_of(early), headers_of(late));
 }
 
@@ -70,20 +74,23 @@ void check_match(const entry& route, report& problems) {
     const entry* path = match != nullptr ? match->find("path") : nullptr;
     const entry* prefix = match != nullptr ? match->find("path_prefix") : nullptr;
     if (path != nullptr && prefix != nullptr) {
-        problems.error(prefix->key_at, "contradiction",
-                       fmt::format("'path' ({}) and 'path_prefix' exclude each other; keep one", problems.line(path->key_at)),
-                       {{path->key_at, "'path' is set here"}});
+        problems.error(
+            prefix->key_at, "contradiction",
+            fmt::format("'path' ({}) and 'path_prefix' exclude each other; keep one", problems.line(path->key_at)),
+            {{path->key_at, "'path' is set here"}});
     }
     const entry* rewrite = route.find("rewrite");
     if (rewrite == nullptr) return;
     const entry* whole = rewrite->find("path");
     const entry* part = rewrite->find("path_prefix");
     if (whole != nullptr && part != nullptr) {
-        problems.error(part->key_at, "contradiction",
-                       fmt::format("'path' ({}) and 'path_prefix' exclude each other; keep one", problems.line(whole->key_at)),
-                       {{whole->key_at, "'path' is set here"}});
+        problems.error(
+            part->key_at, "contradiction",
+            fmt::format("'path' ({}) and 'path_prefix' exclude each other; keep one", problems.line(whole->key_at)),
+            {{whole->key_at, "'path' is set here"}});
     } else if (part != nullptr && prefix == nullptr) {
-        problems.error(part->key_at, "rewrite-needs-prefix", "rewriting a prefix needs `match: {path_prefix: ...}` in the same route");
+        problems.error(part->key_at, "rewrite-needs-prefix",
+                       "rewriting a prefix needs `match: {path_prefix: ...}` in the same route");
     } else if (whole == nullptr && part == nullptr && rewrite->refused.empty()) {
         problems.error(rewrite->key_at, "missing-key", "'rewrite' needs `path` or `path_prefix`");
     }
@@ -94,7 +101,9 @@ void check_local_route(const entry& route, const std::string& name, report& prob
     for (const entry& each : route.children) {
         const bool written = each.from == origin::route && (each.is_leaf() || !each.children.empty());
         if (!written || each.key == "name" || each.key == "match" || each.key == "serve") continue;
-        problems.error(each.key_at, "has-no-effect", fmt::format("'{}' has no effect in route '{}', which serves `health` by itself", each.key, name));
+        problems.error(
+            each.key_at, "has-no-effect",
+            fmt::format("'{}' has no effect in route '{}', which serves `health` by itself", each.key, name));
     }
 }
 
@@ -103,13 +112,15 @@ struct upstream_uses {
     bool certain = true; // false once a reference could not be read
 };
 
-void check_references(const entry& route, const std::string& name, const entry* upstreams, report& problems, upstream_uses& uses) {
+void check_references(const entry& route, const std::string& name, const entry* upstreams, report& problems,
+                      upstream_uses& uses) {
     const entry* list = route.find("upstreams");
     if (list == nullptr) {
         uses.certain = false;
         // A list that was there but wrong has been reported with its own advice.
         if (!route.was_refused("upstreams") && !route.was_refused("serve")) {
-            problems.error(route.key_at, "missing-key", fmt::format("route '{}' has no 'upstreams'; name one, or write `serve: health`", name));
+            problems.error(route.key_at, "missing-key",
+                           fmt::format("route '{}' has no 'upstreams'; name one, or write `serve: health`", name));
         }
         return;
     }
@@ -132,10 +143,12 @@ void check_references(const entry& route, const std::string& name, const entry* 
         const auto near = nearest(wanted, known);
         const std::string shown = reference->note.empty() ? " '" + wanted + "'" : "";
         problems.error(reference->at, "unknown-upstream",
-                       fmt::format("there is no upstream{}{}", shown, near && !shown.empty() ? fmt::format(" (did you mean '{}'?)", *near) : ""));
+                       fmt::format("there is no upstream{}{}", shown,
+                                   near && !shown.empty() ? fmt::format(" (did you mean '{}'?)", *near) : ""));
     }
     if (list->children.size() > 1) {
-        problems.error(list->children[1].at, "not-available", "more than one upstream per route is not available in this version; keep one");
+        problems.error(list->children[1].at, "not-available",
+                       "more than one upstream per route is not available in this version; keep one");
     }
 }
 
@@ -156,7 +169,8 @@ void check_routes(const entry& root, report& problems) {
             const auto [first, fresh] = names.try_emplace(name, name_entry);
             if (!fresh) {
                 problems.error(name_entry->at, "duplicate-route",
-                               fmt::format("route name '{}' is taken ({}); names are unique", name, problems.line(first->second->at)),
+                               fmt::format("route name '{}' is taken ({}); names are unique", name,
+                                           problems.line(first->second->at)),
                                {{first->second->at, "first used here"}});
             }
         }
@@ -172,8 +186,8 @@ void check_routes(const entry& root, report& problems) {
             if (problems.has_errors()) break;
             if (!covers(early.find("match"), route.find("match"))) continue;
             problems.warning(name_entry != nullptr ? name_entry->at : route.at, "unreachable-route",
-                             fmt::format("route '{}' is never reached: route '{}' ({}) matches all its requests first", name,
-                                         leaf_text(&early, "name"), problems.line(early.at)),
+                             fmt::format("route '{}' is never reached: route '{}' ({}) matches all its requests first",
+                                         name, leaf_text(&early, "name"), problems.line(early.at)),
                              {{early.at, "the earlier route"}});
             break;
         }

@@ -85,7 +85,8 @@ std::vector<std::string_view> split_words(std::string_view words) {
 }
 
 bool is_harmless_key(std::string_view key) {
-    // A URL may carry credentials, and a header's value may sit under any key, so only leaves with a narrow grammar count.
+    // A URL may carry credentials, and a header's value may sit under any key, so only leaves with a narrow grammar
+    // count.
     static const auto harmless = [] {
         std::unordered_set<std::string_view> out;
         std::unordered_set<std::string_view> not_so;

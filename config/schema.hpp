@@ -1,6 +1,6 @@
 #pragma once
-// The one table of all configuration keys. The strict reader, the defaults, `check`, `config show` and the JSON Schema are
-// all driven by it, so a key cannot be read but undocumented, or documented but ignored.
+// The one table of all configuration keys. The strict reader, the defaults, `check`, `config show` and the JSON Schema
+// are all driven by it, so a key cannot be read but undocumented, or documented but ignored.
 
 #include <memory>
 #include <optional>
@@ -39,20 +39,20 @@ struct key_row {
     std::string_view path{}; // dotted; names of map members and list positions are not part of it
     value_kind kind = value_kind::text;
     value_shape shape = value_shape::one;
-    std::string_view fallback{}; // the built-in default; empty: none
+    std::string_view fallback{};   // the built-in default; empty: none
     std::string_view min{}, max{}; // inclusive; empty: unbounded
-    std::string_view words{};    // separated by '|': further words accepted beside the kind's own values
+    std::string_view words{};      // separated by '|': further words accepted beside the kind's own values
     std::string_view documentation{};
-    std::string_view price{};  // what turning it up costs; empty where nothing is to be said
+    std::string_view price{}; // what turning it up costs; empty where nothing is to be said
     bool secret = false;
     bool required = false;
-    bool optional_block = false;  // absent means absent, rather than a block of defaults
-    bool can_be_empty = false;    // "" is a value
-    bool available = true;        // false: accepts only `off` in this version
+    bool optional_block = false;    // absent means absent, rather than a block of defaults
+    bool can_be_empty = false;      // "" is a value
+    bool available = true;          // false: accepts only `off` in this version
     std::string_view short_form{};  // of a block: a single value stands for a block with only this key
     std::string_view later_words{}; // words that a later version understands
     std::string_view map_keys{};    // of a map: what its keys are, name, header_name or text
-    bool policy = false;          // lives under `defaults` and under each route
+    bool policy = false;            // lives under `defaults` and under each route
 };
 
 [[nodiscard]] const std::vector<key_row>& key_table();
@@ -60,7 +60,7 @@ struct key_row {
 // The table as a tree, so that the reader walks file and schema side by side.
 struct schema_node {
     std::string name;
-    std::string display; // `routes[].match.path`, `upstreams.NAME.url`
+    std::string display;          // `routes[].match.path`, `upstreams.NAME.url`
     const key_row* row = nullptr; // null: the root and `defaults`
     std::vector<std::unique_ptr<schema_node>> children;
     bool holds_secrets = false; // itself or anything below
@@ -78,7 +78,8 @@ struct schema_node {
 [[nodiscard]] bool is_harmless_key(std::string_view key);
 [[nodiscard]] bool is_schema_word(std::string_view word);
 
-// What is good advice for an unknown key at this place: " (did you mean 'retry'?)", "; it is valid under `retry:`", or "".
+// What is good advice for an unknown key at this place: " (did you mean 'retry'?)", "; it is valid under `retry:`", or
+// "".
 [[nodiscard]] std::string suggest_key(const schema_node& at, std::string_view key);
 
 } // namespace evenkeel::config

@@ -2,6 +2,8 @@
 
 #include "config/schema_table.hpp"
 
+// The rows are laid out by hand: one key each, which the formatter would spread over six lines.
+// clang-format off
 namespace evenkeel::config {
 
 void add_listening_keys(std::vector<key_row>& table) {
@@ -16,9 +18,11 @@ void add_listening_keys(std::vector<key_row>& table) {
                           "changing them needs a restart.",
          .short_form = "address"},
         {.path = "listen.address", .kind = address,
-         .documentation = "Literal address and port, or unix:/path. Port 0 asks the system for a free one.", .required = true},
+         .documentation = "Literal address and port, or unix:/path. Port 0 asks the system for a free one.",
+         .required = true},
         {.path = "listen.tls", .kind = block,
-         .documentation = "Serve HTTPS on this address. Without this block it serves plain HTTP.", .optional_block = true},
+         .documentation = "Serve HTTPS on this address. Without this block it serves plain HTTP.",
+         .optional_block = true},
         {.path = "listen.tls.cert_file", .kind = file,
          .documentation = "Certificate chain in PEM, relative to this file.", .required = true},
         {.path = "listen.tls.key_file", .kind = file,
@@ -49,7 +53,8 @@ void add_process_keys(std::vector<key_row>& table) {
     using enum value_kind;
     using enum value_shape;
     const std::initializer_list<key_row> rows{
-        {.path = "access_log", .kind = block, .documentation = "One JSON line per request; never a body, never a credential."},
+        {.path = "access_log", .kind = block,
+         .documentation = "One JSON line per request; never a body, never a credential."},
         {.path = "access_log.path", .kind = log_file, .fallback = "stdout", .words = "stdout|stderr|off",
          .documentation = "stdout, stderr, off, or a file that is appended to."},
         {.path = "access_log.sample_ok", .kind = ratio, .fallback = "1", .min = "0", .max = "1",
@@ -58,13 +63,15 @@ void add_process_keys(std::vector<key_row>& table) {
 
         {.path = "log", .kind = block, .documentation = "What evenkeel says about itself."},
         {.path = "log.level", .kind = value_kind::word, .fallback = "info", .words = "debug|info|warning|error",
-         .documentation = "The least severe level that is written.", .price = "debug writes several lines per request."},
+         .documentation = "The least severe level that is written.",
+         .price = "debug writes several lines per request."},
         {.path = "log.format", .kind = value_kind::word, .fallback = "text", .words = "text|json",
          .documentation = "Lines for people or for programs."},
         {.path = "log.path", .kind = log_file, .fallback = "stderr", .words = "stdout|stderr",
          .documentation = "stderr, stdout, or a file that is appended to."},
 
-        {.path = "limits", .kind = block, .documentation = "Bounds of the process. Each has a metric for the day it is hit."},
+        {.path = "limits", .kind = block,
+         .documentation = "Bounds of the process. Each has a metric for the day it is hit."},
         {.path = "limits.max_header_bytes", .kind = size, .fallback = "64KiB", .min = "1KiB", .max = "1MiB",
          .documentation = "Largest head of a request or an answer: start line and headers together.",
          .price = "Memory per connection that sends one."},
@@ -102,18 +109,24 @@ void add_process_keys(std::vector<key_row>& table) {
 
     add_later(table, false, {
         {.path = "chaos", .kind = block, .documentation = "Faults injected on purpose; every rule expires."},
-        {.path = "chaos.enabled", .kind = boolean, .fallback = "false", .documentation = "Rules are refused unless this is true."},
+        {.path = "chaos.enabled", .kind = boolean, .fallback = "false",
+         .documentation = "Rules are refused unless this is true."},
         {.path = "chaos.rules", .kind = block, .shape = list, .documentation = "Which route suffers which fault."},
         {.path = "chaos.rules.route", .kind = name, .documentation = "The route that suffers."},
         {.path = "chaos.rules.fault", .kind = value_kind::word,
-         .words = "latency|abort|connect_fail|reset|stall|drip|truncate|malformed|stream_error", .documentation = "What goes wrong."},
+         .words = "latency|abort|connect_fail|reset|stall|drip|truncate|malformed|stream_error",
+         .documentation = "What goes wrong."},
         {.path = "chaos.rules.after_events", .kind = integer, .documentation = "Events of a stream that still pass."},
-        {.path = "chaos.rules.probability", .kind = ratio, .min = "0", .max = "1", .documentation = "Share of attempts that suffer."},
+        {.path = "chaos.rules.probability", .kind = ratio, .min = "0", .max = "1",
+         .documentation = "Share of attempts that suffer."},
         {.path = "chaos.rules.for", .kind = duration, .documentation = "When the rule expires."},
         {.path = "tracing", .kind = block, .documentation = "Spans to an OTLP collector."},
-        {.path = "tracing.otlp_endpoint", .kind = url, .documentation = "Base URL of the collector (OTLP over HTTP, JSON)."},
-        {.path = "tracing.sample", .kind = ratio, .fallback = "0.1", .min = "0", .max = "1", .documentation = "Share of traces kept."},
-        {.path = "tracing.propagate", .kind = value_kind::word, .fallback = "traceparent", .words = "none|traceparent|all",
+        {.path = "tracing.otlp_endpoint", .kind = url,
+         .documentation = "Base URL of the collector (OTLP over HTTP, JSON)."},
+        {.path = "tracing.sample", .kind = ratio, .fallback = "0.1", .min = "0", .max = "1",
+         .documentation = "Share of traces kept."},
+        {.path = "tracing.propagate", .kind = value_kind::word, .fallback = "traceparent",
+         .words = "none|traceparent|all",
          .documentation = "What upstreams are told of the trace."},
         {.path = "last_good", .kind = block, .documentation = "Store of last good answers."},
         {.path = "last_good.max_bytes", .kind = size, .fallback = "64MiB", .documentation = "Size of the store."},
@@ -122,3 +135,4 @@ void add_process_keys(std::vector<key_row>& table) {
 }
 
 } // namespace evenkeel::config
+// clang-format on

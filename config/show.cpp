@@ -14,7 +14,8 @@ namespace {
 bool plain(std::string_view text) {
     if (text.empty() || text.front() == '-' || text.back() == ':') return false;
     const bool safe = std::all_of(text.begin(), text.end(), [](char c) {
-        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || std::string_view("_./:-").find(c) != std::string_view::npos;
+        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+               std::string_view("_./:-").find(c) != std::string_view::npos;
     });
     constexpr std::string_view others[] = {"null", "Null", "NULL", "off", "...", "---"};
     return safe && std::find(std::begin(others), std::end(others), text) == std::end(others);
@@ -61,8 +62,10 @@ public:
         }
         if (!has_content(e)) return;
         out_ += std::string(static_cast<std::size_t>(indent), ' ') + quote(e.key) + ":\n";
-        if (e.single || e.schema->shape() == value_shape::map) members(e, indent + 2);
-        else for (const entry& each : e.children) element(each, indent + 2);
+        if (e.single || e.schema->shape() == value_shape::map)
+            members(e, indent + 2);
+        else
+            for (const entry& each : e.children) element(each, indent + 2);
     }
 
     [[nodiscard]] std::string take() { return std::move(out_); }
@@ -72,7 +75,8 @@ private:
         return e.is_leaf() || e.is_off() || std::any_of(e.children.begin(), e.children.end(), has_content);
     }
 
-    // The members of an element are printed one level further in; then the first one's indentation makes room for the dash.
+    // The members of an element are printed one level further in; then the first one's indentation makes room for the
+    // dash.
     void element(const entry& e, int indent) {
         if (e.is_leaf()) {
             line(indent, "- " + value_of(e), e);
@@ -97,11 +101,21 @@ private:
         std::string out;
         const std::string at = ":" + std::to_string(e.from == origin::built_in ? 0 : source_->line_of(e.at.begin));
         switch (e.from) {
-        case origin::built_in: out = "built-in"; break;
-        case origin::file: out = "file" + at; break;
-        case origin::upstream: out = "upstream" + at; break;
-        case origin::defaults: out = "defaults" + at; break;
-        case origin::route: out = "route" + at; break;
+        case origin::built_in:
+            out = "built-in";
+            break;
+        case origin::file:
+            out = "file" + at;
+            break;
+        case origin::upstream:
+            out = "upstream" + at;
+            break;
+        case origin::defaults:
+            out = "defaults" + at;
+            break;
+        case origin::route:
+            out = "route" + at;
+            break;
         }
         if (!e.note.empty()) out += ", " + e.note;
         return out;

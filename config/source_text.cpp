@@ -7,7 +7,9 @@
 namespace evenkeel::config {
 namespace {
 
-bool continues_character(char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U; }
+bool continues_character(char c) {
+    return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U;
+}
 
 int count_characters(std::string_view bytes) {
     return static_cast<int>(std::count_if(bytes.begin(), bytes.end(), [](char c) { return !continues_character(c); }));
@@ -68,7 +70,8 @@ void source_text::hide_unparsed(std::size_t from, std::size_t to) {
         const char c = text_[at];
         if (c == '\n' || c == '#') harmless = false; // a comment may hold yesterday's key
         if (c == '\n' || c == '{' || c == '[' || c == ',') key_place = true;
-        if (c == ' ' && !key_place && at > 0 && text_[at - 1] != ':') harmless = false; // harmless values hold no blanks
+        if (c == ' ' && !key_place && at > 0 && text_[at - 1] != ':')
+            harmless = false; // harmless values hold no blanks
         if (!is_word(c)) {
             // Anything that could be part of a secret goes; what gives the line its shape stays.
             const bool shape = std::string_view(" \t\r\n{}[],:#\"'-&*!|>%?").find(c) != std::string_view::npos;
@@ -83,8 +86,9 @@ void source_text::hide_unparsed(std::size_t from, std::size_t to) {
         std::size_t colon = end;
         while (colon < stop && (text_[colon] == ' ' || text_[colon] == '"' || text_[colon] == '\'')) ++colon;
         const bool dashes = word.find_first_not_of('-') == std::string_view::npos;
-        const bool key = key_place && colon < stop && text_[colon] == ':' &&
-                         (colon + 1 == stop || std::string_view(" \t\r\n\"'[{").find(text_[colon + 1]) != std::string_view::npos);
+        const bool key =
+            key_place && colon < stop && text_[colon] == ':' &&
+            (colon + 1 == stop || std::string_view(" \t\r\n\"'[{").find(text_[colon + 1]) != std::string_view::npos);
         if (key) {
             harmless = is_harmless_key(word);
         } else if (!dashes && !harmless && !is_schema_word(word)) {

@@ -16,7 +16,8 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
         for (std::size_t j = 1; j <= b.size(); ++j) {
             const std::size_t substitution = last[j - 1] + (a[i - 1] == b[j - 1] ? 0U : 1U);
             now[j] = std::min({last[j] + 1, now[j - 1] + 1, substitution});
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) now[j] = std::min(now[j], before[j - 2] + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                now[j] = std::min(now[j], before[j - 2] + 1);
         }
         std::swap(before, last);
         std::swap(last, now);
@@ -31,8 +32,10 @@ std::optional<std::string_view> nearest(std::string_view word, const std::vector
     for (const std::string_view candidate : candidates) {
         const std::size_t distance = edit_distance(word, candidate);
         // Two edits turn any short word into any other, so short words must keep most of their letters.
-        const std::size_t allowed = std::min(std::max<std::size_t>(2, candidate.size() / 3), std::min(word.size(), candidate.size()) / 2);
-        if (distance > std::max<std::size_t>(1, allowed) || distance >= std::max(word.size(), candidate.size())) continue;
+        const std::size_t allowed =
+            std::min(std::max<std::size_t>(2, candidate.size() / 3), std::min(word.size(), candidate.size()) / 2);
+        if (distance > std::max<std::size_t>(1, allowed) || distance >= std::max(word.size(), candidate.size()))
+            continue;
         if (!best || distance < best_distance) {
             best = candidate;
             best_distance = distance;

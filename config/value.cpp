@@ -42,19 +42,23 @@ leaf_or_failure quantity(const key_row& row, std::string_view text, Read read) {
 failure bad_word(const std::vector<std::string_view>& words, const std::string& text, bool echo) {
     std::string message = "must be " + list_words(words);
     const auto near = echo ? nearest(text, words) : std::nullopt;
-    const auto insensitive = echo ? std::find_if(words.begin(), words.end(), [&](std::string_view w) {
-        return lower_case(w) == lower_case(text);
-    }) : words.end();
-    if (insensitive != words.end()) message += fmt::format(" (did you mean '{}'?)", *insensitive);
-    else if (near) message += fmt::format(" (did you mean '{}'?)", *near);
+    const auto insensitive = echo ? std::find_if(words.begin(), words.end(),
+                                                 [&](std::string_view w) { return lower_case(w) == lower_case(text); })
+                                  : words.end();
+    if (insensitive != words.end())
+        message += fmt::format(" (did you mean '{}'?)", *insensitive);
+    else if (near)
+        message += fmt::format(" (did you mean '{}'?)", *near);
     return {"bad-word", std::move(message)};
 }
 
 failure bad_boolean(std::string_view text) {
     constexpr std::string_view yes[] = {"yes", "on", "y", "True", "TRUE", "Yes", "On", "ON", "YES"};
     constexpr std::string_view no[] = {"no", "off", "n", "False", "FALSE", "No", "Off", "OFF", "NO"};
-    if (std::find(std::begin(yes), std::end(yes), text) != std::end(yes)) return {"bad-boolean", "must be true or false; write true"};
-    if (std::find(std::begin(no), std::end(no), text) != std::end(no)) return {"bad-boolean", "must be true or false; write false"};
+    if (std::find(std::begin(yes), std::end(yes), text) != std::end(yes))
+        return {"bad-boolean", "must be true or false; write true"};
+    if (std::find(std::begin(no), std::end(no), text) != std::end(no))
+        return {"bad-boolean", "must be true or false; write false"};
     return {"bad-boolean", "must be true or false"};
 }
 
@@ -62,13 +66,20 @@ failure bad_boolean(std::string_view text) {
 
 std::string check_text(value_kind kind, std::string_view text) {
     switch (kind) {
-    case value_kind::name: return check_name(text);
-    case value_kind::host: return check_host(text);
-    case value_kind::path: return check_path(text);
-    case value_kind::header_name: return check_header_name(text);
-    case value_kind::header_value: return check_header_value(text);
-    case value_kind::token: return check_token(text);
-    default: return check_plain_text(text);
+    case value_kind::name:
+        return check_name(text);
+    case value_kind::host:
+        return check_host(text);
+    case value_kind::path:
+        return check_path(text);
+    case value_kind::header_name:
+        return check_header_name(text);
+    case value_kind::header_value:
+        return check_header_value(text);
+    case value_kind::token:
+        return check_token(text);
+    default:
+        return check_plain_text(text);
     }
 }
 
@@ -78,11 +89,13 @@ leaf_or_failure read_leaf(const key_row& row, const std::string& text, written h
     if (std::find(words.begin(), words.end(), text) != words.end()) return leaf{word{text}};
     for (const std::string_view later : split_words(row.later_words)) {
         if (text == later) {
-            return failure{"not-available", fmt::format("`{}` is not available in this version; write {}", later,
-                                                        row.kind == value_kind::duration ? "a duration or `off`" : list_words(words))};
+            return failure{"not-available",
+                           fmt::format("`{}` is not available in this version; write {}", later,
+                                       row.kind == value_kind::duration ? "a duration or `off`" : list_words(words))};
         }
     }
-    const bool plain_only = row.kind == value_kind::boolean || row.kind == value_kind::integer || row.kind == value_kind::ratio;
+    const bool plain_only =
+        row.kind == value_kind::boolean || row.kind == value_kind::integer || row.kind == value_kind::ratio;
     if (plain_only && how.quoted && !how.expanded) return failure{"wrong-type", "must be written without quotes"};
     const auto either = [&](leaf_or_failure result) -> leaf_or_failure {
         auto* wrong = std::get_if<failure>(&result);
@@ -94,14 +107,18 @@ leaf_or_failure read_leaf(const key_row& row, const std::string& text, written h
         if (text == "true") return leaf{true};
         if (text == "false") return leaf{false};
         return echo ? bad_boolean(text) : bad_boolean("");
-    case value_kind::word: return bad_word(words, text, echo);
-    case value_kind::integer: return either(quantity<std::int64_t>(row, text, read_integer));
-    case value_kind::ratio: return either(quantity<double>(row, text, read_number));
+    case value_kind::word:
+        return bad_word(words, text, echo);
+    case value_kind::integer:
+        return either(quantity<std::int64_t>(row, text, read_integer));
+    case value_kind::ratio:
+        return either(quantity<double>(row, text, read_number));
     case value_kind::duration: {
         auto result = either(quantity<duration>(row, text, read_duration));
         auto* wrong = std::get_if<failure>(&result);
         // The advice for a number without unit repeats the number, which must not happen to what came from outside.
-        if (wrong != nullptr && !echo && wrong->code == "bad-duration") wrong->message = "this is not a duration like 250ms or 1m30s";
+        if (wrong != nullptr && !echo && wrong->code == "bad-duration")
+            wrong->message = "this is not a duration like 250ms or 1m30s";
         return result;
     }
     case value_kind::size: {
@@ -110,7 +127,8 @@ leaf_or_failure read_leaf(const key_row& row, const std::string& text, written h
         if (wrong != nullptr && !echo && wrong->code == "bad-size") wrong->message = "this is not a size like 64KiB";
         return result;
     }
-    default: break;
+    default:
+        break;
     }
     if (text.empty()) {
         if (row.can_be_empty) return leaf{text};
@@ -131,11 +149,16 @@ leaf_or_failure read_leaf(const key_row& row, const std::string& text, written h
     const std::string wrong = check_text(row.kind, text);
     if (wrong.empty()) return leaf{text};
     switch (row.kind) {
-    case value_kind::name: return failure{"bad-name", wrong};
-    case value_kind::path: return failure{"bad-path", wrong};
-    case value_kind::header_name: return failure{"bad-header-name", wrong};
-    case value_kind::header_value: return failure{"bad-header-value", wrong};
-    default: return failure{"bad-text", wrong};
+    case value_kind::name:
+        return failure{"bad-name", wrong};
+    case value_kind::path:
+        return failure{"bad-path", wrong};
+    case value_kind::header_name:
+        return failure{"bad-header-name", wrong};
+    case value_kind::header_value:
+        return failure{"bad-header-value", wrong};
+    default:
+        return failure{"bad-text", wrong};
     }
 }
 

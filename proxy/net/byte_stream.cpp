@@ -304,14 +304,20 @@ void byte_stream::close() noexcept {
     if (closed_) return;
     closed_ = true;
     if (tls_ && established_ && !writing_) tls_->close_notify();
+    // Behind bytes that the peer does not read a FIN never arrives: a half-done write ends with a reset.
+    if (writing_) end_with_reset();
     error_code ignored;
     socket_.close(ignored);
 }
 
-void byte_stream::reset() noexcept {
-    if (closed_) return;
+void byte_stream::end_with_reset() noexcept {
     const linger at_once{1, 0};
     ::setsockopt(native_handle(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
+void byte_stream::reset() noexcept {
+    if (closed_) return;
+    end_with_reset();
     established_ = false; // no close_notify: the end is not a regular one
     close();
 }

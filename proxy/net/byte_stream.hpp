@@ -71,6 +71,7 @@ public:
     }
 
 private:
+    void end_with_reset() noexcept;
     enum class reader_kind : unsigned char { none, read, wait };
     struct wait_handler;
     struct read_retry;

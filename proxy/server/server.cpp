@@ -1,5 +1,6 @@
 #include "proxy/server/server.hpp"
 
+#include "proxy/admin/admin_server.hpp"
 #include "proxy/net/listener.hpp"
 #include "proxy/net/resolver.hpp"
 #include "proxy/net/tls_context.hpp"
@@ -10,12 +11,13 @@
 #include "proxy/telemetry/fan_out.hpp"
 #include "proxy/telemetry/health.hpp"
 #include "proxy/telemetry/heartbeat.hpp"
-#include "proxy/telemetry/log.hpp"
+#include "proxy/telemetry/app_log.hpp"
 #include "proxy/telemetry/metrics.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <random>
 #include <sstream>
@@ -52,7 +54,7 @@ struct server::parts {
     telemetry::background helper{"evenkeel-help"};
     telemetry::metrics metrics;
     telemetry::health health;
-    telemetry::log log;
+    telemetry::app_log log;
     telemetry::access_log access;
     telemetry::fan_out everyone;
     telemetry::heartbeat beats;
@@ -63,7 +65,9 @@ struct server::parts {
     std::vector<std::string> bound;
     std::vector<std::unique_ptr<worker>> workers;
     std::vector<std::unique_ptr<telemetry::pulse>> pulses;
+    std::unique_ptr<admin::admin_server> admin; // last: it refers to everything above
     bool started = false;
+    std::atomic<bool> draining{false};
 
     void load_tls(const config::settings& wanted) {
         for (const auto& upstream : wanted.upstreams) {
@@ -99,9 +103,31 @@ server::server(server_options options, config::snapshot settings)
             all.workers[number]->add_listener(std::move(sockets[number]), tls, {.max_connections = share});
         }
     }
+    if (all.settings->admin.listen || all.settings->admin.metrics_listen) {
+        all.admin = std::make_unique<admin::admin_server>(
+            all.helper, all.settings->admin, admin::admin_sources{all.metrics, all.health, all.beats, all.log},
+            admin::admin_callbacks{
+                .why_not_ready = [&all] { return std::string{all.draining ? "draining" : ""}; },
+                .reload =
+                    [this] {
+                        return reload() ? admin::control_result{true, "the configuration was reloaded"}
+                                        : admin::control_result{false, "the configuration was not taken, the old one stays in "
+                                                                       "force; the log and `evenkeel check` say why"};
+                    },
+                .drain =
+                    [this] {
+                        drain();
+                        return admin::control_result{true, "draining: the process ends when its requests have"};
+                    },
+            });
+        if (const auto failure = all.admin->start()) {
+            throw std::runtime_error(fmt::format("cannot listen on {}: {}", failure->address, failure->error.message()));
+        }
+    }
 }
 
 server::~server() {
+    if (parts_->admin) parts_->admin->stop();
     stop_now();
     static_cast<void>(wait());
 }
@@ -110,6 +136,7 @@ void server::start() {
     for (auto& each : parts_->workers) each->start();
     parts_->started = true;
     for (const auto& address : parts_->bound) parts_->log.info("listening", {{"address", address}});
+    for (const auto& address : admin_addresses()) parts_->log.info("listening for operators", {{"address", address}});
 }
 
 bool server::reload() {
@@ -149,6 +176,7 @@ bool server::reload() {
 }
 
 void server::drain() {
+    parts_->draining = true;
     parts_->log.info("draining", {{"timeout", fmt::format("{}s", std::chrono::duration<double>(parts_->settings->drain_timeout).count())}});
     for (auto& each : parts_->workers) each->drain(parts_->settings->drain_timeout);
 }
@@ -177,6 +205,13 @@ bool server::wait() {
 }
 
 std::vector<std::string> server::addresses() const { return parts_->bound; }
-std::vector<std::string> server::admin_addresses() const { return {}; }
+std::vector<std::string> server::admin_addresses() const {
+    std::vector<std::string> addresses;
+    if (!parts_->admin) return addresses;
+    const auto& wanted = parts_->settings->admin;
+    if (wanted.listen) addresses.push_back(fmt::format("{}:{}", wanted.listen->host, parts_->admin->port()));
+    if (wanted.metrics_listen) addresses.push_back(fmt::format("{}:{}", wanted.metrics_listen->host, parts_->admin->metrics_port()));
+    return addresses;
+}
 
 } // namespace evenkeel::server

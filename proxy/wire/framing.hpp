@@ -44,6 +44,10 @@ struct connection_options {
 // Only for heads that have a Connection field.
 void read_connection(const std::vector<field>& fields, const field_summary& summary, connection_options& out) noexcept;
 
+// Proxy-Connection is no field of any standard, yet some parsers (llhttp, Beast) read it as Connection. It is dropped;
+// but where it says anything other than keep-alive the connection ends after the message, as for them it would.
+[[nodiscard]] bool closes_by_proxy_connection(const std::vector<field>& fields, const field_summary& summary) noexcept;
+
 // Removes the fields that are rebuilt, hop-by-hop or nominated by `Connection` (if it was read); the rest keeps its
 // order.
 void keep_end_to_end(std::vector<field>& fields, const field_summary& summary,

@@ -78,13 +78,14 @@ refusal judge(const request_line& line, const field_summary& summary, request_he
     out.path = target.path;
     out.query = target.query;
 
-    out.keep_alive = out.minor_version == 1;
+    const bool closes = closes_by_proxy_connection(out.fields, summary);
+    out.keep_alive = out.minor_version == 1 && !closes;
     if (summary.has(field_id::connection)) {
         connection_options options;
         read_connection(out.fields, summary, options);
         if (options.malformed || options.too_many || options.names_reserved) return refusal::bad_connection;
         if (options.upgrade && summary.has(field_id::upgrade)) return refusal::upgrade_not_supported;
-        out.keep_alive = !options.close && (out.minor_version == 1 || options.keep_alive);
+        out.keep_alive = !closes && !options.close && (out.minor_version == 1 || options.keep_alive);
         if (summary.has(field_id::expect))
             if (const refusal why = read_expect(out.fields, out); why != refusal::none) return why;
         keep_end_to_end(out.fields, summary, &options);

@@ -80,6 +80,7 @@ refusal judge(const status_line& line, const field_summary& summary, response_co
     bool reusable = true;
     if (const refusal why = frame_body(framing, context, out, reusable); why != refusal::none) return why;
 
+    if (closes_by_proxy_connection(out.fields, summary)) reusable = false;
     if (summary.has(field_id::keep_alive)) out.keep_alive_timeout_seconds = read_keep_alive_timeout(out.fields);
     out.keep_alive = reusable && out.minor_version == 1;
     if (!summary.has(field_id::connection)) {

@@ -42,28 +42,16 @@ TEST_CASE("a file of many mistakes gives each of them once, in file order, at it
 
     CHECK_FALSE(result.ok());
     CAPTURE(printed(result.diagnostics));
-    CHECK(brief(result.diagnostics) == std::vector<std::string>{
-                                           "error unknown-key 2:1",
-                                           "error bad-integer 3:10",
-                                           "error bad-address 4:17",
-                                           "error unknown-key 4:33",
-                                           "error bad-url 7:10",
-                                           "error bad-word 8:14",
-                                           "error forbidden-header 9:21",
-                                           "error bad-header-name 9:63",
-                                           "error out-of-range 12:24",
-                                           "error bad-duration 12:41",
-                                           "error bad-boolean 13:19",
-                                           "error unreadable-file 13:32",
-                                           "error contradiction 15:34",
-                                           "error not-available 16:3",
-                                           "error bad-path 19:26",
-                                           "error bad-word 19:40",
-                                           "error unknown-upstream 20:17",
-                                           "error unknown-key 21:5",
-                                           "error duplicate-route 22:11",
-                                           "error bad-duration 24:22",
-                                       });
+    CHECK(brief(result.diagnostics) ==
+          std::vector<std::string>{
+              "error unknown-key 2:1",       "error bad-integer 3:10",       "error bad-address 4:17",
+              "error unknown-key 4:33",      "error bad-url 7:10",           "error bad-word 8:14",
+              "error forbidden-header 9:21", "error bad-header-name 9:63",   "error out-of-range 12:24",
+              "error bad-duration 12:41",    "error bad-boolean 13:19",      "error unreadable-file 13:32",
+              "error contradiction 15:34",   "error not-available 16:3",     "error bad-path 19:26",
+              "error bad-word 19:40",        "error unknown-upstream 20:17", "error unknown-key 21:5",
+              "error duplicate-route 22:11", "error bad-duration 24:22",
+          });
     CHECK(count_problems(result.diagnostics).errors == 20);
 }
 
@@ -72,17 +60,18 @@ TEST_CASE("suggestions come from the place first, then from elsewhere") {
         std::string yaml;
         const char* says;
     };
-    for (const row& r : {row{good("lisetn: 127.0.0.1:1\n"), "(did you mean 'listen'?)"},
-                         row{good("", "", "    timeuot: {total: 1s}\n"), "in route 'chat' (did you mean 'timeout'?)"},
-                         row{good("", "    conections: {max: 1}\n"), "in upstream 'openai' (did you mean 'connections'?)"},
-                         row{good("", "", "    max_retries: 3\n"), "it is valid under `retry:`"},
-                         row{good("stream_idle: 3s\n"), "it is valid under `timeout:`"},
-                         row{good("", "", "    listen: 127.0.0.1:1\n"), "it is valid under `admin:`"},
-                         row{good("", "    upstreams: [a]\n"), "it is valid under `routes:`"},
-                         row{good("", "", "    drain: {timeout: 1s}\n"), "it is valid at the top level"},
-                         row{good("banana: 1\n"), "unknown key 'banana' at the top level"},
-                         row{good("", "    dialect: OpenAI\n"), "(did you mean 'openai'?)"},
-                         row{good("", "", "    match: {methods: [get]}\n"), "(did you mean 'GET'?)"}}) {
+    for (const row& r :
+         {row{good("lisetn: 127.0.0.1:1\n"), "(did you mean 'listen'?)"},
+          row{good("", "", "    timeuot: {total: 1s}\n"), "in route 'chat' (did you mean 'timeout'?)"},
+          row{good("", "    conections: {max: 1}\n"), "in upstream 'openai' (did you mean 'connections'?)"},
+          row{good("", "", "    max_retries: 3\n"), "it is valid under `retry:`"},
+          row{good("stream_idle: 3s\n"), "it is valid under `timeout:`"},
+          row{good("", "", "    listen: 127.0.0.1:1\n"), "it is valid under `admin:`"},
+          row{good("", "    upstreams: [a]\n"), "it is valid under `routes:`"},
+          row{good("", "", "    drain: {timeout: 1s}\n"), "it is valid at the top level"},
+          row{good("banana: 1\n"), "unknown key 'banana' at the top level"},
+          row{good("", "    dialect: OpenAI\n"), "(did you mean 'openai'?)"},
+          row{good("", "", "    match: {methods: [get]}\n"), "(did you mean 'GET'?)"}}) {
         CAPTURE(r.yaml);
         const load_result result = load(r.yaml);
         CHECK_FALSE(result.ok());
@@ -94,12 +83,14 @@ TEST_CASE("suggestions come from the place first, then from elsewhere") {
 
 TEST_CASE("a missing key is reported where its parent stands") {
     CHECK(brief(load("version: 1\n").diagnostics) == std::vector<std::string>{"error missing-key 1:1"});
-    CHECK(brief(load("routes: [{name: a, serve: health}]\n").diagnostics) == std::vector<std::string>{"error missing-key 1:1"});
+    CHECK(brief(load("routes: [{name: a, serve: health}]\n").diagnostics) ==
+          std::vector<std::string>{"error missing-key 1:1"});
     CHECK(brief(load("version: 1\nupstreams:\n  a: {dialect: openai}\nroutes:\n  - upstreams: [a]\n").diagnostics) ==
           std::vector<std::string>{"error missing-key 3:3", "error missing-key 5:5"});
-    CHECK(brief(load(good("listen: {address: \"127.0.0.1:1\", tls: {cert_file: a}}\n"), world({}, {{"conf/a", ""}})).diagnostics) ==
-          std::vector<std::string>{"error missing-key 2:34"});
-    CHECK(brief(load("version: 1\nroutes:\n  - name: a\n").diagnostics) == std::vector<std::string>{"error missing-key 3:5"});
+    CHECK(brief(load(good("listen: {address: \"127.0.0.1:1\", tls: {cert_file: a}}\n"), world({}, {{"conf/a", ""}}))
+                    .diagnostics) == std::vector<std::string>{"error missing-key 2:34"});
+    CHECK(brief(load("version: 1\nroutes:\n  - name: a\n").diagnostics) ==
+          std::vector<std::string>{"error missing-key 3:5"});
 }
 
 TEST_CASE("a node of the wrong type says what belongs there") {
@@ -108,7 +99,8 @@ TEST_CASE("a node of the wrong type says what belongs there") {
         std::string expected;
         const char* says;
     };
-    for (const row& r : {row{good("log: info\n"), "error wrong-type 2:6", "mapping"}, row{good("log: [info]\n"), "error wrong-type 2:6", "not a list"},
+    for (const row& r : {row{good("log: info\n"), "error wrong-type 2:6", "mapping"},
+                         row{good("log: [info]\n"), "error wrong-type 2:6", "not a list"},
                          row{good("workers: [1]\n"), "error wrong-type 2:10", "single value"},
                          row{good("workers: {a: 1}\n"), "error wrong-type 2:10", "single value"},
                          row{good("", "    models: [a]\n"), "error wrong-type 5:13", "names to values"},
@@ -129,24 +121,26 @@ TEST_CASE("a node of the wrong type says what belongs there") {
 TEST_CASE("the text form is what compilers print") {
     const load_result result = load("version: 1\nlisetn: 1\nroutes:\n  - {name: a, serve: health}\n");
 
-    CHECK(printed(result.diagnostics) ==
-          "conf/evenkeel.yaml:2:1: error: unknown key 'lisetn' at the top level (did you mean 'listen'?) [unknown-key]\n"
-          "    2 | lisetn: ***\n"
-          "      | ^~~~~~\n"
-          "1 problem (1 error, 0 warnings)\n");
+    CHECK(
+        printed(result.diagnostics) ==
+        "conf/evenkeel.yaml:2:1: error: unknown key 'lisetn' at the top level (did you mean 'listen'?) [unknown-key]\n"
+        "    2 | lisetn: ***\n"
+        "      | ^~~~~~\n"
+        "1 problem (1 error, 0 warnings)\n");
 }
 
 TEST_CASE("a contradiction shows both lines") {
-    const load_result result = load(good("defaults:\n  timeout: {total: 30s}\n", "", "    timeout:\n      attempt: 60s\n"));
+    const load_result result =
+        load(good("defaults:\n  timeout: {total: 30s}\n", "", "    timeout:\n      attempt: 60s\n"));
 
-    CHECK(printed(result.diagnostics) ==
-          "conf/evenkeel.yaml:11:16: error: 'timeout.attempt' (1m) exceeds 'timeout.total' (30s, line 3) [contradiction]\n"
-          "   11 |       attempt: 60s\n"
-          "      |                ^~~\n"
-          "conf/evenkeel.yaml:3:20: note: 'timeout.total' is set here\n"
-          "    3 |   timeout: {total: 30s}\n"
-          "      |                    ^~~\n"
-          "1 problem (1 error, 0 warnings)\n");
+    CHECK(printed(result.diagnostics) == "conf/evenkeel.yaml:11:16: error: 'timeout.attempt' (1m) exceeds "
+                                         "'timeout.total' (30s, line 3) [contradiction]\n"
+                                         "   11 |       attempt: 60s\n"
+                                         "      |                ^~~\n"
+                                         "conf/evenkeel.yaml:3:20: note: 'timeout.total' is set here\n"
+                                         "    3 |   timeout: {total: 30s}\n"
+                                         "      |                    ^~~\n"
+                                         "1 problem (1 error, 0 warnings)\n");
 }
 
 TEST_CASE("the JSON form holds the same, for programs") {
@@ -177,7 +171,8 @@ TEST_CASE("a long line is cut around the caret") {
 
 TEST_CASE("every block of a later version accepts off, and nothing else") {
     const char* top[] = {"profile", "chaos", "tracing", "last_good"};
-    const char* policy[] = {"retry", "circuit_breaker", "cooldown", "overload", "hedge", "bulkhead", "coalesce", "fallback", "stream"};
+    const char* policy[] = {"retry",    "circuit_breaker", "cooldown", "overload", "hedge",
+                            "bulkhead", "coalesce",        "fallback", "stream"};
     const char* route[] = {"balance", "shuffle_shard", "fan_out"};
     const char* timeout[] = {"content_idle", "adaptive"};
     const char* upstream[] = {"urls", "prewarm"};
@@ -191,19 +186,26 @@ TEST_CASE("every block of a later version accepts off, and nothing else") {
             const load_result on = load(with(name + ": " + value));
             REQUIRE(on.diagnostics.size() == 1);
             CHECK(on.diagnostics[0].code == "not-available");
-            CHECK(on.diagnostics[0].message == "'" + name + "' is not available in this version; write `" + name + ": off` or remove it");
+            CHECK(on.diagnostics[0].message ==
+                  "'" + name + "' is not available in this version; write `" + name + ": off` or remove it");
         }
     };
     for (const char* name : top) check(name, [](const std::string& line) { return good(line + "\n"); });
-    for (const char* name : policy) check(name, [](const std::string& line) { return good("", "", "    " + line + "\n"); });
-    for (const char* name : policy) check(name, [](const std::string& line) { return good("defaults: {" + line + "}\n"); });
-    for (const char* name : route) check(name, [](const std::string& line) { return good("", "", "    " + line + "\n"); });
-    for (const char* name : timeout) check(name, [](const std::string& line) { return good("", "", "    timeout: {" + line + "}\n"); });
-    for (const char* name : upstream) check(name, [](const std::string& line) { return good("", "    " + line + "\n"); });
+    for (const char* name : policy)
+        check(name, [](const std::string& line) { return good("", "", "    " + line + "\n"); });
+    for (const char* name : policy)
+        check(name, [](const std::string& line) { return good("defaults: {" + line + "}\n"); });
+    for (const char* name : route)
+        check(name, [](const std::string& line) { return good("", "", "    " + line + "\n"); });
+    for (const char* name : timeout)
+        check(name, [](const std::string& line) { return good("", "", "    timeout: {" + line + "}\n"); });
+    for (const char* name : upstream)
+        check(name, [](const std::string& line) { return good("", "    " + line + "\n"); });
 
     const load_result adaptive = load(good("", "", "    timeout: {attempt: adaptive}\n"));
     REQUIRE(adaptive.diagnostics.size() == 1);
     CHECK(adaptive.diagnostics[0].code == "not-available");
-    const load_result two = load(good("", "  more: {url: \"http://x\"}\n") + "  - {name: b, upstreams: [openai, more]}\n");
+    const load_result two =
+        load(good("", "  more: {url: \"http://x\"}\n") + "  - {name: b, upstreams: [openai, more]}\n");
     CHECK(brief(two.diagnostics) == std::vector<std::string>{"error not-available 9:35"});
 }

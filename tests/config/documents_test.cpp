@@ -52,7 +52,8 @@ void collect_paths(const YAML::Node& n, const schema_node& schema, std::set<cons
     }
     if (!n.IsMap()) return;
     for (const auto& each : n) {
-        if (schema.shape() == value_shape::map && schema.kind() == value_kind::block && schema.child(each.first.Scalar()) == nullptr) {
+        if (schema.shape() == value_shape::map && schema.kind() == value_kind::block &&
+            schema.child(each.first.Scalar()) == nullptr) {
             collect_paths(each.second, schema, out);
             continue;
         }
@@ -70,8 +71,8 @@ std::string last_part(std::string_view path) {
 
 bool below_unavailable(const key_row& row) {
     return std::any_of(key_table().begin(), key_table().end(), [&](const key_row& other) {
-        return !other.available && row.path.size() > other.path.size() && row.path.substr(0, other.path.size()) == other.path &&
-               row.path[other.path.size()] == '.';
+        return !other.available && row.path.size() > other.path.size() &&
+               row.path.substr(0, other.path.size()) == other.path && row.path[other.path.size()] == '.';
     });
 }
 
@@ -133,7 +134,8 @@ TEST_CASE("every key that the reference file lists as not available is in the ta
         CAPTURE(line);
         const std::size_t begin = line.find("# ") + 2;
         const std::string name = line.substr(begin, line.find(':') - begin);
-        CHECK(std::any_of(key_table().begin(), key_table().end(), [&](const key_row& row) { return !row.available && last_part(row.path) == name; }));
+        CHECK(std::any_of(key_table().begin(), key_table().end(),
+                          [&](const key_row& row) { return !row.available && last_part(row.path) == name; }));
     }
 }
 
@@ -182,32 +184,36 @@ TEST_CASE("the schema accepts what the reader accepts and refuses what it refuse
         std::string yaml;
         bool accepted;
     };
-    for (const row& r : {row{"plain", good(), true},
-                         row{"list of listeners", good("listen: [127.0.0.1:1, {address: \"127.0.0.1:2\"}]\n"), true},
-                         row{"admin off", good("admin: off\n"), true},
-                         row{"later block off", good("", "", "    hedge: off\n"), true},
-                         row{"later block on", good("", "", "    hedge: {delay: 3s}\n"), false},
-                         row{"unknown key", good("banana: 1\n"), false},
-                         row{"unknown nested key", good("log: {levle: info}\n"), false},
-                         row{"duration", good("drain: {timeout: 1m30.5s}\n"), true},
-                         row{"bare number", good("drain: {timeout: 30}\n"), false},
-                         row{"duration without unit", good("drain: {timeout: \"30\"}\n"), false},
-                         row{"size", good("limits: {max_body: 5MiB}\n"), true},
-                         row{"decimal size", good("limits: {max_body: 5MB}\n"), false},
-                         row{"variable", good("drain: {timeout: \"${env:D:-3s}\"}\n"), true},
-                         row{"variable for a number", good("workers: \"${env:W:-3}\"\n"), true},
-                         row{"auto", good("workers: auto\n"), true},
-                         row{"out of range", good("workers: 0\n"), false},
-                         row{"boolean", good("", "    connections: {retry_stale: false}\n"), true},
-                         row{"yes", good("", "    connections: {retry_stale: yes}\n"), false},
-                         row{"bad word", good("", "    dialect: openia\n"), false},
-                         row{"one model", good("", "", "    match: {model: \"a*\"}\n"), true},
-                         row{"several models", good("", "", "    match: {model: [\"a*\", b]}\n"), true},
-                         row{"bad header name", good("", "    headers: {set: {\"a b\": c}}\n"), false},
-                         row{"two upstreams", "version: 1\nupstreams: {a: {url: \"http://a\"}, b: {url: \"http://b\"}}\nroutes: [{name: r, upstreams: [a, b]}]\n", false},
-                         row{"missing routes", "version: 1\n", false},
-                         row{"missing url", "version: 1\nupstreams: {a: {}}\nroutes: [{name: r, upstreams: [a]}]\n", false},
-                         row{"null block", good("log:\n"), false}}) {
+    for (const row& r :
+         {row{"plain", good(), true},
+          row{"list of listeners", good("listen: [127.0.0.1:1, {address: \"127.0.0.1:2\"}]\n"), true},
+          row{"admin off", good("admin: off\n"), true},
+          row{"later block off", good("", "", "    hedge: off\n"), true},
+          row{"later block on", good("", "", "    hedge: {delay: 3s}\n"), false},
+          row{"unknown key", good("banana: 1\n"), false},
+          row{"unknown nested key", good("log: {levle: info}\n"), false},
+          row{"duration", good("drain: {timeout: 1m30.5s}\n"), true},
+          row{"bare number", good("drain: {timeout: 30}\n"), false},
+          row{"duration without unit", good("drain: {timeout: \"30\"}\n"), false},
+          row{"size", good("limits: {max_body: 5MiB}\n"), true},
+          row{"decimal size", good("limits: {max_body: 5MB}\n"), false},
+          row{"variable", good("drain: {timeout: \"${env:D:-3s}\"}\n"), true},
+          row{"variable for a number", good("workers: \"${env:W:-3}\"\n"), true},
+          row{"auto", good("workers: auto\n"), true},
+          row{"out of range", good("workers: 0\n"), false},
+          row{"boolean", good("", "    connections: {retry_stale: false}\n"), true},
+          row{"yes", good("", "    connections: {retry_stale: yes}\n"), false},
+          row{"bad word", good("", "    dialect: openia\n"), false},
+          row{"one model", good("", "", "    match: {model: \"a*\"}\n"), true},
+          row{"several models", good("", "", "    match: {model: [\"a*\", b]}\n"), true},
+          row{"bad header name", good("", "    headers: {set: {\"a b\": c}}\n"), false},
+          row{"two upstreams",
+              "version: 1\nupstreams: {a: {url: \"http://a\"}, b: {url: \"http://b\"}}\nroutes: [{name: r, upstreams: "
+              "[a, b]}]\n",
+              false},
+          row{"missing routes", "version: 1\n", false},
+          row{"missing url", "version: 1\nupstreams: {a: {}}\nroutes: [{name: r, upstreams: [a]}]\n", false},
+          row{"null block", good("log:\n"), false}}) {
         CAPTURE(r.name);
         const load_result read = load(r.yaml);
         CAPTURE(printed(read.diagnostics));
@@ -222,7 +228,8 @@ TEST_CASE("the schema documents every key, with its default") {
     const boost::json::value schema = boost::json::parse(json_schema());
     CHECK(schema.at("$schema").as_string() == "http://json-schema.org/draft-07/schema#");
     CHECK(schema.at("additionalProperties").as_bool() == false);
-    const boost::json::object& timeout = schema.at("properties").at("defaults").at("properties").at("timeout").at("properties").as_object();
+    const boost::json::object& timeout =
+        schema.at("properties").at("defaults").at("properties").at("timeout").at("properties").as_object();
     CHECK(timeout.at("total").at("default").as_string() == "600s");
     CHECK(timeout.at("total").at("description").as_string().size() > 20);
     CHECK(schema.at("properties").at("workers").at("default").to_number<int>() == 1);

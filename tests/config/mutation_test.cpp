@@ -28,19 +28,41 @@ std::string compact_reference() {
 }
 
 std::string mutate(std::string text, std::mt19937& random) {
-    static const std::vector<std::string> pieces{"{", "}", "[", "]", ":", ": ", ",", "- ", "\n", "\n  ", " ", "\t", "#", "\"", "'", "|", ">", "&a ", "*a", "!!x ",
-                                                 "<<: ", "${env:", "${file:", "}", "$$", "$", "~", "null", "off", "true", "0777", "1e9", "99999999999999999999",
-                                                 "\xff", "\xc3\xa4", "\xEF\xBB\xBF", "---\n", "...\n", "%YAML\n", "\r", "\x01", "0s", "auto", "? "};
+    static const std::vector<std::string> pieces{"{",      "}",        "[",
+                                                 "]",      ":",        ": ",
+                                                 ",",      "- ",       "\n",
+                                                 "\n  ",   " ",        "\t",
+                                                 "#",      "\"",       "'",
+                                                 "|",      ">",        "&a ",
+                                                 "*a",     "!!x ",     "<<: ",
+                                                 "${env:", "${file:",  "}",
+                                                 "$$",     "$",        "~",
+                                                 "null",   "off",      "true",
+                                                 "0777",   "1e9",      "99999999999999999999",
+                                                 "\xff",   "\xc3\xa4", "\xEF\xBB\xBF",
+                                                 "---\n",  "...\n",    "%YAML\n",
+                                                 "\r",     "\x01",     "0s",
+                                                 "auto",   "? "};
     const int edits = 1 + static_cast<int>(random() % 4);
     for (int i = 0; i < edits && !text.empty(); ++i) {
         const std::size_t at = random() % text.size();
         const std::size_t length = std::min<std::size_t>(1 + random() % 24, text.size() - at);
         switch (random() % 6) {
-        case 0: text.erase(at, length); break;
-        case 1: text.insert(at, pieces[random() % pieces.size()]); break;
-        case 2: text[at] = static_cast<char>(random() % 256); break;
-        case 3: text.insert(random() % text.size(), text.substr(at, length)); break;
-        case 4: std::swap(text[at], text[random() % text.size()]); break;
+        case 0:
+            text.erase(at, length);
+            break;
+        case 1:
+            text.insert(at, pieces[random() % pieces.size()]);
+            break;
+        case 2:
+            text[at] = static_cast<char>(random() % 256);
+            break;
+        case 3:
+            text.insert(random() % text.size(), text.substr(at, length));
+            break;
+        case 4:
+            std::swap(text[at], text[random() % text.size()]);
+            break;
         default: {
             // Two lines change places: keys end up under other parents.
             const std::size_t start = text.rfind('\n', at);

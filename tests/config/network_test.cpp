@@ -12,9 +12,11 @@ TEST_CASE("a listen address is literal") {
         int port;
         bool loopback;
     };
-    for (const row& r : {row{"127.0.0.1:8080", "127.0.0.1", 8080, true}, row{"0.0.0.0:0", "0.0.0.0", 0, false}, row{"[::1]:65535", "::1", 65535, true},
-                         row{"[0:0:0:0:0:0:0:1]:1", "::1", 1, true}, row{"127.255.0.9:1", "127.255.0.9", 1, true}, row{"[::]:80", "::", 80, false},
-                         row{"[::ffff:127.0.0.1]:80", "::ffff:127.0.0.1", 80, true}, row{"10.1.2.3:80", "10.1.2.3", 80, false}}) {
+    for (const row& r :
+         {row{"127.0.0.1:8080", "127.0.0.1", 8080, true}, row{"0.0.0.0:0", "0.0.0.0", 0, false},
+          row{"[::1]:65535", "::1", 65535, true}, row{"[0:0:0:0:0:0:0:1]:1", "::1", 1, true},
+          row{"127.255.0.9:1", "127.255.0.9", 1, true}, row{"[::]:80", "::", 80, false},
+          row{"[::ffff:127.0.0.1]:80", "::ffff:127.0.0.1", 80, true}, row{"10.1.2.3:80", "10.1.2.3", 80, false}}) {
         CAPTURE(r.text);
         const auto read = read_address(r.text);
         REQUIRE(std::holds_alternative<listener>(read));
@@ -27,9 +29,27 @@ TEST_CASE("a listen address is literal") {
     CHECK(std::get<listener>(socket).unix->path == "/run/evenkeel.sock");
     CHECK(is_loopback(std::get<listener>(socket)));
 
-    for (const char* text : {"", "8080", ":8080", "*:8080", "localhost:8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1",
-                             "127.0.0.1:8o80", "127.0.0.256:80", "127.1:80", "::1:8080", "[::1]", "[::g]:1", "[]:1", "http://127.0.0.1:80", "unix:",
-                             "unix:relative", "127.0.0.1:080808", "[fe80::1%eth0]:80"}) {
+    for (const char* text : {"",
+                             "8080",
+                             ":8080",
+                             "*:8080",
+                             "localhost:8080",
+                             "127.0.0.1",
+                             "127.0.0.1:",
+                             "127.0.0.1:65536",
+                             "127.0.0.1:-1",
+                             "127.0.0.1:8o80",
+                             "127.0.0.256:80",
+                             "127.1:80",
+                             "::1:8080",
+                             "[::1]",
+                             "[::g]:1",
+                             "[]:1",
+                             "http://127.0.0.1:80",
+                             "unix:",
+                             "unix:relative",
+                             "127.0.0.1:080808",
+                             "[fe80::1%eth0]:80"}) {
         CAPTURE(text);
         CHECK(std::holds_alternative<bad_network_text>(read_address(text)));
     }
@@ -73,10 +93,12 @@ TEST_CASE("a URL that cannot be called is refused, and one that may hold a secre
         const char* text;
         bool secret;
     };
-    for (const row& r : {row{"", false}, row{"api.openai.com", false}, row{"ftp://x", false}, row{"http://", false}, row{"http:///v1", false},
-                         row{"http://user:pass@x", true}, row{"http://x?key=1", true}, row{"http://x#f", true}, row{"http://x:0", false},
-                         row{"http://x:65536", false}, row{"http://x y", false}, row{"http://x/a/../b", false}, row{"http://x/./b", false},
-                         row{"http://ex%41mple.com", false}, row{"http://[v1.a]/", false}, row{"http://a..b", false}, row{"http://x\n", false}}) {
+    for (const row& r :
+         {row{"", false}, row{"api.openai.com", false}, row{"ftp://x", false}, row{"http://", false},
+          row{"http:///v1", false}, row{"http://user:pass@x", true}, row{"http://x?key=1", true},
+          row{"http://x#f", true}, row{"http://x:0", false}, row{"http://x:65536", false}, row{"http://x y", false},
+          row{"http://x/a/../b", false}, row{"http://x/./b", false}, row{"http://ex%41mple.com", false},
+          row{"http://[v1.a]/", false}, row{"http://a..b", false}, row{"http://x\n", false}}) {
         CAPTURE(r.text);
         const auto read = read_url(r.text, true);
         REQUIRE(std::holds_alternative<bad_network_text>(read));
@@ -87,17 +109,23 @@ TEST_CASE("a URL that cannot be called is refused, and one that may hold a secre
 }
 
 TEST_CASE("paths, header names and values have grammars") {
-    for (const char* text : {"/", "/v1", "/v1/", "/a%20b", "/a:b@c!$&'()*+,;=~"}) CHECK_MESSAGE(check_path(text).empty(), text);
-    for (const char* text : {"", "v1", "/a?b", "/a#b", "/a b", "/%2", "/%zz", "/a/../b", "/..", "/.", "/a\"b", "/\x7f", "/\xc3\xa4"}) {
+    for (const char* text : {"/", "/v1", "/v1/", "/a%20b", "/a:b@c!$&'()*+,;=~"})
+        CHECK_MESSAGE(check_path(text).empty(), text);
+    for (const char* text :
+         {"", "v1", "/a?b", "/a#b", "/a b", "/%2", "/%zz", "/a/../b", "/..", "/.", "/a\"b", "/\x7f", "/\xc3\xa4"}) {
         CHECK_MESSAGE(!check_path(text).empty(), text);
     }
     for (const char* text : {"x-a", "X_Y", "!#$%&'*+-.^_`|~09"}) CHECK_MESSAGE(check_header_name(text).empty(), text);
-    for (const char* text : {"", "a b", "a:", "a\n", "(a)", "\xc3\xa4"}) CHECK_MESSAGE(!check_header_name(text).empty(), text);
+    for (const char* text : {"", "a b", "a:", "a\n", "(a)", "\xc3\xa4"})
+        CHECK_MESSAGE(!check_header_name(text).empty(), text);
     for (const char* text : {"", "a b", "Bearer x\ty", "\"q\""}) CHECK_MESSAGE(check_header_value(text).empty(), text);
-    for (const char* text : {" a", "a ", "a\r", "a\nb", "a\x01", "a\x7f", "\xc3\xa4", "Bearer "}) CHECK_MESSAGE(!check_header_value(text).empty(), text);
-    for (const char* text : {"host", "content-length", "content_length", "transfer-encoding", "connection", "te", "trailer", "upgrade", "keep-alive",
-                             "proxy-connection", "expect", "x-evenkeel-timeout", "x_evenkeel_anything"}) {
+    for (const char* text : {" a", "a ", "a\r", "a\nb", "a\x01", "a\x7f", "\xc3\xa4", "Bearer "})
+        CHECK_MESSAGE(!check_header_value(text).empty(), text);
+    for (const char* text :
+         {"host", "content-length", "content_length", "transfer-encoding", "connection", "te", "trailer", "upgrade",
+          "keep-alive", "proxy-connection", "expect", "x-evenkeel-timeout", "x_evenkeel_anything"}) {
         CHECK_MESSAGE(!check_editable_header(text).empty(), text);
     }
-    for (const char* text : {"authorization", "x-api-key", "accept", "x-evenkeel"}) CHECK_MESSAGE(check_editable_header(text).empty(), text);
+    for (const char* text : {"authorization", "x-api-key", "accept", "x-evenkeel"})
+        CHECK_MESSAGE(check_editable_header(text).empty(), text);
 }

@@ -30,15 +30,31 @@ std::string with_routes(const std::string& routes, const std::string& more = "")
 
 TEST_CASE("explicit timeouts must not contradict each other") {
     check_rows({
-        {"attempt over total in one block", good("", "", "    timeout: {total: 10s, attempt: 11s}\n"), {"error contradiction 8:36"}},
+        {"attempt over total in one block",
+         good("", "", "    timeout: {total: 10s, attempt: 11s}\n"),
+         {"error contradiction 8:36"}},
         {"connect over total", good("", "", "    timeout: {total: 1s, connect: 2s}\n"), {"error contradiction 8:35"}},
-        {"stream_idle over total", good("", "", "    timeout: {stream_idle: 2s, total: 1s}\n"), {"error contradiction 8:28"}},
-        {"connect over attempt", good("", "", "    timeout: {connect: 2s, attempt: 1s}\n"), {"error contradiction 8:24"}},
-        {"equal is fine", good("", "", "    timeout: {total: 10s, attempt: 10s, stream_idle: 10s, connect: 10s}\n"), {}},
-        {"route over defaults", good("defaults: {timeout: {total: 10s}}\n", "", "    timeout: {attempt: 11s}\n"), {"error contradiction 9:24"}},
-        {"defaults over route", good("defaults: {timeout: {attempt: 10s}}\n", "", "    timeout: {total: 9s}\n"), {"error contradiction 9:22"}},
-        {"in defaults, said once", good("defaults: {timeout: {total: 10s, attempt: 11s}}\n"), {"error contradiction 2:43"}},
-        {"the route that repairs defaults", good("defaults: {timeout: {attempt: 30s}}\n", "", "    timeout: {total: 20s, attempt: 10s}\n"), {}},
+        {"stream_idle over total",
+         good("", "", "    timeout: {stream_idle: 2s, total: 1s}\n"),
+         {"error contradiction 8:28"}},
+        {"connect over attempt",
+         good("", "", "    timeout: {connect: 2s, attempt: 1s}\n"),
+         {"error contradiction 8:24"}},
+        {"equal is fine",
+         good("", "", "    timeout: {total: 10s, attempt: 10s, stream_idle: 10s, connect: 10s}\n"),
+         {}},
+        {"route over defaults",
+         good("defaults: {timeout: {total: 10s}}\n", "", "    timeout: {attempt: 11s}\n"),
+         {"error contradiction 9:24"}},
+        {"defaults over route",
+         good("defaults: {timeout: {attempt: 10s}}\n", "", "    timeout: {total: 9s}\n"),
+         {"error contradiction 9:22"}},
+        {"in defaults, said once",
+         good("defaults: {timeout: {total: 10s, attempt: 11s}}\n"),
+         {"error contradiction 2:43"}},
+        {"the route that repairs defaults",
+         good("defaults: {timeout: {attempt: 30s}}\n", "", "    timeout: {total: 20s, attempt: 10s}\n"),
+         {}},
         {"over a built-in bound", good("", "", "    timeout: {attempt: 601s}\n"), {"warning never-reached 8:24"}},
         {"a built-in value yields", good("", "", "    timeout: {total: 1s}\n"), {}},
     });
@@ -46,7 +62,9 @@ TEST_CASE("explicit timeouts must not contradict each other") {
 
 TEST_CASE("other quantities must fit each other") {
     check_rows({
-        {"replay buffer over memory", good("limits: {replay_buffer: 8MiB, memory: 4MiB}\n"), {"error contradiction 2:25"}},
+        {"replay buffer over memory",
+         good("limits: {replay_buffer: 8MiB, memory: 4MiB}\n"),
+         {"error contradiction 2:25"}},
         {"built-in replay buffer yields", good("limits: {memory: 4MiB}\n"), {}},
         {"idle over age", good("", "    connections: {idle_timeout: 2m, max_age: 1m}\n"), {"error contradiction 5:33"}},
         {"built-in idle yields", good("", "    connections: {max_age: 1s}\n"), {}},
@@ -55,12 +73,22 @@ TEST_CASE("other quantities must fit each other") {
 
 TEST_CASE("listeners do not take each other's address") {
     check_rows({
-        {"twice in the list", good("listen: [\"127.0.0.1:80\", \"127.0.0.1:80\"]\n"), {"error duplicate-listener 2:26"}},
-        {"admin on the data port", good("listen: 127.0.0.1:80\nadmin: {listen: 127.0.0.1:80}\n"), {"error duplicate-listener 3:17"}},
-        {"admin on the built-in data port", good("admin: {listen: 127.0.0.1:8080}\n"), {"error duplicate-listener 2:17"}},
+        {"twice in the list",
+         good("listen: [\"127.0.0.1:80\", \"127.0.0.1:80\"]\n"),
+         {"error duplicate-listener 2:26"}},
+        {"admin on the data port",
+         good("listen: 127.0.0.1:80\nadmin: {listen: 127.0.0.1:80}\n"),
+         {"error duplicate-listener 3:17"}},
+        {"admin on the built-in data port",
+         good("admin: {listen: 127.0.0.1:8080}\n"),
+         {"error duplicate-listener 2:17"}},
         {"data on the built-in admin port", good("listen: 127.0.0.1:9901\n"), {"error duplicate-listener 2:9"}},
-        {"metrics on the admin port", good("admin: {listen: 127.0.0.1:1, metrics_listen: 127.0.0.1:1}\n"), {"error duplicate-listener 2:46"}},
-        {"metrics on all addresses", good("listen: 127.0.0.1:80\nadmin: {metrics_listen: 0.0.0.0:80}\n"), {"error duplicate-listener 3:25"}},
+        {"metrics on the admin port",
+         good("admin: {listen: 127.0.0.1:1, metrics_listen: 127.0.0.1:1}\n"),
+         {"error duplicate-listener 2:46"}},
+        {"metrics on all addresses",
+         good("listen: 127.0.0.1:80\nadmin: {metrics_listen: 0.0.0.0:80}\n"),
+         {"error duplicate-listener 3:25"}},
         {"free ports", good("listen: [\"127.0.0.1:0\", \"127.0.0.1:0\"]\nadmin: {listen: 127.0.0.1:0}\n"), {}},
         {"admin off", good("listen: 127.0.0.1:9901\nadmin: off\n"), {}},
         {"data open to the network", good("listen: 0.0.0.0:80\n"), {}},
@@ -71,7 +99,9 @@ TEST_CASE("admin beyond loopback demands a token") {
     check_rows({
         {"none", good("admin: {listen: 0.0.0.0:1}\n"), {"error token-required 2:17"}},
         {"empty", good("admin: {listen: 0.0.0.0:1, token: \"\"}\n"), {"error token-required 2:35"}},
-        {"empty variable", good("admin: {listen: 10.0.0.1:1, token: \"${env:NONE:-}\"}\n"), {"error token-required 2:36"}},
+        {"empty variable",
+         good("admin: {listen: 10.0.0.1:1, token: \"${env:NONE:-}\"}\n"),
+         {"error token-required 2:36"}},
         {"given", good("admin: {listen: 0.0.0.0:1, token: abc}\n"), {}},
         {"loopback", good("admin: {listen: \"[::1]:1\"}\n"), {}},
         {"a unix socket", good("admin: {listen: \"unix:/run/a\"}\n"), {}},
@@ -86,31 +116,52 @@ TEST_CASE("files named by tls keys exist") {
         {"both there", good(listen + "a.pem, key_file: a.pem}}\n"), {}},
         {"key missing", good(listen + "a.pem, key_file: b.pem}}\n"), {"error unreadable-file 2:68"}},
         {"authority missing", good("", "    tls: {ca_file: b.pem}\n"), {"error unreadable-file 5:20"}},
-        {"system authorities", good("", "    tls: {ca_file: system, server_name: auto, cert_file: \"\", key_file: \"\"}\n"), {}},
+        {"system authorities",
+         good("", "    tls: {ca_file: system, server_name: auto, cert_file: \"\", key_file: \"\"}\n"),
+         {}},
         {"certificate without key", good("", "    tls: {cert_file: a.pem}\n"), {"error missing-key 5:22"}},
         {"key without certificate", good("", "    tls: {key_file: a.pem}\n"), {"error missing-key 5:21"}},
         {"unverified", good("", "    tls: {verify: false}\n"), {"warning insecure 5:19"}},
         {"verified", good("", "    tls: {verify: true}\n"), {}},
     });
-    CHECK(brief(load("version: 1\nupstreams: {a: {url: \"http://a\", tls: {verify: true}}}\nroutes: [{name: r, upstreams: [a]}]\n").diagnostics) ==
-          std::vector<std::string>{"error has-no-effect 2:40"});
+    CHECK(brief(load("version: 1\nupstreams: {a: {url: \"http://a\", tls: {verify: true}}}\nroutes: [{name: r, "
+                     "upstreams: [a]}]\n")
+                    .diagnostics) == std::vector<std::string>{"error has-no-effect 2:40"});
 }
 
 TEST_CASE("routes have unique names, existing upstreams and sensible rewrites") {
     check_rows({
-        {"unknown upstream", with_routes("  - {name: r, upstreams: [a]}\n  - {name: s, upstreams: [bb]}\n"), {"error unknown-upstream 5:27"}},
-        {"same name", with_routes("  - {name: r, match: {path: /a}, upstreams: [a]}\n  - {name: r, upstreams: [b]}\n"), {"error duplicate-route 5:12"}},
+        {"unknown upstream",
+         with_routes("  - {name: r, upstreams: [a]}\n  - {name: s, upstreams: [bb]}\n"),
+         {"error unknown-upstream 5:27"}},
+        {"same name",
+         with_routes("  - {name: r, match: {path: /a}, upstreams: [a]}\n  - {name: r, upstreams: [b]}\n"),
+         {"error duplicate-route 5:12"}},
         {"no upstream", with_routes("  - {name: r}\n"), {"error missing-key 4:5"}},
         {"an empty list", with_routes("  - {name: r, upstreams: []}\n"), {"error empty-value 4:26"}},
-        {"prefix rewrite without prefix", with_routes("  - {name: r, match: {path: /a}, upstreams: [a], rewrite: {path_prefix: /b}}\n  - {name: s, upstreams: [b]}\n"),
+        {"prefix rewrite without prefix",
+         with_routes("  - {name: r, match: {path: /a}, upstreams: [a], rewrite: {path_prefix: /b}}\n  - {name: s, "
+                     "upstreams: [b]}\n"),
          {"error rewrite-needs-prefix 4:60"}},
-        {"prefix rewrite", with_routes("  - {name: r, match: {path_prefix: /a}, upstreams: [a], rewrite: {path_prefix: /}}\n  - {name: s, upstreams: [b]}\n"), {}},
-        {"both rewrites", with_routes("  - {name: r, match: {path_prefix: /a}, upstreams: [a], rewrite: {path: /x, path_prefix: /}}\n  - {name: s, upstreams: [b]}\n"),
+        {"prefix rewrite",
+         with_routes("  - {name: r, match: {path_prefix: /a}, upstreams: [a], rewrite: {path_prefix: /}}\n  - {name: "
+                     "s, upstreams: [b]}\n"),
+         {}},
+        {"both rewrites",
+         with_routes("  - {name: r, match: {path_prefix: /a}, upstreams: [a], rewrite: {path: /x, path_prefix: /}}\n  "
+                     "- {name: s, upstreams: [b]}\n"),
          {"error contradiction 4:77"}},
-        {"an empty rewrite", with_routes("  - {name: r, upstreams: [a], rewrite: {}}\n  - {name: s, match: {path: /}, upstreams: [b]}\n"), {"error missing-key 4:31"}},
-        {"both matches", with_routes("  - {name: r, match: {path: /a, path_prefix: /b}, upstreams: [a]}\n  - {name: s, upstreams: [b]}\n"), {"error contradiction 4:33"}},
+        {"an empty rewrite",
+         with_routes("  - {name: r, upstreams: [a], rewrite: {}}\n  - {name: s, match: {path: /}, upstreams: [b]}\n"),
+         {"error missing-key 4:31"}},
+        {"both matches",
+         with_routes(
+             "  - {name: r, match: {path: /a, path_prefix: /b}, upstreams: [a]}\n  - {name: s, upstreams: [b]}\n"),
+         {"error contradiction 4:33"}},
         {"set and removed", good("", "    headers: {set: {x-a: b}, remove: [X-A]}\n"), {"error contradiction 5:39"}},
-        {"removing a framing header", good("", "    headers: {remove: [Content-Length]}\n"), {"error forbidden-header 5:24"}},
+        {"removing a framing header",
+         good("", "    headers: {remove: [Content-Length]}\n"),
+         {"error forbidden-header 5:24"}},
         {"a header twice", good("", "    headers: {set: {x-a: b, X-A: c}}\n"), {"error duplicate-key 5:29"}},
     });
 }
@@ -119,10 +170,18 @@ TEST_CASE("a route that serves health by itself takes nothing it would ignore") 
     check_rows({
         {"plain", good() + "", {}},
         {"alone", "version: 1\nroutes:\n  - {name: h, serve: health}\n", {}},
-        {"with upstreams", "version: 1\nroutes:\n  - {name: h, serve: health, upstreams: [a]}\n", {"error has-no-effect 3:30"}},
-        {"with a timeout", "version: 1\nroutes:\n  - {name: h, serve: health, timeout: {total: 1s}}\n", {"error has-no-effect 3:30"}},
-        {"with headers", "version: 1\nroutes:\n  - {name: h, serve: health, headers: {remove: [x]}}\n", {"error has-no-effect 3:30"}},
-        {"with a rewrite", "version: 1\nroutes:\n  - {name: h, serve: health, rewrite: {path: /}}\n", {"error has-no-effect 3:30"}},
+        {"with upstreams",
+         "version: 1\nroutes:\n  - {name: h, serve: health, upstreams: [a]}\n",
+         {"error has-no-effect 3:30"}},
+        {"with a timeout",
+         "version: 1\nroutes:\n  - {name: h, serve: health, timeout: {total: 1s}}\n",
+         {"error has-no-effect 3:30"}},
+        {"with headers",
+         "version: 1\nroutes:\n  - {name: h, serve: health, headers: {remove: [x]}}\n",
+         {"error has-no-effect 3:30"}},
+        {"with a rewrite",
+         "version: 1\nroutes:\n  - {name: h, serve: health, rewrite: {path: /}}\n",
+         {"error has-no-effect 3:30"}},
         {"serving something else", "version: 1\nroutes:\n  - {name: h, serve: metrics}\n", {"error bad-word 3:22"}},
     });
 }
@@ -133,23 +192,36 @@ TEST_CASE("a route behind a wider one is never reached") {
         const char* late;
         bool unreachable;
     };
-    for (const pair& p : {pair{"{}", "{path: /x}", true}, pair{"{path_prefix: /}", "{path: /x}", true}, pair{"{path_prefix: /}", "{}", true},
-                          pair{"{path_prefix: /v1}", "{path_prefix: /v1/chat}", true}, pair{"{path_prefix: /v1/}", "{path: /v1}", true},
-                          pair{"{path_prefix: /v1}", "{path: /v10}", false}, pair{"{path_prefix: /v1/chat}", "{path_prefix: /v1}", false},
-                          pair{"{path: /x}", "{path: /x}", true}, pair{"{path: /x}", "{path_prefix: /x}", false}, pair{"{path: /x}", "{}", false},
-                          pair{"{path: /x, methods: [POST]}", "{path: /x}", false}, pair{"{path: /x}", "{path: /x, methods: [POST]}", true},
-                          pair{"{methods: [GET, POST]}", "{methods: [POST]}", true}, pair{"{methods: [POST]}", "{methods: [GET, POST]}", false},
-                          pair{"{headers: {x-a: \"1\"}}", "{path: /x}", false}, pair{"{headers: {x-a: \"1\"}}", "{path: /x, headers: {X-A: \"1\"}}", true},
-                          pair{"{headers: {x-a: \"1\"}}", "{headers: {x-a: \"2\"}}", false}, pair{"{model: \"gpt-*\"}", "{path: /x}", false},
-                          pair{"{model: \"gpt-*\"}", "{model: [\"gpt-*\"]}", true}, pair{"{model: \"*\"}", "{model: \"gpt-4\"}", true},
+    for (const pair& p : {pair{"{}", "{path: /x}", true},
+                          pair{"{path_prefix: /}", "{path: /x}", true},
+                          pair{"{path_prefix: /}", "{}", true},
+                          pair{"{path_prefix: /v1}", "{path_prefix: /v1/chat}", true},
+                          pair{"{path_prefix: /v1/}", "{path: /v1}", true},
+                          pair{"{path_prefix: /v1}", "{path: /v10}", false},
+                          pair{"{path_prefix: /v1/chat}", "{path_prefix: /v1}", false},
+                          pair{"{path: /x}", "{path: /x}", true},
+                          pair{"{path: /x}", "{path_prefix: /x}", false},
+                          pair{"{path: /x}", "{}", false},
+                          pair{"{path: /x, methods: [POST]}", "{path: /x}", false},
+                          pair{"{path: /x}", "{path: /x, methods: [POST]}", true},
+                          pair{"{methods: [GET, POST]}", "{methods: [POST]}", true},
+                          pair{"{methods: [POST]}", "{methods: [GET, POST]}", false},
+                          pair{"{headers: {x-a: \"1\"}}", "{path: /x}", false},
+                          pair{"{headers: {x-a: \"1\"}}", "{path: /x, headers: {X-A: \"1\"}}", true},
+                          pair{"{headers: {x-a: \"1\"}}", "{headers: {x-a: \"2\"}}", false},
+                          pair{"{model: \"gpt-*\"}", "{path: /x}", false},
+                          pair{"{model: \"gpt-*\"}", "{model: [\"gpt-*\"]}", true},
+                          pair{"{model: \"*\"}", "{model: \"gpt-4\"}", true},
                           pair{"{}", "{}", true}}) {
         CAPTURE(p.early);
         CAPTURE(p.late);
-        const load_result result = load(with_routes(std::string("  - {name: r, match: ") + p.early + ", upstreams: [a]}\n  - {name: s, match: " + p.late +
-                                                    ", upstreams: [b]}\n"));
+        const load_result result =
+            load(with_routes(std::string("  - {name: r, match: ") + p.early +
+                             ", upstreams: [a]}\n  - {name: s, match: " + p.late + ", upstreams: [b]}\n"));
         CHECK(result.ok());
         CAPTURE(printed(result.diagnostics));
-        CHECK(brief(result.diagnostics) == (p.unreachable ? std::vector<std::string>{"warning unreachable-route 5:12"} : std::vector<std::string>{}));
+        CHECK(brief(result.diagnostics) == (p.unreachable ? std::vector<std::string>{"warning unreachable-route 5:12"}
+                                                          : std::vector<std::string>{}));
     }
 }
 

@@ -38,7 +38,8 @@ TEST_CASE("a secret appears in no diagnostic, no effective configuration and no 
         good("", "    header: {set: {authorization: " + c + "}}\n"),
         good("", "    authorization: " + c + "\n"),
         good("", "    api_key: " + c + "\n"),
-        good("", "    headers:\n      set:\n        authorization: >-\n          Bearer\n          " + c + "\n      bad: 1\n"),
+        good("", "    headers:\n      set:\n        authorization: >-\n          Bearer\n          " + c +
+                     "\n      bad: 1\n"),
         good("", "    headers:\n      set:\n        authorization: |\n          " + c + "\n          " + c + "\n"),
         good("", "    headers:\n      set:\n        authorization: \"Bearer\n          " + c + "\"\n        host: x\n"),
         good("", "    headers:\n      set:\n        authorization: &a " + c + "\n"),
@@ -57,7 +58,8 @@ TEST_CASE("a secret appears in no diagnostic, no effective configuration and no 
         good("", "    headers: {set: {authorization: \"$" + c + "\"}}\n"),
         good("", "    headers: {set: {authorization: \"${env:" + c + "}\"}}\n"),
         good("", "    headers: {set: {authorization: \"os.environ/" + c + "\"}}\n"),
-        good("", "    headers: {set: {x-a: \"" + c + "\"}}   # was " + c + "\n    dialect: " + "banana   # not " + c + "\n"),
+        good("", "    headers: {set: {x-a: \"" + c + "\"}}   # was " + c + "\n    dialect: " + "banana   # not " + c +
+                     "\n"),
         good("admin: {token: " + c + "}\n"),
         good("admin: {tokn: " + c + "}\n"),
         good("admin: {listen: 0.0.0.0:1, token: \"" + c + " x\"}\n"),
@@ -99,18 +101,21 @@ TEST_CASE("a secret appears in no diagnostic, no effective configuration and no 
 }
 
 TEST_CASE("masked lines keep their caret under the right word") {
-    const load_result result = load(good("", "    headers: {set: {authorization: \"Bearer very-secret-value\"}, remve: []}\n"));
+    const load_result result =
+        load(good("", "    headers: {set: {authorization: \"Bearer very-secret-value\"}, remve: []}\n"));
 
     REQUIRE(result.diagnostics.size() == 1);
     const diagnostic& d = result.diagnostics[0];
     CHECK(d.column == 65);
     CHECK(d.source == "    headers: {set: {authorization: ***}, remve: []}");
-    CHECK(d.source.substr(static_cast<std::size_t>(d.source_column) - 1, static_cast<std::size_t>(d.source_length)) == "remve");
+    CHECK(d.source.substr(static_cast<std::size_t>(d.source_column) - 1, static_cast<std::size_t>(d.source_length)) ==
+          "remve");
 }
 
 TEST_CASE("the hash changes with a secret") {
     const auto hash_with = [](const char* key) {
-        const load_result result = load(good("", "    headers: {set: {authorization: \"${env:KEY}\"}}\n"), world({{"KEY", key}}));
+        const load_result result =
+            load(good("", "    headers: {set: {authorization: \"${env:KEY}\"}}\n"), world({{"KEY", key}}));
         REQUIRE(result.ok());
         return result.settings->hash;
     };

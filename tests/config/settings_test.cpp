@@ -78,7 +78,8 @@ log: {level: warning, format: json, path: stdout}
 limits: {max_header_bytes: 32KiB, max_body: 1MiB, header_timeout: 1s, body_timeout: 2s, idle_timeout: 3s, write_timeout: 4s,
          max_connections: 5, memory: 6MiB, replay_buffer: 1MiB}
 drain: {timeout: 7s}
-)", env);
+)",
+                                    env);
 
     CAPTURE(printed(result.diagnostics));
     REQUIRE(result.ok());
@@ -149,8 +150,10 @@ TEST_CASE("workers auto is at least one") {
 }
 
 TEST_CASE("load_file explains what cannot be read") {
-    CHECK(brief(load_file(config_file("no-such-file.yaml"), world()).diagnostics) == std::vector<std::string>{"error unreadable-file 0:0"});
-    CHECK(brief(load_file(config_file(""), world()).diagnostics) == std::vector<std::string>{"error unreadable-file 0:0"});
+    CHECK(brief(load_file(config_file("no-such-file.yaml"), world()).diagnostics) ==
+          std::vector<std::string>{"error unreadable-file 0:0"});
+    CHECK(brief(load_file(config_file(""), world()).diagnostics) ==
+          std::vector<std::string>{"error unreadable-file 0:0"});
     CHECK(load_file(config_file("examples/openai.yaml"), process_environment()).ok());
 }
 
@@ -175,7 +178,8 @@ TEST_CASE("the table is consistent with itself") {
         for (const std::string_view bound : {row.min, row.max}) {
             if (!bound.empty()) CHECK(std::holds_alternative<leaf>(read_leaf(row, std::string(bound), {})));
         }
-        const bool quantity = row.kind == value_kind::integer || row.kind == value_kind::duration || row.kind == value_kind::size || row.kind == value_kind::ratio;
+        const bool quantity = row.kind == value_kind::integer || row.kind == value_kind::duration ||
+                              row.kind == value_kind::size || row.kind == value_kind::ratio;
         CHECK(quantity == !row.max.empty());
     }
 }
@@ -188,11 +192,16 @@ TEST_CASE("a range includes its ends and nothing beyond") {
         const char* above;
         std::string (*file)(const std::string&);
     };
-    for (const range& r : {range{"0", "1", "256", "257", [](const std::string& v) { return good("workers: " + v + "\n"); }},
-                           range{"1023B", "1KiB", "1MiB", "1048577B", [](const std::string& v) { return good("limits: {max_header_bytes: " + v + "}\n"); }},
-                           range{"0.9ms", "1ms", "24h", "24h1us", [](const std::string& v) { return good("", "", "    timeout: {total: " + v + "}\n"); }},
-                           range{"0", "1", "1000000", "1000001", [](const std::string& v) { return good("limits: {max_connections: " + v + "}\n"); }},
-                           range{"-1", "0", "1", "1.001", [](const std::string& v) { return good("access_log: {sample_ok: " + v + "}\n"); }}}) {
+    for (const range& r :
+         {range{"0", "1", "256", "257", [](const std::string& v) { return good("workers: " + v + "\n"); }},
+          range{"1023B", "1KiB", "1MiB", "1048577B",
+                [](const std::string& v) { return good("limits: {max_header_bytes: " + v + "}\n"); }},
+          range{"0.9ms", "1ms", "24h", "24h1us",
+                [](const std::string& v) { return good("", "", "    timeout: {total: " + v + "}\n"); }},
+          range{"0", "1", "1000000", "1000001",
+                [](const std::string& v) { return good("limits: {max_connections: " + v + "}\n"); }},
+          range{"-1", "0", "1", "1.001",
+                [](const std::string& v) { return good("access_log: {sample_ok: " + v + "}\n"); }}}) {
         CAPTURE(r.least);
         CHECK_FALSE(load(r.file(r.below)).ok());
         CHECK(load(r.file(r.least)).ok());

@@ -13,12 +13,16 @@ std::string show(const std::string& yaml, std::string_view route = "", const env
     return show_effective(yaml, "conf/evenkeel.yaml", env, route).value_or("nothing");
 }
 
-bool has_line(const std::string& text, const std::string& line) { return ("\n" + text).find("\n" + line + "\n") != std::string::npos; }
+bool has_line(const std::string& text, const std::string& line) {
+    return ("\n" + text).find("\n" + line + "\n") != std::string::npos;
+}
 
 } // namespace
 
 TEST_CASE("each value shows where it comes from: built-in, defaults, route") {
-    const std::string shown = show(good("defaults:\n  timeout:\n    connect: 2s\n", "    dialect: openai\n", "    timeout:\n      total: 90s\n"), "chat");
+    const std::string shown = show(
+        good("defaults:\n  timeout:\n    connect: 2s\n", "    dialect: openai\n", "    timeout:\n      total: 90s\n"),
+        "chat");
 
     CHECK(shown == "upstreams:\n"
                    "  openai:\n"
@@ -66,8 +70,12 @@ TEST_CASE("a route's off overrides what defaults say") {
 }
 
 TEST_CASE("secrets are masked, variables are named, files are masked too") {
-    const environment env = world({{"KEY", "sk-very-secret"}, {"ADDR", "127.0.0.1:7777"}}, {{"conf/model", "confidential-model"}});
-    const std::string shown = show(good("listen: ${env:ADDR}\n", "    headers: {set: {authorization: \"Bearer ${env:KEY}\"}}\n    models: {m: \"${file:model}\"}\n"), "", env);
+    const environment env =
+        world({{"KEY", "sk-very-secret"}, {"ADDR", "127.0.0.1:7777"}}, {{"conf/model", "confidential-model"}});
+    const std::string shown =
+        show(good("listen: ${env:ADDR}\n",
+                  "    headers: {set: {authorization: \"Bearer ${env:KEY}\"}}\n    models: {m: \"${file:model}\"}\n"),
+             "", env);
 
     CHECK(has_line(shown, "  - address: 127.0.0.1:7777  # file:2, from ${env:ADDR}"));
     CHECK(has_line(shown, "        authorization: \"***\"  # upstream:6, from ${env:KEY}"));
@@ -83,11 +91,16 @@ TEST_CASE("there is nothing to show for a wrong file or an unknown route") {
 TEST_CASE("what is shown loads again and means the same") {
     std::vector<std::pair<std::string, std::string>> files;
     for (const std::string& name : example_names()) files.emplace_back(name, read_file(config_file(name)));
-    files.emplace_back("dollar signs and quotes", good("access_log: {path: \"a$$b \\\"c\\\" # d\"}\n", "    models: {\"a: b\": \"${env:NONE:-c}\", \"off\": \"true\"}\n"));
+    files.emplace_back("dollar signs and quotes",
+                       good("access_log: {path: \"a$$b \\\"c\\\" # d\"}\n",
+                            "    models: {\"a: b\": \"${env:NONE:-c}\", \"off\": \"true\"}\n"));
     files.emplace_back("admin off", good("admin: off\nlisten: [\"[::1]:1\", unix:/x]\n"));
     files.emplace_back("health", "version: 1\nroutes: [{name: h, match: {path_prefix: /}, serve: health}]\n");
-    files.emplace_back("clamped", good("defaults: {timeout: {total: 1s}}\nlimits: {memory: 1MiB}\n", "    connections: {max_age: 2s}\n"));
-    files.emplace_back("globs", good("", "    forwarded: true\n", "    match: {headers: {x: \"*\"}, model: [\"a*\", \"-\", \"~\"], methods: [GET]}\n    rewrite: {path: /a$$b}\n"));
+    files.emplace_back("clamped", good("defaults: {timeout: {total: 1s}}\nlimits: {memory: 1MiB}\n",
+                                       "    connections: {max_age: 2s}\n"));
+    files.emplace_back("globs", good("", "    forwarded: true\n",
+                                     "    match: {headers: {x: \"*\"}, model: [\"a*\", \"-\", \"~\"], methods: "
+                                     "[GET]}\n    rewrite: {path: /a$$b}\n"));
     for (const auto& [name, yaml] : files) {
         CAPTURE(name);
         const load_result first = load(yaml);

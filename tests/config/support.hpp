@@ -26,7 +26,9 @@ inline environment world(texts variables = {}, texts files = {}) {
     return out;
 }
 
-inline load_result load(std::string_view yaml, const environment& env = world()) { return load_text(yaml, "conf/evenkeel.yaml", env); }
+inline load_result load(std::string_view yaml, const environment& env = world()) {
+    return load_text(yaml, "conf/evenkeel.yaml", env);
+}
 
 inline std::string printed(const std::vector<diagnostic>& diagnostics) {
     std::ostringstream out;
@@ -38,16 +40,16 @@ inline std::string printed(const std::vector<diagnostic>& diagnostics) {
 inline std::vector<std::string> brief(const std::vector<diagnostic>& diagnostics) {
     std::vector<std::string> out;
     for (const diagnostic& d : diagnostics) {
-        out.push_back(std::string(d.level == severity::error ? "error " : "warning ") + d.code + " " + std::to_string(d.line) + ":" +
-                      std::to_string(d.column));
+        out.push_back(std::string(d.level == severity::error ? "error " : "warning ") + d.code + " " +
+                      std::to_string(d.line) + ":" + std::to_string(d.column));
     }
     return out;
 }
 
 // The smallest file that loads, with room for more keys before and after.
-inline std::string good(const std::string& more = "", const std::string& upstream_more = "", const std::string& route_more = "") {
-    return "version: 1\n" + more +
-           "upstreams:\n  openai:\n    url: https://api.openai.com\n" + upstream_more +
+inline std::string good(const std::string& more = "", const std::string& upstream_more = "",
+                        const std::string& route_more = "") {
+    return "version: 1\n" + more + "upstreams:\n  openai:\n    url: https://api.openai.com\n" + upstream_more +
            "routes:\n  - name: chat\n    upstreams: [openai]\n" + route_more;
 }
 
@@ -58,11 +60,13 @@ inline std::string read_file(const std::string& path) {
     return out.str();
 }
 
-inline std::string config_file(const std::string& name) { return std::string(EVENKEEL_CONFIG_FOLDER) + "/" + name; }
+inline std::string config_file(const std::string& name) {
+    return std::string(EVENKEEL_CONFIG_FOLDER) + "/" + name;
+}
 
 inline const std::vector<std::string>& example_names() {
-    static const std::vector<std::string> names{"examples/openai.yaml", "examples/anthropic.yaml", "examples/deepseek.yaml",
-                                                "examples/vllm.yaml", "examples/ollama.yaml"};
+    static const std::vector<std::string> names{"examples/openai.yaml", "examples/anthropic.yaml",
+                                                "examples/deepseek.yaml", "examples/vllm.yaml", "examples/ollama.yaml"};
     return names;
 }
 
@@ -85,9 +89,9 @@ inline bool same_meaning(const settings& a, const settings& b) {
         left.upstream = right.upstream = nullptr;
         if (!(left == right)) return false;
     }
-    return a.listen == b.listen && a.workers == b.workers && a.admin == b.admin && same_pointees(a.upstreams, b.upstreams) &&
-           a.access_log == b.access_log && a.log == b.log && a.limits == b.limits && a.drain_timeout == b.drain_timeout &&
-           a.hash == b.hash;
+    return a.listen == b.listen && a.workers == b.workers && a.admin == b.admin &&
+           same_pointees(a.upstreams, b.upstreams) && a.access_log == b.access_log && a.log == b.log &&
+           a.limits == b.limits && a.drain_timeout == b.drain_timeout && a.hash == b.hash;
 }
 
 } // namespace evenkeel::config::test

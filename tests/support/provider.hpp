@@ -22,10 +22,10 @@
 //   POST /__sim/drop        {"how": "close" | "reset"}: ends all idle connections now
 // The control paths are also served on control_port(), which no accept= rule and no refusal touches.
 //
-// Content. If the body contains `nonce:XYZ` (letters, digits, `_`, `.`, `-`), piece i of the text begins with `[XYZ:i] `, tool
-// arguments and embeddings carry it too. Requests that are equal, byte by byte, get equal answers: ids are hashes and
-// `created` is fixed. The response field x-sim-attempt is the serial number of the request.
-// A request whose model is `no-such-model` gets the 404 of its dialect; a body that is no JSON object a 400.
+// Content. If the body contains `nonce:XYZ` (letters, digits, `_`, `.`, `-`), piece i of the text begins with
+// `[XYZ:i]`, tool arguments and embeddings carry it too. Requests that are equal, byte by byte, get equal answers: ids
+// are hashes and `created` is fixed. The response field x-sim-attempt is the serial number of the request. A request
+// whose model is `no-such-model` gets the 404 of its dialect; a body that is no JSON object a 400.
 
 #include <chrono>
 #include <cstdint>
@@ -41,83 +41,83 @@ namespace evenkeel::support {
 
 struct provider_tls {
     std::string cert_file, key_file; // PEM
-    std::string client_ca_file;      // set: a client certificate of this CA is demanded
+    std::string client_ca_file = {}; // set: a client certificate of this CA is demanded
 };
 
 struct provider_options {
     std::string host = "127.0.0.1";
-    std::uint16_t port = 0;                 // 0: a free one
-    std::uint16_t control_port = 0;         // 0: a free one
-    std::optional<provider_tls> tls;        // the control port stays plain
+    std::uint16_t port = 0;               // 0: a free one
+    std::uint16_t control_port = 0;       // 0: a free one
+    std::optional<provider_tls> tls = {}; // the control port stays plain
     std::uint64_t seed = 1;
-    std::string script;                     // for requests no rule and no x-sim field speaks for
-    bool record = true;                     // false: counters only, for load
-    std::size_t max_records = 100'000;      // the oldest are dropped
-    std::size_t record_body_bytes = 0;      // how much of a request's body a record keeps
+    std::string script = {};                   // for requests no rule and no x-sim field speaks for
+    bool record = true;                        // false: counters only, for load
+    std::size_t max_records = 100'000;         // the oldest are dropped
+    std::size_t record_body_bytes = 0;         // how much of a request's body a record keeps
     std::chrono::milliseconds idle_timeout{0}; // keep-alive connections; 0: for ever
     std::chrono::milliseconds idle_random{0};  // > 0: closed after a drawn time up to this
-    std::size_t receive_buffer = 0;         // SO_RCVBUF; 0: the system's
+    std::size_t receive_buffer = 0;            // SO_RCVBUF; 0: the system's
 };
 
 // One request as the provider saw it. Times are CLOCK_MONOTONIC in ns; 0: has not happened.
 struct attempt_record {
-    std::uint64_t serial = 0;               // from 1, in order of heads read; x-sim-attempt
-    std::uint64_t connection = 0;           // from 1, in order of accepts
-    std::uint64_t on_connection = 0;        // 1 for the first request of a connection
+    std::uint64_t serial = 0;        // from 1, in order of heads read; x-sim-attempt
+    std::uint64_t connection = 0;    // from 1, in order of accepts
+    std::uint64_t on_connection = 0; // 1 for the first request of a connection
     std::string method, target;
     int minor_version = 1;
     std::vector<std::pair<std::string, std::string>> headers; // in order, as received
     std::uint64_t body_bytes = 0;
-    std::string body_sha256;                // hex; empty until the body was read
-    std::string body;                       // its beginning, see record_body_bytes
+    std::string body_sha256; // hex; empty until the body was read
+    std::string body;        // its beginning, see record_body_bytes
     std::string nonce;
-    std::string script;                     // the text that applied; empty: healthy
-    int status = 0;                         // sent; 0: none
+    std::string script; // the text that applied; empty: healthy
+    int status = 0;     // sent; 0: none
 
-    std::int64_t accepted_ns = 0;           // of the connection
-    std::int64_t head_ns = 0;               // request head read
-    std::int64_t body_ns = 0;               // request body read
-    std::int64_t first_byte_ns = 0;         // first response byte handed to the kernel
-    std::int64_t finished_ns = 0;           // the answer's end, or where the script broke it off
-    std::int64_t peer_closed_ns = 0;        // FIN or RST of the peer seen while the exchange ran
-    std::uint64_t bytes_in = 0;             // of this request on the wire (TLS: plaintext)
-    std::uint64_t bytes_out = 0;            // of its response
-    int events_out = 0;                     // content events sent
-    bool cancelled = false;                 // the peer left before the answer was at its end
-    bool peer_reset = false;                // ... by RST
-    bool complete = false;                  // the whole answer was sent and the script did not break it
+    std::int64_t accepted_ns = 0;    // of the connection
+    std::int64_t head_ns = 0;        // request head read
+    std::int64_t body_ns = 0;        // request body read
+    std::int64_t first_byte_ns = 0;  // first response byte handed to the kernel
+    std::int64_t finished_ns = 0;    // the answer's end, or where the script broke it off
+    std::int64_t peer_closed_ns = 0; // FIN or RST of the peer seen while the exchange ran
+    std::uint64_t bytes_in = 0;      // of this request on the wire (TLS: plaintext)
+    std::uint64_t bytes_out = 0;     // of its response
+    int events_out = 0;              // content events sent
+    bool cancelled = false;          // the peer left before the answer was at its end
+    bool peer_reset = false;         // ... by RST
+    bool complete = false;           // the whole answer was sent and the script did not break it
 
     [[nodiscard]] std::string header(std::string_view name) const; // first value, case-insensitive; empty if absent
 };
 
 struct provider_counters {
-    std::uint64_t connections = 0;      // accepted
+    std::uint64_t connections = 0; // accepted
     std::uint64_t open_connections = 0;
     std::uint64_t peak_connections = 0;
-    std::uint64_t requests = 0;         // heads read, control excluded
+    std::uint64_t requests = 0; // heads read, control excluded
     std::uint64_t in_flight = 0;
     std::uint64_t peak_in_flight = 0;
     std::uint64_t completed = 0;
     std::uint64_t cancelled = 0;
-    std::uint64_t broken = 0;           // ended by the script
+    std::uint64_t broken = 0; // ended by the script
     std::uint64_t bytes_in = 0, bytes_out = 0;
     std::uint64_t handshake_failures = 0;
 };
 
-// Says which script applies to which requests. A request's own x-sim field wins; then the first rule that matches and has
-// times left; then provider_options::script.
+// Says which script applies to which requests. A request's own x-sim field wins; then the first rule that matches and
+// has times left; then provider_options::script.
 struct provider_rule {
-    std::string script;
+    std::string script = {};
     int times = -1;          // how many requests (accept=: connections) it serves; -1: any number
-    std::string path;        // prefix of the target; empty: any
-    std::string header;      // name of a request field that must be there; empty: none
-    std::string value;       // ... and contain this
+    std::string path = {};   // prefix of the target; empty: any
+    std::string header = {}; // name of a request field that must be there; empty: none
+    std::string value = {};  // ... and contain this
 };
 
 class provider {
 public:
     explicit provider(provider_options options = {}); // starts; throws std::runtime_error if it cannot listen
-    ~provider();                                       // stops
+    ~provider();                                      // stops
     provider(const provider&) = delete;
     provider& operator=(const provider&) = delete;
 
@@ -126,8 +126,8 @@ public:
     [[nodiscard]] std::string url() const; // http(s)://127.0.0.1:PORT
 
     // All below from any thread.
-    void stop();                             // closes everything; the records stay readable
-    void script(provider_rule rule);         // appended; throws script_error
+    void stop();                     // closes everything; the records stay readable
+    void script(provider_rule rule); // appended; throws script_error
     void clear_scripts();
     void reset();                            // forgets records, rules, counts of fail_times, counters
     void refuse();                           // closes the listener: connection refused; connections stay
@@ -136,13 +136,14 @@ public:
 
     [[nodiscard]] std::vector<attempt_record> records() const;
     [[nodiscard]] provider_counters counters() const;
-    // Waits until `holds` is true of the counters; false after `timeout`. Wakes on every change, no polling.
+    // Waits until `holds` is true of the counters; false after `timeout`. Wakes on every change, no polling. The
+    // functions are called under the provider's mutex: they must not call it back.
     bool wait_for(const std::function<bool(const provider_counters&)>& holds,
                   std::chrono::milliseconds timeout = std::chrono::seconds{5}) const;
-    // The record with this nonce or serial once it is finished; nothing after `timeout`.
-    [[nodiscard]] std::optional<attempt_record> wait_for_record(
-        const std::function<bool(const attempt_record&)>& matches,
-        std::chrono::milliseconds timeout = std::chrono::seconds{5}) const;
+    // The first finished record that matches; nothing after `timeout`.
+    [[nodiscard]] std::optional<attempt_record>
+    wait_for_record(const std::function<bool(const attempt_record&)>& matches,
+                    std::chrono::milliseconds timeout = std::chrono::seconds{5}) const;
 
 private:
     struct implementation;

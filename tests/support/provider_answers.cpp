@@ -27,100 +27,12 @@ std::string hex(std::uint64_t value) {
     return out;
 }
 
-std::string quoted(std::string_view text) { return json::serialize(json::string{text}); }
-
-struct error_text {
-    int status;
-    std::string_view type, code, message, param = {};
-};
-
-error_text openai_error(error_kind kind, int status) {
-    using enum error_kind;
-    switch (kind) {
-    case rate:
-        return {429, "requests", "rate_limit_exceeded", "Rate limit reached for requests per min. Please try again later."};
-    case quota:
-        return {429, "insufficient_quota", "insufficient_quota",
-                "You exceeded your current quota, please check your plan and billing details."};
-    case overload:
-        if (status == 429) return {429, "service_unavailable_error", "slow_down", "Slow down."};
-        return {503, "service_unavailable_error", "server_is_overloaded", "The server is overloaded. Please try again later."};
-    case timeout: return {504, "server_error", "timeout", "The request timed out."};
-    case invalid: return {400, "invalid_request_error", "", "We could not parse the JSON body of your request."};
-    case auth: return {401, "invalid_request_error", "invalid_api_key", "Incorrect API key provided: sk-sim."};
-    case billing: return {402, "unknown_error", "invalid_request_error", "Insufficient Balance"};
-    case permission:
-        return {403, "request_forbidden", "unsupported_country_region_territory", "Country, region, or territory not supported"};
-    case not_found:
-        return {404, "invalid_request_error", "model_not_found", "The model does not exist or you do not have access to it."};
-    case conflict: return {409, "conflict_error", "", "The request conflicts with another one."};
-    case too_large: return {413, "invalid_request_error", "request_too_large", "The request is too large."};
-    case context_length:
-        return {400, "invalid_request_error", "context_length_exceeded",
-                "This model's maximum context length is 8192 tokens. However, your messages resulted in 9001 tokens.", "messages"};
-    case content_filter:
-        return {400, "invalid_request_error", "content_filter",
-                "The response was filtered due to the prompt triggering the content management policy.", "prompt"};
-    case none:
-    case server: break;
-    }
-    return {500, "server_error", "", "The server had an error while processing your request. Sorry about that!"};
+std::string quoted(std::string_view text) {
+    return json::serialize(json::string{text});
 }
 
-error_text anthropic_error(error_kind kind) {
-    using enum error_kind;
-    switch (kind) {
-    case rate: return {429, "rate_limit_error", "", "This request would exceed your organization's rate limit."};
-    case quota: return {429, "rate_limit_error", "enforced_spend_limit_reached", "You have reached your spend limit."};
-    case overload: return {529, "overloaded_error", "", "Overloaded"};
-    case timeout: return {504, "timeout_error", "", "The request timed out."};
-    case invalid: return {400, "invalid_request_error", "", "messages: Field required"};
-    case auth: return {401, "authentication_error", "", "invalid x-api-key"};
-    case billing: return {402, "billing_error", "", "Your credit balance is too low to access the API."};
-    case permission: return {403, "permission_error", "", "Your API key does not have permission for this resource."};
-    case not_found: return {404, "not_found_error", "", "model: no-such-model"};
-    case conflict: return {409, "invalid_request_error", "", "The request conflicts with another one."};
-    case too_large: return {413, "request_too_large", "", "Request exceeds the maximum size"};
-    case context_length:
-        return {400, "invalid_request_error", "", "prompt is too long: 210000 tokens > 200000 maximum"};
-    case content_filter: return {400, "invalid_request_error", "", "Output blocked by content filtering policy"};
-    case none:
-    case server: break;
-    }
-    return {500, "api_error", "", "Internal server error"};
-}
-
-error_kind kind_of_status(int status) {
-    using enum error_kind;
-    switch (status) {
-    case 400: case 422: return invalid;
-    case 401: return auth;
-    case 402: return billing;
-    case 403: return permission;
-    case 404: return not_found;
-    case 408: case 504: return timeout;
-    case 409: return conflict;
-    case 413: return too_large;
-    case 429: return rate;
-    case 503: case 529: return overload;
-    default: return server;
-    }
-}
-
-// The object of an error, as it stands under "error".
-std::string error_object(provider_dialect dialect, error_kind kind, int status) {
-    if (dialect == provider_dialect::openai) {
-        const auto e = openai_error(kind, status);
-        return "{\"message\":" + quoted(e.message) + ",\"type\":" + quoted(e.type) +
-               ",\"param\":" + (e.param.empty() ? "null" : quoted(e.param)) +
-               ",\"code\":" + (e.code.empty() ? "null" : quoted(e.code)) + "}";
-    }
-    const auto e = anthropic_error(kind);
-    return "{\"type\":" + quoted(e.type) + ",\"message\":" + quoted(e.message) +
-           (e.code.empty() ? "" : ",\"details\":{\"error_code\":" + quoted(e.code) + "}") + "}";
-}
-
-constexpr std::array<std::string_view, 10> plain_words{"the", "ship", "keeps", "an", "even", "keel", "through", "every", "rough", "sea"};
+constexpr std::array<std::string_view, 10> plain_words{"the",  "ship",    "keeps", "an",    "even",
+                                                       "keel", "through", "every", "rough", "sea"};
 constexpr std::array<std::string_view, 6> wide_words{"Grüße", "日本語", "👩‍🚀", "naïve", "Ελληνικά", "𝄞♫"};
 
 // Cuts `text` into `count` parts of about equal length, never within a code point.
@@ -143,8 +55,7 @@ public:
         : request_(request), script_(script), path_(api_path(request.target)) {
         hash_ = hash_of(request.body, hash_of(path_));
         nonce_ = find_nonce(request.body);
-        answer_.dialect =
-            path_.starts_with("/v1/messages") ? provider_dialect::anthropic : provider_dialect::openai;
+        answer_.dialect = path_.starts_with("/v1/messages") ? provider_dialect::anthropic : provider_dialect::openai;
     }
 
     provider_answer compose() {
@@ -180,12 +91,18 @@ private:
         const auto* stream = in.if_contains("stream");
         answer_.stream = stream != nullptr && stream->is_bool() && stream->as_bool();
         plan_pieces(in);
-        if (path_ == "/v1/chat/completions") answer_.stream ? chat_stream(in) : chat(in);
-        else if (path_ == "/v1/completions") answer_.stream ? completion_stream() : completion();
-        else if (path_ == "/v1/responses") answer_.stream ? responses_stream() : responses();
-        else if (path_ == "/v1/embeddings") embeddings(in);
-        else if (path_ == "/v1/messages") answer_.stream ? messages_stream() : messages();
-        else answer_.body = "{\"input_tokens\":" + std::to_string(prompt_tokens()) + "}";
+        if (path_ == "/v1/chat/completions")
+            answer_.stream ? chat_stream(in) : chat(in);
+        else if (path_ == "/v1/completions")
+            answer_.stream ? completion_stream() : completion();
+        else if (path_ == "/v1/responses")
+            answer_.stream ? responses_stream() : responses();
+        else if (path_ == "/v1/embeddings")
+            embeddings(in);
+        else if (path_ == "/v1/messages")
+            answer_.stream ? messages_stream() : messages();
+        else
+            answer_.body = "{\"input_tokens\":" + std::to_string(prompt_tokens()) + "}";
         if (answer_.stream) {
             answer_.content_type = "text/event-stream; charset=utf-8";
             drop_terminal();
@@ -196,7 +113,8 @@ private:
         count_ = static_cast<std::size_t>(std::max(script_.events, 0));
         for (const char* key : {"max_tokens", "max_completion_tokens", "max_output_tokens"})
             if (const auto* value = in.if_contains(key); value != nullptr && value->is_int64())
-                if (const auto limit = static_cast<std::size_t>(std::max<std::int64_t>(value->as_int64(), 0)); limit < count_) {
+                if (const auto limit = static_cast<std::size_t>(std::max<std::int64_t>(value->as_int64(), 0));
+                    limit < count_) {
                     count_ = limit;
                     cut_short_ = true;
                 }
@@ -204,8 +122,8 @@ private:
         if (!tool_.empty()) {
             std::string steps;
             for (std::size_t i = 0; i < count_; ++i) steps += (i == 0 ? "" : ",") + std::to_string(i);
-            arguments_ = "{\"nonce\":" + quoted(nonce_) + ",\"place\":\"" + (script_.unicode ? "Zürich 日本" : "Zurich") +
-                         "\",\"steps\":[" + steps + "]}";
+            arguments_ = "{\"nonce\":" + quoted(nonce_) + ",\"place\":\"" +
+                         (script_.unicode ? "Zürich 日本" : "Zurich") + "\",\"steps\":[" + steps + "]}";
             pieces_ = cut(arguments_, std::max<std::size_t>(count_, 1));
             return;
         }
@@ -226,7 +144,8 @@ private:
         if (tools == nullptr || !tools->is_array() || tools->as_array().empty()) return {};
         if (const auto* choice = in.if_contains("tool_choice"))
             if ((choice->is_string() && choice->as_string() == "none") ||
-                (choice->is_object() && choice->as_object().contains("type") && choice->at("type") == json::value("none")))
+                (choice->is_object() && choice->as_object().contains("type") &&
+                 choice->at("type") == json::value("none")))
                 return {};
         if (request_.body.find("\"role\":\"tool\"") != std::string_view::npos ||
             request_.body.find("\"tool_result\"") != std::string_view::npos ||
@@ -292,7 +211,8 @@ private:
         return "{\"prompt_tokens\":" + std::to_string(in) + ",\"completion_tokens\":" + std::to_string(count_) +
                ",\"total_tokens\":" + std::to_string(in + count_) +
                ",\"prompt_tokens_details\":{\"cached_tokens\":0,\"audio_tokens\":0},\"completion_tokens_details\":"
-               "{\"reasoning_tokens\":0,\"audio_tokens\":0,\"accepted_prediction_tokens\":0,\"rejected_prediction_tokens\":0}}";
+               "{\"reasoning_tokens\":0,\"audio_tokens\":0,\"accepted_prediction_tokens\":0,\"rejected_prediction_"
+               "tokens\":0}}";
     }
 
     std::string envelope(std::string_view prefix, std::string_view object) const {
@@ -303,19 +223,22 @@ private:
 
     static std::size_t choices(const json::object& in) {
         const auto* n = in.if_contains("n");
-        return n != nullptr && n->is_int64() ? static_cast<std::size_t>(std::clamp<std::int64_t>(n->as_int64(), 1, 16)) : 1;
+        return n != nullptr && n->is_int64() ? static_cast<std::size_t>(std::clamp<std::int64_t>(n->as_int64(), 1, 16))
+                                             : 1;
     }
 
     void chat(const json::object& in) {
         std::string& out = answer_.body;
         out = envelope("chatcmpl-", "chat.completion") + ",\"choices\":[";
         for (std::size_t i = 0; i < choices(in); ++i) {
-            out += (i == 0 ? "" : ",") + std::string{"{\"index\":"} + std::to_string(i) + ",\"message\":{\"role\":\"assistant\",";
+            out += (i == 0 ? "" : ",") + std::string{"{\"index\":"} + std::to_string(i) +
+                   ",\"message\":{\"role\":\"assistant\",";
             if (tool_.empty())
                 out += "\"content\":" + quoted(text()) + ",\"refusal\":null,\"annotations\":[]}";
             else
-                out += "\"content\":null,\"tool_calls\":[{\"id\":\"" + id("call_") + "\",\"type\":\"function\",\"function\":{\"name\":" +
-                       quoted(tool_) + ",\"arguments\":" + quoted(arguments_) + "}}],\"refusal\":null}";
+                out += "\"content\":null,\"tool_calls\":[{\"id\":\"" + id("call_") +
+                       "\",\"type\":\"function\",\"function\":{\"name\":" + quoted(tool_) +
+                       ",\"arguments\":" + quoted(arguments_) + "}}],\"refusal\":null}";
             out += ",\"logprobs\":null,\"finish_reason\":" + quoted(finish_reason()) + "}";
         }
         out += "],\"usage\":" + usage() + "}";
@@ -326,7 +249,8 @@ private:
         if (const auto* options = in.if_contains("stream_options"); options != nullptr && options->is_object())
             if (const auto* wanted = options->as_object().if_contains("include_usage"))
                 with_usage = wanted->is_bool() && wanted->as_bool();
-        const auto chunk = [&](event_role role, std::size_t index, const std::string& delta, const std::string& reason) {
+        const auto chunk = [&](event_role role, std::size_t index, const std::string& delta,
+                               const std::string& reason) {
             push(role, {},
                  envelope("chatcmpl-", "chat.completion.chunk") + ",\"choices\":[{\"index\":" + std::to_string(index) +
                      ",\"delta\":" + delta + ",\"logprobs\":null,\"finish_reason\":" + reason + "}]" +
@@ -339,7 +263,8 @@ private:
             else
                 chunk(event_role::content, i,
                       R"({"role":"assistant","content":null,"tool_calls":[{"index":0,"id":")" + id("call_") +
-                          R"(","type":"function","function":{"name":)" + quoted(tool_) + R"(,"arguments":""}}],"refusal":null})",
+                          R"(","type":"function","function":{"name":)" + quoted(tool_) +
+                          R"(,"arguments":""}}],"refusal":null})",
                       "null");
         }
         for (const auto& piece : pieces_)
@@ -377,8 +302,8 @@ private:
             return "{\"id\":\"" + id("fc_") + "\",\"type\":\"function_call\",\"status\":\"" + std::string{status} +
                    "\",\"arguments\":" + (status == "completed" ? quoted(arguments_) : "\"\"") + ",\"call_id\":\"" +
                    id("call_") + "\",\"name\":" + quoted(tool_) + "}";
-        return "{\"id\":\"" + id("msg_") + "\",\"type\":\"message\",\"status\":\"" + std::string{status} + "\",\"content\":[" +
-               (status == "completed" ? response_part(text()) : "") + "],\"role\":\"assistant\"}";
+        return "{\"id\":\"" + id("msg_") + "\",\"type\":\"message\",\"status\":\"" + std::string{status} +
+               "\",\"content\":[" + (status == "completed" ? response_part(text()) : "") + "],\"role\":\"assistant\"}";
     }
     static std::string response_part(std::string_view text) {
         return "{\"type\":\"output_text\",\"annotations\":[],\"logprobs\":[],\"text\":" + quoted(text) + "}";
@@ -388,16 +313,19 @@ private:
     std::string response_object(bool done) const {
         const std::string status = !done ? "in_progress" : incomplete() ? "incomplete" : "completed";
         const std::string why = finish_reason() == "length" ? "max_output_tokens" : "content_filter";
-        return "{\"id\":\"" + id("resp_") + "\",\"object\":\"response\",\"created_at\":1767225600,\"status\":\"" + status +
-               "\",\"background\":false,\"error\":null,\"incomplete_details\":" +
+        return "{\"id\":\"" + id("resp_") + "\",\"object\":\"response\",\"created_at\":1767225600,\"status\":\"" +
+               status + "\",\"background\":false,\"error\":null,\"incomplete_details\":" +
                (done && incomplete() ? "{\"reason\":\"" + why + "\"}" : "null") +
-               ",\"instructions\":null,\"max_output_tokens\":null,\"model\":" + quoted(model_) +
-               ",\"output\":[" + (done ? response_item("completed") : "") +
-               "],\"parallel_tool_calls\":true,\"previous_response_id\":null,\"reasoning\":{\"effort\":null,\"summary\":null},"
-               "\"store\":false,\"temperature\":1.0,\"text\":{\"format\":{\"type\":\"text\"}},\"tool_choice\":\"auto\",\"tools\":[],"
+               ",\"instructions\":null,\"max_output_tokens\":null,\"model\":" + quoted(model_) + ",\"output\":[" +
+               (done ? response_item("completed") : "") +
+               "],\"parallel_tool_calls\":true,\"previous_response_id\":null,\"reasoning\":{\"effort\":null,"
+               "\"summary\":null},"
+               "\"store\":false,\"temperature\":1.0,\"text\":{\"format\":{\"type\":\"text\"}},\"tool_choice\":\"auto\","
+               "\"tools\":[],"
                "\"top_p\":1.0,\"truncation\":\"disabled\",\"usage\":" +
                (done ? "{\"input_tokens\":" + std::to_string(prompt_tokens()) +
-                           ",\"input_tokens_details\":{\"cached_tokens\":0},\"output_tokens\":" + std::to_string(count_) +
+                           ",\"input_tokens_details\":{\"cached_tokens\":0},\"output_tokens\":" +
+                           std::to_string(count_) +
                            ",\"output_tokens_details\":{\"reasoning_tokens\":0},\"total_tokens\":" +
                            std::to_string(prompt_tokens() + count_) + "}"
                      : "null") +
@@ -408,7 +336,8 @@ private:
     void responses_stream() {
         const auto emit = [&](event_role role, const std::string& type, const std::string& members) {
             push(role, type,
-                 "{\"type\":\"" + type + "\",\"sequence_number\":" + std::to_string(answer_.events.size()) + "," + members + "}");
+                 "{\"type\":\"" + type + "\",\"sequence_number\":" + std::to_string(answer_.events.size()) + "," +
+                     members + "}");
         };
         const std::string item = "\"item_id\":\"" + id(tool_.empty() ? "msg_" : "fc_") + "\",\"output_index\":0";
         const std::string part = item + ",\"content_index\":0";
@@ -419,16 +348,20 @@ private:
         if (tool_.empty()) {
             emit(event_role::preamble, "response.content_part.added", part + ",\"part\":" + response_part(""));
             for (const auto& piece : pieces_)
-                emit(event_role::content, "response.output_text.delta", part + ",\"delta\":" + quoted(piece) + ",\"logprobs\":[]");
-            emit(event_role::closing, "response.output_text.done", part + ",\"text\":" + quoted(text()) + ",\"logprobs\":[]");
+                emit(event_role::content, "response.output_text.delta",
+                     part + ",\"delta\":" + quoted(piece) + ",\"logprobs\":[]");
+            emit(event_role::closing, "response.output_text.done",
+                 part + ",\"text\":" + quoted(text()) + ",\"logprobs\":[]");
             emit(event_role::closing, "response.content_part.done", part + ",\"part\":" + response_part(text()));
         } else {
             for (const auto& piece : pieces_)
-                emit(event_role::content, "response.function_call_arguments.delta", item + ",\"delta\":" + quoted(piece));
+                emit(event_role::content, "response.function_call_arguments.delta",
+                     item + ",\"delta\":" + quoted(piece));
             emit(event_role::closing, "response.function_call_arguments.done",
                  item + ",\"name\":" + quoted(tool_) + ",\"arguments\":" + quoted(arguments_));
         }
-        emit(event_role::closing, "response.output_item.done", "\"output_index\":0,\"item\":" + response_item("completed"));
+        emit(event_role::closing, "response.output_item.done",
+             "\"output_index\":0,\"item\":" + response_item("completed"));
         emit(event_role::terminal, incomplete() ? "response.incomplete" : "response.completed",
              "\"response\":" + response_object(true));
     }
@@ -494,10 +427,11 @@ private:
         std::string content;
         if (done)
             content = tool_.empty() ? "{\"type\":\"text\",\"text\":" + quoted(text()) + "}"
-                                    : "{\"type\":\"tool_use\",\"id\":\"" + id("toolu_") + "\",\"name\":" + quoted(tool_) +
-                                          ",\"input\":" + arguments_ + "}";
-        return "{\"id\":\"" + id("msg_") + "\",\"type\":\"message\",\"role\":\"assistant\",\"model\":" + quoted(model_) +
-               ",\"content\":[" + content + "],\"stop_reason\":" + (done ? quoted(finish_reason()) : "null") +
+                                    : "{\"type\":\"tool_use\",\"id\":\"" + id("toolu_") +
+                                          "\",\"name\":" + quoted(tool_) + ",\"input\":" + arguments_ + "}";
+        return "{\"id\":\"" + id("msg_") +
+               "\",\"type\":\"message\",\"role\":\"assistant\",\"model\":" + quoted(model_) + ",\"content\":[" +
+               content + "],\"stop_reason\":" + (done ? quoted(finish_reason()) : "null") +
                ",\"stop_sequence\":null,\"usage\":{\"input_tokens\":" + std::to_string(prompt_tokens()) +
                ",\"cache_creation_input_tokens\":0,\"cache_read_input_tokens\":0,\"output_tokens\":" +
                std::to_string(done ? count_ : 1) + ",\"service_tier\":\"standard\"}}";
@@ -505,7 +439,8 @@ private:
     void messages() { answer_.body = message_object(true); }
 
     void messages_stream() {
-        push(event_role::preamble, "message_start", "{\"type\":\"message_start\",\"message\":" + message_object(false) + "}");
+        push(event_role::preamble, "message_start",
+             "{\"type\":\"message_start\",\"message\":" + message_object(false) + "}");
         push(tool_.empty() ? event_role::preamble : event_role::content, "content_block_start",
              "{\"type\":\"content_block_start\",\"index\":0,\"content_block\":" +
                  (tool_.empty() ? std::string{R"({"type":"text","text":""})"}
@@ -540,9 +475,7 @@ private:
     }
 
     void error(error_kind kind, int status) {
-        const int usual = answer_.dialect == provider_dialect::openai ? openai_error(kind, status).status
-                                                                      : anthropic_error(kind).status;
-        answer_.status = status != 0 ? status : usual;
+        answer_.status = status != 0 ? status : usual_status(answer_.dialect, kind);
         answer_.stream = false;
         answer_.events.clear();
         answer_.content_type = "application/json";
@@ -613,19 +546,13 @@ provider_answer make_answer(const provider_request& request, const provider_scri
     return composer{request, script}.compose();
 }
 
-std::string stream_error(provider_dialect dialect, error_kind kind, bool as_data) {
-    const auto object = error_object(dialect, kind == error_kind::none ? error_kind::overload : kind, 503);
-    if (dialect == provider_dialect::anthropic)
-        return "event: error\ndata: {\"type\":\"error\",\"error\":" + object + "}\n\n";
-    return as_data ? "data: {\"error\":" + object + "}\n\n" : "event: error\ndata: {\"error\":" + object + "}\n\n";
-}
-
 std::string find_nonce(std::string_view body) {
     const auto at = body.find("nonce:");
     if (at == std::string_view::npos) return {};
     const auto rest = body.substr(at + 6);
     const auto belongs = [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
+               c == '-';
     };
     return std::string{rest.begin(), std::find_if_not(rest.begin(), rest.end(), belongs)};
 }

@@ -2,6 +2,7 @@
 // What the simulated provider says: answers in the shapes of the OpenAI and Anthropic APIs, as a pure function of the
 // request and its script. How and when the bytes leave is the connection's business.
 
+#include "tests/support/provider_errors.hpp"
 #include "tests/support/provider_script.hpp"
 
 #include <cstddef>
@@ -13,8 +14,6 @@
 
 namespace evenkeel::support {
 
-enum class provider_dialect : unsigned char { openai, anthropic };
-
 struct provider_request {
     std::string_view method;
     std::string_view target;
@@ -22,14 +21,15 @@ struct provider_request {
     std::uint64_t serial = 0;
 };
 
-// preamble: nothing meaningful yet; content: a piece of text or of a tool call; closing: ends a block or an item; finish:
-// carries the finish reason; usage: the extra chunk of include_usage; terminal: [DONE], message_stop, response.completed.
+// preamble: nothing meaningful yet; content: a piece of text or of a tool call; closing: ends a block or an item;
+// finish: carries the finish reason; usage: the extra chunk of include_usage; terminal: [DONE], message_stop,
+// response.completed.
 enum class event_role : unsigned char { preamble, content, closing, finish, usage, terminal };
 
 struct stream_event {
     event_role role = event_role::content;
-    std::string text;                                  // with its blank line
-    std::size_t stamp_at = std::string::npos;          // where the 20 digits of the send time stand
+    std::string text;                         // with its blank line
+    std::size_t stamp_at = std::string::npos; // where the 20 digits of the send time stand
 };
 
 struct provider_answer {
@@ -39,13 +39,10 @@ struct provider_answer {
     std::vector<std::pair<std::string, std::string>> headers; // without content-type, date and framing
     std::string body;
     std::vector<stream_event> events;
-    bool stream = false;                               // `events` instead of `body`
+    bool stream = false; // `events` instead of `body`
 };
 
 [[nodiscard]] provider_answer make_answer(const provider_request& request, const provider_script& script);
-
-// An error inside a stream that has begun.
-[[nodiscard]] std::string stream_error(provider_dialect dialect, error_kind kind, bool as_data);
 
 // `nonce:XYZ` in a body; empty if there is none.
 [[nodiscard]] std::string find_nonce(std::string_view body);

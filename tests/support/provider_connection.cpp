@@ -17,6 +17,7 @@
 #include <array>
 #include <limits>
 #include <tuple>
+#include <vector>
 
 namespace evenkeel::support {
 
@@ -41,7 +42,8 @@ constexpr std::size_t read_ahead_bytes = 1024 * 1024;
 constexpr std::chrono::seconds lingering{2};
 constexpr auto forever = std::chrono::steady_clock::time_point::max();
 
-using timer = asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, provider_executor>;
+using timer = asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>,
+                                         provider_executor>;
 
 class connection final : public provider_connection, public std::enable_shared_from_this<connection> {
 public:
@@ -52,13 +54,13 @@ public:
         socket_.set_option(asio::ip::tcp::no_delay{true}, ignored);
     }
 
-    void start() {
-        asio::co_spawn(socket_.get_executor(), run(shared_from_this()), asio::detached);
-    }
+    void start() { asio::co_spawn(socket_.get_executor(), run(shared_from_this()), asio::detached); }
 
     void abort(bool with_reset) noexcept override {
-        if (with_reset) reset_socket();
-        else close_socket();
+        if (with_reset)
+            reset_socket();
+        else
+            close_socket();
     }
     void drop_if_idle(bool with_reset) noexcept override {
         if (idle_) abort(with_reset);
@@ -100,7 +102,8 @@ private:
             }
             co_return;
         }
-        while (co_await serve_one()) {}
+        while (co_await serve_one()) {
+        }
         if (!gone()) co_await close_politely();
     }
 
@@ -152,6 +155,7 @@ private:
     void note_peer_gone(const error_code& error) {
         if (peer_gone_) return;
         peer_gone_ = true;
+        changed_.cancel();
         if (record_ == nullptr) return;
         core_.quietly([&] {
             record_->peer_closed_ns = monotonic_ns();
@@ -262,7 +266,7 @@ private:
         });
         record_.reset();
         if (go_on && script_.idle_close) idle_limit_ns_ = drawn(*script_.idle_close);
-        co_return go_on && open_;
+        co_return go_on&& open_;
     }
 
     // Waits for bytes; false once the connection was idle for too long.
@@ -274,8 +278,8 @@ private:
                                               static_cast<double>(options.idle_random.count()));
         if (limit < 0 && options.idle_timeout.count() > 0)
             limit = std::chrono::nanoseconds{options.idle_timeout}.count();
-        const auto due = limit < 0 || setup_.control ? forever
-                                                     : std::chrono::steady_clock::now() + std::chrono::nanoseconds{limit};
+        const auto due =
+            limit < 0 || setup_.control ? forever : std::chrono::steady_clock::now() + std::chrono::nanoseconds{limit};
         const auto before = input_.size();
         idle_ = before == 0;
         while (input_.size() == before && !gone() && std::chrono::steady_clock::now() < due) co_await wait_until(due);
@@ -284,8 +288,7 @@ private:
     }
 
     task<bool> refuse_malformed() {
-        static const std::string answer =
-            "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        static const std::string answer = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
         co_await write_raw(answer);
         co_return false;
     }
@@ -296,7 +299,8 @@ private:
         control_effect effect;
         const auto [status, body] = core_.control(head.method, path, reader.body(), effect);
         std::string out = "HTTP/1.1 " + std::to_string(status) + " " + std::string{reason_phrase(status)} +
-                          "\r\ncontent-type: application/json\r\ncontent-length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+                          "\r\ncontent-type: application/json\r\ncontent-length: " + std::to_string(body.size()) +
+                          "\r\n\r\n" + body;
         const bool written = co_await write_raw(out);
         setup_.on_effect(effect);
         co_return written;
@@ -433,8 +437,11 @@ private:
     }
     task<bool> perform(break_off due) {
         switch (due) {
-        case break_off::none: co_return true;
-        case break_off::reset: reset_socket(); break;
+        case break_off::none:
+            co_return true;
+        case break_off::reset:
+            reset_socket();
+            break;
         case break_off::close:
             co_await end_sending();
             close_socket();
@@ -443,7 +450,8 @@ private:
             co_await send_last_chunk();
             if (!chunked_) closing_ = true; // nothing else tells the end
             break;
-        case break_off::stall: co_return co_await stall();
+        case break_off::stall:
+            co_return co_await stall();
         }
         co_return false;
     }
@@ -475,7 +483,8 @@ private:
             if (!co_await write_raw(head)) co_return;
         }
         if (script_.unasked_switch) {
-            co_await write_raw("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x-sim\r\n\r\nno HTTP from here on");
+            co_await write_raw("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x-sim\r\n\r\nno "
+                               "HTTP from here on");
             co_await end_sending();
             co_return;
         }
@@ -581,8 +590,10 @@ private:
         if (framing == script_framing::automatic && script_.content_length_error != 0) framing = script_framing::length;
         if (framing == script_framing::automatic) {
             const bool unknown_length = out.stream || script_.keepalives > 0;
-            if (http_1_0 || (record_->minor_version == 0 && unknown_length)) framing = script_framing::close;
-            else framing = unknown_length ? script_framing::chunked : script_framing::length;
+            if (http_1_0 || (record_->minor_version == 0 && unknown_length))
+                framing = script_framing::close;
+            else
+                framing = unknown_length ? script_framing::chunked : script_framing::length;
         }
         std::string head = http_1_0 ? "HTTP/1.0 " : "HTTP/1.1 ";
         head += std::to_string(out.status);
@@ -602,7 +613,8 @@ private:
         if (framing == script_framing::length || script_.conflict) {
             std::size_t size = out.body.size();
             for (const auto& event : out.events) size += event.text.size();
-            const auto announced = std::max<std::int64_t>(0, static_cast<std::int64_t>(size) + script_.content_length_error);
+            const auto announced =
+                std::max<std::int64_t>(0, static_cast<std::int64_t>(size) + script_.content_length_error);
             if (out.status != 204) add("content-length", std::to_string(announced));
         }
         if (framing == script_framing::close) closing_ = true;
@@ -611,8 +623,10 @@ private:
             (record_->minor_version == 0 && !equal_ignoring_case(asked, "keep-alive")))
             closing_ = true;
         if (script_.early == early_end::close) closing_ = true;
-        if (script_.announce_close || (closing_ && !http_1_0)) add("connection", "close");
-        else if (record_->minor_version == 0 && !http_1_0) add("connection", "keep-alive");
+        if (script_.announce_close || (closing_ && !http_1_0))
+            add("connection", "close");
+        else if (record_->minor_version == 0 && !http_1_0)
+            add("connection", "keep-alive");
         if (!script_.keep_alive.empty()) add("keep-alive", "timeout=" + script_.keep_alive);
         return head + "\r\n";
     }
@@ -638,8 +652,9 @@ private:
         passed_byte_place_ = true;
         const auto place = body_sent_ + *stop;
         const bool formal = script_.end_after && script_.end_after->is == script_place::at::bytes;
-        const std::string whole = chunked_ && !(formal && *stop == 0) ? chunk_of(formal ? data.substr(0, *stop) : data)
-                                                                      : std::string{formal ? data.substr(0, *stop) : data};
+        const std::string whole = chunked_ && !(formal && *stop == 0)
+                                      ? chunk_of(formal ? data.substr(0, *stop) : data)
+                                      : std::string{formal ? data.substr(0, *stop) : data};
         const auto until = formal ? whole.size() : (chunked_ ? whole.find("\r\n") + 2 : 0) + *stop;
         if (!co_await write_raw(std::string_view{whole}.substr(0, until))) co_return false;
         if (!co_await at_place(script_place::at::bytes, place)) co_return false;
@@ -654,10 +669,18 @@ private:
             std::string_view text = "\n";
             if (out.stream) {
                 switch (script_.keepalive) {
-                case keepalive_form::comment: text = ": keep-alive\n\n"; break;
-                case keepalive_form::processing: text = ": OPENROUTER PROCESSING\n\n"; break;
-                case keepalive_form::blank: text = "\n"; break;
-                case keepalive_form::ping: text = "event: ping\ndata: {\"type\": \"ping\"}\n\n"; break;
+                case keepalive_form::comment:
+                    text = ": keep-alive\n\n";
+                    break;
+                case keepalive_form::processing:
+                    text = ": OPENROUTER PROCESSING\n\n";
+                    break;
+                case keepalive_form::blank:
+                    text = "\n";
+                    break;
+                case keepalive_form::ping:
+                    text = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
+                    break;
                 }
             }
             if (!co_await send_body(text)) co_return false;
@@ -696,7 +719,8 @@ private:
     task<bool> before_content(const provider_answer& out, int count) {
         if (!co_await at_place(script_place::at::events, static_cast<std::uint64_t>(count))) co_return false;
         if (script_.malformed_after == count) {
-            constexpr std::string_view broken = "data: {\"id\":\"broken\",\"choices\":[{\"delta\":{\"content\":\"unterm\n\n";
+            constexpr std::string_view broken =
+                "data: {\"id\":\"broken\",\"choices\":[{\"delta\":{\"content\":\"unterm\n\n";
             if (!co_await send_body(broken)) co_return false;
         }
         if (script_.bad_chunk_after == count) {
@@ -708,15 +732,31 @@ private:
         const auto error = stream_error(out.dialect, script_.error, script_.error_as_data);
         if (!co_await send_body(error)) co_return false;
         switch (script_.error_then) {
-        case error_sequel::go_on: co_return true;
-        case error_sequel::close: co_await end_sending(); co_return false;
+        case error_sequel::go_on:
+            co_return true;
+        case error_sequel::close:
+            co_await end_sending();
+            co_return false;
         case error_sequel::done:
             if (!co_await send_body("data: [DONE]\n\n")) co_return false;
             break;
-        case error_sequel::end: break;
+        case error_sequel::end:
+            break;
         }
         co_await send_last_chunk();
         co_return false;
+    }
+
+    // Puts what was held back before `event`, to leave in one write with it.
+    static void prepend(std::vector<stream_event*>& held, stream_event& event) {
+        std::string before;
+        for (auto* each : held) {
+            stamp_event(*each, monotonic_ns());
+            before += each->text;
+        }
+        held.clear();
+        event.text.insert(0, before);
+        if (event.stamp_at != std::string::npos) event.stamp_at += before.size();
     }
 
     task<bool> send_events(provider_answer& out) {
@@ -733,11 +773,10 @@ private:
         }
         int sent = 0;
         bool content_over = false;
-        std::string held;
+        std::vector<stream_event*> held;
         for (auto& event : out.events) {
             if (event.role == event_role::preamble && script_.late_preamble) {
-                stamp_event(event, monotonic_ns());
-                held += event.text;
+                held.push_back(&event);
                 continue;
             }
             if (event.role == event_role::content || (!content_over && event.role != event_role::preamble)) {
@@ -746,15 +785,10 @@ private:
                 if (!content_over) {
                     if (!co_await pause(sent == 0 ? script_.first : script_.gap)) co_return false;
                 }
-                if (!held.empty()) {
-                    event.text.insert(0, held);
-                    if (event.stamp_at != std::string::npos) event.stamp_at += held.size();
-                    held.clear();
-                }
+                prepend(held, event);
             }
             if (!co_await send_event(event)) co_return false;
-            if (event.role == event_role::content)
-                core_.quietly([this, n = ++sent] { record_->events_out = n; });
+            if (event.role == event_role::content) core_.quietly([this, n = ++sent] { record_->events_out = n; });
         }
         if (!content_over) // the script dropped all that follows the content
             if (!co_await before_content(out, sent)) co_return false;
@@ -768,7 +802,7 @@ private:
     tcp_socket socket_;
     std::optional<asio::ssl::stream<tcp_socket&>> tls_;
     bool secure_ = false;
-    timer changed_;                  // wakes the server coroutine: bytes came, the peer left, or closed here
+    timer changed_; // wakes the server coroutine: bytes came, the peer left, or closed here
     std::int64_t accepted_ns_;
 
     std::string input_;
@@ -786,11 +820,11 @@ private:
     stored_gzip gzip_;
     std::uint64_t draws_ = 0;
     bool chunked_ = false;
-    bool ended_ = false;             // the response is formally over; the connection may be used again
-    bool closing_ = false;           // ... but is to be closed
+    bool ended_ = false;   // the response is formally over; the connection may be used again
+    bool closing_ = false; // ... but is to be closed
     bool unread_body_ = false;
     bool shortened_ = false;
-    bool whole_ = false;             // the answer was sent as the API would
+    bool whole_ = false; // the answer was sent as the API would
     bool passed_byte_place_ = false;
     std::uint64_t body_sent_ = 0;
     std::string framed_;
@@ -814,8 +848,10 @@ std::string connection::echo() const {
     std::string out = "{\"method\":" + quoted(record_->method) + ",\"target\":" + quoted(record_->target) +
                       ",\"version\":\"1." + std::to_string(record_->minor_version) + "\",\"headers\":[";
     for (std::size_t i = 0; i < record_->headers.size(); ++i)
-        out += (i == 0 ? "[" : ",[") + quoted(record_->headers[i].first) + "," + quoted(record_->headers[i].second) + "]";
-    return out + "],\"body_bytes\":" + std::to_string(record_->body_bytes) + ",\"body_sha256\":\"" + record_->body_sha256 + "\"}";
+        out +=
+            (i == 0 ? "[" : ",[") + quoted(record_->headers[i].first) + "," + quoted(record_->headers[i].second) + "]";
+    return out + "],\"body_bytes\":" + std::to_string(record_->body_bytes) + ",\"body_sha256\":\"" +
+           record_->body_sha256 + "\"}";
 }
 
 } // namespace

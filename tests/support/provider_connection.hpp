@@ -20,14 +20,14 @@ using tcp_socket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, provid
 class provider_connection {
 public:
     virtual ~provider_connection() = default;
-    virtual void abort(bool with_reset) noexcept = 0;     // ends it at once, whatever it does
+    virtual void abort(bool with_reset) noexcept = 0; // ends it at once, whatever it does
     virtual void drop_if_idle(bool with_reset) noexcept = 0;
 };
 
 struct connection_setup {
-    provider_core& core;                        // outlives all connections
-    boost::asio::ssl::context* tls = nullptr;   // null: plain
-    bool control = false;                       // of the control port: no scripts, control paths only
+    provider_core& core;                      // outlives all connections
+    boost::asio::ssl::context* tls = nullptr; // null: plain
+    bool control = false;                     // of the control port: no scripts, control paths only
     std::uint64_t number = 0;
     accept_action accept = accept_action::none;
     std::function<void(const control_effect&)> on_effect = {};

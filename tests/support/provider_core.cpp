@@ -25,22 +25,47 @@ json::object to_json(const attempt_record& r) {
     json::array headers;
     for (const auto& [name, value] : r.headers) headers.push_back(json::array{name, value});
     return {
-        {"serial", r.serial}, {"connection", r.connection}, {"on_connection", r.on_connection},
-        {"method", r.method}, {"target", r.target}, {"minor_version", r.minor_version}, {"headers", std::move(headers)},
-        {"body_bytes", r.body_bytes}, {"body_sha256", r.body_sha256}, {"body", r.body}, {"nonce", r.nonce},
-        {"script", r.script}, {"status", r.status}, {"accepted_ns", r.accepted_ns}, {"head_ns", r.head_ns},
-        {"body_ns", r.body_ns}, {"first_byte_ns", r.first_byte_ns}, {"finished_ns", r.finished_ns},
-        {"peer_closed_ns", r.peer_closed_ns}, {"bytes_in", r.bytes_in}, {"bytes_out", r.bytes_out},
-        {"events_out", r.events_out}, {"cancelled", r.cancelled}, {"peer_reset", r.peer_reset}, {"complete", r.complete},
+        {"serial", r.serial},
+        {"connection", r.connection},
+        {"on_connection", r.on_connection},
+        {"method", r.method},
+        {"target", r.target},
+        {"minor_version", r.minor_version},
+        {"headers", std::move(headers)},
+        {"body_bytes", r.body_bytes},
+        {"body_sha256", r.body_sha256},
+        {"body", r.body},
+        {"nonce", r.nonce},
+        {"script", r.script},
+        {"status", r.status},
+        {"accepted_ns", r.accepted_ns},
+        {"head_ns", r.head_ns},
+        {"body_ns", r.body_ns},
+        {"first_byte_ns", r.first_byte_ns},
+        {"finished_ns", r.finished_ns},
+        {"peer_closed_ns", r.peer_closed_ns},
+        {"bytes_in", r.bytes_in},
+        {"bytes_out", r.bytes_out},
+        {"events_out", r.events_out},
+        {"cancelled", r.cancelled},
+        {"peer_reset", r.peer_reset},
+        {"complete", r.complete},
     };
 }
 
 std::string counters_json(const provider_counters& c) {
-    return json::serialize(json::object{
-        {"connections", c.connections}, {"open_connections", c.open_connections}, {"peak_connections", c.peak_connections},
-        {"requests", c.requests}, {"in_flight", c.in_flight}, {"peak_in_flight", c.peak_in_flight},
-        {"completed", c.completed}, {"cancelled", c.cancelled}, {"broken", c.broken}, {"bytes_in", c.bytes_in},
-        {"bytes_out", c.bytes_out}, {"handshake_failures", c.handshake_failures}});
+    return json::serialize(json::object{{"connections", c.connections},
+                                        {"open_connections", c.open_connections},
+                                        {"peak_connections", c.peak_connections},
+                                        {"requests", c.requests},
+                                        {"in_flight", c.in_flight},
+                                        {"peak_in_flight", c.peak_in_flight},
+                                        {"completed", c.completed},
+                                        {"cancelled", c.cancelled},
+                                        {"broken", c.broken},
+                                        {"bytes_in", c.bytes_in},
+                                        {"bytes_out", c.bytes_out},
+                                        {"handshake_failures", c.handshake_failures}});
 }
 
 provider_rule rule_of(const json::value& value) {
@@ -53,11 +78,16 @@ provider_rule rule_of(const json::value& value) {
         }
         if (!member.is_string()) throw script_error("bad value of " + std::string{key});
         const std::string text{member.as_string()};
-        if (key == "script") out.script = text;
-        else if (key == "path") out.path = text;
-        else if (key == "header") out.header = text;
-        else if (key == "value") out.value = text;
-        else throw script_error("unknown key " + std::string{key});
+        if (key == "script")
+            out.script = text;
+        else if (key == "path")
+            out.path = text;
+        else if (key == "header")
+            out.header = text;
+        else if (key == "value")
+            out.value = text;
+        else
+            throw script_error("unknown key " + std::string{key});
     }
     return out;
 }
@@ -205,8 +235,8 @@ bool provider_core::wait_for(const std::function<bool(const provider_counters&)>
     return changed_.wait_for(lock, timeout, [&] { return holds(count); });
 }
 
-std::optional<attempt_record> provider_core::wait_for_record(
-    const std::function<bool(const attempt_record&)>& matches, std::chrono::milliseconds timeout) const {
+std::optional<attempt_record> provider_core::wait_for_record(const std::function<bool(const attempt_record&)>& matches,
+                                                             std::chrono::milliseconds timeout) const {
     std::unique_lock lock{mutex_};
     std::optional<attempt_record> out;
     changed_.wait_for(lock, timeout, [&] {

@@ -49,11 +49,11 @@ public:
     void finish(const std::shared_ptr<attempt_record>& record, const std::function<void(attempt_record&)>& last);
     void update(const std::function<void()>& change); // under the mutex, wakes the waiting
     template <class Change>
-    void quietly(Change change) {                     // under the mutex, wakes nobody: for what happens per event
+    void quietly(Change change) { // under the mutex, wakes nobody: for what happens per event
         const std::lock_guard lock{mutex_};
         change();
     }
-    provider_counters count;                          // only inside update() or quietly()
+    provider_counters count; // only inside update() or quietly()
 
     [[nodiscard]] std::vector<attempt_record> records() const;
     [[nodiscard]] provider_counters counters() const;

@@ -92,11 +92,20 @@ Word word_of(std::string_view text, const words<Word>& known) {
 
 const words<error_kind>& error_words() {
     using enum error_kind;
-    static const words<error_kind> known{
-        {"rate", rate},         {"quota", quota},           {"overload", overload},   {"server", server},
-        {"timeout", timeout},   {"invalid", invalid},       {"auth", auth},           {"billing", billing},
-        {"permission", permission}, {"not_found", not_found}, {"conflict", conflict}, {"too_large", too_large},
-        {"context_length", context_length}, {"content_filter", content_filter}};
+    static const words<error_kind> known{{"rate", rate},
+                                         {"quota", quota},
+                                         {"overload", overload},
+                                         {"server", server},
+                                         {"timeout", timeout},
+                                         {"invalid", invalid},
+                                         {"auth", auth},
+                                         {"billing", billing},
+                                         {"permission", permission},
+                                         {"not_found", not_found},
+                                         {"conflict", conflict},
+                                         {"too_large", too_large},
+                                         {"context_length", context_length},
+                                         {"content_filter", content_filter}};
     return known;
 }
 
@@ -111,7 +120,10 @@ const std::vector<std::pair<std::string_view, setter>>& setters() {
         {"delay", [](script& s, text v) { s.delay = time_of(v); }},
         {"first", [](script& s, text v) { s.first = time_of(v); }},
         {"gap", [](script& s, text v) { s.gap = time_of(v); }},
-        {"preamble", [](script& s, text v) { s.late_preamble = word_of<bool>(v, {{"late", true}, {"early", false}}); }},
+        {"preamble",
+         [](script& s, text v) {
+             s.late_preamble = word_of<bool>(v, {{"late", true}, {"early", false}});
+         }},
         {"keepalive",
          [](script& s, text v) {
              const auto parts = split(v, '@');
@@ -144,7 +156,10 @@ const std::vector<std::pair<std::string_view, setter>>& setters() {
              using enum terminal_part;
              s.terminal = word_of<terminal_part>(v, {{"all", all}, {"finish", finish}, {"done", done}, {"none", none}});
          }},
-        {"encoding", [](script& s, text v) { s.gzip = word_of<bool>(v, {{"gzip", true}, {"identity", false}}); }},
+        {"encoding",
+         [](script& s, text v) {
+             s.gzip = word_of<bool>(v, {{"gzip", true}, {"identity", false}});
+         }},
         {"status", [](script& s, text v) { s.status = number<int>(v); }},
         {"error", [](script& s, text v) { s.error = word_of(v, error_words()); }},
         {"retry_after", [](script& s, text v) { s.retry_after = v; }},
@@ -168,7 +183,10 @@ const std::vector<std::pair<std::string_view, setter>>& setters() {
              s.error_then =
                  word_of<error_sequel>(v, {{"end", end}, {"done", done}, {"close", close}, {"continue", go_on}});
          }},
-        {"error_form", [](script& s, text v) { s.error_as_data = word_of<bool>(v, {{"event", false}, {"data", true}}); }},
+        {"error_form",
+         [](script& s, text v) {
+             s.error_as_data = word_of<bool>(v, {{"event", false}, {"data", true}});
+         }},
         {"malformed_after", [](script& s, text v) { s.malformed_after = number<int>(v); }},
         {"bad_chunk_after", [](script& s, text v) { s.bad_chunk_after = number<int>(v); }},
         {"tls_truncate", [](script& s, text) { s.tls_truncate = true; }},
@@ -179,13 +197,18 @@ const std::vector<std::pair<std::string_view, setter>>& setters() {
              s.framing = word_of<script_framing>(
                  v, {{"length", length}, {"chunked", chunked}, {"close", close}, {"none", none}});
          }},
-        {"http", [](script& s, text v) { s.http_1_0 = word_of<bool>(v, {{"1.0", true}, {"1.1", false}}); }},
+        {"http",
+         [](script& s, text v) {
+             s.http_1_0 = word_of<bool>(v, {{"1.0", true}, {"1.1", false}});
+         }},
         {"content_length", [](script& s, text v) { s.content_length_error = number<std::int64_t>(v); }},
         {"conflict", [](script& s, text) { s.conflict = true; }},
         {"extra",
          [](script& s, text v) {
-             if (v == "response") s.extra_response = true;
-             else s.extra_bytes = size_of(v);
+             if (v == "response")
+                 s.extra_response = true;
+             else
+                 s.extra_bytes = size_of(v);
          }},
         {"informational",
          [](script& s, text v) {
@@ -241,14 +264,16 @@ std::int64_t parse_script_duration(std::string_view text) {
     static constexpr std::array<unit, 4> units{{{"us", 1e3}, {"ms", 1e6}, {"ns", 1}, {"s", 1e9}}};
     for (const auto& [name, ns] : units)
         if (text.ends_with(name))
-            return static_cast<std::int64_t>(std::llround(number<double>(text.substr(0, text.size() - name.size())) * ns));
+            return static_cast<std::int64_t>(
+                std::llround(number<double>(text.substr(0, text.size() - name.size())) * ns));
     if (text == "0") return 0;
     fail(text, "a duration needs a unit: us, ms or s");
 }
 
 std::int64_t script_time::draw(double u, double v) const {
     switch (is) {
-    case law::constant: return value_ns;
+    case law::constant:
+        return value_ns;
     case law::uniform:
         return value_ns + static_cast<std::int64_t>(u * (spread - static_cast<double>(value_ns)));
     case law::lognormal: {

@@ -1,6 +1,6 @@
 #pragma once
-// The script of a misbehaviour: one line of text that says how the simulated provider treats a request. It arrives in the
-// request field `x-sim`, or in a rule (provider.hpp). An empty script is a healthy, immediate answer.
+// The script of a misbehaviour: one line of text that says how the simulated provider treats a request. It arrives in
+// the request field `x-sim`, or in a rule (provider.hpp). An empty script is a healthy, immediate answer.
 //
 //     script      := alternative ("|" alternative)*
 //     alternative := [SHARE ":"] [setting (";" setting)*]      SHARE 0..1; one draw picks; without a SHARE: the rest
@@ -12,8 +12,8 @@
 //
 // Times are `250ms`, `2s`, `100us`, or drawn: `lognormal:MEDIAN:SIGMA`, `uniform:LOW:HIGH`. Sizes are `100`, `100b`,
 // `64KiB`, `2MiB`. A place is `request` (the request was read, nothing sent), `status_line` (half a status line sent),
-// `head`, N (N content events; of a body that is no stream: N of its `events` equal parts), or a size with its unit (`100b`:
-// body bytes).
+// `head`, N (N content events; of a body that is no stream: N of its `events` equal parts), or a size with its unit
+// (`100b`: body bytes).
 //
 // When it applies
 //   fail_times=N         only for the first N requests (of this key); later ones are healthy
@@ -35,12 +35,12 @@
 //   merge                all events in one write
 //   stamp                each event carries "sim":{"sent_ns","seq","attempt"}: CLOCK_MONOTONIC at its send
 //   finish=R             finish reason: stop, length, content_filter (Anthropic: end_turn, max_tokens, refusal)
-//   terminal=W           all | finish (no [DONE], no message_stop) | done (no finish reason) | none; a clean end follows
+//   terminal=W           all | finish (no [DONE], no message_stop) | done (no finish reason) | none; then a clean end
 //   encoding=gzip        the body compressed
 // Errors before the stream
 //   status=N             an error answer with the dialect's body for it; 200..299 only changes the status
-//   error=KIND           rate quota overload server timeout invalid auth billing permission not_found conflict too_large
-//                        context_length content_filter; sets the status unless `status` does
+//   error=KIND           rate quota overload server timeout invalid auth billing permission not_found conflict
+//                        too_large context_length content_filter; sets the status unless `status` does
 //   retry_after=N        seconds; retry_after=date:N an HTTP date N seconds ahead; retry_after_ms=N
 //   should_retry=B       x-should-retry: true | false
 //   body=W               html | empty | text:ANY: instead of the body due
@@ -69,7 +69,7 @@
 //   keep_alive=N         Keep-Alive: timeout=N is announced
 //   idle_close=T         the connection is closed after T without another request
 //   header=NAME:VALUE    one more response field (any number of them); type=T: the content type
-// Connections (rules only, see provider::rule)
+// Connections (rules only, see provider_rule)
 //   accept=W             reset | close | silence | garbage: what happens to an accepted connection
 
 #include <cstddef>
@@ -88,7 +88,7 @@ struct script_time {
     enum class law : unsigned char { constant, lognormal, uniform };
     law is = law::constant;
     std::int64_t value_ns = 0;
-    double spread = 0; // lognormal: sigma; uniform: the high end in ns
+    double spread = 0;                                         // lognormal: sigma; uniform: the high end in ns
     [[nodiscard]] std::int64_t draw(double u, double v) const; // u, v in [0, 1)
     [[nodiscard]] bool none() const noexcept { return is == law::constant && value_ns == 0; }
 };
@@ -100,8 +100,21 @@ struct script_place {
 };
 
 enum class error_kind : unsigned char {
-    none, rate, quota, overload, server, timeout, invalid, auth, billing, permission, not_found, conflict, too_large,
-    context_length, content_filter,
+    none,
+    rate,
+    quota,
+    overload,
+    server,
+    timeout,
+    invalid,
+    auth,
+    billing,
+    permission,
+    not_found,
+    conflict,
+    too_large,
+    context_length,
+    content_filter,
 };
 enum class keepalive_form : unsigned char { comment, processing, blank, ping };
 enum class terminal_part : unsigned char { all, finish, done, none };
@@ -135,14 +148,14 @@ struct provider_script {
 
     int status = 0; // 0: what is due
     error_kind error = error_kind::none;
-    std::string retry_after;           // seconds, or "date:N"
+    std::string retry_after; // seconds, or "date:N"
     std::string retry_after_ms;
     std::string should_retry;
-    std::optional<std::string> body;   // html, empty, text:...
+    std::optional<std::string> body; // html, empty, text:...
     early_end early = early_end::none;
 
     std::optional<script_place> reset_after, close_after, end_after, stall_after;
-    std::optional<script_time> stall;  // none: until the peer leaves
+    std::optional<script_time> stall; // none: until the peer leaves
     int error_after = -1;
     error_sequel error_then = error_sequel::end;
     bool error_as_data = false;
@@ -159,9 +172,9 @@ struct provider_script {
     bool extra_response = false;
     std::vector<int> informational;
     bool unasked_switch = false;
-    bool close_connection = false;     // close after the answer
-    bool announce_close = false;       // say `Connection: close`
-    std::string keep_alive;            // seconds
+    bool close_connection = false; // close after the answer
+    bool announce_close = false;   // say `Connection: close`
+    std::string keep_alive;        // seconds
     std::optional<script_time> idle_close;
     std::vector<std::pair<std::string, std::string>> headers;
     std::string content_type;

@@ -59,6 +59,7 @@ class stored_gzip {
 public:
     [[nodiscard]] std::string block(std::string_view data); // with the gzip header before the first
     [[nodiscard]] std::string finish();
+
 private:
     bool begun_ = false;
     std::uint32_t crc_ = 0xffffffffU;

@@ -38,8 +38,8 @@ std::string errno_text(const std::string& what, int number) {
     return what + ": " + std::strerror(number); // NOLINT(concurrency-mt-unsafe): glibc's is per thread
 }
 
-// Takes the first event off `buffer` (through its blank line), or nothing if none is complete. Lines end CR, LF or CRLF;
-// a CR at the very end may yet become CRLF, so it completes nothing unless `at_end`.
+// Takes the first event off `buffer` (through its blank line), or nothing if none is complete. Lines end CR, LF or
+// CRLF; a CR at the very end may yet become CRLF, so it completes nothing unless `at_end`.
 std::optional<sse_event> take_event(std::string& buffer, bool at_end) {
     std::size_t line_start = 0;
     std::size_t position = 0;
@@ -97,12 +97,18 @@ std::string openssl_text(const std::string& what) {
 
 std::string_view to_string(message_end end) noexcept {
     switch (end) {
-    case message_end::none: return "none";
-    case message_end::complete: return "complete";
-    case message_end::truncated: return "truncated";
-    case message_end::reset: return "reset";
-    case message_end::timeout: return "timeout";
-    case message_end::malformed: return "malformed";
+    case message_end::none:
+        return "none";
+    case message_end::complete:
+        return "complete";
+    case message_end::truncated:
+        return "truncated";
+    case message_end::reset:
+        return "reset";
+    case message_end::timeout:
+        return "timeout";
+    case message_end::malformed:
+        return "malformed";
     }
     return "unknown";
 }
@@ -114,8 +120,8 @@ std::string test_response::header(std::string_view name) const {
 }
 
 std::size_t test_response::header_count(std::string_view name) const {
-    return static_cast<std::size_t>(
-        std::count_if(headers.begin(), headers.end(), [&](const auto& h) { return equal_ignoring_case(h.first, name); }));
+    return static_cast<std::size_t>(std::count_if(headers.begin(), headers.end(),
+                                                  [&](const auto& h) { return equal_ignoring_case(h.first, name); }));
 }
 
 std::int64_t monotonic_ns() noexcept {
@@ -138,18 +144,18 @@ struct test_client::state {
     std::unique_ptr<SSL_CTX, ssl_context_deleter> context;
     std::unique_ptr<SSL, ssl_deleter> ssl;
 
-    std::string input;               // read, not consumed
+    std::string input;                          // read, not consumed
     message_end stream_end = message_end::none; // of the connection
     std::string stream_detail;
     std::int64_t last_read_ns = 0;
 
     // The current message.
     body_kind body = body_kind::none;
-    std::uint64_t remaining = 0;     // of the length or the current chunk
+    std::uint64_t remaining = 0; // of the length or the current chunk
     bool in_chunk = false;
     message_end message = message_end::none;
     std::string message_detail;
-    std::string events;              // decoded bytes not yet an event
+    std::string events; // decoded bytes not yet an event
     std::vector<std::size_t> chunks;
     header_list trailers;
 
@@ -236,9 +242,12 @@ struct test_client::state {
     // After an SSL call returned `result`: waits for what it wants. False if it failed or nothing came.
     [[nodiscard]] bool wait_for_tls(int result) const {
         switch (SSL_get_error(ssl.get(), result)) {
-        case SSL_ERROR_WANT_READ: return wait(POLLIN, options.timeout);
-        case SSL_ERROR_WANT_WRITE: return wait(POLLOUT, options.timeout);
-        default: return false;
+        case SSL_ERROR_WANT_READ:
+            return wait(POLLIN, options.timeout);
+        case SSL_ERROR_WANT_WRITE:
+            return wait(POLLOUT, options.timeout);
+        default:
+            return false;
         }
     }
 
@@ -439,7 +448,8 @@ struct test_client::state {
         while (!bytes.empty()) {
             if (socket < 0) return false;
             if (ssl) {
-                const int sent = SSL_write(ssl.get(), bytes.data(), static_cast<int>(std::min<std::size_t>(bytes.size(), 1 << 20)));
+                const int sent =
+                    SSL_write(ssl.get(), bytes.data(), static_cast<int>(std::min<std::size_t>(bytes.size(), 1 << 20)));
                 if (sent > 0) {
                     bytes.remove_prefix(static_cast<std::size_t>(sent));
                 } else if (!wait_for_tls(sent)) {
@@ -474,7 +484,9 @@ test_client::~test_client() = default;
 test_client::test_client(test_client&&) noexcept = default;
 test_client& test_client::operator=(test_client&&) noexcept = default;
 
-bool test_client::send(std::string_view bytes) { return state_->send(bytes); }
+bool test_client::send(std::string_view bytes) {
+    return state_->send(bytes);
+}
 
 bool test_client::send_request(std::string_view method, std::string_view target, const header_list& headers,
                                std::string_view body) {
@@ -501,7 +513,9 @@ test_response test_client::read_head(std::string_view method) {
     return out;
 }
 
-std::string test_client::read_body_some() { return state_->read_some(); }
+std::string test_client::read_body_some() {
+    return state_->read_some();
+}
 
 std::optional<sse_event> test_client::next_event() {
     for (;;) {
@@ -515,7 +529,9 @@ std::optional<sse_event> test_client::next_event() {
     }
 }
 
-message_end test_client::ended() const noexcept { return state_->message; }
+message_end test_client::ended() const noexcept {
+    return state_->message;
+}
 
 test_response test_client::read_response(std::string_view method) {
     auto out = read_head(method);
@@ -546,7 +562,9 @@ message_end test_client::wait_closed(std::chrono::milliseconds timeout) {
     }
 }
 
-std::string test_client::stray() const { return state_->input; }
+std::string test_client::stray() const {
+    return state_->input;
+}
 
 void test_client::half_close() {
     if (state_->ssl) SSL_shutdown(state_->ssl.get());
@@ -564,7 +582,9 @@ void test_client::reset() {
     state_->close_socket();
 }
 
-void test_client::set_timeout(std::chrono::milliseconds timeout) { state_->options.timeout = timeout; }
+void test_client::set_timeout(std::chrono::milliseconds timeout) {
+    state_->options.timeout = timeout;
+}
 
 std::uint16_t test_client::local_port() const {
     sockaddr_in address{};

@@ -1,7 +1,7 @@
 #pragma once
-// A blocking HTTP/1.1 client for tests over real sockets. It sends exactly the bytes it is told to and says exactly what
-// came back: status, headers, decoded body, and whether the message was complete. It never reconnects and never retries,
-// and it is strict where a proxy may go wrong: a body without its last chunk is `truncated`, never just short.
+// A blocking HTTP/1.1 client for tests over real sockets. It sends exactly the bytes it is told to and says exactly
+// what came back: status, headers, decoded body, and whether the message was complete. It never reconnects and never
+// retries, and it is strict where a proxy may go wrong: a body without its last chunk is `truncated`, never just short.
 //
 //     test_client client({.port = port});
 //     auto answer = client.request("POST", "/v1/embeddings", {{"content-type", "application/json"}}, body);
@@ -40,24 +40,24 @@ struct test_response {
     std::string reason;
     header_list headers;
     header_list trailers;
-    std::vector<int> informational; // statuses of 1xx heads seen before this one
-    std::string body;               // decoded: without chunk framing
+    std::vector<int> informational;  // statuses of 1xx heads seen before this one
+    std::string body;                // decoded: without chunk framing
     std::vector<std::size_t> chunks; // sizes of the chunks read, in order; empty unless chunked
     message_end end = message_end::none;
-    std::string detail;             // of a malformed message or socket error
+    std::string detail; // of a malformed message or socket error
 
     [[nodiscard]] bool complete() const noexcept { return end == message_end::complete; }
-    [[nodiscard]] std::string header(std::string_view name) const;    // first value, case-insensitive; empty if absent
+    [[nodiscard]] std::string header(std::string_view name) const; // first value, case-insensitive; empty if absent
     [[nodiscard]] std::size_t header_count(std::string_view name) const;
 };
 
 struct sse_event {
-    std::string event;   // empty if no event field
-    std::string data;    // data lines joined with '\n'
+    std::string event; // empty if no event field
+    std::string data;  // data lines joined with '\n'
     std::string id;
-    std::string raw;     // the bytes, with the blank line that ended it
-    bool comment = false;         // nothing but comment lines
-    std::int64_t arrived_ns = 0;  // CLOCK_MONOTONIC when the read that completed it returned
+    std::string raw;             // the bytes, with the blank line that ended it
+    bool comment = false;        // nothing but comment lines
+    std::int64_t arrived_ns = 0; // CLOCK_MONOTONIC when the read that completed it returned
 };
 
 struct client_error : std::runtime_error {
@@ -66,17 +66,17 @@ struct client_error : std::runtime_error {
 };
 
 struct test_client_tls {
-    std::string ca_file;     // empty: verification off
-    std::string server_name; // SNI and the verified name; empty: the host
-    std::string cert_file, key_file;
+    std::string ca_file = {};     // empty: verification off
+    std::string server_name = {}; // SNI and the verified name; empty: the host
+    std::string cert_file = {}, key_file = {};
 };
 
 struct test_client_options {
     std::string host = "127.0.0.1"; // literal address
     std::uint16_t port = 0;
     std::chrono::milliseconds timeout{10'000}; // for connecting, and longest silence of any read or write
-    std::optional<test_client_tls> tls;
-    int receive_buffer = 0;         // SO_RCVBUF, for tests of back-pressure; 0: the system's
+    std::optional<test_client_tls> tls = {};
+    int receive_buffer = 0; // SO_RCVBUF, for tests of back-pressure; 0: the system's
 };
 
 class test_client {
@@ -106,8 +106,8 @@ public:
     test_response request(std::string_view method, std::string_view target, const header_list& headers = {},
                           std::string_view body = {});
 
-    // Waits until the peer ends the connection. Bytes that come meanwhile are kept for stray(). `complete`: FIN (TLS: with
-    // close_notify), `truncated`: TLS without close_notify, `reset`, or `timeout`: still open.
+    // Waits until the peer ends the connection. Bytes that come meanwhile are kept for stray(). `complete`: FIN (TLS:
+    // with close_notify), `truncated`: TLS without close_notify, `reset`, or `timeout`: still open.
     message_end wait_closed(std::chrono::milliseconds timeout);
     // Bytes read beyond the current message.
     [[nodiscard]] std::string stray() const;

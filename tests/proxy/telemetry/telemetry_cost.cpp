@@ -1,7 +1,10 @@
 // What observing one ordinary request costs. Run under callgrind with the collection switched on at one function:
 //   valgrind --tool=callgrind --toggle-collect='observe_requests(*' telemetry_cost metrics 1000
-// and divide the total by the number of requests.
+// (or access_log) and divide the total by the number of requests.
 
+#include "proxy/telemetry/access_log.hpp"
+#include "proxy/telemetry/background.hpp"
+#include "proxy/telemetry/app_log.hpp"
 #include "proxy/telemetry/metrics.hpp"
 #include "tests/proxy/telemetry/sample_config.hpp"
 
@@ -46,6 +49,16 @@ int main(int count, char** words) {
         to.configuration_loaded(settings);
         observe_requests(to, *settings, requests);
         return to.text().empty() ? 1 : 0;
+    }
+    if (words[1] == std::string_view("access_log")) {
+        background helper;
+        app_log problems(helper);
+        access_log to(helper, problems, {.capacity_bytes = 64 * 1024 * 1024});
+        settings->access_log.path = "/dev/null";
+        to.configuration_loaded(settings);
+        observe_requests(to, *settings, requests);
+        helper.stop();
+        return to.dropped() == 0 ? 0 : 1;
     }
     return 2;
 }

@@ -60,13 +60,12 @@ void sizes(table& t) {
 }
 
 void extensions(table& t) {
-    for (const char* ext : {";a", ";a=b", ";a=b;c=d", ";a=\"b\"", ";a=\"\"", ";a=\"b;c=d\"", ";a=\"\\\"\"", ";a=\"\\\\\"", ";a=\"\t \303\244\"", " ;a", "\t; \ta \t=\t b ; c", "; a = \"b\" ;c",
-                            ";a;b;c", ";!#$%&'*+-.^_`|~=x", ";a=5\r\nhello\r\n0;last=\"x\""}) {
+    for (const char* ext : {";a", ";a=b", ";a=b;c=d", ";a=\"b\"", ";a=\"\"", ";a=\"b;c=d\"", ";a=\"\\\"\"", ";a=\"\\\\\"", ";a=\"\t \303\244\"", ";a;b;c", ";!#$%&'*+-.^_`|~=x", ";a=5\r\nhello\r\n0;last=\"x\""}) {
         const bool both = std::string(ext).find("last") != std::string::npos;
         t.good("ext-good '"s + ext + "'", both ? "5"s + ext + "\r\n\r\n" : "5"s + ext + "\r\nhello\r\n0" + ext + "\r\n\r\n", "hello");
     }
     for (const char* ext : {";", ";;", ";;a", ";a;", ";=b", ";a=", ";a==b", ";a=b=c", ";a b", ";a=b c", ";a=\"b", ";a=\"b\"c", ";a=\"b\"\"c\"", ";a=b\"", ";(", ";a=(", ";a\\", ";a=\"\177\"", ";a=\"\001\"",
-                            ";a=\"b\r\n\"", ";a=\"b\nc\"", ";a=\"\\\r\"", ";a=\"\\\n\"", ";a\n", ";a=b\n", ";a\r", ";\303\244", ";a ", ";a=b ", ";a=\"b\" ", ";a= ", "; ", ";a:b", ";a@", ";a,b"})
+                            ";a=\"b\r\n\"", ";a=\"b\nc\"", ";a=\"\\\r\"", ";a=\"\\\n\"", ";a\n", ";a=b\n", ";a\r", ";\303\244", ";a ", ";a=b ", ";a=\"b\" ", ";a= ", "; ", ";a:b", ";a@", ";a,b", " ;a", "\t;a", "; a", ";a =b", ";a= b", ";a=b ;c", ";a=\"b\" ;c"})
         t.bad("ext-bad '"s + printable(ext) + "'", "5"s + ext + "\r\nhello\r\n0\r\n\r\n");
     t.bad("ext-bad NUL", "5;a=\000\r\nhello\r\n0\r\n\r\n"s);
     t.bad("ext-bad NUL quoted", "5;a=\"\000\"\r\nhello\r\n0\r\n\r\n"s);
@@ -74,7 +73,7 @@ void extensions(table& t) {
     t.bad("ext-line too long", "5;" + std::string(1021, 'a') + "\r\nhello\r\n0\r\n\r\n", refusal::chunk_line_too_long);
     t.bad("ext-endless", "5;" + std::string(100000, 'a'), refusal::chunk_line_too_long);
     t.bad("ext-endless quoted", "5;a=\"" + std::string(100000, 'a'), refusal::chunk_line_too_long);
-    t.bad("ext-endless spaces", "5" + std::string(100000, ' '), refusal::chunk_line_too_long);
+    t.bad("ext-endless spaces", "5" + std::string(100000, ' '));
 }
 
 void trailers(table& t) {

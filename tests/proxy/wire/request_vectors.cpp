@@ -54,7 +54,9 @@ void transfer_encoding(table& t) {
     t.fields("te/chunked", "Transfer-Encoding: chunked", refusal::none, accepted);
     t.fields("te/case", "tRANSFER-eNCODING: cHUNKED", refusal::none, accepted);
     t.fields("te/no space", "Transfer-Encoding:chunked", refusal::none, accepted);
-    t.fields("te/much space", "Transfer-Encoding: \t  chunked \t ", refusal::none, accepted);
+    t.fields("te/much space", "Transfer-Encoding:   chunked  ", refusal::none, accepted);
+    t.fields("te/padded with tab before", "Transfer-Encoding: \t chunked", bad);
+    t.fields("te/padded with tab behind", "Transfer-Encoding: chunked \t ", bad);
     const std::pair<const char*, std::string> refused[] = {
         {"gzip", "gzip"}, {"identity", "identity"}, {"xchunked", "xchunked"}, {"chunkedx", "chunkedx"}, {"empty", ""},
         {"comma", ","}, {"leading comma", ",chunked"}, {"trailing comma", "chunked,"}, {"twice in list", "chunked, chunked"},
@@ -96,7 +98,9 @@ void content_length(table& t) {
     t.fields("cl/zero", "Content-Length: 0", refusal::none, accepted("0"));
     t.fields("cl/leading zeros", "Content-Length: 0005", refusal::none, accepted("5"));
     t.fields("cl/no space", "Content-Length:5", refusal::none, accepted("5"));
-    t.fields("cl/tabs", "content-length:\t5\t", refusal::none, accepted("5"));
+    t.fields("cl/surrounded by spaces", "content-length:  5  ", refusal::none, accepted("5"));
+    t.fields("cl/padded with tab before", "content-length:\t5", bad);
+    t.fields("cl/padded with tab behind", "content-length: 5 \t", bad);
     t.fields("cl/19 digits", "Content-Length: 9999999999999999999", refusal::none, accepted("9999999999999999999"));
     const std::pair<const char*, const char*> refused[] = {
         {"plus", "+5"}, {"minus", "-5"}, {"minus zero", "-0"}, {"hex", "0x5"}, {"list", "5, 5"}, {"list differing", "5,6"}, {"empty", ""},
@@ -308,6 +312,7 @@ void connection(table& t) {
     t.fields("hop/hop-by-hop are dropped", "Keep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\nTE: trailers\r\nTrailer: X\r\nHTTP2-Settings: AAA\r\nUpgrade: x\r\nProxy-Authorization: Basic x\r\nProxy-Authenticate: Basic\r\nA: b",
              refusal::none, accepted("keep [A: b]"));
     t.fields("hop/nominating hop-by-hop", "Connection: te, keep-alive, trailer\r\nTE: trailers", refusal::none, accepted("keep []"));
+    t.fields("hop/proxy-connection close", "Proxy-Connection: close", refusal::none, accepted("close []"));
     constexpr refusal bad = refusal::bad_connection;
     for (const char* name : {"content-length", "Transfer-Encoding", "host", "HOST", "authorization", "Proxy-Authorization", "x-api-key", "X-Goog-Api-Key", "api-key",
                              "cookie", "x-evenkeel-route", "X-EVENKEEL-anything", "content_length", "x_api_key"})

@@ -107,7 +107,10 @@ void interim(table& t) {
 
 void fields(table& t) {
     t.fields("hop-by-hop dropped", "Keep-Alive: timeout=5, max=100\r\nProxy-Authenticate: x\r\nProxy-Connection: x\r\nTE: x\r\nTrailer: x\r\nUpgrade: h2,h2c\r\nA: b\r\nContent-Length: 0", refusal::none,
-             "200 OK 1.1 length=0 keep timeout=5 [A: b]");
+             "200 OK 1.1 length=0 close timeout=5 [A: b]");
+    t.fields("proxy-connection keep-alive", "Proxy-Connection: Keep-Alive\r\nContent-Length: 1", refusal::none, "200 OK 1.1 length=1 keep []");
+    t.fields("proxy-connection close", "Proxy-Connection: close\r\nConnection: keep-alive\r\nContent-Length: 1", refusal::none, "200 OK 1.1 length=1 close []");
+    t.fields("proxy-connection twice", "Proxy-Connection: close\r\nProxy-Connection: keep-alive\r\nContent-Length: 1", refusal::none, "200 OK 1.1 length=1 close []");
     t.fields("hop-nominated dropped", "Connection: x-a\r\nX-A: 1\r\nX-B: 2\r\nContent-Length: 1", refusal::none, "200 OK 1.1 length=1 keep [X-B: 2]");
     t.fields("hop-nominates length", "Connection: content-length\r\nContent-Length: 1", refusal::none, "200 OK 1.1 length=1 keep []");
     t.fields("hop-nominates coding", "Connection: transfer-encoding, close\r\nTransfer-Encoding: chunked", refusal::none, "200 OK 1.1 chunked close []");

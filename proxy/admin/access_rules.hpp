@@ -1,0 +1,53 @@
+#pragma once
+// Who may do what on an admin listener: a pure decision over what a request says about itself.
+//
+// On a loopback address anyone on the machine may read without a token. What else reaches it is a web page in a
+// browser there: by a form post (hence POST needs an Origin of our own or none) or by a name of its own that resolves
+// to 127.0.0.1 (DNS rebinding; hence Host must name loopback, also for reads). Elsewhere the configuration demands a
+// token; a page cannot know it, so Host is free there: pods and services have many names. `metrics_listen` has only
+// what anyone may read; Prometheus and probes use addresses that we do not know.
+
+#include "config/settings.hpp"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace evenkeel::admin {
+
+enum class surface : unsigned char { full, read_only };
+enum class endpoint : unsigned char { index, metrics, health, livez, readyz, reload, drain };
+
+struct access_rules {
+    surface what = surface::full;
+    bool check_host = true; // the listener is on loopback or a unix socket
+    std::string token;      // empty: none is needed
+};
+[[nodiscard]] access_rules rules_for(const config::listener& on, surface what, const std::string& token);
+
+struct access_question {
+    std::string_view method;
+    std::string_view path;                 // without query
+    std::vector<std::string_view> hosts;   // every Host field
+    std::vector<std::string_view> origins; // every Origin field
+    std::vector<std::string_view> authorizations;
+};
+
+// Status 200: go on with `asked`. Otherwise the answer, with what to say.
+struct access_decision {
+    int status = 200;
+    endpoint asked = endpoint::index;
+    bool head_only = false;         // the method was HEAD
+    std::string_view allow{};       // for 405
+    std::string_view explanation{}; // one sentence for people
+};
+[[nodiscard]] access_decision decide(const access_rules& rules, const access_question& question);
+
+// localhost, names under .localhost, 127.0.0.0/8, [::1], each with or without a port.
+[[nodiscard]] bool names_loopback(std::string_view authority) noexcept;
+[[nodiscard]] bool is_loopback_address(std::string_view address) noexcept; // literal, IPv6 without brackets
+
+// Takes a time that depends on the lengths only.
+[[nodiscard]] bool same_secret(std::string_view a, std::string_view b) noexcept;
+
+} // namespace evenkeel::admin

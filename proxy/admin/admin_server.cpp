@@ -1,0 +1,412 @@
+#include "proxy/admin/admin_server.hpp"
+
+#include "proxy/admin/access_rules.hpp"
+#include "proxy/net/io.hpp"
+#include "proxy/telemetry/json_text.hpp"
+#include "proxy/telemetry/scrape_cache.hpp"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/basic_socket_acceptor.hpp>
+#include <boost/asio/basic_waitable_timer.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ip/v6_only.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/beast/core/basic_stream.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http.hpp>
+
+#include <cstring>
+#include <exception>
+#include <future>
+#include <set>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <unistd.h>
+
+namespace evenkeel::admin {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+
+namespace {
+
+// One type for TCP and unix sockets.
+using protocol = asio::generic::stream_protocol;
+using stream_type = beast::basic_stream<protocol, net::executor>;
+using acceptor_type = asio::basic_socket_acceptor<protocol, net::executor>;
+using timer_type =
+    asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, net::executor>;
+using request_type = http::request<http::string_body>;
+using response_type = http::response<http::string_body>;
+constexpr asio::as_tuple_t<asio::use_awaitable_t<net::executor>> as_values{};
+
+steady_time now() {
+    return std::chrono::steady_clock::now();
+}
+
+constexpr std::string_view plain_text = "text/plain; charset=utf-8";
+constexpr std::string_view json_text = "application/json";
+constexpr std::string_view html_text = "text/html; charset=utf-8";
+
+constexpr std::string_view index_page = R"(<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>evenkeel</title></head><body>
+<h1>evenkeel</h1>
+<ul>
+<li><a href="/metrics">/metrics</a>: everything counted, for Prometheus</li>
+<li><a href="/health">/health</a>: the last minute of every route (<a href="/health?strict=1">?strict=1</a>: 503 when nothing can be served)</li>
+<li><a href="/livez">/livez</a>: whether the process works</li>
+<li><a href="/readyz">/readyz</a>: whether it takes requests</li>
+<li>POST /-/reload: reads the configuration again</li>
+<li>POST /-/drain: finishes what is in flight and ends</li>
+</ul>
+</body></html>
+)";
+
+struct reply {
+    int status = 200;
+    std::string_view type = plain_text;
+    std::string body;
+    std::string_view allow{}; // for 405
+};
+
+reply sentence(int status, std::string_view text, std::string_view name = "error") {
+    std::string body = "{";
+    telemetry::append_quoted(body, name);
+    body += ':';
+    telemetry::append_quoted(body, text);
+    body += "}\n";
+    return {.status = status, .type = json_text, .body = std::move(body)};
+}
+
+bool asks_strict(std::string_view query) {
+    while (!query.empty()) {
+        const auto end = query.find('&');
+        const auto part = query.substr(0, end);
+        if (part == "strict=1" || part == "strict=true" || part == "strict") return true;
+        query = end == std::string_view::npos ? std::string_view{} : query.substr(end + 1);
+    }
+    return false;
+}
+
+std::vector<std::string_view> all_of(const request_type& request, http::field name) {
+    std::vector<std::string_view> values;
+    const auto [begin, end] = request.equal_range(name);
+    for (auto at = begin; at != end; ++at) values.emplace_back(at->value().data(), at->value().size());
+    return values;
+}
+
+response_type to_message(reply made, unsigned version, bool head_only, bool keep_alive) {
+    response_type response{http::int_to_status(static_cast<unsigned>(made.status)), version};
+    response.set(http::field::server, "evenkeel");
+    response.set(http::field::content_type, beast::string_view(made.type.data(), made.type.size()));
+    response.set(http::field::cache_control, "no-store");
+    response.set("X-Content-Type-Options", "nosniff");
+    if (made.type == html_text) {
+        response.set("Content-Security-Policy",
+                     "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'");
+        response.set("Referrer-Policy", "no-referrer");
+    }
+    if (made.status == 401) response.set(http::field::www_authenticate, "Bearer realm=\"evenkeel\"");
+    if (!made.allow.empty()) response.set(http::field::allow, beast::string_view(made.allow.data(), made.allow.size()));
+    response.keep_alive(keep_alive);
+    const auto length = made.body.size();
+    if (!head_only) response.body() = std::move(made.body);
+    response.content_length(length); // a HEAD's answer tells the length of what it leaves out
+    return response;
+}
+
+std::string show(const config::listener& on) {
+    if (on.unix) return "unix:" + on.unix->path;
+    const bool v6 = on.host.find(':') != std::string::npos;
+    return (v6 ? '[' + on.host + ']' : on.host) + ':' + std::to_string(on.port);
+}
+
+} // namespace
+
+struct admin_server::state : std::enable_shared_from_this<admin_server::state> {
+    struct listening {
+        listening(asio::io_context& context, config::listener where, surface what, const std::string& token)
+            : on(std::move(where)), rules(rules_for(on, what, token)), acceptor(context.get_executor()),
+              pause(context.get_executor()) {}
+        config::listener on;
+        access_rules rules;
+        acceptor_type acceptor;
+        timer_type pause;
+        std::uint16_t port = 0;
+        bool bound = false;
+    };
+    struct connection {
+        explicit connection(net::executor on) : stream(on) {}
+        stream_type stream;
+    };
+
+    state(telemetry::background& on, const config::admin& options, admin_sources from, admin_callbacks calls,
+          admin_limits given)
+        : helper(on), sources(from), callbacks(std::move(calls)), limits(given), scrapes(from.metrics) {
+        if (options.listen)
+            listeners.push_back(
+                std::make_unique<listening>(on.context(), *options.listen, surface::full, options.token));
+        if (options.metrics_listen)
+            listeners.push_back(
+                std::make_unique<listening>(on.context(), *options.metrics_listen, surface::read_only, ""));
+    }
+
+    [[nodiscard]] boost::system::error_code open(listening& on);
+    [[nodiscard]] std::uint16_t port_of(surface what) const noexcept;
+    void close_all();
+
+    [[nodiscard]] static net::task<void> accept(std::shared_ptr<state> me, listening& on);
+    [[nodiscard]] static net::task<void> serve(std::shared_ptr<state> me, std::shared_ptr<connection> with,
+                                               const access_rules& rules);
+
+    [[nodiscard]] response_type answer(const access_rules& rules, const request_type& request);
+    [[nodiscard]] reply perform(const access_rules& rules, endpoint asked, std::string_view query);
+    [[nodiscard]] reply control(std::string_view what, const std::function<control_result()>& call);
+
+    telemetry::background& helper;
+    admin_sources sources;
+    admin_callbacks callbacks;
+    const admin_limits limits;
+    telemetry::scrape_cache scrapes;
+
+    // Helper thread, once started.
+    std::vector<std::unique_ptr<listening>> listeners;
+    std::set<connection*> connections;
+    bool stopping = false;
+};
+
+boost::system::error_code admin_server::state::open(listening& on) {
+    boost::system::error_code error;
+    protocol::endpoint where;
+    if (on.on.unix) {
+        if (on.on.unix->path.size() >= sizeof(sockaddr_un::sun_path)) return asio::error::name_too_long;
+        where = asio::local::stream_protocol::endpoint(on.on.unix->path);
+    } else {
+        const auto address = asio::ip::make_address(on.on.host, error);
+        if (error) return error;
+        where = asio::ip::tcp::endpoint(address, on.on.port);
+    }
+
+    on.acceptor.open(where.protocol(), error);
+    if (error) return error;
+    if (!on.on.unix) on.acceptor.set_option(acceptor_type::reuse_address(true), error);
+    on.acceptor.bind(where, error);
+    if (error == asio::error::address_in_use && on.on.unix) {
+        // A socket file that nobody listens on is what a killed process left.
+        asio::basic_stream_socket<protocol, net::executor> probe(helper.context().get_executor());
+        boost::system::error_code refused;
+        probe.connect(where, refused);
+        if (refused == asio::error::connection_refused && ::unlink(on.on.unix->path.c_str()) == 0)
+            on.acceptor.bind(where, error);
+    }
+    if (error) return error;
+    on.bound = true;
+    on.acceptor.listen(asio::socket_base::max_listen_connections, error);
+    if (error) return error;
+
+    if (!on.on.unix) {
+        const auto bound = on.acceptor.local_endpoint(error);
+        asio::ip::tcp::endpoint chosen;
+        chosen.resize(bound.size());
+        std::memcpy(chosen.data(), bound.data(), bound.size());
+        on.port = chosen.port();
+    }
+    return error;
+}
+
+std::uint16_t admin_server::state::port_of(surface what) const noexcept {
+    for (const auto& on : listeners)
+        if (on->rules.what == what) return on->port;
+    return 0;
+}
+
+void admin_server::state::close_all() {
+    stopping = true;
+    boost::system::error_code ignored;
+    for (const auto& on : listeners) {
+        if (on->bound && on->on.unix) ::unlink(on->on.unix->path.c_str());
+        on->bound = false;
+        on->acceptor.close(ignored);
+        on->pause.cancel();
+    }
+    for (auto* each : connections) each->stream.socket().close(ignored);
+}
+
+net::task<void> admin_server::state::accept(std::shared_ptr<state> me, listening& on) {
+    while (!me->stopping) {
+        auto next = std::make_shared<connection>(me->helper.context().get_executor());
+        const auto [error] = co_await on.acceptor.async_accept(next->stream.socket(), as_values);
+        if (me->stopping) co_return;
+        if (error) {
+            // Out of descriptors, or the client left already: neither is a reason to spin or to end.
+            on.pause.expires_after(std::chrono::milliseconds{100});
+            static_cast<void>(co_await on.pause.async_wait(as_values));
+            continue;
+        }
+        if (me->connections.size() >= me->limits.max_connections) continue; // closes it
+        me->connections.insert(next.get());
+        asio::co_spawn(me->helper.context(), serve(me, next, on.rules), [me, next](std::exception_ptr failed) {
+            me->connections.erase(next.get());
+            if (failed) std::rethrow_exception(failed);
+        });
+    }
+}
+
+net::task<void> admin_server::state::serve(std::shared_ptr<state> me, std::shared_ptr<connection> with,
+                                           const access_rules& rules) {
+    auto& stream = with->stream;
+    beast::flat_buffer buffer(me->limits.max_header_bytes + 4096);
+    for (bool first = true;; first = false) {
+        // Waiting for a request is one thing, waiting for the rest of it another.
+        if (buffer.size() == 0) {
+            stream.expires_after(first ? me->limits.request_timeout : me->limits.idle_timeout);
+            const auto [error, bytes] = co_await stream.async_read_some(buffer.prepare(4096), as_values);
+            if (error || me->stopping) co_return;
+            buffer.commit(bytes);
+        }
+        stream.expires_after(me->limits.request_timeout);
+        http::request_parser<http::string_body> parser;
+        parser.header_limit(me->limits.max_header_bytes);
+        parser.body_limit(me->limits.max_body_bytes);
+        const auto [failed, read] = co_await http::async_read(stream, buffer, parser, as_values);
+        static_cast<void>(read);
+        if (me->stopping) co_return;
+
+        response_type response;
+        if (!failed) {
+            response = me->answer(rules, parser.get());
+        } else {
+            // What is not HTTP gets an answer; who left or fell asleep does not.
+            if (failed.category() != make_error_code(http::error::end_of_stream).category() ||
+                failed == http::error::end_of_stream || failed == http::error::partial_message)
+                co_return;
+            const int status = failed == http::error::header_limit || failed == http::error::buffer_overflow ? 431
+                               : failed == http::error::body_limit                                           ? 413
+                                                                                                             : 400;
+            response =
+                to_message(sentence(status, "This is not a request that can be answered here."), 11, false, false);
+        }
+        stream.expires_after(me->limits.write_timeout);
+        const auto [broken, written] = co_await http::async_write(stream, response, as_values);
+        static_cast<void>(written);
+        if (broken || me->stopping) co_return;
+        if (failed || response.need_eof()) break;
+    }
+    // Closing with unread bytes would reset the connection and with it an answer that is still on its way.
+    boost::system::error_code ignored;
+    stream.socket().shutdown(protocol::socket::shutdown_send, ignored);
+    stream.expires_after(std::chrono::seconds{1});
+    for (std::size_t drained = 0; drained < me->limits.max_body_bytes;) {
+        buffer.clear();
+        const auto [error, bytes] = co_await stream.async_read_some(buffer.prepare(4096), as_values);
+        if (error || me->stopping) co_return;
+        drained += bytes;
+    }
+}
+
+response_type admin_server::state::answer(const access_rules& rules, const request_type& request) {
+    const std::string_view target(request.target().data(), request.target().size());
+    const std::string_view method(request.method_string().data(), request.method_string().size());
+    const auto path = target.substr(0, target.find('?'));
+    const auto query = path.size() < target.size() ? target.substr(path.size() + 1) : std::string_view{};
+
+    const auto decision = decide(rules, {.method = method,
+                                         .path = path,
+                                         .hosts = all_of(request, http::field::host),
+                                         .origins = all_of(request, http::field::origin),
+                                         .authorizations = all_of(request, http::field::authorization)});
+    if (decision.status != 200) {
+        auto refused = sentence(decision.status, decision.explanation);
+        refused.allow = decision.allow;
+        return to_message(std::move(refused), request.version(), method == "HEAD", request.keep_alive());
+    }
+    return to_message(perform(rules, decision.asked, query), request.version(), decision.head_only,
+                      request.keep_alive());
+}
+
+reply admin_server::state::perform(const access_rules& rules, endpoint asked, std::string_view query) {
+    switch (asked) {
+    case endpoint::index:
+        return {.type = html_text, .body = std::string(index_page)};
+    case endpoint::metrics:
+        return {.type = telemetry::metrics::content_type, .body = *scrapes.text(now())};
+    case endpoint::health: {
+        const auto view = sources.health.view();
+        auto body = telemetry::health_json(view, rules.what == surface::full);
+        body += '\n';
+        return {.status = !view.healthy && asks_strict(query) ? 503 : 200, .type = json_text, .body = std::move(body)};
+    }
+    case endpoint::livez:
+        if (sources.heartbeat.alive(now())) return {.body = "ok\n"};
+        return {.status = 503, .body = "a worker has not answered for more than 10 seconds\n"};
+    case endpoint::readyz: {
+        const auto why = callbacks.why_not_ready ? callbacks.why_not_ready() : std::string{};
+        if (why.empty()) return {.body = "ok\n"};
+        return {.status = 503, .body = "not ready: " + why + '\n'};
+    }
+    case endpoint::reload:
+        return control("reload", callbacks.reload);
+    case endpoint::drain:
+        return control("drain", callbacks.drain);
+    }
+    return sentence(404, "There is no such endpoint here.");
+}
+
+reply admin_server::state::control(std::string_view what, const std::function<control_result()>& call) {
+    if (!call) return sentence(501, "This process cannot do that.");
+    sources.log.info("asked for over the admin listener", {{"action", what}});
+    const auto result = call();
+    return sentence(result.done ? 200 : 422, result.message, result.done ? "message" : "error");
+}
+
+admin_server::admin_server(telemetry::background& on, const config::admin& options, admin_sources sources,
+                           admin_callbacks callbacks, admin_limits limits)
+    : state_(std::make_shared<state>(on, options, sources, std::move(callbacks), limits)) {}
+
+admin_server::~admin_server() {
+    stop();
+}
+
+std::optional<admin_server::listen_failure> admin_server::start() {
+    for (const auto& on : state_->listeners) {
+        if (const auto error = state_->open(*on)) {
+            listen_failure failure{error, show(on->on)};
+            state_->close_all();
+            return failure;
+        }
+    }
+    for (const auto& on : state_->listeners)
+        asio::co_spawn(state_->helper.context(), state::accept(state_, *on), [](std::exception_ptr failed) {
+            if (failed) std::rethrow_exception(failed);
+        });
+    return std::nullopt;
+}
+
+void admin_server::stop() {
+    // The helper's thread owns the sockets; once it has ended, nobody else touches them.
+    if (state_->helper.context().stopped()) {
+        state_->close_all();
+        return;
+    }
+    std::promise<void> closed;
+    asio::post(state_->helper.context(), [&] {
+        state_->close_all();
+        closed.set_value();
+    });
+    closed.get_future().wait();
+}
+
+std::uint16_t admin_server::port() const noexcept {
+    return state_->port_of(surface::full);
+}
+std::uint16_t admin_server::metrics_port() const noexcept {
+    return state_->port_of(surface::read_only);
+}
+
+} // namespace evenkeel::admin

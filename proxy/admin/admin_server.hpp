@@ -1,0 +1,81 @@
+#pragma once
+// The operator's side of the proxy: metrics, health, probes and control over HTTP, on listeners of its own and on the
+// helper thread, so that neither a slow scrape nor a stuck worker can hold up the other. access_rules.hpp says who may
+// do what.
+//
+// Endpoints: GET /metrics, /health (?strict=1: 503 when nothing can be served), /livez, /readyz, / (a list of these);
+// POST /-/reload, /-/drain. HEAD works wherever GET does.
+
+#include "config/settings.hpp"
+#include "proxy/telemetry/app_log.hpp"
+#include "proxy/telemetry/background.hpp"
+#include "proxy/telemetry/health.hpp"
+#include "proxy/telemetry/heartbeat.hpp"
+#include "proxy/telemetry/metrics.hpp"
+
+#include <boost/system/error_code.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace evenkeel::admin {
+
+// What a control endpoint answers: 200 or 422, and a sentence without secrets.
+struct control_result {
+    bool done = true;
+    std::string message;
+};
+
+// Called on the helper thread; may take a while (reading a file), during which the admin listeners wait.
+struct admin_callbacks {
+    std::function<std::string()> why_not_ready; // a few words, or nothing where the data port serves
+    std::function<control_result()> reload;
+    std::function<control_result()> drain;
+};
+
+struct admin_sources {
+    const telemetry::metrics& metrics;
+    const telemetry::health& health;
+    const telemetry::heartbeat& heartbeat;
+    telemetry::app_log& log;
+};
+
+struct admin_limits {
+    std::uint32_t max_header_bytes = 16 * 1024;
+    std::uint64_t max_body_bytes = 64 * 1024;            // no endpoint reads one; enough for a form's habit
+    duration request_timeout = std::chrono::seconds{10}; // of a head and its body, from the first wait to the last byte
+    duration write_timeout = std::chrono::seconds{10};
+    duration idle_timeout = std::chrono::seconds{75}; // between requests: longer than a usual scrape interval
+    std::uint32_t max_connections = 64;               // over both listeners; further ones are closed unheard
+};
+
+class admin_server {
+public:
+    // Everything named here outlives the server; `on` is running. Nothing listens yet.
+    admin_server(telemetry::background& on, const config::admin& options, admin_sources sources,
+                 admin_callbacks callbacks, admin_limits limits = {});
+    ~admin_server(); // stops
+    admin_server(const admin_server&) = delete;
+    admin_server& operator=(const admin_server&) = delete;
+
+    struct listen_failure {
+        boost::system::error_code error;
+        std::string address; // which listener
+    };
+    // Binds and starts; all listeners or none. Not from the helper thread.
+    [[nodiscard]] std::optional<listen_failure> start();
+    void stop(); // closes listeners and connections; not from the helper thread
+
+    // For port 0: what the system chose. 0 if there is no such listener.
+    [[nodiscard]] std::uint16_t port() const noexcept;
+    [[nodiscard]] std::uint16_t metrics_port() const noexcept;
+
+private:
+    struct state;
+    std::shared_ptr<state> state_; // shared with connections
+};
+
+} // namespace evenkeel::admin

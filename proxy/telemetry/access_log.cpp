@@ -1,0 +1,131 @@
+#include "proxy/telemetry/access_log.hpp"
+
+#include "proxy/telemetry/json_text.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+#include <string_view>
+
+namespace evenkeel::telemetry {
+
+namespace {
+
+constexpr std::size_t max_path = 2048; // bytes, before escaping
+constexpr std::size_t max_word = 256;  // of every other text
+static_assert((max_path + 10 * max_word) * max_escape + 1024 <= max_access_line, "the worst line fits the buffer");
+
+// Appends `,"name":` pieces; the names are literals, so their length is known at compile time.
+class line {
+public:
+    explicit line(char* out) noexcept : out_(out) {}
+
+    void literal(std::string_view text) noexcept {
+        std::memcpy(out_, text.data(), text.size());
+        out_ += text.size();
+    }
+    void text(std::string_view name, std::string_view value, std::size_t cap = max_word) noexcept {
+        literal(name);
+        *out_++ = '"';
+        const bool cut = value.size() > cap;
+        if (cut) {
+            value = value.substr(0, cap - 3);
+            // A character is not cut in two.
+            while (!value.empty() && (static_cast<unsigned char>(value.back()) & 0xc0U) == 0x80) value.remove_suffix(1);
+            if (!value.empty() && static_cast<unsigned char>(value.back()) >= 0xc0) value.remove_suffix(1);
+        }
+        out_ = write_escaped(out_, value);
+        if (cut) literal("...");
+        *out_++ = '"';
+    }
+    void text_if_any(std::string_view name, std::string_view value) noexcept {
+        if (!value.empty()) text(name, value);
+    }
+    // Words of our own need no escaping.
+    void word(std::string_view name, std::string_view value) noexcept {
+        literal(name);
+        *out_++ = '"';
+        literal(value);
+        *out_++ = '"';
+    }
+    void number(std::string_view name, auto value) noexcept {
+        literal(name);
+        out_ = std::to_chars(out_, out_ + 24, value).ptr;
+    }
+    void seconds(std::string_view name, duration value) noexcept {
+        literal(name);
+        out_ = write_seconds(out_, value);
+    }
+    void timestamp(wall_time when) noexcept { out_ = write_timestamp(out_, when); }
+    [[nodiscard]] char* end() const noexcept { return out_; }
+
+private:
+    char* out_;
+};
+
+// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), a stream per thread. Chance decides here rather than "every tenth",
+// which would favour one of two routes called in turns.
+std::uint64_t draw() noexcept {
+    thread_local std::uint64_t state = reinterpret_cast<std::uintptr_t>(&state);
+    std::uint64_t mixed = state += 0x9E3779B97F4A7C15U;
+    mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9U;
+    mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EBU;
+    return mixed ^ (mixed >> 31);
+}
+
+} // namespace
+
+char* write_access_line(char* out, const request_record& record) noexcept {
+    line to(out);
+    to.literal(R"({"ts":")");
+    to.timestamp(record.started);
+    to.literal("\"");
+    to.text(R"(,"request_id":)", record.request_id);
+    to.text_if_any(R"(,"upstream_request_id":)", record.upstream_request_id);
+    to.text(R"(,"route":)", record.route != nullptr ? std::string_view(record.route->name) : "none");
+    if (record.upstream != nullptr) to.text(R"(,"upstream":)", record.upstream->name);
+    to.text(R"(,"method":)", record.method);
+    // A query may hold a credential (`key=`); the record has none, and if it had, it would end here.
+    to.text(R"(,"path":)", record.path.substr(0, record.path.find('?')), max_path);
+    to.number(R"(,"status":)", record.status);
+    to.word(R"(,"outcome":)", to_string(record.outcome));
+    to.text_if_any(R"(,"reason":)", record.reason);
+    to.text_if_any(R"(,"proxy_error":)", record.proxy_error);
+    to.number(R"(,"attempts":)", record.attempts);
+    to.text_if_any(R"(,"model":)", record.model);
+    to.literal(record.stream ? std::string_view(R"(,"stream":true)") : std::string_view(R"(,"stream":false)"));
+    to.seconds(R"(,"duration_s":)", record.total);
+    if (record.first_byte > duration::zero()) to.seconds(R"(,"first_byte_s":)", record.first_byte);
+    to.seconds(R"(,"overhead_s":)", record.overhead);
+    to.number(R"(,"bytes_in":)", record.bytes_in);
+    to.number(R"(,"bytes_out":)", record.bytes_out);
+    to.literal("}\n");
+    return to.end();
+}
+
+access_log::access_log(background& on, app_log& problems, line_writer_options options)
+    : writer_(on, options), problems_(problems) {}
+
+void access_log::request_finished(const request_record& record) noexcept {
+    if (!enabled_.load(std::memory_order_relaxed)) return;
+    if (record.outcome == request_outcome::ok && record.attempts <= 1) {
+        const auto threshold = ok_threshold_.load(std::memory_order_relaxed);
+        if (threshold != UINT64_MAX && draw() >= threshold) return;
+    }
+    char buffer[max_access_line];
+    const char* end = write_access_line(buffer, record);
+    writer_.push({buffer, static_cast<std::size_t>(end - buffer)});
+}
+
+void access_log::configuration_loaded(const config::snapshot& snapshot) noexcept {
+    const auto& options = snapshot->access_log;
+    if (const auto failed = writer_.open(options.path))
+        problems_.error("the access log cannot be opened; lines go where they went before",
+                        {{"path", options.path}, {"error", failed.message()}});
+    const auto share = std::clamp(options.sample_ok, 0.0, 1.0);
+    ok_threshold_ = share >= 1.0 ? UINT64_MAX : static_cast<std::uint64_t>(std::ldexp(share, 64));
+    enabled_ = writer_.is_open();
+}
+
+} // namespace evenkeel::telemetry

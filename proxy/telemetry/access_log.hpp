@@ -1,0 +1,43 @@
+#pragma once
+// One JSON line per request, at its end. The fields are an allow-list: no header, no query, no body, no credential can
+// get in, because nothing here is handed one. What a client chose (path, ids, model) is capped and escaped. Undisturbed
+// requests may be sampled; everything else is always written. A line is formatted into a buffer on the stack and
+// copied to a bounded queue; if that is full, it is dropped and counted. Switched off it costs one load.
+
+#include "config/settings.hpp"
+#include "proxy/telemetry/line_writer.hpp"
+#include "proxy/telemetry/app_log.hpp"
+#include "proxy/telemetry/observer.hpp"
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace evenkeel::telemetry {
+
+inline constexpr std::size_t max_access_line = 32 * 1024;
+
+// Writes the line of a request, with its newline; returns the end. `out` has room for max_access_line bytes.
+char* write_access_line(char* out, const request_record& record) noexcept;
+
+class access_log final : public observer {
+public:
+    access_log(background& on, app_log& problems,
+               line_writer_options options = {}); // closed until a configuration is loaded
+
+    void request_finished(const request_record& record) noexcept override;
+    // Takes path and sampling; a file is reopened each time, so a reload follows a rotation.
+    void configuration_loaded(const config::snapshot& snapshot) noexcept override;
+
+    void flush() { writer_.flush(); }
+    [[nodiscard]] std::uint64_t dropped() const noexcept { return writer_.dropped(); }
+
+private:
+    line_writer writer_;
+    app_log& problems_;
+    std::atomic<bool> enabled_{false};
+    std::atomic<std::uint64_t> ok_threshold_{UINT64_MAX}; // share of undisturbed requests, as a fraction of 2^64
+};
+
+} // namespace evenkeel::telemetry

@@ -1,0 +1,114 @@
+#include "proxy/telemetry/app_log.hpp"
+
+#include "proxy/telemetry/json_text.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace evenkeel::telemetry {
+
+namespace {
+
+constexpr std::size_t max_value = 2048; // bytes of a message or a field
+
+std::string_view to_string(config::log_level level) noexcept {
+    switch (level) {
+    case config::log_level::debug:
+        return "debug";
+    case config::log_level::info:
+        return "info";
+    case config::log_level::warning:
+        return "warning";
+    case config::log_level::error:
+        return "error";
+    }
+    return "error";
+}
+
+// sd-daemon(3), after syslog.
+std::string_view priority_of(config::log_level level) noexcept {
+    switch (level) {
+    case config::log_level::debug:
+        return "<7>";
+    case config::log_level::info:
+        return "<6>";
+    case config::log_level::warning:
+        return "<4>";
+    case config::log_level::error:
+        return "<3>";
+    }
+    return "<3>";
+}
+
+void append_escaped(std::string& to, std::string_view text) {
+    const auto before = to.size();
+    to.resize(before + text.size() * max_escape);
+    to.resize(static_cast<std::size_t>(write_escaped(to.data() + before, text) - to.data()));
+}
+
+// A word that needs no quotes in the text format.
+bool is_simple(std::string_view value) noexcept {
+    return !value.empty() && std::all_of(value.begin(), value.end(), [](char c) {
+        return c > ' ' && c < 0x7f && c != '"' && c != '=' && c != '\\';
+    });
+}
+
+} // namespace
+
+std::string format_log_line(wall_time when, config::log_level level, bool json, bool with_priority,
+                            std::string_view message, std::initializer_list<log_field> fields) {
+    char stamp[timestamp_size];
+    write_timestamp(stamp, when);
+    std::string line;
+    if (with_priority) line += priority_of(level);
+    if (json) {
+        line.append("{\"ts\":\"")
+            .append(stamp, timestamp_size)
+            .append("\",\"level\":\"")
+            .append(to_string(level))
+            .append("\",\"msg\":");
+        append_quoted(line, message.substr(0, max_value));
+        for (const auto& [name, value] : fields) {
+            line += ',';
+            append_quoted(line, name);
+            line += ':';
+            append_quoted(line, value.substr(0, max_value));
+        }
+        line += '}';
+    } else {
+        line.append(stamp, timestamp_size).append(" ").append(to_string(level)).append(": ");
+        append_escaped(line, message.substr(0, max_value));
+        for (const auto& [name, value] : fields) {
+            line.append(" ").append(name).append("=");
+            if (is_simple(value))
+                line += value.substr(0, max_value);
+            else
+                append_quoted(line, value.substr(0, max_value));
+        }
+    }
+    line += '\n';
+    return line;
+}
+
+app_log::app_log(background& on, std::function<wall_time()> wall_now)
+    : wall_now_(std::move(wall_now)),
+      writer_(on, {.capacity_bytes = 256 * 1024, .delay = std::chrono::milliseconds{10}}) {
+    static_cast<void>(writer_.open("stderr")); // opens nothing, cannot fail
+}
+
+void app_log::configure(const config::log_options& options) {
+    if (const auto failed = writer_.open(options.path))
+        error("the log file cannot be opened; logging goes where it went before",
+              {{"path", options.path}, {"error", failed.message()}});
+    level_ = options.level;
+    json_ = options.json;
+}
+
+void app_log::write(config::log_level level, std::string_view message, fields with) {
+    if (!enabled(level)) return;
+    writer_.push(
+        format_log_line(wall_now_(), level, json_.load(std::memory_order_relaxed), writer_.is_journal(), message, with),
+        level == config::log_level::error);
+}
+
+} // namespace evenkeel::telemetry

@@ -1,0 +1,60 @@
+#pragma once
+// The application log: what happened to the process, not to single requests (those are in the access log). Text for
+// people or JSON for programs, to stderr or a file; under systemd each line carries its priority. Any thread may write;
+// the helper thread does the I/O. No message and no field holds a credential or the value of a header.
+
+#include "config/settings.hpp"
+#include "proxy/telemetry/line_writer.hpp"
+#include "proxy/telemetry/observer.hpp"
+
+#include <atomic>
+#include <functional>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+
+namespace evenkeel::telemetry {
+
+struct log_field {
+    std::string_view name; // of ours: [a-z_]+
+    std::string_view value;
+};
+
+// One line, with its newline. Separate from the class for tests.
+[[nodiscard]] std::string format_log_line(wall_time when, config::log_level level, bool json, bool with_priority,
+                                          std::string_view message, std::initializer_list<log_field> fields);
+
+class app_log final : public observer {
+public:
+    using fields = std::initializer_list<log_field>;
+
+    explicit app_log(
+        background& on, std::function<wall_time()> wall_now = [] {
+            return wall_time{std::chrono::system_clock::now()};
+        }); // to stderr, as text, from info on, until configured
+
+    // Takes level, format and path; the file is reopened each time. A file that cannot be opened is reported to where
+    // the log went before.
+    void configure(const config::log_options& options);
+    void configuration_loaded(const config::snapshot& snapshot) noexcept override { configure(snapshot->log); }
+
+    [[nodiscard]] bool enabled(config::log_level level) const noexcept {
+        return level >= level_.load(std::memory_order_relaxed);
+    }
+    void write(config::log_level level, std::string_view message, fields with = {});
+    void debug(std::string_view message, fields with = {}) { write(config::log_level::debug, message, with); }
+    void info(std::string_view message, fields with = {}) { write(config::log_level::info, message, with); }
+    void warning(std::string_view message, fields with = {}) { write(config::log_level::warning, message, with); }
+    void error(std::string_view message, fields with = {}) { write(config::log_level::error, message, with); }
+
+    void flush() { writer_.flush(); } // before the process ends, and before it prints to stderr itself
+    [[nodiscard]] std::uint64_t dropped() const noexcept { return writer_.dropped(); }
+
+private:
+    std::function<wall_time()> wall_now_;
+    std::atomic<config::log_level> level_{config::log_level::info};
+    std::atomic<bool> json_{false};
+    line_writer writer_;
+};
+
+} // namespace evenkeel::telemetry

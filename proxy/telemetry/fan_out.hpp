@@ -1,0 +1,50 @@
+#pragma once
+// Forwards every call to several observers, in their order. The list is fixed before the first call.
+
+#include "proxy/telemetry/observer.hpp"
+
+#include <utility>
+#include <vector>
+
+namespace evenkeel::telemetry {
+
+class fan_out final : public observer {
+public:
+    explicit fan_out(std::vector<observer*> to) : to_(std::move(to)) {} // they outlive this
+
+    void request_started(const config::route* route) noexcept override {
+        for (auto* each : to_) each->request_started(route);
+    }
+    void request_finished(const request_record& record) noexcept override {
+        for (auto* each : to_) each->request_finished(record);
+    }
+    void attempt_started(const config::route& route, const config::upstream& upstream) noexcept override {
+        for (auto* each : to_) each->attempt_started(route, upstream);
+    }
+    void attempt_finished(const attempt_record& record) noexcept override {
+        for (auto* each : to_) each->attempt_finished(record);
+    }
+    void connection_opened(side which, const config::upstream* upstream) noexcept override {
+        for (auto* each : to_) each->connection_opened(which, upstream);
+    }
+    void connection_closed(side which, const config::upstream* upstream) noexcept override {
+        for (auto* each : to_) each->connection_closed(which, upstream);
+    }
+    void idle_changed(const config::upstream& upstream, int by) noexcept override {
+        for (auto* each : to_) each->idle_changed(upstream, by);
+    }
+    void connection_refused(std::string_view reason) noexcept override {
+        for (auto* each : to_) each->connection_refused(reason);
+    }
+    void configuration_loaded(const config::snapshot& snapshot) noexcept override {
+        for (auto* each : to_) each->configuration_loaded(snapshot);
+    }
+    void configuration_failed() noexcept override {
+        for (auto* each : to_) each->configuration_failed();
+    }
+
+private:
+    std::vector<observer*> to_;
+};
+
+} // namespace evenkeel::telemetry

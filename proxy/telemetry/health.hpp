@@ -1,0 +1,89 @@
+#pragma once
+// The last minute, per route and per upstream of a route: how often it went well and how long that took. This is what
+// /health shows; Prometheus has the long view. A window is a ring of slices that are emptied as time passes over them,
+// so that recording costs a few additions under a mutex of its own, held for nothing else.
+
+#include "policies/time.hpp"
+#include "proxy/telemetry/observer.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace evenkeel::telemetry {
+
+// What a window holds at one moment. Latency is that of successes.
+struct health_sample {
+    std::uint64_t requests = 0; // those that say something: not what the client gave up or we refused unsent
+    std::uint64_t successes = 0;
+    std::optional<double> success_rate;             // 0..1
+    std::optional<double> avg_latency, p95_latency; // seconds
+
+    bool operator==(const health_sample&) const = default;
+};
+
+// A minute of samples, as of `now`. Not thread-safe.
+class health_window {
+public:
+    static constexpr duration slice = std::chrono::seconds{5};
+    static constexpr std::size_t slices = 12; // the current, partial one included: 55 to 60 s
+
+    void record(steady_time now, bool success, duration latency) noexcept;
+    [[nodiscard]] health_sample sample(steady_time now) const;
+
+private:
+    // Below 1 ms, then four per doubling up to 17.5 min: p95, an upper bound, is at most 25 % too high.
+    static constexpr std::size_t buckets = 81;
+    [[nodiscard]] static std::size_t bucket_of(duration latency) noexcept;
+    [[nodiscard]] static double upper_bound(std::size_t bucket) noexcept;
+
+    struct slot {
+        std::int64_t number = -1; // of the slice, counted from the clock's epoch
+        std::uint32_t requests = 0, successes = 0;
+        double latency_sum = 0; // seconds
+        std::array<std::uint32_t, buckets> latency{};
+    };
+    std::array<slot, slices> slots_{};
+};
+
+struct upstream_health {
+    std::string name, url; // url: scheme and authority, for operators only
+    health_sample seen;
+};
+struct route_health {
+    std::string name;
+    double current_timeout = 0; // seconds an attempt may take, or the whole request where no attempt timeout is set
+    health_sample seen;
+    std::vector<upstream_health> upstreams;
+};
+struct health_view {
+    std::vector<route_health> routes; // in file order, those of the current configuration that use an upstream
+    bool healthy = true;              // false: there were attempts in the window and every one of them failed
+};
+
+// The health document. Without hosts it names routes and upstreams only, as the data port and metrics_listen show it.
+[[nodiscard]] std::string health_json(const health_view& view, bool with_hosts);
+
+class health final : public observer {
+public:
+    explicit health(std::function<steady_time()> now = [] { return steady_time{std::chrono::steady_clock::now()}; });
+    ~health() override;
+
+    void request_finished(const request_record& record) noexcept override;
+    void attempt_finished(const attempt_record& record) noexcept override;
+    void
+    configuration_loaded(const config::snapshot& snapshot) noexcept override; // before the workers see the snapshot
+
+    [[nodiscard]] health_view view() const; // from any thread; costs tens of microseconds per route
+
+private:
+    struct state;
+    std::unique_ptr<state> state_;
+};
+
+} // namespace evenkeel::telemetry

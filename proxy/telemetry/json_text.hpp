@@ -1,0 +1,28 @@
+#pragma once
+// Pieces of text that both logs and the health document are made of. A log is read by people in terminals and by
+// programs line by line, so nothing a client sent may end a line, move a cursor or be invalid UTF-8.
+
+#include "policies/time.hpp"
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace evenkeel::telemetry {
+
+// The inside of a JSON string. Quotes, backslashes, control characters (C0, DEL, C1) are escaped; a byte that is not
+// part of valid UTF-8 becomes \ufffd. Writes at most `max_escape` bytes per byte of text; returns the end.
+inline constexpr std::size_t max_escape = 6;
+char* write_escaped(char* out, std::string_view text) noexcept;
+
+void append_quoted(std::string& to, std::string_view text); // with its quotes
+
+// 2026-11-23T10:19:35.123Z
+inline constexpr std::size_t timestamp_size = 24;
+char* write_timestamp(char* out, wall_time when) noexcept;
+
+// Seconds with six decimals: 1.250000; a negative duration is 0.
+inline constexpr std::size_t max_seconds_size = 20;
+char* write_seconds(char* out, duration value) noexcept;
+
+} // namespace evenkeel::telemetry

@@ -1,0 +1,90 @@
+#pragma once
+// The real server in this process, on a free port, with a configuration written by the test.
+
+#include "config/load.hpp"
+#include "proxy/server/server.hpp"
+#include "tests/support/test_client.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+
+#include <unistd.h>
+
+namespace evenkeel::test {
+
+class running_proxy {
+public:
+    // `rest` is the file without version, listen, admin and logs.
+    explicit running_proxy(const std::string& rest, const std::string& listen = "127.0.0.1:0", const std::string& more = "") {
+        directory_ = std::filesystem::temp_directory_path() / ("evenkeel-test-" + std::to_string(::getpid()) + "-" + std::to_string(++count_));
+        std::filesystem::create_directories(directory_);
+        head_ = "version: 1\nlisten: " + listen + "\nadmin: off\naccess_log: {path: " + access_log() +
+                "}\nlog: {path: " + (directory_ / "log").string() + ", level: debug}\n" + more;
+        write(rest);
+        const auto loaded = config::load_file(file(), config::process_environment());
+        if (!loaded.ok()) {
+            std::ostringstream text;
+            config::print_text(text, loaded.diagnostics);
+            throw std::runtime_error(text.str());
+        }
+        server_ = std::make_unique<server::server>(
+            server::server_options{.config_file = file(), .environment = config::process_environment(), .version = "test"}, loaded.settings);
+        server_->start();
+        const std::string address = server_->addresses().front();
+        if (!address.starts_with("unix:")) port_ = static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
+    }
+    ~running_proxy() {
+        if (server_) static_cast<void>(finish());
+        std::filesystem::remove_all(directory_);
+    }
+
+    [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
+    [[nodiscard]] server::server& operator*() noexcept { return *server_; }
+    [[nodiscard]] server::server* operator->() noexcept { return server_.get(); }
+    [[nodiscard]] std::string file() const { return (directory_ / "evenkeel.yaml").string(); }
+    [[nodiscard]] std::string access_log() const { return (directory_ / "access.ndjson").string(); }
+    [[nodiscard]] std::filesystem::path directory() const { return directory_; }
+    void write(const std::string& rest) { std::ofstream(file()) << head_ << rest; }
+    [[nodiscard]] std::string log_text() const {
+        std::ifstream in(directory_ / "log");
+        std::ostringstream text;
+        text << in.rdbuf();
+        return text.str();
+    }
+
+    [[nodiscard]] support::test_client connect(std::chrono::milliseconds timeout = std::chrono::seconds{20}) const {
+        return support::test_client({.port = port_, .timeout = timeout});
+    }
+
+    // Drains; true: no task, connection or timer was left over.
+    [[nodiscard]] bool finish() {
+        server_->drain();
+        const bool clean = server_->wait();
+        if (!clean) MESSAGE(log_text());
+        server_.reset();
+        return clean;
+    }
+
+private:
+    static inline int count_ = 0;
+    std::filesystem::path directory_;
+    std::string head_;
+    std::uint16_t port_ = 0;
+    std::unique_ptr<server::server> server_;
+};
+
+// One upstream, one route for everything.
+inline std::string through(const std::string& url, const std::string& upstream_extra = "", const std::string& route_extra = "") {
+    return "upstreams:\n  sim:\n    url: " + url + "\n" + upstream_extra +
+           "routes:\n  - name: all\n    match: {path_prefix: /}\n    upstreams: [sim]\n" + route_extra;
+}
+
+} // namespace evenkeel::test

@@ -1,0 +1,440 @@
+#include "proxy/telemetry/access_log.hpp"
+#include "proxy/telemetry/background.hpp"
+#include "proxy/telemetry/fan_out.hpp"
+#include "proxy/telemetry/line_writer.hpp"
+#include "proxy/telemetry/app_log.hpp"
+#include "tests/proxy/telemetry/sample_config.hpp"
+
+#include <boost/json.hpp>
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+using namespace evenkeel;
+using namespace evenkeel::telemetry;
+using namespace std::chrono_literals;
+
+namespace {
+
+// A folder of its own, gone at the end.
+struct scratch {
+    scratch() {
+        std::string name = std::filesystem::temp_directory_path() / "evenkeel_log_XXXXXX";
+        path = ::mkdtemp(name.data());
+    }
+    ~scratch() { std::filesystem::remove_all(path); }
+    [[nodiscard]] std::string file(const char* name) const { return path / name; }
+    std::filesystem::path path;
+};
+
+std::vector<std::string> lines_in(const std::string& file) {
+    std::vector<std::string> lines;
+    std::ifstream in(file);
+    for (std::string line; std::getline(in, line);) lines.push_back(line);
+    return lines;
+}
+
+std::string line_of(const request_record& record) {
+    std::string out(max_access_line, '\0');
+    out.resize(static_cast<std::size_t>(write_access_line(out.data(), record) - out.data()));
+    return out;
+}
+
+boost::json::object parsed(const std::string& line) {
+    REQUIRE(line.ends_with("\n"));
+    REQUIRE(line.find('\n') == line.size() - 1);
+    return boost::json::parse(line).as_object();
+}
+
+// True as soon as `holds` does; real time with a generous bound.
+bool soon(auto&& holds) {
+    for (const auto end = std::chrono::steady_clock::now() + 10s; std::chrono::steady_clock::now() < end;) {
+        if (holds()) return true;
+        std::this_thread::sleep_for(2ms);
+    }
+    return false;
+}
+
+} // namespace
+
+TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing else") {
+    const auto settings = sample_settings({{"phase1", "deepseek"}});
+    const auto line = parsed(line_of({.route = settings->routes[0].get(),
+                                      .upstream = settings->upstreams[0].get(),
+                                      .started = wall_time{1'790'159'975s + 123ms},
+                                      .method = "POST",
+                                      .path = "/v1/chat/completions",
+                                      .request_id = "r-1",
+                                      .upstream_request_id = "u-1",
+                                      .model = "deepseek-chat",
+                                      .proxy_error = "connection_terminated",
+                                      .status = 502,
+                                      .attempts = 2,
+                                      .outcome = request_outcome::proxy_error,
+                                      .stream = true,
+                                      .total = 1250ms,
+                                      .first_byte = 310ms,
+                                      .overhead = 45us,
+                                      .bytes_in = 700,
+                                      .bytes_out = 2000}));
+    const boost::json::object expected{{"ts", "2026-09-23T10:39:35.123Z"},
+                                       {"request_id", "r-1"},
+                                       {"upstream_request_id", "u-1"},
+                                       {"route", "phase1"},
+                                       {"upstream", "deepseek"},
+                                       {"method", "POST"},
+                                       {"path", "/v1/chat/completions"},
+                                       {"status", 502},
+                                       {"outcome", "proxy_error"},
+                                       {"proxy_error", "connection_terminated"},
+                                       {"attempts", 2},
+                                       {"model", "deepseek-chat"},
+                                       {"stream", true},
+                                       {"duration_s", 1.25},
+                                       {"first_byte_s", 0.31},
+                                       {"overhead_s", 0.000045},
+                                       {"bytes_in", 700},
+                                       {"bytes_out", 2000}};
+    CHECK(line == expected);
+
+    const auto least = parsed(line_of({.reason = "no_route", .status = 404, .outcome = request_outcome::rejected}));
+    CHECK(least.at("route") == "none");
+    CHECK(least.at("reason") == "no_route");
+    CHECK_FALSE(least.contains("upstream"));
+    CHECK_FALSE(least.contains("first_byte_s"));
+}
+
+TEST_CASE("nothing a client sends breaks out of its line or its field") {
+    for (const std::string_view attack :
+         {"/v1\r\n{\"ts\":\"forged\"}", "/v1\x1b[31m", "/\xff\xfe\x80", "/\",\"outcome\":\"ok", "/a\\", "/\xe2\x80"}) {
+        const auto line = line_of({.method = attack,
+                                   .path = attack,
+                                   .request_id = attack,
+                                   .upstream_request_id = attack,
+                                   .model = attack,
+                                   .reason = attack,
+                                   .proxy_error = attack,
+                                   .outcome = request_outcome::rejected});
+        const auto read = parsed(line);
+        CHECK(read.at("outcome") == "rejected");
+        CHECK(line.find('\x1b') == std::string::npos);
+        CHECK(line.find('\r') == std::string::npos);
+    }
+}
+
+TEST_CASE("a query never reaches the log") {
+    const auto line = line_of({.path = "/v1beta/models/x:generateContent?key=sk-CANARY", .status = 200});
+    CHECK(line.find("CANARY") == std::string::npos);
+    CHECK(parsed(line).at("path") == "/v1beta/models/x:generateContent");
+}
+
+TEST_CASE("long fields are cut between characters and the worst line fits its buffer") {
+    const std::string worst(100'000, '\x01');
+    const auto settings = sample_settings({{worst, worst}});
+    const auto line = line_of({.route = settings->routes[0].get(),
+                               .upstream = settings->upstreams[0].get(),
+                               .method = worst,
+                               .path = worst,
+                               .request_id = worst,
+                               .upstream_request_id = worst,
+                               .model = worst,
+                               .reason = worst,
+                               .proxy_error = worst,
+                               .status = -2'000'000'000,
+                               .attempts = -2'000'000'000,
+                               .total = duration::max(),
+                               .first_byte = duration::max(),
+                               .overhead = duration::max(),
+                               .bytes_in = UINT64_MAX,
+                               .bytes_out = UINT64_MAX});
+    CHECK(line.size() < max_access_line);
+    CHECK(parsed(line).at("path").as_string().size() == 2048);
+
+    std::string euros;
+    for (int i = 0; i < 1000; ++i) euros += "\xe2\x82\xac";
+    const auto cut = line_of({.path = "/" + euros});
+    CHECK(cut.find("\\ufffd") == std::string::npos);
+    CHECK(parsed(cut).at("path").as_string().ends_with("\xe2\x82\xac..."));
+}
+
+TEST_CASE("every request is logged by default; with sampling the disturbed ones still are") {
+    const scratch folder;
+    background helper;
+    app_log problems(helper);
+    access_log to(helper, problems);
+    const auto settings = sample_settings({{"phase1", "deepseek"}});
+    settings->access_log = {.path = folder.file("access.log"), .sample_ok = 0.25};
+    to.configuration_loaded(settings);
+
+    constexpr int each = 4000;
+    for (int i = 0; i < each; ++i) {
+        to.request_finished({.path = "/ok", .status = 200, .attempts = 1});
+        to.request_finished({.path = "/retried", .status = 200, .attempts = 2});
+        to.request_finished({.path = "/failed", .status = 502, .outcome = request_outcome::proxy_error});
+    }
+    to.flush();
+
+    int ok = 0, retried = 0, failed = 0;
+    for (const auto& line : lines_in(folder.file("access.log"))) {
+        ok += line.find("/ok") != std::string::npos;
+        retried += line.find("/retried") != std::string::npos;
+        failed += line.find("/failed") != std::string::npos;
+    }
+    CHECK(retried == each);
+    CHECK(failed == each);
+    CHECK(ok > 850); // 1000 expected, deviation 27
+    CHECK(ok < 1150);
+    CHECK(to.dropped() == 0);
+
+    auto more = sample_settings({{"phase1", "deepseek"}});
+    more->access_log = {.path = "off", .sample_ok = 1.0};
+    to.configuration_loaded(more);
+    to.request_finished({.path = "/unseen"});
+    more = sample_settings({{"phase1", "deepseek"}});
+    more->access_log = {.path = folder.file("access.log"), .sample_ok = 0.0};
+    to.configuration_loaded(more);
+    to.request_finished({.path = "/unseen", .attempts = 1});
+    more = sample_settings({{"phase1", "deepseek"}});
+    more->access_log = {.path = folder.file("access.log"), .sample_ok = 1.0};
+    to.configuration_loaded(more);
+    to.request_finished({.path = "/seen", .attempts = 1});
+    to.flush();
+    CHECK(lines_in(folder.file("access.log")).back().find("/seen") != std::string::npos);
+    for (const auto& line : lines_in(folder.file("access.log"))) CHECK(line.find("/unseen") == std::string::npos);
+}
+
+TEST_CASE("lines reach the file on their own, and a reload follows a rotated file") {
+    const scratch folder;
+    background helper;
+    app_log problems(helper);
+    access_log to(helper, problems, {.delay = 5ms});
+    const auto settings = sample_settings({{"phase1", "deepseek"}});
+    settings->access_log.path = folder.file("access.log");
+    to.configuration_loaded(settings);
+
+    to.request_finished({.path = "/one"});
+    CHECK(soon([&] { return lines_in(folder.file("access.log")).size() == 1; }));
+    struct stat is {};
+    REQUIRE(::stat(folder.file("access.log").c_str(), &is) == 0);
+    CHECK((is.st_mode & 0007U) == 0);
+
+    std::filesystem::rename(folder.file("access.log"), folder.file("access.log.1"));
+    to.request_finished({.path = "/two"});
+    to.configuration_loaded(settings);
+    to.request_finished({.path = "/three"});
+    to.flush();
+    CHECK(lines_in(folder.file("access.log.1")).size() == 2);
+    CHECK(lines_in(folder.file("access.log")).size() == 1);
+}
+
+TEST_CASE("a log file that cannot be opened is reported and changes nothing") {
+    const scratch folder;
+    background helper;
+    app_log problems(helper);
+    problems.configure({.path = folder.file("app.log")});
+    access_log to(helper, problems);
+    auto settings = sample_settings({{"phase1", "deepseek"}});
+    settings->access_log.path = folder.file("access.log");
+    to.configuration_loaded(settings);
+    settings = sample_settings({{"phase1", "deepseek"}});
+    settings->access_log.path = folder.file("missing/access.log");
+    to.configuration_loaded(settings);
+
+    to.request_finished({.path = "/still"});
+    to.flush();
+    problems.flush();
+    CHECK(lines_in(folder.file("access.log")).size() == 1);
+    REQUIRE(lines_in(folder.file("app.log")).size() == 1);
+    CHECK(lines_in(folder.file("app.log"))[0].find("missing/access.log") != std::string::npos);
+}
+
+TEST_CASE("a reader that stalls costs lines, which are counted, and neither time nor memory") {
+    const scratch folder;
+    const auto fifo = folder.file("fifo");
+    REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+    const int reader = ::open(fifo.c_str(), O_RDONLY | O_NONBLOCK);
+    REQUIRE(reader >= 0);
+    background helper;
+    std::uint64_t taken = 0, dropped = 0;
+    std::string seen;
+    {
+        line_writer to(helper, {.capacity_bytes = 16 * 1024, .delay = 1ms, .last_flush = 50ms});
+        REQUIRE_FALSE(to.open(fifo));
+        const std::string line = std::string(99, 'x') + '\n';
+        for (int i = 0; i < 20'000; ++i) {
+            if (to.push(line))
+                ++taken;
+            else
+                ++dropped;
+            if (i % 1000 == 0) std::this_thread::sleep_for(1ms);
+        }
+        CHECK(dropped > 10'000); // the pipe holds 64 KiB, the queue and the buffer behind it 32 KiB
+        CHECK(to.dropped() == dropped);
+
+        // The reader wakes up: everything that was taken arrives, whole.
+        char buffer[4096];
+        CHECK(soon([&] {
+            for (ssize_t got = 0; (got = ::read(reader, buffer, sizeof buffer)) > 0;)
+                seen.append(buffer, static_cast<std::size_t>(got));
+            return seen.size() == taken * line.size();
+        }));
+
+        // A stall at the end costs at most `last_flush`.
+        while (to.push(line)) {
+        }
+        const auto start = std::chrono::steady_clock::now();
+        to.flush();
+        CHECK(std::chrono::steady_clock::now() - start < 5s);
+    }
+    ::close(reader);
+}
+
+TEST_CASE("a reader that left costs the lines and not the process") {
+    const scratch folder;
+    const auto fifo = folder.file("fifo");
+    REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+    const int reader = ::open(fifo.c_str(), O_RDONLY | O_NONBLOCK);
+    background helper;
+    line_writer to(helper, {.delay = 1ms});
+    REQUIRE_FALSE(to.open(fifo));
+    ::close(reader);
+
+    CHECK(to.push("lost\n"));
+    CHECK(to.push("lost too\n"));
+    CHECK(soon([&] { return to.dropped() == 2; }));
+}
+
+TEST_CASE("many threads write whole lines") {
+    const scratch folder;
+    background helper;
+    constexpr int each = 2000;
+    {
+        line_writer to(helper, {.delay = 1ms});
+        REQUIRE_FALSE(to.open(folder.file("lines")));
+        std::vector<std::jthread> threads;
+        for (int thread = 0; thread < 4; ++thread)
+            threads.emplace_back([&to, thread] {
+                const std::string line = std::string(50, static_cast<char>('a' + thread)) + '\n';
+                for (int i = 0; i < each; ++i) to.push(line);
+            });
+    }
+    const auto lines = lines_in(folder.file("lines"));
+    CHECK(lines.size() == 4 * each);
+    for (const auto& line : lines) CHECK(line == std::string(50, line[0]));
+}
+
+TEST_CASE("the application log's two formats") {
+    const wall_time when{1'790'159'975s + 123ms};
+    using config::log_level;
+    CHECK(format_log_line(when, log_level::info, false, false, "listening",
+                          {{"address", "127.0.0.1:8080"}, {"workers", "2"}}) ==
+          "2026-09-23T10:39:35.123Z info: listening address=127.0.0.1:8080 workers=2\n");
+    CHECK(format_log_line(when, log_level::error, false, true, "bad\nline",
+                          {{"why", "two words"}, {"empty", ""}, {"esc", "\x1b["}}) ==
+          "<3>2026-09-23T10:39:35.123Z error: bad\\u000aline why=\"two words\" empty=\"\" esc=\"\\u001b[\"\n");
+    CHECK(format_log_line(when, log_level::warning, true, false, "a \"b\"", {{"why", "x\r\ny"}}) ==
+          "{\"ts\":\"2026-09-23T10:39:35.123Z\",\"level\":\"warning\",\"msg\":\"a "
+          "\\\"b\\\"\",\"why\":\"x\\u000d\\u000ay\"}\n");
+}
+
+TEST_CASE("the application log obeys its level and changes with a reload") {
+    const scratch folder;
+    background helper;
+    app_log to(helper, [] { return wall_time{}; });
+    to.configure({.level = config::log_level::warning, .path = folder.file("app.log")});
+
+    to.info("unseen");
+    to.warning("seen");
+    to.configure({.level = config::log_level::debug, .json = true, .path = folder.file("app.log")});
+    to.debug("detail");
+    to.flush();
+
+    const auto lines = lines_in(folder.file("app.log"));
+    REQUIRE(lines.size() == 2);
+    CHECK(lines[0] == "1970-01-01T00:00:00.000Z warning: seen");
+    CHECK(lines[1] == R"({"ts":"1970-01-01T00:00:00.000Z","level":"debug","msg":"detail"})");
+}
+
+TEST_CASE("an error is written without delay") {
+    const scratch folder;
+    background helper;
+    line_writer to(helper, {.delay = 1h});
+    REQUIRE_FALSE(to.open(folder.file("lines")));
+    to.push("later\n");
+    to.push("now\n", true);
+    CHECK(soon([&] { return lines_in(folder.file("lines")).size() == 2; }));
+}
+
+TEST_CASE("under systemd stderr is the journal, a file is not") {
+    const scratch folder;
+    background helper;
+    struct stat is {};
+    REQUIRE(::fstat(STDERR_FILENO, &is) == 0);
+    ::setenv("JOURNAL_STREAM", (std::to_string(is.st_dev) + ':' + std::to_string(is.st_ino)).c_str(), 1);
+    line_writer to(helper);
+    REQUIRE_FALSE(to.open("stderr"));
+    CHECK(to.is_journal());
+    REQUIRE_FALSE(to.open(folder.file("lines")));
+    CHECK_FALSE(to.is_journal());
+    ::setenv("JOURNAL_STREAM", "1:2", 1);
+    REQUIRE_FALSE(to.open("stderr"));
+    CHECK_FALSE(to.is_journal());
+    ::unsetenv("JOURNAL_STREAM");
+}
+
+TEST_CASE("the helper runs what was posted before it stops") {
+    int ran = 0;
+    {
+        background helper;
+        for (int i = 0; i < 100; ++i) helper.post([&] { ++ran; });
+    }
+    CHECK(ran == 100);
+}
+
+namespace {
+struct tally final : observer {
+    int calls = 0;
+    void request_started(const config::route*) noexcept override { ++calls; }
+    void request_finished(const request_record&) noexcept override { ++calls; }
+    void attempt_started(const config::route&, const config::upstream&) noexcept override { ++calls; }
+    void attempt_finished(const attempt_record&) noexcept override { ++calls; }
+    void connection_opened(side, const config::upstream*) noexcept override { ++calls; }
+    void connection_closed(side, const config::upstream*) noexcept override { ++calls; }
+    void idle_changed(const config::upstream&, int by) noexcept override { calls += by; }
+    void connection_refused(std::string_view) noexcept override { ++calls; }
+    void configuration_loaded(const config::snapshot&) noexcept override { ++calls; }
+    void configuration_failed() noexcept override { ++calls; }
+};
+} // namespace
+
+TEST_CASE("every listener of a fan-out hears every call once") {
+    const auto settings = sample_settings({{"phase1", "deepseek"}});
+    const auto& route = *settings->routes[0];
+    tally first, second;
+    fan_out to({&first, &second});
+
+    to.request_started(&route);
+    to.request_finished({});
+    to.attempt_started(route, *route.upstream);
+    to.attempt_finished({});
+    to.connection_opened(side::downstream, nullptr);
+    to.connection_closed(side::downstream, nullptr);
+    to.idle_changed(*route.upstream, 1);
+    to.connection_refused("no_fds");
+    to.configuration_loaded(settings);
+    to.configuration_failed();
+
+    CHECK(first.calls == 10);
+    CHECK(second.calls == 10);
+}
