@@ -1,7 +1,7 @@
 // What observing one ordinary request costs. Run under callgrind with the collection switched on at one function:
 //   valgrind --tool=callgrind --toggle-collect='observe_requests(*' telemetry_cost metrics 1000
 // (or access_log, or health) and divide the total by the number of requests. Measured 2026-11-23 with g++ 12.2 -O2,
-// instructions per request, making the records included: metrics 461, access log 2064.
+// instructions per request, making the records included: metrics 461, health 517, access log 2064.
 
 #include "proxy/telemetry/access_log.hpp"
 #include "proxy/telemetry/app_log.hpp"
