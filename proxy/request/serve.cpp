@@ -56,14 +56,20 @@ answer body_failure_answer(const worker_services& services, const client_request
 net::task<answer> serve(worker_services& services, client_request& request) {
     // route: the first match wins; where a match depends on the model, the body is read first
     route_choice choice = choose_route(*request.settings, {*request.head, std::nullopt});
+    bool seen = true;
     if (choice.needs_model) {
-        if (!co_await read_body_ahead(request, request.settings->limits.replay_buffer)) co_return body_failure_answer(services, request);
-        if (!request.body.complete()) co_return body_not_seen(services, request);
-        find_model(request);
-        choice = choose_route(*request.settings, {*request.head, request.model});
+        seen = co_await read_body_ahead(request, request.settings->limits.replay_buffer) && request.body.complete();
+        if (seen) {
+            find_model(request);
+            choice = choose_route(*request.settings, {*request.head, request.model});
+        }
     }
     services.observer.request_started(choice.route.get());
     request.route = choice.route;
+    if (!seen) {
+        co_return request.body.failed() != request_body::failure::none ? body_failure_answer(services, request)
+                                                                       : body_not_seen(services, request);
+    }
     if (!request.route) co_return no_route(services, request);
 
     if (request.route->serves == config::route_serves::health) {
