@@ -112,13 +112,12 @@ bool attempt::can_resend() const noexcept {
 
 net::task<void> attempt::run(std::shared_ptr<attempt> self) {
     attempt& me = *self;
-    auto& loop = me.services_.loop;
     // What could not be sent a second time goes out on a fresh connection: there is no stale one to die under it.
     bool fresh = me.order_.upstream->connections.retry_stale && !me.order_.may_repeat;
     auto kind = telemetry::attempt_kind::first;
     for (;;) {
         me.begin_record(kind);
-        const steady_time connect_by = std::min(loop.now() + me.order_.route->timeout.connect, me.order_.deadline);
+        const steady_time connect_by = std::min(me.launched_ + me.order_.route->timeout.connect, me.order_.deadline);
         net::open_result opened = co_await me.services_.transport.open(me.order_.upstream, fresh, connect_by, me.cancel_);
         if (me.cancelled_) co_return; // reported by cancel()
         if (!opened.exchange) {
@@ -166,9 +165,28 @@ attempt::round_result attempt::give_up(attempt_failure why, std::string_view tok
     return {round_result::kind::failed, why, in_.empty() && interim_ == 0};
 }
 
+// One gather write for head and body.
+struct attempt::whole_request {
+    std::array<boost::asio::const_buffer, 4> parts;
+    std::size_t count = 0;
+    std::array<char, 18> size_line;
+
+    void add(std::string_view bytes) { parts[count++] = boost::asio::const_buffer(bytes.data(), bytes.size()); }
+};
+
 net::task<attempt::round_result> attempt::round() {
     sent_at_ = services_.loop.now();
-    const bool sent = co_await send();
+    upload_ = upload_state::running;
+    whole_request whole;
+    if (gather(whole)) {
+        const net::io_result sent = co_await exchange_->write({whole.parts.data(), whole.count});
+        wrote_ = wrote_ || sent.bytes > 0;
+        // A failed write does not end the attempt: the answer that explains it may be there to read.
+        upload_ = sent.ok() ? upload_state::done : upload_state::broken;
+        if (sent.ok() && order_.body != nullptr) record_.bytes_sent = order_.body->received();
+    } else {
+        services_.loop.nursery().spawn(upload(shared_from_this(), exchange_));
+    }
     for (;;) {
         if (cancelled_) co_return give_up(attempt_failure::cancelled, {});
         const auto room = in_.space(1, order_.max_response_head + buffer_pool::block_bytes);
@@ -179,7 +197,7 @@ net::task<attempt::round_result> attempt::round() {
         const net::io_result got = co_await exchange_->read_some(room);
         if (!got.ok()) {
             if (!in_.empty()) co_return give_up(attempt_failure::reset, "http_response_incomplete");
-            co_return give_up(attempt_failure::reset, sent ? "connection_terminated" : "connection_write_timeout");
+            co_return give_up(attempt_failure::reset, "connection_terminated");
         }
         in_.commit(got.bytes);
         if (read_head()) {
@@ -215,37 +233,16 @@ bool attempt::read_head() {
     }
 }
 
-net::task<bool> attempt::send() {
-    request_body* const source = order_.body;
-    const std::string_view held = source->held();
-    if (source->complete() && source->replayable() && held.size() <= inline_body_bytes) {
-        // One gather write for head and body.
-        std::array<boost::asio::const_buffer, 4> parts{boost::asio::const_buffer(order_.head.data(), order_.head.size())};
-        std::size_t count = 1;
-        std::array<char, 18> size_line;
-        const bool chunked = source->framing().kind == wire::body_kind::chunked;
-        const auto add = [&](std::string_view bytes) { parts[count++] = boost::asio::const_buffer(bytes.data(), bytes.size()); };
-        std::string tail;
-        if (chunked && !held.empty()) {
-            add(wire::chunk_head(size_line.data(), held.size()));
-            add(held);
-            tail = std::string{wire::chunk_tail} + std::string{wire::last_chunk};
-            add(tail);
-        } else if (chunked) {
-            add(wire::last_chunk);
-        } else if (!held.empty()) {
-            add(held);
-        }
-        upload_ = upload_state::running;
-        const net::io_result sent = co_await exchange_->write({parts.data(), count});
-        wrote_ = wrote_ || sent.bytes > 0;
-        record_.bytes_sent = sent.ok() ? held.size() : 0;
-        upload_ = sent.ok() ? upload_state::done : upload_state::broken;
-        co_return sent.ok();
-    }
-    upload_ = upload_state::running;
-    services_.loop.nursery().spawn(upload(shared_from_this(), exchange_));
-    co_return true;
+bool attempt::gather(whole_request& out) const {
+    const request_body& source = *order_.body;
+    const std::string_view held = source.held();
+    if (!source.complete() || !source.replayable() || held.size() > inline_body_bytes) return false;
+    const bool chunked = source.framing().kind == wire::body_kind::chunked;
+    out.add(order_.head);
+    if (chunked && !held.empty()) out.add(wire::chunk_head(out.size_line.data(), held.size()));
+    if (!held.empty()) out.add(held);
+    if (chunked) out.add(held.empty() ? wire::last_chunk : std::string_view{"\r\n0\r\n\r\n"});
+    return true;
 }
 
 // Sends head and body while the answer is already being read. `to` tells the exchange of this round: after a stale

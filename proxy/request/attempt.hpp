@@ -71,6 +71,7 @@ public:
 private:
     class body;
     class body_clock;
+    struct whole_request;
     enum class upload_state : unsigned char { none, running, done, broken };
 
     struct round_result {
@@ -82,7 +83,7 @@ private:
     static net::task<void> run(std::shared_ptr<attempt> self);
     static net::task<void> upload(std::shared_ptr<attempt> self, std::shared_ptr<net::exchange> to);
     [[nodiscard]] net::task<round_result> round();
-    [[nodiscard]] net::task<bool> send();         // false: broken while sending; an answer may still be there
+    [[nodiscard]] bool gather(whole_request& out) const; // false: too large, or not all here
     [[nodiscard]] round_result give_up(attempt_failure why, std::string_view token);
     [[nodiscard]] bool can_resend() const noexcept;
     [[nodiscard]] bool read_head();               // true: head_ is whole or refused_ says why not

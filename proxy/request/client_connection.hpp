@@ -66,7 +66,7 @@ private:
     };
 
     [[nodiscard]] net::task<head_state> read_head();
-    [[nodiscard]] net::task<net::io_result> read_idle();       // between requests
+    [[nodiscard]] net::task<net::io_result> read_parked();     // between requests, after a while
     [[nodiscard]] net::task<net::io_result> read_more(std::size_t max_bytes);
     [[nodiscard]] net::task<bool> handle();                    // one request; true: the connection goes on
     [[nodiscard]] net::task<void> refuse(wire::refusal why, int status);

@@ -32,16 +32,16 @@ void append_request_head(std::string& out, const wire::request_head& head, std::
     builder.field("host", upstream.address.authority);
     const bool edited = !is_empty(route.headers) || !is_empty(upstream.headers);
     std::string forwarded;
-    for (const wire::field& one : head.fields) {
-        if (one.id == wire::field_id::own) continue; // meant for us
-        if (edited && (is_edited(route.headers, one.name) || is_edited(upstream.headers, one.name))) continue;
+    builder.fields(head.raw, head.fields, [&](const wire::field& one) {
+        if (one.id == wire::field_id::own) return false; // meant for us
+        if (edited && (is_edited(route.headers, one.name) || is_edited(upstream.headers, one.name))) return false;
         if (upstream.forwarded && same_name(one.name, forwarded_for)) {
             if (!forwarded.empty()) forwarded += ", ";
             forwarded += one.value;
-            continue;
+            return false;
         }
-        builder.field(one.name, one.value);
-    }
+        return true;
+    });
     if (edited) {
         // The upstream's own edits come last in meaning: they carry its credential.
         for (const auto& [name, value] : route.headers.set) {
@@ -63,11 +63,10 @@ void append_response_head(std::string& out, const wire::response_head& head, con
     wire::head_builder builder(out);
     builder.status_line(head.status, head.reason);
     bool has_request_id = false;
-    for (const wire::field& one : head.fields) {
-        if (one.id == wire::field_id::own) continue;
+    builder.fields(head.raw, head.fields, [&](const wire::field& one) {
         has_request_id = has_request_id || one.id == wire::field_id::x_request_id;
-        builder.field(one.name, one.value);
-    }
+        return one.id != wire::field_id::own;
+    });
     if (!has_request_id && !labels.request_id.empty()) builder.field("x-request-id", labels.request_id);
     if (!labels.route.empty()) builder.field("x-evenkeel-route", labels.route);
     if (!labels.upstream.empty()) builder.field("x-evenkeel-upstream", labels.upstream);
@@ -84,10 +83,10 @@ void append_response_head(std::string& out, const wire::response_head& head, con
 }
 
 bool is_replay_eligible(const wire::request_head& head, std::string_view target, std::string_view body) noexcept {
-    static constexpr std::array<std::string_view, 5> idempotent{"GET", "HEAD", "OPTIONS", "PUT", "DELETE"};
-    if (std::find(idempotent.begin(), idempotent.end(), head.method) != idempotent.end()) return true;
+    if (head.method != "POST") { // PATCH is the one other method that is not idempotent (RFC 9110 9.2.2)
+        return head.method != "PATCH" || head.find(std::string_view{"idempotency-key"}) != nullptr;
+    }
     if (head.find(std::string_view{"idempotency-key"}) != nullptr) return true;
-    if (head.method != "POST") return false;
     const std::string_view path = target.substr(0, target.find('?'));
     static constexpr std::array<std::string_view, 9> generation{
         "/chat/completions", "/completions", "/embeddings", "/moderations", "/rerank",

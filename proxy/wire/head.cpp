@@ -21,7 +21,7 @@ const field* find_in(const std::vector<field>& fields, std::string_view name) no
 } // namespace
 
 void request_head::clear() noexcept {
-    method = target = path = query = host = {};
+    method = target = path = query = host = raw = {};
     fields.clear();
     body = {};
     minor_version = 1;
@@ -38,7 +38,7 @@ const field* request_head::find(std::string_view name) const noexcept {
 
 void response_head::clear() noexcept {
     status = 0;
-    reason = {};
+    reason = raw = {};
     fields.clear();
     body = {};
     declared_length.reset();

@@ -42,6 +42,7 @@ struct request_head {
     std::string_view path;      // target up to '?'
     std::string_view query;     // after '?', without it; empty if none
     std::string_view host;      // value of Host, validated
+    std::string_view raw;       // the whole head as it came from the gate; empty for one put together by hand
     std::vector<field> fields;  // end-to-end fields in order: without Host, framing, hop-by-hop and Connection-nominated
     body_framing body;
     int minor_version = 1;      // HTTP/1.minor_version
@@ -56,6 +57,7 @@ struct request_head {
 struct response_head {
     int status = 0;             // 100..599
     std::string_view reason;    // may be empty
+    std::string_view raw;       // as above
     std::vector<field> fields;  // as above
     body_framing body;
     // The Content-Length of an answer that has no body by its nature (HEAD, 304), so that it can be passed on.

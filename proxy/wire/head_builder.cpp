@@ -92,6 +92,8 @@ void head_builder::connection(std::string_view token) {
     append("connection: "sv, token, "\r\n"sv);
 }
 
+void head_builder::lines(std::string_view whole_lines) { append(whole_lines); }
+
 void head_builder::finish() {
     append("\r\n"sv);
     out_->resize(used_);

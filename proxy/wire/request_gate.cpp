@@ -108,6 +108,7 @@ head_result read_request_head(std::string_view bytes, const head_limits& limits,
     if (result.is != head_result::state::complete) return result;
     if (const refusal why = judge(line, summary, out); why != refusal::none)
         return {head_result::state::refused, 0, why};
+    out.raw = bytes.substr(0, result.consumed);
     return result;
 }
 

@@ -1,5 +1,7 @@
 #include "proxy/request/outgoing.hpp"
 
+#include "proxy/wire/gate.hpp"
+
 #include <doctest/doctest.h>
 
 #include <string>
@@ -109,4 +111,15 @@ TEST_CASE("what may be sent twice") {
         if (row.key) head.fields = {{"Idempotency-Key", "1"}};
         CHECK(request::is_replay_eligible(head, row.target, row.body) == row.eligible);
     }
+}
+
+TEST_CASE("fields of a received head are copied as they came, or written anew where they came in another form") {
+    const std::string received = "HTTP/1.1 200 OK\r\nA: 1\r\nB:2\r\nC:  3\r\nx-evenkeel-route: forged\r\nD: 4 \r\nE: 5\r\nF: \r\nG: 7\r\nContent-Length: 0\r\n"
+                                 "H: 8\r\n\r\n";
+    wire::response_head head;
+    std::size_t scanned = 0;
+    REQUIRE(wire::read_response_head(received, {}, scanned, {}, head).is == wire::head_result::state::complete);
+    std::string out;
+    request::append_response_head(out, head, head.body, {});
+    CHECK(out == "HTTP/1.1 200 OK\r\nA: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nE: 5\r\nF: \r\nG: 7\r\nH: 8\r\ncontent-length: 0\r\n\r\n");
 }
