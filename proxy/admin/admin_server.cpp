@@ -183,6 +183,9 @@ struct admin_server::state : std::enable_shared_from_this<admin_server::state> {
 
 boost::system::error_code admin_server::state::open(listening& on) {
     boost::system::error_code error;
+    // Plain text where TLS was asked for would be a surprise.
+    if (on.on.tls) return asio::error::operation_not_supported;
+
     protocol::endpoint where;
     if (on.on.unix) {
         if (on.on.unix->path.size() >= sizeof(sockaddr_un::sun_path)) return asio::error::name_too_long;

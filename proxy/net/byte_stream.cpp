@@ -279,6 +279,11 @@ void byte_stream::continue_handshake(handshake work, bool from_loop) {
     }
 }
 
+bool byte_stream::at_rest() noexcept {
+    if (closed_ || writing_ || kind_ != reader_kind::none) return false;
+    return !tls_ || !tls_->buffered() || tls_->peek().is == tls_session::progress::want_read;
+}
+
 bool byte_stream::quiet() noexcept {
     if (closed_) return false;
     if (tls_) return tls_->peek().is == tls_session::progress::want_read;

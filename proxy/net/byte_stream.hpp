@@ -57,6 +57,9 @@ public:
     void watch(watcher& by);
     void unwatch() noexcept { watcher_ = nullptr; }
 
+    // False if an exchange left something behind: a write under way, a reader, bytes that TLS has already taken in. Costs
+    // no system call on a healthy connection.
+    [[nodiscard]] bool at_rest() noexcept;
     // True if there is neither a byte nor an end of the connection to be read. One non-blocking system call.
     [[nodiscard]] bool quiet() noexcept;
     [[nodiscard]] bool peek_closed() const noexcept; // as client_stream

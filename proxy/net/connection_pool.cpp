@@ -106,9 +106,11 @@ public:
     }
 
     // Back from an exchange: from now on every byte is a stray one. Spends one turn of the loop before it can be taken.
+    // The release is checked by the watch: arming it asks the kernel for the present state, which the loop sees within
+    // that turn, so that a system call of its own would only say the same.
     static void give_back(std::unique_ptr<pooled_connection> self, duration upstream_keep_alive) {
         pooled_connection& one = *self;
-        if (one.stream_->closed() || !one.home_->pools() || !one.stream_->quiet()) return;
+        if (!one.home_->pools() || !one.stream_->at_rest()) return;
         one.reused_ = true;
         const config::connection_options& limits = one.home_->upstream->connections;
         duration unused = limits.idle_timeout;

@@ -2,10 +2,10 @@
 
 #include <boost/asio/error.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/ssl/error.hpp>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -35,20 +35,29 @@ std::string to_text(const tcp::endpoint& of) {
     return (of.address().is_v6() ? "[" + address + "]" : address) + ":" + std::to_string(of.port());
 }
 
+// `code` is the kernel's.
 transport_error connect_error(error_code code, std::string detail) {
-    namespace error = boost::asio::error;
-    if (code == error::connection_refused) return {kind::refused, "connection_refused", 502, code, std::move(detail)};
-    if (code == error::timed_out) return {kind::connect_timeout, "connection_timeout", 504, code, std::move(detail)};
-    if (code == error::network_unreachable || code == error::host_unreachable ||
-        code == boost::system::errc::address_not_available || code == error::address_family_not_supported ||
-        code == boost::system::errc::permission_denied) {
+    switch (code.value()) {
+    case ECONNREFUSED:
+        return {kind::refused, "connection_refused", 502, code, std::move(detail)};
+    case ETIMEDOUT:
+        return {kind::connect_timeout, "connection_timeout", 504, code, std::move(detail)};
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+    case ENETDOWN:
+    case EADDRNOTAVAIL:
+    case EAFNOSUPPORT:
+    case EACCES: // a broadcast address, or a firewall's rule
+    case EPERM:
         return {kind::unreachable, "destination_ip_unroutable", 502, code, std::move(detail)};
-    }
-    if (code == error::no_descriptors || code == boost::system::errc::too_many_files_open_in_system ||
-        code == error::no_buffer_space || code == error::no_memory) {
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
         return {kind::limit, "connection_limit_reached", 503, code, std::move(detail)};
+    default:
+        return {kind::other, "connection_terminated", 502, code, std::move(detail)};
     }
-    return {kind::other, "connection_terminated", 502, code, std::move(detail)};
 }
 
 void set_options(stream_socket& socket) {

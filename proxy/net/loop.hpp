@@ -42,7 +42,8 @@ public:
 
 private:
     struct wake_timer;
-    boost::asio::io_context context_{1};
+    // One thread runs it, others post to it: the queue is locked, the sockets are not.
+    boost::asio::io_context context_{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO};
     bool virtual_ = false;
     steady_time virtual_now_{};
     timer_queue timers_;

@@ -179,12 +179,16 @@ void client_connection::close_now() {
     client_left();
 }
 
-net::task<bool> client_connection::write(std::span<const boost::asio::const_buffer> parts) {
+// The clock runs until end_write(); the write itself is awaited by the caller, one coroutine frame cheaper.
+net::task<net::io_result> client_connection::begin_write(std::span<const boost::asio::const_buffer> parts) {
     services_.loop.timers().arm(write_clock_, services_.loop.now() + context_.settings->limits.write_timeout);
     writing_ = true;
-    const net::io_result sent = co_await stream_->write(parts);
+    return stream_->write(parts);
+}
+
+bool client_connection::end_write(net::io_result sent) noexcept {
     writing_ = false;
-    co_return sent.ok();
+    return sent.ok();
 }
 
 net::task<void> client_connection::linger() {
@@ -223,7 +227,7 @@ net::task<void> client_connection::refuse(wire::refusal why, int status) {
     const auto body = given.body->ready();
     out_ += body->data;
     const std::array parts{boost::asio::const_buffer(out_.data(), out_.size())};
-    if (co_await write(parts)) {
+    if (end_write(co_await begin_write(parts))) {
         seen.status = status;
         seen.bytes_out = body->data.size();
         finish_record(nullptr, seen);
@@ -270,7 +274,7 @@ net::task<bool> client_connection::handle() {
     }
     const bool whole = request.body.complete();
     if (!whole) request.body.abandon();
-    co_await request.body.released();
+    if (request.body.in_use()) co_await request.body.released();
     current_ = nullptr;
     finish_record(&request, seen);
     if (!whole || !goes_on) {
@@ -334,7 +338,7 @@ net::task<bool> client_connection::relay(answer given, client_request& request, 
         if (!step) {
             if (!head_sent) { // nothing to send along: the head goes ahead
                 head_sent = true;
-                alive = co_await write({parts.data(), count});
+                alive = end_write(co_await begin_write({parts.data(), count}));
                 if (!alive) break;
             }
             step = co_await given.body->next();
@@ -357,7 +361,7 @@ net::task<bool> client_connection::relay(answer given, client_request& request, 
             whole = true;
             if (chunked) add(wire::last_chunk);
         }
-        if (count > 0) alive = co_await write({parts.data(), count});
+        if (count > 0) alive = end_write(co_await begin_write({parts.data(), count}));
         head_sent = true;
     }
     relaying_ = nullptr;

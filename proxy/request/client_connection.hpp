@@ -71,7 +71,8 @@ private:
     [[nodiscard]] net::task<bool> handle();                    // one request; true: the connection goes on
     [[nodiscard]] net::task<void> refuse(wire::refusal why, int status);
     [[nodiscard]] net::task<bool> relay(answer given, client_request& request, facts& seen);
-    [[nodiscard]] net::task<bool> write(std::span<const boost::asio::const_buffer> parts);
+    [[nodiscard]] net::task<net::io_result> begin_write(std::span<const boost::asio::const_buffer> parts);
+    [[nodiscard]] bool end_write(net::io_result sent) noexcept;
     [[nodiscard]] net::task<void> linger();                    // lets the client read our last words before the reset
     void on_read_timer();
     void client_left();

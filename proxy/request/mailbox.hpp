@@ -19,14 +19,14 @@ public:
         arrived_.set();
     }
 
-    // The next event, or `timer` at `wake`.
-    [[nodiscard]] net::task<any_flight_event> next(steady_time wake) {
-        while (events_.empty()) {
-            if (!co_await arrived_.wait_until(loop_.timers(), wake)) co_return flight_event::timer{};
-        }
-        any_flight_event event = events_.front();
+    // Waits for an event until `wake`; then take() says which, or `timer`.
+    [[nodiscard]] net::task<bool> wait(steady_time wake) { return arrived_.wait_until(loop_.timers(), wake); }
+    [[nodiscard]] bool empty() const noexcept { return events_.empty(); }
+    [[nodiscard]] any_flight_event take() {
+        if (events_.empty()) return flight_event::timer{};
+        const any_flight_event event = events_.front();
         events_.erase(events_.begin());
-        co_return event;
+        return event;
     }
 
 private:

@@ -62,6 +62,7 @@ public:
 
     // No attempt reads any more; a read under way ends. The connection closes after the answer if the body is not whole.
     void abandon() noexcept;
+    [[nodiscard]] bool in_use() const noexcept { return readers_ > 0; }
     [[nodiscard]] net::task<void> released(); // until no attempt is inside read()
 
     // Bytes behind a chunked body belong to the next request.

@@ -135,7 +135,8 @@ net::task<answer> run_flight(worker_services& services, client_request& request)
                 co_return failure_answer(services, request, only.held.get(), *finish);
             }
         }
-        event = co_await box.next(wake);
+        if (box.empty()) co_await box.wait(wake);
+        event = box.take(); // a wake-up without an event is the timer's, or an early one: the plan looks at the time
     }
 }
 

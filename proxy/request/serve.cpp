@@ -10,14 +10,13 @@ namespace evenkeel::request {
 namespace {
 constexpr std::uint64_t whole_body_bytes = 64 * 1024; // bodies up to this are read whole before the first attempt
 
-// Reads what must be known of the body before the first attempt. False: the body failed; its failure says why.
-net::task<bool> read_body_ahead(client_request& request, std::uint64_t limit) {
+// Whether the body is to be read on before the first attempt. One that is known to be larger than `limit` starts at once;
+// the usual one came with the head and needs no coroutine.
+bool reads_ahead(const client_request& request, std::uint64_t limit) {
     const auto& framing = request.body.framing();
-    // A body that is known to be larger starts at once, unless the route must see it.
-    const bool starts_at_once = framing.kind == wire::body_kind::length && framing.length > limit;
-    if (!request.body.complete() && !starts_at_once) co_await request.body.read_whole(limit);
-    co_return request.body.failed() == request_body::failure::none;
+    return !request.body.complete() && !(framing.kind == wire::body_kind::length && framing.length > limit);
 }
+bool has_failed(const client_request& request) { return request.body.failed() != request_body::failure::none; }
 
 void find_model(client_request& request) {
     request.model = wire::find_members(request.body.held()).model;
@@ -56,14 +55,21 @@ answer body_failure_answer(const worker_services& services, const client_request
 net::task<answer> serve(worker_services& services, client_request& request) {
     // route: the first match wins; where a match depends on the model, the body is read first
     route_choice choice = choose_route(*request.settings, {*request.head, std::nullopt});
+    bool seen = true;
     if (choice.needs_model) {
-        if (!co_await read_body_ahead(request, request.settings->limits.replay_buffer)) co_return body_failure_answer(services, request);
-        if (!request.body.complete()) co_return body_not_seen(services, request);
-        find_model(request);
-        choice = choose_route(*request.settings, {*request.head, request.model});
+        const std::uint64_t limit = request.settings->limits.replay_buffer;
+        if (reads_ahead(request, limit)) co_await request.body.read_whole(limit);
+        seen = request.body.complete() && !has_failed(request);
+        if (seen) {
+            find_model(request);
+            choice = choose_route(*request.settings, {*request.head, request.model});
+        }
     }
     services.observer.request_started(choice.route.get());
     request.route = choice.route;
+    if (!seen) {
+        co_return has_failed(request) ? body_failure_answer(services, request) : body_not_seen(services, request);
+    }
     if (!request.route) co_return no_route(services, request);
 
     if (request.route->serves == config::route_serves::health) {
@@ -72,7 +78,8 @@ net::task<answer> serve(worker_services& services, client_request& request) {
 
     const bool must_see_body = !request.route->upstream->models.empty();
     const std::uint64_t ahead = must_see_body ? request.settings->limits.replay_buffer : whole_body_bytes;
-    if (!co_await read_body_ahead(request, ahead)) co_return body_failure_answer(services, request);
+    if (reads_ahead(request, ahead)) co_await request.body.read_whole(ahead);
+    if (has_failed(request)) co_return body_failure_answer(services, request);
     if (must_see_body && !request.body.complete()) co_return body_not_seen(services, request);
 
     co_return co_await run_flight(services, request);

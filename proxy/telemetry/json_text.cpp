@@ -16,15 +16,6 @@ constexpr std::array<bool, 256> plain = [] {
     return table;
 }();
 
-// Whether the eight bytes of `word` are all plain. Each term has the top bit of a byte set where the byte is special; a
-// borrow can only add marks above a true one (Mycroft's test for a zero byte, applied four times).
-bool all_plain(std::uint64_t word) noexcept {
-    constexpr std::uint64_t ones = 0x0101010101010101U, tops = 0x8080808080808080U;
-    const auto equals = [](std::uint64_t x, unsigned char c) { return ((x ^ (ones * c)) - ones) & ~(x ^ (ones * c)); };
-    const auto below_space = (word - ones * 0x20) & ~word;
-    return ((word | below_space | equals(word, '"') | equals(word, '\\') | equals(word, 0x7f)) & tops) == 0;
-}
-
 unsigned char byte_at(std::string_view text, std::size_t at) noexcept {
     return static_cast<unsigned char>(text[at]);
 }
@@ -70,10 +61,6 @@ char* write_two(char* out, unsigned value) noexcept {
 char* write_escaped(char* out, std::string_view text) noexcept {
     while (!text.empty()) {
         std::size_t run = 0;
-        for (std::uint64_t word = 0; run + sizeof word <= text.size(); run += sizeof word) {
-            std::memcpy(&word, text.data() + run, sizeof word);
-            if (!all_plain(word)) break;
-        }
         while (run < text.size() && plain[byte_at(text, run)]) ++run;
         std::memcpy(out, text.data(), run);
         out += run;

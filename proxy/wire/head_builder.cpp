@@ -4,24 +4,35 @@
 #include <array>
 #include <charconv>
 #include <cstring>
+#include <type_traits>
 
 namespace evenkeel::wire {
 
 namespace {
 
-// Appends pieces with one growth of the string; the pieces of constant size become single stores.
-template <class... Pieces>
-inline void append(std::string& out, Pieces... pieces) {
-    const std::size_t old = out.size();
-    const std::size_t needed = old + (pieces.size() + ...);
-    if (needed > out.capacity()) out.reserve(std::max(needed, 2 * out.capacity()));
-    out.resize(needed);
-    char* p = out.data() + old;
-    const auto put = [&p](std::string_view piece) {
-        std::memcpy(p, piece.data(), piece.size());
-        p += piece.size();
+// Most names and values are short: two overlapping stores of a fixed size instead of a call.
+inline char* put(char* to, std::string_view piece) noexcept {
+    const char* const from = piece.data();
+    const std::size_t size = piece.size();
+    const auto both_ends = [&]<std::size_t Width>(std::integral_constant<std::size_t, Width>) {
+        std::array<char, Width> first, last;
+        std::memcpy(first.data(), from, Width);
+        std::memcpy(last.data(), from + size - Width, Width);
+        std::memcpy(to, first.data(), Width);
+        std::memcpy(to + size - Width, last.data(), Width);
     };
-    (put(pieces), ...);
+    if (size > 32) {
+        std::memcpy(to, from, size);
+    } else if (size >= 16) {
+        both_ends(std::integral_constant<std::size_t, 16>{});
+    } else if (size >= 8) {
+        both_ends(std::integral_constant<std::size_t, 8>{});
+    } else if (size >= 4) {
+        both_ends(std::integral_constant<std::size_t, 4>{});
+    } else {
+        for (std::size_t i = 0; i < size; ++i) to[i] = from[i];
+    }
+    return to + size;
 }
 
 std::string_view decimal(std::array<char, 20>& buffer, std::uint64_t value) noexcept {
@@ -33,19 +44,29 @@ using namespace std::string_view_literals;
 
 } // namespace
 
+// With one look at the room for all pieces.
+template <class... Pieces>
+inline void head_builder::append(Pieces... pieces) {
+    const std::size_t needed = used_ + (pieces.size() + ...);
+    if (needed > out_->size()) grow(needed);
+    char* to = out_->data() + used_;
+    ((to = put(to, pieces)), ...);
+    used_ = needed;
+}
+
 void head_builder::request_line(std::string_view method, std::string_view target) {
-    append(*out_, method, " "sv, target, " HTTP/1.1\r\n"sv);
+    append(method, " "sv, target, " HTTP/1.1\r\n"sv);
 }
 
 void head_builder::status_line(int status, std::string_view reason) {
     const std::array digits{static_cast<char>('0' + status / 100 % 10), static_cast<char>('0' + status / 10 % 10),
                             static_cast<char>('0' + status % 10)};
-    append(*out_, "HTTP/1.1 "sv, std::string_view(digits.data(), digits.size()), " "sv,
+    append("HTTP/1.1 "sv, std::string_view(digits.data(), digits.size()), " "sv,
            reason.empty() ? reason_phrase(status) : reason, "\r\n"sv);
 }
 
 void head_builder::field(std::string_view name, std::string_view value) {
-    append(*out_, name, ": "sv, value, "\r\n"sv);
+    append(name, ": "sv, value, "\r\n"sv);
 }
 
 void head_builder::field(std::string_view name, std::uint64_t value) {
@@ -59,7 +80,7 @@ void head_builder::framing(const body_framing& body) {
         field("content-length", body.length);
         break;
     case body_kind::chunked:
-        append(*out_, "transfer-encoding: chunked\r\n"sv);
+        append("transfer-encoding: chunked\r\n"sv);
         break;
     case body_kind::none:
     case body_kind::until_close:
@@ -68,12 +89,15 @@ void head_builder::framing(const body_framing& body) {
 }
 
 void head_builder::connection(std::string_view token) {
-    append(*out_, "connection: "sv, token, "\r\n"sv);
+    append("connection: "sv, token, "\r\n"sv);
 }
 
 void head_builder::finish() {
-    out_->append("\r\n"sv);
+    append("\r\n"sv);
+    out_->resize(used_);
 }
+
+void head_builder::grow(std::size_t needed) { out_->resize(std::max({needed, 2 * out_->size(), std::size_t{1024}})); }
 
 std::string_view chunk_head(char* buffer, std::uint64_t size) noexcept {
     char* const end = std::to_chars(buffer, buffer + 16, size, 16).ptr;

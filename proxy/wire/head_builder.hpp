@@ -12,7 +12,12 @@ namespace evenkeel::wire {
 
 class head_builder {
 public:
-    explicit head_builder(std::string& out) noexcept : out_(&out) {}
+    // Appends to `out`, whose size is right again once the builder is destroyed: in between it is ahead of what was
+    // written, so that a field costs no growth of its own.
+    explicit head_builder(std::string& out) noexcept : out_(&out), used_(out.size()) {}
+    ~head_builder() { out_->resize(used_); }
+    head_builder(const head_builder&) = delete;
+    head_builder& operator=(const head_builder&) = delete;
 
     void request_line(std::string_view method, std::string_view target);   // HTTP/1.1
     void status_line(int status, std::string_view reason);                 // HTTP/1.1; empty reason: the registered phrase
@@ -23,7 +28,12 @@ public:
     void finish();                           // the empty line
 
 private:
+    template <class... Pieces>
+    void append(Pieces... pieces);
+    void grow(std::size_t needed);
+
     std::string* out_;
+    std::size_t used_;
 };
 
 // One chunk is `chunk_head(out, n)`, the n bytes, `chunk_tail`. The last chunk is `last_chunk`.

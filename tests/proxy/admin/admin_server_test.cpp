@@ -148,6 +148,8 @@ TEST_CASE("metrics_listen names no host and controls nothing") {
     CHECK(status_of(health) == 200);
     CHECK_FALSE(has(health, "secret-host"));
     CHECK_FALSE(has(ask(port, "GET", "/metrics"), "secret-host"));
+    for (const auto where : {port, now.server->port()})
+        for (const char* target : {"/metrics", "/health", "/"}) CHECK_FALSE(has(ask(where, "GET", target), "CANARY"));
     CHECK(status_of(ask(port, "POST", "/-/drain")) == 404);
     CHECK(now.ready);
 }
@@ -339,6 +341,14 @@ TEST_CASE("a port in use is reported with its address and nothing stays open") {
     REQUIRE(failed);
     CHECK(failed->error == asio::error::address_in_use);
     CHECK(failed->address == "127.0.0.1:" + std::to_string(now.server->port()));
+}
+
+TEST_CASE("a listener that asks for TLS is refused rather than served in plain text") {
+    running now;
+    config::admin options;
+    options.listen = config::listener{.host = "127.0.0.1", .port = 0, .unix = {}, .tls = config::server_tls{}};
+    admin_server other(now.helper, options, {now.metrics, now.health, now.heartbeat, now.log}, {});
+    CHECK(other.start());
 }
 
 TEST_CASE("a unix socket works, a left-over file is replaced, a living one is not, and it is gone at the end") {

@@ -221,6 +221,31 @@ TEST_CASE("stray bytes that are there on release never reach the pool") {
     CHECK(bench.seen.closed == 1);
 }
 
+TEST_CASE("a connection whose request is still being written is not pooled") {
+    loopback_server server([](int fd, int) { // answers early and reads nothing
+        write_text(fd, "HTTP/1.1 413 ");
+        pollfd end{fd, POLLRDHUP, 0};
+        ::poll(&end, 1, 10'000);
+    });
+    net_bench bench;
+    auto opened = bench.open(upstream_at(server.port()));
+    const std::string much(64 * 1024 * 1024, 'x');
+    std::array<boost::asio::const_buffer, 1> from{boost::asio::buffer(much)};
+    std::optional<net::io_result> wrote;
+    bench.worker.nursery().spawn([](net::exchange& on, std::span<const boost::asio::const_buffer> what,
+                                    std::optional<net::io_result>& out) -> net::task<void> { out = co_await on.write(what); }(
+        *opened.exchange, from, wrote));
+    std::string early;
+    CHECK(bench.read(*opened.exchange, early).ok());
+    CHECK(!wrote);
+
+    opened.exchange->recycle(0s);
+
+    CHECK(bench.pump([&] { return wrote.has_value(); }));
+    CHECK(wrote->error == boost::asio::error::operation_aborted);
+    CHECK(bench.pool->size() == 0);
+}
+
 TEST_CASE("stray bytes that arrive between release and take are found without a turn of the loop") {
     signal_flag go, done;
     loopback_server server([&](int fd, int number) {

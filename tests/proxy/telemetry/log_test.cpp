@@ -1,8 +1,8 @@
 #include "proxy/telemetry/access_log.hpp"
+#include "proxy/telemetry/app_log.hpp"
 #include "proxy/telemetry/background.hpp"
 #include "proxy/telemetry/fan_out.hpp"
 #include "proxy/telemetry/line_writer.hpp"
-#include "proxy/telemetry/app_log.hpp"
 #include "tests/proxy/telemetry/sample_config.hpp"
 
 #include <boost/json.hpp>

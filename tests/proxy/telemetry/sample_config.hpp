@@ -27,6 +27,7 @@ struct sample_route {
             fresh->name = upstream;
             fresh->address.host = upstream + ".secret-host.example";
             fresh->address.authority = fresh->address.host;
+            fresh->headers.set = {{"authorization", "Bearer sk-CANARY-upstream"}};
             made->upstreams.push_back(fresh);
             used = fresh;
         }
