@@ -360,9 +360,11 @@ private:
         if (!flows()) draw_starts(started_);
     }
 
-    // Streams of different users have no common beat: each starts at a random moment of the first interval.
+    // Streams of different users have no common beat: each starts at a random moment. 2 ms a stream leave time for its
+    // connections; starting faster lines streams up behind a slow set-up, and events that come in bursts are cheap.
     void draw_starts(std::int64_t now) {
-        std::uniform_int_distribution<std::int64_t> moment(0, shape_.interval_us * 1000);
+        const auto apart = static_cast<std::int64_t>(connections_.size()) * 2'000'000;
+        std::uniform_int_distribution<std::int64_t> moment(0, std::max(apart, shape_.interval_us * 1000));
         starts_.clear();
         for (std::size_t i = 0; i < connections_.size(); ++i) starts_.push_back(now + moment(random_));
         std::ranges::sort(starts_);

@@ -78,6 +78,14 @@ class Process:
                 total += int(stat.read().split()[0])
         return total
 
+    def sleeps(self):
+        """How often its threads have gone to sleep: work that comes in bursts costs fewer wake-ups."""
+        total = 0
+        for task in os.listdir(f"/proc/{self.pid}/task"):
+            with contextlib.suppress(FileNotFoundError), open(f"/proc/{self.pid}/task/{task}/status") as status:
+                total += next(int(line.split()[1]) for line in status if line.startswith("voluntary_ctxt_switches"))
+        return total
+
     def rss_bytes(self):
         # statm lags behind by a batch of pages per core; the rollup counts.
         with open(f"/proc/{self.pid}/smaps_rollup") as rollup:

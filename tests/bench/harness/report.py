@@ -20,11 +20,11 @@ def measure_once(tools, running, workload, seed):
     if workload != "json":
         options = {**options, "seed": seed}
     with Load(tools.load, tools.work, mode, running.port, **options) as load:
-        before = running.process.cpu_ns()
+        sleeps, before = running.process.sleeps(), running.process.cpu_ns()
         result = load.run()
-        cpu = running.process.cpu_ns() - before
+        cpu, sleeps = running.process.cpu_ns() - before, running.process.sleeps() - sleeps
     units = result["events"] if workload == "sse" else result["completed"]
-    return {"cpu_us": cpu / units / 1000, "rate": units / result["seconds"],
+    return {"cpu_us": cpu / units / 1000, "rate": units / result["seconds"], "sleeps": sleeps / units,
             "p50_us": result["p50_us"], "p90_us": result["p90_us"], "p99_us": result["p99_us"]}
 
 

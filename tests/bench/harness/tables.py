@@ -32,12 +32,14 @@ def times_table(times, yardsticks):
         unit = "event" if workload == "sse" else "request"
         lines += ["", f"{title}: median (min-max) over the rounds",
                   f"{'':24s}{'CPU us/' + unit:>22s}" + "".join(f"{'CPU / ' + y:>20s}" for y in yardsticks) +
+                  f"{'sleeps/' + unit:>16s}" +
                   (f"{'per second':>26s}" if workload == "json" else f"{'p50 us':>26s}{'p99 us':>26s}") +
                   (f"{'added p50 us':>26s}{'added p99 us':>26s}" if workload == "open" else "")]
         for name, row in times[workload].items():
             cpu = "(the origin's)" if name == "direct" and workload != "json" else number(row["cpu_us"])
             line = f"{name:24s}{cpu:>22s}"
             line += "".join(f"{'' if name == 'direct' else ratio(row['cpu_over_' + y]):>20s}" for y in yardsticks)
+            line += f"{'' if name == 'direct' else format(row['sleeps']['median'], '.2f'):>16s}"
             if workload == "json":
                 line += f"{number(row['rate'], 0):>26s}"
             else:
