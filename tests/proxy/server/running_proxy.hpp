@@ -20,6 +20,12 @@
 
 namespace evenkeel::test {
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool sanitized = true;
+#else
+inline constexpr bool sanitized = false;
+#endif
+
 class running_proxy {
 public:
     // `rest` is the file without version, listen, admin and logs.

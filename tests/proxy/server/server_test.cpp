@@ -264,14 +264,15 @@ TEST_CASE("large bodies pass in both directions at bounded memory") {
         CHECK(answer.body.find("104857600") != std::string::npos);
     }
     // A held copy of at most limits.replay_buffer (32 MiB, doubling while it grows), and buffers.
-    CHECK(highest - before < 140 * mebibyte);
+    // A sanitizer keeps freed memory, so its resident size says nothing about ours.
+    if (!sanitized) CHECK(highest - before < 140 * mebibyte);
 
     auto client = proxy.connect(60s);
     client.send_request("GET", "/bytes/104857600");
     REQUIRE(client.read_head().status == 200);
     const std::uint64_t at_head = resident_bytes();
     std::this_thread::sleep_for(500ms); // a reader that rests: the provider must be held back, not buffered for
-    CHECK(resident_bytes() - at_head < 32 * mebibyte);
+    if (!sanitized) CHECK(resident_bytes() - at_head < 32 * mebibyte);
     std::size_t total = 0;
     bool exact = true;
     for (std::string some = client.read_body_some(); !some.empty(); some = client.read_body_some()) {
