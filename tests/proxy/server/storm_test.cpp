@@ -63,8 +63,7 @@ void in_parallel(int threads, const Body& body) {
 } // namespace
 
 TEST_CASE("10,000 requests against a provider that closes idle connections at random moments: no error reaches a client"
-          // Seen to fail under the address sanitizer, where a provider may close even a new connection before the slowed
-          // request reaches it; the release build is where the promise is measured.
+          // Not passing under the address sanitizer: at least one error reached a client there, and why is not known yet.
           * doctest::skip(sanitized)) {
     provider upstream({.seed = 7, .record = false, .idle_random = 12ms});
     running_proxy proxy(through(upstream.url()));
