@@ -78,15 +78,17 @@ struct wait_until { steady_time when; };
 using any_flight_action = std::variant<flight_action::launch, flight_action::cancel, flight_action::commit,
                                        flight_action::finish, flight_action::wait_until>;
 
-// What the plan asks the other policies, and chance.
+// What the plan asks the rest of the world, and chance.
 class policy_view {
 public:
     virtual ~policy_view() = default;
-    [[nodiscard]] virtual double draw() = 0;                     // uniform in [0, 1)
-    [[nodiscard]] virtual bool wants_stream() = 0;               // the client asked for a stream
-    [[nodiscard]] virtual bool repeatable(attempt_id attempt) = 0; // sending the request once more is possible and harmless
-    // Of the endpoint's budget: what an extra attempt there costs after one that took `took`, and taking that much.
-    [[nodiscard]] virtual double cost(endpoint_index at, duration took, bool never_sent, steady_time now) = 0;
+    [[nodiscard]] virtual double draw() = 0;                          // uniform in [0, 1)
+    [[nodiscard]] virtual bool wants_stream() = 0;                    // the client asked for a stream
+    [[nodiscard]] virtual bool repeatable(endpoint_index at) = 0;     // the request, sent there, may be sent again
+    [[nodiscard]] virtual bool unsent(attempt_id attempt) = 0;        // no byte of this attempt has left
+    // Of the endpoint's budget: what another attempt there costs after one that took `took`, and taking that much.
+    // `effortless`: that one did not cost this endpoint anything, because it was never sent or went elsewhere.
+    [[nodiscard]] virtual double cost(endpoint_index at, duration took, bool effortless, steady_time now) = 0;
     [[nodiscard]] virtual bool reserve(endpoint_index at, double work, steady_time now) = 0;
     virtual void refund(endpoint_index at, double work, steady_time now) = 0;
 };
@@ -116,24 +118,24 @@ private:
     struct endpoint {
         int failures = 0;      // of this request's attempts here
         bool barred = false;   // not again for this request
-        bool impatient = false;// its hint was longer than anybody waits
-        bool timed_out = false;
+        bool too_long = false; // it asked for a longer wait than max_retry_after
+        bool silent = false;   // it let an attempt time out
         steady_time ready{};   // not before: its own hint
     };
     struct choice {
         endpoint_index at = 0;
         steady_time when{};
-        double work = 0;
+        double work = 0; // reserved of its budget
     };
 
-    void launch(endpoint_index at, std::string_view why, steady_time now);
-    void attempt_failed(attempt_id id, const attempt_outcome& outcome, steady_time now, policy_view& view);
-    void note_failure(endpoint& at, const attempt_outcome& outcome, steady_time now, policy_view& view);
-    [[nodiscard]] retry_denial wanted(const attempt_outcome& outcome) const noexcept;
-    [[nodiscard]] retry_denial choose(const attempt_outcome& outcome, steady_time now, policy_view& view, choice& out);
-    void answer(attempt_id id, std::string_view why);
+    void launch(endpoint_index at, std::string_view why, steady_time now, policy_view& view);
+    void attempt_failed(const attempt_outcome& outcome, flight_action::ending how, steady_time now, policy_view& view);
+    void note_failure(const attempt_outcome& outcome, steady_time now, policy_view& view);
+    [[nodiscard]] retry_denial wanted(const attempt_outcome& outcome, policy_view& view) const;
+    [[nodiscard]] retry_denial choose(const attempt_outcome& outcome, steady_time now, policy_view& view);
     void give_up(flight_action::ending how, std::string_view why, retry_denial denied);
     void on_timer(steady_time now, policy_view& view);
+    void on_client_gone(steady_time now, policy_view& view);
     [[nodiscard]] steady_time next_wake() const noexcept;
     void add(any_flight_action action) { actions_.push_back(action); }
 
@@ -143,7 +145,8 @@ private:
     attempt_id launched_ = 0;       // attempts so far; the latest one's id
     endpoint_index flying_at_ = 0;
     steady_time launched_when_{};
-    attempt_id answered_ = 0;       // the latest attempt with an HTTP answer; 0: none
+    attempt_id answered_ = 0;       // the latest attempt with an HTTP answer to hand on; 0: none
+    bool retryable_seen_ = false;   // a failure that is no fault of the request
     choice next_;                   // while pausing
     int waits_ = 0;                 // pauses before asking an endpoint again
     duration previous_pause_{};

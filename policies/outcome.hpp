@@ -65,7 +65,6 @@ struct attempt_outcome {
     verdict what{outcome_class::failure, outcome_kind::reset};
     bool embedded = false;    // an error inside a 200 (`retry.on: stream_error`)
     bool never_sent = false;  // no byte of the request left
-    bool repeatable = false;  // sending the request once more is possible and does no harm
     bool has_answer = false;  // an HTTP answer is there to be handed on
     std::optional<bool> should_retry;    // the upstream's x-should-retry
     std::optional<duration> retry_after; // the upstream's hint, counted from now

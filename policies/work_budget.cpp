@@ -6,7 +6,7 @@ namespace evenkeel {
 
 namespace {
 constexpr double least_work = 0.1;
-constexpr double probe_level = 1;                              // below it the trickle flows, and probes are spaced
+constexpr double probe_level = 1; // up to here the trickle fills, and from here down attempts are spaced while nothing works
 constexpr duration nothing_succeeds = std::chrono::seconds{30};
 constexpr duration probe_spacing = std::chrono::seconds{5};
 } // namespace
@@ -51,7 +51,7 @@ bool work_budget::reserve(double cost, steady_time now) noexcept {
     refill(now);
     if (level_ < cost) return false;
     const bool nothing_works = !succeeded_ || now - *succeeded_ >= nothing_succeeds;
-    if (level_ < probe_level && nothing_works && extra_ && now - *extra_ < probe_spacing) return false;
+    if (level_ <= probe_level && nothing_works && extra_ && now - *extra_ < probe_spacing) return false;
     level_ -= cost;
     extra_ = now;
     return true;
