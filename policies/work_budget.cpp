@@ -6,7 +6,7 @@ namespace evenkeel {
 
 namespace {
 constexpr double least_work = 0.1;
-constexpr double probe_level = 1; // up to here the trickle fills, and from here down attempts are spaced while nothing works
+constexpr double trickle_level = 1;                            // the trickle fills no further
 constexpr duration nothing_succeeds = std::chrono::seconds{30};
 constexpr duration probe_spacing = std::chrono::seconds{5};
 } // namespace
@@ -18,18 +18,21 @@ void work_budget::configure(budget_options options) noexcept {
 }
 
 void work_budget::refill(steady_time now) noexcept {
-    if (!refilled_) refilled_ = now;
+    if (!refilled_) refilled_ = succeeded_ = now; // nothing is known to fail yet
     if (now <= *refilled_) return; // a clock that stands still, or a call that was overtaken by another thread's
     const double seconds = std::chrono::duration<double>(now - *refilled_).count();
     refilled_ = now;
-    const double up_to = std::min(probe_level, options_.burst);
-    if (level_ < up_to) level_ = std::min(up_to, level_ + options_.min_per_second * seconds);
+    const double up_to = std::min(trickle_level, options_.burst);
+    if (level_ >= up_to || options_.min_per_second <= 0) return;
+    level_ = std::min(up_to, level_ + options_.min_per_second * seconds);
+    trickled_ = true;
 }
 
 void work_budget::deposit(bool client_retry, steady_time now) noexcept {
     const std::scoped_lock lock(mutex_);
     refill(now);
     succeeded_ = now;
+    trickled_ = false;
     if (!client_retry) level_ = std::min(options_.burst, level_ + options_.extra_work);
 }
 
@@ -50,8 +53,8 @@ bool work_budget::reserve(double cost, steady_time now) noexcept {
     const std::scoped_lock lock(mutex_);
     refill(now);
     if (level_ < cost) return false;
-    const bool nothing_works = !succeeded_ || now - *succeeded_ >= nothing_succeeds;
-    if (level_ <= probe_level && nothing_works && extra_ && now - *extra_ < probe_spacing) return false;
+    const bool nothing_works = trickled_ && now - *succeeded_ >= nothing_succeeds;
+    if (nothing_works && extra_ && now - *extra_ < probe_spacing) return false;
     level_ -= cost;
     extra_ = now;
     return true;

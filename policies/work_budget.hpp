@@ -47,6 +47,7 @@ private:
     budget_options options_;
     double level_;
     std::optional<steady_time> refilled_, succeeded_, extra_;
+    bool trickled_ = false; // since the last success: the balance is not what successes have left
     median_estimate took_;
 };
 

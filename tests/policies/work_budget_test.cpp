@@ -59,10 +59,11 @@ TEST_CASE("a fast failure is cheap to repeat, a timeout dear, nothing learned fu
 TEST_CASE("the trickle stops at 1, and while nothing succeeds there is one extra attempt in 5 s") {
     work_budget budget({.extra_work = 0.2, .burst = 2, .min_per_second = 0.2});
     steady_time now = start;
-    while (budget.reserve(0.1, now)) {}
+    for (; now < start + 30s; now += 100ms) static_cast<void>(budget.reserve(0.1, now)); // the burst, and the trickle
     int granted = 0;
-    for (; now < start + 100s; now += 100ms) granted += budget.reserve(0.1, now);
-    CHECK(granted == 20);
+    for (; now < start + 130s; now += 100ms) granted += budget.reserve(0.1, now);
+    CHECK(granted >= 19);
+    CHECK(granted <= 21);
     CHECK(budget.level(now + 1h) <= 1);
     budget.deposit(false, now);
     CHECK(budget.reserve(0.1, now));
