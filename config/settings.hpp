@@ -135,6 +135,7 @@ struct route {
     header_edits headers;                          // the upstream's own edits come after these and win
     timeouts timeout;
     retry_options retry;
+    bool own_budget = false;                       // it writes `retry.budget` itself: its budgets are shared with no other route
     stream_options stream;
     bool operator==(const route&) const = default;
 };

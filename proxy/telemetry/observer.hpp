@@ -4,6 +4,7 @@
 // block. Views in a record live for the call only.
 
 #include "config/settings.hpp"
+#include "policies/flight_plan.hpp"
 #include "policies/time.hpp"
 
 #include <cstdint>
@@ -55,20 +56,7 @@ enum class request_service : unsigned char {
 inline constexpr int request_service_count = 5;
 
 // Why a failed attempt was not followed by another; the label `reason` of retries_denied_total.
-enum class denied_reason : unsigned char {
-    none,           // nothing was wanted
-    off,            // retry: off
-    limit,          // max_retries are used up
-    budget,         // the budget is empty
-    deadline,       // it could not have finished in time
-    retry_after,    // the upstream's hint is longer than max_retry_after
-    not_replayable, // the request may have had an effect, or its body is not held
-    not_retryable,  // this failure is the caller's, or not in retry.on
-    upstream_said,  // x-should-retry: false
-    no_endpoint,    // no upstream of the route may be asked again
-    committed,      // content had been passed on
-};
-inline constexpr int denied_reason_count = 11;
+using denied_reason = evenkeel::retry_denial;
 
 // How a stream that had begun towards the client ended; the label `reason` of stream_ends_total.
 enum class stream_end : unsigned char {
@@ -85,7 +73,6 @@ inline constexpr int stream_end_count = 6;
 [[nodiscard]] std::string_view to_string(attempt_kind) noexcept;
 [[nodiscard]] std::string_view to_string(request_outcome) noexcept;
 [[nodiscard]] std::string_view to_string(request_service) noexcept;
-[[nodiscard]] std::string_view to_string(denied_reason) noexcept;
 [[nodiscard]] std::string_view to_string(stream_end) noexcept;
 
 struct attempt_record {

@@ -1,0 +1,140 @@
+#include "proxy/request/judgement.hpp"
+
+#include "proxy/wire/retry_hint.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace evenkeel::request {
+
+namespace {
+bool starts_with_word(std::string_view value, std::string_view lower) noexcept {
+    return value.size() >= lower.size() &&
+           std::equal(lower.begin(), lower.end(), value.begin(), [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? b + 32 : b); });
+}
+
+bool has_type(const wire::response_head& head, std::string_view lower) noexcept {
+    const wire::field* type = head.find(wire::field_id::content_type);
+    return type != nullptr && starts_with_word(type->value, lower);
+}
+
+bool is_encoded(const wire::response_head& head) noexcept {
+    const wire::field* coding = head.find(wire::field_id::content_encoding);
+    return coding != nullptr && !coding->value.empty() && !starts_with_word(coding->value, "identity");
+}
+
+std::string_view trimmed(std::string_view text) noexcept {
+    const auto first = text.find_first_not_of(" \t\r\n"); // DeepSeek keeps connections alive with empty lines
+    if (first == std::string_view::npos) return {};
+    return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
+}
+
+// Where the framing cannot tell a cut from an end, the JSON's own brackets do.
+bool is_closed_json(std::string_view body) noexcept {
+    const std::string_view text = trimmed(body);
+    return text.size() >= 2 && ((text.front() == '{' && text.back() == '}') || (text.front() == '[' && text.back() == ']'));
+}
+
+// A credential the client brought is the client's own affair: any endpoint would be shown the same.
+void own_up(attempt_outcome& outcome, const judge_rules& rules) noexcept {
+    if (outcome.what.kind == outcome_kind::credential && !rules.own_credential) outcome.what = {outcome_class::success, outcome_kind::caller_error};
+}
+} // namespace
+
+attempt_outcome failed_with(outcome_kind kind, bool never_sent) noexcept {
+    attempt_outcome outcome;
+    outcome.what = {kind == outcome_kind::cancelled ? outcome_class::neutral : outcome_class::failure, kind};
+    outcome.never_sent = never_sent;
+    return outcome;
+}
+
+attempt_outcome judge_error(const wire::response_head& head, std::string_view body, const judge_rules& rules, wall_time now,
+                            wire::error_facts& facts) {
+    if (!is_encoded(head)) facts = wire::read_error(body);
+    attempt_outcome outcome;
+    outcome.has_answer = true;
+    outcome.retry_after = wire::retry_hint(head, facts, now);
+    outcome.should_retry = wire::should_retry(head);
+    outcome.what = classify_answer(head.status, facts.words(), outcome.retry_after, rules.max_retry_after);
+    own_up(outcome, rules);
+    return outcome;
+}
+
+std::optional<attempt_outcome> judge_whole(const wire::response_head& head, std::string_view body, const judge_rules& rules,
+                                           wire::error_facts& facts) {
+    if (head.status != 200 || !rules.wants_content || is_encoded(head)) return std::nullopt;
+    const bool json = has_type(head, "application/json");
+    if (trimmed(body).empty() || has_type(head, "text/html") || (json && !is_closed_json(body))) {
+        return failed_with(outcome_kind::protocol_error);
+    }
+    if (!json || !wire::holds_error(body)) return std::nullopt;
+    facts = wire::read_error(body);
+    return judge_error_event(facts, rules);
+}
+
+attempt_outcome judge_error_event(const wire::error_facts& facts, const judge_rules& rules) noexcept {
+    attempt_outcome outcome;
+    outcome.embedded = true;
+    outcome.has_answer = true;
+    outcome.retry_after = facts.retry_delay;
+    outcome.what = classify_embedded(facts.words(), rules.max_retry_after);
+    own_up(outcome, rules);
+    return outcome;
+}
+
+telemetry::attempt_result result_of(const attempt_outcome& outcome) noexcept {
+    using telemetry::attempt_result;
+    if (outcome.embedded) return attempt_result::stream_error;
+    switch (outcome.what.kind) {
+    case outcome_kind::answered: return attempt_result::success;
+    case outcome_kind::connect_failure: return attempt_result::connect_failure;
+    case outcome_kind::reset: return attempt_result::reset;
+    case outcome_kind::timeout: return attempt_result::timeout;
+    case outcome_kind::overloaded: return attempt_result::overloaded;
+    case outcome_kind::rate_limited: return attempt_result::rate_limited;
+    case outcome_kind::quota: return attempt_result::quota;
+    case outcome_kind::credential: return attempt_result::credential;
+    case outcome_kind::server_error: return attempt_result::server_error;
+    case outcome_kind::protocol_error: return attempt_result::protocol_error;
+    case outcome_kind::caller_error: return attempt_result::caller_error;
+    case outcome_kind::cancelled: return attempt_result::cancelled;
+    }
+    return attempt_result::cancelled;
+}
+
+telemetry::attempt_result result_of_status(int status) noexcept {
+    if (status < 400) return telemetry::attempt_result::success;
+    attempt_outcome outcome;
+    outcome.what = classify_answer(status, {}, std::nullopt, duration::max());
+    return result_of(outcome);
+}
+
+std::optional<wire::stream_format> stream_format_of(const wire::response_head& head, const judge_rules& rules) noexcept {
+    const wire::field* type = head.find(wire::field_id::content_type);
+    if (type == nullptr) return std::nullopt;
+    std::optional<wire::stream_format> format;
+    if (starts_with_word(type->value, "text/event-stream")) {
+        format = wire::stream_format::sse;
+    } else if (starts_with_word(type->value, "application/x-ndjson")) {
+        format = wire::stream_format::ndjson;
+    } else if (rules.array_stream && starts_with_word(type->value, "application/json")) {
+        format = wire::stream_format::json_array;
+    }
+    if (format && is_encoded(head)) format = wire::stream_format::opaque;
+    return format;
+}
+
+bool is_event_stream(const wire::response_head& head) noexcept {
+    return head.status == 200 && stream_format_of(head, {}) == wire::stream_format::sse;
+}
+
+bool sets_credential(const config::upstream& upstream) noexcept {
+    static constexpr std::array<std::string_view, 4> names{"authorization", "x-api-key", "x-goog-api-key", "api-key"};
+    return std::any_of(upstream.headers.set.begin(), upstream.headers.set.end(), [](const auto& edit) {
+        return std::any_of(names.begin(), names.end(), [&](std::string_view name) {
+            return edit.first.size() == name.size() && starts_with_word(edit.first, name);
+        });
+    });
+}
+
+} // namespace evenkeel::request
