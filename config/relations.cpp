@@ -85,12 +85,7 @@ void check_listeners(const entry& root, report& problems) {
 void check_upstreams(const entry& root, report& problems, const environment& env, const std::string& directory) {
     if (const entry* listen = root.find("listen")) {
         for (const entry& each : listen->children) {
-            const entry* proxy = each.find("proxy");
-        if (proxy != nullptr && lower_case(proxy->text()).rfind("https:", 0) == 0) {
-            problems.error(proxy->at, "not-available",
-                           "an egress proxy is spoken to in plain HTTP in this version; write http://");
-        }
-        const entry* tls = each.find("tls");
+            const entry* tls = each.find("tls");
             if (tls == nullptr) continue;
             check_file(tls->find("cert_file"), problems, env, directory);
             check_file(tls->find("key_file"), problems, env, directory);
@@ -100,6 +95,11 @@ void check_upstreams(const entry& root, report& problems, const environment& env
     if (upstreams == nullptr) return;
     for (const entry& each : upstreams->children) {
         check_edits(each, problems);
+        const entry* proxy = each.find("proxy");
+        if (proxy != nullptr && lower_case(proxy->text()).rfind("https:", 0) == 0) {
+            problems.error(proxy->at, "not-available",
+                           "an egress proxy is spoken to in plain HTTP in this version; write http://");
+        }
         const entry* tls = each.find("tls");
         if (tls == nullptr) continue;
         const entry* cert = tls->find("cert_file");

@@ -126,6 +126,8 @@ struct path_rewrite {
 
 enum class route_serves : unsigned char { upstream, health };
 
+inline constexpr std::size_t max_upstreams_per_route = 16;
+
 struct route {
     std::string name;
     route_match match;
