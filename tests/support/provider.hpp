@@ -55,7 +55,7 @@ struct provider_options {
     std::size_t max_records = 100'000;         // the oldest are dropped
     std::size_t record_body_bytes = 0;         // how much of a request's body a record keeps
     std::chrono::milliseconds idle_timeout{0}; // keep-alive connections; 0: for ever
-    std::chrono::milliseconds idle_random{0};  // > 0: closed after a drawn time up to this
+    std::chrono::milliseconds idle_random{0};  // > 0: closed after a drawn time up to this, once they have served
     std::size_t receive_buffer = 0;            // SO_RCVBUF; 0: the system's
 };
 

@@ -273,7 +273,8 @@ private:
     task<bool> wait_for_request() {
         const auto& options = core_.options();
         auto limit = idle_limit_ns_;
-        if (limit < 0 && options.idle_random.count() > 0)
+        // A connection that has carried nothing yet is not idle: closing it would be a fault of another kind.
+        if (limit < 0 && served_ > 0 && options.idle_random.count() > 0)
             limit = static_cast<std::int64_t>(core_.draw(setup_.number, served_) * 1e6 *
                                               static_cast<double>(options.idle_random.count()));
         if (limit < 0 && options.idle_timeout.count() > 0)
