@@ -213,9 +213,8 @@ route build_route(const entry& e, const settings& so_far) {
     }
     out.headers = build_edits(from.block("headers"));
     out.timeout = build_timeouts(from.block("timeout"));
-    const block_reader retry = from.block("retry");
-    out.retry = build_retry(retry);
-    out.own_budget = retry.key("budget") != nullptr && retry.key("budget")->from == origin::route;
+    out.retry = build_retry(from.block("retry"));
+    out.own_budget = out.retry.max_retries > 0 && !(out.retry.budget == so_far.budget);
     out.stream = build_stream(from.block("stream"));
     return out;
 }
@@ -263,7 +262,9 @@ void build_process(const block_reader& from, const std::string& directory, setti
     limit.into<duration>("write_timeout", out.limits.write_timeout);
     limit.into<std::int64_t>("max_connections", out.limits.max_connections);
     limit.into<bytes>("memory", out.limits.memory);
-    out.replay_buffer = build_retry(from.block("defaults").block("retry")).replay_buffer;
+    const retry_options defaults = build_retry(from.block("defaults").block("retry"));
+    out.replay_buffer = defaults.replay_buffer;
+    out.budget = defaults.budget;
 
     from.block("drain").into<duration>("timeout", out.drain_timeout);
 }

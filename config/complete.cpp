@@ -78,7 +78,7 @@ void complete_block(entry& block, const entry* inherited) {
         const entry* parent = inherited != nullptr ? inherited->find(schema->name) : nullptr;
         entry* own = block.find(schema->name);
         if (own == nullptr) {
-            if (calls_nobody && schema->row != nullptr && schema->row->policy) continue;
+            if (calls_nobody && schema->row != nullptr && (schema->row->policy || schema->name == "balance")) continue;
             if (without_tls && schema->name == "tls") continue;
             if (parent != nullptr) {
                 ordered.push_back(*parent);
@@ -130,7 +130,7 @@ void settle_pair(entry* inner, const std::string& inner_path, entry* outer, cons
         return;
     }
     // Said once, under `defaults`, and not again by every route that inherits both.
-    if (of_route && inner->from == origin::defaults && outer->from == origin::defaults) return;
+    if (of_route && inner->from == origin::defaults && outer->from != origin::route) return;
     problems.error(inner->from == origin::defaults && outer->from == origin::route ? outer->at : inner->at,
                    "contradiction", statement + ", " + problems.line(outer->at) + ")",
                    {inner->from == origin::defaults && outer->from == origin::route

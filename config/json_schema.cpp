@@ -145,7 +145,9 @@ json::object node_schema(const schema_node& node) {
     case value_shape::one_or_list: {
         json::object element = element_schema(node);
         json::object list{{"type", "array"}, {"items", element}};
-        if (node.kind() == value_kind::block || node.shape() == value_shape::one_or_list) list["minItems"] = 1;
+        if (node.kind() == value_kind::block || node.shape() == value_shape::one_or_list || !node.row->fallback.empty()) {
+            list["minItems"] = 1;
+        }
         if (node.row->path == "routes.upstreams") list["maxItems"] = max_upstreams_per_route;
         if (node.shape() == value_shape::list)
             out = std::move(list);

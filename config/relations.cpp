@@ -133,12 +133,25 @@ void check_upstreams(const entry& root, report& problems, const environment& env
     }
 }
 
+// `off` says that nothing is retried; an empty list leaves it open whether that was meant.
+void check_retry(const entry* holder, report& problems) {
+    const entry* retry = holder != nullptr ? holder->find("retry") : nullptr;
+    const entry* on = retry != nullptr ? retry->find("on") : nullptr;
+    const bool inherited = on != nullptr && holder->from == origin::route && on->from != origin::route;
+    if (on == nullptr || inherited || !on->children.empty() || problems.has_errors()) return;
+    problems.error(on->at, "empty-value", "'on' names no failure to retry; write `retry: off` to retry none");
+}
+
 void check_relations(const entry& root, report& problems, const environment& env, const std::string& directory) {
     check_listeners(root, problems);
     check_upstreams(root, problems, env, directory);
     check_routes(root, problems);
+    check_retry(root.find("defaults"), problems);
     if (const entry* routes = root.find("routes")) {
-        for (const entry& each : routes->children) check_edits(each, problems);
+        for (const entry& each : routes->children) {
+            check_edits(each, problems);
+            check_retry(&each, problems);
+        }
     }
 }
 

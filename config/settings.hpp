@@ -137,7 +137,7 @@ struct route {
     header_edits headers;                          // the upstream's own edits come after these and win
     timeouts timeout;
     retry_options retry;
-    bool own_budget = false;                       // it writes `retry.budget` itself: its budgets are shared with no other route
+    bool own_budget = false;                       // its budget is not that of `defaults`: shared with no other route
     stream_options stream;
     bool operator==(const route&) const = default;
 };
@@ -179,6 +179,7 @@ struct settings {
     config::limits limits;
     duration drain_timeout = std::chrono::seconds{30};
     std::uint64_t replay_buffer = std::uint64_t{32} * 1024 * 1024; // defaults.retry.replay_buffer: where a body must be read to choose the route
+    budget_options budget; // defaults.retry.budget, shared by all routes that have no other
     std::string source;   // file name, as given
     std::string hash;     // of the effective meaning; label of evenkeel_config_info
     std::uint64_t generation = 0; // set by the reloader
