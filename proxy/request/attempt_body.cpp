@@ -45,6 +45,7 @@ void attempt::end_exchange() noexcept {
 
 body_step attempt::end_body() {
     // A stream that ends by its framing but never said it is whole is not.
+    if (committed_ && reader_) static_cast<void>(reader_->end());
     if (committed_ && reader_ && reader_->knows_terminal() && !reader_->has_terminal()) {
         const bool told = reader_->has_error();
         return break_body(told ? telemetry::attempt_result::stream_error : telemetry::attempt_result::truncated,

@@ -119,7 +119,11 @@ void attempt::hold_end() {
         return;
     }
     case held_part::stream:
-        if (order_.rules.wants_content) {
+        if (reader_->end() == wire::event_meaning::error) {
+            facts_ = reader_->error();
+            return fail(judge_error_event(facts_, order_.rules));
+        }
+        if (order_.rules.wants_content && !reader_->has_meaning()) {
             error_ = "http_response_incomplete";
             return fail(failed_with(outcome_kind::protocol_error));
         }
