@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -515,4 +516,23 @@ TEST_CASE("tls: certificates, client certificates and truncation") {
         CHECK(with("") == 0);
         CHECK(with("unknown_client") == 0);
     }
+}
+
+TEST_CASE("an owner scripts each attempt by its nonce; a request's own script goes before it, a rule after it") {
+    std::atomic<int> asked = 0; // on the provider's thread
+    provider upstream({.script = "status=500", .script_for = [&](const attempt_record& record) {
+                           ++asked;
+                           return record.nonce == "mine" ? std::optional<std::string>{"status=418"} : std::nullopt;
+                       }});
+    const auto status = [&](const std::string& nonce, const header_list& headers) {
+        test_client client({.port = upstream.port()});
+        return client.request("POST", "/v1/embeddings", headers, R"({"input":"nonce:)" + nonce + R"("})").status;
+    };
+
+    CHECK(status("mine", {}) == 418);
+    CHECK(status("other", {}) == 500);
+    CHECK(status("mine", {{"x-sim", "status=404"}}) == 404);
+
+    CHECK(asked == 2);
+    CHECK(upstream.records().front().script == "status=418");
 }
