@@ -348,7 +348,13 @@ private:
                 if (!gone()) co_await refuse_malformed();
                 co_return false;
             }
-            if (choice && !picked) script_ = core_.pick(*choice, record_->nonce, path);
+            if (choice && !picked) {
+                if (const auto text = script_by_owner()) {
+                    choice = std::make_shared<const script_choice>(*text);
+                    core_.quietly([&] { record_->script = choice->text(); });
+                }
+                script_ = core_.pick(*choice, record_->nonce, path);
+            }
         }
         if (!choice) {
             script_.status = 400;
@@ -360,6 +366,12 @@ private:
         co_await respond(out);
         if (early && ended_) co_return co_await after_early_answer(reader);
         co_return ended_ && !closing_;
+    }
+
+    [[nodiscard]] std::optional<std::string> script_by_owner() const {
+        const auto& script_for = core_.options().script_for;
+        if (!script_for || !record_->header("x-sim").empty()) return std::nullopt;
+        return script_for(*record_);
     }
 
     task<bool> after_early_answer(body_reader& reader) {
