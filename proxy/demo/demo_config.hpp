@@ -17,7 +17,7 @@ struct config_features {
     bool two_upstreams = false; // the route names two endpoints of the one provider
     bool retry = false;         // the pauses between attempts, at the demo's speed
 };
-inline constexpr config_features available{.two_upstreams = false, .retry = false};
+inline constexpr config_features available{.two_upstreams = true, .retry = true};
 
 [[nodiscard]] std::string demo_config(const config_choice& choice, const config_features& features = available);
 

@@ -38,7 +38,8 @@ struct fixture {
     listener seen;
     request::memory_bound memory;
     request::worker_services services{loop, upstream, seen, memory, [] { return std::string{"{}"}; }};
-    request::connection_context context{services, {}, false, 1, 0, {}};
+    request::policy_registry registry;
+    request::connection_context context{.services = services, .settings = {}, .policies = {}, .id_seed = 1};
     scripted_client client{loop};
     std::shared_ptr<config::upstream> provider = std::make_shared<config::upstream>();
     std::shared_ptr<config::route> route = std::make_shared<config::route>();
@@ -49,12 +50,14 @@ struct fixture {
         provider->address.authority = "api.example";
         route->name = "all";
         route->match.path_prefix = "/v1";
-        route->upstream = provider;
+        route->upstreams = {provider};
+        route->retry.max_retries = 0;
         settings->routes = {route};
         settings->upstreams = {provider};
         context.settings = settings;
     }
     void connect() {
+        context.use(settings, registry.prepare(*settings)); // with what the test has changed
         loop.nursery().spawn(request::client_connection::run(std::make_unique<request::client_connection>(context, client.connect())));
     }
     void send(const std::string& bytes) {
@@ -516,7 +519,8 @@ TEST_CASE("a large body arrives whole, and again on a fresh connection when the 
 
 TEST_CASE("a body beyond the replay buffer is streamed without being held") {
     fixture f;
-    f.settings->limits.replay_buffer = 70000;
+    f.settings->replay_buffer = 70000;
+    f.route->retry.replay_buffer = 70000;
     const std::string body(500000, 'z');
     f.upstream.next(answering(ok_json, body.size()));
     f.connect();
