@@ -20,7 +20,7 @@ attempt_outcome not_connected(const net::transport_error& error) {
 } // namespace
 
 attempt::attempt(const attempt_services& services, attempt_order order, attempt_id id, mailbox& box)
-    : services_(services), order_(std::move(order)), id_(id), box_(&box), in_(services.buffers) {}
+    : services_(services), order_(std::move(order)), id_(id), box_(&box), in_(services.buffers), head_block_(services.buffers) {}
 
 attempt::~attempt() {
     if (recording_) report(cancelled_by_timeout_ ? telemetry::attempt_result::timeout : telemetry::attempt_result::cancelled);

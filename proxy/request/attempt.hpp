@@ -124,6 +124,8 @@ private:
     [[nodiscard]] net::task<body_step> answer_next();
     [[nodiscard]] body_step body_broke(net::error_code error);
     void scan(std::string_view data);
+    void note_brackets(std::string_view data) noexcept;
+    [[nodiscard]] bool is_cut_json() const noexcept;
     void end_exchange() noexcept;
     [[nodiscard]] body_step end_body();
     [[nodiscard]] body_step break_body(telemetry::attempt_result result, std::string_view why, telemetry::stream_end ended);
@@ -136,6 +138,7 @@ private:
     std::shared_ptr<net::exchange> exchange_; // shared with the upload
     net::cancel_source cancel_;
     io_buffer in_;
+    io_buffer head_block_;                    // where head_ points to, once in_ is needed for more than what came with it
     std::size_t scanned_ = 0;
     wire::response_head head_;
     wire::chunk_decoder decoder_;
@@ -155,6 +158,8 @@ private:
     telemetry::attempt_record record_;
     net::transport_error transport_error_;
     std::string_view error_;
+    char last_char_ = 0;                      // of a JSON body passed on as it comes, blanks apart; its brackets must close
+    char first_char_ = 0;
     std::string last_words_;                  // an error frame of ours
     body_step final_;
     wire::refusal refused_ = wire::refusal::none;
@@ -165,6 +170,7 @@ private:
     bool cancelled_by_timeout_ = false;
     bool committed_ = false;
     bool held_given_ = false;
+    bool brackets_matter_ = false;
     bool body_over_ = false;
     bool wrote_ = false;                      // at least one byte left for the network
     upload_state upload_ = upload_state::none;

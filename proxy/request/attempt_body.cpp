@@ -28,6 +28,7 @@ std::unique_ptr<body_source> attempt::take_body() {
     record_.committed = true;
     if (recording_ && body_over_) report(telemetry::attempt_result::success); // held to its end and found good
     if (meant_at_ == steady_time{}) meant_at_ = services_.loop.now();
+    brackets_matter_ = !body_over_ && promises_json(head_, order_.rules);
     return std::make_unique<body>(shared_from_this());
 }
 
@@ -44,23 +45,26 @@ void attempt::end_exchange() noexcept {
 }
 
 body_step attempt::end_body() {
-    // A stream that ends by its framing but never said it is whole is not.
+    using telemetry::attempt_result;
+    using telemetry::stream_end;
+    // A stream that ends by its framing but never said it is whole is not; nor is JSON whose brackets do not close.
     if (committed_ && reader_) static_cast<void>(reader_->end());
+    const bool told = committed_ && reader_ && reader_->has_error();
     if (committed_ && reader_ && reader_->knows_terminal() && !reader_->has_terminal()) {
-        const bool told = reader_->has_error();
-        return break_body(told ? telemetry::attempt_result::stream_error : telemetry::attempt_result::truncated,
-                          "http_response_incomplete",
-                          told ? telemetry::stream_end::upstream_error : telemetry::stream_end::truncated);
+        return break_body(told ? attempt_result::stream_error : attempt_result::truncated, "http_response_incomplete",
+                          told ? stream_end::upstream_error : stream_end::truncated);
     }
+    if (committed_ && is_cut_json()) return break_body(attempt_result::truncated, "http_response_incomplete", stream_end::none);
     end_exchange();
-    final_ = {.is = body_step::kind::end, .ended = format_ ? telemetry::stream_end::complete : telemetry::stream_end::none};
-    if (committed_ && recording_) report(result_of_status(head_.status));
+    final_ = {.is = body_step::kind::end, .ended = !format_ ? stream_end::none : told ? stream_end::upstream_error : stream_end::complete};
+    if (committed_ && recording_) report(told ? attempt_result::stream_error : result_of_status(head_.status));
     return final_;
 }
 
 body_step attempt::break_body(telemetry::attempt_result result, std::string_view why, telemetry::stream_end ended) {
     // Everything has been said; only the connection's own end went wrong.
-    if (committed_ && reader_ && reader_->has_terminal() && reader_->between_events()) {
+    // (Where a length was announced the client counts, and has not got all of it.)
+    if (committed_ && reader_ && reader_->has_terminal() && reader_->between_events() && head_.body.kind != wire::body_kind::length) {
         body_over_ = true;
         if (clock_) clock_->cancel();
         exchange_->close();
@@ -149,10 +153,25 @@ void attempt::scan(std::string_view data) {
     if (before == 0) record_.to_first_event = meant_at_ - launched_;
 }
 
+void attempt::note_brackets(std::string_view data) noexcept {
+    static constexpr std::string_view blanks = " \t\r\n";
+    const auto last = data.find_last_not_of(blanks);
+    if (last == std::string_view::npos) return;
+    if (first_char_ == 0) first_char_ = data[data.find_first_not_of(blanks)];
+    last_char_ = data[last];
+}
+
+// Only of what must be a JSON object and was not looked into as a whole.
+bool attempt::is_cut_json() const noexcept {
+    if (!brackets_matter_) return false;
+    return !(first_char_ == '{' && last_char_ == '}') && !(first_char_ == '[' && last_char_ == ']');
+}
+
 std::optional<body_step> attempt::answer_ready() {
     if (!held_given_) {
         held_given_ = true;
         if (!held().empty()) {
+            if (!reader_) note_brackets(held());
             const bool meant = reader_ && reader_->has_meaning();
             if (reader_) record_.events = reader_->meaningful_events();
             return body_step{.is = body_step::kind::data, .data = held(), .first_event = meant};
@@ -160,7 +179,14 @@ std::optional<body_step> attempt::answer_ready() {
     }
     if (body_over_) return final_;
     auto step = raw_ready();
-    if (!step || step->is != body_step::kind::data || !reader_ || !last_words_.empty()) return step;
+    if (!step || step->is != body_step::kind::data || !last_words_.empty()) return step;
+    if (!reader_) {
+        note_brackets(step->data);
+        // The last bytes of an announced length are kept back where they show that the answer is none.
+        const bool last = head_.body.kind == wire::body_kind::length && remaining_ == 0;
+        if (last && is_cut_json()) return break_body(telemetry::attempt_result::truncated, "http_response_incomplete", telemetry::stream_end::none);
+        return step;
+    }
     const bool meant = reader_->has_meaning();
     scan(step->data);
     step->first_event = !meant && reader_->has_meaning();
@@ -196,7 +222,8 @@ net::task<body_step> attempt::answer_next() {
     for (;;) {
         if (auto step = answer_ready()) co_return *step;
         if (cancelled_) co_return body_broke({});
-        let_go(); // what was held has been delivered: whoever asks for more has done with it
+        let_go(); // what was held has been delivered, and the head with it: whoever asks for more has done with them
+        head_block_.release();
         in_.clear();
         arm_body_clock();
         const net::io_result got = co_await exchange_->read_some(in_.space(1, buffer_pool::block_bytes));

@@ -152,7 +152,12 @@ void attempt::hold_broken(net::error_code error) {
 bool attempt::hold_ready() {
     part_ = what_to_hold();
     if (part_ == held_part::nothing) {
-        event_ = flight_event::head{id_};
+        if (order_.hold == holding::errors && is_no_answer(head_, order_.rules)) {
+            error_ = "http_response_incomplete";
+            fail(failed_with(outcome_kind::protocol_error));
+        } else {
+            event_ = flight_event::head{id_};
+        }
         return true;
     }
     while (const auto step = raw_ready()) {
@@ -175,6 +180,10 @@ net::task<void> attempt::hold_more() {
         if (!clock_) clock_ = std::make_unique<body_clock>(*this);
         services_.loop.timers().arm(*clock_, services_.loop.now() + error_body_time);
     }
+    settle();
+    // The head is still to be looked at, and passed on: more of the body goes elsewhere.
+    head_block_ = std::move(in_);
+    in_ = io_buffer(services_.buffers);
     for (;;) {
         settle();
         in_.clear();

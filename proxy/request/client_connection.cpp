@@ -358,6 +358,23 @@ net::task<bool> client_connection::relay(answer given, client_request& request, 
                           .close = close,
                           .keep_alive_http10 = !close && head_.minor_version == 0});
 
+    // An attempt knows that it asked with HEAD; a body of ours is simply not sent.
+    std::optional<body_step> step = head_only && given.local ? body_step{} : given.body->ready();
+    if (step && step->is == body_step::kind::truncated && !ahead_.given()) {
+        // It turned out to be no answer before any of it was sent: an honest error instead.
+        answer error = make_local_answer({.status = 502,
+                                          .code = "upstream_protocol_error",
+                                          .proxy_error = step->why,
+                                          .message = "the upstream's answer is cut short",
+                                          .outcome = telemetry::request_outcome::proxy_error},
+                                         dialect_of(request.route.get(), head_.path), services_.loop.wall_now(), given.upstream, given.attempts);
+        seen.outcome = error.outcome;
+        seen.service = error.service;
+        seen.reason = error.reason;
+        seen.proxy_error = error.proxy_error;
+        seen.stream = false;
+        co_return co_await relay(std::move(error), request, seen);
+    }
     relaying_ = given.body.get();
     const steady_time relaying_since = services_.loop.now();
     if (given.sent != steady_time{}) seen.overhead = (given.sent - request.received) + (relaying_since - given.head_read);
@@ -366,8 +383,6 @@ net::task<bool> client_connection::relay(answer given, client_request& request, 
     bool whole = false;
     bool alive = true;
     std::array<char, 18> size_line;
-    // An attempt knows that it asked with HEAD; a body of ours is simply not sent.
-    std::optional<body_step> step = head_only && given.local ? body_step{} : given.body->ready();
     while (alive && !whole) {
         std::array<boost::asio::const_buffer, 5> parts;
         std::size_t count = 0;

@@ -60,11 +60,22 @@ attempt_outcome judge_error(const wire::response_head& head, std::string_view bo
     return outcome;
 }
 
+bool is_no_answer(const wire::response_head& head, const judge_rules& rules) noexcept {
+    if (head.status != 200 || !rules.wants_content) return false;
+    const bool empty = head.body.kind == wire::body_kind::none || (head.body.kind == wire::body_kind::length && head.body.length == 0);
+    return empty || has_type(head, "text/html");
+}
+
+bool promises_json(const wire::response_head& head, const judge_rules& rules) noexcept {
+    return head.status == 200 && rules.wants_content && !rules.array_stream && !is_encoded(head) && has_type(head, "application/json");
+}
+
 std::optional<attempt_outcome> judge_whole(const wire::response_head& head, std::string_view body, const judge_rules& rules,
                                            wire::error_facts& facts) {
+    if (is_no_answer(head, rules)) return failed_with(outcome_kind::protocol_error);
     if (head.status != 200 || !rules.wants_content || is_encoded(head)) return std::nullopt;
     const bool json = has_type(head, "application/json");
-    if (trimmed(body).empty() || has_type(head, "text/html") || (json && !is_closed_json(body))) {
+    if (trimmed(body).empty() || (json && !is_closed_json(body))) {
         return failed_with(outcome_kind::protocol_error);
     }
     if (!json || !wire::holds_error(body)) return std::nullopt;

@@ -29,6 +29,10 @@ struct judge_rules {
 // A whole answer below 400: empty if it is good.
 [[nodiscard]] std::optional<attempt_outcome> judge_whole(const wire::response_head& head, std::string_view body,
                                                          const judge_rules& rules, wire::error_facts& facts);
+// Whether the head of an answer already shows that it is none; and whether its body has to be a JSON object or array.
+[[nodiscard]] bool is_no_answer(const wire::response_head& head, const judge_rules& rules) noexcept;
+[[nodiscard]] bool promises_json(const wire::response_head& head, const judge_rules& rules) noexcept;
+
 // The error frame of a stream that has said nothing else so far.
 [[nodiscard]] attempt_outcome judge_error_event(const wire::error_facts& facts, const judge_rules& rules) noexcept;
 
