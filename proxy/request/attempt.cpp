@@ -171,7 +171,8 @@ net::task<attempt::round_result> attempt::round() {
     record_.status = head_.status;
     record_.to_head = head_at_ - launched_;
     remaining_ = head_.body.length;
-    format_ = stream_format_of(head_, order_.rules);
+    content_ = content_of(head_);
+    format_ = stream_format_of(content_, order_.rules);
     if (format_) {
         const bool recognise = order_.rules.dialect == wire::dialect::generic && order_.upstream->dialect == config::dialect::automatic;
         reader_ = std::make_unique<wire::stream_reader>(*format_, order_.rules.dialect, recognise);

@@ -145,6 +145,7 @@ private:
     std::uint64_t remaining_ = 0;             // of a body with a length
     std::unique_ptr<body_clock> clock_;
 
+    content_facts content_;
     std::optional<wire::stream_format> format_; // of an answer that streams
     std::unique_ptr<wire::stream_reader> reader_;
     wire::error_facts facts_;                 // of an error answer or error event that was looked into

@@ -28,7 +28,7 @@ std::unique_ptr<body_source> attempt::take_body() {
     record_.committed = true;
     if (recording_ && body_over_) report(telemetry::attempt_result::success); // held to its end and found good
     if (meant_at_ == steady_time{}) meant_at_ = services_.loop.now();
-    brackets_matter_ = !body_over_ && promises_json(head_, order_.rules);
+    brackets_matter_ = !body_over_ && promises_json(head_, content_, order_.rules);
     return std::make_unique<body>(shared_from_this());
 }
 

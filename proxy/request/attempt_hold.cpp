@@ -67,7 +67,7 @@ bool attempt::hold_piece(std::string_view data) {
     switch (part_) {
     case held_part::error:
         if (room && held().size() < wire::max_error_body) return false;
-        fail(judge_error(head_, held(), order_.rules, services_.loop.wall_now(), facts_));
+        fail(judge_error(head_, content_, held(), order_.rules, services_.loop.wall_now(), facts_));
         return true;
     case held_part::whole:
         if (room && held().size() <= order_.route->stream.hold_buffer) return false;
@@ -108,9 +108,9 @@ bool attempt::hold_piece(std::string_view data) {
 // The body has ended as its framing says it should.
 void attempt::hold_end() {
     switch (part_) {
-    case held_part::error: return fail(judge_error(head_, held(), order_.rules, services_.loop.wall_now(), facts_));
+    case held_part::error: return fail(judge_error(head_, content_, held(), order_.rules, services_.loop.wall_now(), facts_));
     case held_part::whole: {
-        const auto problem = judge_whole(head_, held(), order_.rules, facts_);
+        const auto problem = judge_whole(head_, content_, held(), order_.rules, facts_);
         if (problem) {
             if (!problem->has_answer) error_ = "http_response_incomplete";
             return fail(*problem);
@@ -142,7 +142,7 @@ void attempt::hold_broken(net::error_code error) {
     }
     error_ = silent ? "connection_read_timeout" : "http_response_incomplete";
     if (part_ == held_part::error) { // its status has said enough
-        attempt_outcome outcome = judge_error(head_, held(), order_.rules, services_.loop.wall_now(), facts_);
+        attempt_outcome outcome = judge_error(head_, content_, held(), order_.rules, services_.loop.wall_now(), facts_);
         outcome.has_answer = false;
         return fail(outcome);
     }
@@ -152,7 +152,7 @@ void attempt::hold_broken(net::error_code error) {
 bool attempt::hold_ready() {
     part_ = what_to_hold();
     if (part_ == held_part::nothing) {
-        if (order_.hold == holding::errors && is_no_answer(head_, order_.rules)) {
+        if (order_.hold == holding::errors && is_no_answer(head_, content_, order_.rules)) {
             error_ = "http_response_incomplete";
             fail(failed_with(outcome_kind::protocol_error));
         } else {

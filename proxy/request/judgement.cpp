@@ -13,16 +13,6 @@ bool starts_with_word(std::string_view value, std::string_view lower) noexcept {
            std::equal(lower.begin(), lower.end(), value.begin(), [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? b + 32 : b); });
 }
 
-bool has_type(const wire::response_head& head, std::string_view lower) noexcept {
-    const wire::field* type = head.find(wire::field_id::content_type);
-    return type != nullptr && starts_with_word(type->value, lower);
-}
-
-bool is_encoded(const wire::response_head& head) noexcept {
-    const wire::field* coding = head.find(wire::field_id::content_encoding);
-    return coding != nullptr && !coding->value.empty() && !starts_with_word(coding->value, "identity");
-}
-
 std::string_view trimmed(std::string_view text) noexcept {
     const auto first = text.find_first_not_of(" \t\r\n"); // DeepSeek keeps connections alive with empty lines
     if (first == std::string_view::npos) return {};
@@ -41,6 +31,24 @@ void own_up(attempt_outcome& outcome, const judge_rules& rules) noexcept {
 }
 } // namespace
 
+content_facts content_of(const wire::response_head& head) noexcept {
+    using kind = content_facts::kind;
+    static constexpr std::array<std::pair<std::string_view, kind>, 4> types{{{"application/json", kind::json},
+                                                                              {"text/html", kind::html},
+                                                                              {"text/event-stream", kind::events},
+                                                                              {"application/x-ndjson", kind::lines}}};
+    content_facts content;
+    for (const wire::field& one : head.fields) {
+        if (one.id == wire::field_id::content_encoding) {
+            content.encoded = !one.value.empty() && !starts_with_word(one.value, "identity");
+        } else if (one.id == wire::field_id::content_type) {
+            const auto found = std::find_if(types.begin(), types.end(), [&](const auto& type) { return starts_with_word(one.value, type.first); });
+            content.is = found != types.end() ? found->second : kind::other;
+        }
+    }
+    return content;
+}
+
 attempt_outcome failed_with(outcome_kind kind, bool never_sent) noexcept {
     attempt_outcome outcome;
     outcome.what = {kind == outcome_kind::cancelled ? outcome_class::neutral : outcome_class::failure, kind};
@@ -48,9 +56,9 @@ attempt_outcome failed_with(outcome_kind kind, bool never_sent) noexcept {
     return outcome;
 }
 
-attempt_outcome judge_error(const wire::response_head& head, std::string_view body, const judge_rules& rules, wall_time now,
-                            wire::error_facts& facts) {
-    if (!is_encoded(head)) facts = wire::read_error(body);
+attempt_outcome judge_error(const wire::response_head& head, content_facts content, std::string_view body, const judge_rules& rules,
+                            wall_time now, wire::error_facts& facts) {
+    if (!content.encoded) facts = wire::read_error(body);
     attempt_outcome outcome;
     outcome.has_answer = true;
     outcome.retry_after = wire::retry_hint(head, facts, now);
@@ -60,21 +68,21 @@ attempt_outcome judge_error(const wire::response_head& head, std::string_view bo
     return outcome;
 }
 
-bool is_no_answer(const wire::response_head& head, const judge_rules& rules) noexcept {
+bool is_no_answer(const wire::response_head& head, content_facts content, const judge_rules& rules) noexcept {
     if (head.status != 200 || !rules.wants_content) return false;
     const bool empty = head.body.kind == wire::body_kind::none || (head.body.kind == wire::body_kind::length && head.body.length == 0);
-    return empty || has_type(head, "text/html");
+    return empty || content.is == content_facts::kind::html;
 }
 
-bool promises_json(const wire::response_head& head, const judge_rules& rules) noexcept {
-    return head.status == 200 && rules.wants_content && !rules.array_stream && !is_encoded(head) && has_type(head, "application/json");
+bool promises_json(const wire::response_head& head, content_facts content, const judge_rules& rules) noexcept {
+    return head.status == 200 && rules.wants_content && !rules.array_stream && !content.encoded && content.is == content_facts::kind::json;
 }
 
-std::optional<attempt_outcome> judge_whole(const wire::response_head& head, std::string_view body, const judge_rules& rules,
-                                           wire::error_facts& facts) {
-    if (is_no_answer(head, rules)) return failed_with(outcome_kind::protocol_error);
-    if (head.status != 200 || !rules.wants_content || is_encoded(head)) return std::nullopt;
-    const bool json = has_type(head, "application/json");
+std::optional<attempt_outcome> judge_whole(const wire::response_head& head, content_facts content, std::string_view body,
+                                           const judge_rules& rules, wire::error_facts& facts) {
+    if (is_no_answer(head, content, rules)) return failed_with(outcome_kind::protocol_error);
+    if (head.status != 200 || !rules.wants_content || content.encoded) return std::nullopt;
+    const bool json = content.is == content_facts::kind::json;
     if (trimmed(body).empty() || (json && !is_closed_json(body))) {
         return failed_with(outcome_kind::protocol_error);
     }
@@ -120,23 +128,18 @@ telemetry::attempt_result result_of_status(int status) noexcept {
     return result_of(outcome);
 }
 
-std::optional<wire::stream_format> stream_format_of(const wire::response_head& head, const judge_rules& rules) noexcept {
-    const wire::field* type = head.find(wire::field_id::content_type);
-    if (type == nullptr) return std::nullopt;
-    std::optional<wire::stream_format> format;
-    if (starts_with_word(type->value, "text/event-stream")) {
-        format = wire::stream_format::sse;
-    } else if (starts_with_word(type->value, "application/x-ndjson")) {
-        format = wire::stream_format::ndjson;
-    } else if (rules.array_stream && starts_with_word(type->value, "application/json")) {
-        format = wire::stream_format::json_array;
-    }
-    if (format && is_encoded(head)) format = wire::stream_format::opaque;
-    return format;
+std::optional<wire::stream_format> stream_format_of(content_facts content, const judge_rules& rules) noexcept {
+    using kind = content_facts::kind;
+    const bool streams = content.is == kind::events || content.is == kind::lines || (rules.array_stream && content.is == kind::json);
+    if (!streams) return std::nullopt;
+    if (content.encoded) return wire::stream_format::opaque;
+    return content.is == kind::events  ? wire::stream_format::sse
+           : content.is == kind::lines ? wire::stream_format::ndjson
+                                       : wire::stream_format::json_array;
 }
 
 bool is_event_stream(const wire::response_head& head) noexcept {
-    return head.status == 200 && stream_format_of(head, {}) == wire::stream_format::sse;
+    return head.status == 200 && stream_format_of(content_of(head), {}) == wire::stream_format::sse;
 }
 
 bool sets_credential(const config::upstream& upstream) noexcept {

@@ -81,6 +81,13 @@ private:
     bool reserve(endpoint_index at, double work, steady_time now) override { return policies_.budgets[at]->reserve(work, now); }
     void refund(endpoint_index at, double work, steady_time now) override { policies_.budgets[at]->refund(work, now); }
 
+    // Where an attempt at an endpoint goes, and whether it may be repeated: asked for more than once.
+    struct aim_taken {
+        endpoint_index at = 0;
+        std::string target;
+        bool may_repeat = false;
+    };
+    [[nodiscard]] const aim_taken& aim(endpoint_index at);
     static steady_time deadline_of(const client_request& request, const client_hints& hints);
     void launch(const flight_action::launch& what);
     [[nodiscard]] attempt_order order_for(const flight_action::launch& what);
@@ -103,6 +110,7 @@ private:
     attempt_id committed_ = 0;
     int finished_tries_ = 0; // of attempts that are no longer here
     std::optional<attempt_outcome> last_failure_;
+    aim_taken aim_;
     steady_time wake_ = deadline_;
 };
 
@@ -123,7 +131,16 @@ bool flight::repeatable(endpoint_index at) {
     case replay_mode::never: return false;
     case replay_mode::automatic: break;
     }
-    return is_replay_eligible(*request_.head, upstream_target(route_, *route_.upstreams[at], *request_.head), request_.body.held());
+    return aim(at).may_repeat;
+}
+
+const flight::aim_taken& flight::aim(endpoint_index at) {
+    if (aim_.target.empty() || aim_.at != at) {
+        aim_.at = at;
+        aim_.target = upstream_target(route_, *route_.upstreams[at], *request_.head);
+        aim_.may_repeat = is_replay_eligible(*request_.head, aim_.target, request_.body.held());
+    }
+    return aim_;
 }
 
 flight::flying* flight::find(attempt_id id) noexcept {
@@ -144,14 +161,14 @@ attempt_order flight::order_for(const flight_action::launch& what) {
             framing = {wire::body_kind::length, order.renamed.size()};
         }
     }
-    const std::string target = upstream_target(route_, *upstream, *request_.head);
+    const std::string& target = aim(what.endpoint).target;
     order.route = request_.route;
     order.upstream = upstream;
     order.head.reserve(1024);
     append_request_head(order.head, *request_.head, target, route_, *upstream, framing, request_.client_address);
     order.body = &request_.body;
     order.head_request = request_.head->method == "HEAD";
-    order.may_repeat = is_replay_eligible(*request_.head, target, request_.body.held());
+    order.may_repeat = aim_.may_repeat;
     order.hold = what.hold;
     order.rules.dialect = dialect_of(route_, *upstream, request_.head->path);
     order.rules.wants_content = order.may_repeat && request_.head->method == "POST" && order.rules.dialect != wire::dialect::generic;

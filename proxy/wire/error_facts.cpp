@@ -1,11 +1,11 @@
 #include "proxy/wire/error_facts.hpp"
 
+#include "proxy/wire/find_word.hpp"
 #include "proxy/wire/retry_hint.hpp"
 
 #include <boost/json/monotonic_resource.hpp>
 #include <boost/json/parse.hpp>
 
-#include <cstring>
 #include <string>
 
 namespace evenkeel::wire {
@@ -131,8 +131,7 @@ error_facts read_error(std::string_view text) {
 
 bool holds_error(std::string_view body) noexcept {
     // A good answer has the word at most inside its text, and then as `\"error\"`.
-    static constexpr std::string_view word = "error\"";
-    if (::memmem(body.data(), body.size(), word.data(), word.size()) == nullptr) return false;
+    if (!has_word(body, "error\"")) return false;
     try {
         if (body.size() > max_error_body) return false; // errors are small; answers that speak of errors need not be
         const auto parsed = parse(body);

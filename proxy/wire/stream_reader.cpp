@@ -1,6 +1,7 @@
 #include "proxy/wire/stream_reader.hpp"
 
 #include "proxy/wire/event_meaning.hpp"
+#include "proxy/wire/find_word.hpp"
 #include "proxy/wire/json_model.hpp"
 
 #include <algorithm>
@@ -13,10 +14,6 @@ namespace {
 
 constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
 constexpr std::string_view done_marker = "[DONE]";
-
-bool holds(std::string_view text, std::string_view word) noexcept {
-    return ::memmem(text.data(), text.size(), word.data(), word.size()) != nullptr;
-}
 
 // The first CR or LF from `at` on; npos if none.
 std::size_t line_end(std::string_view text, std::size_t at) noexcept {
@@ -31,19 +28,19 @@ std::size_t line_end(std::string_view text, std::size_t at) noexcept {
 // Words without which an event neither ends a stream nor is an error. Inside a JSON string a quote is escaped, so the
 // quoted ones are never part of what a model says.
 bool may_decide(dialect which, std::string_view data) noexcept {
-    if (data == done_marker || holds(data, "error\"")) return true;
+    if (data == done_marker || has_word(data, "error\"")) return true;
     switch (which) {
     case dialect::openai: {
         static constexpr std::string_view reason = "finish_reason\":";
-        const void* found = ::memmem(data.data(), data.size(), reason.data(), reason.size());
-        if (found == nullptr) return holds(data, "\"response.");
-        const auto at = static_cast<std::size_t>(static_cast<const char*>(found) - data.data()) + reason.size();
+        const std::size_t found = find_word(data, reason);
+        if (found == std::string_view::npos) return has_word(data, "\"response.");
+        const std::size_t at = found + reason.size();
         // One choice that is not over, as nearly all of them; anything else is looked into.
-        return !data.substr(at).starts_with("null") || holds(data.substr(at), reason);
+        return !data.substr(at).starts_with("null") || has_word(data.substr(at), reason);
     }
-    case dialect::anthropic: return holds(data, "message_stop");
-    case dialect::gemini: return holds(data, "finishReason\"") || holds(data, "blockReason\"");
-    case dialect::ollama: return holds(data, "\"done\"");
+    case dialect::anthropic: return has_word(data, "message_stop");
+    case dialect::gemini: return has_word(data, "finishReason\"") || has_word(data, "blockReason\"");
+    case dialect::ollama: return has_word(data, "\"done\"");
     case dialect::generic: break;
     }
     return false;
@@ -51,12 +48,12 @@ bool may_decide(dialect which, std::string_view data) noexcept {
 
 // Anthropic sends them at any time; they say that the connection lives and no more.
 bool is_ping(std::string_view name, std::string_view data) noexcept {
-    return data.size() < 32 && (name == "ping" || name.empty()) && holds(data, "\"type\"") && holds(data, "\"ping\"");
+    return data.size() < 32 && (name == "ping" || name.empty()) && has_word(data, "\"type\"") && has_word(data, "\"ping\"");
 }
 
 bool names_an_end(std::string_view beginning) noexcept {
     static constexpr std::array<std::string_view, 4> ends{"response.completed", "response.incomplete", "response.failed", "message_stop"};
-    return std::any_of(ends.begin(), ends.end(), [&](std::string_view word) { return holds(beginning, word); });
+    return std::any_of(ends.begin(), ends.end(), [&](std::string_view word) { return has_word(beginning, word); });
 }
 
 } // namespace
