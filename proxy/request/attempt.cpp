@@ -62,10 +62,9 @@ void attempt::report(telemetry::attempt_result result) noexcept {
     recording_ = false;
     record_.result = result;
     record_.error = error_;
-    record_.total = services_.loop.now() - launched_;
-    if (result == telemetry::attempt_result::success && order_.budget != nullptr) {
-        order_.budget->learn(record_.total, services_.loop.now());
-    }
+    record_.at = services_.loop.now();
+    record_.total = record_.at - launched_;
+    if (result == telemetry::attempt_result::success && order_.budget != nullptr) order_.budget->learn(record_.total, record_.at);
     services_.observer.attempt_finished(record_);
 }
 

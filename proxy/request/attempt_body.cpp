@@ -171,7 +171,7 @@ std::optional<body_step> attempt::answer_ready() {
     if (!held_given_) {
         held_given_ = true;
         if (!held().empty()) {
-            if (!reader_) note_brackets(held());
+            if (brackets_matter_) note_brackets(held());
             const bool meant = reader_ && reader_->has_meaning();
             if (reader_) record_.events = reader_->meaningful_events();
             return body_step{.is = body_step::kind::data, .data = held(), .first_event = meant};
@@ -181,6 +181,7 @@ std::optional<body_step> attempt::answer_ready() {
     auto step = raw_ready();
     if (!step || step->is != body_step::kind::data || !last_words_.empty()) return step;
     if (!reader_) {
+        if (!brackets_matter_) return step;
         note_brackets(step->data);
         // The last bytes of an announced length are kept back where they show that the answer is none.
         const bool last = head_.body.kind == wire::body_kind::length && remaining_ == 0;

@@ -380,6 +380,7 @@ net::task<bool> client_connection::relay(answer given, client_request& request, 
     if (given.sent != steady_time{}) seen.overhead = (given.sent - request.received) + (relaying_since - given.head_read);
 
     bool head_sent = ahead_.given();
+    bool waited = false; // since relaying began
     bool whole = false;
     bool alive = true;
     std::array<char, 18> size_line;
@@ -394,6 +395,7 @@ net::task<bool> client_connection::relay(answer given, client_request& request, 
                 alive = end_write(co_await begin_write({parts.data(), count}));
                 if (!alive) break;
             }
+            waited = true;
             step = co_await given.body->next();
             continue;
         }
@@ -404,8 +406,8 @@ net::task<bool> client_connection::relay(answer given, client_request& request, 
             break;
         }
         if (step->is == body_step::kind::data) {
-            if (seen.bytes_out == 0) seen.first_byte = services_.loop.now() - request.received;
-            if (step->first_event) seen.first_token = services_.loop.now() - request.received;
+            if (seen.bytes_out == 0) seen.first_byte = (waited ? services_.loop.now() : relaying_since) - request.received;
+            if (step->first_event) seen.first_token = (waited ? services_.loop.now() : relaying_since) - request.received;
             seen.bytes_out += step->data.size();
             if (chunked) add(wire::chunk_head(size_line.data(), step->data.size()));
             add(step->data);
@@ -506,7 +508,8 @@ void client_connection::finish_record(const client_request* request, const facts
     record.upstream_model = seen.upstream_model;
     record.first_token = seen.first_token;
     record.stream = seen.stream;
-    record.total = services_.loop.now() - seen.received;
+    record.at = services_.loop.now();
+    record.total = record.at - seen.received;
     record.first_byte = seen.first_byte;
     record.overhead = seen.overhead;
     record.bytes_out = seen.bytes_out;

@@ -14,14 +14,14 @@ bool starts_with_word(std::string_view value, std::string_view lower) noexcept {
 }
 
 std::string_view trimmed(std::string_view text) noexcept {
-    const auto first = text.find_first_not_of(" \t\r\n"); // DeepSeek keeps connections alive with empty lines
-    if (first == std::string_view::npos) return {};
-    return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
+    const auto blank = [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; };
+    while (!text.empty() && blank(text.front())) text.remove_prefix(1); // DeepSeek keeps connections alive with empty lines
+    while (!text.empty() && blank(text.back())) text.remove_suffix(1);
+    return text;
 }
 
 // Where the framing cannot tell a cut from an end, the JSON's own brackets do.
-bool is_closed_json(std::string_view body) noexcept {
-    const std::string_view text = trimmed(body);
+bool is_closed_json(std::string_view text) noexcept {
     return text.size() >= 2 && ((text.front() == '{' && text.back() == '}') || (text.front() == '[' && text.back() == ']'));
 }
 
@@ -42,6 +42,10 @@ content_facts content_of(const wire::response_head& head) noexcept {
         if (one.id == wire::field_id::content_encoding) {
             content.encoded = !one.value.empty() && !starts_with_word(one.value, "identity");
         } else if (one.id == wire::field_id::content_type) {
+            if (one.value.starts_with(types[0].first)) { // as good as always
+                content.is = kind::json;
+                continue;
+            }
             const auto found = std::find_if(types.begin(), types.end(), [&](const auto& type) { return starts_with_word(one.value, type.first); });
             content.is = found != types.end() ? found->second : kind::other;
         }
@@ -83,7 +87,8 @@ std::optional<attempt_outcome> judge_whole(const wire::response_head& head, cont
     if (is_no_answer(head, content, rules)) return failed_with(outcome_kind::protocol_error);
     if (head.status != 200 || !rules.wants_content || content.encoded) return std::nullopt;
     const bool json = content.is == content_facts::kind::json;
-    if (trimmed(body).empty() || (json && !is_closed_json(body))) {
+    const std::string_view text = trimmed(body);
+    if (text.empty() || (json && !is_closed_json(text))) {
         return failed_with(outcome_kind::protocol_error);
     }
     if (!json || !wire::holds_error(body)) return std::nullopt;

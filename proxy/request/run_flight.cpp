@@ -103,7 +103,7 @@ private:
     const route_policies& policies_;
     client_hints hints_;
     mailbox box_;
-    steady_time deadline_;
+    steady_time deadline_, now_{}; // now_: of the step under way
     flight_plan plan_;
     net::cancel_source::hook client_left_;
     boost::container::small_vector<flying, 2> attempts_;
@@ -204,7 +204,8 @@ void flight::note(const any_flight_event& event) {
 
 std::optional<answer> flight::perform(const any_flight_event& event) {
     note(event);
-    for (const any_flight_action& action : plan_.step(event, services_.loop.now(), *this)) {
+    now_ = services_.loop.now();
+    for (const any_flight_action& action : plan_.step(event, now_, *this)) {
         if (const auto* launched = std::get_if<flight_action::launch>(&action)) {
             launch(*launched);
         } else if (const auto* cancelled = std::get_if<flight_action::cancel>(&action)) {
@@ -246,7 +247,7 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
         given.service = winner.id == 1                                 ? telemetry::request_service::ok
                         : given.upstream != route_.upstreams.front().get() ? telemetry::request_service::failed_over
                                                                            : telemetry::request_service::retried;
-        if (route_.retry.max_retries > 0) policies_.budgets[winner.at]->deposit(hints_.retry, services_.loop.now());
+        if (route_.retry.max_retries > 0) policies_.budgets[winner.at]->deposit(hints_.retry, now_);
     } else {
         given.service = telemetry::request_service::error;
         given.outcome = telemetry::request_outcome::upstream_error;

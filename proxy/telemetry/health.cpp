@@ -162,6 +162,8 @@ void append_sample(std::string& to, const health_sample& seen) {
 struct health::state {
     explicit state(std::function<steady_time()> clock) : now(std::move(clock)), index(windows::context{}) {}
 
+    [[nodiscard]] steady_time time_of(steady_time told) const { return told != steady_time{} ? told : now(); }
+
     std::function<steady_time()> now;
     series_index<windows> index;
     std::mutex mutex; // current
@@ -175,14 +177,14 @@ void health::request_finished(const request_record& record) noexcept {
     const auto how = verdict_of(record);
     if (how == verdict::silent || record.route == nullptr) return;
     if (auto* window = state_->index.find(record.route))
-        window->record(state_->now(), how == verdict::success, record.total);
+        window->record(state_->time_of(record.at), how == verdict::success, record.total);
 }
 
 void health::attempt_finished(const attempt_record& record) noexcept {
     const auto how = verdict_of(record.result);
     if (how == verdict::silent) return;
     if (auto* window = state_->index.find(record.route, record.upstream).pair)
-        window->record(state_->now(), how == verdict::success, record.total);
+        window->record(state_->time_of(record.at), how == verdict::success, record.total);
 }
 
 void health::configuration_loaded(const config::snapshot& snapshot) noexcept {

@@ -86,6 +86,7 @@ struct attempt_record {
     duration connect{};          // 0 if reused
     duration to_head{};          // from launch; 0 if no head came
     duration total{};
+    steady_time at{};            // when it ended; epoch: just now
     std::uint64_t bytes_sent = 0, bytes_received = 0; // body bytes
     std::uint64_t events = 0;    // meaningful events of a stream that were read
     duration to_first_event{};   // from launch to the first of them; 0 if none came
@@ -109,6 +110,7 @@ struct request_record {
     std::string_view upstream_model{};     // what the model was renamed to on the way out; empty: it was not
     bool stream = false;
     duration total{};
+    steady_time at{};                      // when it ended; epoch: just now
     duration first_byte{};                 // from the request's head to the first body byte sent; 0: none
     duration first_token{};                // ... to the first meaningful event of a stream sent; 0: none
     duration overhead{};                   // our own share: head read -> sent upstream, upstream head -> sent to the client

@@ -131,7 +131,7 @@ error_facts read_error(std::string_view text) {
 
 bool holds_error(std::string_view body) noexcept {
     // A good answer has the word at most inside its text, and then as `\"error\"`.
-    if (!has_word(body, "error\"")) return false;
+    if (!has_word(body, "error\"", 1)) return false;
     try {
         if (body.size() > max_error_body) return false; // errors are small; answers that speak of errors need not be
         const auto parsed = parse(body);

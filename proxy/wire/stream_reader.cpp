@@ -28,11 +28,11 @@ std::size_t line_end(std::string_view text, std::size_t at) noexcept {
 // Words without which an event neither ends a stream nor is an error. Inside a JSON string a quote is escaped, so the
 // quoted ones are never part of what a model says.
 bool may_decide(dialect which, std::string_view data) noexcept {
-    if (data == done_marker || has_word(data, "error\"")) return true;
+    if (data == done_marker || has_word(data, "error\"", 1)) return true;
     switch (which) {
     case dialect::openai: {
         static constexpr std::string_view reason = "finish_reason\":";
-        const std::size_t found = find_word(data, reason);
+        const std::size_t found = find_word(data, reason, 6);
         if (found == std::string_view::npos) return has_word(data, "\"response.");
         const std::size_t at = found + reason.size();
         // One choice that is not over, as nearly all of them; anything else is looked into.

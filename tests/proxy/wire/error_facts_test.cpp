@@ -1,4 +1,5 @@
 #include "proxy/wire/error_facts.hpp"
+#include "proxy/wire/find_word.hpp"
 
 #include <doctest/doctest.h>
 
@@ -80,5 +81,20 @@ TEST_CASE("no bytes make it throw") {
         body.resize(random() % (body.size() + 1));
         static_cast<void>(read_error(body));
         static_cast<void>(holds_error(body));
+    }
+}
+
+TEST_CASE("property: a word is found where std::string_view finds it, whatever the lengths and the probe") {
+    for (std::uint32_t seed = 1; seed <= 100000; ++seed) {
+        CAPTURE(seed);
+        std::mt19937 random(seed);
+        const auto letters = [&](std::size_t size) {
+            std::string text(size, 'a');
+            for (char& c : text) c = "abr"[random() % 3];
+            return text;
+        };
+        const std::string word = letters(2 + random() % 8);
+        const std::string text = letters(random() % 300) + (random() % 3 == 0 ? word : "");
+        REQUIRE(find_word(text, word, random() % (word.size() - 1)) == text.find(word));
     }
 }
