@@ -87,9 +87,9 @@ void append_response_head(std::string& out, const wire::response_head& head, con
 
 bool is_replay_eligible(const wire::request_head& head, std::string_view target, std::string_view body) noexcept {
     if (head.method != "POST") { // PATCH is the one other method that is not idempotent (RFC 9110 9.2.2)
-        return head.method != "PATCH" || head.find(wire::field_id::idempotency_key) != nullptr;
+        return head.method != "PATCH" || head.find(std::string_view{"idempotency-key"}) != nullptr;
     }
-    if (head.find(wire::field_id::idempotency_key) != nullptr) return true;
+    if (head.find(std::string_view{"idempotency-key"}) != nullptr) return true;
     const std::string_view path = target.substr(0, target.find('?'));
     static constexpr std::array<std::string_view, 9> generation{
         "/chat/completions", "/completions", "/embeddings", "/moderations", "/rerank",

@@ -54,7 +54,6 @@ namespace detail {
         break;
     case 15:
         if (token_is(p, "accept-encoding")) return field_id::accept_encoding;
-        if (token_is(p, "idempotency-key")) return field_id::idempotency_key;
         break;
     case 16:
         if (token_is(p, "content-encoding")) return field_id::content_encoding;
