@@ -2,15 +2,13 @@
 // second, healthy one: what the client got and how often whom was asked. Printed as a table, over real sockets.
 
 #include "tests/proxy/server/running_proxy.hpp"
-#include "tests/support/provider.hpp"
-#include "tests/support/test_client.hpp"
+#include "tests/proxy/server/scripted_provider.hpp"
 
 #include <doctest/doctest.h>
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -21,31 +19,10 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// A provider whose behaviour the test changes between requests.
-class scripted_provider {
-public:
-    scripted_provider() : provider_({.script_for = [this](const attempt_record&) -> std::optional<std::string> {
-                              const std::scoped_lock lock(mutex_);
-                              return script_;
-                          }}) {}
-    void play(const std::string& script) {
-        provider_.reset();
-        const std::scoped_lock lock(mutex_);
-        script_ = script;
-    }
-    [[nodiscard]] std::size_t attempts() const { return provider_.counters().requests; }
-    [[nodiscard]] std::string url() const { return provider_.url(); }
-    [[nodiscard]] provider& operator*() { return provider_; }
-
-private:
-    std::mutex mutex_;
-    std::string script_;
-    provider provider_;
-};
-
+// Without the pool's free retry, which depends on whether a connection happens to be reused.
 std::string two_proxies_config(const scripted_provider& first, const scripted_provider& second) {
-    return "upstreams:\n  first: {url: \"" + first.url() + "\"}\n  second: {url: \"" + second.url() +
-           "\"}\n"
+    const std::string pool = "\", connections: {retry_stale: false}}\n";
+    return "upstreams:\n  first: {url: \"" + first.url() + pool + "  second: {url: \"" + second.url() + pool +
            "defaults:\n"
            "  timeout: {total: 4s, attempt: 250ms, stream_idle: 200ms}\n"
            "  retry: {max_retries: 3, backoff: {initial: 5ms, max: 20ms}, budget: {burst: 1000}}\n"
@@ -54,34 +31,9 @@ std::string two_proxies_config(const scripted_provider& first, const scripted_pr
            "  - {name: both, match: {path_prefix: /both}, rewrite: {path_prefix: /}, upstreams: [first, second]}\n";
 }
 
-std::string chat(const std::string& nonce, bool stream) {
-    return std::string{R"({"model":"m","stream":)"} + (stream ? "true" : "false") + R"(,"messages":[{"role":"user","content":"nonce:)" + nonce + R"("}]})";
-}
-
-// What the client got, in a few words, and the attempts at each upstream:
-//   ok           200, whole, with the right text       STATUS       the upstream's own error, whole
-//   STATUS!      an error of ours                      cut+frame    content, then our error frame, then the cut
-//   cut          content, then the cut                 told         the upstream's error frame, then the cut
-//   FALSE        200, formally whole, and it is not: never
-std::string got(const test_response& answer, const std::string& nonce, bool stream) {
-    const bool text = answer.body.find("[" + nonce + ":0]") != std::string::npos;
-    const bool all = text && answer.body.find("[" + nonce + ":11]") != std::string::npos;
-    if (answer.status != 200) {
-        if (!answer.complete()) return std::to_string(answer.status) + " cut";
-        return std::to_string(answer.status) + (answer.header("proxy-status").empty() ? "" : "!");
-    }
-    if (answer.complete()) {
-        const bool ended = !stream || answer.body.find("[DONE]") != std::string::npos || answer.body.find("\"finish_reason\":\"") != std::string::npos;
-        if (stream && answer.body.find("event: error") != std::string::npos) return "told";
-        return all && ended && answer.body.find("evenkeel_error") == std::string::npos ? "ok" : "FALSE";
-    }
-    if (answer.body.find("evenkeel_error") != std::string::npos) return text ? "cut+frame" : "frame";
-    if (answer.body.find("\"error\"") != std::string::npos) return "told";
-    return "cut";
-}
-
 struct row {
     const char* fault;
+    // Alternatives with `|`: whether an answer of ours or a cut tells depends on how the bytes happened to come.
     // once at one upstream: JSON, stream; for good at one upstream: JSON, stream; for good, with a second one: JSON, stream
     std::array<const char*, 6> expected;
 };
@@ -110,9 +62,11 @@ TEST_CASE("what each misbehaviour of a provider comes to") {
                                                {{"content-type", "application/json"}}, chat(nonce, stream));
             const std::string cell = fmt::format("{} {}{}", got(answer, nonce, stream), first.attempts(), both ? fmt::format("+{}", second.attempts()) : "");
             table += fmt::format("{:16}", cell);
-            CAPTURE(one.fault);
+            const std::string fault = one.fault, expected = one.expected[column];
+            CAPTURE(fault);
             CAPTURE(column);
-            CHECK(cell == one.expected[column]);
+            CAPTURE(cell);
+            CHECK(("|" + expected + "|").find("|" + cell + "|") != std::string::npos);
             CHECK(cell.find("FALSE") == std::string::npos);
             CHECK(answer.end != message_end::timeout);
         }
