@@ -11,6 +11,8 @@ template <class... F>
 struct overloaded : F... {
     using F::operator()...;
 };
+template <class... F>
+overloaded(F...) -> overloaded<F...>; // clang 14 does not find it by itself
 
 // Only another credential can help: the one that was used is spent, or not accepted.
 bool needs_another_credential(outcome_kind kind) noexcept {

@@ -28,7 +28,7 @@ std::unique_ptr<body_source> attempt::take_body() {
     record_.committed = true;
     if (recording_ && body_over_) report(telemetry::attempt_result::success); // held to its end and found good
     if (meant_at_ == steady_time{}) meant_at_ = services_.loop.now();
-    brackets_matter_ = !body_over_ && promises_json(head_, content_, order_.rules);
+    brackets_matter_ = order_.hold != holding::nothing && !body_over_ && promises_json(head_, content_, order_.rules);
     return std::make_unique<body>(shared_from_this());
 }
 
@@ -77,7 +77,9 @@ body_step attempt::break_body(telemetry::attempt_result result, std::string_view
     exchange_->close();
     if (recording_ && committed_) report(result);
     final_ = {.is = body_step::kind::truncated, .why = why, .ended = format_ ? ended : telemetry::stream_end::none};
-    const bool may_speak = committed_ && !cancelled_ && reader_ && !reader_->has_error() && reader_->between_events();
+    // Never within an announced length: the client would count our words as the missing ones.
+    const bool may_speak = committed_ && !cancelled_ && reader_ && !reader_->has_error() && reader_->between_events() &&
+                           head_.body.kind != wire::body_kind::length;
     if (!may_speak) return final_;
     const bool idle = ended == telemetry::stream_end::idle;
     last_words_ = wire::error_frame(*format_, reader_->spoken(), idle ? 504 : 502, idle ? "stream_idle_timeout" : "stream_truncated",
