@@ -6,6 +6,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdio>
+
 #include <algorithm>
 #include <chrono>
 #include <csignal>
@@ -133,6 +135,21 @@ TEST_CASE("a small run over sockets ends with its table") {
     CHECK(!contains(out.str(), "\x1b"));
     std::istringstream lines(out.str());
     for (std::string line; std::getline(lines, line);) CHECK(line.size() <= 80);
+}
+
+TEST_CASE("the original's own case: direct 60 to 70 %, through evenkeel at least 98 %") {
+    std::ostringstream out, err;
+    const int code = demo::run({.once = true, .seed = 1, .requests = 500, .speed = 20, .listen = "127.0.0.1:0", .admin = "127.0.0.1:0", .version = "test"}, out, err);
+    INFO(out.str());
+    REQUIRE(code == 0);
+    const std::string table = out.str();
+    const auto row = table.find("\n  success ");
+    REQUIRE(row != std::string::npos);
+    double direct = 0, proxied = 0;
+    REQUIRE(std::sscanf(table.c_str() + row, " success %lf %% %lf", &direct, &proxied) == 2);
+    CHECK(direct >= 60);
+    CHECK(direct <= 70);
+    CHECK(proxied >= 98);
 }
 
 TEST_CASE("addresses beyond loopback are refused") {

@@ -2,6 +2,10 @@
 
 #include "tests/proxy/request/flow_fixture.hpp"
 
+#include <algorithm>
+#include <random>
+#include <utility>
+
 using namespace evenkeel;
 using namespace evenkeel::test;
 
@@ -449,5 +453,72 @@ TEST_CASE("every event carries on where an upstream answers early while the uplo
     f.send(std::string(30000, 'y'));
     CHECK(has(f.client.received(), "x-evenkeel-outcome: failed_over\r\n"));
     CHECK(f.upstream.exchanges().at(1)->written.ends_with(std::string(30000, 'y')));
+    f.expect_nothing_left();
+}
+
+namespace {
+// The data of the chunks of one answer, and whether its last chunk came.
+std::pair<std::string, bool> decoded(const std::string& received) {
+    std::string data;
+    std::size_t at = received.find("\r\n\r\n");
+    REQUIRE(at != std::string::npos);
+    for (at += 4; at < received.size();) {
+        const std::size_t size = std::stoul(received.substr(at, 8), nullptr, 16);
+        at = received.find("\r\n", at) + 2;
+        if (size == 0) return {data, true};
+        data += received.substr(at, size);
+        at += size + 2;
+    }
+    return {data, false};
+}
+} // namespace
+
+TEST_CASE("property: streams arrive byte for byte, however they are split on the way") {
+#ifdef NDEBUG
+    constexpr std::uint32_t cases = 100000;
+#else
+    constexpr std::uint32_t cases = 3000;
+#endif
+    const std::string pieces[] = {hello, word, ": keep-alive\n\n", "\n", "data: {\"choices\":[{\"delta\":{\"content\":\"gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80\"}}]}\r\n\r\n",
+                                  "event: x\nid: 7\ndata: {\"choices\":[],\ndata: \"usage\":{}}\n\n", "data: {\"unknown\":\"shape\"}\n\n", "retry: 10\n\n"};
+    retrying f;
+    f.connect();
+    for (std::uint32_t seed = 1; seed <= cases; ++seed) {
+        CAPTURE(seed);
+        std::mt19937 random(seed);
+        std::string stream = word;
+        for (auto n = random() % 6; n > 0; --n) stream += pieces[random() % std::size(pieces)];
+        for (auto n = random() % 3; n > 0; --n) stream.insert(0, pieces[random() % 3]); // before anything was said
+        const bool whole = random() % 4 != 0;
+        if (whole) stream += stop + (random() % 2 ? done : "");
+        // Chunks as the upstream likes, and reads as the network likes.
+        std::string wire = stream_head;
+        for (std::size_t at = 0; at < stream.size();) {
+            const std::size_t size = std::min<std::size_t>(1 + random() % 90, stream.size() - at);
+            wire += chunk(stream.substr(at, size));
+            at += size;
+        }
+        wire += "0\r\n\r\n";
+        std::vector<play_step> steps;
+        const auto largest = 1 + random() % 300;
+        for (std::size_t at = 0; at < wire.size();) {
+            const std::size_t size = std::min<std::size_t>(1 + random() % largest, wire.size() - at);
+            steps.push_back(play::send{wire.substr(at, size)});
+            at += size;
+        }
+        if (f.client.closed_by_proxy()) { // a cut closes the connection
+            f.client = scripted_client(f.loop);
+            f.connect();
+        }
+        f.client.forget_received();
+        f.upstream.next(streaming(std::move(steps)));
+        f.send(post_stream());
+        f.pass(1ms);
+        const auto [data, last] = decoded(f.client.received());
+        REQUIRE(last == whole);
+        const std::string ours = data.size() > stream.size() ? data.substr(stream.size()) : std::string{};
+        REQUIRE(data.substr(0, stream.size()) == stream);
+        REQUIRE((whole ? ours.empty() : ours.starts_with("event: error\ndata: {\"type\":\"error\"")));
+    }
     f.expect_nothing_left();
 }
