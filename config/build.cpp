@@ -19,6 +19,7 @@ public:
     [[nodiscard]] const entry* key(std::string_view name) const {
         return block_ != nullptr ? block_->find(name) : nullptr;
     }
+    [[nodiscard]] bool is_off() const { return block_ != nullptr && block_->is_off(); }
     [[nodiscard]] block_reader block(std::string_view name) const { return block_reader(key(name)); }
 
     template <class From, class To>
@@ -113,8 +114,64 @@ timeouts build_timeouts(const block_reader& from) {
     from.into<duration>("total", out.total);
     from.into<duration>("connect", out.connect);
     from.into<duration>("stream_idle", out.stream_idle);
+    from.into<duration>("content_idle", out.content_idle);
     const entry* attempt = from.key("attempt");
     if (attempt != nullptr && attempt->get<duration>() != nullptr) out.attempt = *attempt->get<duration>();
+    return out;
+}
+
+retry_on build_retry_on(const block_reader& from) {
+    static constexpr std::pair<std::string_view, retry_on> words[] = {
+        {"connect_failure", retry_on::connect_failure}, {"reset", retry_on::reset},
+        {"timeout", retry_on::timeout},                 {"overloaded", retry_on::overloaded},
+        {"rate_limited", retry_on::rate_limited},       {"server_error", retry_on::server_error},
+        {"stream_error", retry_on::stream_error},       {"protocol_error", retry_on::protocol_error},
+    };
+    if (from.key("on") == nullptr) return retry_on::all;
+    unsigned set = 0;
+    for (const entry& each : from.elements("on")) {
+        for (const auto& [text, bit] : words) set |= each.is_word(text) ? static_cast<unsigned>(bit) : 0;
+    }
+    return static_cast<retry_on>(set);
+}
+
+jitter build_jitter(const std::string& word) {
+    return word == "equal" ? jitter::equal : word == "decorrelated" ? jitter::decorrelated : word == "none" ? jitter::none : jitter::full;
+}
+
+retry_options build_retry(const block_reader& from) {
+    retry_options out;
+    if (from.is_off()) {
+        out.max_retries = 0;
+        return out;
+    }
+    from.into<std::int64_t>("max_retries", out.max_retries);
+    out.on = build_retry_on(from);
+    const block_reader backoff = from.block("backoff");
+    backoff.into<duration>("initial", out.backoff.initial);
+    backoff.into<duration>("max", out.backoff.max);
+    backoff.into<double>("base", out.backoff.base);
+    out.backoff.jitter = build_jitter(backoff.text("jitter"));
+    from.into<duration>("max_retry_after", out.max_retry_after);
+    const std::string replay = from.text("replay");
+    out.replay = replay == "always" ? replay_mode::always : replay == "never" ? replay_mode::never : replay_mode::automatic;
+    from.into<bytes>("replay_buffer", out.replay_buffer);
+    const block_reader budget = from.block("budget");
+    budget.into<double>("extra_work", out.budget.extra_work);
+    budget.into<double>("burst", out.budget.burst);
+    budget.into<double>("min_per_second", out.budget.min_per_second);
+    return out;
+}
+
+stream_options build_stream(const block_reader& from) {
+    stream_options out;
+    const entry* hold = from.key("head_hold");
+    if (hold != nullptr) {
+        out.hold_head = !hold->is_word("off");
+        if (const auto* length = hold->get<duration>()) out.head_hold = *length;
+    }
+    from.into<duration>("heartbeat", out.heartbeat);
+    from.into<bytes>("hold_buffer", out.hold_buffer);
     return out;
 }
 
@@ -146,7 +203,7 @@ route build_route(const entry& e, const settings& so_far) {
         const std::string wanted = block_reader(&each).text("name");
         const auto found = std::find_if(so_far.upstreams.begin(), so_far.upstreams.end(),
                                         [&](const auto& u) { return u->name == wanted; });
-        if (found != so_far.upstreams.end()) out.upstream = *found;
+        if (found != so_far.upstreams.end()) out.upstreams.push_back(*found);
     }
     const block_reader rewrite = from.block("rewrite");
     if (rewrite.key("path") != nullptr) {
@@ -156,6 +213,9 @@ route build_route(const entry& e, const settings& so_far) {
     }
     out.headers = build_edits(from.block("headers"));
     out.timeout = build_timeouts(from.block("timeout"));
+    out.retry = build_retry(from.block("retry"));
+    out.own_budget = out.retry.max_retries > 0 && !(out.retry.budget == so_far.budget);
+    out.stream = build_stream(from.block("stream"));
     return out;
 }
 
@@ -202,7 +262,9 @@ void build_process(const block_reader& from, const std::string& directory, setti
     limit.into<duration>("write_timeout", out.limits.write_timeout);
     limit.into<std::int64_t>("max_connections", out.limits.max_connections);
     limit.into<bytes>("memory", out.limits.memory);
-    limit.into<bytes>("replay_buffer", out.limits.replay_buffer);
+    const retry_options defaults = build_retry(from.block("defaults").block("retry"));
+    out.replay_buffer = defaults.replay_buffer;
+    out.budget = defaults.budget;
 
     from.block("drain").into<duration>("timeout", out.drain_timeout);
 }

@@ -41,6 +41,16 @@ std::vector<entry> absent(const schema_node& schema) {
         }
         return {};
     }
+    if (schema.shape() == value_shape::list && !is_block && !schema.row->fallback.empty()) {
+        entry list = built_in(schema, schema.name);
+        list.single = false;
+        for (const std::string_view each : split_words(schema.row->fallback)) {
+            entry element = built_in(schema, "");
+            element.value = word{std::string(each)};
+            list.children.push_back(std::move(element));
+        }
+        return {list};
+    }
     if (schema.shape() == value_shape::one_or_list && is_block && !schema.row->fallback.empty()) {
         entry list = built_in(schema, schema.name);
         list.single = false;
@@ -68,7 +78,7 @@ void complete_block(entry& block, const entry* inherited) {
         const entry* parent = inherited != nullptr ? inherited->find(schema->name) : nullptr;
         entry* own = block.find(schema->name);
         if (own == nullptr) {
-            if (calls_nobody && schema->row != nullptr && schema->row->policy) continue;
+            if (calls_nobody && schema->row != nullptr && (schema->row->policy || schema->name == "balance")) continue;
             if (without_tls && schema->name == "tls") continue;
             if (parent != nullptr) {
                 ordered.push_back(*parent);
@@ -97,46 +107,65 @@ struct relation {
     std::string_view outer;
 };
 
+// `of_route`: the block belongs to a route, which may have inherited both.
 template <class T>
-void settle(entry& block, std::string_view block_name, relation r, report& problems) {
-    entry* inner = block.find(r.inner);
-    entry* outer = block.find(r.outer);
+void settle_pair(entry* inner, const std::string& inner_path, entry* outer, const std::string& outer_path, bool of_route,
+                 report& problems) {
     if (inner == nullptr || outer == nullptr) return;
     const T* small = inner->get<T>();
     const T* large = outer->get<T>();
     if (small == nullptr || large == nullptr || *small <= *large) return;
 
-    const auto path = [&](const entry& e) { return fmt::format("{}.{}", block_name, e.key); };
     if (inner->from == origin::built_in) {
-        inner->note = fmt::format("clamped by {}", path(*outer));
+        inner->note = fmt::format("clamped by {}", outer_path);
         if (outer->from != origin::built_in) inner->note += " (" + problems.line(outer->at) + ")";
         inner->value = outer->value;
         return;
     }
-    const std::string statement = fmt::format("'{}' ({}) exceeds '{}' ({}", path(*inner), format_leaf(inner->value),
-                                              path(*outer), format_leaf(outer->value));
+    const std::string statement = fmt::format("'{}' ({}) exceeds '{}' ({}", inner_path, format_leaf(inner->value),
+                                              outer_path, format_leaf(outer->value));
     if (outer->from == origin::built_in) {
         problems.warning(inner->at, "never-reached",
                          statement + ", built-in), so it is never reached; raise the latter as well");
         return;
     }
     // Said once, under `defaults`, and not again by every route that inherits both.
-    if (block.from == origin::route && inner->from == origin::defaults && outer->from == origin::defaults) return;
+    if (of_route && inner->from == origin::defaults && outer->from != origin::route) return;
     problems.error(inner->from == origin::defaults && outer->from == origin::route ? outer->at : inner->at,
                    "contradiction", statement + ", " + problems.line(outer->at) + ")",
                    {inner->from == origin::defaults && outer->from == origin::route
-                        ? note{inner->at, "'" + path(*inner) + "' is set here"}
-                        : note{outer->at, "'" + path(*outer) + "' is set here"}});
+                        ? note{inner->at, "'" + inner_path + "' is set here"}
+                        : note{outer->at, "'" + outer_path + "' is set here"}});
 }
 
-void settle_timeout_block(entry* holder, report& problems) {
-    entry* timeout = holder != nullptr ? holder->find("timeout") : nullptr;
-    if (timeout == nullptr) return;
-    if (holder->from == origin::route) timeout->from = origin::route;
-    settle<duration>(*timeout, "timeout", {"attempt", "total"}, problems);
-    settle<duration>(*timeout, "timeout", {"connect", "total"}, problems);
-    settle<duration>(*timeout, "timeout", {"connect", "attempt"}, problems);
-    settle<duration>(*timeout, "timeout", {"stream_idle", "total"}, problems);
+template <class T>
+void settle(entry& block, const std::string& block_name, relation r, report& problems) {
+    const auto path = [&](std::string_view key) { return fmt::format("{}.{}", block_name, key); };
+    settle_pair<T>(block.find(r.inner), path(r.inner), block.find(r.outer), path(r.outer), block.from == origin::route, problems);
+}
+
+// A block of a route says so even where all of it is inherited.
+entry* block_of(entry* holder, std::string_view name) {
+    entry* block = holder != nullptr ? holder->find(name) : nullptr;
+    if (block != nullptr && holder->from == origin::route) block->from = origin::route;
+    return block;
+}
+
+void settle_policy_blocks(entry* holder, entry* limits, report& problems) {
+    if (entry* timeout = block_of(holder, "timeout")) {
+        settle<duration>(*timeout, "timeout", {"attempt", "total"}, problems);
+        settle<duration>(*timeout, "timeout", {"connect", "total"}, problems);
+        settle<duration>(*timeout, "timeout", {"connect", "attempt"}, problems);
+        settle<duration>(*timeout, "timeout", {"stream_idle", "total"}, problems);
+        settle<duration>(*timeout, "timeout", {"stream_idle", "content_idle"}, problems);
+    }
+    entry* retry = block_of(holder, "retry");
+    if (retry == nullptr) return;
+    if (limits != nullptr) {
+        settle_pair<bytes>(retry->find("replay_buffer"), "retry.replay_buffer", limits->find("memory"), "limits.memory",
+                           retry->from == origin::route, problems);
+    }
+    if (entry* backoff = block_of(retry, "backoff")) settle<duration>(*backoff, "retry.backoff", {"initial", "max"}, problems);
 }
 
 } // namespace
@@ -145,16 +174,11 @@ void complete(entry& root) {
     complete_block(root, nullptr);
 }
 
-void settle_timeouts(entry& root, report& problems) {
-    settle_timeout_block(root.find("defaults"), problems);
+void settle_policies(entry& root, report& problems) {
+    entry* limits = root.find("limits");
+    settle_policy_blocks(root.find("defaults"), limits, problems);
     if (entry* routes = root.find("routes")) {
-        for (entry& route : routes->children) settle_timeout_block(&route, problems);
-    }
-}
-
-void settle_limits(entry& root, report& problems) {
-    if (entry* limits = root.find("limits")) {
-        settle<bytes>(*limits, "limits", {"replay_buffer", "memory"}, problems);
+        for (entry& route : routes->children) settle_policy_blocks(&route, limits, problems);
     }
 }
 

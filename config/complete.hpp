@@ -11,8 +11,7 @@ namespace evenkeel::config {
 void complete(entry& root);
 
 // Explicit contradictions are reported; built-in values yield to explicit bounds and say so in their note.
-void settle_timeouts(entry& root, report& problems);
-void settle_limits(entry& root, report& problems);
+void settle_policies(entry& root, report& problems);
 void settle_connections(entry& root, report& problems);
 
 } // namespace evenkeel::config

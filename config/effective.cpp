@@ -92,8 +92,7 @@ std::unique_ptr<effective> read_effective(std::string_view yaml, const std::stri
         secrets = parts_of(read.secrets);
         hide_everywhere(*out->source, secrets);
         complete(read.root);
-        settle_timeouts(read.root, problems);
-        settle_limits(read.root, problems);
+        settle_policies(read.root, problems);
         settle_connections(read.root, problems);
         check_relations(read.root, problems, env, directory);
         if (!problems.has_errors()) out->root = std::move(read.root);

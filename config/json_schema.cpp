@@ -1,6 +1,7 @@
 // JSON Schema (draft-07, what yaml-language-server understands best), made from the key table.
 
 #include "config/load.hpp"
+#include "config/settings.hpp"
 #include "config/value.hpp"
 
 #include <boost/json.hpp>
@@ -21,7 +22,14 @@ json::value plain_number(double d) {
     return d;
 }
 
+json::array word_list(std::string_view words) {
+    json::array out;
+    for (const std::string_view each : split_words(words)) out.emplace_back(json::string(each));
+    return out;
+}
+
 json::value default_value(const key_row& row) {
+    if (row.shape == value_shape::list) return word_list(row.fallback);
     auto parsed = read_leaf(row, std::string(row.fallback), {});
     const leaf* value = std::get_if<leaf>(&parsed);
     if (value == nullptr) return json::string(row.fallback);
@@ -29,12 +37,6 @@ json::value default_value(const key_row& row) {
     if (const auto* n = std::get_if<std::int64_t>(value)) return *n;
     if (const auto* d = std::get_if<double>(value)) return plain_number(*d);
     return json::string(row.fallback);
-}
-
-json::array word_list(std::string_view words) {
-    json::array out;
-    for (const std::string_view each : split_words(words)) out.emplace_back(json::string(each));
-    return out;
 }
 
 json::object number_range(const key_row& row, const char* type) {
@@ -143,8 +145,10 @@ json::object node_schema(const schema_node& node) {
     case value_shape::one_or_list: {
         json::object element = element_schema(node);
         json::object list{{"type", "array"}, {"items", element}};
-        if (node.kind() == value_kind::block || node.shape() == value_shape::one_or_list) list["minItems"] = 1;
-        if (node.row->path == "routes.upstreams") list["maxItems"] = 1;
+        if (node.kind() == value_kind::block || node.shape() == value_shape::one_or_list || !node.row->fallback.empty()) {
+            list["minItems"] = 1;
+        }
+        if (node.row->path == "routes.upstreams") list["maxItems"] = max_upstreams_per_route;
         if (node.shape() == value_shape::list)
             out = std::move(list);
         else

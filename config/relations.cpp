@@ -85,12 +85,7 @@ void check_listeners(const entry& root, report& problems) {
 void check_upstreams(const entry& root, report& problems, const environment& env, const std::string& directory) {
     if (const entry* listen = root.find("listen")) {
         for (const entry& each : listen->children) {
-            const entry* proxy = each.find("proxy");
-        if (proxy != nullptr && lower_case(proxy->text()).rfind("https:", 0) == 0) {
-            problems.error(proxy->at, "not-available",
-                           "an egress proxy is spoken to in plain HTTP in this version; write http://");
-        }
-        const entry* tls = each.find("tls");
+            const entry* tls = each.find("tls");
             if (tls == nullptr) continue;
             check_file(tls->find("cert_file"), problems, env, directory);
             check_file(tls->find("key_file"), problems, env, directory);
@@ -100,6 +95,11 @@ void check_upstreams(const entry& root, report& problems, const environment& env
     if (upstreams == nullptr) return;
     for (const entry& each : upstreams->children) {
         check_edits(each, problems);
+        const entry* proxy = each.find("proxy");
+        if (proxy != nullptr && lower_case(proxy->text()).rfind("https:", 0) == 0) {
+            problems.error(proxy->at, "not-available",
+                           "an egress proxy is spoken to in plain HTTP in this version; write http://");
+        }
         const entry* tls = each.find("tls");
         if (tls == nullptr) continue;
         const entry* cert = tls->find("cert_file");
@@ -133,12 +133,25 @@ void check_upstreams(const entry& root, report& problems, const environment& env
     }
 }
 
+// `off` says that nothing is retried; an empty list leaves it open whether that was meant.
+void check_retry(const entry* holder, report& problems) {
+    const entry* retry = holder != nullptr ? holder->find("retry") : nullptr;
+    const entry* on = retry != nullptr ? retry->find("on") : nullptr;
+    const bool inherited = on != nullptr && holder->from == origin::route && on->from != origin::route;
+    if (on == nullptr || inherited || !on->children.empty() || problems.has_errors()) return;
+    problems.error(on->at, "empty-value", "'on' names no failure to retry; write `retry: off` to retry none");
+}
+
 void check_relations(const entry& root, report& problems, const environment& env, const std::string& directory) {
     check_listeners(root, problems);
     check_upstreams(root, problems, env, directory);
     check_routes(root, problems);
+    check_retry(root.find("defaults"), problems);
     if (const entry* routes = root.find("routes")) {
-        for (const entry& each : routes->children) check_edits(each, problems);
+        for (const entry& each : routes->children) {
+            check_edits(each, problems);
+            check_retry(&each, problems);
+        }
     }
 }
 

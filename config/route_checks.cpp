@@ -1,6 +1,7 @@
 // What can be wrong between routes, and between a route and the upstreams.
 
 #include "config/relations.hpp"
+#include "config/settings.hpp"
 #include "config/suggest.hpp"
 
 #include <fmt/format.h>
@@ -125,6 +126,7 @@ void check_references(const entry& route, const std::string& name, const entry* 
         return;
     }
     if (list->children.empty()) uses.certain = false;
+    std::map<std::string, const entry*> named;
     for (const entry& each : list->children) {
         const entry* reference = each.find("name");
         if (reference == nullptr) {
@@ -133,7 +135,15 @@ void check_references(const entry& route, const std::string& name, const entry* 
         }
         const std::string wanted = reference->text();
         uses.used.insert(wanted);
-        if (&each != &list->children.front()) continue; // refused below, whatever it names
+        const auto [first, fresh] = named.try_emplace(wanted, reference);
+        if (!fresh) {
+            problems.error(reference->at, "duplicate-upstream",
+                           fmt::format("route '{}' names upstream '{}' twice ({}); an upstream is one credential at one "
+                                       "place, asking it again is what `retry` does",
+                                       name, wanted, problems.line(first->second->at)),
+                           {{first->second->at, "first named here"}});
+            continue;
+        }
         if (upstreams != nullptr && upstreams->find(wanted) != nullptr) continue;
         uses.certain = false;
         std::vector<std::string_view> known;
@@ -146,9 +156,9 @@ void check_references(const entry& route, const std::string& name, const entry* 
                        fmt::format("there is no upstream{}{}", shown,
                                    near && !shown.empty() ? fmt::format(" (did you mean '{}'?)", *near) : ""));
     }
-    if (list->children.size() > 1) {
-        problems.error(list->children[1].at, "not-available",
-                       "more than one upstream per route is not available in this version; keep one");
+    if (list->children.size() > max_upstreams_per_route) {
+        problems.error(list->children[max_upstreams_per_route].at, "too-many-entries",
+                       fmt::format("route '{}' has more than {} upstreams", name, max_upstreams_per_route));
     }
 }
 

@@ -96,9 +96,6 @@ void add_process_keys(std::vector<key_row>& table) {
         {.path = "limits.memory", .kind = size, .fallback = "1GiB", .min = "1MiB", .max = "1TiB",
          .documentation = "All held request bodies together; beyond it requests stream and cannot be replayed.",
          .price = "Resident memory at the worst moment."},
-        {.path = "limits.replay_buffer", .kind = size, .fallback = "32MiB", .min = "64KiB", .max = "1GiB",
-         .documentation = "Held body of one request whose route must see the body; a larger one streams.",
-         .price = "Counts against limits.memory; a few large bodies can use it up."},
 
         {.path = "drain", .kind = block, .documentation = "What happens on SIGTERM."},
         {.path = "drain.timeout", .kind = duration, .fallback = "30s", .min = "0s", .max = "24h",

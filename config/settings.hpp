@@ -2,6 +2,7 @@
 // The effective configuration: what a checked file means, after defaults, inheritance and expansion. Immutable once
 // built; a reload builds another. Holds no YAML and no sockets. Durations are nanoseconds, sizes bytes.
 
+#include "policies/retry.hpp"
 #include "policies/time.hpp"
 
 #include <cstdint>
@@ -88,9 +89,18 @@ struct upstream {
 struct timeouts {
     duration total = std::chrono::seconds{600};    // streams: until content commit; else the whole request
     duration connect = std::chrono::seconds{5};
-    std::optional<duration> attempt;               // stream: to the first body byte; buffered: to the complete answer
+    std::optional<duration> attempt;               // stream: to the first meaningful event; buffered: to the complete answer
     duration stream_idle = std::chrono::seconds{60}; // silence of any kind in a stream
+    duration content_idle = std::chrono::seconds{300}; // silence of meaning in a stream: pings do not count
     bool operator==(const timeouts&) const = default;
+};
+
+struct stream_options {
+    bool hold_head = true;                         // `head_hold: off`: the head of a stream waits for its first event, however long
+    std::optional<duration> head_hold;             // empty: auto, half of the client's told timeout, at most 30 s; 25 s if none is told
+    duration heartbeat = std::chrono::seconds{10}; // between comments while a head given ahead has nothing behind it
+    std::uint64_t hold_buffer = 1024 * 1024;       // bytes; a longer buffered answer is passed on as it comes
+    bool operator==(const stream_options&) const = default;
 };
 
 struct header_match {
@@ -116,14 +126,19 @@ struct path_rewrite {
 
 enum class route_serves : unsigned char { upstream, health };
 
+inline constexpr std::size_t max_upstreams_per_route = 16;
+
 struct route {
     std::string name;
     route_match match;
     route_serves serves = route_serves::upstream;
-    std::shared_ptr<const config::upstream> upstream; // null only where `serves` is not `upstream`
+    std::vector<std::shared_ptr<const config::upstream>> upstreams; // in order of preference; empty only where `serves` is not `upstream`
     path_rewrite rewrite;
     header_edits headers;                          // the upstream's own edits come after these and win
     timeouts timeout;
+    retry_options retry;
+    bool own_budget = false;                       // its budget is not that of `defaults`: shared with no other route
+    stream_options stream;
     bool operator==(const route&) const = default;
 };
 
@@ -150,7 +165,6 @@ struct limits {
     duration write_timeout = std::chrono::seconds{60};  // a client that reads nothing for this long is gone
     std::uint32_t max_connections = 10000;
     std::uint64_t memory = std::uint64_t{1024} * 1024 * 1024; // all held request bodies together
-    std::uint64_t replay_buffer = std::uint64_t{32} * 1024 * 1024; // of one request whose body the route must see
     bool operator==(const limits&) const = default;
 };
 
@@ -164,6 +178,8 @@ struct settings {
     log_options log;
     config::limits limits;
     duration drain_timeout = std::chrono::seconds{30};
+    std::uint64_t replay_buffer = std::uint64_t{32} * 1024 * 1024; // defaults.retry.replay_buffer: where a body must be read to choose the route
+    budget_options budget; // defaults.retry.budget, shared by all routes that have no other
     std::string source;   // file name, as given
     std::string hash;     // of the effective meaning; label of evenkeel_config_info
     std::uint64_t generation = 0; // set by the reloader

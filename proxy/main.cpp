@@ -40,6 +40,17 @@ int main(int argc, char** argv) {
     show_command->callback([&] { exit_code = config_show(choice); });
 
     app.add_subcommand("schema", "JSON Schema (draft-07) of the configuration file, for editors")->callback([&] { exit_code = schema(); });
+    evenkeel::demo::options demo_choice;
+    auto* demo_command = app.add_subcommand("demo", "Run in front of a simulated provider, compare, and stay up to be tried; all on loopback");
+    demo_command->add_flag("--once", demo_choice.once, "End after the table");
+    demo_command->add_option("--seed", demo_choice.seed, "Of every draw")->capture_default_str();
+    demo_command->add_option("--requests", demo_choice.requests, "On each side")->check(CLI::Range(1, 1'000'000))->capture_default_str();
+    demo_command->add_option("--speed", demo_choice.speed, "So many times faster than real time")->check(CLI::Range(0.1, 200.0))->capture_default_str();
+    demo_command->add_option("--listen", demo_choice.listen, "Where the proxy listens")->capture_default_str();
+    demo_command->add_option("--admin", demo_choice.admin, "Where its metrics and health are")->capture_default_str();
+    demo_command->add_flag("--print-config", demo_choice.print_config, "Print the configuration it runs with, and end");
+    demo_command->callback([&] { exit_code = demo(demo_choice); });
+
     app.add_subcommand("version", "Version, compiler and libraries")->callback([&] { exit_code = version(); });
 
     // A client or an upstream that goes away is an error code of a write, never a signal.

@@ -2,6 +2,8 @@
 // The commands of the program, one function each; main only parses the command line. Each returns the exit code:
 // 0 done, 1 the configuration or the run failed, 2 wrong usage.
 
+#include "proxy/demo/demo.hpp"
+
 #include <string>
 
 namespace evenkeel::cli {
@@ -19,5 +21,6 @@ struct config_choice {
 [[nodiscard]] int config_show(const config_choice& choice);
 [[nodiscard]] int schema();
 [[nodiscard]] int version();
+[[nodiscard]] int demo(demo::options wanted);
 
 } // namespace evenkeel::cli

@@ -2,6 +2,7 @@
 // What `serve` returns: a head, a source of body bytes, and where it came from.
 
 #include "config/settings.hpp"
+#include "policies/flight_plan.hpp"
 #include "policies/time.hpp"
 #include "proxy/request/body_source.hpp"
 #include "proxy/telemetry/observer.hpp"
@@ -23,6 +24,10 @@ struct answer {
     bool local = false;                         // made here
     bool stream = false;                        // an event stream: silence is judged by stream_idle, not by the total
     telemetry::request_outcome outcome = telemetry::request_outcome::ok;
+    telemetry::request_service service = telemetry::request_service::ok;
+    evenkeel::retry_denial denied = evenkeel::retry_denial::none; // why the last failed attempt was not followed by another
+    bool stop_client_retries = false;           // the client's own retries cannot help, or would multiply ours
+    std::string_view upstream_model{};          // what the model was renamed to
     std::string_view reason;                    // word for a local refusal or failure
     std::string_view proxy_error;               // RFC 9209 token of an error made here
     steady_time sent{};                         // when the committed attempt's request went out; epoch: never

@@ -1,7 +1,8 @@
 #pragma once
-// One try sent upstream: connect or reuse, send, read the head, then deliver the body. It posts what happened to its
-// flight's mailbox by id and decides nothing. The one repetition it makes by itself belongs to the connection pool: a
-// reused connection that died before any response byte is replaced by a fresh one, once (`connections.retry_stale`).
+// One try sent upstream: connect or reuse, send, read the head, hold back what its order asks for, then deliver the body.
+// It posts what happened to its flight's mailbox by id and decides nothing. The one repetition it makes by itself belongs
+// to the connection pool: a reused connection that died before any response byte is replaced by a fresh one, once
+// (`connections.retry_stale`).
 //
 // Shared by its coroutines in the nursery and by whoever holds it (the flight, then the answer's body). Its exchange is
 // closed by cancel(), or recycled when the answer has been read whole.
@@ -13,11 +14,14 @@
 #include "proxy/net/transport.hpp"
 #include "proxy/request/body_source.hpp"
 #include "proxy/request/io_buffer.hpp"
+#include "proxy/request/judgement.hpp"
 #include "proxy/request/mailbox.hpp"
+#include "proxy/request/memory_bound.hpp"
 #include "proxy/request/request_body.hpp"
 #include "proxy/telemetry/observer.hpp"
 #include "proxy/wire/chunk_decoder.hpp"
 #include "proxy/wire/head.hpp"
+#include "proxy/wire/stream_reader.hpp"
 
 #include <memory>
 #include <string>
@@ -29,6 +33,7 @@ struct attempt_services {
     net::loop& loop;
     net::transport& transport;
     buffer_pool& buffers;
+    memory_bound& memory;
     telemetry::observer& observer;
 };
 
@@ -37,10 +42,15 @@ struct attempt_order {
     std::shared_ptr<const config::upstream> upstream;
     std::string head;                // outgoing, complete
     request_body* body = nullptr;    // of the client's request; used only until cancel() or the end of the upload
+    std::string renamed;             // goes out instead of that body, whole; empty: that body itself
     bool head_request = false;       // the answer to HEAD has no body
-    bool may_repeat = false;         // sending it twice does no harm (is_replay_eligible)
+    bool may_repeat = false;         // sending it twice does no harm
+    holding hold = holding::nothing;
+    judge_rules rules;
+    telemetry::attempt_kind kind = telemetry::attempt_kind::first;
+    work_budget* budget = nullptr;   // learns how long a good answer takes; null: nobody asks
     std::size_t max_response_head = 64 * 1024;
-    steady_time deadline;            // of the head, and of a buffered answer's body
+    steady_time deadline;            // of the commit, and of a buffered answer's body
 };
 
 class attempt final : public std::enable_shared_from_this<attempt> {
@@ -55,17 +65,20 @@ public:
     // No longer wanted: closes the exchange; nothing is posted after this. `timed_out` tells a timeout from a change of mind.
     void cancel(bool timed_out) noexcept;
 
-    [[nodiscard]] const wire::response_head& head() const noexcept { return head_; } // once `head` was posted
-    [[nodiscard]] bool is_stream() const noexcept { return stream_; }
+    [[nodiscard]] const wire::response_head& head() const noexcept { return head_; } // once an answer was posted
+    [[nodiscard]] const config::upstream& upstream() const noexcept { return *order_.upstream; }
+    [[nodiscard]] bool is_stream() const noexcept { return format_.has_value(); }
+    [[nodiscard]] bool is_renamed() const noexcept { return !order_.renamed.empty(); }
     [[nodiscard]] steady_time sent_at() const noexcept { return sent_at_; }
     [[nodiscard]] steady_time head_at() const noexcept { return head_at_; }
     [[nodiscard]] int tries() const noexcept { return tries_; } // 2 after a stale connection was replaced
+    [[nodiscard]] bool unsent() const noexcept { return !wrote_; }
     [[nodiscard]] const net::transport_error& transport_failure() const noexcept { return transport_error_; }
     [[nodiscard]] std::string_view error_token() const noexcept { return error_; }
     [[nodiscard]] wire::refusal refused() const noexcept { return refused_; }
-    [[nodiscard]] bool upload_finished() const noexcept { return upload_ == upload_state::done; }
+    [[nodiscard]] const wire::error_facts& error_facts() const noexcept { return facts_; }
 
-    // The answer's body; keeps this attempt alive. Called once, after `head` was posted.
+    // The answer's body, from its first byte; keeps this attempt alive. Called once, when its answer is committed.
     [[nodiscard]] std::unique_ptr<body_source> take_body();
 
 private:
@@ -73,10 +86,11 @@ private:
     class body_clock;
     struct whole_request;
     enum class upload_state : unsigned char { none, running, done, broken };
+    enum class held_part : unsigned char { nothing, error, whole, stream };
 
     struct round_result {
         enum class kind : unsigned char { head, failed } is;
-        attempt_failure why = attempt_failure::reset;
+        outcome_kind why = outcome_kind::reset;
         bool unanswered = false; // no response byte had come
     };
 
@@ -84,18 +98,37 @@ private:
     static net::task<void> upload(std::shared_ptr<attempt> self, std::shared_ptr<net::exchange> to);
     [[nodiscard]] net::task<round_result> round();
     [[nodiscard]] bool gather(whole_request& out) const; // false: too large, or not all here
-    [[nodiscard]] round_result give_up(attempt_failure why, std::string_view token);
+    [[nodiscard]] round_result give_up(outcome_kind why, std::string_view token);
     [[nodiscard]] bool can_resend() const noexcept;
     [[nodiscard]] bool read_head();               // true: head_ is whole or refused_ says why not
     void begin_record(telemetry::attempt_kind kind);
     void report(telemetry::attempt_result result) noexcept; // once per record
     void post(const any_flight_event& event);
 
-    // The body, once committed.
-    [[nodiscard]] std::optional<body_step> body_ready();
-    [[nodiscard]] net::task<body_step> body_next();
+    // What is held back (attempt_hold.cpp). hold_ready: true once event_ says what to post.
+    [[nodiscard]] held_part what_to_hold() const noexcept;
+    [[nodiscard]] bool hold_ready();
+    [[nodiscard]] net::task<void> hold_more();
+    [[nodiscard]] bool hold_piece(std::string_view data);
+    void hold_end();
+    void hold_broken(net::error_code error);
+    [[nodiscard]] bool keep(std::string_view data); // false: more than may be held
+    void settle();                                  // what lies in the read buffer is copied, since it is about to be reused
+    void let_go() noexcept;                         // what was held has been delivered
+    void fail(const attempt_outcome& outcome);
+    [[nodiscard]] std::string_view held() const noexcept { return in_place_.data() != nullptr ? in_place_ : std::string_view{kept_}; }
+
+    // The body (attempt_body.cpp). raw_ready: bytes off the wire, decoded; answer_ready: what the client gets.
+    [[nodiscard]] std::optional<body_step> raw_ready();
+    [[nodiscard]] std::optional<body_step> answer_ready();
+    [[nodiscard]] net::task<body_step> answer_next();
+    [[nodiscard]] body_step body_broke(net::error_code error);
+    void scan(std::string_view data);
+    void note_brackets(std::string_view data) noexcept;
+    [[nodiscard]] bool is_cut_json() const noexcept;
+    void end_exchange() noexcept;
     [[nodiscard]] body_step end_body();
-    [[nodiscard]] body_step break_body(telemetry::attempt_result result, std::string_view why);
+    [[nodiscard]] body_step break_body(telemetry::attempt_result result, std::string_view why, telemetry::stream_end ended);
     void arm_body_clock();
 
     attempt_services services_;
@@ -105,23 +138,40 @@ private:
     std::shared_ptr<net::exchange> exchange_; // shared with the upload
     net::cancel_source cancel_;
     io_buffer in_;
+    io_buffer head_block_;                    // where head_ points to, once in_ is needed for more than what came with it
     std::size_t scanned_ = 0;
     wire::response_head head_;
     wire::chunk_decoder decoder_;
     std::uint64_t remaining_ = 0;             // of a body with a length
     std::unique_ptr<body_clock> clock_;
 
-    steady_time launched_{}, sent_at_{}, head_at_{};
+    content_facts content_;
+    std::optional<wire::stream_format> format_; // of an answer that streams
+    std::unique_ptr<wire::stream_reader> reader_;
+    wire::error_facts facts_;                 // of an error answer or error event that was looked into
+    held_part part_ = held_part::nothing;
+    std::string_view in_place_;               // what is held, as long as it lies in one piece in the read buffer
+    std::string kept_;                        // ... else
+    std::uint64_t charged_ = 0;               // bytes taken from the memory bound
+    any_flight_event event_;
+
+    steady_time launched_{}, sent_at_{}, head_at_{}, meant_at_{}; // meant_at_: of the last meaningful event
     telemetry::attempt_record record_;
     net::transport_error transport_error_;
     std::string_view error_;
+    char last_char_ = 0;                      // of a JSON body passed on as it comes, blanks apart; its brackets must close
+    char first_char_ = 0;
+    std::string last_words_;                  // an error frame of ours
+    body_step final_;
     wire::refusal refused_ = wire::refusal::none;
     int tries_ = 0;
     int interim_ = 0;
     bool recording_ = false;
     bool cancelled_ = false;
     bool cancelled_by_timeout_ = false;
-    bool stream_ = false;
+    bool committed_ = false;
+    bool held_given_ = false;
+    bool brackets_matter_ = false;
     bool body_over_ = false;
     bool wrote_ = false;                      // at least one byte left for the network
     upload_state upload_ = upload_state::none;

@@ -3,6 +3,7 @@
 // is the winning attempt's socket, a stored answer or an error of our own. Destroying a source cancels what feeds it.
 
 #include "proxy/net/io.hpp"
+#include "proxy/telemetry/observer.hpp"
 
 #include <optional>
 #include <string_view>
@@ -16,8 +17,10 @@ struct body_step {
         truncated, // it broke: `why` is the RFC 9209 word; nothing follows
     };
     kind is = kind::end;
-    std::string_view data; // valid until the next step that carries data is asked for, or the source is destroyed
-    std::string_view why;
+    std::string_view data{}; // valid until the next step that carries data is asked for, or the source is destroyed
+    std::string_view why{};
+    bool first_event = false; // data: holds the first meaningful event of a stream
+    telemetry::stream_end ended = telemetry::stream_end::none; // end, truncated: how a stream ended
 };
 
 class body_source {

@@ -2,8 +2,11 @@
 
 #include "proxy/request/local_answer.hpp"
 #include "proxy/request/outgoing.hpp"
+#include "proxy/request/judgement.hpp"
+#include "proxy/wire/error_facts.hpp"
 #include "proxy/wire/gate.hpp"
 #include "proxy/wire/head_builder.hpp"
+#include "proxy/wire/stream_reader.hpp"
 
 #include <boost/asio/error.hpp>
 
@@ -29,19 +32,31 @@ struct client_connection::facts {
     const config::upstream* upstream = nullptr;
     std::string_view reason, proxy_error;
     std::string upstream_request_id;
+    std::string_view upstream_model;
     telemetry::request_outcome outcome = telemetry::request_outcome::ok;
+    telemetry::request_service service = telemetry::request_service::rejected;
+    retry_denial denied = retry_denial::none;
+    telemetry::stream_end ended = telemetry::stream_end::none;
     int status = 0;
     int attempts = 0;
     bool stream = false;
     steady_time received{};
     wall_time started{};
     duration first_byte{};
+    duration first_token{};
     duration overhead{};
     std::uint64_t bytes_out = 0;
 };
 
+void connection_context::use(config::snapshot next, std::shared_ptr<const policy_set> its_policies) {
+    head_hold_tick = request::head_hold_tick(*next);
+    settings = std::move(next);
+    policies = std::move(its_policies);
+}
+
 client_connection::client_connection(connection_context& context, std::unique_ptr<net::client_stream> stream)
-    : context_(context), services_(context.services), stream_(std::move(stream)), input_(context.services.buffers) {
+    : context_(context), services_(context.services), stream_(std::move(stream)), input_(context.services.buffers),
+      ahead_(services_, *stream_) {
     context_.open.push_back(*this);
 }
 
@@ -247,6 +262,7 @@ net::task<void> client_connection::refuse(wire::refusal why, int status) {
 net::task<bool> client_connection::handle() {
     client_request request(services_.loop, *stream_, input_, services_.buffers, services_.memory);
     request.settings = context_.settings;
+    request.policies = context_.policies;
     request.head = &head_;
     request.client_address = stream_->peer();
     request.received = services_.loop.now();
@@ -258,26 +274,39 @@ net::task<bool> client_connection::handle() {
     seen.received = request.received;
     seen.started = request.started;
     const auto& limits = request.settings->limits;
-    request.body.begin(head_.body, {.max_body = limits.max_body, .max_held = limits.replay_buffer, .silence = limits.body_timeout},
+    request.body.begin(head_.body, {.max_body = limits.max_body, .max_held = request.settings->replay_buffer, .silence = limits.body_timeout},
                        head_.expect_continue);
     current_ = &request;
     bool goes_on = false;
     {
         const departure_watch::watched watched(
             services_.departures, stream_->descriptor(), [](void* self) { static_cast<client_connection*>(self)->client_left(); }, this);
+        ahead_.begin(request, context_.head_hold_tick);
         answer given = co_await serve(services_, request);
+        ahead_.stop();
+        if (ahead_.is_writing()) {
+            if (gone_) stream_->close(); // nobody reads what is being written
+            static_cast<void>(co_await ahead_.written());
+            if (ahead_.broken()) gone_ = true;
+        }
         seen.upstream = given.upstream;
         seen.attempts = given.attempts;
         seen.outcome = given.outcome;
         seen.reason = given.reason;
         seen.proxy_error = given.proxy_error;
         seen.stream = given.stream;
-        if (given.body && !gone_) {
+        seen.service = given.service;
+        seen.denied = given.denied;
+        seen.upstream_model = given.upstream_model;
+        if (given.body && !gone_ && ahead_.given() && !is_event_stream(*given.head)) {
+            goes_on = co_await relay_as_event(std::move(given), request, seen);
+        } else if (given.body && !gone_) {
             goes_on = co_await relay(std::move(given), request, seen);
         } else {
             seen.outcome = telemetry::request_outcome::client_cancelled;
             stream_->close();
         }
+        ahead_.forget();
     }
     const bool whole = request.body.complete();
     if (!whole) request.body.abandon();
@@ -323,20 +352,38 @@ net::task<bool> client_connection::relay(answer given, client_request& request, 
                          {.route = request.route ? std::string_view{request.route->name} : std::string_view{},
                           .upstream = given.upstream != nullptr ? std::string_view{given.upstream->name} : std::string_view{},
                           .attempts = given.attempts,
+                          .outcome = telemetry::to_string(given.service),
+                          .stop_client_retries = given.stop_client_retries,
                           .request_id = request.id,
                           .close = close,
                           .keep_alive_http10 = !close && head_.minor_version == 0});
 
+    // An attempt knows that it asked with HEAD; a body of ours is simply not sent.
+    std::optional<body_step> step = head_only && given.local ? body_step{} : given.body->ready();
+    if (step && step->is == body_step::kind::truncated && !ahead_.given()) {
+        // It turned out to be no answer before any of it was sent: an honest error instead.
+        answer error = make_local_answer({.status = 502,
+                                          .code = "upstream_protocol_error",
+                                          .proxy_error = step->why,
+                                          .message = "the upstream's answer is cut short",
+                                          .outcome = telemetry::request_outcome::proxy_error},
+                                         dialect_of(request.route.get(), head_.path), services_.loop.wall_now(), given.upstream, given.attempts);
+        seen.outcome = error.outcome;
+        seen.service = error.service;
+        seen.reason = error.reason;
+        seen.proxy_error = error.proxy_error;
+        seen.stream = false;
+        co_return co_await relay(std::move(error), request, seen);
+    }
     relaying_ = given.body.get();
     const steady_time relaying_since = services_.loop.now();
     if (given.sent != steady_time{}) seen.overhead = (given.sent - request.received) + (relaying_since - given.head_read);
 
-    bool head_sent = false;
+    bool head_sent = ahead_.given();
+    bool waited = false; // since relaying began
     bool whole = false;
     bool alive = true;
     std::array<char, 18> size_line;
-    // An attempt knows that it asked with HEAD; a body of ours is simply not sent.
-    std::optional<body_step> step = head_only && given.local ? body_step{} : given.body->ready();
     while (alive && !whole) {
         std::array<boost::asio::const_buffer, 5> parts;
         std::size_t count = 0;
@@ -348,16 +395,19 @@ net::task<bool> client_connection::relay(answer given, client_request& request, 
                 alive = end_write(co_await begin_write({parts.data(), count}));
                 if (!alive) break;
             }
+            waited = true;
             step = co_await given.body->next();
             continue;
         }
         if (step->is == body_step::kind::truncated) {
             seen.outcome = telemetry::request_outcome::truncated;
             seen.proxy_error = step->why;
+            seen.ended = step->ended;
             break;
         }
         if (step->is == body_step::kind::data) {
-            if (seen.bytes_out == 0) seen.first_byte = services_.loop.now() - request.received;
+            if (seen.bytes_out == 0) seen.first_byte = (waited ? services_.loop.now() : relaying_since) - request.received;
+            if (step->first_event) seen.first_token = (waited ? services_.loop.now() : relaying_since) - request.received;
             seen.bytes_out += step->data.size();
             if (chunked) add(wire::chunk_head(size_line.data(), step->data.size()));
             add(step->data);
@@ -371,10 +421,14 @@ net::task<bool> client_connection::relay(answer given, client_request& request, 
         if (count > 0) alive = end_write(co_await begin_write({parts.data(), count}));
         head_sent = true;
     }
+    if (whole) seen.ended = step->ended;
     relaying_ = nullptr;
     given.body.reset(); // closes what is not over
     if (!alive || gone_) {
-        if (!whole || !alive) seen.outcome = telemetry::request_outcome::client_cancelled;
+        if (!whole || !alive) {
+            seen.outcome = telemetry::request_outcome::client_cancelled;
+            if (seen.stream) seen.ended = telemetry::stream_end::client_gone;
+        }
         stream_->close();
         co_return false;
     }
@@ -398,6 +452,38 @@ net::task<bool> client_connection::relay(answer given, client_request& request, 
     co_return true;
 }
 
+// The client has the head of a stream, and what came is none: an error, ours or the upstream's, or an answer in one piece
+// that nobody asked for. It becomes the error frame of the client's dialect, and the stream ends unfinished.
+net::task<bool> client_connection::relay_as_event(answer given, client_request& request, facts& seen) {
+    seen.status = 200;
+    if (given.head->status < 400) {
+        seen.outcome = telemetry::request_outcome::upstream_error;
+        seen.reason = "not_a_stream";
+    }
+    std::string body;
+    while (body.size() < wire::max_error_body) {
+        auto step = given.body->ready();
+        if (!step) step = co_await given.body->next();
+        if (step->is != body_step::kind::data) break;
+        body += step->data;
+    }
+    const wire::error_facts said = wire::read_error(body);
+    const std::string message = !said.message.empty()     ? said.message
+                                : given.head->status < 400 ? "the upstream did not answer with a stream"
+                                                           : "the upstream answered with status " + std::to_string(given.head->status);
+    const std::string code = !said.code.empty() ? said.code : !said.type.empty() ? said.type : "upstream_error";
+    const auto dialect = dialect_of(request.route.get(), head_.path);
+    const std::string frame = wire::error_frame(wire::stream_format::sse, dialect, given.head->status < 400 ? 502 : given.head->status, code, message);
+    std::array<char, 18> size_line;
+    const auto size = wire::chunk_head(size_line.data(), frame.size());
+    const std::array parts{boost::asio::const_buffer(size.data(), size.size()), boost::asio::const_buffer(frame.data(), frame.size()),
+                           boost::asio::const_buffer(wire::chunk_tail.data(), wire::chunk_tail.size())};
+    if (end_write(co_await begin_write(parts))) seen.bytes_out = frame.size();
+    seen.ended = telemetry::stream_end::upstream_error;
+    stream_->close();
+    co_return false;
+}
+
 void client_connection::finish_record(const client_request* request, const facts& seen) noexcept {
     telemetry::request_record record;
     record.started = seen.started;
@@ -416,8 +502,14 @@ void client_connection::finish_record(const client_request* request, const facts
     record.status = seen.status;
     record.attempts = seen.attempts;
     record.outcome = seen.outcome;
+    record.service = seen.service;
+    record.denied = seen.denied;
+    record.ended = seen.ended;
+    record.upstream_model = seen.upstream_model;
+    record.first_token = seen.first_token;
     record.stream = seen.stream;
-    record.total = services_.loop.now() - seen.received;
+    record.at = services_.loop.now();
+    record.total = record.at - seen.received;
     record.first_byte = seen.first_byte;
     record.overhead = seen.overhead;
     record.bytes_out = seen.bytes_out;

@@ -6,6 +6,7 @@
 #include "config/settings.hpp"
 #include "proxy/net/client_stream.hpp"
 #include "proxy/net/timer_queue.hpp"
+#include "proxy/request/head_ahead.hpp"
 #include "proxy/request/serve.hpp"
 #include "proxy/wire/head.hpp"
 
@@ -24,10 +25,14 @@ using connection_hook = boost::intrusive::list_base_hook<>;
 struct connection_context {
     worker_services& services;
     config::snapshot settings;       // the current one; replaced by a reload
+    std::shared_ptr<const policy_set> policies; // of these settings
     bool draining = false;           // every answer closes its connection
     std::uint64_t id_seed = 0;       // of request ids, random per worker
     std::uint64_t next_id = 0;
-    boost::intrusive::list<connection_hook, boost::intrusive::constant_time_size<false>> open; // of client_connection only
+    boost::intrusive::list<connection_hook, boost::intrusive::constant_time_size<false>> open{}; // of client_connection only
+    duration head_hold_tick = std::chrono::seconds{1};
+
+    void use(config::snapshot next, std::shared_ptr<const policy_set> its_policies);
 };
 
 class client_connection final : public connection_hook {
@@ -71,6 +76,7 @@ private:
     [[nodiscard]] net::task<bool> handle();                    // one request; true: the connection goes on
     [[nodiscard]] net::task<void> refuse(wire::refusal why, int status);
     [[nodiscard]] net::task<bool> relay(answer given, client_request& request, facts& seen);
+    [[nodiscard]] net::task<bool> relay_as_event(answer given, client_request& request, facts& seen);
     [[nodiscard]] net::task<net::io_result> begin_write(std::span<const boost::asio::const_buffer> parts);
     [[nodiscard]] bool end_write(net::io_result sent) noexcept;
     [[nodiscard]] net::task<void> linger();                    // lets the client read our last words before the reset
@@ -90,6 +96,7 @@ private:
     std::string out_;
     read_clock read_clock_{*this};
     write_clock write_clock_{*this};
+    head_ahead ahead_;
     wait_purpose purpose_ = wait_purpose::idle;
     bool waiting_ = false;     // for bytes of a head
     bool idle_ = true;         // no byte of the next request has come

@@ -5,6 +5,7 @@
 #include "config/settings.hpp"
 #include "policies/time.hpp"
 #include "proxy/net/cancel.hpp"
+#include "proxy/request/policy_registry.hpp"
 #include "proxy/request/request_body.hpp"
 #include "proxy/wire/head.hpp"
 
@@ -27,6 +28,8 @@ struct client_request {
     std::string id;
     steady_time received{};
     wall_time started{};
+    std::shared_ptr<const policy_set> policies;  // of `settings`
+    bool sse_possible = true;                    // a stream's head may be given ahead of its answer
     net::cancel_source gone;                     // requested when the client has left
 };
 

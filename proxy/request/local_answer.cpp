@@ -30,19 +30,21 @@ std::string quoted(std::string_view text) {
 }
 } // namespace
 
-wire::dialect dialect_of(const config::route* route, std::string_view path) noexcept {
-    if (route != nullptr && route->upstream) {
-        switch (route->upstream->dialect) {
-        case config::dialect::openai: return wire::dialect::openai;
-        case config::dialect::anthropic: return wire::dialect::anthropic;
-        case config::dialect::gemini: return wire::dialect::gemini;
-        case config::dialect::ollama: return wire::dialect::ollama;
-        case config::dialect::generic: return wire::dialect::generic;
-        case config::dialect::automatic: break;
-        }
-        if (route->rewrite.is == config::path_rewrite::kind::whole) return wire::dialect_of_path(route->rewrite.value);
+wire::dialect dialect_of(const config::route& route, const config::upstream& upstream, std::string_view path) noexcept {
+    switch (upstream.dialect) {
+    case config::dialect::openai: return wire::dialect::openai;
+    case config::dialect::anthropic: return wire::dialect::anthropic;
+    case config::dialect::gemini: return wire::dialect::gemini;
+    case config::dialect::ollama: return wire::dialect::ollama;
+    case config::dialect::generic: return wire::dialect::generic;
+    case config::dialect::automatic: break;
     }
-    return wire::dialect_of_path(path);
+    return wire::dialect_of_path(route.rewrite.is == config::path_rewrite::kind::whole ? std::string_view{route.rewrite.value} : path);
+}
+
+wire::dialect dialect_of(const config::route* route, std::string_view path) noexcept {
+    if (route == nullptr || route->upstreams.empty()) return wire::dialect_of_path(path);
+    return dialect_of(*route, *route->upstreams.front(), path);
 }
 
 std::string http_date(wall_time when) {
@@ -61,9 +63,10 @@ answer make_local_answer(const local_failure& failure, wire::dialect dialect, wa
     body->status(failure.status);
     body->add_field("content-type", std::string{wire::error_content_type});
     body->add_field("date", http_date(now));
-    if (failure.retry_after_seconds > 0) {
-        body->add_field("retry-after", std::to_string(failure.retry_after_seconds));
-        body->add_field("retry-after-ms", std::to_string(failure.retry_after_seconds * 1000));
+    if (failure.retry_after > duration::zero()) {
+        // Whole seconds are rounded up: who comes back too early is refused again.
+        body->add_field("retry-after", std::to_string(std::chrono::ceil<std::chrono::seconds>(failure.retry_after).count()));
+        body->add_field("retry-after-ms", std::to_string(std::chrono::ceil<std::chrono::milliseconds>(failure.retry_after).count()));
     }
     const std::string_view token = failure.proxy_error.empty() ? std::string_view{"http_request_error"} : failure.proxy_error;
     std::string status = fmt::format("evenkeel; error={}", token);
@@ -74,6 +77,7 @@ answer make_local_answer(const local_failure& failure, wire::dialect dialect, wa
     made.upstream = upstream;
     made.attempts = attempts;
     made.outcome = failure.outcome;
+    made.service = attempts > 0 ? telemetry::request_service::error : telemetry::request_service::rejected;
     made.reason = failure.code;
     made.proxy_error = failure.proxy_error;
     return made;
@@ -84,7 +88,7 @@ answer make_refusal(wire::refusal why, wire::dialect dialect, wall_time now) {
                               .code = wire::to_string(why),
                               .proxy_error = {},
                               .message = std::string{wire::explain(why)},
-                              .retry_after_seconds = 0,
+                              .retry_after = {},
                               .outcome = telemetry::request_outcome::rejected},
                              dialect, now);
 }

@@ -18,11 +18,13 @@ struct local_failure {
     std::string_view code;             // word for programs: no_route, connect_failure, timeout, ...
     std::string_view proxy_error;      // RFC 9209 token; empty: not about an upstream
     std::string message;               // for people; no credential
-    int retry_after_seconds = 0;       // 0: none
+    duration retry_after{};            // 0: none
     telemetry::request_outcome outcome = telemetry::request_outcome::rejected;
 };
 
-// The dialect in which an error on this route is written: the upstream's, or what the path suggests.
+// What is spoken with this upstream: as configured, or what the rewritten path, else the path suggests.
+[[nodiscard]] wire::dialect dialect_of(const config::route& route, const config::upstream& upstream, std::string_view path) noexcept;
+// The dialect in which an error on this route is written: that of its first upstream.
 [[nodiscard]] wire::dialect dialect_of(const config::route* route, std::string_view path) noexcept;
 
 [[nodiscard]] answer make_local_answer(const local_failure& failure, wire::dialect dialect, wall_time now,

@@ -62,15 +62,18 @@ void append_response_head(std::string& out, const wire::response_head& head, con
                           const answer_labels& labels) {
     wire::head_builder builder(out);
     builder.status_line(head.status, head.reason);
-    bool has_request_id = false;
+    bool has_request_id = false, upstream_speaks = false;
     builder.fields(head.raw, head.fields, [&](const wire::field& one) {
         has_request_id = has_request_id || one.id == wire::field_id::x_request_id;
+        upstream_speaks = upstream_speaks || one.id == wire::field_id::x_should_retry;
         return one.id != wire::field_id::own;
     });
     if (!has_request_id && !labels.request_id.empty()) builder.field("x-request-id", labels.request_id);
     if (!labels.route.empty()) builder.field("x-evenkeel-route", labels.route);
     if (!labels.upstream.empty()) builder.field("x-evenkeel-upstream", labels.upstream);
     if (labels.attempts > 0) builder.field("x-evenkeel-attempts", static_cast<std::uint64_t>(labels.attempts));
+    if (!labels.outcome.empty()) builder.field("x-evenkeel-outcome", labels.outcome);
+    if (labels.stop_client_retries && !upstream_speaks) builder.field("x-should-retry", "false");
     builder.framing(body);
     // Content-Length of an answer to HEAD and of a 304: it describes a body that is not here.
     if (body.kind == wire::body_kind::none && head.declared_length) builder.field("content-length", *head.declared_length);

@@ -13,10 +13,12 @@ namespace evenkeel::request {
 
 // Our own fields on an answer, besides what the upstream sent.
 struct answer_labels {
-    std::string_view route;        // empty: not added
-    std::string_view upstream;     // empty: not added
+    std::string_view route{};        // empty: not added
+    std::string_view upstream{};     // empty: not added
     int attempts = 0;
-    std::string_view request_id;   // added where the upstream sent no x-request-id
+    std::string_view outcome{};      // empty: not added
+    bool stop_client_retries = false; // x-should-retry: false, where the upstream did not speak for itself
+    std::string_view request_id{};   // added where the upstream sent no x-request-id
     bool close = false;            // Connection: close
     bool keep_alive_http10 = false;// Connection: keep-alive, which an HTTP/1.0 client must be told
 };

@@ -169,13 +169,6 @@ net::task<bool> request_body::read_whole(std::uint64_t limit) {
     co_return complete_;
 }
 
-void request_body::replace(std::string body) {
-    held_ = std::move(body);
-    in_place_ = {};
-    position_ = held_.size();
-    framing_ = {wire::body_kind::length, held_.size()};
-}
-
 void request_body::abandon() noexcept {
     if (failure_ == failure::none && !complete_) failure_ = failure::client_gone;
     if (pulling_) client_.cancel_read();

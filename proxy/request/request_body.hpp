@@ -34,6 +34,9 @@ public:
     request_body(net::loop& worker, net::client_stream& client, io_buffer& input, buffer_pool& buffers, memory_bound& memory);
     ~request_body() override;
 
+    // The route's own bound, once it is known; what is held already stays.
+    void hold_up_to(std::uint64_t bytes) noexcept { options_.max_held = bytes; }
+
     // `input` stands at the first byte behind the head and is not moved before the request ends.
     void begin(const wire::body_framing& framing, const request_body_options& options, bool expect_continue);
 
@@ -56,9 +59,6 @@ public:
     [[nodiscard]] const wire::body_framing& framing() const noexcept { return framing_; }
     [[nodiscard]] failure failed() const noexcept { return failure_; }
     [[nodiscard]] wire::refusal refused() const noexcept { return refusal_; }
-
-    // Another body goes upstream instead (a renamed model). Only when complete.
-    void replace(std::string body);
 
     // No attempt reads any more; a read under way ends. The connection closes after the answer if the body is not whole.
     void abandon() noexcept;

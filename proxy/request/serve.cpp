@@ -5,6 +5,8 @@
 #include "proxy/request/run_flight.hpp"
 #include "proxy/wire/json_model.hpp"
 
+#include <algorithm>
+
 namespace evenkeel::request {
 
 namespace {
@@ -34,7 +36,7 @@ answer body_not_seen(const worker_services& services, const client_request& requ
     return make_local_answer({.status = 413,
                               .code = "body_too_large_to_inspect",
                               .proxy_error = {},
-                              .message = "this route must see the whole body and it is larger than limits.replay_buffer, or "
+                              .message = "this route must see the whole body and it is larger than retry.replay_buffer, or "
                                          "limits.memory is used up"},
                              dialect_of(request.route.get(), request.head->path), services.loop.wall_now());
 }
@@ -57,7 +59,7 @@ net::task<answer> serve(worker_services& services, client_request& request) {
     route_choice choice = choose_route(*request.settings, {*request.head, std::nullopt});
     bool seen = true;
     if (choice.needs_model) {
-        const std::uint64_t limit = request.settings->limits.replay_buffer;
+        const std::uint64_t limit = request.settings->replay_buffer;
         if (reads_ahead(request, limit)) co_await request.body.read_whole(limit);
         seen = request.body.complete() && !has_failed(request);
         if (seen) {
@@ -76,8 +78,10 @@ net::task<answer> serve(worker_services& services, client_request& request) {
         co_return make_document(200, services.health_document(), services.loop.wall_now());
     }
 
-    const bool must_see_body = !request.route->upstream->models.empty();
-    const std::uint64_t ahead = must_see_body ? request.settings->limits.replay_buffer : whole_body_bytes;
+    const auto& upstreams = request.route->upstreams;
+    const bool must_see_body = std::any_of(upstreams.begin(), upstreams.end(), [](const auto& one) { return !one->models.empty(); });
+    request.body.hold_up_to(request.route->retry.replay_buffer);
+    const std::uint64_t ahead = must_see_body ? request.route->retry.replay_buffer : whole_body_bytes;
     if (reads_ahead(request, ahead)) co_await request.body.read_whole(ahead);
     if (has_failed(request)) co_return body_failure_answer(services, request);
     if (must_see_body && !request.body.complete()) co_return body_not_seen(services, request);

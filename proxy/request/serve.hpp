@@ -12,6 +12,7 @@
 #include "proxy/telemetry/observer.hpp"
 
 #include <functional>
+#include <random>
 #include <string>
 
 namespace evenkeel::request {
@@ -23,8 +24,11 @@ struct worker_services {
     telemetry::observer& observer;
     memory_bound& memory;
     std::function<std::string()> health_document; // for `serve: health` routes
+    std::mt19937_64 chance{};                     // of pauses; seeded by the worker
     buffer_pool buffers{};
     departure_watch departures{loop};
+
+    [[nodiscard]] double draw() { return std::uniform_real_distribution<double>(0, 1)(chance); }
 };
 
 // Never throws for what a peer can do; the answer is always there, except where the client left first (empty body).

@@ -27,9 +27,9 @@ public:
     }
 
     [[nodiscard]] std::optional<body_step> ready() override {
-        if (given_ || body_.empty()) return body_step{body_step::kind::end, {}, {}};
+        if (given_ || body_.empty()) return body_step{};
         given_ = true;
-        return body_step{body_step::kind::data, body_, {}};
+        return body_step{.is = body_step::kind::data, .data = body_};
     }
     [[nodiscard]] net::task<body_step> next() override { co_return *ready(); }
 

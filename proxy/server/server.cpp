@@ -5,6 +5,7 @@
 #include "proxy/net/resolver.hpp"
 #include "proxy/net/tls_context.hpp"
 #include "proxy/request/memory_bound.hpp"
+#include "proxy/request/policy_registry.hpp"
 #include "proxy/server/worker.hpp"
 #include "proxy/telemetry/access_log.hpp"
 #include "proxy/telemetry/background.hpp"
@@ -62,6 +63,7 @@ struct server::parts {
     net::resolver resolver;
     net::tls_contexts tls;
     request::memory_bound memory;
+    request::policy_registry policies;
     std::vector<std::string> bound;
     std::vector<std::unique_ptr<worker>> workers;
     std::vector<std::unique_ptr<telemetry::pulse>> pulses;
@@ -91,7 +93,7 @@ server::server(server_options options, config::snapshot settings)
     const shared_parts shared{all.resolver, all.tls, all.everyone, all.memory,
                               [&all] { return telemetry::health_json(all.health.view(), false); }};
     for (unsigned number = 0; number < all.settings->workers; ++number) {
-        all.workers.push_back(std::make_unique<worker>(shared, all.settings, random_seed()));
+        all.workers.push_back(std::make_unique<worker>(shared, all.settings, all.policies.prepare(*all.settings), random_seed()));
         all.pulses.push_back(std::make_unique<telemetry::pulse>(all.beats, number, all.workers.back()->loop()));
     }
     for (const config::listener& where : all.settings->listen) {
@@ -170,7 +172,8 @@ bool server::reload() {
     next->admin = all.settings->admin;
     next->generation = all.settings->generation + 1;
     all.take(std::move(next));
-    for (auto& each : all.workers) each->use(all.settings);
+    const auto policies = all.policies.prepare(*all.settings);
+    for (auto& each : all.workers) each->use(all.settings, policies);
     all.log.info("configuration reloaded", {{"file", all.options.config_file}, {"hash", all.settings->hash}});
     return true;
 }

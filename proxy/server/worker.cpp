@@ -6,10 +6,13 @@
 
 namespace evenkeel::server {
 
-worker::worker(const shared_parts& shared, config::snapshot settings, std::uint64_t id_seed)
+worker::worker(const shared_parts& shared, config::snapshot settings, std::shared_ptr<const request::policy_set> policies,
+               std::uint64_t seed)
     : connections_(loop_.executor()), pool_(loop_, shared.resolver, shared.tls, shared.observer),
-      services_{loop_, pool_, shared.observer, shared.memory, shared.health_document},
-      context_{services_, std::move(settings), false, id_seed, 0, {}} {}
+      services_{loop_, pool_, shared.observer, shared.memory, shared.health_document, std::mt19937_64{seed}},
+      context_{.services = services_, .settings = {}, .policies = {}, .id_seed = seed} {
+    context_.use(std::move(settings), std::move(policies));
+}
 
 worker::~worker() = default;
 
@@ -33,9 +36,9 @@ void worker::join() {
     if (thread_.joinable()) thread_.join();
 }
 
-void worker::use(config::snapshot settings) {
-    boost::asio::post(loop_.executor(), [this, settings = std::move(settings)]() mutable {
-        context_.settings = std::move(settings);
+void worker::use(config::snapshot settings, std::shared_ptr<const request::policy_set> policies) {
+    boost::asio::post(loop_.executor(), [this, settings = std::move(settings), policies = std::move(policies)]() mutable {
+        context_.use(std::move(settings), std::move(policies));
         pool_.keep_only(context_.settings->upstreams);
     });
 }

@@ -36,7 +36,7 @@ struct shared_parts {
 
 class worker {
 public:
-    worker(const shared_parts& shared, config::snapshot settings, std::uint64_t id_seed);
+    worker(const shared_parts& shared, config::snapshot settings, std::shared_ptr<const request::policy_set> policies, std::uint64_t seed);
     ~worker();
     worker(const worker&) = delete;
     worker& operator=(const worker&) = delete;
@@ -48,7 +48,7 @@ public:
     void join();
 
     // From any thread.
-    void use(config::snapshot settings);
+    void use(config::snapshot settings, std::shared_ptr<const request::policy_set> policies);
     void drain(duration within); // stops accepting, lets requests end, then ends the loop
     void stop_now();
     [[nodiscard]] net::loop& loop() noexcept { return loop_; }

@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::size_t max_path = 2048; // bytes, before escaping
 constexpr std::size_t max_word = 256;  // of every other text
-static_assert((max_path + 10 * max_word) * max_escape + 1024 <= max_access_line, "the worst line fits the buffer");
+static_assert((max_path + 11 * max_word) * max_escape + 1024 <= max_access_line, "the worst line fits the buffer");
 
 // Appends `,"name":` pieces; the names are literals, so their length is known at compile time.
 class line {
@@ -92,11 +92,16 @@ char* write_access_line(char* out, const request_record& record) noexcept {
     to.word(R"(,"outcome":)", to_string(record.outcome));
     to.text_if_any(R"(,"reason":)", record.reason);
     to.text_if_any(R"(,"proxy_error":)", record.proxy_error);
+    to.word(R"(,"service":)", to_string(record.service));
     to.number(R"(,"attempts":)", record.attempts);
+    if (record.denied != denied_reason::none) to.word(R"(,"denied":)", to_string(record.denied));
     to.text_if_any(R"(,"model":)", record.model);
+    to.text_if_any(R"(,"upstream_model":)", record.upstream_model);
     to.literal(record.stream ? std::string_view(R"(,"stream":true)") : std::string_view(R"(,"stream":false)"));
+    if (record.ended != stream_end::none) to.word(R"(,"stream_end":)", to_string(record.ended));
     to.seconds(R"(,"duration_s":)", record.total);
     if (record.first_byte > duration::zero()) to.seconds(R"(,"first_byte_s":)", record.first_byte);
+    if (record.first_token > duration::zero()) to.seconds(R"(,"first_token_s":)", record.first_token);
     to.seconds(R"(,"overhead_s":)", record.overhead);
     to.number(R"(,"bytes_in":)", record.bytes_in);
     to.number(R"(,"bytes_out":)", record.bytes_out);

@@ -123,6 +123,23 @@ verdict verdict_of(const request_record& record) noexcept {
     return verdict::silent;
 }
 
+// An answer that is the caller's fault shows that the upstream lives; asking for less, or for another credential, says
+// nothing about its health.
+verdict verdict_of(attempt_result result) noexcept {
+    switch (result) {
+    case attempt_result::success:
+    case attempt_result::caller_error:
+        return verdict::success;
+    case attempt_result::cancelled:
+    case attempt_result::rate_limited:
+    case attempt_result::quota:
+    case attempt_result::credential:
+        return verdict::silent;
+    default:
+        return verdict::failure;
+    }
+}
+
 void append_number(std::string& to, std::optional<double> value) {
     if (value)
         fmt::format_to(std::back_inserter(to), "{:.6g}", *value);
@@ -145,6 +162,8 @@ void append_sample(std::string& to, const health_sample& seen) {
 struct health::state {
     explicit state(std::function<steady_time()> clock) : now(std::move(clock)), index(windows::context{}) {}
 
+    [[nodiscard]] steady_time time_of(steady_time told) const { return told != steady_time{} ? told : now(); }
+
     std::function<steady_time()> now;
     series_index<windows> index;
     std::mutex mutex; // current
@@ -158,13 +177,14 @@ void health::request_finished(const request_record& record) noexcept {
     const auto how = verdict_of(record);
     if (how == verdict::silent || record.route == nullptr) return;
     if (auto* window = state_->index.find(record.route))
-        window->record(state_->now(), how == verdict::success, record.total);
+        window->record(state_->time_of(record.at), how == verdict::success, record.total);
 }
 
 void health::attempt_finished(const attempt_record& record) noexcept {
-    if (record.result == attempt_result::cancelled) return;
+    const auto how = verdict_of(record.result);
+    if (how == verdict::silent) return;
     if (auto* window = state_->index.find(record.route, record.upstream).pair)
-        window->record(state_->now(), record.result == attempt_result::success, record.total);
+        window->record(state_->time_of(record.at), how == verdict::success, record.total);
 }
 
 void health::configuration_loaded(const config::snapshot& snapshot) noexcept {
@@ -185,20 +205,23 @@ health_view health::view() const {
     const auto now = state_->now();
     std::uint64_t attempts = 0, successes = 0;
     for (const auto& route : current->routes) {
-        if (route->serves != config::route_serves::upstream || !route->upstream) continue;
+        if (route->serves != config::route_serves::upstream) continue;
         const auto* of_route = state_->index.find(route.get());
-        const auto* of_pair = state_->index.find(route.get(), route->upstream.get()).pair;
-        if (of_route == nullptr || of_pair == nullptr) continue;
-        const auto& address = route->upstream->address;
+        if (of_route == nullptr) continue;
         auto& shown = view.routes.emplace_back();
         shown.name = route->name;
         shown.current_timeout =
             std::chrono::duration<double>(route->timeout.attempt.value_or(route->timeout.total)).count();
         shown.seen = of_route->sample(now);
-        shown.upstreams.push_back(
-            {route->upstream->name, (address.tls ? "https://" : "http://") + address.authority, of_pair->sample(now)});
-        attempts += shown.upstreams.back().seen.requests;
-        successes += shown.upstreams.back().seen.successes;
+        for (const auto& upstream : route->upstreams) {
+            const auto* of_pair = state_->index.find(route.get(), upstream.get()).pair;
+            if (of_pair == nullptr) continue;
+            const auto& address = upstream->address;
+            shown.upstreams.push_back(
+                {upstream->name, (address.tls ? "https://" : "http://") + address.authority, of_pair->sample(now)});
+            attempts += shown.upstreams.back().seen.requests;
+            successes += shown.upstreams.back().seen.successes;
+        }
     }
     view.healthy = attempts == 0 || successes > 0;
     return view;

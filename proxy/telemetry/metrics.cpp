@@ -74,12 +74,16 @@ struct route_cells {
     std::array<std::array<cell, code_classes.size()>, request_outcome_count> finished{};
     long_histogram duration;
     short_histogram overhead;
+    std::array<cell, request_service_count> served{};
+    std::array<cell, retry_denial_count> denied{};
+    std::array<cell, stream_end_count> stream_ends{};
     cell in_flight{0};
     cell bytes_in{0}, bytes_out{0};
 };
 struct pair_cells {
     std::array<std::array<cell, attempt_result_count>, attempt_kind_count> attempts{};
-    long_histogram first_byte;
+    long_histogram first_byte, first_token;
+    cell wasted_events{0};
 };
 struct upstream_cells {
     long_histogram attempt_duration;
@@ -206,11 +210,17 @@ void metrics::request_finished(const request_record& record) noexcept {
     add(cells.finished[static_cast<std::size_t>(record.outcome)][code_class_of(record.status)]);
     cells.duration.observe(record.total);
     if (record.attempts > 0) cells.overhead.observe(record.overhead);
+    add(cells.served[static_cast<std::size_t>(record.service)]);
+    if (record.denied != denied_reason::none) add(cells.denied[static_cast<std::size_t>(record.denied)]);
+    if (record.ended != stream_end::none) add(cells.stream_ends[static_cast<std::size_t>(record.ended)]);
     if (record.bytes_in > 0) add(cells.bytes_in, record.bytes_in);
     if (record.bytes_out > 0) add(cells.bytes_out, record.bytes_out);
     if (record.upstream != nullptr && record.first_byte > duration::zero())
         if (auto* pair = state_->index.find(record.route, record.upstream).pair)
             pair->mine().first_byte.observe(record.first_byte);
+    if (record.upstream != nullptr && record.first_token > duration::zero())
+        if (auto* pair = state_->index.find(record.route, record.upstream).pair)
+            pair->mine().first_token.observe(record.first_token);
     if (record.outcome == request_outcome::rejected) state_->request_refusals.count(record.reason);
 }
 
@@ -221,7 +231,9 @@ void metrics::attempt_started(const config::route& route, const config::upstream
 void metrics::attempt_finished(const attempt_record& record) noexcept {
     const auto found = state_->index.find(record.route, record.upstream);
     if (found.pair == nullptr) return;
-    add(found.pair->mine().attempts[static_cast<std::size_t>(record.kind)][static_cast<std::size_t>(record.result)]);
+    auto& pair = found.pair->mine();
+    add(pair.attempts[static_cast<std::size_t>(record.kind)][static_cast<std::size_t>(record.result)]);
+    if (record.events > 0 && !record.committed) add(pair.wasted_events, record.events);
     auto& upstream = found.upstream->mine();
     subtract(upstream.attempts_in_flight);
     upstream.attempt_duration.observe(record.total);
@@ -287,6 +299,23 @@ void metrics::state::write_requests(family_list& out) const {
                      {"outcome", to_string(static_cast<request_outcome>(outcome))},
                      {"code_class", code_classes[code]}});
     });
+    // Labelled words from `first` on: the ones before mean that there is nothing to count.
+    const auto words = [&](std::string_view label, std::size_t first, std::size_t count, auto member, auto word) {
+        for_each_route([&](const std::string& route, const counted::route& series) {
+            for (std::size_t i = first; i < count; ++i)
+                out.value(series.sum([&](const route_cells& cells) -> const cell& { return (cells.*member)[i]; }),
+                          {{"route", route}, {label, word(i)}});
+        });
+    };
+    out.begin(counter, "requests_served_total", "Requests by how their answer came about.");
+    words("service", 0, request_service_count, &route_cells::served,
+          [](std::size_t i) { return to_string(static_cast<request_service>(i)); });
+    out.begin(counter, "retries_denied_total", "Failed attempts that were not followed by another, by reason.");
+    words("reason", 1, retry_denial_count, &route_cells::denied,
+          [](std::size_t i) { return to_string(static_cast<denied_reason>(i)); });
+    out.begin(counter, "stream_ends_total", "Streams that clients were sent something of, by how they ended.");
+    words("reason", 1, stream_end_count, &route_cells::stream_ends,
+          [](std::size_t i) { return to_string(static_cast<stream_end>(i)); });
     out.begin(gauge, "requests_in_flight", "Requests begun and not yet finished.");
     for_each_route([&](const std::string& route, const counted::route& series) {
         out.value(series.gauge([](const route_cells& cells) -> const cell& { return cells.in_flight; }),
@@ -328,6 +357,17 @@ void metrics::state::write_attempts(family_list& out) const {
     index.for_each_pair([&](const std::string& route, const std::string& upstream, const counted::pair& series) {
         out.histogram(series.histogram([](const pair_cells& cells) -> auto& { return cells.first_byte; }),
                       {{"route", route}, {"upstream", upstream}});
+    });
+    out.begin(histogram, "time_to_first_token_seconds",
+              "From a request's head to the first meaningful event of its stream sent to the client.");
+    index.for_each_pair([&](const std::string& route, const std::string& upstream, const counted::pair& series) {
+        out.histogram(series.histogram([](const pair_cells& cells) -> auto& { return cells.first_token; }),
+                      {{"route", route}, {"upstream", upstream}});
+    });
+    out.begin(counter, "wasted_output_events_total", "Meaningful events of streams whose attempt was not the answer.");
+    index.for_each_pair([&](const std::string& route, const std::string& upstream, const counted::pair& series) {
+        out.value(series.sum([](const pair_cells& cells) -> const cell& { return cells.wasted_events; }),
+                  {{"route", route}, {"upstream", upstream}});
     });
     out.begin(histogram, "upstream_attempt_duration_seconds",
               "From the launch of an attempt to its end, however it ended.");

@@ -6,10 +6,18 @@ std::string_view to_string(attempt_result result) noexcept {
     switch (result) {
     case attempt_result::success:
         return "success";
+    case attempt_result::caller_error:
+        return "caller_error";
+    case attempt_result::credential:
+        return "credential";
     case attempt_result::server_error:
         return "server_error";
-    case attempt_result::throttled:
-        return "throttled";
+    case attempt_result::rate_limited:
+        return "rate_limited";
+    case attempt_result::overloaded:
+        return "overloaded";
+    case attempt_result::quota:
+        return "quota";
     case attempt_result::connect_failure:
         return "connect_failure";
     case attempt_result::tls_failure:
@@ -18,6 +26,8 @@ std::string_view to_string(attempt_result result) noexcept {
         return "reset";
     case attempt_result::protocol_error:
         return "protocol_error";
+    case attempt_result::stream_error:
+        return "stream_error";
     case attempt_result::timeout:
         return "timeout";
     case attempt_result::truncated:
@@ -32,6 +42,8 @@ std::string_view to_string(attempt_kind kind) noexcept {
     switch (kind) {
     case attempt_kind::first:
         return "first";
+    case attempt_kind::retry:
+        return "retry";
     case attempt_kind::stale_retry:
         return "stale_retry";
     }
@@ -52,6 +64,40 @@ std::string_view to_string(request_outcome outcome) noexcept {
         return "truncated";
     case request_outcome::client_cancelled:
         return "client_cancelled";
+    }
+    return "unknown";
+}
+
+std::string_view to_string(request_service service) noexcept {
+    switch (service) {
+    case request_service::ok:
+        return "ok";
+    case request_service::retried:
+        return "retried";
+    case request_service::failed_over:
+        return "failed_over";
+    case request_service::error:
+        return "error";
+    case request_service::rejected:
+        return "rejected";
+    }
+    return "unknown";
+}
+
+std::string_view to_string(stream_end end) noexcept {
+    switch (end) {
+    case stream_end::none:
+        return "none";
+    case stream_end::complete:
+        return "complete";
+    case stream_end::truncated:
+        return "truncated";
+    case stream_end::upstream_error:
+        return "upstream_error";
+    case stream_end::idle:
+        return "idle";
+    case stream_end::client_gone:
+        return "client_gone";
     }
     return "unknown";
 }

@@ -4,6 +4,7 @@
 // block. Views in a record live for the call only.
 
 #include "config/settings.hpp"
+#include "policies/flight_plan.hpp"
 #include "policies/time.hpp"
 
 #include <cstdint>
@@ -13,20 +14,25 @@ namespace evenkeel::telemetry {
 
 // What became of one attempt; the label `result` of the attempts counter.
 enum class attempt_result : unsigned char {
-    success,         // a complete answer of any status below 500 except 408 and 429
-    server_error,    // 5xx
-    throttled,       // 429, 529
+    success,         // a complete answer below 400
+    caller_error,    // a 4xx of the request's own making
+    credential,      // 401, 403
+    server_error,    // 5xx, 408, 409, 425
+    rate_limited,    // 429 that ends by itself
+    overloaded,      // 529, 503 with a hint, slow_down
+    quota,           // 402, insufficient_quota
     connect_failure, // refused, unreachable, name not found, connect timeout
     tls_failure,     // handshake or verification
-    reset,           // died before the head
-    protocol_error,  // an answer the response gate refused
+    reset,           // died before the answer was whole, and nothing of it was passed on
+    protocol_error,  // an answer the response gate refused, or not the promised format
+    stream_error,    // an error inside a 200
     timeout,         // attempt, idle or total
-    truncated,       // ended before its framing said so
-    cancelled,       // the client left, or shutdown
+    truncated,       // ended before its framing or its dialect said so, after part of it was passed on
+    cancelled,       // the client left, a better answer came, or shutdown
 };
-inline constexpr int attempt_result_count = 10;
-enum class attempt_kind : unsigned char { first, stale_retry };
-inline constexpr int attempt_kind_count = 2;
+inline constexpr int attempt_result_count = 15;
+enum class attempt_kind : unsigned char { first, retry, stale_retry };
+inline constexpr int attempt_kind_count = 3;
 
 // What became of one request; the label `outcome`.
 enum class request_outcome : unsigned char {
@@ -39,9 +45,35 @@ enum class request_outcome : unsigned char {
 };
 inline constexpr int request_outcome_count = 6;
 
+// How the answer came about; the field x-evenkeel-outcome.
+enum class request_service : unsigned char {
+    ok,          // the first attempt's answer
+    retried,     // a later attempt's, same upstream
+    failed_over, // another upstream's than the first attempt's
+    error,       // no attempt had a good answer: the last upstream error, or one of ours
+    rejected,    // refused before anything was sent
+};
+inline constexpr int request_service_count = 5;
+
+// Why a failed attempt was not followed by another; the label `reason` of retries_denied_total.
+using denied_reason = evenkeel::retry_denial;
+
+// How a stream that had begun towards the client ended; the label `reason` of stream_ends_total.
+enum class stream_end : unsigned char {
+    none,           // not a stream, or nothing of it was passed on
+    complete,       // with its terminal marker, or cleanly where the dialect has none
+    truncated,      // without
+    upstream_error, // an error event after content
+    idle,           // silent for stream_idle or content_idle
+    client_gone,
+};
+inline constexpr int stream_end_count = 6;
+
 [[nodiscard]] std::string_view to_string(attempt_result) noexcept;
 [[nodiscard]] std::string_view to_string(attempt_kind) noexcept;
 [[nodiscard]] std::string_view to_string(request_outcome) noexcept;
+[[nodiscard]] std::string_view to_string(request_service) noexcept;
+[[nodiscard]] std::string_view to_string(stream_end) noexcept;
 
 struct attempt_record {
     const config::route* route = nullptr;
@@ -54,7 +86,11 @@ struct attempt_record {
     duration connect{};          // 0 if reused
     duration to_head{};          // from launch; 0 if no head came
     duration total{};
+    steady_time at{};            // when it ended; epoch: just now
     std::uint64_t bytes_sent = 0, bytes_received = 0; // body bytes
+    std::uint64_t events = 0;    // meaningful events of a stream that were read
+    duration to_first_event{};   // from launch to the first of them; 0 if none came
+    bool committed = false;      // its answer became the request's; the events of others are wasted
 };
 
 struct request_record {
@@ -68,9 +104,15 @@ struct request_record {
     int status = 0;                        // sent to the client; 0: nothing was
     int attempts = 0;
     request_outcome outcome = request_outcome::ok;
+    request_service service = request_service::ok;
+    denied_reason denied = denied_reason::none;
+    stream_end ended = stream_end::none;
+    std::string_view upstream_model{};     // what the model was renamed to on the way out; empty: it was not
     bool stream = false;
     duration total{};
+    steady_time at{};                      // when it ended; epoch: just now
     duration first_byte{};                 // from the request's head to the first body byte sent; 0: none
+    duration first_token{};                // ... to the first meaningful event of a stream sent; 0: none
     duration overhead{};                   // our own share: head read -> sent upstream, upstream head -> sent to the client
     std::uint64_t bytes_in = 0, bytes_out = 0; // body bytes
 };

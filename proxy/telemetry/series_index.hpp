@@ -94,7 +94,7 @@ public:
         for (const auto& upstream : snapshot->upstreams) add_upstream(upstream);
         for (const auto& route : snapshot->routes) {
             held_route held{route, route.get(), {&get(routes_, route->name), {}}};
-            if (const auto& upstream = route->upstream) {
+            for (const auto& upstream : route->upstreams) {
                 auto& pair = get(pairs_, pair_key{route->name, upstream->name});
                 held.entry.pairs.push_back({upstream.get(), &pair, add_upstream(upstream)});
             }

@@ -31,6 +31,7 @@ std::string_view to_string(dialect which) noexcept {
 }
 
 dialect dialect_of_path(std::string_view path) noexcept {
+    if (path.ends_with(std::string_view{"/chat/completions"})) return dialect::openai; // as good as always
     if (path.size() > 1 && path.back() == '/') path.remove_suffix(1);
     if (path.ends_with(":generateContent") || path.ends_with(":streamGenerateContent") ||
         path.ends_with(":countTokens") || path.ends_with(":embedContent") || path.ends_with(":batchEmbedContents"))

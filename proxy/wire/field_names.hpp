@@ -58,6 +58,7 @@ namespace detail {
     case 16:
         if (token_is(p, "content-encoding")) return field_id::content_encoding;
         if (token_is(p, "proxy-connection")) return field_id::proxy_connection;
+        if (token_is(p, "x-server-timeout")) return field_id::x_server_timeout;
         break;
     case 17:
         if (token_is(p, "transfer-encoding")) return field_id::transfer_encoding;
@@ -67,6 +68,13 @@ namespace detail {
         break;
     case 19:
         if (token_is(p, "proxy-authorization")) return field_id::proxy_authorization;
+        if (token_is(p, "x-stainless-timeout")) return field_id::x_stainless_timeout;
+        break;
+    case 23:
+        if (token_is(p, "x-stainless-retry-count")) return field_id::x_stainless_retry_count;
+        break;
+    case 24:
+        if (token_is(p, "x-stainless-read-timeout")) return field_id::x_stainless_read_timeout;
         break;
     default:
         break;

@@ -19,9 +19,11 @@ enum class field_id : unsigned char {
     accept, accept_encoding, authorization, cache_control, connection, content_encoding, content_length, content_type,
     date, expect, host, keep_alive, proxy_authenticate, proxy_authorization, proxy_connection, retry_after, request_id,
     te, trailer, transfer_encoding, upgrade, http2_settings, via, x_request_id, x_should_retry,
+    x_server_timeout, x_stainless_read_timeout, x_stainless_retry_count, x_stainless_timeout,
     own, // any x-evenkeel-* field
     connection_nominated, // internal to the gates: named by `Connection`, hence never delivered
 };
+static_assert(static_cast<unsigned>(field_id::connection_nominated) < 32, "sets of ids are words of 32 bits");
 
 struct field {
     std::string_view name;  // as received

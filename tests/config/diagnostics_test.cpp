@@ -171,10 +171,10 @@ TEST_CASE("a long line is cut around the caret") {
 
 TEST_CASE("every block of a later version accepts off, and nothing else") {
     const char* top[] = {"profile", "chaos", "tracing", "last_good"};
-    const char* policy[] = {"retry",    "circuit_breaker", "cooldown", "overload", "hedge",
-                            "bulkhead", "coalesce",        "fallback", "stream"};
-    const char* route[] = {"balance", "shuffle_shard", "fan_out"};
-    const char* timeout[] = {"content_idle", "adaptive"};
+    const char* policy[] = {"circuit_breaker", "cooldown", "overload", "hedge", "bulkhead", "coalesce", "fallback"};
+    const char* route[] = {"shuffle_shard", "fan_out"};
+    const char* timeout[] = {"adaptive"};
+    const char* stream[] = {"resume", "upcast", "min_rate"};
     const char* upstream[] = {"urls", "prewarm"};
     const auto check = [](const std::string& name, const auto& with) {
         CAPTURE(name);
@@ -199,13 +199,18 @@ TEST_CASE("every block of a later version accepts off, and nothing else") {
         check(name, [](const std::string& line) { return good("", "", "    " + line + "\n"); });
     for (const char* name : timeout)
         check(name, [](const std::string& line) { return good("", "", "    timeout: {" + line + "}\n"); });
+    for (const char* name : stream)
+        check(name, [](const std::string& line) { return good("", "", "    stream: {" + line + "}\n"); });
     for (const char* name : upstream)
         check(name, [](const std::string& line) { return good("", "    " + line + "\n"); });
 
     const load_result adaptive = load(good("", "", "    timeout: {attempt: adaptive}\n"));
     REQUIRE(adaptive.diagnostics.size() == 1);
     CHECK(adaptive.diagnostics[0].code == "not-available");
-    const load_result two =
-        load(good("", "  more: {url: \"http://x\"}\n") + "  - {name: b, upstreams: [openai, more]}\n");
-    CHECK(brief(two.diagnostics) == std::vector<std::string>{"error not-available 9:35"});
+    const load_result balance = load(good("", "", "    balance: weighted\n"));
+    REQUIRE(balance.diagnostics.size() == 1);
+    CHECK(balance.diagnostics[0].code == "not-available");
+    const load_result twice =
+        load(good("", "  more: {url: \"http://x\"}\n") + "  - {name: b, match: {path: /b}, upstreams: [openai, more, openai]}\n");
+    CHECK(brief(twice.diagnostics).at(0).starts_with("error duplicate-upstream 9:"));
 }

@@ -69,6 +69,16 @@ std::string last_part(std::string_view path) {
     return std::string(dot == std::string_view::npos ? path : path.substr(dot + 1));
 }
 
+std::string seventeen_upstreams() {
+    std::string upstreams, names;
+    for (int i = 0; i < 17; ++i) {
+        const std::string name = "u" + std::to_string(i);
+        upstreams += "  " + name + ": {url: \"http://" + name + "\"}\n";
+        names += (i > 0 ? ", " : "") + name;
+    }
+    return "version: 1\nupstreams:\n" + upstreams + "routes: [{name: r, upstreams: [" + names + "]}]\n";
+}
+
 bool below_unavailable(const key_row& row) {
     return std::any_of(key_table().begin(), key_table().end(), [&](const key_row& other) {
         return !other.available && row.path.size() > other.path.size() &&
@@ -155,6 +165,9 @@ TEST_CASE("the reference file shows the defaults and the ranges that the table h
     CHECK(shown.upstreams[0]->dialect == plain.upstreams[0]->dialect);
     CHECK(shown.upstreams[0]->forwarded == plain.upstreams[0]->forwarded);
     CHECK(shown.routes[1]->timeout == plain.routes[0]->timeout);
+    CHECK(shown.routes[1]->retry == plain.routes[0]->retry);
+    CHECK(shown.routes[1]->stream == plain.routes[0]->stream);
+    CHECK(shown.replay_buffer == plain.replay_buffer);
     for (const key_row& row : key_table()) {
         if (!row.available || row.max.empty() || row.path == "version" || row.kind == value_kind::ratio) continue;
         CAPTURE(row.path);
@@ -210,7 +223,18 @@ TEST_CASE("the schema accepts what the reader accepts and refuses what it refuse
           row{"two upstreams",
               "version: 1\nupstreams: {a: {url: \"http://a\"}, b: {url: \"http://b\"}}\nroutes: [{name: r, upstreams: "
               "[a, b]}]\n",
-              false},
+              true},
+          row{"seventeen upstreams", seventeen_upstreams(), false},
+          row{"retry off", good("", "", "    retry: off\n"), true},
+          row{"retry with everything",
+              good("", "", "    retry: {max_retries: 1, on: [timeout], backoff: {initial: 1s, max: 2s, base: 1, jitter: none}, "
+                           "max_retry_after: 0s, replay: auto, replay_buffer: 64KiB, budget: {extra_work: 0, burst: 0, "
+                           "min_per_second: 0}}\n"), true},
+          row{"retry on an unknown word", good("", "", "    retry: {on: [time_out]}\n"), false},
+          row{"retry on nothing", good("", "", "    retry: {on: []}\n"), false},
+          row{"no retries", good("", "", "    retry: {max_retries: 0}\n"), false},
+          row{"a base below one", good("", "", "    retry: {backoff: {base: 0.5}}\n"), false},
+          row{"a head that is not held", good("", "", "    stream: {head_hold: off}\n"), true},
           row{"missing routes", "version: 1\n", false},
           row{"missing url", "version: 1\nupstreams: {a: {}}\nroutes: [{name: r, upstreams: [a]}]\n", false},
           row{"null block", good("log:\n"), false}}) {

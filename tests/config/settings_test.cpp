@@ -22,6 +22,10 @@ TEST_CASE("the smallest file means what the settings' own defaults mean") {
     CHECK(s.limits == plain.limits);
     CHECK(s.drain_timeout == plain.drain_timeout);
     CHECK(s.routes[0]->timeout == timeouts{});
+    CHECK(s.routes[0]->retry == evenkeel::retry_options{});
+    CHECK_FALSE(s.routes[0]->own_budget);
+    CHECK(s.routes[0]->stream == stream_options{});
+    CHECK(s.replay_buffer == plain.replay_buffer);
     CHECK(s.upstreams[0]->connections == connection_options{});
     CHECK(s.upstreams[0]->tls == client_tls{});
     CHECK(s.upstreams[0]->dialect == dialect::automatic);
@@ -57,8 +61,18 @@ upstreams:
     proxy: http://egress:3128
     connections: {max: 7, idle_timeout: 1s, max_age: 2m, retry_stale: false}
     forwarded: true
+  two: {url: "http://two"}
 defaults:
-  timeout: {total: 100s, connect: 1s, attempt: 50s, stream_idle: 20s}
+  timeout: {total: 100s, connect: 1s, attempt: 50s, stream_idle: 20s, content_idle: 70s}
+  retry:
+    max_retries: 2
+    on: [reset, stream_error]
+    backoff: {initial: 1s, max: 3s, base: 1.5, jitter: decorrelated}
+    max_retry_after: 5s
+    replay: always
+    replay_buffer: 1MiB
+    budget: {extra_work: 0.5, burst: 4, min_per_second: 1}
+  stream: {head_hold: 3s, heartbeat: 4s, hold_buffer: 2MiB}
 routes:
   - name: r1
     match: {path: /x, methods: [POST, GET], headers: {X-Team: "a*"}, model: ["m*", n]}
@@ -66,17 +80,21 @@ routes:
     rewrite: {path: /y}
     headers: {set: {x-r: "1"}, remove: [x-s]}
     timeout: {attempt: off, total: 90s}
+    balance: failover
+    retry: {replay: never, budget: {burst: 1}}
+    stream: {head_hold: off}
   - name: r2
     match: {path_prefix: /p/, model: only}
-    upstreams: [{name: one}]
+    upstreams: [{name: two}, one]
     rewrite: {path_prefix: /q/}
+    retry: off
   - name: r3
     match: {path: /health}
     serve: health
 access_log: {path: /var/log/a.log, sample_ok: 0.25}
 log: {level: warning, format: json, path: stdout}
 limits: {max_header_bytes: 32KiB, max_body: 1MiB, header_timeout: 1s, body_timeout: 2s, idle_timeout: 3s, write_timeout: 4s,
-         max_connections: 5, memory: 6MiB, replay_buffer: 1MiB}
+         max_connections: 5, memory: 6MiB}
 drain: {timeout: 7s}
 )",
                                     env);
@@ -94,7 +112,7 @@ drain: {timeout: 7s}
     CHECK(s.admin.metrics_listen->port == 2);
     CHECK(s.admin.token == "t0ken");
 
-    REQUIRE(s.upstreams.size() == 1);
+    REQUIRE(s.upstreams.size() == 2);
     const upstream& u = *s.upstreams[0];
     CHECK(u.name == "one");
     CHECK(u.address == url{true, "api.example.com", 8443, "api.example.com:8443", "/base"});
@@ -111,7 +129,8 @@ drain: {timeout: 7s}
     REQUIRE(s.routes.size() == 3);
     const route& r1 = *s.routes[0];
     CHECK(r1.name == "r1");
-    CHECK(r1.upstream == s.upstreams[0]);
+    REQUIRE(r1.upstreams.size() == 1);
+    CHECK(r1.upstreams[0] == s.upstreams[0]);
     CHECK(r1.match.path == "/x");
     CHECK(r1.match.methods == std::vector<std::string>{"POST", "GET"});
     CHECK(r1.match.headers == std::vector<header_match>{{"x-team", "a*"}});
@@ -119,18 +138,36 @@ drain: {timeout: 7s}
     CHECK(r1.rewrite == path_rewrite{path_rewrite::kind::whole, "/y"});
     CHECK(r1.headers.set[0].first == "x-r");
     CHECK(r1.headers.remove[0] == "x-s");
-    CHECK(r1.timeout == timeouts{90s, 1s, std::nullopt, 20s});
+    CHECK(r1.timeout == timeouts{90s, 1s, std::nullopt, 20s, 70s});
     const route& r2 = *s.routes[1];
     CHECK(r2.match.path_prefix == "/p");
     CHECK(r2.match.models == std::vector<std::string>{"only"});
     CHECK(r2.rewrite == path_rewrite{path_rewrite::kind::prefix, "/q"});
-    CHECK(r2.timeout == timeouts{100s, 1s, duration{50s}, 20s});
+    CHECK(r2.timeout == timeouts{100s, 1s, duration{50s}, 20s, 70s});
+    evenkeel::retry_options retry;
+    retry.max_retries = 2;
+    retry.on = static_cast<evenkeel::retry_on>(static_cast<int>(evenkeel::retry_on::reset) | static_cast<int>(evenkeel::retry_on::stream_error));
+    retry.backoff = {1s, 3s, 1.5, evenkeel::jitter::decorrelated};
+    retry.max_retry_after = 5s;
+    retry.replay = evenkeel::replay_mode::never;
+    retry.replay_buffer = 1024 * 1024;
+    retry.budget = {0.5, 1, 1};
+    CHECK(r1.retry == retry);
+    CHECK(r1.own_budget);
+    CHECK(r1.stream == stream_options{false, std::nullopt, 4s, 2 * 1024 * 1024});
+    REQUIRE(r2.upstreams.size() == 2);
+    CHECK(r2.upstreams[0] == s.upstreams[1]);
+    CHECK(r2.upstreams[1] == s.upstreams[0]);
+    CHECK(r2.retry.max_retries == 0);
+    CHECK_FALSE(r2.own_budget);
+    CHECK(r2.stream == stream_options{true, duration{3s}, 4s, 2 * 1024 * 1024});
+    CHECK(s.replay_buffer == 1024 * 1024);
     CHECK(s.routes[2]->serves == route_serves::health);
-    CHECK(s.routes[2]->upstream == nullptr);
+    CHECK(s.routes[2]->upstreams.empty());
 
     CHECK(s.access_log == access_log_options{"/var/log/a.log", 0.25});
     CHECK(s.log == log_options{log_level::warning, true, "stdout"});
-    CHECK(s.limits == limits{32 * 1024, 1024 * 1024, 1s, 2s, 3s, 4s, 5, 6 * 1024 * 1024, 1024 * 1024});
+    CHECK(s.limits == limits{32 * 1024, 1024 * 1024, 1s, 2s, 3s, 4s, 5, 6 * 1024 * 1024});
     CHECK(s.drain_timeout == 7s);
 }
 
@@ -174,7 +211,10 @@ TEST_CASE("the table is consistent with itself") {
         CHECK(row.documentation.back() != ' ');
         if (!row.available) continue;
         const bool has_default = !row.fallback.empty() && row.kind != value_kind::block;
-        if (has_default) CHECK(std::holds_alternative<leaf>(read_leaf(row, std::string(row.fallback), {})));
+        const auto defaults = row.shape == value_shape::list ? split_words(row.fallback) : std::vector{row.fallback};
+        for (const std::string_view each : defaults) {
+            if (has_default) CHECK(std::holds_alternative<leaf>(read_leaf(row, std::string(each), {})));
+        }
         for (const std::string_view bound : {row.min, row.max}) {
             if (!bound.empty()) CHECK(std::holds_alternative<leaf>(read_leaf(row, std::string(bound), {})));
         }

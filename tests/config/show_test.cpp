@@ -42,11 +42,40 @@ TEST_CASE("each value shows where it comes from: built-in, defaults, route") {
                    "  - name: chat  # route:10\n"
                    "    upstreams:\n"
                    "      - name: openai  # route:11\n"
+                   "    balance: failover  # built-in\n"
                    "    timeout:\n"
                    "      total: 1m30s  # route:13\n"
                    "      connect: 2s  # defaults:4\n"
                    "      attempt: off  # built-in\n"
-                   "      stream_idle: 1m  # built-in\n");
+                   "      stream_idle: 1m  # built-in\n"
+                   "      content_idle: 5m  # built-in\n"
+                   "    retry:\n"
+                   "      max_retries: 5  # built-in\n"
+                   "      on:\n"
+                   "        - connect_failure  # built-in\n"
+                   "        - reset  # built-in\n"
+                   "        - timeout  # built-in\n"
+                   "        - overloaded  # built-in\n"
+                   "        - rate_limited  # built-in\n"
+                   "        - server_error  # built-in\n"
+                   "        - stream_error  # built-in\n"
+                   "        - protocol_error  # built-in\n"
+                   "      backoff:\n"
+                   "        initial: 250ms  # built-in\n"
+                   "        max: 8s  # built-in\n"
+                   "        base: 2  # built-in\n"
+                   "        jitter: full  # built-in\n"
+                   "      max_retry_after: 1m  # built-in\n"
+                   "      replay: auto  # built-in\n"
+                   "      replay_buffer: 32MiB  # built-in\n"
+                   "      budget:\n"
+                   "        extra_work: 0.2  # built-in\n"
+                   "        burst: 10  # built-in\n"
+                   "        min_per_second: 0.2  # built-in\n"
+                   "    stream:\n"
+                   "      head_hold: auto  # built-in\n"
+                   "      heartbeat: 10s  # built-in\n"
+                   "      hold_buffer: 1MiB  # built-in\n");
 }
 
 TEST_CASE("a built-in value that an explicit bound makes impossible is lowered, and says why") {
@@ -126,7 +155,7 @@ TEST_CASE("the hash follows the meaning, not the spelling") {
 
     CHECK(plain == hash(good("# a comment\nlisten: \"127.0.0.1:8080\"\nworkers: 1\n")));
     CHECK(plain == hash(good("defaults: {timeout: {total: 10m}}\n")));
-    CHECK(plain == hash(good("", "", "    timeout: {connect: 5000ms}\n    retry: off\n")));
+    CHECK(plain == hash(good("", "", "    timeout: {connect: 5000ms}\n    hedge: off\n")));
     CHECK(plain != hash(good("workers: 2\n")));
     CHECK(plain != hash(good("", "", "    timeout: {connect: 5001ms}\n")));
 }

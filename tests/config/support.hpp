@@ -3,6 +3,7 @@
 
 #include "config/load.hpp"
 
+#include <algorithm>
 #include <fstream>
 #include <map>
 #include <sstream>
@@ -79,19 +80,22 @@ inline bool same_meaning(const settings& a, const settings& b) {
         }
         return true;
     };
-    // Routes point at their upstream, and two loads never share one, so routes are compared with it taken out.
+    // Routes point at their upstreams, and two loads never share one, so routes are compared with them taken out.
     if (a.routes.size() != b.routes.size()) return false;
     for (std::size_t i = 0; i < a.routes.size(); ++i) {
         route left = *a.routes[i];
         route right = *b.routes[i];
-        if ((left.upstream == nullptr) != (right.upstream == nullptr)) return false;
-        if (left.upstream != nullptr && left.upstream->name != right.upstream->name) return false;
-        left.upstream = right.upstream = nullptr;
+        if (!std::equal(left.upstreams.begin(), left.upstreams.end(), right.upstreams.begin(), right.upstreams.end(),
+                        [](const auto& one, const auto& other) { return one->name == other->name; })) {
+            return false;
+        }
+        left.upstreams.clear();
+        right.upstreams.clear();
         if (!(left == right)) return false;
     }
     return a.listen == b.listen && a.workers == b.workers && a.admin == b.admin &&
            same_pointees(a.upstreams, b.upstreams) && a.access_log == b.access_log && a.log == b.log &&
-           a.limits == b.limits && a.drain_timeout == b.drain_timeout && a.hash == b.hash;
+           a.limits == b.limits && a.replay_buffer == b.replay_buffer && a.budget == b.budget && a.drain_timeout == b.drain_timeout && a.hash == b.hash;
 }
 
 } // namespace evenkeel::config::test

@@ -3,7 +3,8 @@
 //   node run.mjs --evenkeel BIN --simulated-provider BIN        starts both
 //   node run.mjs --proxy URL --provider URL                     uses what runs already
 //   node run.mjs --simulated-provider BIN --forwarder           a plain TCP forwarder instead of the proxy
-//   options: --only TEXT (cases whose name contains it), --defaults YAML (the proxy's `defaults`, flow style), --verbose
+//   options: --suite retry (retry_cases.mjs, through the proxy only), --only TEXT (cases whose name contains it),
+//            --defaults YAML (the proxy's `defaults`, flow style), --verbose
 //
 // One line per case, then `N passed, N failed, N skipped`; exit 1 if any failed.
 
@@ -16,7 +17,7 @@ function parseArguments(args) {
   const out = {};
   for (let i = 0; i < args.length; i += 1) {
     const name = args[i].replace(/^--/, '');
-    const known = flags.has(name) || ['proxy', 'provider', 'evenkeel', 'simulated-provider', 'only', 'defaults'].includes(name);
+    const known = flags.has(name) || ['proxy', 'provider', 'evenkeel', 'simulated-provider', 'only', 'defaults', 'suite'].includes(name);
     if (!args[i].startsWith('--') || !known) throw new Error(`unknown argument ${args[i]}`);
     out[name] = flags.has(name) ? true : args[(i += 1)];
   }
@@ -54,10 +55,11 @@ function environment(sdks, baseUrl, providerUrl) {
 
 async function runCase(one, direct, proxied) {
   const results = [];
-  for (const env of [direct, proxied]) {
+  for (const env of one.proxiedOnly ? [proxied] : [direct, proxied]) {
     await env.reset();
     results.push(await one.run(env, env === proxied));
   }
+  if (one.proxiedOnly) return undefined;
   const [expected, actual] = results;
   if (one.compare) return one.compare(expected, actual);
   assert.deepEqual(actual, expected);
@@ -78,7 +80,7 @@ async function main() {
     console.log('0 passed, 0 failed, 1 skipped');
     return 0;
   }
-  const { cases } = await import('./cases.mjs');
+  const { cases } = await import(options.suite === 'retry' ? './retry_cases.mjs' : './cases.mjs');
   const provider = options.provider ?? await startProvider(options['simulated-provider']);
   const proxy = options.proxy
     ?? (options.forwarder ? await startForwarder(provider) : await startProxy(options.evenkeel, provider, options.defaults));

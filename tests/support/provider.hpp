@@ -44,6 +44,8 @@ struct provider_tls {
     std::string client_ca_file = {}; // set: a client certificate of this CA is demanded
 };
 
+struct attempt_record;
+
 struct provider_options {
     std::string host = "127.0.0.1";
     std::uint16_t port = 0;               // 0: a free one
@@ -55,8 +57,11 @@ struct provider_options {
     std::size_t max_records = 100'000;         // the oldest are dropped
     std::size_t record_body_bytes = 0;         // how much of a request's body a record keeps
     std::chrono::milliseconds idle_timeout{0}; // keep-alive connections; 0: for ever
-    std::chrono::milliseconds idle_random{0};  // > 0: closed after a drawn time up to this
+    std::chrono::milliseconds idle_random{0};  // > 0: closed after a drawn time up to this, once they have served
     std::size_t receive_buffer = 0;            // SO_RCVBUF; 0: the system's
+    // Asked for a script once the body of a request was read and its nonce is known, before rules and `script`, after the
+    // request's own x-sim; nothing: they speak. Called on the provider's thread, which waits for it.
+    std::function<std::optional<std::string>(const attempt_record&)> script_for = {};
 };
 
 // One request as the provider saw it. Times are CLOCK_MONOTONIC in ns; 0: has not happened.
@@ -104,8 +109,8 @@ struct provider_counters {
     std::uint64_t handshake_failures = 0;
 };
 
-// Says which script applies to which requests. A request's own x-sim field wins; then the first rule that matches and
-// has times left; then provider_options::script.
+// Says which script applies to which requests. A request's own x-sim field wins; then provider_options::script_for; then
+// the first rule that matches and has times left; then provider_options::script.
 struct provider_rule {
     std::string script = {};
     int times = -1;          // how many requests (accept=: connections) it serves; -1: any number

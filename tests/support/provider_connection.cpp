@@ -273,7 +273,8 @@ private:
     task<bool> wait_for_request() {
         const auto& options = core_.options();
         auto limit = idle_limit_ns_;
-        if (limit < 0 && options.idle_random.count() > 0)
+        // A connection that has carried nothing yet is not idle: closing it would be a fault of another kind.
+        if (limit < 0 && served_ > 0 && options.idle_random.count() > 0)
             limit = static_cast<std::int64_t>(core_.draw(setup_.number, served_) * 1e6 *
                                               static_cast<double>(options.idle_random.count()));
         if (limit < 0 && options.idle_timeout.count() > 0)
@@ -347,7 +348,13 @@ private:
                 if (!gone()) co_await refuse_malformed();
                 co_return false;
             }
-            if (choice && !picked) script_ = core_.pick(*choice, record_->nonce, path);
+            if (choice && !picked) {
+                if (const auto text = script_by_owner()) {
+                    choice = std::make_shared<const script_choice>(*text);
+                    core_.quietly([&] { record_->script = choice->text(); });
+                }
+                script_ = core_.pick(*choice, record_->nonce, path);
+            }
         }
         if (!choice) {
             script_.status = 400;
@@ -359,6 +366,12 @@ private:
         co_await respond(out);
         if (early && ended_) co_return co_await after_early_answer(reader);
         co_return ended_ && !closing_;
+    }
+
+    [[nodiscard]] std::optional<std::string> script_by_owner() const {
+        const auto& script_for = core_.options().script_for;
+        if (!script_for || !record_->header("x-sim").empty()) return std::nullopt;
+        return script_for(*record_);
     }
 
     task<bool> after_early_answer(body_reader& reader) {

@@ -190,7 +190,7 @@ TEST_CASE("strict health is 503 only where nothing can be served") {
     const auto& route = *now.settings->routes[0];
     CHECK(status_of(ask(port, "GET", "/health?strict=1")) == 200);
     now.health.attempt_finished(
-        {.route = &route, .upstream = route.upstream.get(), .result = telemetry::attempt_result::timeout});
+        {.route = &route, .upstream = route.upstreams[0].get(), .result = telemetry::attempt_result::timeout});
     CHECK(status_of(ask(port, "GET", "/health?x=2&strict=1")) == 503);
     CHECK(status_of(ask(port, "GET", "/health")) == 200);
     CHECK(status_of(ask(port, "GET", "/health?strict=0")) == 200);

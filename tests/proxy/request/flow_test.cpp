@@ -1,90 +1,7 @@
-// The whole path of a request, from client_connection to attempt, over a scripted client and a scripted upstream, in
-// virtual time: no socket, no sleep.
-
-#include "proxy/request/client_connection.hpp"
-#include "tests/support/scripted_client.hpp"
-#include "tests/support/scripted_transport.hpp"
-
-#include <doctest/doctest.h>
-
-#include <string>
-#include <vector>
+#include "tests/proxy/request/flow_fixture.hpp"
 
 using namespace evenkeel;
 using namespace evenkeel::test;
-using namespace std::chrono_literals;
-using telemetry::attempt_result;
-using telemetry::request_outcome;
-
-namespace {
-const steady_time start{1000s};
-
-struct listener final : telemetry::observer {
-    struct seen_request { int status; request_outcome outcome; std::string reason; int attempts; };
-    std::vector<attempt_result> attempts;
-    std::vector<seen_request> requests;
-    int started = 0, attempts_started = 0;
-    void request_started(const config::route*) noexcept override { ++started; }
-    void attempt_started(const config::route&, const config::upstream&) noexcept override { ++attempts_started; }
-    void attempt_finished(const telemetry::attempt_record& record) noexcept override { attempts.push_back(record.result); }
-    void request_finished(const telemetry::request_record& record) noexcept override {
-        requests.push_back({record.status, record.outcome, std::string{record.reason}, record.attempts});
-    }
-};
-
-struct fixture {
-    net::loop loop{start};
-    scripted_transport upstream{loop};
-    listener seen;
-    request::memory_bound memory;
-    request::worker_services services{loop, upstream, seen, memory, [] { return std::string{"{}"}; }};
-    request::connection_context context{services, {}, false, 1, 0, {}};
-    scripted_client client{loop};
-    std::shared_ptr<config::upstream> provider = std::make_shared<config::upstream>();
-    std::shared_ptr<config::route> route = std::make_shared<config::route>();
-    std::shared_ptr<config::settings> settings = std::make_shared<config::settings>();
-
-    fixture() {
-        provider->name = "provider";
-        provider->address.authority = "api.example";
-        route->name = "all";
-        route->match.path_prefix = "/v1";
-        route->upstream = provider;
-        settings->routes = {route};
-        settings->upstreams = {provider};
-        context.settings = settings;
-    }
-    void connect() {
-        loop.nursery().spawn(request::client_connection::run(std::make_unique<request::client_connection>(context, client.connect())));
-    }
-    void send(const std::string& bytes) {
-        client.send(bytes);
-        loop.run_virtual(loop.now());
-    }
-    // Runs `length` of virtual time.
-    void pass(duration length) { loop.run_virtual(loop.now() + length); }
-    // Everything the proxy holds must be gone once the client is.
-    void expect_nothing_left() {
-        client.leave();
-        pass(3min);
-        CHECK(loop.nursery().size() == 0);
-        CHECK(loop.timers().armed() == 0);
-        CHECK(upstream.open_now() == 0);
-        CHECK(memory.used() == 0);
-        CHECK(context.open.empty());
-        CHECK(seen.started == static_cast<int>(seen.requests.size()));
-        CHECK(seen.attempts_started == static_cast<int>(seen.attempts.size()));
-    }
-};
-
-const std::string post = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}";
-const std::string ok_json = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n{\"a\":1}";
-
-exchange_script answering(std::string bytes, std::size_t body = 2) {
-    return {.steps = {play::request{body}, play::send{std::move(bytes)}}};
-}
-bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
-} // namespace
 
 TEST_CASE("a JSON call: one write upstream, one write back, both connections stay") {
     fixture f;
@@ -516,7 +433,8 @@ TEST_CASE("a large body arrives whole, and again on a fresh connection when the 
 
 TEST_CASE("a body beyond the replay buffer is streamed without being held") {
     fixture f;
-    f.settings->limits.replay_buffer = 70000;
+    f.settings->replay_buffer = 70000;
+    f.route->retry.replay_buffer = 70000;
     const std::string body(500000, 'z');
     f.upstream.next(answering(ok_json, body.size()));
     f.connect();

@@ -25,7 +25,7 @@ TEST_CASE("an error of ours: status, dialect, Proxy-Status with the upstream and
     failure.code = "deadline_exceeded";
     failure.proxy_error = "http_response_timeout";
     failure.message = "no answer within \"timeout.total\"";
-    failure.retry_after_seconds = 2;
+    failure.retry_after = std::chrono::milliseconds{1500};
     auto answer = request::make_local_answer(failure, wire::dialect::openai, noon, &upstream, 1);
 
     CHECK(answer.head->status == 504);
@@ -33,7 +33,7 @@ TEST_CASE("an error of ours: status, dialect, Proxy-Status with the upstream and
     CHECK(answer.attempts == 1);
     CHECK(field_of(answer, "content-type") == "application/json");
     CHECK(field_of(answer, "retry-after") == "2");
-    CHECK(field_of(answer, "retry-after-ms") == "2000");
+    CHECK(field_of(answer, "retry-after-ms") == "1500");
     CHECK(field_of(answer, "proxy-status") ==
           R"(evenkeel; error=http_response_timeout; next-hop="deepseek"; details="no answer within \"timeout.total\"")");
     const auto body = answer.body->ready();
@@ -47,7 +47,7 @@ TEST_CASE("the dialect of an error: the upstream's, else the rewritten path's, e
     config::route route;
     auto upstream = std::make_shared<config::upstream>();
     auto& writable = *upstream;
-    route.upstream = std::move(upstream);
+    route.upstreams = {std::move(upstream)};
     CHECK(request::dialect_of(nullptr, "/v1/messages") == wire::dialect::anthropic);
     CHECK(request::dialect_of(&route, "/v1/chat/completions") == wire::dialect::openai);
     route.rewrite = {config::path_rewrite::kind::whole, "/v1/messages"};

@@ -87,9 +87,14 @@ private:
     std::unique_ptr<server::server> server_;
 };
 
-// One upstream, one route for everything.
+// One upstream, one route for everything, and nothing between the two: each request is one attempt.
 inline std::string through(const std::string& url, const std::string& upstream_extra = "", const std::string& route_extra = "") {
     return "upstreams:\n  sim:\n    url: " + url + "\n" + upstream_extra +
+           "routes:\n  - name: all\n    match: {path_prefix: /}\n    upstreams: [sim]\n    retry: off\n" + route_extra;
+}
+// The same with retries, quick ones.
+inline std::string retrying(const std::string& url, const std::string& upstream_extra = "", const std::string& route_extra = "") {
+    return "defaults: {retry: {backoff: {initial: 2ms, max: 10ms}, budget: {burst: 1000}}}\nupstreams:\n  sim:\n    url: " + url + "\n" + upstream_extra +
            "routes:\n  - name: all\n    match: {path_prefix: /}\n    upstreams: [sim]\n" + route_extra;
 }
 

@@ -90,9 +90,9 @@ struct watched {
     void request(std::size_t route, request_outcome outcome, int status, attempt_result result) {
         const auto& over = *settings->routes[route];
         to.attempt_finished(
-            {.route = &over, .upstream = over.upstream.get(), .result = result, .status = status, .total = 2s});
+            {.route = &over, .upstream = over.upstreams[0].get(), .result = result, .status = status, .total = 2s});
         to.request_finished(
-            {.route = &over, .upstream = over.upstream.get(), .status = status, .outcome = outcome, .total = 2s});
+            {.route = &over, .upstream = over.upstreams[0].get(), .status = status, .outcome = outcome, .total = 2s});
     }
 };
 } // namespace
@@ -206,4 +206,23 @@ TEST_CASE("a pulse beats once a second for as long as it lives") {
     }
     CHECK(loop.timers().armed() == 0);
     CHECK_FALSE(beats.alive(start + 1h + 11s));
+}
+
+TEST_CASE("an upstream's health: what shows that it lives, what shows that it does not, and what shows nothing") {
+    struct row {
+        attempt_result result;
+        int requests, successes;
+    };
+    for (const auto& [result, requests, successes] :
+         {row{attempt_result::success, 1, 1}, row{attempt_result::caller_error, 1, 1}, row{attempt_result::server_error, 1, 0},
+          row{attempt_result::stream_error, 1, 0}, row{attempt_result::overloaded, 1, 0}, row{attempt_result::timeout, 1, 0},
+          row{attempt_result::rate_limited, 0, 0}, row{attempt_result::quota, 0, 0}, row{attempt_result::credential, 0, 0},
+          row{attempt_result::cancelled, 0, 0}}) {
+        watched seen;
+        seen.request(0, request_outcome::rejected, 0, result);
+        CAPTURE(to_string(result));
+        const auto view = seen.to.view();
+        CHECK(view.routes[0].upstreams[0].seen.requests == static_cast<std::uint64_t>(requests));
+        CHECK(view.routes[0].upstreams[0].seen.successes == static_cast<std::uint64_t>(successes));
+    }
 }

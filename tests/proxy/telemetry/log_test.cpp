@@ -82,9 +82,14 @@ TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing
                                       .status = 502,
                                       .attempts = 2,
                                       .outcome = request_outcome::proxy_error,
+                                      .service = request_service::failed_over,
+                                      .denied = denied_reason::budget,
+                                      .ended = stream_end::idle,
+                                      .upstream_model = "gpt-4o-mini",
                                       .stream = true,
                                       .total = 1250ms,
                                       .first_byte = 310ms,
+                                      .first_token = 420ms,
                                       .overhead = 45us,
                                       .bytes_in = 700,
                                       .bytes_out = 2000}));
@@ -98,11 +103,16 @@ TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing
                                        {"status", 502},
                                        {"outcome", "proxy_error"},
                                        {"proxy_error", "connection_terminated"},
+                                       {"service", "failed_over"},
                                        {"attempts", 2},
+                                       {"denied", "budget"},
                                        {"model", "deepseek-chat"},
+                                       {"upstream_model", "gpt-4o-mini"},
                                        {"stream", true},
+                                       {"stream_end", "idle"},
                                        {"duration_s", 1.25},
                                        {"first_byte_s", 0.31},
+                                       {"first_token_s", 0.42},
                                        {"overhead_s", 0.000045},
                                        {"bytes_in", 700},
                                        {"bytes_out", 2000}};
@@ -113,6 +123,7 @@ TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing
     CHECK(least.at("reason") == "no_route");
     CHECK_FALSE(least.contains("upstream"));
     CHECK_FALSE(least.contains("first_byte_s"));
+    for (const char* absent : {"denied", "stream_end", "upstream_model", "first_token_s"}) CHECK_FALSE(least.contains(absent));
 }
 
 TEST_CASE("nothing a client sends breaks out of its line or its field") {
@@ -426,11 +437,11 @@ TEST_CASE("every listener of a fan-out hears every call once") {
 
     to.request_started(&route);
     to.request_finished({});
-    to.attempt_started(route, *route.upstream);
+    to.attempt_started(route, *route.upstreams[0]);
     to.attempt_finished({});
     to.connection_opened(side::downstream, nullptr);
     to.connection_closed(side::downstream, nullptr);
-    to.idle_changed(*route.upstream, 1);
+    to.idle_changed(*route.upstreams[0], 1);
     to.connection_refused("no_fds");
     to.configuration_loaded(settings);
     to.configuration_failed();

@@ -56,11 +56,11 @@ std::set<std::string> series_of(const metrics& from) {
 void one_request(observer& to, const config::settings& settings, std::size_t route = 0) {
     const auto& over = *settings.routes[route];
     to.request_started(&over);
-    to.attempt_started(over, *over.upstream);
+    to.attempt_started(over, *over.upstreams[0]);
     to.attempt_finished(
-        {.route = &over, .upstream = over.upstream.get(), .status = 200, .to_head = 300ms, .total = 900ms});
+        {.route = &over, .upstream = over.upstreams[0].get(), .status = 200, .to_head = 300ms, .total = 900ms});
     to.request_finished({.route = &over,
-                         .upstream = over.upstream.get(),
+                         .upstream = over.upstreams[0].get(),
                          .method = "POST",
                          .path = "/v1/chat/completions",
                          .status = 200,
@@ -94,6 +94,13 @@ TEST_CASE("every series of every route exists before the first request, with zer
             R"(evenkeel_body_bytes_total{route="phase2",direction="request"})",
             R"(evenkeel_upstream_attempts_total{route="phase1",upstream="deepseek",kind="stale_retry",result="truncated"})",
             R"(evenkeel_time_to_first_byte_seconds_count{route="phase2",upstream="backup"})",
+            R"(evenkeel_time_to_first_token_seconds_count{route="phase2",upstream="backup"})",
+            R"(evenkeel_wasted_output_events_total{route="phase2",upstream="backup"})",
+            R"(evenkeel_upstream_attempts_total{route="phase1",upstream="deepseek",kind="retry",result="quota"})",
+            R"(evenkeel_requests_served_total{route="phase1",service="failed_over"})",
+            R"(evenkeel_retries_denied_total{route="phase1",reason="budget"})",
+            R"(evenkeel_retries_denied_total{route="none",reason="committed"})",
+            R"(evenkeel_stream_ends_total{route="phase1",reason="client_gone"})",
             R"(evenkeel_upstream_attempt_duration_seconds_count{upstream="backup"})",
             R"(evenkeel_connections{side="downstream"})",
             R"(evenkeel_connections{side="upstream",upstream="deepseek"})",
@@ -121,7 +128,7 @@ TEST_CASE("a pair that is only half known is not counted, and the gauge of attem
     const auto settings = sample_settings({{"phase1", "deepseek"}, {"phase2", "backup"}});
     seen.configuration_loaded(settings);
     const auto& route = *settings->routes[0];
-    const auto& stranger = *settings->routes[1]->upstream;
+    const auto& stranger = *settings->routes[1]->upstreams[0];
 
     seen.attempt_started(route, stranger);
     CHECK(value_of(seen, R"(evenkeel_upstream_attempts_in_flight{upstream="backup"})") == "0");
@@ -358,4 +365,38 @@ TEST_CASE("promtool finds nothing to complain about") {
     std::filesystem::remove(complaints);
     INFO(said.str());
     CHECK(status == 0);
+}
+
+TEST_CASE("how answers came about, why retries were denied, how streams ended, what was wasted") {
+    const auto settings = sample_settings({{"phase1", "deepseek"}});
+    metrics seen(options());
+    seen.configuration_loaded(settings);
+    const auto& route = *settings->routes[0];
+    const auto& upstream = *settings->upstreams[0];
+    for (const bool committed : {false, true}) {
+        seen.attempt_started(route, upstream);
+        seen.attempt_finished({.route = &route,
+                               .upstream = &upstream,
+                               .kind = committed ? attempt_kind::retry : attempt_kind::first,
+                               .result = committed ? attempt_result::success : attempt_result::stream_error,
+                               .events = 7,
+                               .committed = committed});
+    }
+    seen.request_started(&route);
+    seen.request_finished({.route = &route,
+                           .upstream = &upstream,
+                           .status = 200,
+                           .attempts = 2,
+                           .service = request_service::retried,
+                           .denied = denied_reason::limit,
+                           .ended = stream_end::complete,
+                           .first_token = 200ms});
+    CHECK(value_of(seen, R"(evenkeel_wasted_output_events_total{route="phase1",upstream="deepseek"})") == "7");
+    CHECK(value_of(seen, R"(evenkeel_upstream_attempts_total{route="phase1",upstream="deepseek",kind="first",result="stream_error"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_upstream_attempts_total{route="phase1",upstream="deepseek",kind="retry",result="success"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_requests_served_total{route="phase1",service="retried"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_retries_denied_total{route="phase1",reason="limit"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_stream_ends_total{route="phase1",reason="complete"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_time_to_first_token_seconds_count{route="phase1",upstream="deepseek"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_time_to_first_token_seconds_sum{route="phase1",upstream="deepseek"})") == "0.2");
 }

@@ -33,7 +33,7 @@ struct sample_route {
         }
         auto route = std::make_shared<config::route>();
         route->name = name;
-        route->upstream = used;
+        route->upstreams = {used};
         made->routes.push_back(route);
     }
     return made;

@@ -21,11 +21,11 @@ using namespace std::chrono_literals;
     for (int i = 0; i < count; ++i) {
         const auto& route = *settings.routes[static_cast<std::size_t>(i) % settings.routes.size()];
         to.request_started(&route);
-        to.attempt_started(route, *route.upstream);
+        to.attempt_started(route, *route.upstreams[0]);
         to.attempt_finished(
-            {.route = &route, .upstream = route.upstream.get(), .status = 200, .to_head = 300ms, .total = 900ms});
+            {.route = &route, .upstream = route.upstreams[0].get(), .status = 200, .to_head = 300ms, .total = 900ms});
         to.request_finished({.route = &route,
-                             .upstream = route.upstream.get(),
+                             .upstream = route.upstreams[0].get(),
                              .started = wall_time{1'790'000'000s + std::chrono::milliseconds{i}},
                              .method = "POST",
                              .path = "/v1/chat/completions",

@@ -1,0 +1,49 @@
+#include "policies/retry.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace evenkeel {
+
+duration backoff_pause(const backoff_options& options, int n, duration previous, double u) noexcept {
+    const auto scaled = [](duration length, double by) {
+        return std::chrono::duration_cast<duration>(std::chrono::duration<double, std::nano>(static_cast<double>(length.count()) * by));
+    };
+    // Compared before it is rounded: base^n leaves the range of a duration long before n is large.
+    const double grown = static_cast<double>(options.initial.count()) * std::pow(options.base, std::max(n, 0));
+    const duration full = grown >= static_cast<double>(options.max.count()) ? options.max : scaled(options.initial, std::pow(options.base, std::max(n, 0)));
+    switch (options.jitter) {
+    case jitter::none: return full;
+    case jitter::full: return scaled(full, u);
+    case jitter::equal: return scaled(full, 0.5 + 0.5 * u);
+    case jitter::decorrelated: break;
+    }
+    const duration before = n <= 0 || previous <= duration::zero() ? options.initial : previous;
+    const double spread = 3.0 * static_cast<double>(before.count()) - static_cast<double>(options.initial.count());
+    const double drawn = static_cast<double>(options.initial.count()) + u * std::max(spread, 0.0);
+    return drawn >= static_cast<double>(options.max.count()) ? options.max : duration{static_cast<duration::rep>(drawn)};
+}
+
+retry_on word_for(const attempt_outcome& outcome) noexcept {
+    switch (outcome.what.kind) {
+    case outcome_kind::answered:
+    case outcome_kind::quota:
+    case outcome_kind::credential:
+    case outcome_kind::caller_error:
+    case outcome_kind::cancelled: return retry_on{0};
+    default: break;
+    }
+    if (outcome.embedded) return retry_on::stream_error;
+    switch (outcome.what.kind) {
+    case outcome_kind::connect_failure: return retry_on::connect_failure;
+    case outcome_kind::reset: return retry_on::reset;
+    case outcome_kind::timeout: return retry_on::timeout;
+    case outcome_kind::overloaded: return retry_on::overloaded;
+    case outcome_kind::rate_limited: return retry_on::rate_limited;
+    case outcome_kind::server_error: return retry_on::server_error;
+    case outcome_kind::protocol_error: return retry_on::protocol_error;
+    default: return retry_on{0};
+    }
+}
+
+} // namespace evenkeel

@@ -1,0 +1,75 @@
+#include "policies/work_budget.hpp"
+
+#include <algorithm>
+
+namespace evenkeel {
+
+namespace {
+constexpr double least_work = 0.1;
+constexpr double trickle_level = 1;                            // the trickle fills no further
+constexpr duration nothing_succeeds = std::chrono::seconds{30};
+constexpr duration probe_spacing = std::chrono::seconds{5};
+} // namespace
+
+void work_budget::configure(budget_options options) noexcept {
+    const std::scoped_lock lock(mutex_);
+    options_ = options;
+    level_ = std::min(level_, options_.burst);
+}
+
+void work_budget::refill(steady_time now) noexcept {
+    if (!refilled_) refilled_ = succeeded_ = now; // nothing is known to fail yet
+    if (now <= *refilled_) return; // a clock that stands still, or a call that was overtaken by another thread's
+    const double seconds = std::chrono::duration<double>(now - *refilled_).count();
+    refilled_ = now;
+    const double up_to = std::min(trickle_level, options_.burst);
+    if (level_ >= up_to || options_.min_per_second <= 0) return;
+    level_ = std::min(up_to, level_ + options_.min_per_second * seconds);
+    trickled_ = true;
+}
+
+void work_budget::deposit(bool client_retry, steady_time now) noexcept {
+    const std::scoped_lock lock(mutex_);
+    refill(now);
+    succeeded_ = now;
+    trickled_ = false;
+    if (!client_retry) level_ = std::min(options_.burst, level_ + options_.extra_work);
+}
+
+void work_budget::learn(duration took, steady_time now) noexcept {
+    const std::scoped_lock lock(mutex_);
+    took_.add(took, now);
+}
+
+double work_budget::cost(duration took, bool never_sent, steady_time now) noexcept {
+    if (never_sent) return least_work;
+    const std::scoped_lock lock(mutex_);
+    const auto usual = took_.value(now);
+    if (!usual || *usual <= duration::zero()) return 1;
+    return std::clamp(static_cast<double>(took.count()) / static_cast<double>(usual->count()), least_work, 1.0);
+}
+
+bool work_budget::reserve(double cost, steady_time now) noexcept {
+    const std::scoped_lock lock(mutex_);
+    refill(now);
+    if (level_ < cost) return false;
+    const bool nothing_works = trickled_ && now - *succeeded_ >= nothing_succeeds;
+    if (nothing_works && extra_ && now - *extra_ < probe_spacing) return false;
+    level_ -= cost;
+    extra_ = now;
+    return true;
+}
+
+void work_budget::refund(double cost, steady_time now) noexcept {
+    const std::scoped_lock lock(mutex_);
+    refill(now);
+    level_ = std::min(options_.burst, level_ + cost);
+}
+
+double work_budget::level(steady_time now) noexcept {
+    const std::scoped_lock lock(mutex_);
+    refill(now);
+    return level_;
+}
+
+} // namespace evenkeel

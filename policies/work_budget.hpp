@@ -1,0 +1,54 @@
+#pragma once
+// The budget of extra attempts, in work (DESIGN section 6): one bucket per upstream, funded by successes, so that retries
+// stop when nothing succeeds. Work 1 is what one ordinary attempt costs the upstream; a failure that came fast cost it
+// less. Thread-safe: one small mutex, held for one decision.
+//
+// Theorem (tests): extra work granted in any time t <= burst + deposits + min_per_second * t.
+
+#include "policies/median.hpp"
+#include "policies/time.hpp"
+
+#include <mutex>
+#include <optional>
+
+namespace evenkeel {
+
+struct budget_options {
+    double extra_work = 0.2;     // deposited per successful request that is not a client's retry
+    double burst = 10;           // largest balance, and the first one
+    double min_per_second = 0.2; // work per second while the balance is below 1; at most one attempt per 5 s while nothing succeeds
+    bool operator==(const budget_options&) const = default;
+};
+
+class work_budget {
+public:
+    explicit work_budget(budget_options options) noexcept : options_(options), level_(options.burst) {}
+
+    void configure(budget_options options) noexcept; // after a reload; the balance is kept, cut to the new burst
+
+    // A request succeeded at its first or a later attempt. `client_retry`: the client says it is repeating itself.
+    void deposit(bool client_retry, steady_time now) noexcept;
+    // How long a successful attempt took, to learn the median.
+    void learn(duration took, steady_time now) noexcept;
+
+    // What repeating after a failed attempt costs: clamp(took / P50, 0.1, 1); 1 while unlearned; 0.1 if nothing was sent.
+    [[nodiscard]] double cost(duration took, bool never_sent, steady_time now) noexcept;
+    // Takes `cost` if there is enough. False: refused, nothing was taken.
+    [[nodiscard]] bool reserve(double cost, steady_time now) noexcept;
+    // Given back: the attempt was not sent after all.
+    void refund(double cost, steady_time now) noexcept;
+
+    [[nodiscard]] double level(steady_time now) noexcept;
+
+private:
+    void refill(steady_time now) noexcept;
+
+    std::mutex mutex_;
+    budget_options options_;
+    double level_;
+    std::optional<steady_time> refilled_, succeeded_, extra_;
+    bool trickled_ = false; // since the last success: the balance is not what successes have left
+    median_estimate took_;
+};
+
+} // namespace evenkeel

@@ -1,0 +1,227 @@
+#include "proxy/demo/demo.hpp"
+
+#include "config/load.hpp"
+#include "proxy/demo/demo_config.hpp"
+#include "proxy/demo/load.hpp"
+#include "proxy/demo/report.hpp"
+#include "proxy/demo/simulated_upstream.hpp"
+#include "proxy/server/server.hpp"
+
+#include <boost/asio/ip/address_v4.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <csignal>
+#include <ctime>
+#include <memory>
+#include <optional>
+#include <ostream>
+#include <stdexcept>
+
+namespace evenkeel::demo {
+
+namespace {
+
+using std::chrono::steady_clock;
+
+struct loopback_address {
+    std::string host;
+    std::uint16_t port = 0;
+};
+// The demo has no credentials and no limits: nobody but this machine is to reach it.
+std::optional<loopback_address> parse_loopback(const std::string& text) {
+    const auto colon = text.rfind(':');
+    if (colon == std::string::npos) return std::nullopt;
+    boost::system::error_code not_an_address;
+    const auto address = boost::asio::ip::make_address_v4(text.substr(0, colon), not_an_address);
+    loopback_address out{text.substr(0, colon), 0};
+    const char* const end = text.data() + text.size();
+    const auto [stopped, error] = std::from_chars(text.data() + colon + 1, end, out.port);
+    if (not_an_address || !address.is_loopback() || error != std::errc{} || stopped != end) return std::nullopt;
+    return out;
+}
+
+// SIGINT and SIGTERM, taken by the thread that waits for them here; threads started meanwhile inherit the block.
+class stop_signals {
+public:
+    stop_signals() {
+        sigemptyset(&wanted_);
+        sigaddset(&wanted_, SIGINT);
+        sigaddset(&wanted_, SIGTERM);
+        pthread_sigmask(SIG_BLOCK, &wanted_, &before_);
+    }
+    ~stop_signals() { unblock(); }
+    stop_signals(const stop_signals&) = delete;
+    stop_signals& operator=(const stop_signals&) = delete;
+
+    // True if one came; false after `timeout`.
+    [[nodiscard]] bool wait_for(duration timeout) {
+        const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(timeout);
+        const timespec limit{seconds.count(), (timeout - seconds).count()};
+        return came(sigtimedwait(&wanted_, nullptr, &limit));
+    }
+    void wait() {
+        while (!came(sigwaitinfo(&wanted_, nullptr))) {
+        }
+    }
+
+private:
+    bool came(int signal) {
+        if (signal > 0) unblock(); // another one ends the process at once
+        return signal > 0;
+    }
+    void unblock() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+    sigset_t wanted_{}, before_{};
+};
+
+// How far both sides are: a bar that is drawn over on a terminal, else a line at each quarter.
+class progress {
+public:
+    progress(std::ostream& out, bool live, double expected_seconds, const load& direct, const load& proxied)
+        : out_(out), live_(live), expected_(expected_seconds), direct_(direct), proxied_(proxied),
+          began_(steady_clock::now()) {}
+
+    void show() {
+        const unsigned total = direct_.total() + proxied_.total();
+        const unsigned done = direct_.done() + proxied_.done();
+        const double seconds = std::chrono::duration<double>(steady_clock::now() - began_).count();
+        if (live_) {
+            out_ << "\r  " << progress_bar(done, total, expected_ - seconds) << "\x1b[K" << std::flush;
+            return;
+        }
+        for (; quarter_ <= 4 && done >= total / 4.0 * quarter_; ++quarter_)
+            out_ << fmt::format("  {:>3} %  {:.0f} s\n", 25 * quarter_, seconds) << std::flush;
+    }
+    void end() {
+        if (live_) out_ << "\r\x1b[K" << std::flush;
+    }
+
+private:
+    std::ostream& out_;
+    const bool live_;
+    const double expected_;
+    const load& direct_;
+    const load& proxied_;
+    const steady_time began_;
+    unsigned quarter_ = 1;
+};
+
+int usage(std::ostream& err, std::string_view why) {
+    err << "evenkeel demo: " << why << '\n';
+    return 2;
+}
+
+void print_invitation(std::ostream& out, const std::string& address, const std::string& admin) {
+    out << fmt::format(R"(
+Try it:  curl -N http://{0}/v1/chat/completions \
+              -H 'content-type: application/json' \
+              -d '{{"model": "sim-1", "stream": true,
+                   "messages": [{{"role": "user", "content": "hello"}}]}}'
+Look:    http://{1}/metrics
+         http://{1}/health
+Yours:   set the base URL of an application to http://{0}/v1
+
+press Ctrl-C to stop
+)",
+                       address, admin)
+        << std::flush;
+}
+
+std::unique_ptr<server::server> start_proxy(const std::string& yaml, const std::string& version, std::ostream& err) {
+    const auto environment = config::process_environment();
+    const auto loaded = config::load_text(yaml, "demo", environment);
+    if (!loaded.ok()) {
+        config::print_text(err, loaded.diagnostics);
+        return nullptr;
+    }
+    try {
+        auto proxy = std::make_unique<server::server>(
+            server::server_options{.config_file = {}, .environment = environment, .version = version}, loaded.settings);
+        proxy->start();
+        return proxy;
+    } catch (const std::runtime_error& error) {
+        std::string why = error.what();
+        why.erase(std::min(why.find(" [system:"), why.size())); // the number that Boost adds
+        err << fmt::format("evenkeel demo: {}\n"
+                           "If another program has that port, end it, or choose other ports:\n"
+                           "    evenkeel demo --listen 127.0.0.1:8081 --admin 127.0.0.1:9902\n",
+                           why);
+        return nullptr;
+    }
+}
+
+} // namespace
+
+int run(const options& wanted, std::ostream& out, std::ostream& err) {
+    if (!parse_loopback(wanted.listen) || !parse_loopback(wanted.admin))
+        return usage(err, "--listen and --admin take an IPv4 loopback address with its port, like 127.0.0.1:8081");
+    config_choice choice{
+        .listen = wanted.listen, .admin = wanted.admin, .provider = "http://127.0.0.1:8000", .speed = wanted.speed};
+    if (wanted.print_config) {
+        out << demo_config(choice);
+        return 0;
+    }
+
+    stop_signals signals;
+    simulated_upstream upstream(wanted.seed, wanted.speed);
+    choice.provider = upstream.url();
+    const auto proxy = start_proxy(demo_config(choice), wanted.version, err);
+    if (proxy == nullptr) return 1;
+    const std::string address = proxy->addresses().front();
+    const auto port = parse_loopback(address).value();
+
+    const double expected =
+        ((model::warm_up + wanted.requests) / model::rate + model::deadline) / wanted.speed; // at most
+    out << fmt::format("A simulated LLM provider that misbehaves on {},\n"
+                       "evenkeel in front of it on http://{}.\n"
+                       "{} requests go straight to the provider, and the same {} through evenkeel,\n"
+                       "at the same time: about {:.0f} s.\n\n",
+                       upstream.url(), address, wanted.requests, wanted.requests, expected)
+        << std::flush;
+
+    const load_options straight{.from = side::direct,
+                                .host = "127.0.0.1",
+                                .port = upstream.port(),
+                                .seed = wanted.seed,
+                                .requests = wanted.requests,
+                                .speed = wanted.speed};
+    load_options through = straight;
+    through.from = side::proxied;
+    through.host = port.host;
+    through.port = port.port;
+    const steady_time begin = steady_clock::now() + std::chrono::milliseconds{50}; // the workers are up by then
+    load direct(straight, begin);
+    load proxied(through, begin);
+    progress shown(out, wanted.live, expected, direct, proxied);
+    while (direct.done() < direct.total() || proxied.done() < proxied.total()) {
+        shown.show();
+        if (!signals.wait_for(std::chrono::milliseconds{100})) continue;
+        shown.end();
+        direct.cancel();
+        proxied.cancel();
+        proxy->stop_now(); // requests in flight end with their connections
+        upstream.stop();
+        err << "interrupted\n";
+        return 1;
+    }
+    shown.show();
+    shown.end();
+
+    const auto direct_samples = direct.wait();
+    const auto proxied_samples = proxied.wait();
+    out << (wanted.live ? "" : "\n")
+        << table(summarize(direct_samples, upstream.attempts(side::direct)),
+                 summarize(proxied_samples, upstream.attempts(side::proxied)),
+                 {.seed = wanted.seed, .speed = wanted.speed}, wanted.colour)
+        << std::flush;
+    if (wanted.once) return 0;
+    print_invitation(out, address, proxy->admin_addresses().front());
+    signals.wait();
+    out << "stopping\n" << std::flush;
+    return 0;
+}
+
+} // namespace evenkeel::demo

@@ -1,0 +1,45 @@
+#pragma once
+// Decides whether an answer is what the client asked for. Strict on purpose: an answer that is short by one piece, ends
+// without its terminal marker or says "error" inside a 200 is a failure, whatever its status.
+
+#include "proxy/demo/workload.hpp"
+#include "tests/support/test_client.hpp"
+
+#include <string>
+#include <string_view>
+
+namespace evenkeel::demo {
+
+enum class verdict : unsigned char {
+    success,
+    error,    // an error status, or no connection
+    late,     // not complete at the client's deadline
+    broken,   // cut off, an error inside the stream, without its terminal marker, or not the text that was due
+    degraded, // complete, and labelled as something else than the provider's answer
+};
+
+// Whether `text` is the whole answer to the request of this nonce: every piece, in order, once.
+[[nodiscard]] bool is_whole_text(std::string_view text, std::string_view nonce);
+
+// A buffered answer that has been read to its end.
+[[nodiscard]] verdict judge_buffered(api speaks, std::string_view nonce, const support::test_response& answer);
+
+// A stream, event by event.
+class stream_judge {
+public:
+    stream_judge(api speaks, std::string nonce) : speaks_(speaks), nonce_(std::move(nonce)) {}
+
+    // True if the event brought text.
+    bool take(const support::sse_event& event);
+    [[nodiscard]] verdict judge(const support::test_response& head, support::message_end end) const;
+
+private:
+    api speaks_;
+    std::string nonce_;
+    std::string text_;
+    bool finished_ = false; // the finish reason (OpenAI)
+    bool ended_ = false;    // the terminal marker
+    bool failed_ = false;   // an error event, one that is not JSON, or anything behind the terminal marker
+};
+
+} // namespace evenkeel::demo

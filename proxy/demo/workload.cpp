@@ -1,0 +1,105 @@
+#include "proxy/demo/workload.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <numbers>
+
+namespace evenkeel::demo {
+
+namespace {
+
+// What a draw is for; two draws for different purposes are independent.
+enum class use : std::uint64_t { arrival, speaks, stream, fate, status, time_u, time_v };
+
+// The finalizer of SplitMix64 (Steele, Lea and Flood, 2014): every bit of the input moves every bit of the output.
+std::uint64_t mix(std::uint64_t x) noexcept {
+    x += 0x9e3779b97f4a7c15ULL;
+    x = (x ^ (x >> 30U)) * 0xbf58476d1ce4e5b9ULL;
+    x = (x ^ (x >> 27U)) * 0x94d049bb133111ebULL;
+    return x ^ (x >> 31U);
+}
+
+// In [0, 1).
+double draw(std::uint64_t seed, std::uint64_t number, std::uint64_t attempt, use what) noexcept {
+    const auto bits = mix(mix(mix(mix(seed) ^ number) ^ attempt) ^ static_cast<std::uint64_t>(what));
+    return static_cast<double>(bits >> 11U) * 0x1p-53;
+}
+
+double lognormal(double median, double sigma, double u, double v) noexcept {
+    const double normal = std::sqrt(-2 * std::log(1 - u)) * std::cos(2 * std::numbers::pi * v); // Box and Muller
+    return median * std::exp(sigma * normal);
+}
+
+std::string microseconds(double seconds, double speed) {
+    return fmt::format("{:.0f}us", seconds / speed * 1e6);
+}
+
+constexpr std::array<int, 4> error_statuses{500, 502, 503, 529};
+constexpr std::array<std::string_view, 2> side_words{"direct", "proxied"};
+
+} // namespace
+
+planned_request plan(std::uint64_t seed, unsigned number) {
+    return {.number = number,
+            .due = (number + 0.5 * draw(seed, number, 0, use::arrival)) / model::rate,
+            .speaks = draw(seed, number, 0, use::speaks) < 0.5 ? api::openai_chat : api::anthropic_messages,
+            .stream = draw(seed, number, 0, use::stream) < model::stream_share};
+}
+
+luck draw_luck(std::uint64_t seed, std::uint64_t number, unsigned attempt) {
+    const double fate = number < model::warm_up ? 1 : draw(seed, number, attempt, use::fate);
+    const double u = draw(seed, number, attempt, use::time_u);
+    const double v = draw(seed, number, attempt, use::time_v);
+    if (fate < model::error_share) {
+        const auto which = static_cast<std::size_t>(draw(seed, number, attempt, use::status) * error_statuses.size());
+        return {luck::kind::error, lognormal(model::error_median, model::error_sigma, u, v), error_statuses.at(which)};
+    }
+    if (fate < model::error_share + model::hang_share) return {luck::kind::hang, model::hang};
+    return {luck::kind::answer, lognormal(model::answer_median, model::answer_sigma, u, v)};
+}
+
+std::string script_of(const luck& drawn, double speed) {
+    switch (drawn.is) {
+    case luck::kind::error:
+        return fmt::format("status={}; delay={}", drawn.status, microseconds(drawn.seconds, speed));
+    case luck::kind::hang:
+        return fmt::format("delay={}", microseconds(drawn.seconds, speed));
+    case luck::kind::answer:
+        break;
+    }
+    const double first = drawn.seconds * model::first_token;
+    const double gap = (drawn.seconds - first) / (model::pieces - 1);
+    return fmt::format("events={}; first={}; gap={}", model::pieces, microseconds(first, speed),
+                       microseconds(gap, speed));
+}
+
+std::string nonce_of(side from, unsigned number) {
+    return fmt::format("{}.{}", side_words.at(static_cast<std::size_t>(from)), number);
+}
+
+std::optional<request_name> parse_nonce(std::string_view nonce) {
+    for (const side from : {side::direct, side::proxied}) {
+        const auto word = side_words.at(static_cast<std::size_t>(from));
+        if (!nonce.starts_with(word) || !nonce.substr(word.size()).starts_with('.')) continue;
+        const auto digits = nonce.substr(word.size() + 1);
+        request_name out{from, 0};
+        const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), out.number);
+        if (error == std::errc{} && end == digits.data() + digits.size()) return out;
+    }
+    return std::nullopt;
+}
+
+std::string_view path_of(const planned_request& request) noexcept {
+    return request.speaks == api::openai_chat ? "/v1/chat/completions" : "/v1/messages";
+}
+
+std::string body_of(const planned_request& request, std::string_view nonce) {
+    return fmt::format(R"({{"model":"sim-1","max_tokens":512,"stream":{},)"
+                       R"("messages":[{{"role":"user","content":"What keeps a ship upright? nonce:{}"}}]}})",
+                       request.stream, nonce);
+}
+
+} // namespace evenkeel::demo

@@ -1,0 +1,68 @@
+#pragma once
+// The workload of the demo: which requests are sent when, and what each attempt at one meets at the provider. Pure: all
+// luck is a function of (seed, request, attempt number), so that the first attempt at a request fares the same with and
+// without evenkeel, and an extra attempt has luck of its own.
+//
+// Times are in seconds of the scenario ("document seconds"). The demo runs faster than that: whatever goes to a socket
+// or a timer is divided by the speed, whatever is shown is multiplied by it.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace evenkeel::demo {
+
+// The case evenkeel's rules were first written for: a provider that fails every third time, and sometimes says nothing.
+struct model {
+    static constexpr double error_share = 0.30; // of attempts: 500, 502, 503 or 529
+    static constexpr double error_median = 0.4; // seconds until the error, lognormal
+    static constexpr double error_sigma = 0.6;
+    static constexpr double hang_share = 0.04;   // of attempts: silence
+    static constexpr double hang = 90;           // seconds, longer than any client here waits
+    static constexpr double answer_median = 3.2; // seconds until the answer is whole, lognormal
+    static constexpr double answer_sigma = 0.4;
+    static constexpr double first_token = 0.8 / 3.2; // of a stream: this share of the answer's time
+    static constexpr int pieces = 10;                // an answer's text comes in so many
+    static constexpr double rate = 2;                // requests per second, whether or not earlier ones were answered
+    static constexpr double stream_share = 0.5;      // of requests
+    static constexpr double deadline = 60;           // seconds, then the client gives up
+    static constexpr unsigned warm_up = 24; // requests before the first that counts; all meet a healthy provider
+};
+
+enum class side : unsigned char { direct, proxied };
+enum class api : unsigned char { openai_chat, anthropic_messages };
+
+// Request `number` of the run, counted from 0; the warm-up comes first.
+struct planned_request {
+    unsigned number = 0;
+    double due = 0; // seconds after the run began
+    api speaks = api::openai_chat;
+    bool stream = false;
+    [[nodiscard]] bool counts() const noexcept { return number >= model::warm_up; }
+};
+[[nodiscard]] planned_request plan(std::uint64_t seed, unsigned number);
+
+// What one attempt at a request meets.
+struct luck {
+    enum class kind : unsigned char { answer, error, hang };
+    kind is = kind::answer;
+    double seconds = 0; // until the answer is whole, the error comes, the silence ends
+    int status = 200;
+};
+[[nodiscard]] luck draw_luck(std::uint64_t seed, std::uint64_t number, unsigned attempt); // attempts from 1
+// ... as the simulated provider is told (tests/support/provider_script.hpp).
+[[nodiscard]] std::string script_of(const luck& drawn, double speed);
+
+// A request carries its name in its text, and the answer repeats it in every piece: "direct.17".
+[[nodiscard]] std::string nonce_of(side from, unsigned number);
+struct request_name {
+    side from;
+    unsigned number;
+};
+[[nodiscard]] std::optional<request_name> parse_nonce(std::string_view nonce);
+
+[[nodiscard]] std::string_view path_of(const planned_request& request) noexcept;
+[[nodiscard]] std::string body_of(const planned_request& request, std::string_view nonce);
+
+} // namespace evenkeel::demo

@@ -1,0 +1,38 @@
+#include "proxy/request/wants_stream.hpp"
+
+#include "proxy/request/local_answer.hpp"
+#include "proxy/wire/json_model.hpp"
+
+namespace evenkeel::request {
+
+namespace {
+constexpr std::string_view event_stream = "text/event-stream";
+
+bool accepts_events(const wire::request_head& head) noexcept {
+    const wire::field* accept = head.find(wire::field_id::accept);
+    return accept != nullptr && accept->value.find(event_stream) != std::string_view::npos;
+}
+} // namespace
+
+bool wants_stream(const client_request& request) {
+    const wire::request_head& head = *request.head;
+    if (head.path.ends_with(":streamGenerateContent") || accepts_events(head)) return true;
+    const wire::json_members found = wire::find_members(request.body.held());
+    if (found.stream) return *found.stream;
+    return dialect_of(request.route.get(), head.path) == wire::dialect::ollama; // streams unless told not to
+}
+
+bool wants_events(const client_request& request) {
+    const wire::request_head& head = *request.head;
+    switch (dialect_of(request.route.get(), head.path)) {
+    case wire::dialect::generic:
+    case wire::dialect::ollama: return false; // no error frame that its clients would understand
+    case wire::dialect::gemini:
+        return head.path.ends_with(":streamGenerateContent") && head.query.find("alt=sse") != std::string_view::npos;
+    case wire::dialect::openai:
+    case wire::dialect::anthropic: break;
+    }
+    return accepts_events(head) || wire::find_members(request.body.held()).stream.value_or(false);
+}
+
+} // namespace evenkeel::request

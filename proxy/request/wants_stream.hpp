@@ -1,0 +1,12 @@
+#pragma once
+// Whether a client asked for a stream: the body's `stream: true`, Google's method, or its Accept. Pure.
+
+#include "proxy/request/client_request.hpp"
+
+namespace evenkeel::request {
+
+[[nodiscard]] bool wants_stream(const client_request& request);
+// ... and for server-sent events in particular, whose head may be given ahead of the answer.
+[[nodiscard]] bool wants_events(const client_request& request);
+
+} // namespace evenkeel::request

@@ -1,0 +1,197 @@
+#include "proxy/wire/event_meaning.hpp"
+
+#include <boost/json/monotonic_resource.hpp>
+#include <boost/json/parse.hpp>
+
+#include <algorithm>
+#include <array>
+
+namespace evenkeel::wire {
+
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::size_t max_depth = 64; // tool arguments come as text, so real events stay flat
+
+std::string_view view(const json::string& text) noexcept { return {text.data(), text.size()}; }
+
+std::string_view text_at(const json::object& in, std::string_view name) noexcept {
+    const json::value* found = in.if_contains(name);
+    const json::string* text = found != nullptr ? found->if_string() : nullptr;
+    return text != nullptr ? view(*text) : std::string_view{};
+}
+
+bool is_something(const json::value& value) noexcept {
+    switch (value.kind()) {
+    case json::kind::null: return false;
+    case json::kind::bool_: return value.get_bool();
+    case json::kind::string: return !value.get_string().empty();
+    case json::kind::array: return !value.get_array().empty();
+    case json::kind::object: return !value.get_object().empty();
+    default: return true;
+    }
+}
+bool has(const json::object& in, std::string_view name) noexcept {
+    const json::value* found = in.if_contains(name);
+    return found != nullptr && is_something(*found);
+}
+template <std::size_t n>
+bool has_any(const json::object& in, const std::array<std::string_view, n>& names) noexcept {
+    return std::any_of(names.begin(), names.end(), [&](std::string_view name) { return has(in, name); });
+}
+const json::object* object_at(const json::object& in, std::string_view name) noexcept {
+    const json::value* found = in.if_contains(name);
+    return found != nullptr ? found->if_object() : nullptr;
+}
+const json::array* array_at(const json::object& in, std::string_view name) noexcept {
+    const json::value* found = in.if_contains(name);
+    return found != nullptr ? found->if_array() : nullptr;
+}
+
+// Chat completions and their forebear. With several choices the first finish reason counts as the end: `[DONE]` follows
+// for all, and a stream cut between two of them still shows what is missing.
+void read_choices(const json::array& choices, event_facts& facts) {
+    static constexpr std::array<std::string_view, 8> speech{"content", "refusal", "reasoning", "reasoning_content",
+                                                            "tool_calls", "function_call", "audio", "reasoning_details"};
+    facts.family = true;
+    for (const json::value& each : choices) {
+        const json::object* choice = each.if_object();
+        if (choice == nullptr) continue;
+        if (has(*choice, "finish_reason")) facts.meaningful = facts.terminal = true;
+        if (has(*choice, "text")) facts.meaningful = true;
+        const json::object* delta = object_at(*choice, "delta");
+        if (delta == nullptr) delta = object_at(*choice, "message");
+        if (delta == nullptr) continue;
+        const bool known = std::all_of(delta->begin(), delta->end(), [](const auto& member) {
+            return member.key() == "role" || !is_something(member.value());
+        });
+        if (has_any(*delta, speech) || !known) facts.meaningful = true; // a field nobody here knows may be speech too
+    }
+}
+
+// The Responses API: `type` names the event.
+void read_response_event(std::string_view type, const json::object& top, event_facts& facts) {
+    facts.family = true;
+    static constexpr std::array<std::string_view, 3> silent{"response.created", "response.in_progress", "response.queued"};
+    if (std::find(silent.begin(), silent.end(), type) != silent.end()) return;
+    if (type == "response.failed") {
+        facts.error = facts.terminal = true;
+    } else if (type == "response.completed" || type == "response.incomplete") {
+        facts.meaningful = facts.terminal = true;
+    } else if (type.ends_with(".delta")) {
+        facts.meaningful = has(top, "delta");
+    } else if (type.ends_with(".added")) { // an item or a part begins: empty, unless it is a call
+        const json::object* item = object_at(top, "item");
+        facts.meaningful = item != nullptr && text_at(*item, "type") != "message" && text_at(*item, "type") != "reasoning";
+    } else {
+        facts.meaningful = true;
+    }
+}
+
+bool is_anthropic(std::string_view type) noexcept {
+    return type == "ping" || type == "message_start" || type == "message_delta" || type == "message_stop" || type.starts_with("content_block_");
+}
+
+void read_anthropic(std::string_view type, const json::object& top, event_facts& facts) {
+    facts.family = true;
+    if (type == "message_stop") {
+        facts.terminal = true;
+    } else if (type == "message_delta") {
+        const json::object* delta = object_at(top, "delta");
+        facts.meaningful = delta != nullptr && has(*delta, "stop_reason");
+    } else if (type == "content_block_start") {
+        const json::object* block = object_at(top, "content_block");
+        const std::string_view kind = block != nullptr ? text_at(*block, "type") : std::string_view{};
+        const bool speech = kind == "text" || kind == "thinking";
+        facts.meaningful = block != nullptr && (!speech || has(*block, "text") || has(*block, "thinking"));
+    } else if (type == "content_block_delta") {
+        const json::object* delta = object_at(top, "delta");
+        facts.meaningful = delta != nullptr && std::any_of(delta->begin(), delta->end(), [](const auto& member) {
+            return member.key() != "type" && is_something(member.value());
+        });
+    }
+}
+
+void read_gemini(const json::object& top, event_facts& facts) {
+    facts.family = true;
+    if (const json::object* feedback = object_at(top, "promptFeedback"); feedback != nullptr && has(*feedback, "blockReason")) {
+        facts.meaningful = facts.terminal = true;
+    }
+    const json::array* candidates = array_at(top, "candidates");
+    if (candidates == nullptr) return;
+    for (const json::value& each : *candidates) {
+        const json::object* candidate = each.if_object();
+        if (candidate == nullptr) continue;
+        if (has(*candidate, "finishReason")) facts.meaningful = facts.terminal = true;
+        const json::object* content = object_at(*candidate, "content");
+        const json::array* parts = content != nullptr ? array_at(*content, "parts") : nullptr;
+        if (parts == nullptr) continue;
+        for (const json::value& part : *parts) {
+            const json::object* one = part.if_object();
+            if (one != nullptr && std::any_of(one->begin(), one->end(), [](const auto& member) {
+                    return member.key() != "thought" && is_something(member.value());
+                })) {
+                facts.meaningful = true;
+            }
+        }
+    }
+}
+
+void read_ollama(const json::object& top, event_facts& facts) {
+    static constexpr std::array<std::string_view, 3> speech{"content", "thinking", "tool_calls"};
+    facts.family = true;
+    if (has(top, "done")) facts.meaningful = facts.terminal = true;
+    if (has(top, "response") || has(top, "thinking")) facts.meaningful = true;
+    if (const json::object* message = object_at(top, "message"); message != nullptr && has_any(*message, speech)) facts.meaningful = true;
+}
+
+bool is_error(std::string_view name, const json::object& top) noexcept {
+    return name == "error" || has(top, "error") || text_at(top, "type") == "error" || text_at(top, "object") == "error";
+}
+
+dialect recognised(std::string_view type, const json::object& top) noexcept {
+    if (array_at(top, "choices") != nullptr || type.starts_with("response.")) return dialect::openai;
+    if (is_anthropic(type)) return dialect::anthropic;
+    if (top.contains("candidates")) return dialect::gemini;
+    if (top.contains("done") && top.contains("model")) return dialect::ollama;
+    return dialect::generic;
+}
+
+void read_object(dialect which, bool recognise, std::string_view name, const json::object& top, event_facts& facts) {
+    facts.is_json = true;
+    const std::string_view type = text_at(top, "type");
+    facts.spoken = which == dialect::generic && recognise ? recognised(type, top) : which;
+    if (is_error(name, top)) {
+        facts.error = true;
+        return;
+    }
+    // A provider may speak more than one dialect under one name; the shape decides.
+    if (const json::array* choices = array_at(top, "choices")) return read_choices(*choices, facts);
+    if (type.starts_with("response.")) return read_response_event(type, top, facts);
+    if (is_anthropic(type)) return read_anthropic(type, top, facts);
+    if (top.contains("candidates") || top.contains("promptFeedback")) return read_gemini(top, facts);
+    if (facts.spoken == dialect::ollama && top.contains("done")) return read_ollama(top, facts);
+    if (facts.spoken == dialect::gemini && top.contains("usageMetadata")) return; // counts only
+    facts.meaningful = true;
+}
+
+} // namespace
+
+event_facts read_event(dialect which, bool recognise, std::string_view name, std::string_view data) {
+    event_facts facts;
+    facts.spoken = which;
+    // One event is small: its tree lives here and is gone at once.
+    unsigned char buffer[8192];
+    json::monotonic_resource memory(buffer, sizeof buffer);
+    json::parse_options options;
+    options.max_depth = max_depth;
+    options.allow_invalid_utf8 = true;
+    json::error_code failure;
+    const json::value parsed = json::parse({data.data(), data.size()}, failure, &memory, options);
+    if (failure) return facts;
+    if (const json::object* top = parsed.if_object()) read_object(which, recognise, name, *top, facts);
+    return facts;
+}
+
+} // namespace evenkeel::wire

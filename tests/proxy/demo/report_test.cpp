@@ -1,0 +1,104 @@
+#include "proxy/demo/report.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <sstream>
+#include <string>
+#include <vector>
+
+using namespace evenkeel::demo;
+
+namespace {
+std::size_t widest_line(const std::string& text) {
+    std::istringstream in(text);
+    std::size_t widest = 0;
+    for (std::string line; std::getline(in, line);) widest = std::max(widest, line.size());
+    return widest;
+}
+// The line that begins with `name`, its words set one space apart.
+std::string line_of(const std::string& text, const std::string& name) {
+    std::istringstream in(text);
+    for (std::string line; std::getline(in, line);) {
+        std::istringstream words(line);
+        std::string out;
+        for (std::string word; words >> word;) out += (out.empty() ? "" : " ") + word;
+        if (out.starts_with(name)) return out;
+    }
+    return {};
+}
+} // namespace
+
+TEST_CASE("percentiles are nearest ranks") {
+    CHECK(percentile({}, 0.5) == 0);
+    CHECK(percentile({7}, 0.01) == 7);
+    CHECK(percentile({7}, 1) == 7);
+    CHECK(percentile({3, 1, 2, 4}, 0.5) == 2);
+    CHECK(percentile({3, 1, 2, 4}, 0.51) == 3);
+    CHECK(percentile({3, 1, 2, 4}, 0) == 1);
+    std::vector<double> hundred;
+    for (int i = 100; i > 0; --i) hundred.push_back(i);
+    CHECK(percentile(hundred, 0.99) == 99);
+    CHECK(percentile(hundred, 0.991) == 100);
+}
+
+TEST_CASE("a failure counts as the deadline, in the first tokens of streams too") {
+    const std::vector<sample> samples{
+        {verdict::success, false, 2.0, 60},
+        {verdict::success, true, 3.0, 0.5},
+        {verdict::late, true},
+        {verdict::error, false},
+    };
+
+    const auto out = summarize(samples, 6);
+
+    CHECK(out.requests == 4);
+    CHECK(out.succeeded == 2);
+    CHECK(out.errors == 1);
+    CHECK(out.late == 1);
+    CHECK(out.broken == 0);
+    CHECK(out.p50 == 3.0);
+    CHECK(out.p99 == 60);
+    CHECK(out.first_token_p50 == 0.5);
+    CHECK(out.first_token_p99 == 60);
+    CHECK(out.attempts_per_request == 1.5);
+    CHECK(summarize({}, 0).attempts_per_request == 0);
+}
+
+TEST_CASE("the table names both sides, every measure, the seed and the speed, in 80 columns") {
+    summary direct;
+    direct.requests = 2000;
+    direct.succeeded = 1313;
+    direct.errors = 609;
+    direct.late = 78;
+    direct.p50 = 4.24;
+    direct.p99 = 60;
+    direct.first_token_p50 = 1.06;
+    direct.first_token_p99 = 60;
+    direct.attempts_per_request = 1;
+    summary proxied = direct;
+    proxied.attempts_per_request = 1.456;
+
+    const auto plain = table(direct, proxied, {.seed = 42, .speed = 20}, false);
+
+    CHECK(widest_line(plain) <= 80);
+    CHECK(line_of(plain, "direct") == "direct through evenkeel");
+    CHECK(line_of(plain, "success") == "success 65.7 % 65.7 %");
+    CHECK(line_of(plain, "whole answer, P50") == "whole answer, P50 4.2 s 4.2 s");
+    CHECK(line_of(plain, "whole answer, P99") == "whole answer, P99 60.0 s 60.0 s");
+    CHECK(line_of(plain, "first token of a stream, P50") == "first token of a stream, P50 1.1 s 1.1 s");
+    CHECK(line_of(plain, "upstream attempts") == "upstream attempts per request 1.00 1.46");
+    CHECK(line_of(plain, "failed: error answer") == "failed: error answer 609 609");
+    CHECK(line_of(plain, "failed: not complete") == "failed: not complete after 60 s 78 78");
+    CHECK(line_of(plain, "Seed").find("Seed 42. Times are shown as in the original; the run was 20 times faster.") ==
+          0);
+    CHECK(plain.find('\x1b') == std::string::npos);
+    CHECK(table(direct, proxied, {.seed = 42, .speed = 20}, true).find("\x1b[1m") != std::string::npos);
+}
+
+TEST_CASE("the progress bar fills and fits") {
+    CHECK(progress_bar(0, 10, 53) == "[" + std::string(40, '.') + "]   0 %  about 53 s left");
+    CHECK(progress_bar(5, 10, 20.2) == "[" + std::string(20, '#') + std::string(20, '.') + "]  50 %  about 21 s left");
+    CHECK(progress_bar(10, 10, -3) == "[" + std::string(40, '#') + "] 100 %  about 0 s left");
+    CHECK(progress_bar(3'999'999'999, 4'000'000'000, 123456).size() <= 78);
+}

@@ -1,0 +1,137 @@
+#include "proxy/demo/workload.hpp"
+#include "tests/support/provider_answers.hpp"
+#include "tests/support/provider_script.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
+
+using namespace evenkeel::demo;
+
+namespace {
+bool same(const luck& a, const luck& b) {
+    return a.is == b.is && a.seconds == b.seconds && a.status == b.status;
+}
+double median(std::vector<double> values) {
+    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+    std::ranges::nth_element(values, middle);
+    return *middle;
+}
+} // namespace
+
+TEST_CASE("a workload is a function of its seed") {
+    int moved = 0;
+    for (unsigned number = 0; number < 1000; ++number) {
+        const auto once = plan(7, number), again = plan(7, number);
+        CHECK(once.due == again.due);
+        CHECK(once.stream == again.stream);
+        CHECK(once.speaks == again.speaks);
+        CHECK(same(draw_luck(7, number, 1), draw_luck(7, number, 1)));
+        moved += plan(8, number).due != once.due && !same(draw_luck(8, number, 1), draw_luck(7, number, 1)) ? 1 : 0;
+    }
+    CHECK(moved > 990);
+}
+
+TEST_CASE("requests arrive two a second, in order, half of them streams, half of them of each API") {
+    constexpr unsigned requests = 100'000;
+    double before = 0;
+    unsigned streams = 0, openai = 0;
+
+    for (unsigned number = 0; number < requests; ++number) {
+        const auto request = plan(1, number);
+        CHECK(request.counts() == (number >= 24));
+        if (request.due < before || request.due < number / 2.0 || request.due >= (number + 0.5) / 2) FAIL(number);
+        before = request.due;
+        streams += request.stream ? 1 : 0;
+        openai += request.speaks == api::openai_chat ? 1 : 0;
+    }
+
+    CHECK(streams / double{requests} == doctest::Approx(0.5).epsilon(0.02));
+    CHECK(openai / double{requests} == doctest::Approx(0.5).epsilon(0.02));
+}
+
+TEST_CASE("30 % of attempts are errors after 0.4 s, 4 % hang, the others take 3.2 s") {
+    constexpr unsigned requests = 100'000;
+    std::vector<double> answers, errors;
+    std::map<int, unsigned> statuses;
+    unsigned hangs = 0;
+
+    for (unsigned number = model::warm_up; number < model::warm_up + requests; ++number) {
+        const auto drawn = draw_luck(1, number, 1);
+        switch (drawn.is) {
+        case luck::kind::answer:
+            answers.push_back(drawn.seconds);
+            break;
+        case luck::kind::error:
+            errors.push_back(drawn.seconds);
+            ++statuses[drawn.status];
+            break;
+        case luck::kind::hang:
+            ++hangs;
+            CHECK(drawn.seconds == 90);
+            break;
+        }
+    }
+
+    // Five standard deviations of a share of 0.3 on 10^5 draws are 0.0073; the seed is fixed, so this never wavers.
+    CHECK(static_cast<double>(errors.size()) / requests == doctest::Approx(0.30).epsilon(0.02));
+    CHECK(hangs / double{requests} == doctest::Approx(0.04).epsilon(0.06));
+    CHECK(median(answers) == doctest::Approx(3.2).epsilon(0.01));
+    CHECK(median(errors) == doctest::Approx(0.4).epsilon(0.02));
+    REQUIRE(statuses.size() == 4);
+    for (const int status : {500, 502, 503, 529}) {
+        CAPTURE(status);
+        CHECK(statuses[status] / static_cast<double>(errors.size()) == doctest::Approx(0.25).epsilon(0.05));
+    }
+}
+
+TEST_CASE("each attempt at a request has luck of its own") {
+    constexpr unsigned requests = 20'000;
+    unsigned failed_first = 0, failed_both = 0;
+
+    for (unsigned number = model::warm_up; number < model::warm_up + requests; ++number) {
+        const bool first = draw_luck(3, number, 1).is == luck::kind::error;
+        const bool second = draw_luck(3, number, 2).is == luck::kind::error;
+        failed_first += first ? 1 : 0;
+        failed_both += first && second ? 1 : 0;
+    }
+
+    CHECK(failed_both / static_cast<double>(failed_first) == doctest::Approx(0.30).epsilon(0.08));
+}
+
+TEST_CASE("the warm-up meets a healthy provider") {
+    for (unsigned number = 0; number < model::warm_up; ++number)
+        for (unsigned attempt = 1; attempt < 5; ++attempt)
+            CHECK(draw_luck(1, number, attempt).is == luck::kind::answer);
+}
+
+TEST_CASE("luck becomes a script at the run's speed") {
+    using evenkeel::support::script_choice;
+
+    const auto answer = script_choice{script_of({luck::kind::answer, 3.2, 200}, 20)}.pick(0);
+    CHECK(answer.events == 10);
+    CHECK(answer.first.value_ns == 40'000'000); // 0.8 s / 20
+    CHECK(answer.gap.value_ns == doctest::Approx(2.4e9 / 9 / 20).epsilon(0.001));
+    const auto error = script_choice{script_of({luck::kind::error, 0.4, 529}, 20)}.pick(0);
+    CHECK(error.status == 529);
+    CHECK(error.delay.value_ns == 20'000'000);
+    const auto hang = script_choice{script_of({luck::kind::hang, 90, 200}, 20)}.pick(0);
+    CHECK(hang.delay.value_ns == 4'500'000'000);
+}
+
+TEST_CASE("a request's name is found in its body and understood again") {
+    for (const side from : {side::direct, side::proxied}) {
+        const auto request = plan(1, 1234);
+        const auto nonce = evenkeel::support::find_nonce(body_of(request, nonce_of(from, request.number)));
+        const auto name = parse_nonce(nonce);
+        REQUIRE(name.has_value());
+        CHECK(name->from == from);
+        CHECK(name->number == 1234);
+    }
+    for (const auto* other :
+         {"", "direct", "direct.", "direct.x", "direct.1x", "direct.-1", "elsewhere.1", "direct.99999999999"})
+        CHECK(!parse_nonce(other).has_value());
+}

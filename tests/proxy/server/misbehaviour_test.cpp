@@ -1,0 +1,77 @@
+// Every misbehaviour of the simulated provider, as JSON and as a stream, once and for good, with one upstream and with a
+// second, healthy one: what the client got and how often whom was asked. Printed as a table, over real sockets.
+
+#include "tests/proxy/server/running_proxy.hpp"
+#include "tests/proxy/server/scripted_provider.hpp"
+
+#include <doctest/doctest.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+using namespace evenkeel;
+using namespace evenkeel::support;
+using namespace evenkeel::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+// Without the pool's free retry, which depends on whether a connection happens to be reused.
+std::string two_proxies_config(const scripted_provider& first, const scripted_provider& second) {
+    const std::string pool = "\", connections: {retry_stale: false}}\n";
+    return "upstreams:\n  first: {url: \"" + first.url() + pool + "  second: {url: \"" + second.url() + pool +
+           "defaults:\n"
+           "  timeout: {total: 4s, attempt: 250ms, stream_idle: 200ms}\n"
+           "  retry: {max_retries: 3, backoff: {initial: 5ms, max: 20ms}, budget: {burst: 1000}}\n"
+           "routes:\n"
+           "  - {name: alone, match: {path_prefix: /alone}, rewrite: {path_prefix: /}, upstreams: [first]}\n"
+           "  - {name: both, match: {path_prefix: /both}, rewrite: {path_prefix: /}, upstreams: [first, second]}\n";
+}
+
+struct row {
+    const char* fault;
+    // Alternatives with `|`: whether an answer of ours or a cut tells depends on how the bytes happened to come.
+    // once at one upstream: JSON, stream; for good at one upstream: JSON, stream; for good, with a second one: JSON, stream
+    std::array<const char*, 6> expected;
+};
+
+} // namespace
+
+TEST_CASE("what each misbehaviour of a provider comes to") {
+    scripted_provider first, second;
+    running_proxy proxy(two_proxies_config(first, second));
+    second.play("");
+    const std::vector<row> rows{
+#include "tests/proxy/server/misbehaviour_rows.inc"
+    };
+    std::string table = fmt::format("\n{:42}{:16}{:16}{:16}{:16}{:16}{:16}\n", "misbehaviour", "once JSON", "once stream", "always JSON",
+                                    "always stream", "second JSON", "second stream");
+    int number = 0;
+    for (const row& one : rows) {
+        table += fmt::format("{:42}", one.fault);
+        for (std::size_t column = 0; column < one.expected.size(); ++column) {
+            const bool stream = column % 2 == 1, once = column < 2, both = column >= 4;
+            const std::string nonce = "m" + std::to_string(++number);
+            first.play(std::string{one.fault} + (once ? "; fail_times=1" : ""));
+            second.play("");
+            auto client = proxy.connect();
+            const auto answer = client.request("POST", both ? "/both/v1/chat/completions" : "/alone/v1/chat/completions",
+                                               {{"content-type", "application/json"}}, chat(nonce, stream));
+            const std::string cell = fmt::format("{} {}{}", got(answer, nonce, stream), first.attempts(), both ? fmt::format("+{}", second.attempts()) : "");
+            table += fmt::format("{:16}", cell);
+            const std::string fault = one.fault, expected = one.expected[column];
+            CAPTURE(fault);
+            CAPTURE(column);
+            CAPTURE(cell);
+            CHECK(("|" + expected + "|").find("|" + cell + "|") != std::string::npos);
+            CHECK(cell.find("FALSE") == std::string::npos);
+            CHECK(answer.end != message_end::timeout);
+        }
+        table += '\n';
+    }
+    MESSAGE(table);
+    CHECK(proxy.finish());
+}

@@ -1,0 +1,62 @@
+#pragma once
+// A provider whose behaviour a test changes between requests, and what its client got of it in a few words.
+
+#include "tests/support/provider.hpp"
+#include "tests/support/test_client.hpp"
+
+#include <mutex>
+#include <optional>
+#include <string>
+
+namespace evenkeel::test {
+
+using namespace evenkeel::support;
+
+class scripted_provider {
+public:
+    scripted_provider() : provider_({.script_for = [this](const attempt_record&) -> std::optional<std::string> {
+                              const std::scoped_lock lock(mutex_);
+                              return script_;
+                          }}) {}
+    void play(const std::string& script) {
+        provider_.reset();
+        const std::scoped_lock lock(mutex_);
+        script_ = script;
+    }
+    [[nodiscard]] std::size_t attempts() const { return provider_.counters().requests; }
+    [[nodiscard]] std::string url() const { return provider_.url(); }
+    [[nodiscard]] provider& operator*() { return provider_; }
+
+private:
+    std::mutex mutex_;
+    std::string script_;
+    provider provider_;
+};
+
+inline std::string chat(const std::string& nonce, bool stream) {
+    return std::string{R"({"model":"m","stream":)"} + (stream ? "true" : "false") + R"(,"messages":[{"role":"user","content":"nonce:)" + nonce + R"("}]})";
+}
+
+// What the client got, in a few words, and the attempts at each upstream:
+//   ok           200, whole, with the right text       STATUS       the upstream's own error, whole
+//   STATUS!      an error of ours                      cut+frame    content, then our error frame, then the cut
+//   cut          content, then the cut                 told         the upstream's error frame, then the cut
+//   FALSE        200, formally whole, and it is not: never
+inline std::string got(const test_response& answer, const std::string& nonce, bool stream) {
+    const bool text = answer.body.find("[" + nonce + ":0]") != std::string::npos;
+    const bool all = text && answer.body.find("[" + nonce + ":11]") != std::string::npos;
+    if (answer.status != 200) {
+        if (!answer.complete()) return std::to_string(answer.status) + " cut";
+        return std::to_string(answer.status) + (answer.header("proxy-status").empty() ? "" : "!");
+    }
+    if (answer.complete()) {
+        const bool ended = !stream || answer.body.find("[DONE]") != std::string::npos || answer.body.find("\"finish_reason\":\"") != std::string::npos;
+        if (stream && answer.body.find("event: error") != std::string::npos) return "told";
+        return all && ended && answer.body.find("evenkeel_error") == std::string::npos ? "ok" : "FALSE";
+    }
+    if (answer.body.find("evenkeel_error") != std::string::npos) return text ? "cut+frame" : "frame";
+    if (answer.body.find("\"error\"") != std::string::npos) return "told";
+    return "cut";
+}
+
+} // namespace evenkeel::test
