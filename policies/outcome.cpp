@@ -20,7 +20,7 @@ struct word_row {
     std::string_view word;
     verdict means;
 };
-constexpr std::array<word_row, 29> words{{
+constexpr std::array<word_row, 30> words{{
     {"insufficient_quota", money},
     {"credit_balance_exhausted", money},
     {"organization_spend_limit_exceeded", money},
@@ -44,6 +44,7 @@ constexpr std::array<word_row, 29> words{{
     {"engine_overloaded", overload},
     {"engine_overloaded_error", overload},
     {"unavailable", overload},
+    {"deadline_exceeded", overload},
     {"invalid_api_key", key},
     {"authentication_error", key},
     {"permission_error", key},
@@ -98,9 +99,11 @@ std::optional<verdict> look_up(const std::array<word_row, n>& table, const error
     return std::nullopt;
 }
 
+// What a message quotes may be the caller's own words, such as a model of that name: only what stands before counts.
 std::optional<verdict> by_sentence(const error_words& said) noexcept {
-    if (said.message.empty()) return std::nullopt;
-    const auto row = std::find_if(sentences.begin(), sentences.end(), [&](const word_row& one) { return says(said.message, one.word); });
+    const std::string_view message = said.message.substr(0, said.message.find_first_of("\"'`"));
+    if (message.empty()) return std::nullopt;
+    const auto row = std::find_if(sentences.begin(), sentences.end(), [&](const word_row& one) { return says(message, one.word); });
     return row != sentences.end() ? std::optional{row->means} : std::nullopt;
 }
 
