@@ -223,6 +223,37 @@ TEST_CASE("a client that leaves cancels its upstream work within 100 ms, in ever
     CHECK(proxy.finish());
 }
 
+TEST_CASE("a client that leaves while an answer is held, behind heartbeats or during a pause ends all work") {
+    provider upstream;
+    running_proxy proxy(retrying(upstream.url(), "", "    stream: {head_hold: 30ms, heartbeat: 20ms}\n"));
+    const struct { const char* what; const char* script; bool stream; bool in_flight; } rows[] = {
+        {"a stream that has said nothing yet", "stall_after=head", true, true},
+        {"a buffered answer that is held", "stall_after=100b", false, true},
+        {"heartbeats before any answer", "stall_after=request", true, true},
+        {"a pause before the next attempt", "error=rate; retry_after_ms=400", false, false},
+    };
+    int serial = 0;
+    for (const auto& row : rows) {
+        CAPTURE(row.what);
+        const std::string nonce = "held" + std::to_string(++serial);
+        const auto before = upstream.counters().requests;
+        auto client = proxy.connect();
+        client.send_request("POST", "/v1/chat/completions", scripted(row.script), chat(nonce, row.stream));
+        REQUIRE(upstream.wait_for([&](const provider_counters& now) { return now.requests > before; }));
+        std::this_thread::sleep_for(100ms);
+        const std::int64_t left = monotonic_ns();
+        client.close();
+        if (row.in_flight) {
+            const auto record = upstream.wait_for_record([&](const attempt_record& one) { return one.nonce == nonce && one.peer_closed_ns != 0; }, 3s);
+            REQUIRE(record);
+            CHECK(record->peer_closed_ns - left < 100'000'000);
+        }
+        std::this_thread::sleep_for(row.in_flight ? 50ms : 600ms);
+        CHECK(upstream.counters().requests == before + 1);
+    }
+    CHECK(proxy.finish());
+}
+
 TEST_CASE("a client that leaves in the middle of an upload the upstream does not read: the upstream learns of it within 100 ms") {
     deaf_upstream upstream;
     running_proxy proxy(through("http://127.0.0.1:" + std::to_string(upstream.port())));
