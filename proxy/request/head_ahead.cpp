@@ -96,7 +96,7 @@ net::task<bool> head_ahead::write(std::string_view bytes) {
 net::task<void> head_ahead::run(head_ahead* self, std::string head, duration pause) {
     head_ahead& me = *self;
     bool alive = co_await me.write(head);
-    while (alive && me.request_ != nullptr) {
+    while (alive) { // a stop that came during the write is remembered
         const bool stopped = co_await me.stop_.wait_until(me.services_.loop.timers(), me.services_.loop.now() + pause);
         if (stopped) break;
         alive = co_await me.write(heartbeat);

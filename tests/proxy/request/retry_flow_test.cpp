@@ -337,6 +337,22 @@ TEST_CASE("the head of a slow stream is given ahead, with heartbeats, and retrie
     f.expect_nothing_left();
 }
 
+TEST_CASE("every request of a connection gets its heartbeats, whenever the one before it was answered") {
+    retrying f;
+    f.route->stream.head_hold = 10s;
+    f.route->stream.heartbeat = 4s;
+    f.connect();
+    for (int i = 0; i < 3; ++i) {
+        f.upstream.next(streaming({play::pause{i == 0 ? 10s : 20s}, play::send{good_stream}}));
+        f.client.forget_received();
+        f.send(post_stream());
+        f.pass(30s);
+        CHECK(f.client.received().ends_with("0\r\n\r\n"));
+        CHECK(has(f.client.received(), "2\r\n:\n\r\n2\r\n:\n\r\n") == (i > 0));
+    }
+    f.expect_nothing_left();
+}
+
 TEST_CASE("behind a head given ahead an error becomes an event, and the stream ends unfinished") {
     struct row {
         exchange_script script;
