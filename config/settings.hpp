@@ -2,6 +2,12 @@
 // The effective configuration: what a checked file means, after defaults, inheritance and expansion. Immutable once
 // built; a reload builds another. Holds no YAML and no sockets. Durations are nanoseconds, sizes bytes.
 
+#include "policies/adaptive_timeout.hpp"
+#include "policies/balance.hpp"
+#include "policies/circuit_breaker.hpp"
+#include "policies/cooldown.hpp"
+#include "policies/hedge.hpp"
+#include "policies/overload_control.hpp"
 #include "policies/retry.hpp"
 #include "policies/time.hpp"
 
@@ -92,6 +98,8 @@ struct timeouts {
     std::optional<duration> attempt;               // stream: to the first meaningful event; buffered: to the complete answer
     duration stream_idle = std::chrono::seconds{60}; // silence of any kind in a stream
     duration content_idle = std::chrono::seconds{300}; // silence of meaning in a stream: pings do not count
+    bool learn_attempt = false;                    // `attempt: adaptive`: learned, `attempt` is empty
+    adaptive_options adaptive;
     bool operator==(const timeouts&) const = default;
 };
 
@@ -136,7 +144,13 @@ struct route {
     path_rewrite rewrite;
     header_edits headers;                          // the upstream's own edits come after these and win
     timeouts timeout;
+    balance_kind balance = balance_kind::failover;
+    std::vector<double> weights;                   // of the upstreams, by place; all 1 unless `balance: weighted`
     retry_options retry;
+    breaker_options circuit_breaker;
+    cooldown_options cooldown;
+    overload_options overload;
+    hedge_options hedge;
     bool own_budget = false;                       // its budget is not that of `defaults`: shared with no other route
     stream_options stream;
     bool operator==(const route&) const = default;

@@ -46,6 +46,8 @@ std::string_view to_string(attempt_kind kind) noexcept {
         return "retry";
     case attempt_kind::stale_retry:
         return "stale_retry";
+    case attempt_kind::hedge:
+        return "hedge";
     }
     return "unknown";
 }
@@ -74,6 +76,8 @@ std::string_view to_string(request_service service) noexcept {
         return "ok";
     case request_service::retried:
         return "retried";
+    case request_service::hedged:
+        return "hedged";
     case request_service::failed_over:
         return "failed_over";
     case request_service::error:

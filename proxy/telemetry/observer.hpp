@@ -4,7 +4,9 @@
 // block. Views in a record live for the call only.
 
 #include "config/settings.hpp"
+#include "policies/circuit_breaker.hpp"
 #include "policies/flight_plan.hpp"
+#include "policies/hedge.hpp"
 #include "policies/time.hpp"
 
 #include <cstdint>
@@ -31,8 +33,8 @@ enum class attempt_result : unsigned char {
     cancelled,       // the client left, a better answer came, or shutdown
 };
 inline constexpr int attempt_result_count = 15;
-enum class attempt_kind : unsigned char { first, retry, stale_retry };
-inline constexpr int attempt_kind_count = 3;
+enum class attempt_kind : unsigned char { first, retry, stale_retry, hedge };
+inline constexpr int attempt_kind_count = 4;
 
 // What became of one request; the label `outcome`.
 enum class request_outcome : unsigned char {
@@ -49,11 +51,12 @@ inline constexpr int request_outcome_count = 6;
 enum class request_service : unsigned char {
     ok,          // the first attempt's answer
     retried,     // a later attempt's, same upstream
+    hedged,      // a hedge's
     failed_over, // another upstream's than the first attempt's
     error,       // no attempt had a good answer: the last upstream error, or one of ours
     rejected,    // refused before anything was sent
 };
-inline constexpr int request_service_count = 5;
+inline constexpr int request_service_count = 6;
 
 // Why a failed attempt was not followed by another; the label `reason` of retries_denied_total.
 using denied_reason = evenkeel::retry_denial;
@@ -91,6 +94,7 @@ struct attempt_record {
     std::uint64_t events = 0;    // meaningful events of a stream that were read
     duration to_first_event{};   // from launch to the first of them; 0 if none came
     bool committed = false;      // its answer became the request's; the events of others are wasted
+    bool probe = false;          // sent to a half-open circuit to learn whether it has recovered
 };
 
 struct request_record {
@@ -113,6 +117,7 @@ struct request_record {
     steady_time at{};                      // when it ended; epoch: just now
     duration first_byte{};                 // from the request's head to the first body byte sent; 0: none
     duration first_token{};                // ... to the first meaningful event of a stream sent; 0: none
+    duration held{};                       // waited for an endpoint to become admissible
     duration overhead{};                   // our own share: head read -> sent upstream, upstream head -> sent to the client
     std::uint64_t bytes_in = 0, bytes_out = 0; // body bytes
 };
@@ -128,6 +133,21 @@ public:
     virtual void request_finished(const request_record&) noexcept {}
     virtual void attempt_started(const config::route&, const config::upstream&) noexcept {}
     virtual void attempt_finished(const attempt_record&) noexcept {}
+    // The policies. `route` is the one whose request made it happen; circuits may be shared by several.
+    virtual void circuit_changed(const config::route& route, const config::upstream&, const circuit_transition&) noexcept { static_cast<void>(route); }
+    virtual void cooldown_began(const config::route& route, const config::upstream&, outcome_kind why, duration length) noexcept {
+        static_cast<void>(route), static_cast<void>(why), static_cast<void>(length);
+    }
+    virtual void overload_changed(const config::route& route, const config::upstream&, bool overloaded) noexcept {
+        static_cast<void>(route), static_cast<void>(overloaded);
+    }
+    virtual void hedge_refused(const config::route&, hedge_refusal why) noexcept { static_cast<void>(why); }
+    virtual void budget_refused(const config::route& route, const config::upstream&, attempt_kind wanted) noexcept {
+        static_cast<void>(route), static_cast<void>(wanted);
+    }
+    // A request waits because no endpoint may be asked; then it goes on, is refused, or its client leaves.
+    virtual void hold_began(const config::route&) noexcept {}
+    virtual void hold_ended(const config::route&, duration waited, bool went_on) noexcept { static_cast<void>(waited), static_cast<void>(went_on); }
     // A connection was accepted from a client, or opened to an upstream (upstream == nullptr for clients).
     virtual void connection_opened(side, const config::upstream*) noexcept {}
     virtual void connection_closed(side, const config::upstream*) noexcept {}

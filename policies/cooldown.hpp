@@ -1,0 +1,57 @@
+#pragma once
+// Rests an endpoint that said 429 or 529, for the credential it said it to and for all requests with that credential, until
+// its hint or the ramp ends (DESIGN section 6, reference: resilience semantics 5c). Never touches the breaker: an endpoint
+// that throttles is alive. An end only moves later while it lies ahead.
+//
+// One per endpoint; thread-safe. Bounded: max_principals, the one that ends first is forgotten first.
+
+#include "policies/outcome.hpp"
+#include "policies/time.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <unordered_map>
+
+namespace evenkeel {
+
+struct cooldown_options {
+    bool on = false;
+    duration initial = std::chrono::seconds{1};   // 429 without a hint; doubles with each one in a row, up to
+    duration max = std::chrono::seconds{60};      // ... also the longest hint that is believed
+    duration overload = std::chrono::seconds{10}; // 529 without a hint, +-20 %, no ramp
+    duration quota = std::chrono::minutes{15};    // spent quota, or a credential that is not accepted
+    bool operator==(const cooldown_options&) const = default;
+};
+
+class cooldown {
+public:
+    static constexpr std::size_t max_principals = 1024;
+
+    explicit cooldown(const cooldown_options& options) noexcept : options_(options) {}
+    void configure(const cooldown_options& options) noexcept;
+
+    // `principal`: a hash of the credential the endpoint was shown; 0 where the upstream's own is used.
+    // `kind`: rate_limited, overloaded, quota or credential. The time until which the endpoint now rests.
+    steady_time throttled(std::uint64_t principal, outcome_kind kind, std::optional<duration> hint, double u, steady_time now);
+    void succeeded(std::uint64_t principal) noexcept; // the ramp begins anew
+    // Resting at `now`? Until when, and for what.
+    struct rest {
+        steady_time until;
+        outcome_kind why;
+    };
+    [[nodiscard]] std::optional<rest> resting(std::uint64_t principal, steady_time now);
+
+    struct summary {
+        std::size_t resting = 0;                // principals
+        std::optional<steady_time> until;       // the latest of them
+    };
+    [[nodiscard]] summary report(steady_time now);
+
+private:
+    std::mutex mutex_;
+    cooldown_options options_;
+};
+
+} // namespace evenkeel

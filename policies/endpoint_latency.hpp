@@ -1,0 +1,70 @@
+#pragma once
+// What is known of how fast one endpoint serves one route, by the shape of the request: stream or not, model, how many
+// tokens it asks for, how large it is. A shape that is too sparse is read from its parent (fields dropped from the right),
+// and in the end from everything the endpoint did. Answers the three questions that hang on latency: how long an attempt
+// may take, when to hedge, what is usual.
+//
+// One per (route, endpoint); thread-safe: one mutex, held for one call. Bounded: at most max_shapes, the longest unused
+// goes first.
+
+#include "policies/adaptive_timeout.hpp"
+#include "policies/hedge.hpp"
+#include "policies/latency_window.hpp"
+#include "policies/time.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+namespace evenkeel {
+
+// What the latency of a request depends on, before it is sent. Coarse on purpose.
+struct request_shape {
+    bool stream = false;
+    std::uint64_t model = 0;       // a hash; 0: not known
+    std::uint8_t tokens_class = 0; // of max_tokens; 0: not told
+    std::uint8_t size_class = 0;   // of the request's body
+    bool operator==(const request_shape&) const = default;
+};
+[[nodiscard]] std::uint8_t tokens_class_of(std::uint64_t max_tokens) noexcept; // 1.. by factors of 4
+[[nodiscard]] std::uint8_t size_class_of(std::uint64_t body_bytes) noexcept;   // log4
+
+class endpoint_latency {
+public:
+    static constexpr std::size_t max_shapes = 256; // chosen: about 1 MiB an endpoint when all are in use
+
+    explicit endpoint_latency(const adaptive_options& options);
+    ~endpoint_latency();
+    void configure(const adaptive_options& options); // after a reload; what was learned is kept
+
+    // `took`: from sending to the first meaningful event of a stream, to the whole of a buffered answer. `timed_out`: it ran
+    // into the attempt timeout (then kind is cut_off).
+    void record(const request_shape& shape, duration took, latency_sample kind, bool timed_out, steady_time now);
+
+    [[nodiscard]] duration attempt_timeout(const request_shape& shape, steady_time now);
+    // What share q of the attempts stays within; empty until min_samples at some level.
+    [[nodiscard]] std::optional<duration> quantile(const request_shape& shape, double q, steady_time now);
+    // When to hedge an attempt of this shape, counted from its start. Empty: not known enough.
+    [[nodiscard]] std::optional<duration> hedge_delay(const request_shape& shape, const hedge_options& options, steady_time now);
+
+    // Silences inside streams. A gap that ended with more content shows that this endpoint pauses; one that ended in the
+    // idle timeout says nothing. Only gaps worth noting need be told (longer than a quarter of stream_idle).
+    void note_gap(duration gap, steady_time now);
+    [[nodiscard]] duration widened_idle(duration configured, steady_time now); // stream_idle, or more: 1.5 x the longest recent gap, at most 3 x
+
+    struct summary {
+        std::optional<duration> p50, p95;
+        duration current_timeout_stream, current_timeout_buffered;
+        std::uint32_t samples = 0;
+    };
+    [[nodiscard]] summary report(steady_time now);
+
+private:
+    struct state;
+    std::mutex mutex_;
+    std::unique_ptr<state> state_;
+};
+
+} // namespace evenkeel

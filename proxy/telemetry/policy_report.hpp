@@ -1,0 +1,39 @@
+#pragma once
+// The state of every policy at one moment, for those who show it: /health, the gauges of /metrics, the dashboard. Values
+// only; collected from the policy objects without stopping any request.
+
+#include "policies/circuit_breaker.hpp"
+#include "policies/cooldown.hpp"
+#include "policies/endpoint_latency.hpp"
+#include "policies/hedge.hpp"
+#include "policies/overload_control.hpp"
+#include "policies/time.hpp"
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace evenkeel::telemetry {
+
+struct endpoint_report {
+    std::string upstream;
+    std::optional<circuit_breaker::summary> circuit; // empty: circuit_breaker off
+    std::optional<cooldown::summary> cooldown;
+    std::optional<overload_control::summary> overload;
+    endpoint_latency::summary latency;
+    double budget_level = 0, budget_burst = 0;       // work
+};
+struct route_report {
+    std::string route;
+    std::optional<hedge_guard::summary> hedging;     // empty: hedge off
+    std::size_t holding = 0;                         // requests that wait for an endpoint
+    std::vector<endpoint_report> endpoints;          // in order of preference
+};
+struct policy_report {
+    steady_time at{};
+    std::vector<route_report> routes;                // of the current configuration, in file order
+};
+using policy_reporter = std::function<policy_report()>;
+
+} // namespace evenkeel::telemetry
