@@ -19,6 +19,7 @@ public:
     [[nodiscard]] const entry* key(std::string_view name) const {
         return block_ != nullptr ? block_->find(name) : nullptr;
     }
+    [[nodiscard]] bool is_there() const { return block_ != nullptr; }
     [[nodiscard]] bool is_off() const { return block_ != nullptr && block_->is_off(); }
     [[nodiscard]] block_reader block(std::string_view name) const { return block_reader(key(name)); }
 
@@ -31,6 +32,13 @@ public:
             out = static_cast<To>(value->count);
         else
             out = static_cast<To>(*value);
+    }
+    // Empty if absent, or a word like `auto`.
+    template <class From>
+    [[nodiscard]] std::optional<From> value(std::string_view name) const {
+        const entry* e = key(name);
+        const From* found = e != nullptr ? e->get<From>() : nullptr;
+        return found != nullptr ? std::optional<From>(*found) : std::nullopt;
     }
     // The text of a string or a word; empty if absent.
     [[nodiscard]] std::string text(std::string_view name) const {
@@ -109,6 +117,24 @@ upstream build_upstream(const entry& e, const std::string& directory) {
     return out;
 }
 
+by_shape build_shapes(const block_reader& from, by_shape out) {
+    from.into<duration>("stream", out.stream);
+    from.into<duration>("buffered", out.buffered);
+    return out;
+}
+
+adaptive_options build_adaptive(const block_reader& from) {
+    adaptive_options out;
+    from.into<double>("quantile", out.quantile);
+    from.into<double>("multiplier", out.multiplier);
+    from.into<std::int64_t>("min_samples", out.min_samples);
+    from.into<duration>("window", out.window);
+    from.into<duration>("max", out.max);
+    out.initial = build_shapes(from.block("initial"), out.initial);
+    out.min = build_shapes(from.block("min"), out.min);
+    return out;
+}
+
 timeouts build_timeouts(const block_reader& from) {
     timeouts out;
     from.into<duration>("total", out.total);
@@ -117,6 +143,75 @@ timeouts build_timeouts(const block_reader& from) {
     from.into<duration>("content_idle", out.content_idle);
     const entry* attempt = from.key("attempt");
     if (attempt != nullptr && attempt->get<duration>() != nullptr) out.attempt = *attempt->get<duration>();
+    out.learn_attempt = attempt != nullptr && attempt->is_word("adaptive");
+    out.adaptive = build_adaptive(from.block("adaptive"));
+    return out;
+}
+
+balance_kind build_balance(const std::string& word) {
+    if (word == "least_latency") return balance_kind::least_latency;
+    if (word == "round_robin") return balance_kind::round_robin;
+    if (word == "weighted") return balance_kind::weighted;
+    return balance_kind::failover;
+}
+
+breaker_options build_breaker(const block_reader& from) {
+    breaker_options out;
+    out.on = from.is_there() && !from.is_off();
+    from.into<std::int64_t>("failure_threshold", out.failure_threshold);
+    out.failure_ratio = from.value<double>("failure_ratio");
+    if (const auto calls = from.value<std::int64_t>("min_calls")) out.min_calls = static_cast<int>(*calls);
+    from.into<duration>("window", out.window);
+    from.into<duration>("recovery_timeout", out.recovery_timeout);
+    from.into<duration>("max_recovery_timeout", out.max_recovery_timeout);
+    from.into<std::int64_t>("half_open_max_calls", out.half_open_max_calls);
+    from.into<std::int64_t>("success_threshold", out.success_threshold);
+    from.into<duration>("ramp", out.ramp);
+    const std::string scope = from.text("scope");
+    out.scope = scope == "upstream" ? circuit_scope::upstream : scope == "route" ? circuit_scope::route : circuit_scope::endpoint;
+    out.when_open = from.text("when_open") == "reject" ? when_open::reject : when_open::hold;
+    out.hold_max = from.value<duration>("hold_max");
+    from.into<std::int64_t>("hold_queue", out.hold_queue);
+    return out;
+}
+
+cooldown_options build_cooldown(const block_reader& from) {
+    cooldown_options out;
+    out.on = from.is_there() && !from.is_off();
+    from.into<duration>("initial", out.initial);
+    from.into<duration>("max", out.max);
+    from.into<duration>("overload", out.overload);
+    from.into<duration>("quota", out.quota);
+    return out;
+}
+
+overload_options build_overload(const block_reader& from) {
+    overload_options out;
+    out.on = from.is_there() && !from.is_off();
+    from.into<duration>("window", out.window);
+    from.into<double>("ratio", out.ratio);
+    from.into<std::int64_t>("min_verdicts", out.min_verdicts);
+    from.into<duration>("max_wait", out.max_wait);
+    return out;
+}
+
+hedge_options build_hedge(const block_reader& from) {
+    hedge_options out;
+    out.on = from.is_there() && !from.is_off();
+    if (const auto fixed = from.value<duration>("delay")) {
+        out.delay = hedge_options::delay_kind::fixed;
+        out.fixed = *fixed;
+    } else if (const std::string word = from.text("delay"); word.starts_with('p')) {
+        out.delay = hedge_options::delay_kind::quantile;
+        out.quantile = word == "p99.9" ? 0.999 : std::stoi(word.substr(1)) / 100.0;
+    }
+    from.into<std::int64_t>("max_hedges", out.max_hedges);
+    from.into<double>("max_extra", out.max_extra);
+    from.into<duration>("min_delay", out.min_delay);
+    from.into<duration>("max_delay", out.max_delay);
+    const std::string target = from.text("target");
+    out.target = target == "other" ? hedge_target::other : target == "any" ? hedge_target::any : hedge_target::prefer_other;
+    from.into<double>("guard", out.guard);
     return out;
 }
 
@@ -157,6 +252,7 @@ retry_options build_retry(const block_reader& from) {
     out.replay = replay == "always" ? replay_mode::always : replay == "never" ? replay_mode::never : replay_mode::automatic;
     from.into<bytes>("replay_buffer", out.replay_buffer);
     const block_reader budget = from.block("budget");
+    out.budget.on = !budget.is_off();
     budget.into<double>("extra_work", out.budget.extra_work);
     budget.into<double>("burst", out.budget.burst);
     budget.into<double>("min_per_second", out.budget.min_per_second);
@@ -203,7 +299,9 @@ route build_route(const entry& e, const settings& so_far) {
         const std::string wanted = block_reader(&each).text("name");
         const auto found = std::find_if(so_far.upstreams.begin(), so_far.upstreams.end(),
                                         [&](const auto& u) { return u->name == wanted; });
-        if (found != so_far.upstreams.end()) out.upstreams.push_back(*found);
+        if (found == so_far.upstreams.end()) continue;
+        out.upstreams.push_back(*found);
+        out.weights.push_back(static_cast<double>(block_reader(&each).value<std::int64_t>("weight").value_or(1)));
     }
     const block_reader rewrite = from.block("rewrite");
     if (rewrite.key("path") != nullptr) {
@@ -215,6 +313,12 @@ route build_route(const entry& e, const settings& so_far) {
     out.timeout = build_timeouts(from.block("timeout"));
     out.retry = build_retry(from.block("retry"));
     out.own_budget = out.retry.max_retries > 0 && !(out.retry.budget == so_far.budget);
+    out.balance = build_balance(from.text("balance"));
+    out.circuit_breaker = build_breaker(from.block("circuit_breaker"));
+    out.own_circuit = out.circuit_breaker.on && !(out.circuit_breaker == so_far.circuit_breaker);
+    out.cooldown = build_cooldown(from.block("cooldown"));
+    out.overload = build_overload(from.block("overload"));
+    out.hedge = build_hedge(from.block("hedge"));
     out.stream = build_stream(from.block("stream"));
     return out;
 }
@@ -265,6 +369,7 @@ void build_process(const block_reader& from, const std::string& directory, setti
     const retry_options defaults = build_retry(from.block("defaults").block("retry"));
     out.replay_buffer = defaults.replay_buffer;
     out.budget = defaults.budget;
+    out.circuit_breaker = build_breaker(from.block("defaults").block("circuit_breaker"));
 
     from.block("drain").into<duration>("timeout", out.drain_timeout);
 }

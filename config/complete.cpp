@@ -1,8 +1,7 @@
 #include "config/complete.hpp"
 
 #include "config/grammar.hpp"
-
-#include <fmt/format.h>
+#include "config/profiles.hpp"
 
 #include <algorithm>
 
@@ -17,30 +16,53 @@ entry built_in(const schema_node& schema, const std::string& key) {
     return out;
 }
 
-leaf default_of(const key_row& row) {
-    // The table's own text, checked by a test, so it can be read.
-    return std::get<leaf>(read_leaf(row, std::string(row.fallback), {}));
+class completer {
+public:
+    explicit completer(std::string_view profile) : profile_(profile) {}
+    void complete_block(entry& block, const entry* inherited) const;
+
+private:
+    // What the table or the profile says of a key; empty: nothing.
+    struct built_in_text {
+        std::string_view text;
+        std::string_view profile{}; // set: not the table's
+    };
+    [[nodiscard]] built_in_text fallback_of(const key_row& row) const {
+        if (const auto other = profile_default(profile_, row.path)) return {*other, profile_};
+        return {row.fallback};
+    }
+    [[nodiscard]] entry leaf_of(const schema_node& schema, built_in_text fallback) const {
+        entry out = built_in(schema, schema.name);
+        // Both tables' own texts, checked by tests, so they can be read.
+        out.value = std::get<leaf>(read_leaf(*schema.row, std::string(fallback.text), {}));
+        out.profile = fallback.profile;
+        return out;
+    }
+    [[nodiscard]] std::vector<entry> absent(const schema_node& schema) const;
+    [[nodiscard]] std::vector<entry> absent_one(const schema_node& schema) const;
+
+    std::string_view profile_;
+};
+
+std::vector<entry> completer::absent_one(const schema_node& schema) const {
+    const built_in_text fallback = schema.row != nullptr ? fallback_of(*schema.row) : built_in_text{};
+    if (schema.kind() == value_kind::block) {
+        if (schema.row != nullptr && schema.row->optional_block) return {};
+        if (fallback.text == "off") return {leaf_of(schema, fallback)};
+        entry out = built_in(schema, schema.name);
+        out.profile = fallback.profile;
+        complete_block(out, nullptr);
+        return {out};
+    }
+    if (fallback.text.empty()) return {};
+    return {leaf_of(schema, fallback)};
 }
 
-void complete_block(entry& block, const entry* inherited);
-
 // What stands in for a key that the file does not have; empty if absence is its meaning.
-std::vector<entry> absent(const schema_node& schema) {
+std::vector<entry> completer::absent(const schema_node& schema) const {
     if (!schema.available()) return {};
+    if (schema.shape() == value_shape::one) return absent_one(schema);
     const bool is_block = schema.kind() == value_kind::block;
-    if (schema.shape() == value_shape::one) {
-        if (is_block && (schema.row == nullptr || !schema.row->optional_block)) {
-            entry out = built_in(schema, schema.name);
-            complete_block(out, nullptr);
-            return {out};
-        }
-        if (!is_block && !schema.row->fallback.empty()) {
-            entry out = built_in(schema, schema.name);
-            out.value = default_of(*schema.row);
-            return {out};
-        }
-        return {};
-    }
     if (schema.shape() == value_shape::list && !is_block && !schema.row->fallback.empty()) {
         entry list = built_in(schema, schema.name);
         list.single = false;
@@ -64,7 +86,7 @@ std::vector<entry> absent(const schema_node& schema) {
     return {};
 }
 
-void complete_block(entry& block, const entry* inherited) {
+void completer::complete_block(entry& block, const entry* inherited) const {
     if (block.is_off()) return;
     // A route that calls nobody has no use for policies; inheriting them would only claim otherwise.
     const bool calls_nobody =
@@ -101,95 +123,13 @@ void complete_block(entry& block, const entry* inherited) {
     block.children = std::move(ordered);
 }
 
-// Two quantities of which the first must not exceed the second.
-struct relation {
-    std::string_view inner;
-    std::string_view outer;
-};
-
-// `of_route`: the block belongs to a route, which may have inherited both.
-template <class T>
-void settle_pair(entry* inner, const std::string& inner_path, entry* outer, const std::string& outer_path, bool of_route,
-                 report& problems) {
-    if (inner == nullptr || outer == nullptr) return;
-    const T* small = inner->get<T>();
-    const T* large = outer->get<T>();
-    if (small == nullptr || large == nullptr || *small <= *large) return;
-
-    if (inner->from == origin::built_in) {
-        inner->note = fmt::format("clamped by {}", outer_path);
-        if (outer->from != origin::built_in) inner->note += " (" + problems.line(outer->at) + ")";
-        inner->value = outer->value;
-        return;
-    }
-    const std::string statement = fmt::format("'{}' ({}) exceeds '{}' ({}", inner_path, format_leaf(inner->value),
-                                              outer_path, format_leaf(outer->value));
-    if (outer->from == origin::built_in) {
-        problems.warning(inner->at, "never-reached",
-                         statement + ", built-in), so it is never reached; raise the latter as well");
-        return;
-    }
-    // Said once, under `defaults`, and not again by every route that inherits both.
-    if (of_route && inner->from == origin::defaults && outer->from != origin::route) return;
-    problems.error(inner->from == origin::defaults && outer->from == origin::route ? outer->at : inner->at,
-                   "contradiction", statement + ", " + problems.line(outer->at) + ")",
-                   {inner->from == origin::defaults && outer->from == origin::route
-                        ? note{inner->at, "'" + inner_path + "' is set here"}
-                        : note{outer->at, "'" + outer_path + "' is set here"}});
-}
-
-template <class T>
-void settle(entry& block, const std::string& block_name, relation r, report& problems) {
-    const auto path = [&](std::string_view key) { return fmt::format("{}.{}", block_name, key); };
-    settle_pair<T>(block.find(r.inner), path(r.inner), block.find(r.outer), path(r.outer), block.from == origin::route, problems);
-}
-
-// A block of a route says so even where all of it is inherited.
-entry* block_of(entry* holder, std::string_view name) {
-    entry* block = holder != nullptr ? holder->find(name) : nullptr;
-    if (block != nullptr && holder->from == origin::route) block->from = origin::route;
-    return block;
-}
-
-void settle_policy_blocks(entry* holder, entry* limits, report& problems) {
-    if (entry* timeout = block_of(holder, "timeout")) {
-        settle<duration>(*timeout, "timeout", {"attempt", "total"}, problems);
-        settle<duration>(*timeout, "timeout", {"connect", "total"}, problems);
-        settle<duration>(*timeout, "timeout", {"connect", "attempt"}, problems);
-        settle<duration>(*timeout, "timeout", {"stream_idle", "total"}, problems);
-        settle<duration>(*timeout, "timeout", {"stream_idle", "content_idle"}, problems);
-    }
-    entry* retry = block_of(holder, "retry");
-    if (retry == nullptr) return;
-    if (limits != nullptr) {
-        settle_pair<bytes>(retry->find("replay_buffer"), "retry.replay_buffer", limits->find("memory"), "limits.memory",
-                           retry->from == origin::route, problems);
-    }
-    if (entry* backoff = block_of(retry, "backoff")) settle<duration>(*backoff, "retry.backoff", {"initial", "max"}, problems);
-}
-
 } // namespace
 
 void complete(entry& root) {
-    complete_block(root, nullptr);
-}
-
-void settle_policies(entry& root, report& problems) {
-    entry* limits = root.find("limits");
-    settle_policy_blocks(root.find("defaults"), limits, problems);
-    if (entry* routes = root.find("routes")) {
-        for (entry& route : routes->children) settle_policy_blocks(&route, limits, problems);
-    }
-}
-
-void settle_connections(entry& root, report& problems) {
-    entry* upstreams = root.find("upstreams");
-    if (upstreams == nullptr) return;
-    for (entry& each : upstreams->children) {
-        if (entry* pool = each.find("connections")) {
-            settle<duration>(*pool, "connections", {"idle_timeout", "max_age"}, problems);
-        }
-    }
+    const entry* profile = root.find("profile");
+    // Outlives the tree, which refers to it.
+    const std::string_view name = profile != nullptr && profile->is_word("classic") ? "classic" : "tuned";
+    completer(name).complete_block(root, nullptr);
 }
 
 } // namespace evenkeel::config

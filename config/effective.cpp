@@ -5,6 +5,7 @@
 #include "config/parse.hpp"
 #include "config/reader.hpp"
 #include "config/relations.hpp"
+#include "config/settle.hpp"
 
 #include <openssl/evp.h>
 

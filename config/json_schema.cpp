@@ -14,6 +14,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr const char* duration_pattern = R"(^([0-9]+(\.[0-9]{1,9})?(us|ms|s|m|h))+$)";
+constexpr const char* delay_pattern = R"(^(p[5-9][0-9]|p99\.9|([0-9]+(\.[0-9]{1,9})?(us|ms|s|m|h))+)$)";
 constexpr const char* size_pattern = "^[0-9]+(B|KiB|MiB|GiB|TiB)$";
 
 // Whole numbers without the exponent that the serializer gives to doubles.
@@ -68,6 +69,8 @@ json::object written_out(const key_row& row) {
         return number_range(row, "number");
     case value_kind::duration:
         return text_with(duration_pattern);
+    case value_kind::delay:
+        return text_with(delay_pattern);
     case value_kind::size:
         return text_with(size_pattern);
     case value_kind::name:
@@ -119,7 +122,7 @@ json::object element_schema(const schema_node& node) {
     json::object block = block_schema(node);
     if (node.row == nullptr || (node.row->short_form.empty() && node.row->words.empty())) return block;
     json::array any;
-    if (!node.row->short_form.empty()) any.emplace_back(leaf_schema(*node.child(node.row->short_form)->row));
+    if (!node.row->short_form.empty()) any.emplace_back(leaf_schema(*node.child(split_words(node.row->short_form).front())->row));
     if (!node.row->words.empty()) any.emplace_back(json::object{{"enum", word_list(node.row->words)}});
     any.emplace_back(std::move(block));
     return {{"anyOf", std::move(any)}};

@@ -65,7 +65,8 @@ struct load_result {
 void print_text(std::ostream& out, const std::vector<diagnostic>& diagnostics);
 void print_json(std::ostream& out, const std::vector<diagnostic>& diagnostics);
 
-// The effective configuration as YAML, each leaf with its origin (`built-in`, `defaults:12`, `route:31`), secrets as ***.
+// The effective configuration as YAML, each leaf with its origin (`built-in`, `defaults:12`, `route:31`) and each
+// route with the order of its policies; secrets as ***.
 // `route` empty: everything.
 [[nodiscard]] std::optional<std::string> show_effective(std::string_view yaml, const std::string& file_name,
                                                         const environment& env, std::string_view route);

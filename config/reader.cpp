@@ -201,14 +201,14 @@ private:
             return out;
         }
         if (n.kind == node_kind::scalar && !row.short_form.empty()) {
-            node member = n;
-            member.key = row.short_form;
-            member.key_at = n.at;
-            const schema_node& child = *schema.child(row.short_form);
-            if (auto value = read_value(member, child, from))
+            for (const std::string_view each : split_words(row.short_form)) {
+                node member = n;
+                member.key = each;
+                member.key_at = n.at;
+                auto value = read_value(member, *schema.child(each), from);
+                if (!value) return std::nullopt;
                 out.children.push_back(std::move(*value));
-            else
-                return std::nullopt;
+            }
             return out;
         }
         wrong_type(n, schema,

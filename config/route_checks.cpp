@@ -162,6 +162,30 @@ void check_references(const entry& route, const std::string& name, const entry* 
     }
 }
 
+// What depends on how many upstreams there are, and on how one of them is chosen.
+void check_choice(const entry& route, const std::string& name, report& problems) {
+    const entry* list = route.find("upstreams");
+    if (list == nullptr) return;
+    const entry* balance = route.find("balance");
+    const bool weighted = balance != nullptr && balance->is_word("weighted");
+    for (const entry& each : list->children) {
+        const entry* weight = each.find("weight");
+        if (weight == nullptr || weighted || route.was_refused("balance")) continue;
+        problems.error(weight->key_at, "has-no-effect",
+                       fmt::format("'weight' has no effect in route '{}': 'balance' is {}; write `balance: weighted`", name,
+                                   balance != nullptr ? format_leaf(balance->value) : "failover"));
+    }
+    const entry* hedge = route.find("hedge");
+    const entry* target = hedge != nullptr ? hedge->find("target") : nullptr;
+    if (target == nullptr || !target->is_word("other") || list->children.size() != 1) return;
+    const std::string message =
+        fmt::format("route '{}' has one upstream, so `hedge.target: other` leaves nowhere to send a hedge", name);
+    if (target->from == origin::route)
+        problems.error(target->at, "contradiction", message, {{list->key_at, "the upstreams"}});
+    else
+        problems.warning(list->key_at, "never-reached", message, {{target->at, "'hedge.target' is set here"}});
+}
+
 } // namespace
 
 void check_routes(const entry& root, report& problems) {
@@ -189,6 +213,7 @@ void check_routes(const entry& root, report& problems) {
             check_local_route(route, name, problems);
         } else {
             check_references(route, name, upstreams, problems, uses);
+            check_choice(route, name, problems);
         }
         for (std::size_t j = 0; j < i; ++j) {
             const entry& early = routes->children[j];

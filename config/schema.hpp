@@ -16,6 +16,7 @@ enum class value_kind : unsigned char {
     integer,      // decimal digits
     ratio,        // 0..1, or another range of plain numbers
     duration,     // 250ms, 1m30s
+    delay,        // a duration, or a quantile that is learned: p50 to p99, p99.9
     size,         // 64KiB
     word,         // one of `words`
     text,         // any non-empty string without control characters
@@ -39,7 +40,7 @@ struct key_row {
     std::string_view path{}; // dotted; names of map members and list positions are not part of it
     value_kind kind = value_kind::text;
     value_shape shape = value_shape::one;
-    std::string_view fallback{};   // the built-in default; empty: none
+    std::string_view fallback{};   // the built-in default; empty: none. Of a block only `off`: it is not in force until written
     std::string_view min{}, max{}; // inclusive; empty: unbounded
     std::string_view words{};      // separated by '|': further words accepted beside the kind's own values
     std::string_view documentation{};
@@ -49,7 +50,7 @@ struct key_row {
     bool optional_block = false;    // absent means absent, rather than a block of defaults
     bool can_be_empty = false;      // "" is a value
     bool available = true;          // false: accepts only `off` in this version
-    std::string_view short_form{};  // of a block: a single value stands for a block with only this key
+    std::string_view short_form{};  // of a block: a single value stands for a block with only this key, or these ('|')
     std::string_view later_words{}; // words that a later version understands
     std::string_view map_keys{};    // of a map: what its keys are, name, header_name or text
     bool policy = false;            // lives under `defaults` and under each route

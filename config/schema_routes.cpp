@@ -10,6 +10,9 @@ void add_route_keys(std::vector<key_row>& table) {
     using enum value_kind;
     using enum value_shape;
     const std::initializer_list<key_row> rows{
+        {.path = "profile", .kind = value_kind::word, .fallback = "tuned", .words = "tuned|classic",
+         .documentation = "Which built-in defaults apply where the file says nothing: those listed here, or the classic numbers "
+                          "(3 retries without a budget, a breaker of 3 consecutive failures, a hedge after 3s, P95 x 1.5)."},
         {.path = "defaults", .kind = block,
          .documentation = "Policies of every route. A route that writes a key overrides only that key."},
         {.path = "routes", .kind = block, .shape = list,
@@ -32,9 +35,13 @@ void add_route_keys(std::vector<key_row>& table) {
         {.path = "routes.upstreams", .kind = block, .shape = list,
          .documentation = "Where the route sends its requests, in order of preference; at most 16.", .short_form = "name"},
         {.path = "routes.upstreams.name", .kind = name, .documentation = "Name of an upstream.", .required = true},
-        {.path = "routes.balance", .kind = value_kind::word, .fallback = "failover", .words = "failover",
-         .documentation = "How one of several upstreams is chosen: failover: the first that has not failed this request.",
-         .later_words = "least_latency|round_robin|weighted"},
+        {.path = "routes.upstreams.weight", .kind = integer, .min = "1", .max = "1000",
+         .documentation = "Share of the requests under `balance: weighted`, which alone takes weights; absent: 1."},
+        {.path = "routes.balance", .kind = value_kind::word, .fallback = "failover",
+         .words = "failover|least_latency|round_robin|weighted",
+         .documentation = "Which upstream is asked first: the first of the list that can be asked, the faster of two drawn at "
+                          "random, each in turn, or drawn by weight. The others follow when it fails.",
+         .price = "All but failover send ordinary traffic to every upstream."},
         {.path = "routes.rewrite", .kind = block, .documentation = "Changes the path on the way out; the query stays.",
          .optional_block = true},
         {.path = "routes.rewrite.path", .kind = path, .documentation = "The whole path becomes this."},
@@ -53,8 +60,6 @@ void add_route_keys(std::vector<key_row>& table) {
     table.insert(table.end(), rows.begin(), rows.end());
 
     add_later(table, false, {
-        {.path = "routes.upstreams.weight", .kind = integer, .fallback = "1",
-         .documentation = "Share of this upstream under balance: weighted."},
         {.path = "routes.shuffle_shard", .kind = block,
          .documentation = "Keeps a tenant on a subset of the endpoints."},
         {.path = "routes.shuffle_shard.by", .kind = text, .documentation = "credential, or header:NAME."},

@@ -42,11 +42,6 @@ void add_listening_keys(std::vector<key_row>& table) {
          .secret = true, .can_be_empty = true},
     };
     table.insert(table.end(), rows.begin(), rows.end());
-
-    add_later(table, false, {
-        {.path = "profile", .kind = value_kind::word, .fallback = "tuned", .words = "tuned|classic",
-         .documentation = "Which set of built-in defaults applies."},
-    });
 }
 
 void add_process_keys(std::vector<key_row>& table) {

@@ -152,6 +152,7 @@ struct route {
     overload_options overload;
     hedge_options hedge;
     bool own_budget = false;                       // its budget is not that of `defaults`: shared with no other route
+    bool own_circuit = false;                      // its circuit_breaker is not that of `defaults`: circuits shared with no other route
     stream_options stream;
     bool operator==(const route&) const = default;
 };
@@ -193,6 +194,7 @@ struct settings {
     config::limits limits;
     duration drain_timeout = std::chrono::seconds{30};
     std::uint64_t replay_buffer = std::uint64_t{32} * 1024 * 1024; // defaults.retry.replay_buffer: where a body must be read to choose the route
+    breaker_options circuit_breaker; // defaults.circuit_breaker, shared likewise
     budget_options budget; // defaults.retry.budget, shared by all routes that have no other
     std::string source;   // file name, as given
     std::string hash;     // of the effective meaning; label of evenkeel_config_info

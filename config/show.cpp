@@ -1,7 +1,9 @@
-// `config show`: the effective configuration as a file that could be loaded again, with the origin of every value.
+// `config show`: the effective configuration as a file that could be loaded again, with the origin of every value and
+// the order of each route's policies.
 
 #include "config/effective.hpp"
 #include "config/load.hpp"
+#include "config/policy_order.hpp"
 
 #include <fmt/format.h>
 
@@ -82,9 +84,14 @@ private:
             line(indent, "- " + value_of(e), e);
             return;
         }
+        if (e.schema->row != nullptr && e.schema->row->path == "routes") comment(indent, policy_order(e));
         const std::size_t dash = out_.size() + static_cast<std::size_t>(indent);
         members(e, indent + 2);
         if (dash < out_.size()) out_[dash] = '-';
+    }
+
+    void comment(int indent, const std::vector<std::string>& lines) {
+        for (const std::string& each : lines) out_ += std::string(static_cast<std::size_t>(indent), ' ') + "# " + each + '\n';
     }
 
     static std::string value_of(const entry& e) {
@@ -102,7 +109,7 @@ private:
         const std::string at = ":" + std::to_string(e.from == origin::built_in ? 0 : source_->line_of(e.at.begin));
         switch (e.from) {
         case origin::built_in:
-            out = "built-in";
+            out = e.profile.empty() ? "built-in" : "profile " + std::string(e.profile);
             break;
         case origin::file:
             out = "file" + at;

@@ -52,6 +52,12 @@ failure bad_word(const std::vector<std::string_view>& words, const std::string& 
     return {"bad-word", std::move(message)};
 }
 
+// Below the median half of all attempts would be doubled; beyond p99.9 nothing can be learned in a minute.
+bool is_quantile(std::string_view text) {
+    if (text == "p99.9") return true;
+    return text.size() == 3 && text[0] == 'p' && text[1] >= '5' && text[1] <= '9' && text[2] >= '0' && text[2] <= '9';
+}
+
 failure bad_boolean(std::string_view text) {
     constexpr std::string_view yes[] = {"yes", "on", "y", "True", "TRUE", "Yes", "On", "ON", "YES"};
     constexpr std::string_view no[] = {"no", "off", "n", "False", "FALSE", "No", "Off", "OFF", "NO"};
@@ -119,6 +125,14 @@ leaf_or_failure read_leaf(const key_row& row, const std::string& text, written h
         // The advice for a number without unit repeats the number, which must not happen to what came from outside.
         if (wrong != nullptr && !echo && wrong->code == "bad-duration")
             wrong->message = "this is not a duration like 250ms or 1m30s";
+        return result;
+    }
+    case value_kind::delay: {
+        if (is_quantile(text)) return leaf{word{text}};
+        auto result = quantity<duration>(row, text, read_duration);
+        auto* wrong = std::get_if<failure>(&result);
+        if (wrong != nullptr && !echo && wrong->code == "bad-duration") wrong->message = "this is not a duration like 250ms";
+        if (wrong != nullptr) wrong->message += " (or " + list_words(words) + ", or a quantile: p50 to p99, p99.9)";
         return result;
     }
     case value_kind::size: {

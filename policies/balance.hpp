@@ -1,8 +1,15 @@
 #pragma once
 // In which order a request asks the endpoints of its route (DESIGN section 6, reference: resilience semantics 11).
-// `least_latency`: power of two choices (Mitzenmacher, IEEE TPDS 2001) over peak EWMA of the time to the first meaningful
-// event x (in flight + 1); failures are charged as slow, since an endpoint that fails fast would attract all traffic; losers
-// and timeouts are a lower bound and never lower the estimate.
+//
+// `least_latency`: power of two choices (Mitzenmacher, IEEE TPDS 2001) by latency x (attempts in flight + 1) / weight. Latency
+// is a peak EWMA of the time to the first meaningful event (as in Finagle): what an answer took beyond the usual counts at
+// once and fades within seconds, so an endpoint in trouble is left alone soon and asked again soon. Failures are charged as
+// slow, and the more of them in a row the slower, since an endpoint that fails fast has nothing in flight and would attract
+// all traffic; losers and timeouts are a lower bound and never lower the estimate. An estimate that is not renewed fades, so
+// that an endpoint nobody asks is tried again.
+//
+// `weighted`: smooth weighted round robin as in nginx since 1.3.1: {a: 5, b: 1} gives a a a b a a. `round_robin`:
+// the same with equal weights.
 //
 // One per route; thread-safe: one mutex, held for one call.
 
@@ -19,13 +26,16 @@ enum class balance_kind : unsigned char { failover, least_latency, round_robin, 
 
 class balancer {
 public:
-    static constexpr duration decay = std::chrono::seconds{10};          // of the EWMA
+    static constexpr duration decay = std::chrono::seconds{10};          // of what lies above the usual
+    static constexpr duration fading = std::chrono::minutes{5};          // half life of a usual latency nobody renews (chosen)
     static constexpr duration failure_charge = std::chrono::seconds{20}; // at least; policy evidence, pitfall 13
+    static constexpr int most_doublings = 6; // of the charge, for failures in a row: retried at the latest after about a minute
 
     balancer(balance_kind kind, std::vector<double> weights); // weights: one per endpoint, > 0
     void configure(balance_kind kind, std::vector<double> weights); // endpoints by index; a changed count starts anew
 
-    // Fills `order` (one place per endpoint) with all endpoints, the one to ask first in front. u1, u2 in [0, 1).
+    // Fills `order` (one place per endpoint) with all endpoints, the one to ask first in front. u1, u2 in [0, 1). A route
+    // with one endpoint need not ask.
     void order(std::span<std::uint32_t> order, double u1, double u2, steady_time now);
 
     enum class ending : unsigned char { answered, failed, cut_off };
@@ -34,7 +44,24 @@ public:
     void left(std::uint32_t endpoint, steady_time now);                             // ... or this, where it says nothing
 
 private:
+    struct endpoint {
+        double weight = 1;
+        double turn = 0;              // of the round robin: what it is owed
+        double usual = 0, excess = 0; // seconds; the latency is their sum
+        steady_time renewed{};        // both
+        int in_flight = 0;
+        int failures = 0;             // in a row
+        bool known = false;           // has answered or failed at all
+    };
+    void spread(std::span<std::uint32_t> order, double u1, double u2, steady_time now) noexcept;
+    void take_turns(std::span<std::uint32_t> order, double u) noexcept;
+    static void fade(endpoint& at, steady_time now) noexcept;
+    [[nodiscard]] static double cost(const endpoint& at) noexcept;
+    [[nodiscard]] endpoint* find(std::uint32_t number) noexcept;
+
     std::mutex mutex_;
+    balance_kind kind_;
+    std::vector<endpoint> endpoints_;
 };
 
 } // namespace evenkeel

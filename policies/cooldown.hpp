@@ -1,13 +1,18 @@
 #pragma once
 // Rests an endpoint that said 429 or 529, for the credential it said it to and for all requests with that credential, until
 // its hint or the ramp ends (DESIGN section 6, reference: resilience semantics 5c). Never touches the breaker: an endpoint
-// that throttles is alive. An end only moves later while it lies ahead.
+// that throttles is alive. An end only moves later while it lies ahead. 529 has no ramp: an overloaded endpoint that was
+// given the ramp of a rate limit stayed unused long after it was well (better-ccflare #342).
 //
-// One per endpoint; thread-safe. Bounded: max_principals, the one that ends first is forgotten first.
+// Of several requests that were refused together, only the first climbs the ramp: a refusal that comes while the endpoint
+// rests was asked for before it began to.
+//
+// One per endpoint; thread-safe: one mutex, held for one call, none where nobody rests. Bounded: max_principals, the one that ends first is forgotten first.
 
 #include "policies/outcome.hpp"
 #include "policies/time.hpp"
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
@@ -33,13 +38,17 @@ public:
     void configure(const cooldown_options& options) noexcept;
 
     // `principal`: a hash of the credential the endpoint was shown; 0 where the upstream's own is used.
-    // `kind`: rate_limited, overloaded, quota or credential. The time until which the endpoint now rests.
+    // `kind`: rate_limited, overloaded, quota or credential. `hint`: from now. `u` in [0, 1) spreads a rest without a hint
+    // from overload. The time until which the endpoint now rests.
     steady_time throttled(std::uint64_t principal, outcome_kind kind, std::optional<duration> hint, double u, steady_time now);
     void succeeded(std::uint64_t principal) noexcept; // the ramp begins anew
+    // Nobody rests and no ramp is remembered: then nobody needs to know who asks. Takes no lock.
+    [[nodiscard]] bool idle() const noexcept { return known_.load(std::memory_order_relaxed) == 0; }
     // Resting at `now`? Until when, and for what.
     struct rest {
         steady_time until;
         outcome_kind why;
+        bool guessed; // an overloaded endpoint that named no time: better left alone, but not out of reach
     };
     [[nodiscard]] std::optional<rest> resting(std::uint64_t principal, steady_time now);
 
@@ -50,8 +59,19 @@ public:
     [[nodiscard]] summary report(steady_time now);
 
 private:
+    struct entry {
+        steady_time until{};
+        outcome_kind why = outcome_kind::rate_limited;
+        bool guessed = false;
+        std::uint32_t in_a_row = 0; // rests for 429 since the last success
+    };
+    [[nodiscard]] duration length(entry& known, outcome_kind kind, std::optional<duration> hint, double u, bool new_rest) const noexcept;
+    void make_room(steady_time now);
+
     std::mutex mutex_;
     cooldown_options options_;
+    std::unordered_map<std::uint64_t, entry> entries_;
+    std::atomic<std::size_t> known_{0}; // entries, to be read without the mutex
 };
 
 } // namespace evenkeel

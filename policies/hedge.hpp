@@ -2,6 +2,10 @@
 // When a second attempt is worth its price while the first is still silent (DESIGN section 6, reference: resilience semantics
 // 7; Dean and Barroso, The Tail at Scale, CACM 2013). The signal is the time to the first meaningful event (a whole answer for
 // buffered ones). `auto` = min(P95, 2.5 x median): at exactly 5 % slow attempts a P95 falls into the tail.
+//
+// Hedging helps against slowness that the other endpoint does not share. Two signs say that it is shared: hedges do not win
+// (`guard`), and far more attempts reach the delay than it was made for (`slow`). Either suspends hedging; every 10th wanted
+// hedge is then launched all the same, to notice when the sign has gone.
 
 #include "policies/latency_window.hpp"
 #include "policies/time.hpp"
@@ -22,16 +26,17 @@ struct hedge_options {
     delay_kind delay = delay_kind::automatic;
     double quantile = 0.95;      // of delay_kind::quantile: `p95`, `p91`
     duration fixed{};            // of delay_kind::fixed
-    int max_hedges = 1;          // per request
+    int max_hedges = 1;          // in flight at a time beside the first attempt; one that failed may be followed by another
     double max_extra = 0.2;      // deposited per success for hedges, on top of budget.extra_work
-    duration min_delay = std::chrono::milliseconds{50};
+    duration min_delay = std::chrono::milliseconds{50}; // of learned delays, as is
     duration max_delay = std::chrono::seconds{30};
     hedge_target target = hedge_target::prefer_other;
-    double guard = 0.5;          // share of the last 20 hedges that must win; 0: no guard
+    double guard = 0.5;          // share of the last 20 hedges that must win; 0: neither this guard nor that against slowness
     bool operator==(const hedge_options&) const = default;
 };
 
-// Empty: too little is known for a learned delay.
+// Empty: too little is known for a learned delay. Where so much was cut off that the quantile is unknown, `auto` is 2.5 x
+// median, and a quantile is the longest that was answered: what is silent for longer belongs to the tail in any case.
 [[nodiscard]] std::optional<duration> hedge_delay(const hedge_options& options, latency_window& learned, std::uint32_t min_samples,
                                                   steady_time now) noexcept;
 
@@ -50,11 +55,16 @@ enum class hedge_refusal : unsigned char {
 inline constexpr int hedge_refusal_count = 9;
 [[nodiscard]] std::string_view to_string(hedge_refusal) noexcept;
 
-// Watches how hedges fare, for one route. Thread-safe.
+// Watches how hedges fare, for one route. Thread-safe: one mutex, held for one call.
 class hedge_guard {
 public:
+    static constexpr std::uint32_t judged_by = 20;    // hedges (DESIGN 6), and requests of a slice
+    static constexpr std::uint32_t measure_every = 10; // wanted hedges
+    static constexpr duration slice = std::chrono::seconds{10}; // chosen: a learned P95 follows within a few
+
     void request_started(steady_time now);
-    // An attempt has been silent for its hedge delay. none: launch (subject to budget and endpoints); guard or slow: do not.
+    // An attempt has been silent for its hedge delay; asked once for each. none: launch (subject to budget and endpoints);
+    // guard or slow: do not.
     [[nodiscard]] hedge_refusal wanted(const hedge_options& options, steady_time now);
     void ended(bool won, steady_time now); // a launched hedge: its answer became the request's, or it did not
     struct summary {
@@ -64,7 +74,19 @@ public:
     [[nodiscard]] summary report(const hedge_options& options, steady_time now);
 
 private:
+    void turn(steady_time now) noexcept;
+    [[nodiscard]] bool few_win(const hedge_options& options) const noexcept;
+    [[nodiscard]] bool all_slow(const hedge_options& options, steady_time now) noexcept;
+
+    struct counted {
+        std::uint32_t requests = 0, wanted = 0;
+    };
     std::mutex mutex_;
+    std::array<bool, judged_by> won_{};
+    std::uint32_t ended_ = 0; // so far; its remainder is the next place
+    std::uint32_t while_suspended_ = 0;
+    std::optional<steady_time> slice_began_;
+    counted present_, last_; // this slice and the latest that had enough requests
 };
 
 } // namespace evenkeel

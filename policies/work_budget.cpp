@@ -6,6 +6,8 @@ namespace evenkeel {
 
 namespace {
 constexpr double least_work = 0.1;
+constexpr double hedge_work = 1; // until it is known how long the loser ran
+constexpr double hedge_reserve = 0.5; // of the burst, kept for retries
 constexpr double trickle_level = 1;                            // the trickle fills no further
 constexpr duration nothing_succeeds = std::chrono::seconds{30};
 constexpr duration probe_spacing = std::chrono::seconds{5};
@@ -28,12 +30,12 @@ void work_budget::refill(steady_time now) noexcept {
     trickled_ = true;
 }
 
-void work_budget::deposit(bool client_retry, steady_time now) noexcept {
+void work_budget::deposit(bool client_retry, steady_time now, double hedge_extra) noexcept {
     const std::scoped_lock lock(mutex_);
     refill(now);
     succeeded_ = now;
     trickled_ = false;
-    if (!client_retry) level_ = std::min(options_.burst, level_ + options_.extra_work);
+    if (!client_retry) level_ = std::min(options_.burst, level_ + options_.extra_work + hedge_extra);
 }
 
 void work_budget::learn(duration took, steady_time now) noexcept {
@@ -49,10 +51,11 @@ double work_budget::cost(duration took, bool never_sent, steady_time now) noexce
     return std::clamp(static_cast<double>(took.count()) / static_cast<double>(usual->count()), least_work, 1.0);
 }
 
-bool work_budget::reserve(double cost, steady_time now) noexcept {
+bool work_budget::take(double cost, double share_kept, steady_time now) noexcept {
     const std::scoped_lock lock(mutex_);
+    if (!options_.on) return true;
     refill(now);
-    if (level_ < cost) return false;
+    if (level_ - cost < share_kept * options_.burst) return false;
     const bool nothing_works = trickled_ && now - *succeeded_ >= nothing_succeeds;
     if (nothing_works && extra_ && now - *extra_ < probe_spacing) return false;
     level_ -= cost;
@@ -60,16 +63,20 @@ bool work_budget::reserve(double cost, steady_time now) noexcept {
     return true;
 }
 
-void work_budget::refund(double cost, steady_time now) noexcept {
+bool work_budget::reserve(double cost, steady_time now) noexcept { return take(cost, 0, now); }
+
+bool work_budget::reserve_hedge(steady_time now) noexcept { return take(hedge_work, hedge_reserve, now); }
+
+void work_budget::settle(double reserved, double actual, steady_time now) noexcept {
     const std::scoped_lock lock(mutex_);
     refill(now);
-    level_ = std::min(options_.burst, level_ + cost);
+    if (options_.on) level_ = std::min(options_.burst, level_ + std::max(reserved - actual, 0.0));
 }
 
 double work_budget::level(steady_time now) noexcept {
     const std::scoped_lock lock(mutex_);
     refill(now);
-    return level_;
+    return options_.on ? level_ : options_.burst;
 }
 
 } // namespace evenkeel

@@ -51,6 +51,22 @@ int main(int argc, char** argv) {
     demo_command->add_flag("--print-config", demo_choice.print_config, "Print the configuration it runs with, and end");
     demo_command->callback([&] { exit_code = demo(demo_choice); });
 
+    simulate_choice simulated;
+    auto* simulate_command = app.add_subcommand("simulate", "What policies make of a troubled provider, or of a recorded day, in virtual time");
+    simulate_command->add_option("-c,--config", simulated.config, "Configuration file (YAML); without it: direct, classic and tuned side by side");
+    simulate_command->add_option("--route", simulated.route, "Route of that file; default: the first that calls an upstream");
+    simulate_command->add_option("--model", simulated.model, "Model of traffic and trouble, or all");
+    simulate_command->add_option("--trace", simulated.trace, "Access log of evenkeel to be replayed instead");
+    simulate_command->add_option("--seed", simulated.seeds, "Seeds, like 1,2,3; figures are medians over them")->capture_default_str();
+    simulate_command->add_option("--requests", simulated.requests, "How many, instead of the model's own or all of the log")->check(CLI::Range(1, 5'000'000));
+    simulate_command->add_option("--rate", simulated.rate, "Requests per second, instead of the model's own or the log's")->check(CLI::Range(0.001, 1000.0));
+    simulate_command->add_option("--format", format, "text or json")->check(CLI::IsMember({"text", "json"}));
+    simulate_command->footer(simulate_footer());
+    simulate_command->callback([&] {
+        simulated.json = format == "json";
+        exit_code = simulate(simulated);
+    });
+
     app.add_subcommand("version", "Version, compiler and libraries")->callback([&] { exit_code = version(); });
 
     // A client or an upstream that goes away is an error code of a write, never a signal.

@@ -20,13 +20,18 @@ struct entry {
     bool control;  // POST, and on the full surface only
     bool readable; // also on the read-only surface
     bool open;     // needs no token: probes have none
+    bool named = false; // a name follows
 };
 constexpr std::array entries{
     entry{"/", endpoint::index, false, false, false},       entry{"/metrics", endpoint::metrics, false, true, false},
     entry{"/health", endpoint::health, false, true, false}, entry{"/livez", endpoint::livez, false, true, true},
     entry{"/readyz", endpoint::readyz, false, true, true},  entry{"/-/reload", endpoint::reload, true, false, false},
-    entry{"/-/drain", endpoint::drain, true, false, false},
+    entry{"/-/drain", endpoint::drain, true, false, false}, entry{"/-/circuits/", endpoint::circuit, true, false, false, true},
 };
+
+bool matches(const entry& e, std::string_view path) {
+    return e.named ? path.size() > e.path.size() && path.starts_with(e.path) : path == e.path;
+}
 
 access_decision refuse(int status, std::string_view explanation, std::string_view allow = {}) {
     return {.status = status, .allow = allow, .explanation = explanation};
@@ -111,7 +116,7 @@ access_decision decide(const access_rules& rules, const access_question& questio
     }
 
     const auto* found =
-        std::find_if(entries.begin(), entries.end(), [&](const entry& e) { return e.path == question.path; });
+        std::find_if(entries.begin(), entries.end(), [&](const entry& e) { return matches(e, question.path); });
     const bool known = found != entries.end() && (rules.what == surface::full || found->readable);
     if (!rules.token.empty() && !(known && found->open)) {
         if (question.authorizations.size() != 1 || !bears(question.authorizations[0], rules.token))
@@ -128,7 +133,10 @@ access_decision decide(const access_rules& rules, const access_question& questio
     } else if (question.method != "GET" && question.method != "HEAD") {
         return refuse(405, "This endpoint takes GET and HEAD.", "GET, HEAD");
     }
-    return {.status = 200, .asked = found->is, .head_only = question.method == "HEAD"};
+    return {.status = 200,
+            .asked = found->is,
+            .subject = found->named ? question.path.substr(found->path.size()) : std::string_view{},
+            .head_only = question.method == "HEAD"};
 }
 
 } // namespace evenkeel::admin

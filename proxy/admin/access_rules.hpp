@@ -16,7 +16,7 @@
 namespace evenkeel::admin {
 
 enum class surface : unsigned char { full, read_only };
-enum class endpoint : unsigned char { index, metrics, health, livez, readyz, reload, drain };
+enum class endpoint : unsigned char { index, metrics, health, livez, readyz, reload, drain, circuit };
 
 struct access_rules {
     surface what = surface::full;
@@ -37,6 +37,7 @@ struct access_question {
 struct access_decision {
     int status = 200;
     endpoint asked = endpoint::index;
+    std::string_view subject{};     // of /-/circuits/NAME: the name, as it stands in the path
     bool head_only = false;         // the method was HEAD
     std::string_view allow{};       // for 405
     std::string_view explanation{}; // one sentence for people

@@ -63,6 +63,7 @@ constexpr std::string_view index_page = R"(<!doctype html>
 <li><a href="/livez">/livez</a>: whether the process works</li>
 <li><a href="/readyz">/readyz</a>: whether it takes requests</li>
 <li>POST /-/reload: reads the configuration again</li>
+<li>POST /-/circuits/UPSTREAM?state=open|closed|auto: holds its circuit open or closed, or releases it</li>
 <li>POST /-/drain: finishes what is in flight and ends</li>
 </ul>
 </body></html>
@@ -84,14 +85,30 @@ reply sentence(int status, std::string_view text, std::string_view name = "error
     return {.status = status, .type = json_text, .body = std::move(body)};
 }
 
-bool asks_strict(std::string_view query) {
+// The value of `name` in a query or a form; empty value for a bare name, nothing if it is not there. Not decoded: names and
+// words here need no escapes.
+std::optional<std::string_view> parameter(std::string_view query, std::string_view name) {
     while (!query.empty()) {
         const auto end = query.find('&');
         const auto part = query.substr(0, end);
-        if (part == "strict=1" || part == "strict=true" || part == "strict") return true;
+        const auto equals = part.find('=');
+        if (part.substr(0, equals) == name)
+            return equals == std::string_view::npos ? std::string_view{} : part.substr(equals + 1);
         query = end == std::string_view::npos ? std::string_view{} : query.substr(end + 1);
     }
-    return false;
+    return std::nullopt;
+}
+
+bool asks_strict(std::string_view query) {
+    const auto value = parameter(query, "strict");
+    return value && (value->empty() || *value == "1" || *value == "true");
+}
+
+std::string_view trimmed(std::string_view text) {
+    constexpr std::string_view blank = " \t\r\n";
+    const auto begin = text.find_first_not_of(blank);
+    if (begin == std::string_view::npos) return {};
+    return text.substr(begin, text.find_last_not_of(blank) - begin + 1);
 }
 
 std::vector<std::string_view> all_of(const request_type& request, http::field name) {
@@ -166,7 +183,12 @@ struct admin_server::state : std::enable_shared_from_this<admin_server::state> {
                                                const access_rules& rules);
 
     [[nodiscard]] response_type answer(const access_rules& rules, const request_type& request);
-    [[nodiscard]] reply perform(const access_rules& rules, endpoint asked, std::string_view query);
+    struct order {
+        endpoint asked;
+        std::string_view subject, query, body;
+    };
+    [[nodiscard]] reply perform(const access_rules& rules, const order& given);
+    [[nodiscard]] reply force_circuit(const order& given);
     [[nodiscard]] reply control(std::string_view what, const std::function<control_result()>& call);
 
     telemetry::background& helper;
@@ -329,12 +351,12 @@ response_type admin_server::state::answer(const access_rules& rules, const reque
         refused.allow = decision.allow;
         return to_message(std::move(refused), request.version(), method == "HEAD", request.keep_alive());
     }
-    return to_message(perform(rules, decision.asked, query), request.version(), decision.head_only,
+    return to_message(perform(rules, {decision.asked, decision.subject, query, request.body()}), request.version(), decision.head_only,
                       request.keep_alive());
 }
 
-reply admin_server::state::perform(const access_rules& rules, endpoint asked, std::string_view query) {
-    switch (asked) {
+reply admin_server::state::perform(const access_rules& rules, const order& given) {
+    switch (given.asked) {
     case endpoint::index:
         return {.type = html_text, .body = std::string(index_page)};
     case endpoint::metrics:
@@ -343,7 +365,7 @@ reply admin_server::state::perform(const access_rules& rules, endpoint asked, st
         const auto view = sources.health.view();
         auto body = telemetry::health_json(view, rules.what == surface::full);
         body += '\n';
-        return {.status = !view.healthy && asks_strict(query) ? 503 : 200, .type = json_text, .body = std::move(body)};
+        return {.status = !view.healthy && asks_strict(given.query) ? 503 : 200, .type = json_text, .body = std::move(body)};
     }
     case endpoint::livez:
         if (sources.heartbeat.alive(now())) return {.body = "ok\n"};
@@ -357,6 +379,8 @@ reply admin_server::state::perform(const access_rules& rules, endpoint asked, st
         return control("reload", callbacks.reload);
     case endpoint::drain:
         return control("drain", callbacks.drain);
+    case endpoint::circuit:
+        return force_circuit(given);
     }
     return sentence(404, "There is no such endpoint here.");
 }
@@ -365,6 +389,27 @@ reply admin_server::state::control(std::string_view what, const std::function<co
     if (!call) return sentence(501, "This process cannot do that.");
     sources.log.info("asked for over the admin listener", {{"action", what}});
     const auto result = call();
+    return sentence(result.done ? 200 : 422, result.message, result.done ? "message" : "error");
+}
+
+reply admin_server::state::force_circuit(const order& given) {
+    const auto body = trimmed(given.body);
+    const auto asked = [&](std::string_view name) {
+        const auto in_query = parameter(given.query, name);
+        return in_query ? in_query : parameter(body, name);
+    };
+    const auto word = asked("state").value_or(body);
+    circuit_order wanted{.upstream = std::string(given.subject), .route = std::string(asked("route").value_or("")), .state = {}};
+    if (word == "open")
+        wanted.state = circuit_state::open;
+    else if (word == "closed")
+        wanted.state = circuit_state::closed;
+    else if (word != "auto")
+        return sentence(400, "Say state=open, state=closed or state=auto.");
+    if (!callbacks.force_circuit) return sentence(501, "This process cannot do that.");
+    sources.log.info("asked for over the admin listener",
+                     {{"action", "circuit"}, {"upstream", wanted.upstream}, {"route", wanted.route}, {"state", word}});
+    const auto result = callbacks.force_circuit(wanted);
     return sentence(result.done ? 200 : 422, result.message, result.done ? "message" : "error");
 }
 

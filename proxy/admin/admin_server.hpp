@@ -4,9 +4,15 @@
 // do what.
 //
 // Endpoints: GET /metrics, /health (?strict=1: 503 when nothing can be served), /livez, /readyz, / (a list of these);
-// POST /-/reload, /-/drain. HEAD works wherever GET does.
+// POST /-/reload, /-/drain, /-/circuits/UPSTREAM (state=open|closed|auto, and route=NAME for a route's own circuits, in the
+// query or the body; a body may be the bare word). HEAD works wherever GET does.
+//
+// An open circuit makes /health say so and, where nothing at all can be served, ?strict=1 answer 503 (health_view::healthy
+// defines it). It never touches /readyz: a process that is taken out of service because its provider is down could not even
+// give its callers the answers it still has.
 
 #include "config/settings.hpp"
+#include "policies/circuit_breaker.hpp"
 #include "proxy/telemetry/app_log.hpp"
 #include "proxy/telemetry/background.hpp"
 #include "proxy/telemetry/health.hpp"
@@ -29,11 +35,19 @@ struct control_result {
     std::string message;
 };
 
+// What an operator wants of an upstream's circuits. The request path keeps a forced state until it is released.
+struct circuit_order {
+    std::string upstream;
+    std::string route;                  // empty: every circuit of the upstream
+    std::optional<circuit_state> state; // open or closed; empty: released (auto)
+};
+
 // Called on the helper thread; may take a while (reading a file), during which the admin listeners wait.
 struct admin_callbacks {
     std::function<std::string()> why_not_ready; // a few words, or nothing where the data port serves
     std::function<control_result()> reload;
     std::function<control_result()> drain;
+    std::function<control_result(const circuit_order&)> force_circuit{}; // not done: there is no such upstream or circuit
 };
 
 struct admin_sources {

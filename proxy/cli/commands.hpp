@@ -4,6 +4,7 @@
 
 #include "proxy/demo/demo.hpp"
 
+#include <optional>
 #include <string>
 
 namespace evenkeel::cli {
@@ -16,11 +17,24 @@ struct config_choice {
     bool quiet = false;
 };
 
+struct simulate_choice {
+    std::string config; // empty: direct, classic and tuned side by side
+    std::string route;  // of that file; empty: the first that calls an upstream
+    std::string model;  // a scenario's name, or all; or else ...
+    std::string trace;  // ... an access log
+    std::string seeds = "1,2,3,4,5";
+    std::optional<unsigned> requests; // instead of all, or of the model's own
+    std::optional<double> rate;       // per second, instead of the recorded or the model's own
+    bool json = false;
+};
+
 [[nodiscard]] int run(const std::string& config_file);
 [[nodiscard]] int check(const config_choice& choice);
 [[nodiscard]] int config_show(const config_choice& choice);
 [[nodiscard]] int schema();
 [[nodiscard]] int version();
 [[nodiscard]] int demo(demo::options wanted);
+[[nodiscard]] int simulate(const simulate_choice& choice);
+[[nodiscard]] std::string simulate_footer(); // of its --help
 
 } // namespace evenkeel::cli

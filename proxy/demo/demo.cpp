@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <csignal>
 #include <ctime>
@@ -77,16 +78,24 @@ private:
     sigset_t wanted_{}, before_{};
 };
 
-// How far both sides are: a bar that is drawn over on a terminal, else a line at each quarter.
+using loads = std::array<std::unique_ptr<load>, sides.size()>;
+
+bool all_done(const loads& of) {
+    return std::ranges::all_of(of, [](const auto& each) { return each->done() == each->total(); });
+}
+
+// How far all sides are: a bar that is drawn over on a terminal, else a line at each quarter.
 class progress {
 public:
-    progress(std::ostream& out, bool live, double expected_seconds, const load& direct, const load& proxied)
-        : out_(out), live_(live), expected_(expected_seconds), direct_(direct), proxied_(proxied),
-          began_(steady_clock::now()) {}
+    progress(std::ostream& out, bool live, double expected_seconds, const loads& of)
+        : out_(out), live_(live), expected_(expected_seconds), of_(of), began_(steady_clock::now()) {}
 
     void show() {
-        const unsigned total = direct_.total() + proxied_.total();
-        const unsigned done = direct_.done() + proxied_.done();
+        unsigned total = 0, done = 0;
+        for (const auto& each : of_) {
+            total += each->total();
+            done += each->done();
+        }
         const double seconds = std::chrono::duration<double>(steady_clock::now() - began_).count();
         if (live_) {
             out_ << "\r  " << progress_bar(done, total, expected_ - seconds) << "\x1b[K" << std::flush;
@@ -103,8 +112,7 @@ private:
     std::ostream& out_;
     const bool live_;
     const double expected_;
-    const load& direct_;
-    const load& proxied_;
+    const loads& of_;
     const steady_time began_;
     unsigned quarter_ = 1;
 };
@@ -170,39 +178,41 @@ int run(const options& wanted, std::ostream& out, std::ostream& err) {
     choice.provider = upstream.url();
     const auto proxy = start_proxy(demo_config(choice), wanted.version, err);
     if (proxy == nullptr) return 1;
+    auto classic_choice = choice;
+    classic_choice.profile = "classic";
+    classic_choice.listen = "127.0.0.1:0";
+    classic_choice.admin = "off";
+    const auto classic = start_proxy(demo_config(classic_choice), wanted.version, err);
+    if (classic == nullptr) return 1;
     const std::string address = proxy->addresses().front();
-    const auto port = parse_loopback(address).value();
 
     const double expected =
         ((model::warm_up + wanted.requests) / model::rate + model::deadline) / wanted.speed; // at most
     out << fmt::format("A simulated LLM provider that misbehaves on {},\n"
                        "evenkeel in front of it on http://{}.\n"
-                       "{} requests go straight to the provider, and the same {} through evenkeel,\n"
-                       "at the same time: about {:.0f} s.\n\n",
+                       "{} requests go straight to the provider, the same {} through evenkeel\n"
+                       "(profile tuned) and through one with profile classic, at the same time:\n"
+                       "about {:.0f} s.\n\n",
                        upstream.url(), address, wanted.requests, wanted.requests, expected)
         << std::flush;
 
-    const load_options straight{.from = side::direct,
-                                .host = "127.0.0.1",
-                                .port = upstream.port(),
-                                .seed = wanted.seed,
-                                .requests = wanted.requests,
-                                .speed = wanted.speed};
-    load_options through = straight;
-    through.from = side::proxied;
-    through.host = port.host;
-    through.port = port.port;
     const steady_time begin = steady_clock::now() + std::chrono::milliseconds{50}; // the workers are up by then
-    load direct(straight, begin);
-    load proxied(through, begin);
-    progress shown(out, wanted.live, expected, direct, proxied);
-    while (direct.done() < direct.total() || proxied.done() < proxied.total()) {
+    const auto start = [&](side from, const loopback_address& to) {
+        return std::make_unique<load>(load_options{.from = from, .host = to.host, .port = to.port, .seed = wanted.seed,
+                                                   .requests = wanted.requests, .speed = wanted.speed},
+                                      begin);
+    };
+    const loads all{start(side::direct, {"127.0.0.1", upstream.port()}),
+                    start(side::classic, parse_loopback(classic->addresses().front()).value()),
+                    start(side::tuned, parse_loopback(address).value())};
+    progress shown(out, wanted.live, expected, all);
+    while (!all_done(all)) {
         shown.show();
         if (!signals.wait_for(std::chrono::milliseconds{100})) continue;
         shown.end();
-        direct.cancel();
-        proxied.cancel();
+        for (const auto& each : all) each->cancel();
         proxy->stop_now(); // requests in flight end with their connections
+        classic->stop_now();
         upstream.stop();
         err << "interrupted\n";
         return 1;
@@ -210,13 +220,9 @@ int run(const options& wanted, std::ostream& out, std::ostream& err) {
     shown.show();
     shown.end();
 
-    const auto direct_samples = direct.wait();
-    const auto proxied_samples = proxied.wait();
-    out << (wanted.live ? "" : "\n")
-        << table(summarize(direct_samples, upstream.attempts(side::direct)),
-                 summarize(proxied_samples, upstream.attempts(side::proxied)),
-                 {.seed = wanted.seed, .speed = wanted.speed}, wanted.colour)
-        << std::flush;
+    summaries found;
+    for (std::size_t at = 0; at < sides.size(); ++at) found[at] = summarize(all[at]->wait(), upstream.attempts(sides[at]));
+    out << (wanted.live ? "" : "\n") << table(found, {.seed = wanted.seed, .speed = wanted.speed}, wanted.colour) << std::flush;
     if (wanted.once) return 0;
     print_invitation(out, address, proxy->admin_addresses().front());
     signals.wait();

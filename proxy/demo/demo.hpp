@@ -12,9 +12,9 @@ struct options {
     bool once = false; // end after the table
     bool print_config = false;
     std::uint64_t seed = 1;
-    // That count, on each side. 2,000 at speed 20 take about 53 s: 2,024 / 2 per s / 20, and the last deadline of 3 s.
-    unsigned requests = 2000;
-    double speed = 20;
+    // That count, on each side. 1,000 at speed 8 take about 70 s: 1,024 / 2 per s / 8, and the last deadline of 7.5 s.
+    unsigned requests = 1000;
+    double speed = 8;
     std::string listen = "127.0.0.1:8080"; // IPv4 loopback; port 0 takes a free one
     std::string admin = "127.0.0.1:9901";
     bool live = false;   // the output is a terminal: a progress bar that is drawn over

@@ -1,5 +1,7 @@
 #include "proxy/demo/judge.hpp"
 
+#include "proxy/simulate/answer_text.hpp"
+
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
 
@@ -13,6 +15,7 @@ namespace {
 
 namespace json = boost::json;
 using support::message_end;
+static_assert(model::pieces == simulate::answer_pieces);
 
 // The string at a JSON pointer; empty if there is none.
 std::string_view text_at(const json::value& in, std::string_view pointer) {
@@ -33,16 +36,6 @@ verdict judge_head(const support::test_response& head) {
 
 } // namespace
 
-bool is_whole_text(std::string_view text, std::string_view nonce) {
-    for (int i = 0; i < model::pieces; ++i) {
-        const std::string mark = fmt::format("[{}:{}] ", nonce, i);
-        if (!text.starts_with(mark)) return false;
-        text.remove_prefix(mark.size());
-        text.remove_prefix(std::min(text.find('['), text.size()));
-    }
-    return text.empty();
-}
-
 verdict judge_buffered(api speaks, std::string_view nonce, const support::test_response& answer) {
     if (const auto by_head = judge_head(answer); by_head != verdict::success) return by_head;
     if (!answer.complete()) return verdict::broken;
@@ -50,7 +43,7 @@ verdict judge_buffered(api speaks, std::string_view nonce, const support::test_r
     const json::value body = json::parse(answer.body, failed);
     if (failed || has_error(body)) return verdict::broken;
     const std::string_view where = speaks == api::openai_chat ? "/choices/0/message/content" : "/content/0/text";
-    return is_whole_text(text_at(body, where), nonce) ? verdict::success : verdict::broken;
+    return simulate::is_whole_text(text_at(body, where), nonce) ? verdict::success : verdict::broken;
 }
 
 bool stream_judge::take(const support::sse_event& event) {
@@ -79,7 +72,7 @@ bool stream_judge::take(const support::sse_event& event) {
 verdict stream_judge::judge(const support::test_response& head, message_end end) const {
     if (const auto by_head = judge_head(head); by_head != verdict::success) return by_head;
     const bool marked = ended_ && (finished_ || speaks_ == api::anthropic_messages);
-    const bool whole = end == message_end::complete && marked && !failed_ && is_whole_text(text_, nonce_);
+    const bool whole = end == message_end::complete && marked && !failed_ && simulate::is_whole_text(text_, nonce_);
     return whole ? verdict::success : verdict::broken;
 }
 

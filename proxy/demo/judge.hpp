@@ -3,6 +3,7 @@
 // without its terminal marker or says "error" inside a 200 is a failure, whatever its status.
 
 #include "proxy/demo/workload.hpp"
+#include "proxy/simulate/judge.hpp"
 #include "tests/support/test_client.hpp"
 
 #include <string>
@@ -10,16 +11,7 @@
 
 namespace evenkeel::demo {
 
-enum class verdict : unsigned char {
-    success,
-    error,    // an error status, or no connection
-    late,     // not complete at the client's deadline
-    broken,   // cut off, an error inside the stream, without its terminal marker, or not the text that was due
-    degraded, // complete, and labelled as something else than the provider's answer
-};
-
-// Whether `text` is the whole answer to the request of this nonce: every piece, in order, once.
-[[nodiscard]] bool is_whole_text(std::string_view text, std::string_view nonce);
+using simulate::verdict;
 
 // A buffered answer that has been read to its end.
 [[nodiscard]] verdict judge_buffered(api speaks, std::string_view nonce, const support::test_response& answer);

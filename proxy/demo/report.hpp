@@ -1,8 +1,9 @@
 #pragma once
-// From the samples of both sides to the table the demo prints. Pure; 80 columns.
+// From the samples of all sides to the table the demo prints. Pure; 80 columns.
 
 #include "proxy/demo/load.hpp"
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -18,15 +19,13 @@ struct summary {
 };
 [[nodiscard]] summary summarize(const std::vector<sample>& samples, std::uint64_t attempts);
 
-// Nearest rank: the smallest value that at least the share `q` of all is not above; 0 if there are none.
-[[nodiscard]] double percentile(std::vector<double> values, double q);
-
 struct run_facts {
     std::uint64_t seed = 0;
     double speed = 1;
 };
+using summaries = std::array<summary, sides.size()>; // by side
 // Ends with a newline. `colour`: the heading and the success rates are bold.
-[[nodiscard]] std::string table(const summary& direct, const summary& proxied, const run_facts& facts, bool colour);
+[[nodiscard]] std::string table(const summaries& of, const run_facts& facts, bool colour);
 
 // "[#####.....]  50 %", at most 80 columns with what is behind it.
 [[nodiscard]] std::string progress_bar(unsigned done, unsigned total, double seconds_left);

@@ -26,7 +26,7 @@ private:
     const std::uint64_t seed_;
     const double speed_;
     mutable std::mutex mutex_;
-    std::array<std::map<unsigned, unsigned>, 2> seen_; // attempts by side and request
+    std::array<std::map<unsigned, unsigned>, sides.size()> seen_; // attempts by side and request
     support::provider provider_;                       // last: its thread uses everything above
 };
 

@@ -1,11 +1,11 @@
 #include "proxy/demo/workload.hpp"
 
+#include "proxy/simulate/luck.hpp"
+
 #include <fmt/format.h>
 
 #include <array>
 #include <charconv>
-#include <cmath>
-#include <numbers>
 
 namespace evenkeel::demo {
 
@@ -14,23 +14,8 @@ namespace {
 // What a draw is for; two draws for different purposes are independent.
 enum class use : std::uint64_t { arrival, speaks, stream, fate, status, time_u, time_v };
 
-// The finalizer of SplitMix64 (Steele, Lea and Flood, 2014): every bit of the input moves every bit of the output.
-std::uint64_t mix(std::uint64_t x) noexcept {
-    x += 0x9e3779b97f4a7c15ULL;
-    x = (x ^ (x >> 30U)) * 0xbf58476d1ce4e5b9ULL;
-    x = (x ^ (x >> 27U)) * 0x94d049bb133111ebULL;
-    return x ^ (x >> 31U);
-}
-
-// In [0, 1).
 double draw(std::uint64_t seed, std::uint64_t number, std::uint64_t attempt, use what) noexcept {
-    const auto bits = mix(mix(mix(mix(seed) ^ number) ^ attempt) ^ static_cast<std::uint64_t>(what));
-    return static_cast<double>(bits >> 11U) * 0x1p-53;
-}
-
-double lognormal(double median, double sigma, double u, double v) noexcept {
-    const double normal = std::sqrt(-2 * std::log(1 - u)) * std::cos(2 * std::numbers::pi * v); // Box and Muller
-    return median * std::exp(sigma * normal);
+    return simulate::draw(seed, number, attempt, static_cast<std::uint64_t>(what));
 }
 
 std::string microseconds(double seconds, double speed) {
@@ -38,7 +23,7 @@ std::string microseconds(double seconds, double speed) {
 }
 
 constexpr std::array<int, 4> error_statuses{500, 502, 503, 529};
-constexpr std::array<std::string_view, 2> side_words{"direct", "proxied"};
+constexpr std::array<std::string_view, sides.size()> side_words{"direct", "classic", "tuned"};
 
 } // namespace
 
@@ -55,16 +40,18 @@ luck draw_luck(std::uint64_t seed, std::uint64_t number, unsigned attempt) {
     const double v = draw(seed, number, attempt, use::time_v);
     if (fate < model::error_share) {
         const auto which = static_cast<std::size_t>(draw(seed, number, attempt, use::status) * error_statuses.size());
-        return {luck::kind::error, lognormal(model::error_median, model::error_sigma, u, v), error_statuses.at(which)};
+        return {luck::kind::error, simulate::lognormal(model::error_median, model::error_sigma, u, v), error_statuses.at(which)};
     }
     if (fate < model::error_share + model::hang_share) return {luck::kind::hang, model::hang};
-    return {luck::kind::answer, lognormal(model::answer_median, model::answer_sigma, u, v)};
+    return {luck::kind::answer, simulate::lognormal(model::answer_median, model::answer_sigma, u, v)};
 }
 
 std::string script_of(const luck& drawn, double speed) {
     switch (drawn.is) {
     case luck::kind::error:
-        return fmt::format("status={}; delay={}", drawn.status, microseconds(drawn.seconds, speed));
+        // A 503 that gives no reason, as in the simulations: these failures come by chance, whatever the load.
+        return fmt::format("status={}; {}delay={}", drawn.status, drawn.status == 503 ? "error=server; " : "",
+                           microseconds(drawn.seconds, speed));
     case luck::kind::hang:
         return fmt::format("delay={}", microseconds(drawn.seconds, speed));
     case luck::kind::answer:
@@ -81,7 +68,7 @@ std::string nonce_of(side from, unsigned number) {
 }
 
 std::optional<request_name> parse_nonce(std::string_view nonce) {
-    for (const side from : {side::direct, side::proxied}) {
+    for (const side from : sides) {
         const auto word = side_words.at(static_cast<std::size_t>(from));
         if (!nonce.starts_with(word) || !nonce.substr(word.size()).starts_with('.')) continue;
         const auto digits = nonce.substr(word.size() + 1);

@@ -6,6 +6,7 @@
 // Times are in seconds of the scenario ("document seconds"). The demo runs faster than that: whatever goes to a socket
 // or a timer is divided by the speed, whatever is shown is multiplied by it.
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -30,7 +31,8 @@ struct model {
     static constexpr unsigned warm_up = 24; // requests before the first that counts; all meet a healthy provider
 };
 
-enum class side : unsigned char { direct, proxied };
+enum class side : unsigned char { direct, classic, tuned }; // straight, or through evenkeel with that profile
+inline constexpr std::array sides{side::direct, side::classic, side::tuned};
 enum class api : unsigned char { openai_chat, anthropic_messages };
 
 // Request `number` of the run, counted from 0; the warm-up comes first.

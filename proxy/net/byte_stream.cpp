@@ -5,10 +5,12 @@
 #include <boost/asio/write.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 namespace evenkeel::net {
 
@@ -19,6 +21,15 @@ const error_code aborted = boost::asio::error::operation_aborted;
 // OpenSSL does not gather: small buffers are copied together, so that head and body leave in one record and one system
 // call. The copy lives for one call only, and a repeated call copies the same bytes again, which OpenSSL asks for.
 thread_local char flat[record];
+
+// Drops the first `bytes` bytes.
+void consume(std::span<boost::asio::const_buffer>& from, std::size_t bytes) noexcept {
+    while (!from.empty() && bytes >= from.front().size()) {
+        bytes -= from.front().size();
+        from = from.subspan(1);
+    }
+    if (bytes > 0) from.front() += bytes;
+}
 } // namespace
 
 // Carries no completion of its own, since the reader may change while the wait stands. If the io_context dies first, the
@@ -62,10 +73,9 @@ struct byte_stream::plain_write {
     }
 };
 
-struct byte_stream::tls_write {
-    std::shared_ptr<byte_stream> stream;
+// What is still to be written, as OpenSSL is to see it.
+struct byte_stream::tls_cursor {
     std::span<const boost::asio::const_buffer> from;
-    completion<io_result> done;
     std::size_t offset = 0; // into from.front()
     std::size_t written = 0;
 
@@ -101,11 +111,17 @@ struct byte_stream::tls_write {
             }
         }
     }
+};
+
+struct byte_stream::tls_write {
+    std::shared_ptr<byte_stream> stream;
+    tls_cursor what;
+    completion<io_result> done;
     void operator()(error_code error) {
         const auto held = stream;
         if (error || held->closed_) {
             held->writing_ = false;
-            std::move(done)(io_result{error ? error : aborted, written});
+            std::move(done)(io_result{error ? error : aborted, what.written});
         } else {
             held->continue_write(std::move(*this), true);
         }
@@ -225,27 +241,55 @@ void byte_stream::watch(watcher& by) {
 void byte_stream::start_write(std::span<const boost::asio::const_buffer> from, completion<io_result> done) {
     if (closed_) return post_result(std::move(done), {aborted, 0});
     writing_ = true;
-    if (tls_) return continue_write(tls_write{shared_from_this(), from, std::move(done)}, false);
+    if (tls_) return continue_write(tls_write{shared_from_this(), {from}, std::move(done)}, false);
     boost::asio::async_write(socket_, from, plain_write{shared_from_this(), std::move(done)}); // up to 16 buffers a call
 }
 
-void byte_stream::continue_write(tls_write write, bool from_loop) {
-    io_result result;
-    for (boost::asio::const_buffer next = write.next(); next.size() != 0; next = write.next()) {
-        const tls_session::step sent = tls_->write(next);
-        if (sent.is == tls_session::progress::want_write) {
-            return socket_.async_wait(stream_socket::wait_write, std::move(write));
-        }
-        if (sent.is == tls_session::progress::want_read) {
-            return socket_.async_wait(stream_socket::wait_read, std::move(write));
-        }
-        if (sent.is == tls_session::progress::failed) {
-            result.error = sent.error;
-            break;
-        }
-        write.advance(sent.bytes);
+io_result byte_stream::write_now(std::span<boost::asio::const_buffer>& from) noexcept {
+    if (closed_) return {aborted};
+    if (tls_) {
+        tls_cursor what{from};
+        tls_session::progress stopped;
+        const io_result result = send_tls(what, stopped);
+        consume(from, result.bytes);
+        return result;
     }
-    result.bytes = write.written;
+    std::array<iovec, 16> parts;
+    const std::size_t count = std::min(from.size(), parts.size());
+    for (std::size_t index = 0; index < count; ++index) {
+        parts[index] = {const_cast<void*>(from[index].data()), from[index].size()}; // sendmsg only reads
+    }
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = count;
+    const ssize_t sent = ::sendmsg(native_handle(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent < 0) {
+        if (errno == EAGAIN || errno == EINTR) return {};
+        return {error_code(errno, boost::system::system_category())};
+    }
+    consume(from, static_cast<std::size_t>(sent));
+    return {{}, static_cast<std::size_t>(sent)};
+}
+
+// Until all is written, the connection failed, or `stopped` says what has to be waited for.
+io_result byte_stream::send_tls(tls_cursor& what, tls_session::progress& stopped) noexcept {
+    stopped = tls_session::progress::done;
+    for (boost::asio::const_buffer next = what.next(); next.size() != 0; next = what.next()) {
+        const tls_session::step sent = tls_->write(next);
+        if (sent.is != tls_session::progress::done) {
+            stopped = sent.is;
+            return {sent.is == tls_session::progress::failed ? sent.error : error_code{}, what.written};
+        }
+        what.advance(sent.bytes);
+    }
+    return {{}, what.written};
+}
+
+void byte_stream::continue_write(tls_write write, bool from_loop) {
+    tls_session::progress stopped;
+    const io_result result = send_tls(write.what, stopped);
+    if (stopped == tls_session::progress::want_write) return socket_.async_wait(stream_socket::wait_write, std::move(write));
+    if (stopped == tls_session::progress::want_read) return socket_.async_wait(stream_socket::wait_read, std::move(write));
     writing_ = false;
     if (from_loop) {
         std::move(write.done)(result);

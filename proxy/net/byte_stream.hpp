@@ -41,6 +41,7 @@ public:
 
     // As exchange and client_stream promise.
     void start_read(boost::asio::mutable_buffer into, completion<io_result> done);
+    [[nodiscard]] io_result write_now(std::span<boost::asio::const_buffer>& from) noexcept;
     void start_write(std::span<const boost::asio::const_buffer> from, completion<io_result> done);
     void start_wait_readable(completion<io_result> done);
     void cancel_read() noexcept;
@@ -79,6 +80,7 @@ private:
     struct wait_handler;
     struct read_retry;
     struct plain_write;
+    struct tls_cursor;
     struct tls_write;
     struct handshake;
 
@@ -87,6 +89,7 @@ private:
     void read_tls(bool from_loop);
     void finish_reader(io_result result, bool from_loop);
     void post_result(completion<io_result> done, io_result result);
+    [[nodiscard]] io_result send_tls(tls_cursor& what, tls_session::progress& stopped) noexcept;
     void continue_write(tls_write write, bool from_loop);
     void continue_handshake(handshake work, bool from_loop);
 

@@ -221,6 +221,9 @@ public:
     void start_read(boost::asio::mutable_buffer into, completion<io_result> done) override {
         connection_->stream().start_read(into, std::move(done));
     }
+    [[nodiscard]] io_result write_now(std::span<boost::asio::const_buffer>& from) noexcept override {
+        return connection_->stream().write_now(from);
+    }
     void start_write(std::span<const boost::asio::const_buffer> from, completion<io_result> done) override {
         connection_->stream().start_write(from, std::move(done));
     }
@@ -249,11 +252,10 @@ struct queueing {
     ~queueing() { std::erase(at.waiters, &who); }
 };
 
-open_result opened(std::unique_ptr<pooled_connection> connection) {
-    open_result result;
-    result.exchange = std::make_unique<pooled_exchange>(std::move(connection));
-    return result;
+std::unique_ptr<exchange> exchange_on(std::unique_ptr<pooled_connection> connection) {
+    return std::make_unique<pooled_exchange>(std::move(connection));
 }
+open_result opened(std::unique_ptr<pooled_connection> connection) { return {exchange_on(std::move(connection)), {}}; }
 open_result refused(transport_error error) {
     open_result result;
     result.error = std::move(error);
@@ -310,6 +312,11 @@ connection_pool::~connection_pool() {
         one->close_idle();
         one->alive = false;
     }
+}
+
+std::unique_ptr<exchange> connection_pool::reuse(const std::shared_ptr<const config::upstream>& to) {
+    auto connection = state_->endpoint_of(to)->take();
+    return connection ? exchange_on(std::move(connection)) : nullptr;
 }
 
 task<open_result> connection_pool::open(const std::shared_ptr<const config::upstream>& to, bool fresh, steady_time deadline,

@@ -37,6 +37,8 @@ public:
     connection_pool(const connection_pool&) = delete;
     connection_pool& operator=(const connection_pool&) = delete;
 
+    [[nodiscard]] std::unique_ptr<exchange> reuse(const std::shared_ptr<const config::upstream>& to) override;
+
     // At the limit of connections.max it waits, first come, first served; a `fresh` request displaces the oldest idle
     // connection. Neither a cancelled nor a failed exchange returns to the pool: only recycle() does that.
     [[nodiscard]] task<open_result> open(const std::shared_ptr<const config::upstream>& to, bool fresh, steady_time deadline,

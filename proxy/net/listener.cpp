@@ -232,6 +232,7 @@ public:
     void start_read(boost::asio::mutable_buffer into, completion<io_result> done) override {
         stream_->start_read(into, std::move(done));
     }
+    [[nodiscard]] io_result write_now(std::span<boost::asio::const_buffer>& from) noexcept override { return stream_->write_now(from); }
     void start_write(std::span<const boost::asio::const_buffer> from, completion<io_result> done) override {
         stream_->start_write(from, std::move(done));
     }

@@ -51,6 +51,10 @@ public:
     [[nodiscard]] task<io_result> read_some(boost::asio::mutable_buffer into) {
         return await_completion<io_result>([this, into](completion<io_result> done) { start_read(into, std::move(done)); });
     }
+    // As much of it as goes without waiting; `from` becomes what is left, and has to be empty or write() come next unless
+    // there was an error. Nearly every message leaves whole this way, and costs neither a coroutine frame nor a turn of
+    // the loop.
+    [[nodiscard]] virtual io_result write_now(std::span<boost::asio::const_buffer>&) noexcept { return {}; }
     [[nodiscard]] task<io_result> write(std::span<const boost::asio::const_buffer> from) { // `from` lives until completion
         return await_completion<io_result>([this, from](completion<io_result> done) { start_write(from, std::move(done)); });
     }
@@ -67,6 +71,8 @@ class cancel_source;
 class transport {
 public:
     virtual ~transport() = default;
+    // An idle connection that is fit for use, at once; null: there is none, ask open().
+    [[nodiscard]] virtual std::unique_ptr<exchange> reuse(const std::shared_ptr<const config::upstream>&) { return nullptr; }
     // `fresh`: do not take a pooled connection. Completes with kind::connect_timeout at `deadline` at the latest.
     // `cancel` outlives the call; cancel.request() makes it complete promptly with kind::cancelled.
     [[nodiscard]] virtual task<open_result> open(const std::shared_ptr<const config::upstream>& to, bool fresh,

@@ -23,19 +23,21 @@ attempt::attempt(const attempt_services& services, attempt_order order, attempt_
     : services_(services), order_(std::move(order)), id_(id), box_(&box), in_(services.buffers), head_block_(services.buffers) {}
 
 attempt::~attempt() {
-    if (recording_) report(cancelled_by_timeout_ ? telemetry::attempt_result::timeout : telemetry::attempt_result::cancelled);
+    if (recording_) report(telemetry::attempt_result::cancelled);
     let_go();
 }
 
 void attempt::launch() { services_.loop.nursery().spawn(run(shared_from_this())); }
 
-void attempt::cancel(bool timed_out) noexcept {
+void attempt::cancel(cancel_cause why) noexcept {
     if (cancelled_ || body_over_) {
         box_ = nullptr;
         return;
     }
     cancelled_ = true;
-    cancelled_by_timeout_ = timed_out;
+    cancel_cause_ = why;
+    const bool timed_out = why == cancel_cause::attempt_timeout || why == cancel_cause::deadline;
+    order_.leave.cancelled(why, order_.luck, services_.loop.now());
     box_ = nullptr;
     order_.body = nullptr;
     cancel_.request();
@@ -47,6 +49,20 @@ void attempt::post(const any_flight_event& event) {
     if (box_ != nullptr) box_->post(event);
 }
 
+void attempt::post_failure(const attempt_outcome& outcome) {
+    order_.leave.failed(outcome, order_.luck, services_.loop.now());
+    post(flight_event::failed{id_, outcome});
+}
+
+void attempt::learn() noexcept {
+    const steady_time now = services_.loop.now();
+    if (const auto* broken = std::get_if<flight_event::failed>(&event_)) return order_.leave.failed(broken->outcome, order_.luck, now);
+    if (std::holds_alternative<flight_event::head>(event_)) return; // says nothing yet
+    order_.leave.answers(now);
+    // A buffered answer that is more than is held takes until its end.
+    if (format_ || std::holds_alternative<flight_event::complete>(event_)) order_.leave.took(now);
+}
+
 void attempt::begin_record(telemetry::attempt_kind kind) {
     ++tries_;
     launched_ = services_.loop.now();
@@ -54,6 +70,7 @@ void attempt::begin_record(telemetry::attempt_kind kind) {
     record_.route = order_.route.get();
     record_.upstream = order_.upstream.get();
     record_.kind = kind;
+    record_.probe = order_.leave.is_probe();
     recording_ = true;
     services_.observer.attempt_started(*order_.route, *order_.upstream);
 }
@@ -80,18 +97,21 @@ net::task<void> attempt::run(std::shared_ptr<attempt> self) {
     auto kind = me.order_.kind;
     for (;;) {
         me.begin_record(kind);
-        const steady_time connect_by = std::min(me.launched_ + me.order_.route->timeout.connect, me.order_.deadline);
-        net::open_result opened = co_await me.services_.transport.open(me.order_.upstream, fresh, connect_by, me.cancel_);
-        if (me.cancelled_) co_return; // reported by cancel()
-        if (!opened.exchange) {
-            const bool tls = opened.error.is == net::transport_error::kind::tls;
-            me.transport_error_ = std::move(opened.error);
-            me.error_ = me.transport_error_.token;
-            me.report(tls ? telemetry::attempt_result::tls_failure : telemetry::attempt_result::connect_failure);
-            me.post(flight_event::failed{me.id_, not_connected(me.transport_error_)});
-            co_return;
+        me.exchange_ = fresh ? nullptr : me.services_.transport.reuse(me.order_.upstream);
+        if (!me.exchange_) {
+            const steady_time connect_by = std::min(me.launched_ + me.order_.route->timeout.connect, me.order_.deadline);
+            net::open_result opened = co_await me.services_.transport.open(me.order_.upstream, fresh, connect_by, me.cancel_);
+            if (me.cancelled_) co_return; // reported by cancel()
+            if (!opened.exchange) {
+                const bool tls = opened.error.is == net::transport_error::kind::tls;
+                me.transport_error_ = std::move(opened.error);
+                me.error_ = me.transport_error_.token;
+                me.report(tls ? telemetry::attempt_result::tls_failure : telemetry::attempt_result::connect_failure);
+                me.post_failure(not_connected(me.transport_error_));
+                co_return;
+            }
+            me.exchange_ = std::move(opened.exchange);
         }
-        me.exchange_ = std::move(opened.exchange);
         me.record_.reused = me.exchange_->reused();
         me.record_.connect = me.exchange_->connect_time();
 
@@ -99,7 +119,9 @@ net::task<void> attempt::run(std::shared_ptr<attempt> self) {
         if (me.cancelled_) co_return;
         if (result.is == round_result::kind::head) {
             if (!me.hold_ready()) co_await me.hold_more();
-            if (!me.cancelled_) me.post(me.event_);
+            if (me.cancelled_) co_return;
+            me.learn();
+            me.post(me.event_);
             co_return;
         }
         const bool body_failed = me.order_.body != nullptr && me.order_.body->failed() != request_body::failure::none;
@@ -108,7 +130,7 @@ net::task<void> attempt::run(std::shared_ptr<attempt> self) {
         const attempt_outcome outcome = failed_with(body_failed ? outcome_kind::cancelled : result.why, !me.wrote_);
         me.report(result_of(outcome));
         if (!stale) {
-            me.post(flight_event::failed{me.id_, outcome});
+            me.post_failure(outcome);
             co_return;
         }
         fresh = true;
@@ -137,11 +159,17 @@ struct attempt::whole_request {
 
 net::task<attempt::round_result> attempt::round() {
     sent_at_ = services_.loop.now();
+    order_.leave.sent(sent_at_);
     upload_ = upload_state::running;
     whole_request whole;
     if (gather(whole)) {
-        const net::io_result sent = co_await exchange_->write({whole.parts.data(), whole.count});
+        std::span<boost::asio::const_buffer> left{whole.parts.data(), whole.count};
+        net::io_result sent = exchange_->write_now(left);
         wrote_ = wrote_ || sent.bytes > 0;
+        if (sent.ok() && !left.empty()) {
+            sent = co_await exchange_->write(left);
+            wrote_ = wrote_ || sent.bytes > 0;
+        }
         // A failed write does not end the attempt: the answer that explains it may be there to read.
         upload_ = sent.ok() ? upload_state::done : upload_state::broken;
         if (sent.ok() && order_.body != nullptr) record_.bytes_sent = order_.body->received();

@@ -13,6 +13,7 @@
 #include "proxy/net/loop.hpp"
 #include "proxy/net/transport.hpp"
 #include "proxy/request/body_source.hpp"
+#include "proxy/request/endpoint_leave.hpp"
 #include "proxy/request/io_buffer.hpp"
 #include "proxy/request/judgement.hpp"
 #include "proxy/request/mailbox.hpp"
@@ -49,6 +50,8 @@ struct attempt_order {
     judge_rules rules;
     telemetry::attempt_kind kind = telemetry::attempt_kind::first;
     work_budget* budget = nullptr;   // learns how long a good answer takes; null: nobody asks
+    endpoint_leave leave;            // what the policies learn from
+    double luck = 0.5;               // in [0, 1): of the pauses that its failure causes
     std::size_t max_response_head = 64 * 1024;
     steady_time deadline;            // of the commit, and of a buffered answer's body
 };
@@ -62,12 +65,15 @@ public:
 
     void launch(); // starts its coroutine in the nursery
 
-    // No longer wanted: closes the exchange; nothing is posted after this. `timed_out` tells a timeout from a change of mind.
-    void cancel(bool timed_out) noexcept;
+    // No longer wanted: closes the exchange; nothing is posted after this.
+    void cancel(cancel_cause why) noexcept;
+    // Silent for longer than an attempt may be; goes on.
+    void overdue() noexcept { order_.leave.overdue(order_.luck, services_.loop.now()); }
 
     [[nodiscard]] const wire::response_head& head() const noexcept { return head_; } // once an answer was posted
     [[nodiscard]] const config::upstream& upstream() const noexcept { return *order_.upstream; }
     [[nodiscard]] bool is_stream() const noexcept { return format_.has_value(); }
+    [[nodiscard]] bool is_probe() const noexcept { return order_.leave.is_probe(); }
     [[nodiscard]] bool is_renamed() const noexcept { return !order_.renamed.empty(); }
     [[nodiscard]] steady_time sent_at() const noexcept { return sent_at_; }
     [[nodiscard]] steady_time head_at() const noexcept { return head_at_; }
@@ -104,6 +110,8 @@ private:
     void begin_record(telemetry::attempt_kind kind);
     void report(telemetry::attempt_result result) noexcept; // once per record
     void post(const any_flight_event& event);
+    void post_failure(const attempt_outcome& outcome); // the policies hear of it first
+    void learn() noexcept;                             // ... and of what event_ says
 
     // What is held back (attempt_hold.cpp). hold_ready: true once event_ says what to post.
     [[nodiscard]] held_part what_to_hold() const noexcept;
@@ -128,6 +136,7 @@ private:
     [[nodiscard]] bool is_cut_json() const noexcept;
     void end_exchange() noexcept;
     [[nodiscard]] body_step end_body();
+    void end_well(bool told_of_error) noexcept;
     [[nodiscard]] body_step break_body(telemetry::attempt_result result, std::string_view why, telemetry::stream_end ended);
     void arm_body_clock();
 
@@ -156,6 +165,7 @@ private:
     any_flight_event event_;
 
     steady_time launched_{}, sent_at_{}, head_at_{}, meant_at_{}; // meant_at_: of the last meaningful event
+    duration idle_limit_{};                   // of a committed stream
     telemetry::attempt_record record_;
     net::transport_error transport_error_;
     std::string_view error_;
@@ -168,7 +178,7 @@ private:
     int interim_ = 0;
     bool recording_ = false;
     bool cancelled_ = false;
-    bool cancelled_by_timeout_ = false;
+    cancel_cause cancel_cause_ = cancel_cause::client_gone;
     bool committed_ = false;
     bool held_given_ = false;
     bool brackets_matter_ = false;

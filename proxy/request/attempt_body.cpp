@@ -13,10 +13,10 @@ namespace evenkeel::request {
 class attempt::body final : public body_source {
 public:
     explicit body(std::shared_ptr<attempt> from) noexcept : from_(std::move(from)) {}
-    ~body() override { from_->cancel(false); }
+    ~body() override { from_->cancel(cancel_cause::client_gone); }
     std::optional<body_step> ready() override { return from_->answer_ready(); }
     net::task<body_step> next() override { return from_->answer_next(); }
-    void cancel() noexcept override { from_->cancel(false); }
+    void cancel() noexcept override { from_->cancel(cancel_cause::client_gone); }
 
 private:
     std::shared_ptr<attempt> from_;
@@ -26,7 +26,9 @@ std::unique_ptr<body_source> attempt::take_body() {
     box_ = nullptr;
     committed_ = true;
     record_.committed = true;
+    if (body_over_) order_.leave.finished(services_.loop.now());
     if (recording_ && body_over_) report(telemetry::attempt_result::success); // held to its end and found good
+    if (format_) idle_limit_ = order_.leave.idle_allowance(order_.route->timeout.stream_idle, services_.loop.now());
     if (meant_at_ == steady_time{}) meant_at_ = services_.loop.now();
     brackets_matter_ = order_.hold != holding::nothing && !body_over_ && promises_json(head_, content_, order_.rules);
     return std::make_unique<body>(shared_from_this());
@@ -57,8 +59,26 @@ body_step attempt::end_body() {
     if (committed_ && is_cut_json()) return break_body(attempt_result::truncated, "http_response_incomplete", stream_end::none);
     end_exchange();
     final_ = {.is = body_step::kind::end, .ended = !format_ ? stream_end::none : told ? stream_end::upstream_error : stream_end::complete};
-    if (committed_ && recording_) report(told ? attempt_result::stream_error : result_of_status(head_.status));
+    if (committed_) {
+        end_well(told);
+        if (recording_) report(told ? attempt_result::stream_error : result_of_status(head_.status));
+    }
     return final_;
+}
+
+// The policies hear of an answer that was passed on as it came, now that it is over.
+void attempt::end_well(bool told_of_error) noexcept {
+    const steady_time now = services_.loop.now();
+    if (told_of_error) return order_.leave.failed(failed_with(outcome_kind::server_error), order_.luck, now);
+    if (head_.status >= 400) {
+        attempt_outcome outcome;
+        outcome.what = classify_answer(head_.status, {}, std::nullopt, duration::max());
+        if (part_ == held_part::nothing) order_.leave.failed(outcome, order_.luck, now);
+        return;
+    }
+    order_.leave.answers(now);
+    order_.leave.took(now);
+    order_.leave.finished(now);
 }
 
 body_step attempt::break_body(telemetry::attempt_result result, std::string_view why, telemetry::stream_end ended) {
@@ -68,6 +88,7 @@ body_step attempt::break_body(telemetry::attempt_result result, std::string_view
         body_over_ = true;
         if (clock_) clock_->cancel();
         exchange_->close();
+        order_.leave.finished(services_.loop.now());
         if (recording_) report(telemetry::attempt_result::success);
         return final_ = {.is = body_step::kind::end, .ended = telemetry::stream_end::complete};
     }
@@ -75,6 +96,12 @@ body_step attempt::break_body(telemetry::attempt_result result, std::string_view
     if (clock_) clock_->cancel();
     error_ = why;
     exchange_->close();
+    if (committed_ && !cancelled_) {
+        const outcome_kind kind = result == telemetry::attempt_result::timeout          ? outcome_kind::timeout
+                                  : result == telemetry::attempt_result::protocol_error ? outcome_kind::protocol_error
+                                                                                        : outcome_kind::reset;
+        order_.leave.failed(failed_with(kind), order_.luck, services_.loop.now());
+    }
     if (recording_ && committed_) report(result);
     final_ = {.is = body_step::kind::truncated, .why = why, .ended = format_ ? ended : telemetry::stream_end::none};
     // Never within an announced length: the client would count our words as the missing ones.
@@ -152,7 +179,10 @@ void attempt::scan(std::string_view data) {
     record_.events = reader_->meaningful_events();
     if (record_.events == before) return;
     meant_at_ = services_.loop.now();
-    if (before == 0) record_.to_first_event = meant_at_ - launched_;
+    if (before > 0) return;
+    record_.to_first_event = meant_at_ - launched_;
+    order_.leave.answers(meant_at_);
+    order_.leave.took(meant_at_);
 }
 
 void attempt::note_brackets(std::string_view data) noexcept {
@@ -201,7 +231,7 @@ void attempt::arm_body_clock() {
     auto& loop = services_.loop;
     const auto& timeout = order_.route->timeout;
     const steady_time by = !format_ ? order_.deadline
-                                    : std::min(loop.now() + timeout.stream_idle,
+                                    : std::min(loop.now() + (committed_ ? idle_limit_ : timeout.stream_idle),
                                                std::max(meant_at_, head_at_) + timeout.content_idle);
     loop.timers().arm(*clock_, by);
 }
@@ -229,8 +259,13 @@ net::task<body_step> attempt::answer_next() {
         head_block_.release();
         in_.clear();
         arm_body_clock();
+        const steady_time since = services_.loop.now();
         const net::io_result got = co_await exchange_->read_some(in_.space(1, buffer_pool::block_bytes));
         if (!got.ok()) co_return body_broke(got.error);
+        if (format_) {
+            const duration gap = services_.loop.now() - since;
+            if (gap > order_.route->timeout.stream_idle / 4) order_.leave.paused(gap, services_.loop.now());
+        }
         in_.commit(got.bytes);
     }
 }

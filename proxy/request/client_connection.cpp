@@ -3,6 +3,7 @@
 #include "proxy/request/local_answer.hpp"
 #include "proxy/request/outgoing.hpp"
 #include "proxy/request/judgement.hpp"
+#include "proxy/wire/characters.hpp"
 #include "proxy/wire/error_facts.hpp"
 #include "proxy/wire/gate.hpp"
 #include "proxy/wire/head_builder.hpp"
@@ -24,7 +25,7 @@ constexpr std::size_t max_request_id = 128;
 
 bool is_sane_id(std::string_view id) noexcept {
     return !id.empty() && id.size() <= max_request_id &&
-           std::all_of(id.begin(), id.end(), [](char c) { return c > 0x20 && c < 0x7f && c != '"' && c != '\\'; });
+           std::all_of(id.begin(), id.end(), [](char c) { return wire::has_class(c, wire::char_class::plain); });
 }
 } // namespace
 
@@ -44,6 +45,9 @@ struct client_connection::facts {
     wall_time started{};
     duration first_byte{};
     duration first_token{};
+    int hedges = 0;
+    bool probe = false;
+    duration held{};
     duration overhead{};
     std::uint64_t bytes_out = 0;
 };
@@ -56,7 +60,8 @@ void connection_context::use(config::snapshot next, std::shared_ptr<const policy
 
 client_connection::client_connection(connection_context& context, std::unique_ptr<net::client_stream> stream)
     : context_(context), services_(context.services), stream_(std::move(stream)), input_(context.services.buffers),
-      ahead_(services_, *stream_) {
+      ahead_(services_, *stream_),
+      watched_(services_.departures, *stream_, [](void* self) { static_cast<client_connection*>(self)->client_left(); }, this) {
     context_.open.push_back(*this);
 }
 
@@ -201,16 +206,12 @@ void client_connection::close_now() {
     client_left();
 }
 
-// The clock runs until end_write(); the write itself is awaited by the caller, one coroutine frame cheaper.
-net::task<net::io_result> client_connection::begin_write(std::span<const boost::asio::const_buffer> parts) {
+net::task<bool> client_connection::write_rest(std::span<const boost::asio::const_buffer> parts) {
     services_.loop.timers().arm(write_clock_, services_.loop.now() + context_.settings->limits.write_timeout);
     writing_ = true;
-    return stream_->write(parts);
-}
-
-bool client_connection::end_write(net::io_result sent) noexcept {
+    const net::io_result sent = co_await stream_->write(parts);
     writing_ = false;
-    return sent.ok();
+    co_return sent.ok();
 }
 
 net::task<void> client_connection::linger() {
@@ -248,8 +249,11 @@ net::task<void> client_connection::refuse(wire::refusal why, int status) {
     append_response_head(out_, *given.head, given.head->body, labels);
     const auto body = given.body->ready();
     out_ += body->data;
-    const std::array parts{boost::asio::const_buffer(out_.data(), out_.size())};
-    if (end_write(co_await begin_write(parts))) {
+    std::array parts{boost::asio::const_buffer(out_.data(), out_.size())};
+    std::span<boost::asio::const_buffer> left = parts;
+    bool alive = stream_->write_now(left).ok();
+    if (alive && !left.empty()) alive = co_await write_rest(left);
+    if (alive) {
         seen.status = status;
         seen.bytes_out = body->data.size();
         finish_record(nullptr, seen);
@@ -278,36 +282,36 @@ net::task<bool> client_connection::handle() {
                        head_.expect_continue);
     current_ = &request;
     bool goes_on = false;
-    {
-        const departure_watch::watched watched(
-            services_.departures, stream_->descriptor(), [](void* self) { static_cast<client_connection*>(self)->client_left(); }, this);
-        ahead_.begin(request, context_.head_hold_tick);
-        answer given = co_await serve(services_, request);
-        ahead_.stop();
-        if (ahead_.is_writing()) {
-            if (gone_) stream_->close(); // nobody reads what is being written
-            static_cast<void>(co_await ahead_.written());
-            if (ahead_.broken()) gone_ = true;
-        }
-        seen.upstream = given.upstream;
-        seen.attempts = given.attempts;
-        seen.outcome = given.outcome;
-        seen.reason = given.reason;
-        seen.proxy_error = given.proxy_error;
-        seen.stream = given.stream;
-        seen.service = given.service;
-        seen.denied = given.denied;
-        seen.upstream_model = given.upstream_model;
-        if (given.body && !gone_ && ahead_.given() && !is_event_stream(*given.head)) {
-            goes_on = co_await relay_as_event(std::move(given), request, seen);
-        } else if (given.body && !gone_) {
-            goes_on = co_await relay(std::move(given), request, seen);
-        } else {
-            seen.outcome = telemetry::request_outcome::client_cancelled;
-            stream_->close();
-        }
-        ahead_.forget();
+    if (gone_) client_left(); // it sent its request and left at once
+    ahead_.begin(request, context_.head_hold_tick);
+    answer given = co_await serve(services_, request);
+    ahead_.stop();
+    if (ahead_.is_writing()) {
+        if (gone_) stream_->close(); // nobody reads what is being written
+        static_cast<void>(co_await ahead_.written());
+        if (ahead_.broken()) gone_ = true;
     }
+    seen.upstream = given.upstream;
+    seen.attempts = given.attempts;
+    seen.outcome = given.outcome;
+    seen.reason = given.reason;
+    seen.proxy_error = given.proxy_error;
+    seen.stream = given.stream;
+    seen.service = given.service;
+    seen.denied = given.denied;
+    seen.held = given.held;
+    seen.hedges = given.hedges;
+    seen.probe = given.probe;
+    seen.upstream_model = given.upstream_model;
+    if (given.body && !gone_ && ahead_.given() && !is_event_stream(*given.head)) {
+        goes_on = co_await relay_as_event(std::move(given), request, seen);
+    } else if (given.body && (!gone_ || given.local)) { // what was made here costs nothing; half-closed clients may read it
+        goes_on = co_await relay(std::move(given), request, seen);
+    } else {
+        seen.outcome = telemetry::request_outcome::client_cancelled;
+        stream_->close();
+    }
+    ahead_.forget();
     const bool whole = request.body.complete();
     if (!whole) request.body.abandon();
     if (request.body.in_use()) co_await request.body.released();
@@ -385,27 +389,22 @@ net::task<bool> client_connection::relay(answer given, client_request& request, 
     bool alive = true;
     std::array<char, 18> size_line;
     while (alive && !whole) {
+        if (!step && head_sent) {
+            waited = true;
+            step = co_await given.body->next();
+        }
         std::array<boost::asio::const_buffer, 5> parts;
         std::size_t count = 0;
         const auto add = [&](std::string_view bytes) { parts[count++] = boost::asio::const_buffer(bytes.data(), bytes.size()); };
         if (!head_sent) add(out_);
         if (!step) {
-            if (!head_sent) { // nothing to send along: the head goes ahead
-                head_sent = true;
-                alive = end_write(co_await begin_write({parts.data(), count}));
-                if (!alive) break;
-            }
-            waited = true;
-            step = co_await given.body->next();
-            continue;
-        }
-        if (step->is == body_step::kind::truncated) {
+            // nothing to send along: the head goes ahead
+        } else if (step->is == body_step::kind::truncated) {
             seen.outcome = telemetry::request_outcome::truncated;
             seen.proxy_error = step->why;
             seen.ended = step->ended;
             break;
-        }
-        if (step->is == body_step::kind::data) {
+        } else if (step->is == body_step::kind::data) {
             if (seen.bytes_out == 0) seen.first_byte = (waited ? services_.loop.now() : relaying_since) - request.received;
             if (step->first_event) seen.first_token = (waited ? services_.loop.now() : relaying_since) - request.received;
             seen.bytes_out += step->data.size();
@@ -418,8 +417,11 @@ net::task<bool> client_connection::relay(answer given, client_request& request, 
             whole = true;
             if (chunked) add(wire::last_chunk);
         }
-        if (count > 0) alive = end_write(co_await begin_write({parts.data(), count}));
         head_sent = true;
+        if (count == 0) continue;
+        std::span<boost::asio::const_buffer> left{parts.data(), count};
+        alive = stream_->write_now(left).ok();
+        if (alive && !left.empty()) alive = co_await write_rest(left);
     }
     if (whole) seen.ended = step->ended;
     relaying_ = nullptr;
@@ -476,9 +478,12 @@ net::task<bool> client_connection::relay_as_event(answer given, client_request& 
     const std::string frame = wire::error_frame(wire::stream_format::sse, dialect, given.head->status < 400 ? 502 : given.head->status, code, message);
     std::array<char, 18> size_line;
     const auto size = wire::chunk_head(size_line.data(), frame.size());
-    const std::array parts{boost::asio::const_buffer(size.data(), size.size()), boost::asio::const_buffer(frame.data(), frame.size()),
-                           boost::asio::const_buffer(wire::chunk_tail.data(), wire::chunk_tail.size())};
-    if (end_write(co_await begin_write(parts))) seen.bytes_out = frame.size();
+    std::array parts{boost::asio::const_buffer(size.data(), size.size()), boost::asio::const_buffer(frame.data(), frame.size()),
+                     boost::asio::const_buffer(wire::chunk_tail.data(), wire::chunk_tail.size())};
+    std::span<boost::asio::const_buffer> left = parts;
+    bool alive = stream_->write_now(left).ok();
+    if (alive && !left.empty()) alive = co_await write_rest(left);
+    if (alive) seen.bytes_out = frame.size();
     seen.ended = telemetry::stream_end::upstream_error;
     stream_->close();
     co_return false;
@@ -511,6 +516,9 @@ void client_connection::finish_record(const client_request* request, const facts
     record.at = services_.loop.now();
     record.total = record.at - seen.received;
     record.first_byte = seen.first_byte;
+    record.held = seen.held;
+    record.hedges = seen.hedges;
+    record.probe = seen.probe;
     record.overhead = seen.overhead;
     record.bytes_out = seen.bytes_out;
     services_.observer.request_finished(record);

@@ -77,8 +77,7 @@ private:
     [[nodiscard]] net::task<void> refuse(wire::refusal why, int status);
     [[nodiscard]] net::task<bool> relay(answer given, client_request& request, facts& seen);
     [[nodiscard]] net::task<bool> relay_as_event(answer given, client_request& request, facts& seen);
-    [[nodiscard]] net::task<net::io_result> begin_write(std::span<const boost::asio::const_buffer> parts);
-    [[nodiscard]] bool end_write(net::io_result sent) noexcept;
+    [[nodiscard]] net::task<bool> write_rest(std::span<const boost::asio::const_buffer> parts); // what write_now() left
     [[nodiscard]] net::task<void> linger();                    // lets the client read our last words before the reset
     void on_read_timer();
     void client_left();
@@ -97,6 +96,7 @@ private:
     read_clock read_clock_{*this};
     write_clock write_clock_{*this};
     head_ahead ahead_;
+    departure_watch::watched watched_;
     wait_purpose purpose_ = wait_purpose::idle;
     bool waiting_ = false;     // for bytes of a head
     bool idle_ = true;         // no byte of the next request has come

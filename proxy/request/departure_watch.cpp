@@ -1,38 +1,58 @@
 #include "proxy/request/departure_watch.hpp"
 
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
+
+#include <sys/epoll.h>
+
 namespace evenkeel::request {
 
-departure_watch::watched::watched(departure_watch& watch, int descriptor, callback on_departure, void* context)
-    : watch_(watch), on_departure_(on_departure), context_(context), index_(watch.entries_.size()) {
-    watch_.entries_.push_back(this);
-    // Errors and hang-ups are reported without being asked for; a negative descriptor is skipped by poll().
-    watch_.descriptors_.push_back({descriptor, POLLRDHUP, 0});
-    if (!watch_.armed()) watch_.loop_.timers().arm(watch_, watch_.loop_.now() + period);
+struct departure_watch::set {
+    set(net::executor where, int epoll) : descriptor(where, epoll) {}
+
+    static void wait(const std::shared_ptr<set>& self) {
+        self->descriptor.async_wait(boost::asio::posix::descriptor_base::wait_read, [self](net::error_code error) {
+            if (error || !self->alive) return;
+            // One at a time: what is told may end another that is watched.
+            for (epoll_event one; self->alive && ::epoll_wait(self->descriptor.native_handle(), &one, 1, 0) == 1;) {
+                const watched& gone = *static_cast<watched*>(one.data.ptr);
+                gone.on_departure_(gone.context_);
+            }
+            if (self->alive) wait(self);
+        });
+    }
+
+    boost::asio::posix::basic_stream_descriptor<net::executor> descriptor;
+    bool alive = true;
+};
+
+departure_watch::~departure_watch() {
+    if (!set_) return;
+    set_->alive = false;
+    net::error_code ignored;
+    set_->descriptor.close(ignored);
+}
+
+departure_watch::watched::watched(departure_watch& watch, const net::client_stream& stream, callback on_departure, void* context)
+    : watch_(watch), stream_(stream), on_departure_(on_departure), context_(context) {
+    const int descriptor = stream.descriptor();
+    if (descriptor < 0) return;
+    if (!watch.set_) {
+        const int epoll = ::epoll_create1(EPOLL_CLOEXEC);
+        if (epoll < 0) return; // out of descriptors: this client's leaving shows when its answer cannot be written
+        watch.set_ = std::make_shared<set>(watch.loop_.executor(), epoll);
+        set::wait(watch.set_);
+    }
+    epoll_event wanted{};
+    wanted.events = EPOLLRDHUP | EPOLLONESHOT; // errors and hang-ups are reported without being asked for
+    wanted.data.ptr = this;
+    static_cast<void>(::epoll_ctl(watch.set_->descriptor.native_handle(), EPOLL_CTL_ADD, descriptor, &wanted));
 }
 
 departure_watch::watched::~watched() {
-    const std::size_t last = watch_.entries_.size() - 1;
-    watch_.entries_[index_] = watch_.entries_[last];
-    watch_.descriptors_[index_] = watch_.descriptors_[last];
-    watch_.entries_[index_]->index_ = index_;
-    watch_.entries_.pop_back();
-    watch_.descriptors_.pop_back();
-    // The timer stays armed: cancelling and arming it for every short request costs more than one idle tick.
-}
-
-void departure_watch::on_timer() {
-    if (entries_.empty()) return;
-    if (::poll(descriptors_.data(), descriptors_.size(), 0) > 0) {
-        // Backwards: a callback may end watched objects, which swaps the last one into their place.
-        for (std::size_t index = entries_.size(); index-- > 0;) {
-            if (index >= entries_.size() || descriptors_[index].revents == 0) continue;
-            watched& gone = *entries_[index];
-            descriptors_[index].fd = -1;
-            descriptors_[index].revents = 0;
-            gone.on_departure_(gone.context_);
-        }
-    }
-    if (!entries_.empty()) loop_.timers().arm(*this, loop_.now() + period);
+    // A closed descriptor has left the set by itself, and its number may be another's.
+    const int descriptor = stream_.descriptor();
+    if (descriptor < 0 || !watch_.set_) return;
+    static_cast<void>(::epoll_ctl(watch_.set_->descriptor.native_handle(), EPOLL_CTL_DEL, descriptor, nullptr));
 }
 
 } // namespace evenkeel::request

@@ -1,27 +1,23 @@
 #pragma once
-// Notices clients that leave while their request is being served. One poll() for all of a worker's requests, every
-// 40 ms while there are any: an asynchronous wait per request would cost a system call each, see nothing behind unread
-// bytes, and have to be taken back at the end; 1,000 descriptors cost poll() about 50 us.
+// Notices clients that leave, whether or not bytes of theirs are still to be read. All client sockets of a worker are in
+// one epoll descriptor of its own, which asks for nothing but the end of a connection and is itself waited for by the
+// loop: a connection costs one system call when it begins and nothing per request or event. (The loop's own wait for
+// readability sees no end behind unread bytes, and has to be taken back when the next head is to be read.)
 
+#include "proxy/net/client_stream.hpp"
 #include "proxy/net/loop.hpp"
-#include "proxy/net/timer_queue.hpp"
 
-#include <poll.h>
-
-#include <cstddef>
-#include <vector>
+#include <memory>
 
 namespace evenkeel::request {
 
-class departure_watch final : private net::timer_entry {
+class departure_watch {
 public:
-    static constexpr duration period = std::chrono::milliseconds{40}; // a departure is acted on within 100 ms
-
     class watched {
     public:
-        // `on_departure` is called once, from the loop's timer; not after unwatch().
+        // `on_departure` is called once, from the loop: also if the client has left already. `stream` lives longer.
         using callback = void (*)(void* context);
-        watched(departure_watch& watch, int descriptor, callback on_departure, void* context);
+        watched(departure_watch& watch, const net::client_stream& stream, callback on_departure, void* context);
         ~watched();
         watched(const watched&) = delete;
         watched& operator=(const watched&) = delete;
@@ -29,21 +25,20 @@ public:
     private:
         friend class departure_watch;
         departure_watch& watch_;
+        const net::client_stream& stream_;
         callback on_departure_;
         void* context_;
-        std::size_t index_;
     };
 
     explicit departure_watch(net::loop& worker) noexcept : loop_(worker) {}
-    ~departure_watch() override = default;
-    [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
+    ~departure_watch();
+    departure_watch(const departure_watch&) = delete;
+    departure_watch& operator=(const departure_watch&) = delete;
 
 private:
-    void on_timer() override;
-
+    struct set; // the epoll descriptor
     net::loop& loop_;
-    std::vector<pollfd> descriptors_; // parallel to entries_
-    std::vector<watched*> entries_;
+    std::shared_ptr<set> set_; // once there is something to watch; shared with the wait under way
 };
 
 } // namespace evenkeel::request

@@ -1,21 +1,51 @@
 #pragma once
 // The process-wide state of the policies, one object per key, shared by every worker; a reload keeps the state of a key
-// and gives it the new options. Keys: a budget per upstream, or per (route, upstream) where a route writes its own
-// `retry.budget`. Objects live as long as the registry; how many there are is bounded by what configurations named.
+// and gives it the new options. Objects live as long as the registry; how many there are is bounded by what configurations
+// named. Keys:
+//
+//   budget                  upstream; (route, upstream) where the route writes its own `retry.budget`
+//   circuit                 upstream; (route, upstream) with `circuit_breaker.scope: route`, or where the route writes its own
+//   cooldown                upstream (and within it the credential)
+//   latency                 (route, upstream)
+//   balance, guard, line    route
+//   load                    route: several upstreams may be one server, and their sum is what is usual
 
 #include "config/settings.hpp"
+#include "policies/balance.hpp"
+#include "policies/circuit_breaker.hpp"
+#include "policies/cooldown.hpp"
+#include "policies/endpoint_latency.hpp"
+#include "policies/hedge.hpp"
+#include "policies/overload_control.hpp"
+#include "policies/waiting_line.hpp"
 #include "policies/work_budget.hpp"
+#include "proxy/telemetry/policy_report.hpp"
 
+#include <cstddef>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 namespace evenkeel::request {
 
+// Of one endpoint, as one route uses it.
+struct endpoint_policies {
+    work_budget* budget = nullptr;
+    endpoint_latency* latency = nullptr;
+    circuit_breaker* circuit = nullptr;   // null: circuit_breaker off
+    cooldown* rest = nullptr;             // null: cooldown off
+    overload_control* load = nullptr;     // null: neither overload control nor a circuit whose recovery is to be paced
+    bool own_credential = false;          // the upstream's configuration brings it: all requests rest together
+};
+
 struct route_policies {
-    std::vector<work_budget*> budgets; // by place in route.upstreams
+    std::vector<endpoint_policies> endpoints; // by place in route.upstreams
+    balancer* balance = nullptr;              // null: failover, the order of the route
+    hedge_guard* guard = nullptr;             // null: hedge off
+    waiting_line* line = nullptr;
 };
 
 // What one snapshot's routes use; immutable, and alive while a request of that snapshot is.
@@ -33,9 +63,28 @@ public:
     // For a snapshot about to be used. Thread-safe.
     [[nodiscard]] std::shared_ptr<const policy_set> prepare(const config::settings& settings);
 
+    // The state of every policy the routes of `settings` use. Thread-safe; stops no request.
+    [[nodiscard]] telemetry::policy_report report(const config::settings& settings, steady_time now);
+
+    // An operator holds the circuits of an upstream, as seen by one route or (empty) by all, open or closed, or lets them be
+    // (no state). False: there is no such circuit.
+    bool force(const std::string& route, const std::string& upstream, std::optional<circuit_state> state, steady_time now);
+
 private:
+    template <class Policy>
+    using by_key = std::unordered_map<std::string, std::unique_ptr<Policy>>;
+
+    [[nodiscard]] endpoint_policies endpoint_of(const config::route& route, const config::upstream& upstream);
+
     std::mutex mutex_;
-    std::unordered_map<std::string, std::unique_ptr<work_budget>> budgets_;
+    by_key<work_budget> budgets_;
+    by_key<circuit_breaker> circuits_;
+    by_key<cooldown> rests_;
+    by_key<overload_control> loads_;
+    by_key<endpoint_latency> latencies_;
+    by_key<balancer> balances_;
+    by_key<hedge_guard> guards_;
+    by_key<waiting_line> lines_;
 };
 
 } // namespace evenkeel::request

@@ -50,6 +50,7 @@ struct server::parts {
 
     server_options options;
     std::mutex reloading; // one reload at a time
+    std::mutex taking;    // settings
     config::snapshot settings;
 
     telemetry::background helper{"evenkeel-help"};
@@ -79,7 +80,13 @@ struct server::parts {
     void take(config::snapshot next) {
         memory.set_limit(next->limits.memory);
         everyone.configuration_loaded(next);
+        const std::scoped_lock lock(taking);
         settings = std::move(next);
+    }
+    // For the helper thread, while another may be taking the next one.
+    [[nodiscard]] config::snapshot current() {
+        const std::scoped_lock lock(taking);
+        return settings;
     }
 };
 
@@ -90,6 +97,9 @@ server::server(server_options options, config::snapshot settings)
     all.take(all.settings);
     all.metrics.count_from("access_log_dropped_total", "Access log lines dropped because the queue was full.",
                            [&all] { return all.access.dropped(); });
+    const telemetry::policy_reporter reporter = [&all] { return all.policies.report(*all.current(), steady_time{std::chrono::steady_clock::now()}); };
+    all.metrics.report_from(reporter);
+    all.health.report_from(reporter);
     const shared_parts shared{all.resolver, all.tls, all.everyone, all.memory,
                               [&all] { return telemetry::health_json(all.health.view(), false); }};
     for (unsigned number = 0; number < all.settings->workers; ++number) {
@@ -120,6 +130,12 @@ server::server(server_options options, config::snapshot settings)
                     [this] {
                         drain();
                         return admin::control_result{true, "draining: the process ends when its requests have"};
+                    },
+                .force_circuit =
+                    [&all](const admin::circuit_order& order) {
+                        const bool found = all.policies.force(order.route, order.upstream, order.state, steady_time{std::chrono::steady_clock::now()});
+                        return found ? admin::control_result{true, "done"}
+                                     : admin::control_result{false, "there is no circuit of that upstream on that route; see /health"};
                     },
             });
         if (const auto failure = all.admin->start()) {

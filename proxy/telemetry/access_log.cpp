@@ -94,6 +94,8 @@ char* write_access_line(char* out, const request_record& record) noexcept {
     to.text_if_any(R"(,"proxy_error":)", record.proxy_error);
     to.word(R"(,"service":)", to_string(record.service));
     to.number(R"(,"attempts":)", record.attempts);
+    if (record.hedges > 0) to.number(R"(,"hedges":)", record.hedges);
+    if (record.probe) to.literal(R"(,"probe":true)");
     if (record.denied != denied_reason::none) to.word(R"(,"denied":)", to_string(record.denied));
     to.text_if_any(R"(,"model":)", record.model);
     to.text_if_any(R"(,"upstream_model":)", record.upstream_model);
@@ -102,6 +104,7 @@ char* write_access_line(char* out, const request_record& record) noexcept {
     to.seconds(R"(,"duration_s":)", record.total);
     if (record.first_byte > duration::zero()) to.seconds(R"(,"first_byte_s":)", record.first_byte);
     if (record.first_token > duration::zero()) to.seconds(R"(,"first_token_s":)", record.first_token);
+    if (record.held > duration::zero()) to.seconds(R"(,"held_s":)", record.held);
     to.seconds(R"(,"overhead_s":)", record.overhead);
     to.number(R"(,"bytes_in":)", record.bytes_in);
     to.number(R"(,"bytes_out":)", record.bytes_out);
@@ -114,7 +117,7 @@ access_log::access_log(background& on, app_log& problems, line_writer_options op
 
 void access_log::request_finished(const request_record& record) noexcept {
     if (!enabled_.load(std::memory_order_relaxed)) return;
-    if (record.outcome == request_outcome::ok && record.attempts <= 1) {
+    if (record.outcome == request_outcome::ok && record.attempts <= 1 && record.held <= duration::zero()) {
         const auto threshold = ok_threshold_.load(std::memory_order_relaxed);
         if (threshold != UINT64_MAX && draw() >= threshold) return;
     }

@@ -1,6 +1,9 @@
 #include "proxy/telemetry/app_log.hpp"
 
 #include "proxy/telemetry/json_text.hpp"
+#include "proxy/telemetry/policy_words.hpp"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <utility>
@@ -102,6 +105,59 @@ void app_log::configure(const config::log_options& options) {
               {{"path", options.path}, {"error", failed.message()}});
     level_ = options.level;
     json_ = options.json;
+}
+
+std::optional<std::uint64_t> line_limit::allow(wall_time now) noexcept {
+    const std::lock_guard lock(mutex_);
+    // The wall clock may be set back; then nothing is added until it has caught up.
+    if (now > filled_) left_ = std::min(burst, left_ + std::chrono::duration<double>(now - filled_).count());
+    filled_ = std::max(filled_, now);
+    if (left_ < 1) {
+        ++kept_back_;
+        return std::nullopt;
+    }
+    left_ -= 1;
+    return std::exchange(kept_back_, 0);
+}
+
+void app_log::write_limited(line_limit& limit, config::log_level level, std::string_view message, const config::route& route,
+                            const config::upstream& upstream, log_field one, log_field two) {
+    if (!enabled(level)) return;
+    const auto kept_back = limit.allow(wall_now_());
+    if (!kept_back) return;
+    const std::string skipped = std::to_string(*kept_back);
+    const log_field of_route{"route", route.name}, of_upstream{"upstream", upstream.name}, more{"lines_left_out", skipped};
+    if (two.name.empty())
+        *kept_back == 0 ? write(level, message, {of_upstream, of_route, one}) : write(level, message, {of_upstream, of_route, one, more});
+    else
+        *kept_back == 0 ? write(level, message, {of_upstream, of_route, one, two})
+                        : write(level, message, {of_upstream, of_route, one, two, more});
+}
+
+void app_log::circuit_changed(const config::route& route, const config::upstream& upstream,
+                              const circuit_transition& change) noexcept {
+    const bool opened = change.to == circuit_state::open;
+    write_limited(circuits_, opened ? config::log_level::warning : config::log_level::info,
+                  opened                                      ? "a circuit opened: its endpoint is left alone"
+                  : change.to == circuit_state::half_open     ? "a circuit is half-open: its endpoint is probed"
+                                                              : "a circuit closed: its endpoint is asked again",
+                  route, upstream, {"from", word_of(change.from)}, {"why", change.why});
+}
+
+void app_log::cooldown_began(const config::route& route, const config::upstream& upstream, outcome_kind why,
+                             duration length) noexcept {
+    const bool money = why == outcome_kind::quota || why == outcome_kind::credential;
+    const std::string seconds = fmt::format("{:.3g}", std::chrono::duration<double>(length).count());
+    write_limited(cooldowns_, money ? config::log_level::warning : config::log_level::info,
+                  "an endpoint rests, for the credential that it refused", route, upstream,
+                  {"why", evenkeel::to_string(why)}, {"seconds", seconds});
+}
+
+void app_log::overload_changed(const config::route& route, const config::upstream& upstream, bool overloaded) noexcept {
+    write_limited(overloads_, overloaded ? config::log_level::warning : config::log_level::info,
+                  overloaded ? "an endpoint is overloaded: it gets no more at a time than it finishes"
+                             : "an endpoint is no longer overloaded",
+                  route, upstream, {"overloaded", overloaded ? "true" : "false"});
 }
 
 void app_log::write(config::log_level level, std::string_view message, fields with) {

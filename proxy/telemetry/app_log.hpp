@@ -1,5 +1,6 @@
 #pragma once
-// The application log: what happened to the process, not to single requests (those are in the access log). Text for
+// The application log: what happened to the process and to its upstreams (circuits, cooldowns, overload), not to single
+// requests (those are in the access log). Text for
 // people or JSON for programs, to stderr or a file; under systemd each line carries its priority. Any thread may write;
 // the helper thread does the I/O. No message and no field holds a credential or the value of a header.
 
@@ -8,8 +9,11 @@
 #include "proxy/telemetry/observer.hpp"
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -23,6 +27,20 @@ struct log_field {
 // One line, with its newline. Separate from the class for tests.
 [[nodiscard]] std::string format_log_line(wall_time when, config::log_level level, bool json, bool with_priority,
                                           std::string_view message, std::initializer_list<log_field> fields);
+
+// Lets a burst of lines through, then one a second; says with the next one how many it kept back. Thread-safe.
+class line_limit {
+public:
+    static constexpr double burst = 20; // chosen: a whole fleet of upstreams going down at once is still told
+    // Empty: not this one. Otherwise how many were not said since the last that was.
+    [[nodiscard]] std::optional<std::uint64_t> allow(wall_time now) noexcept;
+
+private:
+    std::mutex mutex_;
+    double left_ = burst;
+    wall_time filled_{};
+    std::uint64_t kept_back_ = 0;
+};
 
 class app_log final : public observer {
 public:
@@ -38,6 +56,13 @@ public:
     void configure(const config::log_options& options);
     void configuration_loaded(const config::snapshot& snapshot) noexcept override { configure(snapshot->log); }
 
+    // One line each; of each kind no more than line_limit lets through, since a bad hour has thousands.
+    void circuit_changed(const config::route& route, const config::upstream& upstream,
+                         const circuit_transition& change) noexcept override;
+    void cooldown_began(const config::route& route, const config::upstream& upstream, outcome_kind why,
+                        duration length) noexcept override;
+    void overload_changed(const config::route& route, const config::upstream& upstream, bool overloaded) noexcept override;
+
     [[nodiscard]] bool enabled(config::log_level level) const noexcept {
         return level >= level_.load(std::memory_order_relaxed);
     }
@@ -51,6 +76,10 @@ public:
     [[nodiscard]] std::uint64_t dropped() const noexcept { return writer_.dropped(); }
 
 private:
+    void write_limited(line_limit& limit, config::log_level level, std::string_view message, const config::route& route,
+                       const config::upstream& upstream, log_field one, log_field two = {});
+
+    line_limit circuits_, cooldowns_, overloads_;
     std::function<wall_time()> wall_now_;
     std::atomic<config::log_level> level_{config::log_level::info};
     std::atomic<bool> json_{false};

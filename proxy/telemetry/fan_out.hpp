@@ -24,6 +24,29 @@ public:
     void attempt_finished(const attempt_record& record) noexcept override {
         for (auto* each : to_) each->attempt_finished(record);
     }
+    void circuit_changed(const config::route& route, const config::upstream& upstream,
+                         const circuit_transition& change) noexcept override {
+        for (auto* each : to_) each->circuit_changed(route, upstream, change);
+    }
+    void cooldown_began(const config::route& route, const config::upstream& upstream, outcome_kind why,
+                        duration length) noexcept override {
+        for (auto* each : to_) each->cooldown_began(route, upstream, why, length);
+    }
+    void overload_changed(const config::route& route, const config::upstream& upstream, bool overloaded) noexcept override {
+        for (auto* each : to_) each->overload_changed(route, upstream, overloaded);
+    }
+    void hedge_refused(const config::route& route, hedge_refusal why) noexcept override {
+        for (auto* each : to_) each->hedge_refused(route, why);
+    }
+    void budget_refused(const config::route& route, const config::upstream& upstream, attempt_kind wanted) noexcept override {
+        for (auto* each : to_) each->budget_refused(route, upstream, wanted);
+    }
+    void hold_began(const config::route& route) noexcept override {
+        for (auto* each : to_) each->hold_began(route);
+    }
+    void hold_ended(const config::route& route, duration waited, bool went_on) noexcept override {
+        for (auto* each : to_) each->hold_ended(route, waited, went_on);
+    }
     void connection_opened(side which, const config::upstream* upstream) noexcept override {
         for (auto* each : to_) each->connection_opened(which, upstream);
     }

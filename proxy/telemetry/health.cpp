@@ -1,6 +1,7 @@
 #include "proxy/telemetry/health.hpp"
 
 #include "proxy/telemetry/json_text.hpp"
+#include "proxy/telemetry/policy_words.hpp"
 #include "proxy/telemetry/series_index.hpp"
 
 #include <fmt/format.h>
@@ -11,6 +12,7 @@
 #include <iterator>
 #include <map>
 #include <mutex>
+#include <set>
 #include <utility>
 
 namespace evenkeel::telemetry {
@@ -103,7 +105,7 @@ struct windows {
     };
 };
 
-enum class verdict : unsigned char { success, failure, silent };
+using verdict = health_verdict;
 
 // An upstream's own error is a success where it is the caller's fault: the service works.
 verdict verdict_of(const request_record& record) noexcept {
@@ -121,23 +123,6 @@ verdict verdict_of(const request_record& record) noexcept {
         return verdict::silent;
     }
     return verdict::silent;
-}
-
-// An answer that is the caller's fault shows that the upstream lives; asking for less, or for another credential, says
-// nothing about its health.
-verdict verdict_of(attempt_result result) noexcept {
-    switch (result) {
-    case attempt_result::success:
-    case attempt_result::caller_error:
-        return verdict::success;
-    case attempt_result::cancelled:
-    case attempt_result::rate_limited:
-    case attempt_result::quota:
-    case attempt_result::credential:
-        return verdict::silent;
-    default:
-        return verdict::failure;
-    }
 }
 
 void append_number(std::string& to, std::optional<double> value) {
@@ -166,8 +151,9 @@ struct health::state {
 
     std::function<steady_time()> now;
     series_index<windows> index;
-    std::mutex mutex; // current
+    std::mutex mutex; // all below
     config::snapshot current;
+    policy_reporter reporter;
 };
 
 health::health(std::function<steady_time()> now) : state_(std::make_unique<state>(std::move(now))) {}
@@ -193,25 +179,87 @@ void health::configuration_loaded(const config::snapshot& snapshot) noexcept {
     state_->current = snapshot;
 }
 
+void health::report_from(policy_reporter reporter) {
+    const std::lock_guard lock(state_->mutex);
+    state_->reporter = std::move(reporter);
+}
+
+namespace {
+
+bool is_open(const upstream_health& upstream) {
+    return upstream.policies && upstream.policies->circuit && upstream.policies->circuit->state == circuit_state::open;
+}
+bool rests(const upstream_health& upstream, steady_time now) {
+    return upstream.policies && upstream.policies->cooldown && upstream.policies->cooldown->until &&
+           *upstream.policies->cooldown->until > now;
+}
+bool all_open(const route_health& route) {
+    return !route.upstreams.empty() && std::all_of(route.upstreams.begin(), route.upstreams.end(), is_open);
+}
+
+// The most preferred upstream that may be asked, or failing that the most preferred one whose circuit is not open.
+const upstream_health* preferred(const route_health& route, steady_time now) {
+    const auto find = [&](auto&& may) -> const upstream_health* {
+        const auto found = std::find_if(route.upstreams.begin(), route.upstreams.end(), may);
+        return found != route.upstreams.end() ? &*found : nullptr;
+    };
+    if (const auto* best = find([&](const auto& u) { return !is_open(u) && !rests(u, now); })) return best;
+    if (const auto* alive = find([](const auto& u) { return !is_open(u); })) return alive;
+    return route.upstreams.empty() ? nullptr : &route.upstreams.front();
+}
+
+void judge_route(route_health& shown, const config::route& route, const route_report* report, steady_time now) {
+    if (report != nullptr) {
+        shown.holding = report->holding;
+        for (auto& upstream : shown.upstreams) {
+            const auto found = std::find_if(report->endpoints.begin(), report->endpoints.end(),
+                                            [&](const endpoint_report& e) { return e.upstream == upstream.name; });
+            if (found != report->endpoints.end()) upstream.policies = *found;
+        }
+    }
+    const auto* best = preferred(shown, now);
+    if (all_open(shown))
+        shown.circuit = circuit_state::open;
+    else if (best != nullptr && best->policies && best->policies->circuit)
+        shown.circuit = best->policies->circuit->state;
+
+    duration timeout = route.timeout.attempt.value_or(route.timeout.total);
+    if (route.timeout.learn_attempt) {
+        // Streams and buffered answers have their own; this is the longer one.
+        const auto& initial = route.timeout.adaptive.initial;
+        timeout = std::max(initial.stream, initial.buffered);
+        if (best != nullptr && best->policies)
+            timeout = std::max(best->policies->latency.current_timeout_stream, best->policies->latency.current_timeout_buffered);
+        timeout = std::min(timeout, route.timeout.total);
+    }
+    shown.current_timeout = std::chrono::duration<double>(timeout).count();
+}
+
+} // namespace
+
 health_view health::view() const {
     health_view view;
     config::snapshot current;
+    policy_reporter reporter;
     {
         const std::lock_guard lock(state_->mutex);
         current = state_->current;
+        reporter = state_->reporter;
     }
     if (!current) return view;
 
+    const policy_report report = reporter ? reporter() : policy_report{};
     const auto now = state_->now();
+    view.at = reporter ? report.at : now;
     std::uint64_t attempts = 0, successes = 0;
+    std::size_t down = 0;
+    std::set<std::pair<std::string, std::string>> open;
     for (const auto& route : current->routes) {
         if (route->serves != config::route_serves::upstream) continue;
         const auto* of_route = state_->index.find(route.get());
         if (of_route == nullptr) continue;
         auto& shown = view.routes.emplace_back();
         shown.name = route->name;
-        shown.current_timeout =
-            std::chrono::duration<double>(route->timeout.attempt.value_or(route->timeout.total)).count();
         shown.seen = of_route->sample(now);
         for (const auto& upstream : route->upstreams) {
             const auto* of_pair = state_->index.find(route.get(), upstream.get()).pair;
@@ -222,10 +270,67 @@ health_view health::view() const {
             attempts += shown.upstreams.back().seen.requests;
             successes += shown.upstreams.back().seen.successes;
         }
+        const auto reported = std::find_if(report.routes.begin(), report.routes.end(),
+                                           [&](const route_report& r) { return r.route == route->name; });
+        judge_route(shown, *route, reported != report.routes.end() ? &*reported : nullptr, view.at);
+        down += all_open(shown) ? 1 : 0;
+        const bool own = route->own_circuit || route->circuit_breaker.scope == circuit_scope::route;
+        for (const auto& upstream : shown.upstreams)
+            if (is_open(upstream)) open.emplace(own ? route->name : "", upstream.name);
     }
-    view.healthy = attempts == 0 || successes > 0;
+    view.open_circuits = static_cast<int>(open.size());
+    const bool nothing_works = attempts > 0 && successes == 0;
+    const bool nothing_open_to_ask = !view.routes.empty() && down == view.routes.size();
+    view.healthy = !nothing_works && !nothing_open_to_ask;
     return view;
 }
+
+namespace {
+
+double in_seconds(duration value) {
+    return std::chrono::duration<double>(std::max(value, duration::zero())).count();
+}
+std::optional<double> in_seconds(std::optional<duration> value) {
+    return value ? std::optional(in_seconds(*value)) : std::nullopt;
+}
+
+void append_member(std::string& to, std::string_view name, std::optional<double> value) {
+    fmt::format_to(std::back_inserter(to), ",\"{}\":", name);
+    append_number(to, value);
+}
+void append_word(std::string& to, std::string_view name, std::optional<std::string_view> word) {
+    if (word)
+        fmt::format_to(std::back_inserter(to), ",\"{}\":\"{}\"", name, *word);
+    else
+        fmt::format_to(std::back_inserter(to), ",\"{}\":null", name);
+}
+
+std::optional<std::string_view> overload_word(const std::optional<overload_control::summary>& seen) {
+    if (!seen) return std::nullopt;
+    return seen->overloaded ? "overloaded" : seen->recovering ? "recovering" : "normal";
+}
+
+void append_policies(std::string& to, const endpoint_report& seen, steady_time now) {
+    const auto left = [&](std::optional<steady_time> until) {
+        return until && *until > now ? std::optional(in_seconds(*until - now)) : std::nullopt;
+    };
+    const auto& circuit = seen.circuit;
+    append_word(to, "circuit_state", circuit ? std::optional(word_of(circuit->state)) : std::nullopt);
+    append_member(to, "in_state", circuit && circuit->since != steady_time{} ? std::optional(in_seconds(now - circuit->since)) : std::nullopt);
+    append_member(to, "next_probe", circuit ? left(circuit->next_probe) : std::nullopt);
+    to += circuit && circuit->forced ? ",\"forced\":true" : ",\"forced\":false";
+    append_member(to, "cooldown", seen.cooldown ? left(seen.cooldown->until) : std::nullopt);
+    append_word(to, "overload", overload_word(seen.overload));
+    append_member(to, "budget", seen.budget_level);
+    append_member(to, "learned_p50", in_seconds(seen.latency.p50));
+    append_member(to, "learned_p95", in_seconds(seen.latency.p95));
+    to += ",\"current_timeout\":{\"stream\":";
+    append_number(to, in_seconds(seen.latency.current_timeout_stream));
+    append_member(to, "buffered", in_seconds(seen.latency.current_timeout_buffered));
+    to += '}';
+}
+
+} // namespace
 
 std::string health_json(const health_view& view, bool with_hosts) {
     std::string json = "{\"services\":{";
@@ -235,8 +340,9 @@ std::string health_json(const health_view& view, bool with_hosts) {
         append_quoted(json, route.name);
         json += ":{";
         append_sample(json, route.seen);
-        json += ",\"current_timeout\":";
-        append_number(json, route.current_timeout);
+        append_word(json, "circuit_state", route.circuit ? std::optional(word_of(*route.circuit)) : std::nullopt);
+        append_member(json, "current_timeout", route.current_timeout);
+        append_member(json, "held", static_cast<double>(route.holding));
         json += ",\"upstreams\":{";
         bool first_upstream = true;
         for (const auto& upstream : route.upstreams) {
@@ -244,6 +350,7 @@ std::string health_json(const health_view& view, bool with_hosts) {
             append_quoted(json, upstream.name);
             json += ":{";
             append_sample(json, upstream.seen);
+            if (upstream.policies) append_policies(json, *upstream.policies, view.at);
             if (with_hosts) {
                 json += ",\"url\":";
                 append_quoted(json, upstream.url);
@@ -252,9 +359,8 @@ std::string health_json(const health_view& view, bool with_hosts) {
         }
         json += "}}";
     }
-    json += "},\"overall_status\":{\"healthy\":";
-    json += view.healthy ? "true" : "false";
-    json += ",\"open_circuits\":0}}";
+    fmt::format_to(std::back_inserter(json), "}},\"overall_status\":{{\"healthy\":{},\"open_circuits\":{}}}}}", view.healthy,
+                   view.open_circuits);
     return json;
 }
 

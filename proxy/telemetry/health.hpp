@@ -1,10 +1,11 @@
 #pragma once
-// The last minute, per route and per upstream of a route: how often it went well and how long that took. This is what
-// /health shows; Prometheus has the long view. A window is a ring of slices that are emptied as time passes over them,
+// What /health shows, per route and per upstream of a route: how often the last minute went well and how long that took,
+// and in which state the policies are (from a policy_report). Prometheus has the long view. A window is a ring of slices that are emptied as time passes over them,
 // so that recording costs a few additions under a mutex of its own, held for nothing else.
 
 #include "policies/time.hpp"
 #include "proxy/telemetry/observer.hpp"
+#include "proxy/telemetry/policy_report.hpp"
 
 #include <array>
 #include <cstddef>
@@ -54,16 +55,25 @@ private:
 struct upstream_health {
     std::string name, url; // url: scheme and authority, for operators only
     health_sample seen;
+    std::optional<endpoint_report> policies{}; // empty: nobody reports
 };
 struct route_health {
     std::string name;
     double current_timeout = 0; // seconds an attempt may take, or the whole request where no attempt timeout is set
     health_sample seen;
+    // open: the circuits of all its upstreams are open. Otherwise that of the most preferred upstream that may be asked (its
+    // circuit is not open, it does not rest). Empty: it has no circuits.
+    std::optional<circuit_state> circuit{};
+    std::size_t holding = 0; // requests that wait for an upstream to recover
     std::vector<upstream_health> upstreams;
 };
 struct health_view {
     std::vector<route_health> routes; // in file order, those of the current configuration that use an upstream
-    bool healthy = true;              // false: there were attempts in the window and every one of them failed
+    steady_time at{};
+    int open_circuits = 0; // a circuit that several routes share counts once
+    // Whether anything can be served. False: every route's circuits are all open; or there were attempts in the window and
+    // every one of them failed. One route that is down leaves it true: it is `open`, the others work.
+    bool healthy = true;
 };
 
 // The health document. Without hosts it names routes and upstreams only, as the data port and metrics_listen show it.
@@ -76,6 +86,9 @@ public:
 
     void request_finished(const request_record& record) noexcept override;
     void attempt_finished(const attempt_record& record) noexcept override;
+    // Asked at each view(), from its thread.
+    void report_from(policy_reporter reporter);
+
     void
     configuration_loaded(const config::snapshot& snapshot) noexcept override; // before the workers see the snapshot
 

@@ -1,12 +1,11 @@
 #include "proxy/telemetry/metrics.hpp"
 
 #include "proxy/telemetry/cells.hpp"
+#include "proxy/telemetry/family_list.hpp"
+#include "proxy/telemetry/policy_metrics.hpp"
 #include "proxy/telemetry/process_sample.hpp"
 #include "proxy/telemetry/series_index.hpp"
 #include "proxy/wire/refusal.hpp"
-
-#include <prometheus/metric_family.h>
-#include <prometheus/text_serializer.h>
 
 #include <array>
 #include <cmath>
@@ -37,9 +36,9 @@ constexpr std::string_view compiler = "g++ " __VERSION__;
 constexpr std::array<std::string_view, 3> connection_refusals{"max_connections", "no_fds", "other"};
 
 // Why a request was rejected: the gate's words and those of the request path.
-constexpr std::array<std::string_view, 8> own_refusals{
-    "no_route", "header_timeout", "body_timeout",   "body_too_large_to_inspect",
-    "memory",   "draining",       "internal_error", "other"};
+constexpr std::array<std::string_view, 12> own_refusals{
+    "no_route", "header_timeout", "body_timeout", "body_too_large_to_inspect", "memory",      "draining",
+    "circuit_open", "cooling_down", "hold_queue_full", "hold_timeout",         "internal_error", "other"};
 
 // A closed list of words with a counter each; an unknown word counts as the last one, `other`.
 class word_counters {
@@ -101,67 +100,12 @@ struct counted {
     using upstream = sharded<upstream_cells>;
 };
 
-// Collects families for the serialiser. The labels of a series stay in order of their addition.
-class family_list {
-public:
-    using labels = std::initializer_list<std::pair<std::string_view, std::string_view>>;
-
-    // HELP is written unescaped by the serialiser: one line, no backslash.
-    void begin(prometheus::MetricType type, std::string_view name, std::string_view help) {
-        auto& family = families_.emplace_back();
-        family.name = std::string("evenkeel_").append(name);
-        family.help = help;
-        family.type = type;
-    }
-    void begin_process(prometheus::MetricType type, std::string_view name, std::string_view help) {
-        begin(type, name, help);
-        families_.back().name = name;
-    }
-    void value(double number, labels with = {}) {
-        auto& metric = add(with);
-        if (families_.back().type == prometheus::MetricType::Counter)
-            metric.counter.value = number;
-        else
-            metric.gauge.value = number;
-    }
-    void value(std::uint64_t number, labels with = {}) { value(static_cast<double>(number), with); }
-    void histogram(const histogram_view& view, labels with) {
-        auto& out = add(with).histogram;
-        std::uint64_t below = 0;
-        out.bucket.reserve(view.size + 1);
-        for (std::size_t i = 0; i <= view.size; ++i) {
-            below += view.counts[i];
-            out.bucket.push_back({below, i < view.size ? view.bounds[i] : std::numeric_limits<double>::infinity()});
-        }
-        out.sample_count = below;
-        out.sample_sum = view.sum;
-    }
-    [[nodiscard]] std::string text() const {
-        std::ostringstream out;
-        prometheus::TextSerializer{}.Serialize(out, families_);
-        return std::move(out).str();
-    }
-
-private:
-    prometheus::ClientMetric& add(labels with) {
-        auto& metric = families_.back().metric.emplace_back();
-        metric.label.reserve(with.size());
-        for (const auto& [name, word] : with) metric.label.push_back({std::string(name), std::string(word)});
-        return metric;
-    }
-
-    std::vector<prometheus::MetricFamily> families_;
-};
-
-constexpr auto counter = prometheus::MetricType::Counter;
-constexpr auto gauge = prometheus::MetricType::Gauge;
-constexpr auto histogram = prometheus::MetricType::Histogram;
-
 } // namespace
 
 struct metrics::state {
     explicit state(metrics_options given)
-        : options(std::move(given)), index(options.workers), none(options.workers), clients(options.workers) {}
+        : options(std::move(given)), index(options.workers), none(options.workers), clients(options.workers),
+          policies(options.workers) {}
 
     [[nodiscard]] route_cells& cells_of(const config::route* route) {
         auto* found = route == nullptr ? nullptr : index.find(route);
@@ -183,6 +127,7 @@ struct metrics::state {
     series_index<counted> index;
     counted::route none;
     sharded<client_cells> clients;
+    policy_metrics policies;
     word_counters request_refusals{refusal_words()};
     word_counters connection_refusals{{telemetry::connection_refusals.begin(), telemetry::connection_refusals.end()}};
 
@@ -191,6 +136,7 @@ struct metrics::state {
         std::function<std::uint64_t()> read;
     };
     mutable std::mutex mutex; // all below
+    policy_reporter reporter;
     std::vector<foreign_counter> foreign;
     bool reload_successful = false;
     double reload_success_seconds = 0;
@@ -237,6 +183,37 @@ void metrics::attempt_finished(const attempt_record& record) noexcept {
     auto& upstream = found.upstream->mine();
     subtract(upstream.attempts_in_flight);
     upstream.attempt_duration.observe(record.total);
+    state_->policies.attempt_finished(record);
+}
+
+void metrics::circuit_changed(const config::route& route, const config::upstream& upstream,
+                              const circuit_transition& change) noexcept {
+    state_->policies.circuit_changed(route, upstream, change);
+}
+
+void metrics::cooldown_began(const config::route& route, const config::upstream& upstream, outcome_kind why,
+                             duration) noexcept {
+    state_->policies.cooldown_began(route, upstream, why);
+}
+
+void metrics::overload_changed(const config::route& route, const config::upstream& upstream, bool overloaded) noexcept {
+    state_->policies.overload_changed(route, upstream, overloaded);
+}
+
+void metrics::hedge_refused(const config::route& route, hedge_refusal why) noexcept {
+    state_->policies.hedge_refused(route, why);
+}
+
+void metrics::budget_refused(const config::route& route, const config::upstream& upstream, attempt_kind wanted) noexcept {
+    state_->policies.budget_refused(route, upstream, wanted);
+}
+
+void metrics::hold_began(const config::route& route) noexcept {
+    state_->policies.hold_began(route);
+}
+
+void metrics::hold_ended(const config::route& route, duration waited, bool went_on) noexcept {
+    state_->policies.hold_ended(route, waited, went_on);
 }
 
 void metrics::connection_opened(side which, const config::upstream* upstream) noexcept {
@@ -271,6 +248,7 @@ void metrics::connection_refused(std::string_view reason) noexcept {
 
 void metrics::configuration_loaded(const config::snapshot& snapshot) noexcept {
     state_->index.load(snapshot);
+    state_->policies.load(snapshot);
     const auto now = state_->options.wall_now().time_since_epoch();
     const std::lock_guard lock(state_->mutex);
     state_->reload_successful = true;
@@ -281,6 +259,11 @@ void metrics::configuration_loaded(const config::snapshot& snapshot) noexcept {
 void metrics::configuration_failed() noexcept {
     const std::lock_guard lock(state_->mutex);
     state_->reload_successful = false;
+}
+
+void metrics::report_from(policy_reporter reporter) {
+    const std::lock_guard lock(state_->mutex);
+    state_->reporter = std::move(reporter);
 }
 
 void metrics::count_from(std::string name, std::string help, std::function<std::uint64_t()> read) {
@@ -449,6 +432,12 @@ std::string metrics::text() const {
     family_list out;
     state_->write_requests(out);
     state_->write_attempts(out);
+    policy_reporter reporter;
+    {
+        const std::lock_guard lock(state_->mutex);
+        reporter = state_->reporter;
+    }
+    state_->policies.write(out, reporter ? reporter() : policy_report{}, state_->options.wall_now());
     state_->write_connections(out);
     state_->write_refusals(out);
     state_->write_configuration(out);

@@ -10,6 +10,7 @@
 // Observing takes no lock and builds no label: series_index.hpp finds the counters, cells.hpp adds to them.
 
 #include "proxy/telemetry/observer.hpp"
+#include "proxy/telemetry/policy_report.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -33,6 +34,15 @@ public:
     void request_finished(const request_record& record) noexcept override;
     void attempt_started(const config::route& route, const config::upstream& upstream) noexcept override;
     void attempt_finished(const attempt_record& record) noexcept override;
+    void circuit_changed(const config::route& route, const config::upstream& upstream,
+                         const circuit_transition& change) noexcept override;
+    void cooldown_began(const config::route& route, const config::upstream& upstream, outcome_kind why,
+                        duration length) noexcept override;
+    void overload_changed(const config::route& route, const config::upstream& upstream, bool overloaded) noexcept override;
+    void hedge_refused(const config::route& route, hedge_refusal why) noexcept override;
+    void budget_refused(const config::route& route, const config::upstream& upstream, attempt_kind wanted) noexcept override;
+    void hold_began(const config::route& route) noexcept override;
+    void hold_ended(const config::route& route, duration waited, bool went_on) noexcept override;
     void connection_opened(side which, const config::upstream* upstream) noexcept override;
     void connection_closed(side which, const config::upstream* upstream) noexcept override;
     void idle_changed(const config::upstream& upstream, int by) noexcept override;
@@ -40,6 +50,9 @@ public:
     void
     configuration_loaded(const config::snapshot& snapshot) noexcept override; // before the workers see the snapshot
     void configuration_failed() noexcept override;
+
+    // Where the gauges of the policies come from; asked at each scrape, from its thread. Without one they are zero.
+    void report_from(policy_reporter reporter);
 
     // Adds a counter that someone else keeps; `read` is called at each scrape, from its thread. The name needs no
     // prefix and ends in `_total`; the help text is one line.

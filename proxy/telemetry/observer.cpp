@@ -2,6 +2,21 @@
 
 namespace evenkeel::telemetry {
 
+health_verdict verdict_of(attempt_result result) noexcept {
+    switch (result) {
+    case attempt_result::success:
+    case attempt_result::caller_error:
+        return health_verdict::success;
+    case attempt_result::cancelled:
+    case attempt_result::rate_limited:
+    case attempt_result::quota:
+    case attempt_result::credential:
+        return health_verdict::silent;
+    default:
+        return health_verdict::failure;
+    }
+}
+
 std::string_view to_string(attempt_result result) noexcept {
     switch (result) {
     case attempt_result::success:

@@ -72,6 +72,11 @@ enum class stream_end : unsigned char {
 };
 inline constexpr int stream_end_count = 6;
 
+// What an attempt says of its endpoint's health. An answer that is the caller's fault shows that the endpoint lives; asking
+// for less, or for another credential, says nothing about it.
+enum class health_verdict : unsigned char { success, failure, silent };
+[[nodiscard]] health_verdict verdict_of(attempt_result) noexcept;
+
 [[nodiscard]] std::string_view to_string(attempt_result) noexcept;
 [[nodiscard]] std::string_view to_string(attempt_kind) noexcept;
 [[nodiscard]] std::string_view to_string(request_outcome) noexcept;
@@ -107,6 +112,7 @@ struct request_record {
     std::string_view proxy_error{};        // RFC 9209 token of an error we made
     int status = 0;                        // sent to the client; 0: nothing was
     int attempts = 0;
+    int hedges = 0;                        // of them
     request_outcome outcome = request_outcome::ok;
     request_service service = request_service::ok;
     denied_reason denied = denied_reason::none;
@@ -118,6 +124,7 @@ struct request_record {
     duration first_byte{};                 // from the request's head to the first body byte sent; 0: none
     duration first_token{};                // ... to the first meaningful event of a stream sent; 0: none
     duration held{};                       // waited for an endpoint to become admissible
+    bool probe = false;                    // its answer came from a probe of a half-open circuit
     duration overhead{};                   // our own share: head read -> sent upstream, upstream head -> sent to the client
     std::uint64_t bytes_in = 0, bytes_out = 0; // body bytes
 };

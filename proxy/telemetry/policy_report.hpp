@@ -19,8 +19,8 @@ namespace evenkeel::telemetry {
 struct endpoint_report {
     std::string upstream;
     std::optional<circuit_breaker::summary> circuit; // empty: circuit_breaker off
-    std::optional<cooldown::summary> cooldown;
-    std::optional<overload_control::summary> overload;
+    std::optional<evenkeel::cooldown::summary> cooldown;         // ... likewise
+    std::optional<overload_control::summary> overload;          // ... likewise
     endpoint_latency::summary latency;
     double budget_level = 0, budget_burst = 0;       // work
 };

@@ -17,6 +17,7 @@ inline constexpr unsigned char host = 8;       // unreserved of RFC 3986: all th
 inline constexpr unsigned char control = 16;   // 0x00-0x1f without HTAB, 0x7f
 inline constexpr unsigned char digit = 32;
 inline constexpr unsigned char target = 64; // 0x21-0x7e without '#' and '\': what a target may consist of
+inline constexpr unsigned char plain = 128; // 0x21-0x7e without '"' and '\': may stand between quotes as it is
 } // namespace char_class
 
 inline constexpr std::array<unsigned char, 256> char_classes = [] {
@@ -36,6 +37,7 @@ inline constexpr std::array<unsigned char, 256> char_classes = [] {
             kinds |= char_class::target;
             if (c != '%' && c != '/' && c != '?' && c != '.') kinds |= char_class::plain_path;
         }
+        if (c > 0x20 && c < 0x7f && c != '"' && c != '\\') kinds |= char_class::plain;
         table[c] = static_cast<unsigned char>(kinds);
     }
     return table;
@@ -69,17 +71,26 @@ inline constexpr std::array<unsigned char, 256> char_classes = [] {
 template <std::size_t N>
 [[nodiscard]] inline bool token_is(const char* p, const char (&literal)[N]) noexcept {
     constexpr std::size_t size = N - 1;
-    constexpr std::uint64_t bit5 = 0x2020202020202020U;
-    std::size_t i = 0;
-    for (; i + 8 <= size; i += 8) {
-        std::uint64_t a, b;
-        std::memcpy(&a, p + i, 8);
-        std::memcpy(&b, literal + i, 8);
-        if ((a | bit5) != b) return false;
+    const auto same = [&]<class Word>(std::size_t at, Word bit5) {
+        Word a, b;
+        std::memcpy(&a, p + at, sizeof(Word));
+        std::memcpy(&b, literal + at, sizeof(Word));
+        return static_cast<Word>(a | bit5) == b;
+    };
+    constexpr std::uint64_t eight = 0x2020202020202020U;
+    constexpr std::uint32_t four = 0x20202020U;
+    // The last word overlaps the one before.
+    if constexpr (size >= 8) {
+        for (std::size_t at = 0; at + 8 < size; at += 8)
+            if (!same(at, eight)) return false;
+        return same(size - 8, eight);
+    } else if constexpr (size >= 4) {
+        return same(0, four) && same(size - 4, four);
+    } else {
+        for (std::size_t i = 0; i < size; ++i)
+            if ((p[i] | 0x20) != literal[i]) return false;
+        return true;
     }
-    for (; i < size; ++i)
-        if ((p[i] | 0x20) != literal[i]) return false;
-    return true;
 }
 
 // Without leading and trailing SP and HTAB (OWS of RFC 9110, 5.6.3).

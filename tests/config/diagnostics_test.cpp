@@ -24,7 +24,7 @@ upstreams:
     tls: {verify: no, ca_file: missing.pem}
 defaults:
   timeout: {total: 30s, attempt: 60s}
-  hedge: {delay: 3s}
+  bulkhead: {max_queue: 3}
 routes:
   - name: chat
     match: {path_prefix: v1, methods: [post]}
@@ -170,10 +170,9 @@ TEST_CASE("a long line is cut around the caret") {
 }
 
 TEST_CASE("every block of a later version accepts off, and nothing else") {
-    const char* top[] = {"profile", "chaos", "tracing", "last_good"};
-    const char* policy[] = {"circuit_breaker", "cooldown", "overload", "hedge", "bulkhead", "coalesce", "fallback"};
+    const char* top[] = {"chaos", "tracing", "last_good"};
+    const char* policy[] = {"bulkhead", "coalesce", "fallback"};
     const char* route[] = {"shuffle_shard", "fan_out"};
-    const char* timeout[] = {"adaptive"};
     const char* stream[] = {"resume", "upcast", "min_rate"};
     const char* upstream[] = {"urls", "prewarm"};
     const auto check = [](const std::string& name, const auto& with) {
@@ -197,20 +196,38 @@ TEST_CASE("every block of a later version accepts off, and nothing else") {
         check(name, [](const std::string& line) { return good("defaults: {" + line + "}\n"); });
     for (const char* name : route)
         check(name, [](const std::string& line) { return good("", "", "    " + line + "\n"); });
-    for (const char* name : timeout)
-        check(name, [](const std::string& line) { return good("", "", "    timeout: {" + line + "}\n"); });
     for (const char* name : stream)
         check(name, [](const std::string& line) { return good("", "", "    stream: {" + line + "}\n"); });
     for (const char* name : upstream)
         check(name, [](const std::string& line) { return good("", "    " + line + "\n"); });
 
-    const load_result adaptive = load(good("", "", "    timeout: {attempt: adaptive}\n"));
-    REQUIRE(adaptive.diagnostics.size() == 1);
-    CHECK(adaptive.diagnostics[0].code == "not-available");
-    const load_result balance = load(good("", "", "    balance: weighted\n"));
-    REQUIRE(balance.diagnostics.size() == 1);
-    CHECK(balance.diagnostics[0].code == "not-available");
+}
+
+TEST_CASE("an upstream named twice in one route is reported with the first place") {
     const load_result twice =
         load(good("", "  more: {url: \"http://x\"}\n") + "  - {name: b, match: {path: /b}, upstreams: [openai, more, openai]}\n");
     CHECK(brief(twice.diagnostics).at(0).starts_with("error duplicate-upstream 9:"));
+}
+
+TEST_CASE("what leaves a key without meaning is named with it") {
+    const load_result result =
+        load(good("", "", "    circuit_breaker:\n      when_open: reject\n      hold_queue: 3\n"));
+
+    CHECK(printed(result.diagnostics) == "conf/evenkeel.yaml:10:7: error: 'circuit_breaker.hold_queue' has no effect: "
+                                         "'circuit_breaker.when_open' is reject (line 9) [has-no-effect]\n"
+                                         "   10 |       hold_queue: 3\n"
+                                         "      |       ^~~~~~~~~~\n"
+                                         "conf/evenkeel.yaml:9:18: note: 'circuit_breaker.when_open' is set here\n"
+                                         "    9 |       when_open: reject\n"
+                                         "      |                  ^~~~~~\n"
+                                         "1 problem (1 error, 0 warnings)\n");
+}
+
+TEST_CASE("a hedge delay that is neither a duration nor a quantile says what it may be") {
+    const load_result result = load(good("", "", "    hedge: {delay: p49}\n"));
+
+    REQUIRE(result.diagnostics.size() == 1);
+    CHECK(result.diagnostics[0].message ==
+          "'delay': a duration is written like 250ms, 1.5s or 1m30s (units: us, ms, s, m, h) (or auto, or a quantile: p50 to "
+          "p99, p99.9)");
 }

@@ -151,7 +151,9 @@ TEST_CASE("every key that the reference file lists as not available is in the ta
 
 TEST_CASE("the reference file shows the defaults and the ranges that the table has") {
     const std::string text = read_file(config_file("reference.yaml"));
-    const settings shown = *load(text).settings;
+    const load_result loaded = load(text);
+    REQUIRE(loaded.ok());
+    const settings shown = *loaded.settings;
     const settings plain = *load(good()).settings;
     CHECK(shown.workers == plain.workers);
     CHECK(shown.limits == plain.limits);
@@ -167,6 +169,13 @@ TEST_CASE("the reference file shows the defaults and the ranges that the table h
     CHECK(shown.routes[1]->timeout == plain.routes[0]->timeout);
     CHECK(shown.routes[1]->retry == plain.routes[0]->retry);
     CHECK(shown.routes[1]->stream == plain.routes[0]->stream);
+    CHECK(shown.routes[1]->circuit_breaker == plain.routes[0]->circuit_breaker);
+    CHECK(shown.routes[1]->cooldown == plain.routes[0]->cooldown);
+    CHECK(shown.routes[1]->overload == plain.routes[0]->overload);
+    CHECK(shown.routes[1]->hedge == plain.routes[0]->hedge);
+    evenkeel::hedge_options hedge;
+    hedge.on = true;
+    CHECK(shown.routes[0]->hedge == hedge);
     CHECK(shown.replay_buffer == plain.replay_buffer);
     for (const key_row& row : key_table()) {
         if (!row.available || row.max.empty() || row.path == "version" || row.kind == value_kind::ratio) continue;
@@ -201,8 +210,29 @@ TEST_CASE("the schema accepts what the reader accepts and refuses what it refuse
          {row{"plain", good(), true},
           row{"list of listeners", good("listen: [127.0.0.1:1, {address: \"127.0.0.1:2\"}]\n"), true},
           row{"admin off", good("admin: off\n"), true},
-          row{"later block off", good("", "", "    hedge: off\n"), true},
-          row{"later block on", good("", "", "    hedge: {delay: 3s}\n"), false},
+          row{"later block off", good("", "", "    bulkhead: off\n"), true},
+          row{"later block on", good("", "", "    bulkhead: {max_queue: 3}\n"), false},
+          row{"hedge off", good("", "", "    hedge: off\n"), true},
+          row{"hedge on", good("", "", "    hedge: {}\n"), true},
+          row{"hedge after a duration", good("", "", "    hedge: {delay: 3s}\n"), true},
+          row{"hedge after a quantile", good("", "", "    hedge: {delay: p99.9}\n"), true},
+          row{"hedge after too small a quantile", good("", "", "    hedge: {delay: p12}\n"), false},
+          row{"hedge after a number", good("", "", "    hedge: {delay: 3}\n"), false},
+          row{"hedge on by a word", good("", "", "    hedge: on\n"), false},
+          row{"one duration for both shapes", good("", "", "    timeout: {adaptive: {initial: 20s, min: 2s}}\n"), true},
+          row{"a duration for one shape", good("", "", "    timeout: {adaptive: {initial: {stream: 20s}}}\n"), true},
+          row{"a number for both shapes", good("", "", "    timeout: {adaptive: {initial: 20}}\n"), false},
+          row{"an adaptive block is not switched off", good("", "", "    timeout: {adaptive: off}\n"), false},
+          row{"attempt adaptive", good("", "", "    timeout: {attempt: adaptive}\n"), true},
+          row{"profile", good("profile: classic\n"), true},
+          row{"no such profile", good("profile: modern\n"), false},
+          row{"breaker off", good("", "", "    circuit_breaker: off\n"), true},
+          row{"breaker automatic", good("", "", "    circuit_breaker: {failure_ratio: auto, min_calls: auto, hold_max: auto}\n"), true},
+          row{"breaker by numbers", good("", "", "    circuit_breaker: {failure_ratio: 0.5, min_calls: 12, hold_max: 3s}\n"), true},
+          row{"breaker of a wrong scope", good("", "", "    circuit_breaker: {scope: host}\n"), false},
+          row{"a weight", good("", "", "    balance: weighted\n").replace(good().find("[openai]"), 8, "[{name: openai, weight: 2}]"), true},
+          row{"no weight", good("", "", "    balance: weighted\n").replace(good().find("[openai]"), 8, "[{name: openai, weight: 0}]"), false},
+          row{"budget off", good("", "", "    retry: {budget: off}\n"), true},
           row{"unknown key", good("banana: 1\n"), false},
           row{"unknown nested key", good("log: {levle: info}\n"), false},
           row{"duration", good("drain: {timeout: 1m30.5s}\n"), true},

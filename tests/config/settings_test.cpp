@@ -1,4 +1,5 @@
 #include "config/entry.hpp"
+#include "config/profiles.hpp"
 #include "config/schema.hpp"
 #include "support.hpp"
 
@@ -21,7 +22,23 @@ TEST_CASE("the smallest file means what the settings' own defaults mean") {
     CHECK(s.log == plain.log);
     CHECK(s.limits == plain.limits);
     CHECK(s.drain_timeout == plain.drain_timeout);
-    CHECK(s.routes[0]->timeout == timeouts{});
+    timeouts usual;
+    usual.learn_attempt = true; // the structs leave off what the file has on
+    CHECK(s.routes[0]->timeout == usual);
+    evenkeel::breaker_options breaker;
+    breaker.on = true;
+    CHECK(s.routes[0]->circuit_breaker == breaker);
+    CHECK(s.circuit_breaker == breaker);
+    CHECK_FALSE(s.routes[0]->own_circuit);
+    evenkeel::cooldown_options cooldown;
+    cooldown.on = true;
+    CHECK(s.routes[0]->cooldown == cooldown);
+    evenkeel::overload_options overload;
+    overload.on = true;
+    CHECK(s.routes[0]->overload == overload);
+    CHECK(s.routes[0]->hedge == evenkeel::hedge_options{});
+    CHECK(s.routes[0]->balance == evenkeel::balance_kind::failover);
+    CHECK(s.routes[0]->weights == std::vector<double>{1});
     CHECK(s.routes[0]->retry == evenkeel::retry_options{});
     CHECK_FALSE(s.routes[0]->own_budget);
     CHECK(s.routes[0]->stream == stream_options{});
@@ -63,7 +80,8 @@ upstreams:
     forwarded: true
   two: {url: "http://two"}
 defaults:
-  timeout: {total: 100s, connect: 1s, attempt: 50s, stream_idle: 20s, content_idle: 70s}
+  timeout: {total: 100s, connect: 1s, attempt: 50s, stream_idle: 20s, content_idle: 70s,
+            adaptive: {min_samples: 7, window: 30s}}
   retry:
     max_retries: 2
     on: [reset, stream_error]
@@ -72,6 +90,22 @@ defaults:
     replay: always
     replay_buffer: 1MiB
     budget: {extra_work: 0.5, burst: 4, min_per_second: 1}
+  circuit_breaker:
+    failure_threshold: 4
+    failure_ratio: 0.25
+    min_calls: 9
+    window: 11s
+    recovery_timeout: 3s
+    max_recovery_timeout: 13s
+    half_open_max_calls: 5
+    success_threshold: 6
+    ramp: 7s
+    scope: upstream
+    when_open: hold
+    hold_max: 8s
+    hold_queue: 10
+  cooldown: {initial: 2s, max: 3s, overload: 4s, quota: 5s}
+  overload: {window: 12s, ratio: 0.4, min_verdicts: 13, max_wait: 14s}
   stream: {head_hold: 3s, heartbeat: 4s, hold_buffer: 2MiB}
 routes:
   - name: r1
@@ -82,12 +116,27 @@ routes:
     timeout: {attempt: off, total: 90s}
     balance: failover
     retry: {replay: never, budget: {burst: 1}}
+    circuit_breaker: {scope: route, when_open: reject}
+    cooldown: off
+    overload: off
     stream: {head_hold: off}
   - name: r2
     match: {path_prefix: /p/, model: only}
-    upstreams: [{name: two}, one]
+    upstreams: [{name: two, weight: 3}, one]
+    balance: weighted
     rewrite: {path_prefix: /q/}
     retry: off
+  - name: r4
+    match: {path: /hedged}
+    upstreams: [one, two]
+    balance: least_latency
+    timeout: {attempt: adaptive, adaptive: {quantile: 0.9, multiplier: 4, max: 90s, initial: {stream: 20s, buffered: 40s}, min: 5s}}
+    retry: {budget: off}
+    hedge: {delay: p91, max_hedges: 2, min_delay: 60ms, max_delay: 20s, target: other, guard: 0.6}
+  - name: r5
+    match: {path: /fixed}
+    upstreams: [two]
+    hedge: {delay: 3s, max_extra: 0.3}
   - name: r3
     match: {path: /health}
     serve: health
@@ -126,7 +175,7 @@ drain: {timeout: 7s}
     CHECK(u.connections == connection_options{7, 1s, 2min, false});
     CHECK(u.forwarded);
 
-    REQUIRE(s.routes.size() == 3);
+    REQUIRE(s.routes.size() == 5);
     const route& r1 = *s.routes[0];
     CHECK(r1.name == "r1");
     REQUIRE(r1.upstreams.size() == 1);
@@ -138,12 +187,18 @@ drain: {timeout: 7s}
     CHECK(r1.rewrite == path_rewrite{path_rewrite::kind::whole, "/y"});
     CHECK(r1.headers.set[0].first == "x-r");
     CHECK(r1.headers.remove[0] == "x-s");
-    CHECK(r1.timeout == timeouts{90s, 1s, std::nullopt, 20s, 70s});
+    evenkeel::adaptive_options learned;
+    learned.min_samples = 7;
+    learned.window = 30s;
+    timeouts times{90s, 1s, std::nullopt, 20s, 70s, false, learned};
+    CHECK(r1.timeout == times);
     const route& r2 = *s.routes[1];
     CHECK(r2.match.path_prefix == "/p");
     CHECK(r2.match.models == std::vector<std::string>{"only"});
     CHECK(r2.rewrite == path_rewrite{path_rewrite::kind::prefix, "/q"});
-    CHECK(r2.timeout == timeouts{100s, 1s, duration{50s}, 20s, 70s});
+    times.total = 100s;
+    times.attempt = 50s;
+    CHECK(r2.timeout == times);
     evenkeel::retry_options retry;
     retry.max_retries = 2;
     retry.on = static_cast<evenkeel::retry_on>(static_cast<int>(evenkeel::retry_on::reset) | static_cast<int>(evenkeel::retry_on::stream_error));
@@ -151,7 +206,7 @@ drain: {timeout: 7s}
     retry.max_retry_after = 5s;
     retry.replay = evenkeel::replay_mode::never;
     retry.replay_buffer = 1024 * 1024;
-    retry.budget = {0.5, 1, 1};
+    retry.budget = {0.5, 1, 1, true};
     CHECK(r1.retry == retry);
     CHECK(r1.own_budget);
     CHECK(r1.stream == stream_options{false, std::nullopt, 4s, 2 * 1024 * 1024});
@@ -162,8 +217,42 @@ drain: {timeout: 7s}
     CHECK_FALSE(r2.own_budget);
     CHECK(r2.stream == stream_options{true, duration{3s}, 4s, 2 * 1024 * 1024});
     CHECK(s.replay_buffer == 1024 * 1024);
-    CHECK(s.routes[2]->serves == route_serves::health);
-    CHECK(s.routes[2]->upstreams.empty());
+    CHECK(s.routes[4]->serves == route_serves::health);
+    CHECK(s.routes[4]->upstreams.empty());
+    CHECK_FALSE(s.routes[4]->circuit_breaker.on);
+
+    evenkeel::breaker_options breaker{true, 4, 0.25, 9, 11s, 3s, 13s, 5, 6, 7s, evenkeel::circuit_scope::upstream,
+                                      evenkeel::when_open::hold, duration{8s}, 10};
+    CHECK(s.circuit_breaker == breaker);
+    CHECK(r2.circuit_breaker == breaker);
+    CHECK_FALSE(r2.own_circuit);
+    breaker.scope = evenkeel::circuit_scope::route;
+    breaker.when_open = evenkeel::when_open::reject;
+    breaker.hold_max.reset();
+    breaker.hold_queue = evenkeel::breaker_options{}.hold_queue;
+    CHECK(r1.circuit_breaker == breaker);
+    CHECK(r1.own_circuit);
+    CHECK_FALSE(r1.cooldown.on);
+    CHECK_FALSE(r1.overload.on);
+    CHECK(r2.cooldown == evenkeel::cooldown_options{true, 2s, 3s, 4s, 5s});
+    CHECK(r2.overload == evenkeel::overload_options{true, 12s, 0.4, 13, 14s});
+    CHECK(r2.balance == evenkeel::balance_kind::weighted);
+    CHECK(r2.weights == std::vector<double>{3, 1});
+
+    const route& r4 = *s.routes[2];
+    CHECK(r4.balance == evenkeel::balance_kind::least_latency);
+    CHECK(r4.weights == std::vector<double>{1, 1});
+    CHECK(r4.timeout.learn_attempt);
+    CHECK_FALSE(r4.timeout.attempt);
+    CHECK(r4.timeout.adaptive == evenkeel::adaptive_options{0.9, 4, 7, 30s, 90s, {20s, 40s}, {5s, 5s}});
+    CHECK_FALSE(r4.retry.budget.on);
+    CHECK(r4.own_budget);
+    CHECK(r4.hedge == evenkeel::hedge_options{true, evenkeel::hedge_options::delay_kind::quantile, 0.91, duration{}, 2, 0.2,
+                                              60ms, 20s, evenkeel::hedge_target::other, 0.6});
+    const route& r5 = *s.routes[3];
+    CHECK(r5.hedge.delay == evenkeel::hedge_options::delay_kind::fixed);
+    CHECK(r5.hedge.fixed == 3s);
+    CHECK(r5.hedge.max_extra == 0.3);
 
     CHECK(s.access_log == access_log_options{"/var/log/a.log", 0.25});
     CHECK(s.log == log_options{log_level::warning, true, "stdout"});
@@ -219,9 +308,91 @@ TEST_CASE("the table is consistent with itself") {
             if (!bound.empty()) CHECK(std::holds_alternative<leaf>(read_leaf(row, std::string(bound), {})));
         }
         const bool quantity = row.kind == value_kind::integer || row.kind == value_kind::duration ||
-                              row.kind == value_kind::size || row.kind == value_kind::ratio;
+                              row.kind == value_kind::size || row.kind == value_kind::ratio ||
+                              row.kind == value_kind::delay;
         CHECK(quantity == !row.max.empty());
     }
+}
+
+TEST_CASE("a block that is off by default is on once it is written, with the built-in rest") {
+    const load_result result = load(good("", "", "    hedge: {}\n"));
+
+    REQUIRE(result.ok());
+    evenkeel::hedge_options hedge;
+    hedge.on = true;
+    CHECK(result.settings->routes[0]->hedge == hedge);
+    CHECK_FALSE(load(good("defaults: {hedge: {}}\n", "", "    hedge: off\n")).settings->routes[0]->hedge.on);
+    CHECK(load(good("defaults: {hedge: {delay: p99.9}}\n")).settings->routes[0]->hedge.quantile == doctest::Approx(0.999));
+}
+
+TEST_CASE("a budget that is off bounds nothing, and a route may have one again") {
+    const load_result result = load(good("defaults: {retry: {budget: off}}\n") +
+                                    "  - {name: b, match: {path: /b}, upstreams: [openai], retry: {budget: {burst: 3}}}\n");
+
+    REQUIRE(result.settings != nullptr);
+    CHECK_FALSE(result.settings->budget.on);
+    CHECK_FALSE(result.settings->routes[0]->retry.budget.on);
+    CHECK_FALSE(result.settings->routes[0]->own_budget);
+    CHECK(result.settings->routes[1]->retry.budget.on);
+    CHECK(result.settings->routes[1]->retry.budget.burst == 3);
+    CHECK(result.settings->routes[1]->own_budget);
+}
+
+TEST_CASE("the classic profile has the classic numbers, and whatever the file says wins over it") {
+    const load_result result = load(good("profile: classic\n"));
+
+    CAPTURE(printed(result.diagnostics));
+    REQUIRE(result.ok());
+    CHECK(result.diagnostics.empty());
+    const route& r = *result.settings->routes[0];
+    CHECK(r.timeout.total == 60s);
+    CHECK(r.timeout.learn_attempt);
+    CHECK(r.timeout.adaptive == evenkeel::adaptive_options{0.95, 1.5, 10, 60s, 60s, {30s, 30s}, {1s, 1s}});
+    CHECK(r.retry.max_retries == 3);
+    CHECK(r.retry.backoff == evenkeel::backoff_options{500ms, 30s, 2.0, evenkeel::jitter::equal});
+    CHECK_FALSE(r.retry.budget.on);
+    CHECK_FALSE(r.own_budget);
+    CHECK(r.circuit_breaker == evenkeel::breaker_options{true, 3, 0.0, 1, 30s, 30s, 30s, 2, 2, 0s,
+                                                         evenkeel::circuit_scope::endpoint, evenkeel::when_open::reject,
+                                                         std::nullopt, 64});
+    CHECK_FALSE(r.own_circuit);
+    CHECK_FALSE(r.cooldown.on);
+    CHECK_FALSE(r.overload.on);
+    CHECK(r.hedge.on);
+    CHECK(r.hedge.delay == evenkeel::hedge_options::delay_kind::fixed);
+    CHECK(r.hedge.fixed == 3s);
+    CHECK(r.hedge.max_hedges == 1);
+    CHECK(r.hedge.guard == 0);
+    CHECK_FALSE(r.stream.hold_head);
+
+    const load_result changed = load(good("profile: classic\ndefaults: {retry: {budget: {burst: 5}}, hedge: off}\n", "",
+                                          "    retry: {max_retries: 7}\n    cooldown: {}\n"));
+    REQUIRE(changed.ok());
+    CHECK(changed.settings->routes[0]->retry.max_retries == 7);
+    CHECK(changed.settings->routes[0]->retry.backoff.initial == 500ms);
+    CHECK(changed.settings->routes[0]->retry.budget.on);
+    CHECK(changed.settings->routes[0]->retry.budget.burst == 5);
+    CHECK_FALSE(changed.settings->routes[0]->hedge.on);
+    CHECK(changed.settings->routes[0]->cooldown.on);
+    CHECK(load(good("profile: tuned\n")).settings->routes[0]->retry == load(good()).settings->routes[0]->retry);
+}
+
+TEST_CASE("a profile names keys of the table, with values that they take") {
+    for (const profile_row& row : profile_rows("classic")) {
+        CAPTURE(row.path);
+        const auto found = std::find_if(key_table().begin(), key_table().end(),
+                                        [&](const key_row& key) { return key.path == row.path; });
+        REQUIRE(found != key_table().end());
+        CHECK(found->available);
+        CHECK(found->fallback != row.fallback);
+        if (row.fallback == "on") {
+            CHECK(found->kind == value_kind::block);
+            CHECK(found->fallback == "off");
+        } else {
+            CHECK(std::holds_alternative<leaf>(read_leaf(*found, std::string(row.fallback), {})));
+        }
+    }
+    CHECK(profile_rows("tuned").empty());
 }
 
 TEST_CASE("a range includes its ends and nothing beyond") {
@@ -240,6 +411,14 @@ TEST_CASE("a range includes its ends and nothing beyond") {
                 [](const std::string& v) { return good("", "", "    timeout: {total: " + v + "}\n"); }},
           range{"0", "1", "1000000", "1000001",
                 [](const std::string& v) { return good("limits: {max_connections: " + v + "}\n"); }},
+          range{"0", "1", "100", "101",
+                [](const std::string& v) { return good("", "", "    circuit_breaker: {failure_threshold: " + v + "}\n"); }},
+          range{"0.49", "0.5", "0.99", "0.991",
+                [](const std::string& v) { return good("", "", "    timeout: {adaptive: {quantile: " + v + "}}\n"); }},
+          range{"p49", "p50", "p99", "p100",
+                [](const std::string& v) { return good("", "", "    hedge: {delay: " + v + "}\n"); }},
+          range{"0s", "1ms", "299s", "1h1s",
+                [](const std::string& v) { return good("", "", "    hedge: {delay: " + v + "}\n"); }},
           range{"-1", "0", "1", "1.001",
                 [](const std::string& v) { return good("access_log: {sample_ok: " + v + "}\n"); }}}) {
         CAPTURE(r.least);

@@ -39,6 +39,10 @@ TEST_CASE("each value shows where it comes from: built-in, defaults, route") {
                    "      retry_stale: true  # built-in\n"
                    "    forwarded: off  # built-in\n"
                    "routes:\n"
+                   "  # deadline: timeout.total (1m30s)\n"
+                   "  # hold: while no endpoint can be asked (hold_max auto, at most 64 requests)\n"
+                   "  # flight: first attempt, retries (at most 5); paid from the budget of their upstream\n"
+                   "  # each attempt: balance (failover) -> cooldown -> circuit_breaker -> overload -> timeout.attempt (adaptive)\n"
                    "  - name: chat  # route:10\n"
                    "    upstreams:\n"
                    "      - name: openai  # route:11\n"
@@ -46,9 +50,21 @@ TEST_CASE("each value shows where it comes from: built-in, defaults, route") {
                    "    timeout:\n"
                    "      total: 1m30s  # route:13\n"
                    "      connect: 2s  # defaults:4\n"
-                   "      attempt: off  # built-in\n"
+                   "      attempt: adaptive  # built-in\n"
                    "      stream_idle: 1m  # built-in\n"
                    "      content_idle: 5m  # built-in\n"
+                   "      adaptive:\n"
+                   "        quantile: 0.95  # built-in\n"
+                   "        multiplier: 3  # built-in\n"
+                   "        min_samples: 10  # built-in\n"
+                   "        window: 1m  # built-in\n"
+                   "        max: 1m30s  # built-in, clamped by timeout.total (line 13)\n"
+                   "        initial:\n"
+                   "          stream: 30s  # built-in\n"
+                   "          buffered: 1m  # built-in\n"
+                   "        min:\n"
+                   "          stream: 10s  # built-in\n"
+                   "          buffered: 25s  # built-in\n"
                    "    retry:\n"
                    "      max_retries: 5  # built-in\n"
                    "      on:\n"
@@ -72,6 +88,31 @@ TEST_CASE("each value shows where it comes from: built-in, defaults, route") {
                    "        extra_work: 0.2  # built-in\n"
                    "        burst: 10  # built-in\n"
                    "        min_per_second: 0.2  # built-in\n"
+                   "    circuit_breaker:\n"
+                   "      failure_threshold: 3  # built-in\n"
+                   "      failure_ratio: auto  # built-in\n"
+                   "      min_calls: auto  # built-in\n"
+                   "      window: 30s  # built-in\n"
+                   "      recovery_timeout: 2s  # built-in\n"
+                   "      max_recovery_timeout: 1m  # built-in\n"
+                   "      half_open_max_calls: 2  # built-in\n"
+                   "      success_threshold: 2  # built-in\n"
+                   "      ramp: 10s  # built-in\n"
+                   "      scope: endpoint  # built-in\n"
+                   "      when_open: hold  # built-in\n"
+                   "      hold_max: auto  # built-in\n"
+                   "      hold_queue: 64  # built-in\n"
+                   "    cooldown:\n"
+                   "      initial: 1s  # built-in\n"
+                   "      max: 1m  # built-in\n"
+                   "      overload: 10s  # built-in\n"
+                   "      quota: 15m  # built-in\n"
+                   "    overload:\n"
+                   "      window: 10s  # built-in\n"
+                   "      ratio: 0.3  # built-in\n"
+                   "      min_verdicts: 20  # built-in\n"
+                   "      max_wait: 5s  # built-in\n"
+                   "    hedge: off  # built-in\n"
                    "    stream:\n"
                    "      head_hold: auto  # built-in\n"
                    "      heartbeat: 10s  # built-in\n"
@@ -86,7 +127,51 @@ TEST_CASE("a built-in value that an explicit bound makes impossible is lowered, 
     CHECK(has_line(shown, "      stream_idle: 30s  # built-in, clamped by timeout.total (line 2)"));
     CHECK(has_line(shown, "      connect: 2s  # built-in, clamped by timeout.attempt (line 10)"));
     REQUIRE(result.ok());
-    CHECK(result.settings->routes[0]->timeout == timeouts{30s, 2s, duration{2s}, 30s});
+    CHECK(result.settings->routes[0]->timeout == timeouts{30s, 2s, duration{2s}, 30s, 300s, false, {}});
+}
+
+TEST_CASE("what a profile says is shown as that, and yields like any built-in value") {
+    const std::string shown = show(good("profile: classic\ndefaults: {timeout: {attempt: 2s}}\n"), "chat");
+
+    CHECK(has_line(shown, "      total: 1m  # profile classic"));
+    CHECK(has_line(shown, "      max_retries: 3  # profile classic"));
+    CHECK(has_line(shown, "      budget: off  # profile classic"));
+    CHECK(has_line(shown, "      failure_threshold: 3  # built-in"));
+    CHECK(has_line(shown, "    cooldown: off  # profile classic"));
+    CHECK(has_line(shown, "      delay: 1s  # profile classic, clamped by timeout.attempt (line 3)"));
+    CHECK(has_line(shown, "  # flight: first attempt, retries (at most 3), 1 of them a hedge (after 1s); no budget"));
+    CHECK(has_line(shown, "  # each attempt: balance (failover) -> circuit_breaker -> timeout.attempt (2s)"));
+    CHECK(shown.find("# hold:") == std::string::npos);
+    CHECK(has_line(show(good("profile: classic\n", "", "    retry: off\n"), "chat"),
+                   "    hedge: off  # profile classic, ruled out by retry (line 9)"));
+    CHECK(has_line(show(good("profile: classic\n", "", "    retry: off\n"), "chat"), "  # flight: one attempt"));
+}
+
+TEST_CASE("a learned timeout's bounds yield to what stands closer, and say so") {
+    CHECK(has_line(show(good("", "", "    timeout: {total: 20s}\n"), "chat"),
+                   "        max: 20s  # built-in, clamped by timeout.total (line 8)"));
+    CHECK(has_line(show(good("", "", "    timeout: {total: 20s}\n"), "chat"),
+                   "          buffered: 20s  # built-in, clamped by timeout.total (line 8)"));
+    CHECK(has_line(show(good("defaults: {timeout: {adaptive: {max: 100s}}}\n", "", "    timeout: {total: 90s}\n"), "chat"),
+                   "        max: 1m30s  # defaults:2, clamped by timeout.total (line 9)"));
+    CHECK(has_line(show(good("", "", "    timeout: {adaptive: {min: 70s}}\n"), "chat"),
+                   "          stream: 1m10s  # built-in, clamped by timeout.adaptive.min (line 8)"));
+    CHECK(has_line(show(good("", "", "    circuit_breaker: {recovery_timeout: 2m}\n"), "chat"),
+                   "      max_recovery_timeout: 2m  # built-in, clamped by circuit_breaker.recovery_timeout (line 8)"));
+}
+
+TEST_CASE("what has no effect is not shown") {
+    const std::string shown = show(
+        good("defaults: {circuit_breaker: {hold_queue: 3}, timeout: {adaptive: {quantile: 0.9}}}\n", "",
+             "    timeout: {attempt: 9s}\n    circuit_breaker: {when_open: reject}\n    hedge: {delay: 2s}\n"),
+        "chat");
+
+    for (const char* gone : {"hold_queue", "hold_max", "quantile", "multiplier", "initial", "min_delay", "max_delay"}) {
+        CAPTURE(gone);
+        CHECK(shown.substr(shown.find("timeout:")).find(std::string(gone) + ":") ==
+              (std::string_view(gone) == "initial" ? shown.substr(shown.find("timeout:")).find("initial: 250ms") : std::string::npos));
+    }
+    CHECK(has_line(shown, "        min_samples: 10  # built-in"));
 }
 
 TEST_CASE("a route's off overrides what defaults say") {
@@ -130,6 +215,14 @@ TEST_CASE("what is shown loads again and means the same") {
     files.emplace_back("globs", good("", "    forwarded: true\n",
                                      "    match: {headers: {x: \"*\"}, model: [\"a*\", \"-\", \"~\"], methods: "
                                      "[GET]}\n    rewrite: {path: /a$$b}\n"));
+    files.emplace_back("classic", good("profile: classic\n"));
+    files.emplace_back("classic with an own budget", good("profile: classic\n", "", "    retry: {budget: {}}\n    cooldown: {}\n"));
+    files.emplace_back("retry off", good("profile: classic\n", "", "    retry: off\n"));
+    files.emplace_back("fixed attempt", good("", "", "    timeout: {attempt: 9s}\n    hedge: {delay: p80}\n"));
+    files.emplace_back("short deadline", good("", "", "    timeout: {total: 3s}\n    hedge: {}\n"));
+    files.emplace_back("reject", good("", "", "    circuit_breaker: {when_open: reject}\n    overload: off\n"));
+    files.emplace_back("overridden bounds", good("defaults: {timeout: {adaptive: {max: 100s, min: 20s}}, hedge: {max_delay: 40s}}\n",
+                                                 "", "    timeout: {total: 10s}\n"));
     for (const auto& [name, yaml] : files) {
         CAPTURE(name);
         const load_result first = load(yaml);

@@ -27,7 +27,7 @@ inline attempt_outcome answered_with(outcome_kind kind, std::optional<duration> 
     return out;
 }
 
-struct plan_bench final : policy_view {
+struct plan_bench : policy_view {
     explicit plan_bench(int endpoints = 1, duration deadline = 60s) {
         options.deadline = start + deadline;
         options.endpoints = static_cast<endpoint_index>(endpoints);
@@ -44,6 +44,17 @@ struct plan_bench final : policy_view {
     std::mt19937_64* random = nullptr;
     bool stream = false, may_repeat = true, nothing_left = false;
     std::map<endpoint_index, double> level; // absent: endless
+    std::map<endpoint_index, endpoint_refusal> refusing; // what look() and admit() say; absent: they let it
+    std::vector<endpoint_index> in_order;
+    bool overloaded_now = false, line_full = false;
+    int waiting = 0;
+    std::mt19937_64* moods = nullptr; // endpoints that refuse at random
+    std::optional<duration> learned_timeout, learned_delay;
+    hedge_refusal guard = hedge_refusal::none;
+    std::vector<hedge_refusal> hedges_refused;
+    std::vector<duration> hedges_settled;
+    hedge_options hedging;
+    std::vector<attempt_purpose> admitted;
     std::vector<double> costs;
     double refunded = 0;
 
@@ -51,7 +62,8 @@ struct plan_bench final : policy_view {
     bool wants_stream() override { return stream; }
     bool repeatable(endpoint_index) override { return may_repeat; }
     bool unsent(attempt_id) override { return nothing_left; }
-    double cost(endpoint_index, duration, bool effortless, steady_time) override { return effortless ? 0.1 : 1.0; }
+    bool flat = false; // every attempt costs 1
+    double cost(endpoint_index, duration, bool effortless, steady_time) override { return effortless && !flat ? 0.1 : 1.0; }
     bool reserve(endpoint_index at, double work, steady_time) override {
         const auto found = level.find(at);
         if (found != level.end()) {
@@ -66,23 +78,63 @@ struct plan_bench final : policy_view {
         if (level.contains(at)) level[at] += work;
     }
 
+    std::span<const endpoint_index> order(steady_time) override {
+        if (in_order.empty()) {
+            for (endpoint_index i = 0; i < options.endpoints; ++i) in_order.push_back(i);
+        }
+        return in_order;
+    }
+    std::optional<endpoint_refusal> look(endpoint_index at, attempt_purpose, urgency how, steady_time) override {
+        if (moods != nullptr && (*moods)() % 4 == 0) {
+            const auto why = static_cast<endpoint_refusal::reason>((*moods)() % 3);
+            if (how == urgency::waited && why != endpoint_refusal::reason::circuit) return std::nullopt;
+            return endpoint_refusal{why, now + std::chrono::milliseconds((*moods)() % 5000), now - std::chrono::milliseconds((*moods)() % 90000)};
+        }
+        const auto found = refusing.find(at);
+        if (found == refusing.end()) return std::nullopt;
+        if (how == urgency::waited && found->second.why != endpoint_refusal::reason::circuit) return std::nullopt;
+        return found->second;
+    }
+    std::optional<endpoint_refusal> admit(endpoint_index at, attempt_purpose what, urgency how, steady_time when) override {
+        const auto refused = look(at, what, how, when);
+        if (!refused) admitted.push_back(what);
+        return refused;
+    }
+    bool overloaded(endpoint_index, steady_time) override { return overloaded_now; }
+    bool begin_waiting(steady_time) override { return !line_full && ++waiting > 0; }
+    void end_waiting(bool, steady_time) override { --waiting; }
+    bool reserve_hedge(endpoint_index at, steady_time when) override { return reserve(at, 1, when); }
+    void settle_hedge(endpoint_index at, duration took, steady_time when) override {
+        hedges_settled.push_back(took);
+        refund(at, 1 - cost(at, took, false, when), when);
+    }
+    std::optional<duration> attempt_timeout(endpoint_index, steady_time) override { return learned_timeout; }
+    std::optional<duration> hedge_delay(endpoint_index, steady_time) override { return learned_delay; }
+    duration quickest(endpoint_index, steady_time) override { return {}; }
+    hedge_refusal hedge_wanted(steady_time) override { return guard; }
+    void hedge_refused(hedge_refusal why) override { hedges_refused.push_back(why); }
+
     // What the last step asked for.
     std::optional<flight_action::launch> launched;
-    std::optional<flight_action::cancel> cancelled;
+    std::optional<flight_action::cancel> cancelled; // the last of them
+    int cancels = 0;
+    std::vector<any_flight_action> actions; // all of it
     std::optional<flight_action::commit> committed;
     std::optional<flight_action::finish> finished;
     std::optional<flight_action::wait_until> waits;
 
     plan_bench& feed(const any_flight_event& event) {
         if (!plan) plan.emplace(options);
-        launched.reset(), cancelled.reset(), committed.reset(), finished.reset(), waits.reset();
-        for (const auto& action : plan->step(event, now, *this)) {
+        cancels = 0, launched.reset(), cancelled.reset(), committed.reset(), finished.reset(), waits.reset();
+        const auto asked = plan->step(event, now, *this);
+        actions.assign(asked.begin(), asked.end());
+        for (const auto& action : actions) {
             const auto keep = [](auto& to, const auto& one) {
                 REQUIRE(!to.has_value()); // never two of a kind in one step
                 to = one;
             };
             if (const auto* one = std::get_if<flight_action::launch>(&action)) keep(launched, *one);
-            if (const auto* one = std::get_if<flight_action::cancel>(&action)) keep(cancelled, *one);
+            if (const auto* one = std::get_if<flight_action::cancel>(&action)) cancelled = *one, ++cancels;
             if (const auto* one = std::get_if<flight_action::commit>(&action)) keep(committed, *one);
             if (const auto* one = std::get_if<flight_action::finish>(&action)) keep(finished, *one);
             if (const auto* one = std::get_if<flight_action::wait_until>(&action)) keep(waits, *one);

@@ -7,9 +7,18 @@
 #include <cstring>
 #include <utility>
 
+#include <sys/socket.h>
+#include <unistd.h>
+
 namespace evenkeel::test {
 
 namespace error = boost::asio::error;
+
+scripted_client::shared::~shared() {
+    for (const int one : ends) {
+        if (one >= 0) ::close(one);
+    }
+}
 
 void scripted_client::shared::finish(std::optional<net::completion<net::io_result>>& whose, net::io_result result) {
     if (!whose) return;
@@ -71,7 +80,7 @@ public:
         wire_->was_reset = true;
         close();
     }
-    int descriptor() const noexcept override { return -1; }
+    int descriptor() const noexcept override { return wire_->ends[0]; }
     std::string_view peer() const noexcept override { return "192.0.2.7"; }
     bool encrypted() const noexcept override { return false; }
 
@@ -79,7 +88,11 @@ private:
     std::shared_ptr<shared> wire_;
 };
 
-std::unique_ptr<net::client_stream> scripted_client::connect() { return std::make_unique<stream>(wire_); }
+std::unique_ptr<net::client_stream> scripted_client::connect() {
+    // For departure_watch, which polls. None left: the client is not seen leaving before it is written to.
+    if (wire_->watched && ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, wire_->ends) != 0) wire_->ends[0] = wire_->ends[1] = -1;
+    return std::make_unique<stream>(wire_);
+}
 
 void scripted_client::send(std::string_view bytes) {
     wire_->incoming += bytes;
@@ -88,6 +101,7 @@ void scripted_client::send(std::string_view bytes) {
 
 void scripted_client::leave() {
     wire_->left = true;
+    if (wire_->ends[1] >= 0) ::close(std::exchange(wire_->ends[1], -1));
     wire_->serve_reader();
 }
 

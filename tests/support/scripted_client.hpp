@@ -14,12 +14,13 @@ namespace evenkeel::test {
 
 class scripted_client {
 public:
-    explicit scripted_client(net::loop& worker) : wire_(std::make_shared<shared>(worker)) {}
+    // Unwatched, it costs no descriptors, and its leaving is noticed only where it is read from or written to.
+    explicit scripted_client(net::loop& worker, bool watched = true) : wire_(std::make_shared<shared>(worker)) { wire_->watched = watched; }
 
     [[nodiscard]] std::unique_ptr<net::client_stream> connect(); // once
 
     void send(std::string_view bytes);        // arrives at once
-    void leave();                             // closes its side: reads of the proxy end, peek_closed() tells
+    void leave();                             // closes its side: reads of the proxy end, peek_closed() tells, poll() does
     void stop_reading() { wire_->stalled = true; } // writes of the proxy do not complete any more
 
     [[nodiscard]] const std::string& received() const noexcept { return wire_->received; }
@@ -31,10 +32,15 @@ public:
 private:
     struct shared {
         explicit shared(net::loop& worker) : loop(worker) {}
+        shared(const shared&) = delete;
+        shared& operator=(const shared&) = delete;
+        ~shared();
         net::loop& loop;
         std::string incoming, received;
         bool left = false, closed = false, send_shut = false, was_reset = false, stalled = false;
         int writes = 0;
+        int ends[2] = {-1, -1}; // of a pair of sockets nothing is sent through
+        bool watched = true;
         std::optional<net::completion<net::io_result>> reader, writer;
         boost::asio::mutable_buffer into{};
         bool only_waits = false;

@@ -95,19 +95,24 @@ private:
     std::shared_ptr<playing> played_;
 };
 
-net::task<net::open_result> scripted_transport::open(const std::shared_ptr<const config::upstream>&, bool fresh,
+net::task<net::open_result> scripted_transport::open(const std::shared_ptr<const config::upstream>& to, bool fresh,
                                                      steady_time deadline, net::cancel_source& cancel) {
     exchange_script script;
+    std::shared_ptr<exchange_log> log;
     if (!scripts_.empty()) {
         script = std::move(scripts_.front());
         scripts_.pop_front();
+    } else if (chooser_) {
+        script = chooser_(*to, logs_.size());
+        log = logs_.emplace_back(std::make_shared<exchange_log>()); // its place is taken, whatever becomes of it
+        log->closed = true;
     } else if (fallback_) {
         script = *fallback_;
     } else {
         script.connect_failure = net::transport_error{net::transport_error::kind::refused, "connection_refused", 502, {}, "no script is left"};
     }
     net::event ready(loop_.executor());
-    const net::cancel_source::hook cancelled(cancel, [](void* to) { static_cast<net::event*>(to)->set(); }, &ready);
+    const net::cancel_source::hook cancelled(cancel, [](void* whom) { static_cast<net::event*>(whom)->set(); }, &ready);
     const steady_time at = loop_.now() + script.connect_after;
     if (script.connect_after > duration::zero()) co_await ready.wait_until(loop_.timers(), std::min(at, deadline));
     if (cancel.requested()) co_return net::open_result{nullptr, {net::transport_error::kind::cancelled, "connection_terminated", 502, {}, "cancelled"}};
@@ -116,10 +121,11 @@ net::task<net::open_result> scripted_transport::open(const std::shared_ptr<const
     }
     if (script.connect_failure) co_return net::open_result{nullptr, *script.connect_failure};
 
-    auto log = std::make_shared<exchange_log>();
+    if (!log) log = logs_.emplace_back(std::make_shared<exchange_log>());
+    log->upstream = to->name;
+    log->closed = false;
     log->fresh_asked = fresh;
     log->opened_at = loop_.now();
-    logs_.push_back(log);
     auto played = std::make_shared<playing>(loop_, std::move(script), log);
     players_.spawn(play(played));
     co_return net::open_result{std::make_unique<scripted_exchange>(played), {}};
@@ -145,6 +151,10 @@ net::task<void> scripted_transport::play(std::shared_ptr<playing> what) {
         if (what->log->closed) co_return;
     }
     while (!what->log->closed) co_await what->changed.wait();
+}
+
+std::size_t scripted_transport::opened_to(std::string_view upstream) const noexcept {
+    return static_cast<std::size_t>(std::count_if(logs_.begin(), logs_.end(), [&](const auto& log) { return log->upstream == upstream; }));
 }
 
 std::size_t scripted_transport::open_now() const noexcept {

@@ -8,9 +8,11 @@
 #include "proxy/net/transport.hpp"
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -38,6 +40,7 @@ struct exchange_script {
 
 // What became of one exchange.
 struct exchange_log {
+    std::string upstream; // whom it was opened to
     std::string written;
     bool fresh_asked = false, recycled = false, closed = false;
     steady_time opened_at{}, closed_at{};
@@ -50,12 +53,16 @@ public:
     void next(exchange_script script) { scripts_.push_back(std::move(script)); }
     // Used whenever no script is queued; without one, running out is a connection refused.
     void always(exchange_script script) { fallback_ = std::move(script); }
+    // Asked for the script of every exchange for which none is queued; its place among exchanges() is told.
+    using chooser = std::function<exchange_script(const config::upstream& to, std::size_t place)>;
+    void choose(chooser by) { chooser_ = std::move(by); }
 
     [[nodiscard]] net::task<net::open_result> open(const std::shared_ptr<const config::upstream>& to, bool fresh,
                                                    steady_time deadline, net::cancel_source& cancel) override;
 
     [[nodiscard]] const std::vector<std::shared_ptr<exchange_log>>& exchanges() const noexcept { return logs_; }
     [[nodiscard]] std::size_t open_now() const noexcept;
+    [[nodiscard]] std::size_t opened_to(std::string_view upstream) const noexcept; // so far
 
 private:
     class scripted_exchange;
@@ -66,6 +73,7 @@ private:
     net::nursery players_;
     std::deque<exchange_script> scripts_;
     std::optional<exchange_script> fallback_;
+    chooser chooser_;
     std::vector<std::shared_ptr<exchange_log>> logs_;
 };
 

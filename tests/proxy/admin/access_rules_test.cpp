@@ -75,6 +75,12 @@ TEST_CASE("on loopback without a token reads are open and control is for local p
              row{"rebound page", "POST", "/-/reload", "attacker.example:9901", "http://attacker.example:9901", none,
                  403},
 
+             row{"a circuit", "POST", "/-/circuits/deepseek", "localhost:9901", none, none, 200},
+             row{"a circuit by a page", "POST", "/-/circuits/deepseek", "localhost:9901", "https://attacker.example", none, 403},
+             row{"a circuit by GET", "GET", "/-/circuits/deepseek", "localhost", none, none, 405},
+             row{"a circuit without a name", "POST", "/-/circuits/", "localhost", none, none, 404},
+             row{"circuits", "POST", "/-/circuits", "localhost", none, none, 404},
+
              row{"control by GET", "GET", "/-/reload", "localhost", none, none, 405},
              row{"control by HEAD", "HEAD", "/-/drain", "localhost", none, none, 405},
              row{"read by POST", "POST", "/metrics", "localhost", none, none, 405},
@@ -106,6 +112,8 @@ TEST_CASE("with a token everything but the probes needs it") {
              row{"control with", "POST", "/-/drain", "x", none, "Bearer sk-CANARY-admin", 200},
              row{"control with, from elsewhere", "POST", "/-/drain", "x", "https://attacker.example",
                  "Bearer sk-CANARY-admin", 403},
+             row{"a circuit without", "POST", "/-/circuits/deepseek", "x", none, none, 401},
+             row{"a circuit with", "POST", "/-/circuits/deepseek", "x", none, "Bearer sk-CANARY-admin", 200},
              row{"unknown tells nothing", "GET", "/secret", "x", none, none, 401},
              row{"unknown with", "GET", "/secret", "x", none, "Bearer sk-CANARY-admin", 404},
              row{"liveness", "GET", "/livez", "10.0.0.5:9901", none, none, 200},
@@ -131,6 +139,7 @@ TEST_CASE("metrics_listen has the readable endpoints under any name, and no othe
              row{"index", "GET", "/", "x", none, none, 404},
              row{"control", "POST", "/-/drain", "localhost", none, none, 404},
              row{"control with the token", "POST", "/-/reload", "localhost", none, "Bearer sk-CANARY-admin", 404},
+             row{"a circuit", "POST", "/-/circuits/deepseek", "x", none, none, 404},
              row{"write", "POST", "/metrics", "x", none, none, 405},
          }) {
         CAPTURE(asked.name);

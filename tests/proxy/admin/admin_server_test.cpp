@@ -52,6 +52,12 @@ struct running {
                                 [this] {
                                     ready = false;
                                     return control_result{true, "draining"};
+                                },
+                            .force_circuit =
+                                [this](const circuit_order& wanted) {
+                                    if (wanted.upstream != "deepseek") return control_result{false, "there is no such upstream"};
+                                    orders.push_back(wanted.route + (wanted.state ? *wanted.state == circuit_state::open ? ":open" : ":closed" : ":auto"));
+                                    return control_result{true, "done"};
                                 }},
             limits);
         const auto failed = server->start();
@@ -64,6 +70,7 @@ struct running {
     telemetry::heartbeat heartbeat{1, steady_time{std::chrono::steady_clock::now()}};
     std::atomic<bool> ready{true}, reload_works{true};
     std::atomic<int> reloads{0};
+    std::vector<std::string> orders; // written by the helper thread before it answers
     telemetry::background helper;
     telemetry::app_log log{helper};
     std::unique_ptr<admin_server> server;
@@ -213,6 +220,47 @@ TEST_CASE("a reload is asked for by POST and answers with its outcome") {
     CHECK(status_of(failed) == 422);
     CHECK(boost::json::parse(body_of(failed)).at("error") == "line 3: unknown key \"liste\"");
     CHECK(now.reloads == 2);
+}
+
+TEST_CASE("a circuit is forced and released by POST, in the query or the body") {
+    running now;
+    const auto port = now.server->port();
+    const auto post = [&](const std::string& target, const std::string& body = "", const std::string& fields = "") {
+        return ask(port, "POST", target, fields + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+    };
+    CHECK(status_of(post("/-/circuits/deepseek?state=open")) == 200);
+    CHECK(status_of(post("/-/circuits/deepseek", "closed\n")) == 200);
+    CHECK(status_of(post("/-/circuits/deepseek", "state=auto&route=phase1")) == 200);
+    CHECK(now.orders == std::vector<std::string>{":open", ":closed", "phase1:auto"});
+
+    CHECK(status_of(post("/-/circuits/deepseek")) == 400);
+    CHECK(status_of(post("/-/circuits/deepseek", "half_open")) == 400);
+    const auto unknown = post("/-/circuits/nobody?state=open");
+    CHECK(status_of(unknown) == 422);
+    CHECK(boost::json::parse(body_of(unknown)).at("error") == "there is no such upstream");
+    CHECK(status_of(ask(port, "GET", "/-/circuits/deepseek?state=open")) == 405);
+    CHECK(status_of(post("/-/circuits/deepseek?state=open", "", "Origin: https://attacker.example\r\n")) == 403);
+    CHECK(status_of(ask(now.server->metrics_port(), "POST", "/-/circuits/deepseek?state=open")) == 404);
+    CHECK(now.orders.size() == 3);
+}
+
+TEST_CASE("open circuits show in /health and flip ?strict=1 only where nothing can be served, and never /readyz") {
+    running now;
+    const auto port = now.server->port();
+    std::atomic<bool> open{true};
+    now.health.report_from([&] {
+        telemetry::endpoint_report endpoint{"deepseek", circuit_breaker::summary{}, {}, {}, {}, 0, 0};
+        endpoint.circuit->state = open ? circuit_state::open : circuit_state::half_open;
+        return telemetry::policy_report{steady_time{std::chrono::steady_clock::now()}, {{"phase1", std::nullopt, 0, {endpoint}}}};
+    });
+    const auto document = boost::json::parse(body_of(ask(port, "GET", "/health")));
+    CHECK(document.at("overall_status").at("open_circuits") == 1);
+    CHECK(document.at("services").at("phase1").at("circuit_state") == "open");
+    CHECK(status_of(ask(port, "GET", "/health")) == 200);
+    CHECK(status_of(ask(port, "GET", "/health?strict=1")) == 503);
+    CHECK(status_of(ask(port, "GET", "/readyz")) == 200);
+    open = false;
+    CHECK(status_of(ask(port, "GET", "/health?strict=1")) == 200);
 }
 
 TEST_CASE("a foreign Host is refused on the admin listener and welcome on metrics_listen") {

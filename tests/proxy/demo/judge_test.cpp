@@ -23,19 +23,6 @@ verdict ask(const provider& upstream, api speaks, bool stream, const std::string
 }
 } // namespace
 
-TEST_CASE("the whole text is every piece, in order, once") {
-    std::string whole;
-    for (int i = 0; i < 10; ++i) whole += "[N:" + std::to_string(i) + "] word ";
-    CHECK(is_whole_text(whole, "N"));
-    CHECK(!is_whole_text("", "N"));
-    CHECK(!is_whole_text(whole, "M"));
-    CHECK(!is_whole_text(whole + "[N:9] word ", "N"));
-    CHECK(!is_whole_text(whole.substr(0, whole.find("[N:9]")), "N"));
-    auto crossed = whole;
-    crossed[crossed.find("[N:3]") + 1] = 'M';
-    CHECK(!is_whole_text(crossed, "N"));
-}
-
 TEST_CASE("only a complete, correct, unlabelled answer is a success") {
     struct row {
         std::string script;

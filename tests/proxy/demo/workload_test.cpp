@@ -1,4 +1,5 @@
 #include "proxy/demo/workload.hpp"
+#include "proxy/simulate/scenario.hpp"
 #include "tests/support/provider_answers.hpp"
 #include "tests/support/provider_script.hpp"
 
@@ -123,7 +124,7 @@ TEST_CASE("luck becomes a script at the run's speed") {
 }
 
 TEST_CASE("a request's name is found in its body and understood again") {
-    for (const side from : {side::direct, side::proxied}) {
+    for (const side from : sides) {
         const auto request = plan(1, 1234);
         const auto nonce = evenkeel::support::find_nonce(body_of(request, nonce_of(from, request.number)));
         const auto name = parse_nonce(nonce);
@@ -134,4 +135,19 @@ TEST_CASE("a request's name is found in its body and understood again") {
     for (const auto* other :
          {"", "direct", "direct.", "direct.x", "direct.1x", "direct.-1", "elsewhere.1", "direct.99999999999"})
         CHECK(!parse_nonce(other).has_value());
+}
+
+TEST_CASE("the demonstration is the scenario `original`") {
+    const auto* const scenario = evenkeel::simulate::find_scenario("original");
+    REQUIRE(scenario != nullptr);
+    CHECK(scenario->rate == model::rate);
+    CHECK(scenario->stream_share == model::stream_share);
+    CHECK(scenario->deadline == model::deadline);
+    CHECK(scenario->warm_up == model::warm_up);
+    CHECK(scenario->times.whole == model::answer_median);
+    CHECK(scenario->times.whole_sigma == model::answer_sigma);
+    for (const auto& server : scenario->usual) {
+        CHECK(server.errors == model::error_share);
+        CHECK(server.hangs == model::hang_share);
+    }
 }

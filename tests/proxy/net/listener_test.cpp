@@ -353,6 +353,49 @@ TEST_CASE("a cancelled read leaves the stream usable, with and without an older 
     }
 }
 
+TEST_CASE("write_now sends what the kernel takes at once, says what is left, and waits for nothing") {
+    listener_bench bench;
+    auto& listener = bench.listen(bound(tcp_at()));
+    client one(listener.port());
+    CHECK(bench.accepted(1));
+    net::client_stream& stream = *bench.streams[0];
+
+    std::array parts{boost::asio::const_buffer("head:", 5), boost::asio::const_buffer("", 0), boost::asio::const_buffer("body\n", 5)};
+    std::span<boost::asio::const_buffer> left = parts;
+    const net::io_result sent = stream.write_now(left);
+    CHECK(sent.ok());
+    CHECK(sent.bytes == 10);
+    CHECK(left.empty());
+    CHECK(read_line(one.fd()) == "head:body\n");
+
+    // More than the kernel takes while nobody reads: the rest is what write() goes on with.
+    const int little = 16 * 1024;
+    CHECK(::setsockopt(stream.descriptor(), SOL_SOCKET, SO_SNDBUF, &little, sizeof little) == 0);
+    CHECK(::setsockopt(one.fd(), SOL_SOCKET, SO_RCVBUF, &little, sizeof little) == 0);
+    const std::string first(10'000, 'a'), second(500'000, 'b');
+    std::array large{boost::asio::buffer(first), boost::asio::buffer(second), boost::asio::const_buffer("\n", 1)};
+    left = large;
+    std::size_t taken = 0;
+    for (net::io_result more = stream.write_now(left); more.bytes > 0; more = stream.write_now(left)) taken += more.bytes;
+    REQUIRE(!left.empty());
+    std::string got;
+    std::thread reader([&] { got = read_line(one.fd()); });
+    const net::io_result rest = bench.finish(stream.write(left));
+    reader.join();
+    CHECK(rest.ok());
+    CHECK(taken + rest.bytes == 510'001);
+    CHECK(got == first + second + "\n");
+
+    reset_connection(one.fd());
+    one.close();
+    CHECK(bench.pump([&] { return stream.peek_closed(); }));
+    std::array again{boost::asio::const_buffer("x", 1)};
+    left = again;
+    CHECK(!stream.write_now(left).ok());
+    stream.close();
+    CHECK(stream.write_now(left).error == boost::asio::error::operation_aborted);
+}
+
 TEST_CASE("shutdown_send ends our side only; reset resets") {
     listener_bench bench;
     auto& listener = bench.listen(bound(tcp_at()));

@@ -67,6 +67,12 @@ TEST_CASE("a recycled connection carries the next exchange, the newest one first
     CHECK(bench.seen.opened == 2);
     CHECK(bench.seen.idle == 1);
     CHECK(bench.pool->size() == 2);
+
+    const auto taken = bench.pool->reuse(up); // without waiting
+    REQUIRE(taken);
+    CHECK(taken->reused());
+    CHECK(bench.ping(*taken) == first_number);
+    CHECK(!bench.pool->reuse(up));
 }
 
 TEST_CASE("a recycled connection spends one turn of the loop before it can be taken") {

@@ -8,7 +8,9 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdio>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace evenkeel::test {
@@ -23,10 +25,17 @@ struct listener final : telemetry::observer {
     struct seen_request { int status; request_outcome outcome; std::string reason; int attempts; };
     std::vector<attempt_result> attempts;
     std::vector<seen_request> requests;
-    int started = 0, attempts_started = 0;
+    int started = 0, attempts_started = 0, hedges = 0, hedges_won = 0;
+    std::vector<steady_time> extra; // when each retry and hedge began
     void request_started(const config::route*) noexcept override { ++started; }
     void attempt_started(const config::route&, const config::upstream&) noexcept override { ++attempts_started; }
-    void attempt_finished(const telemetry::attempt_record& record) noexcept override { attempts.push_back(record.result); }
+    void attempt_finished(const telemetry::attempt_record& record) noexcept override {
+        attempts.push_back(record.result);
+        if (record.kind == telemetry::attempt_kind::retry || record.kind == telemetry::attempt_kind::hedge) extra.push_back(record.at - record.total);
+        if (record.kind != telemetry::attempt_kind::hedge) return;
+        ++hedges;
+        if (record.committed) ++hedges_won;
+    }
     void request_finished(const telemetry::request_record& record) noexcept override {
         requests.push_back({record.status, record.outcome, std::string{record.reason}, record.attempts});
     }
@@ -66,6 +75,16 @@ struct fixture {
     }
     // Runs `length` of virtual time.
     void pass(duration length) { loop.run_virtual(loop.now() + length); }
+    // No place in line, no probe and no place in service is kept by a request that is over.
+    void expect_no_policy_holds() {
+        for (const auto& shown : registry.report(*settings, loop.now()).routes) {
+            CHECK(shown.holding == 0);
+            for (const auto& at : shown.endpoints) {
+                CHECK((!at.circuit || at.circuit->probes == 0));
+                CHECK((!at.overload || at.overload->in_service == 0));
+            }
+        }
+    }
     // Everything the proxy holds must be gone once the client is.
     void expect_nothing_left() {
         client.leave();
@@ -75,6 +94,7 @@ struct fixture {
         CHECK(upstream.open_now() == 0);
         CHECK(memory.used() == 0);
         CHECK(context.open.empty());
+        expect_no_policy_holds();
         CHECK(seen.started == static_cast<int>(seen.requests.size()));
         CHECK(seen.attempts_started == static_cast<int>(seen.attempts.size()));
     }
@@ -87,5 +107,35 @@ inline exchange_script answering(std::string bytes, std::size_t body = 2) {
     return {.steps = {play::request{body}, play::send{std::move(bytes)}}};
 }
 inline bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+
+// Answers and streams an upstream may be scripted to give.
+inline std::string status_answer(int status, const std::string& fields = "", const std::string& body = R"({"error":{"message":"m"}})") {
+    return "HTTP/1.1 " + std::to_string(status) + " No\r\nContent-Type: application/json\r\n" + fields +
+           "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+}
+inline const std::string stream_head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+inline std::string chunk(const std::string& data) {
+    char size[16];
+    std::snprintf(size, sizeof size, "%zx\r\n", data.size());
+    return size + data + "\r\n";
+}
+inline const std::string hello = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n";
+inline const std::string word = "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"},\"finish_reason\":null}]}\n\n";
+inline const std::string stop = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+inline const std::string done = "data: [DONE]\n\n";
+inline const std::string error_event = "data: {\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n";
+inline const std::string good_stream = stream_head + chunk(hello) + chunk(word) + chunk(stop) + chunk(done) + "0\r\n\r\n";
+
+inline std::string post_stream(const std::string& fields = "") {
+    const std::string body = R"({"stream":true})";
+    return "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\n" + fields + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+}
+inline constexpr std::size_t stream_body = 15;
+
+inline exchange_script streaming(std::vector<play_step> steps) {
+    exchange_script script{.steps = {play::request{stream_body}}};
+    for (auto& step : steps) script.steps.push_back(std::move(step));
+    return script;
+}
 
 } // namespace evenkeel::test

@@ -32,7 +32,7 @@ TEST_CASE("routes share the budget of an upstream, unless they have their own") 
     request::policy_registry registry;
     const auto settings = settings_of(10, 3);
     const auto set = registry.prepare(settings);
-    const auto budget = [&](std::size_t route, std::size_t at) { return set->of(*settings.routes[route]).budgets.at(at); };
+    const auto budget = [&](std::size_t route, std::size_t at) { return set->of(*settings.routes[route]).endpoints.at(at).budget; };
     CHECK(budget(0, 0) == budget(1, 0));
     CHECK(budget(0, 0) != budget(0, 1));
     CHECK(budget(2, 0) != budget(0, 0));
@@ -43,9 +43,9 @@ TEST_CASE("routes share the budget of an upstream, unless they have their own") 
 TEST_CASE("a reload keeps the balance of a key and gives it the new options") {
     request::policy_registry registry;
     const auto before = settings_of(10, 3), after = settings_of(5, 3);
-    work_budget* const first = registry.prepare(before)->of(*before.routes[0]).budgets[0];
+    work_budget* const first = registry.prepare(before)->of(*before.routes[0]).endpoints[0].budget;
     REQUIRE(first->reserve(7, now));
-    work_budget* const again = registry.prepare(after)->of(*after.routes[0]).budgets[0];
+    work_budget* const again = registry.prepare(after)->of(*after.routes[0]).endpoints[0].budget;
     CHECK(again == first);
     CHECK(again->level(now) == 3);
     again->deposit(false, now);

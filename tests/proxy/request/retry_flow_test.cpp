@@ -23,35 +23,6 @@ struct retrying : fixture {
         settings->upstreams.push_back(backup);
     }
 };
-
-std::string status_answer(int status, const std::string& fields = "", const std::string& body = R"({"error":{"message":"m"}})") {
-    return "HTTP/1.1 " + std::to_string(status) + " No\r\nContent-Type: application/json\r\n" + fields +
-           "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
-}
-const std::string stream_head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
-std::string chunk(const std::string& data) {
-    char size[16];
-    std::snprintf(size, sizeof size, "%zx\r\n", data.size());
-    return size + data + "\r\n";
-}
-const std::string hello = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n";
-const std::string word = "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"},\"finish_reason\":null}]}\n\n";
-const std::string stop = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
-const std::string done = "data: [DONE]\n\n";
-const std::string error_event = "data: {\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n";
-const std::string good_stream = stream_head + chunk(hello) + chunk(word) + chunk(stop) + chunk(done) + "0\r\n\r\n";
-
-std::string post_stream(const std::string& fields = "") {
-    const std::string body = R"({"stream":true})";
-    return "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\n" + fields + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
-}
-constexpr std::size_t stream_body = 15;
-
-exchange_script streaming(std::vector<play_step> steps) {
-    exchange_script script{.steps = {play::request{stream_body}}};
-    for (auto& step : steps) script.steps.push_back(std::move(step));
-    return script;
-}
 } // namespace
 
 TEST_CASE("a failed attempt is followed by another after its pause, unseen by the client") {

@@ -19,13 +19,18 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// Without the pool's free retry, which depends on whether a connection happens to be reused.
+// What retries alone make of it: the policies that remember (a circuit, a rest after a 429, a budget) are off or ample, for
+// here every row is to meet the same proxy whatever came before it. And without the pool's free retry, which depends on
+// whether a connection happens to be reused.
 std::string two_proxies_config(const scripted_provider& first, const scripted_provider& second) {
     const std::string pool = "\", connections: {retry_stale: false}}\n";
     return "upstreams:\n  first: {url: \"" + first.url() + pool + "  second: {url: \"" + second.url() + pool +
            "defaults:\n"
-           "  timeout: {total: 4s, attempt: 250ms, stream_idle: 200ms}\n"
+           "  timeout: {total: 6s, attempt: 700ms, stream_idle: 500ms}\n"
            "  retry: {max_retries: 3, backoff: {initial: 5ms, max: 20ms}, budget: {burst: 1000}}\n"
+           "  circuit_breaker: off\n"
+           "  cooldown: off\n"
+           "  overload: off\n"
            "routes:\n"
            "  - {name: alone, match: {path_prefix: /alone}, rewrite: {path_prefix: /}, upstreams: [first]}\n"
            "  - {name: both, match: {path_prefix: /both}, rewrite: {path_prefix: /}, upstreams: [first, second]}\n";

@@ -196,10 +196,17 @@ TEST_CASE("extra bytes behind an answer never reach the next request") {
 TEST_CASE("a client that leaves cancels its upstream work within 100 ms, in every phase") {
     provider upstream;
     running_proxy proxy(through(upstream.url()));
-    const struct { const char* what; const char* script; bool stream; bool reset; } rows[] = {
-        {"waiting for the head", "stall_after=request", false, false}, {"waiting for the head, reset", "stall_after=request", false, true},
-        {"in a silent stream", "stall_after=3", true, false},          {"in a silent stream, reset", "stall_after=3", true, true},
-        {"in a busy stream", "events=2000; gap=5ms", true, false},     {"inside a buffered body", "stall_after=100b", false, false},
+    enum class leaving { close, reset, half_close, behind_bytes };
+    const struct { const char* what; const char* script; bool stream; leaving how; } rows[] = {
+        {"waiting for the head", "stall_after=request", false, leaving::close},
+        {"waiting for the head, reset", "stall_after=request", false, leaving::reset},
+        {"waiting for the head, half closed", "stall_after=request", false, leaving::half_close},
+        {"waiting for the head, with a next request sent", "stall_after=request", false, leaving::behind_bytes},
+        {"in a silent stream", "stall_after=3", true, leaving::close},
+        {"in a silent stream, reset", "stall_after=3", true, leaving::reset},
+        {"in a silent stream, with a next request sent", "stall_after=3", true, leaving::behind_bytes},
+        {"in a busy stream", "events=2000; gap=5ms", true, leaving::close},
+        {"inside a buffered body", "stall_after=100b", false, leaving::close},
     };
     int serial = 0;
     for (const auto& row : rows) {
@@ -213,13 +220,38 @@ TEST_CASE("a client that leaves cancels its upstream work within 100 ms, in ever
             REQUIRE(upstream.wait_for([](const provider_counters& now) { return now.in_flight > 0; }));
         }
         std::this_thread::sleep_for(20ms);
+        if (row.how == leaving::behind_bytes) client.send("GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n");
         const std::int64_t left = monotonic_ns();
-        row.reset ? client.reset() : client.close();
+        switch (row.how) {
+        case leaving::reset: client.reset(); break;
+        case leaving::half_close: client.half_close(); break;
+        default: client.close();
+        }
         const auto record = upstream.wait_for_record([&](const attempt_record& one) { return one.nonce == nonce && one.peer_closed_ns != 0; }, 3s);
         REQUIRE(record);
         CHECK(record->cancelled);
         CHECK(record->peer_closed_ns - left < 100'000'000);
     }
+    CHECK(proxy.finish());
+}
+
+TEST_CASE("a client that ends its side with its request has left, but may read an answer made here") {
+    provider upstream;
+    running_proxy proxy("upstreams:\n  sim:\n    url: " + upstream.url() +
+                        "\nroutes:\n  - name: api\n    match: {path_prefix: /v1/}\n    upstreams: [sim]\n");
+    {
+        auto client = proxy.connect();
+        client.send("GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n");
+        client.half_close();
+        CHECK(client.read_response().status == 404);
+    }
+    {
+        auto client = proxy.connect();
+        client.send_request("POST", "/v1/chat/completions", scripted("stall_after=request"), chat("n"));
+        client.half_close();
+        CHECK(!client.read_response().complete());
+    }
+    CHECK(upstream.wait_for([](const provider_counters& now) { return now.in_flight == 0; }));
     CHECK(proxy.finish());
 }
 

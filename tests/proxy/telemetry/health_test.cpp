@@ -151,6 +151,8 @@ TEST_CASE("the document has the promised shape, null before the first sample, an
     CHECK(second.at("success_rate").is_null());
     CHECK(document.at("overall_status").at("healthy") == true);
     CHECK(document.at("overall_status").at("open_circuits") == 0);
+    CHECK(first.at("circuit_state").is_null());
+    CHECK_FALSE(first.at("upstreams").at("deepseek").as_object().contains("circuit_state"));
 
     const auto outside = health_json(seen.to.view(), false);
     CHECK(outside.find("secret-host") == std::string::npos);
@@ -225,4 +227,145 @@ TEST_CASE("an upstream's health: what shows that it lives, what shows that it do
         CHECK(view.routes[0].upstreams[0].seen.requests == static_cast<std::uint64_t>(requests));
         CHECK(view.routes[0].upstreams[0].seen.successes == static_cast<std::uint64_t>(successes));
     }
+}
+
+namespace {
+
+struct state_of {
+    const char* upstream;
+    circuit_state circuit;
+    duration rest{};
+};
+// One route of two upstreams, shared with a second route of only the first.
+struct reported {
+    steady_time now = start;
+    std::shared_ptr<config::settings> settings = sample_settings({{"both", "first"}, {"one", "first"}, {"rest", "second"}});
+    std::vector<state_of> states{{"first", circuit_state::closed}, {"second", circuit_state::closed}};
+    health to{[this] { return now; }};
+
+    reported() {
+        auto both = std::make_shared<config::route>(*settings->routes[0]);
+        both->upstreams.push_back(settings->routes[2]->upstreams[0]);
+        settings->routes[0] = both;
+        settings->routes.pop_back();
+        to.configuration_loaded(settings);
+        to.report_from([this] { return report(); });
+    }
+    [[nodiscard]] policy_report report() const {
+        policy_report out{now, {}};
+        for (const auto& route : settings->routes) {
+            route_report shown{route->name, std::nullopt, 0, {}};
+            for (const auto& upstream : route->upstreams) {
+                const auto& at = upstream->name == "first" ? states[0] : states[1];
+                endpoint_report endpoint{upstream->name, circuit_breaker::summary{}, cooldown::summary{}, overload_control::summary{}, {}, 2, 10};
+                endpoint.circuit->state = at.circuit;
+                endpoint.circuit->since = now - 4s;
+                if (at.circuit == circuit_state::open) endpoint.circuit->next_probe = now + 1500ms;
+                if (at.rest > duration::zero()) endpoint.cooldown->until = now + at.rest;
+                endpoint.latency.p50 = 2s;
+                endpoint.latency.current_timeout_stream = upstream->name == "first" ? 10s : 12s;
+                endpoint.latency.current_timeout_buffered = upstream->name == "first" ? 25s : 30s;
+                shown.endpoints.push_back(endpoint);
+            }
+            out.routes.push_back(shown);
+        }
+        return out;
+    }
+};
+constexpr auto closed = circuit_state::closed;
+constexpr auto opened = circuit_state::open;
+constexpr auto half_open = circuit_state::half_open;
+
+} // namespace
+
+TEST_CASE("a route's circuit is that of the upstream it would ask, and open only if all are") {
+    struct row {
+        circuit_state first;
+        duration first_rests;
+        circuit_state second;
+        circuit_state both, one;
+        int open_circuits;
+        bool healthy;
+    };
+    for (const auto& r : {row{closed, 0s, closed, closed, closed, 0, true}, row{half_open, 0s, closed, half_open, half_open, 0, true},
+                          row{opened, 0s, closed, closed, opened, 1, true}, row{opened, 0s, half_open, half_open, opened, 1, true},
+                          row{opened, 0s, opened, opened, opened, 2, false}, row{closed, 5s, half_open, half_open, closed, 0, true},
+                          row{half_open, 5s, opened, half_open, half_open, 1, true}, row{closed, 0s, opened, closed, closed, 1, true}}) {
+        reported seen;
+        seen.states[0].circuit = r.first;
+        seen.states[0].rest = r.first_rests;
+        seen.states[1].circuit = r.second;
+        CAPTURE(static_cast<int>(r.first));
+        CAPTURE(static_cast<int>(r.second));
+        const auto view = seen.to.view();
+        REQUIRE(view.routes.size() == 2);
+        CHECK(view.routes[0].circuit == r.both);
+        CHECK(view.routes[1].circuit == r.one);
+        CHECK(view.open_circuits == r.open_circuits);
+        CHECK(view.healthy == r.healthy);
+    }
+}
+
+TEST_CASE("a circuit that a route has for itself counts by itself") {
+    reported seen;
+    seen.states[0].circuit = opened;
+    CHECK(seen.to.view().open_circuits == 1);
+    auto own = std::make_shared<config::route>(*seen.settings->routes[1]);
+    own->own_circuit = true;
+    seen.settings->routes[1] = own;
+    seen.to.configuration_loaded(seen.settings);
+    CHECK(seen.to.view().open_circuits == 2);
+}
+
+TEST_CASE("the current timeout is the learned one, the fixed one, or the deadline") {
+    reported seen;
+    CHECK(seen.to.view().routes[0].current_timeout == 600.0);
+    const auto change = [&](auto&& how) {
+        auto route = std::make_shared<config::route>(*seen.settings->routes[0]);
+        how(route->timeout);
+        seen.settings->routes[0] = route;
+        seen.to.configuration_loaded(seen.settings);
+        return seen.to.view().routes[0].current_timeout;
+    };
+    CHECK(change([](config::timeouts& t) { t.learn_attempt = true; }) == 25.0);
+    seen.states[0].circuit = opened; // the second one would be asked
+    CHECK(seen.to.view().routes[0].current_timeout == 30.0);
+    CHECK(change([](config::timeouts& t) { t.total = 20s; }) == 20.0);
+    CHECK(change([](config::timeouts& t) { t.learn_attempt = false, t.attempt = 7s; }) == 7.0);
+}
+
+TEST_CASE("before anything is reported the learned timeout is the initial one") {
+    watched seen;
+    auto route = std::make_shared<config::route>(*seen.settings->routes[0]);
+    route->timeout.learn_attempt = true;
+    seen.settings->routes[0] = route;
+    seen.to.configuration_loaded(seen.settings);
+    CHECK(seen.to.view().routes[0].current_timeout == 60.0);
+}
+
+TEST_CASE("the document shows the state of every policy") {
+    reported seen;
+    seen.states[0] = {"first", opened, 9s};
+
+    const auto document = boost::json::parse(health_json(seen.to.view(), true)).as_object();
+    CHECK(document.at("overall_status").at("open_circuits") == 1);
+    const auto& both = document.at("services").at("both").as_object();
+    CHECK(both.at("circuit_state") == "closed");
+    CHECK(both.at("held") == 0);
+    const auto& first = both.at("upstreams").at("first").as_object();
+    CHECK(first.at("circuit_state") == "open");
+    CHECK(first.at("in_state").to_number<double>() == 4.0);
+    CHECK(first.at("next_probe").to_number<double>() == 1.5);
+    CHECK(first.at("forced") == false);
+    CHECK(first.at("cooldown").to_number<double>() == 9.0);
+    CHECK(first.at("overload") == "normal");
+    CHECK(first.at("budget").to_number<double>() == 2.0);
+    CHECK(first.at("learned_p50").to_number<double>() == 2.0);
+    CHECK(first.at("learned_p95").is_null());
+    CHECK(first.at("current_timeout").at("buffered").to_number<double>() == 25.0);
+    const auto& second = both.at("upstreams").at("second").as_object();
+    CHECK(second.at("next_probe").is_null());
+    CHECK(second.at("cooldown").is_null());
+    CHECK(document.at("services").at("one").at("circuit_state") == "open");
+    CHECK(health_json(seen.to.view(), false).find("secret-host") == std::string::npos);
 }

@@ -81,6 +81,7 @@ TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing
                                       .proxy_error = "connection_terminated",
                                       .status = 502,
                                       .attempts = 2,
+                                      .hedges = 1,
                                       .outcome = request_outcome::proxy_error,
                                       .service = request_service::failed_over,
                                       .denied = denied_reason::budget,
@@ -90,6 +91,8 @@ TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing
                                       .total = 1250ms,
                                       .first_byte = 310ms,
                                       .first_token = 420ms,
+                                      .held = 250ms,
+                                      .probe = true,
                                       .overhead = 45us,
                                       .bytes_in = 700,
                                       .bytes_out = 2000}));
@@ -105,6 +108,8 @@ TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing
                                        {"proxy_error", "connection_terminated"},
                                        {"service", "failed_over"},
                                        {"attempts", 2},
+                                       {"hedges", 1},
+                                       {"probe", true},
                                        {"denied", "budget"},
                                        {"model", "deepseek-chat"},
                                        {"upstream_model", "gpt-4o-mini"},
@@ -113,6 +118,7 @@ TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing
                                        {"duration_s", 1.25},
                                        {"first_byte_s", 0.31},
                                        {"first_token_s", 0.42},
+                                       {"held_s", 0.25},
                                        {"overhead_s", 0.000045},
                                        {"bytes_in", 700},
                                        {"bytes_out", 2000}};
@@ -123,7 +129,7 @@ TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing
     CHECK(least.at("reason") == "no_route");
     CHECK_FALSE(least.contains("upstream"));
     CHECK_FALSE(least.contains("first_byte_s"));
-    for (const char* absent : {"denied", "stream_end", "upstream_model", "first_token_s"}) CHECK_FALSE(least.contains(absent));
+    for (const char* absent : {"denied", "stream_end", "upstream_model", "first_token_s", "hedges", "probe", "held_s"}) CHECK_FALSE(least.contains(absent));
 }
 
 TEST_CASE("nothing a client sends breaks out of its line or its field") {
@@ -220,6 +226,10 @@ TEST_CASE("every request is logged by default; with sampling the disturbed ones 
     more->access_log = {.path = folder.file("access.log"), .sample_ok = 1.0};
     to.configuration_loaded(more);
     to.request_finished({.path = "/seen", .attempts = 1});
+    more = sample_settings({{"phase1", "deepseek"}});
+    more->access_log = {.path = folder.file("access.log"), .sample_ok = 0.0};
+    to.configuration_loaded(more);
+    to.request_finished({.path = "/seen-held", .attempts = 1, .held = 1ms}); // waiting is a disturbance
     to.flush();
     CHECK(lines_in(folder.file("access.log")).back().find("/seen") != std::string::npos);
     for (const auto& line : lines_in(folder.file("access.log"))) CHECK(line.find("/unseen") == std::string::npos);
@@ -420,6 +430,13 @@ struct tally final : observer {
     void request_finished(const request_record&) noexcept override { ++calls; }
     void attempt_started(const config::route&, const config::upstream&) noexcept override { ++calls; }
     void attempt_finished(const attempt_record&) noexcept override { ++calls; }
+    void circuit_changed(const config::route&, const config::upstream&, const circuit_transition&) noexcept override { ++calls; }
+    void cooldown_began(const config::route&, const config::upstream&, outcome_kind, duration) noexcept override { ++calls; }
+    void overload_changed(const config::route&, const config::upstream&, bool) noexcept override { ++calls; }
+    void hedge_refused(const config::route&, hedge_refusal) noexcept override { ++calls; }
+    void budget_refused(const config::route&, const config::upstream&, attempt_kind) noexcept override { ++calls; }
+    void hold_began(const config::route&) noexcept override { ++calls; }
+    void hold_ended(const config::route&, duration, bool) noexcept override { ++calls; }
     void connection_opened(side, const config::upstream*) noexcept override { ++calls; }
     void connection_closed(side, const config::upstream*) noexcept override { ++calls; }
     void idle_changed(const config::upstream&, int by) noexcept override { calls += by; }
@@ -439,6 +456,13 @@ TEST_CASE("every listener of a fan-out hears every call once") {
     to.request_finished({});
     to.attempt_started(route, *route.upstreams[0]);
     to.attempt_finished({});
+    to.circuit_changed(route, *route.upstreams[0], {circuit_state::closed, circuit_state::open, "forced"});
+    to.cooldown_began(route, *route.upstreams[0], outcome_kind::quota, 1s);
+    to.overload_changed(route, *route.upstreams[0], true);
+    to.hedge_refused(route, hedge_refusal::guard);
+    to.budget_refused(route, *route.upstreams[0], attempt_kind::retry);
+    to.hold_began(route);
+    to.hold_ended(route, 1s, true);
     to.connection_opened(side::downstream, nullptr);
     to.connection_closed(side::downstream, nullptr);
     to.idle_changed(*route.upstreams[0], 1);
@@ -446,6 +470,72 @@ TEST_CASE("every listener of a fan-out hears every call once") {
     to.configuration_loaded(settings);
     to.configuration_failed();
 
-    CHECK(first.calls == 10);
-    CHECK(second.calls == 10);
+    CHECK(first.calls == 17);
+    CHECK(second.calls == 17);
+}
+
+TEST_CASE("the log tells of circuits, cooldowns and overload, a line each, at the level they deserve") {
+    const scratch folder;
+    background helper;
+    app_log to(helper, [] { return wall_time{1'790'000'000s}; });
+    to.configure({.level = config::log_level::info, .json = true, .path = folder.file("app.log")});
+    const auto settings = sample_settings({{"phase1", "deepseek"}});
+    const auto& route = *settings->routes[0];
+    const auto& upstream = *route.upstreams[0];
+
+    to.circuit_changed(route, upstream, {circuit_state::closed, circuit_state::open, "consecutive_failures"});
+    to.circuit_changed(route, upstream, {circuit_state::open, circuit_state::half_open, "recovery_time"});
+    to.circuit_changed(route, upstream, {circuit_state::half_open, circuit_state::closed, "probe_succeeded"});
+    to.cooldown_began(route, upstream, outcome_kind::rate_limited, 1500ms);
+    to.cooldown_began(route, upstream, outcome_kind::quota, 15min);
+    to.overload_changed(route, upstream, true);
+    to.overload_changed(route, upstream, false);
+    to.flush();
+
+    const auto lines = lines_in(folder.file("app.log"));
+    REQUIRE(lines.size() == 7);
+    const char* levels[] = {"warning", "info", "info", "info", "warning", "warning", "info"};
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+        CAPTURE(lines[i]);
+        const auto line = boost::json::parse(lines[i]).as_object();
+        CHECK(line.at("level") == levels[i]);
+        CHECK(line.at("route") == "phase1");
+        CHECK(line.at("upstream") == "deepseek");
+        CHECK(lines[i].find("secret-host") == std::string::npos);
+        CHECK(lines[i].find("CANARY") == std::string::npos);
+    }
+    CHECK(boost::json::parse(lines[0]).at("why") == "consecutive_failures");
+    CHECK(boost::json::parse(lines[3]).at("seconds") == "1.5");
+}
+
+TEST_CASE("a flapping circuit does not flood the log, and the next line says how many were left out") {
+    const scratch folder;
+    background helper;
+    wall_time now{1'790'000'000s};
+    app_log to(helper, [&] { return now; });
+    to.configure({.level = config::log_level::info, .json = true, .path = folder.file("app.log")});
+    const auto settings = sample_settings({{"phase1", "deepseek"}});
+    const auto& route = *settings->routes[0];
+    const circuit_transition opened{circuit_state::closed, circuit_state::open, "consecutive_failures"};
+
+    for (int i = 0; i < 1000; ++i) to.circuit_changed(route, *route.upstreams[0], opened);
+    to.cooldown_began(route, *route.upstreams[0], outcome_kind::overloaded, 1s); // has a limit of its own
+    now += 1s;
+    for (int i = 0; i < 10; ++i) to.circuit_changed(route, *route.upstreams[0], opened);
+    to.flush();
+
+    const auto lines = lines_in(folder.file("app.log"));
+    REQUIRE(lines.size() == 22);
+    CHECK_FALSE(boost::json::parse(lines[19]).as_object().contains("lines_left_out"));
+    CHECK(boost::json::parse(lines[20]).at("seconds") == "1");
+    CHECK(boost::json::parse(lines[21]).at("lines_left_out") == "980");
+}
+
+TEST_CASE("a limit survives a wall clock that is set back") {
+    line_limit limit;
+    for (int i = 0; i < 20; ++i) CHECK(limit.allow(wall_time{1000s}));
+    CHECK_FALSE(limit.allow(wall_time{1000s}));
+    CHECK_FALSE(limit.allow(wall_time{10s}));
+    CHECK_FALSE(limit.allow(wall_time{1000s + 999ms}));
+    CHECK(limit.allow(wall_time{1001s}).value_or(0) == 3);
 }

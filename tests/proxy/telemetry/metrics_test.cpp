@@ -72,6 +72,31 @@ void one_request(observer& to, const config::settings& settings, std::size_t rou
                          .bytes_out = 2000});
 }
 
+// Everything that can be seen of `phase1`, which has one upstream.
+policy_report sample_report() {
+    const steady_time now{5000s};
+    circuit_breaker::summary circuit;
+    circuit.state = circuit_state::open;
+    circuit.since = now - 10s;
+    circuit.next_probe = now + 2500ms;
+    circuit.forced = circuit_state::open;
+    cooldown::summary rest;
+    rest.resting = 2;
+    rest.until = now + 7s;
+    overload_control::summary overload;
+    overload.overloaded = true;
+    overload.limit = 4.5;
+    overload.in_service = 3;
+    endpoint_latency::summary latency{};
+    latency.p50 = 1500ms;
+    latency.current_timeout_stream = 10s;
+    latency.current_timeout_buffered = 25s;
+    latency.samples = 40;
+    hedge_guard::summary hedging;
+    hedging.suspended = true;
+    return {now, {{"phase1", hedging, 1, {{"deepseek", circuit, rest, overload, latency, 3.5, 10}}}}};
+}
+
 } // namespace
 
 TEST_CASE("every series of every route exists before the first request, with zero") {
@@ -101,6 +126,33 @@ TEST_CASE("every series of every route exists before the first request, with zer
             R"(evenkeel_retries_denied_total{route="phase1",reason="budget"})",
             R"(evenkeel_retries_denied_total{route="none",reason="committed"})",
             R"(evenkeel_stream_ends_total{route="phase1",reason="client_gone"})",
+            R"(evenkeel_requests_served_total{route="phase1",service="hedged"})",
+            R"(evenkeel_upstream_attempts_total{route="phase1",upstream="deepseek",kind="hedge",result="cancelled"})",
+            R"(evenkeel_hedges_total{route="phase1",upstream="deepseek",result="won"})",
+            R"(evenkeel_hedges_total{route="phase1",upstream="deepseek",result="failed"})",
+            R"(evenkeel_hedges_refused_total{route="phase2",reason="guard"})",
+            R"(evenkeel_hedges_refused_total{route="phase2",reason="deadline"})",
+            R"(evenkeel_circuit_breaker_state{route="phase1",upstream="deepseek",state="half_open"})",
+            R"(evenkeel_circuit_breaker_transitions_total{route="phase1",upstream="deepseek",from="closed",to="open",why="consecutive_failures"})",
+            R"(evenkeel_circuit_breaker_transitions_total{route="phase1",upstream="deepseek",from="half_open",to="open",why="other"})",
+            R"(evenkeel_circuit_breaker_last_transition_timestamp_seconds{route="phase1",upstream="deepseek"})",
+            R"(evenkeel_circuit_breaker_next_probe_seconds{route="phase2",upstream="backup"})",
+            R"(evenkeel_circuit_breaker_forced{route="phase2",upstream="backup"})",
+            R"(evenkeel_circuit_breaker_probes_total{route="phase1",upstream="deepseek",result="failure"})",
+            R"(evenkeel_cooldowns_total{route="phase1",upstream="deepseek",reason="quota"})",
+            R"(evenkeel_cooldown_seconds{route="phase1",upstream="deepseek"})",
+            R"(evenkeel_cooldown_credentials{route="phase1",upstream="deepseek"})",
+            R"(evenkeel_overload_active{route="phase1",upstream="deepseek"})",
+            R"(evenkeel_overload_changes_total{route="phase1",upstream="deepseek",change="entered"})",
+            R"(evenkeel_budget_work{route="phase1",upstream="deepseek"})",
+            R"(evenkeel_budget_refusals_total{route="phase1",upstream="deepseek",kind="hedge"})",
+            R"(evenkeel_requests_held{route="phase1"})",
+            R"(evenkeel_holds_total{route="phase1",result="gave_up"})",
+            R"(evenkeel_hold_duration_seconds_count{route="phase1"})",
+            R"(evenkeel_adaptive_timeout_seconds{route="phase1",upstream="deepseek",shape="buffered"})",
+            R"(evenkeel_learned_latency_samples{route="phase1",upstream="deepseek"})",
+            R"(evenkeel_hedging_suspended{route="phase2"})",
+            R"(evenkeel_requests_refused_total{reason="circuit_open"})",
             R"(evenkeel_upstream_attempt_duration_seconds_count{upstream="backup"})",
             R"(evenkeel_connections{side="downstream"})",
             R"(evenkeel_connections{side="upstream",upstream="deepseek"})",
@@ -353,6 +405,7 @@ TEST_CASE("promtool finds nothing to complain about") {
     one_request(seen, *settings, 0);
     one_request(seen, *settings, 1);
     seen.count_from("access_log_dropped_total", "Lines of the access log that were given up.", [] { return 3U; });
+    seen.report_from([] { return sample_report(); });
 
     const auto file =
         std::filesystem::temp_directory_path() / ("evenkeel_metrics_" + std::to_string(getpid()) + ".prom");
@@ -399,4 +452,111 @@ TEST_CASE("how answers came about, why retries were denied, how streams ended, w
     CHECK(value_of(seen, R"(evenkeel_stream_ends_total{route="phase1",reason="complete"})") == "1");
     CHECK(value_of(seen, R"(evenkeel_time_to_first_token_seconds_count{route="phase1",upstream="deepseek"})") == "1");
     CHECK(value_of(seen, R"(evenkeel_time_to_first_token_seconds_sum{route="phase1",upstream="deepseek"})") == "0.2");
+}
+
+TEST_CASE("what the policies did is counted where it happened") {
+    const auto settings = sample_settings({{"phase1", "deepseek"}});
+    metrics seen(options());
+    seen.configuration_loaded(settings);
+    const auto& route = *settings->routes[0];
+    const auto& upstream = *settings->upstreams[0];
+    const auto attempt = [&](attempt_kind kind, attempt_result result, bool committed, bool probe) {
+        seen.attempt_started(route, upstream);
+        seen.attempt_finished({.route = &route, .upstream = &upstream, .kind = kind, .result = result, .committed = committed, .probe = probe});
+    };
+
+    attempt(attempt_kind::hedge, attempt_result::success, true, false);
+    attempt(attempt_kind::hedge, attempt_result::cancelled, false, false);
+    attempt(attempt_kind::hedge, attempt_result::cancelled, false, false);
+    attempt(attempt_kind::hedge, attempt_result::server_error, false, false);
+    attempt(attempt_kind::first, attempt_result::success, true, true);
+    attempt(attempt_kind::first, attempt_result::timeout, false, true);
+    attempt(attempt_kind::first, attempt_result::rate_limited, false, true);
+    seen.hedge_refused(route, hedge_refusal::budget);
+    seen.circuit_changed(route, upstream, {circuit_state::closed, circuit_state::open, "consecutive_failures"});
+    seen.circuit_changed(route, upstream, {circuit_state::open, circuit_state::closed, "something new"});
+    seen.cooldown_began(route, upstream, outcome_kind::rate_limited, 3s);
+    seen.cooldown_began(route, upstream, outcome_kind::timeout, 3s);
+    seen.overload_changed(route, upstream, true);
+    seen.budget_refused(route, upstream, attempt_kind::retry);
+    seen.budget_refused(route, upstream, attempt_kind::hedge);
+    seen.hold_began(route);
+    seen.hold_began(route);
+    CHECK(value_of(seen, R"(evenkeel_requests_held{route="phase1"})") == "2");
+    seen.hold_ended(route, 3s, true);
+    seen.hold_ended(route, 5s, false);
+
+    struct row {
+        const char* series;
+        const char* value;
+    };
+    for (const auto& [series, value] : {
+             row{R"(evenkeel_hedges_total{route="phase1",upstream="deepseek",result="won"})", "1"},
+             row{R"(evenkeel_hedges_total{route="phase1",upstream="deepseek",result="lost"})", "2"},
+             row{R"(evenkeel_hedges_total{route="phase1",upstream="deepseek",result="failed"})", "1"},
+             row{R"(evenkeel_hedges_refused_total{route="phase1",reason="budget"})", "1"},
+             row{R"(evenkeel_circuit_breaker_probes_total{route="phase1",upstream="deepseek",result="success"})", "1"},
+             row{R"(evenkeel_circuit_breaker_probes_total{route="phase1",upstream="deepseek",result="failure"})", "1"},
+             row{R"(evenkeel_circuit_breaker_probes_total{route="phase1",upstream="deepseek",result="neutral"})", "1"},
+             row{R"(evenkeel_circuit_breaker_transitions_total{route="phase1",upstream="deepseek",from="closed",to="open",why="consecutive_failures"})", "1"},
+             row{R"(evenkeel_circuit_breaker_transitions_total{route="phase1",upstream="deepseek",from="open",to="closed",why="other"})", "1"},
+             row{R"(evenkeel_cooldowns_total{route="phase1",upstream="deepseek",reason="rate_limited"})", "1"},
+             row{R"(evenkeel_cooldowns_total{route="phase1",upstream="deepseek",reason="other"})", "1"},
+             row{R"(evenkeel_overload_changes_total{route="phase1",upstream="deepseek",change="entered"})", "1"},
+             row{R"(evenkeel_budget_refusals_total{route="phase1",upstream="deepseek",kind="retry"})", "1"},
+             row{R"(evenkeel_budget_refusals_total{route="phase1",upstream="deepseek",kind="hedge"})", "1"},
+             row{R"(evenkeel_requests_held{route="phase1"})", "0"},
+             row{R"(evenkeel_holds_total{route="phase1",result="went_on"})", "1"},
+             row{R"(evenkeel_holds_total{route="phase1",result="gave_up"})", "1"},
+             row{R"(evenkeel_hold_duration_seconds_sum{route="phase1"})", "8"},
+         }) {
+        CAPTURE(series);
+        CHECK(value_of(seen, series) == value);
+    }
+}
+
+TEST_CASE("the state of the policies is read at each scrape") {
+    const auto settings = sample_settings({{"phase1", "deepseek"}, {"phase2", "backup"}});
+    metrics seen(options());
+    seen.configuration_loaded(settings);
+    seen.report_from([] { return sample_report(); });
+
+    struct row {
+        const char* series;
+        const char* value;
+    };
+    for (const auto& [series, value] : {
+             row{R"(evenkeel_circuit_breaker_state{route="phase1",upstream="deepseek",state="open"})", "1"},
+             row{R"(evenkeel_circuit_breaker_state{route="phase1",upstream="deepseek",state="closed"})", "0"},
+             row{R"(evenkeel_circuit_breaker_state{route="phase2",upstream="backup",state="closed"})", "0"},
+             row{R"(evenkeel_circuit_breaker_last_transition_timestamp_seconds{route="phase1",upstream="deepseek"})", "1789999990"},
+             row{R"(evenkeel_circuit_breaker_next_probe_seconds{route="phase1",upstream="deepseek"})", "2.5"},
+             row{R"(evenkeel_circuit_breaker_forced{route="phase1",upstream="deepseek"})", "1"},
+             row{R"(evenkeel_cooldown_seconds{route="phase1",upstream="deepseek"})", "7"},
+             row{R"(evenkeel_cooldown_credentials{route="phase1",upstream="deepseek"})", "2"},
+             row{R"(evenkeel_overload_active{route="phase1",upstream="deepseek"})", "1"},
+             row{R"(evenkeel_overload_limit{route="phase1",upstream="deepseek"})", "4.5"},
+             row{R"(evenkeel_overload_limit{route="phase2",upstream="backup"})", "+Inf"},
+             row{R"(evenkeel_overload_in_service{route="phase1",upstream="deepseek"})", "3"},
+             row{R"(evenkeel_budget_work{route="phase1",upstream="deepseek"})", "3.5"},
+             row{R"(evenkeel_adaptive_timeout_seconds{route="phase1",upstream="deepseek",shape="stream"})", "10"},
+             row{R"(evenkeel_adaptive_timeout_seconds{route="phase1",upstream="deepseek",shape="buffered"})", "25"},
+             row{R"(evenkeel_learned_latency_seconds{route="phase1",upstream="deepseek",percentile="50"})", "1.5"},
+             row{R"(evenkeel_learned_latency_seconds{route="phase1",upstream="deepseek",percentile="95"})", "Nan"},
+             row{R"(evenkeel_learned_latency_samples{route="phase1",upstream="deepseek"})", "40"},
+             row{R"(evenkeel_hedging_suspended{route="phase1"})", "1"},
+             row{R"(evenkeel_hedging_suspended{route="phase2"})", "0"},
+         }) {
+        CAPTURE(series);
+        CHECK(value_of(seen, series) == value);
+    }
+
+    // What a report names beside the configuration adds no series.
+    const auto before = series_of(seen);
+    seen.report_from([] {
+        auto report = sample_report();
+        report.routes[0].route = report.routes[0].endpoints[0].upstream = "sk-CANARY";
+        return report;
+    });
+    CHECK(series_of(seen) == before);
 }

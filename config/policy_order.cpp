@@ -1,0 +1,55 @@
+#include "config/policy_order.hpp"
+
+#include <fmt/format.h>
+
+namespace evenkeel::config {
+namespace {
+
+// The value at `block.key`, as it would be written; empty where it is not there.
+std::string value_at(const entry& route, std::string_view block, std::string_view key) {
+    const entry* outer = route.find(block);
+    const entry* found = outer != nullptr ? outer->find(key) : nullptr;
+    return found != nullptr ? format_leaf(found->value) : std::string{};
+}
+bool is_on(const entry& route, std::string_view block) {
+    const entry* found = route.find(block);
+    return found != nullptr && !found->is_off();
+}
+
+std::string flight(const entry& route) {
+    if (!is_on(route, "retry")) return "flight: one attempt";
+    std::string out =
+        fmt::format("flight: first attempt, retries (at most {})", value_at(route, "retry", "max_retries"));
+    if (is_on(route, "hedge")) {
+        out += fmt::format(", {} of them a hedge (after {})", value_at(route, "hedge", "max_hedges"),
+                           value_at(route, "hedge", "delay"));
+    }
+    const entry* budget = route.find("retry")->find("budget");
+    return out + (budget != nullptr && budget->is_off() ? "; no budget" : "; paid from the budget of their upstream");
+}
+
+std::string attempt(const entry& route) {
+    const entry* balance = route.find("balance");
+    std::string out = "each attempt: balance (" + (balance != nullptr ? format_leaf(balance->value) : "failover") + ")";
+    for (const std::string_view each : {"cooldown", "circuit_breaker", "overload"}) {
+        if (is_on(route, each)) out += fmt::format(" -> {}", each);
+    }
+    return out + fmt::format(" -> timeout.attempt ({})", value_at(route, "timeout", "attempt"));
+}
+
+} // namespace
+
+std::vector<std::string> policy_order(const entry& route) {
+    if (route.find("serve") != nullptr || route.find("timeout") == nullptr) return {};
+    std::vector<std::string> out{fmt::format("deadline: timeout.total ({})", value_at(route, "timeout", "total"))};
+    if (is_on(route, "circuit_breaker") && value_at(route, "circuit_breaker", "when_open") == "hold") {
+        out.push_back(fmt::format("hold: while no endpoint can be asked (hold_max {}, at most {} requests)",
+                                  value_at(route, "circuit_breaker", "hold_max"),
+                                  value_at(route, "circuit_breaker", "hold_queue")));
+    }
+    out.push_back(flight(route));
+    out.push_back(attempt(route));
+    return out;
+}
+
+} // namespace evenkeel::config

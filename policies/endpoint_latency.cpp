@@ -1,0 +1,286 @@
+#include "policies/endpoint_latency.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <unordered_map>
+#include <utility>
+
+namespace evenkeel {
+
+namespace {
+// A read is good for 250 ms; for 2 s while fewer than one in 16 samples is new, for those move no quantile far.
+constexpr duration read_again = std::chrono::milliseconds{250};
+constexpr duration read_anyway = std::chrono::seconds{2};
+constexpr std::uint32_t few_new = 16;
+constexpr int levels = 5;
+constexpr int mixed_level = 0, stream_level = 1, leaf_level = levels - 1;
+constexpr duration gap_period = std::chrono::minutes{5};
+
+struct level_key {
+    request_shape shape;
+    int level = 0;
+    bool operator==(const level_key&) const = default;
+};
+
+struct level_hash {
+    std::size_t operator()(const level_key& of) const noexcept {
+        // Multiplication by an odd constant spreads, the high half is the good one (Fibonacci hashing, Knuth 6.4).
+        const std::uint64_t rest = (of.shape.stream ? 1u : 0u) | static_cast<std::uint64_t>(of.level) << 1 |
+                                   static_cast<std::uint64_t>(of.shape.tokens_class) << 8 |
+                                   static_cast<std::uint64_t>(of.shape.size_class) << 16;
+        const std::uint64_t mixed = (of.shape.model ^ rest * 0xff51afd7ed558ccdULL) * 0x9e3779b97f4a7c15ULL;
+        return static_cast<std::size_t>(mixed >> 32);
+    }
+};
+
+level_key key_of(const request_shape& shape, int level) noexcept {
+    level_key key{shape, level};
+    if (level < 4) key.shape.size_class = 0;
+    if (level < 3) key.shape.tokens_class = 0;
+    if (level < 2) key.shape.model = 0;
+    if (level < 1) key.shape.stream = false;
+    return key;
+}
+
+// A value that was read from a window.
+template <class Value>
+struct kept {
+    std::optional<Value> value;
+    steady_time read_at{};
+    std::uint32_t added = 0; // to the window so far, when it was read
+};
+
+// One shape at one level.
+struct node {
+    node(const level_key& named, node* above, const adaptive_options& options)
+        : key(named), parent(above), learned(options.window, options.min_samples) {}
+
+    level_key key;
+    node* parent;
+    std::uint64_t used = 0; // when last, as a number; a parent's is later than its children's
+    latency_window learned;
+    std::uint32_t added = 0; // to learned, so far
+    adaptive_timeout timeout;
+
+    std::array<kept<duration>, 2> timeouts; // buffered, stream
+    struct delay {
+        hedge_options of;
+        std::optional<duration> value;
+    };
+    kept<delay> hedge_delay;
+    struct quantile {
+        double q = 0;
+        std::optional<duration> value;
+    };
+    std::array<kept<quantile>, 2> quantiles;
+    std::size_t next_quantile = 0;
+
+    // Good enough still?
+    template <class Value>
+    [[nodiscard]] bool fresh(const kept<Value>& one, steady_time now) noexcept {
+        if (!one.value) return false;
+        const duration age = now - one.read_at;
+        return age < read_again || (age < read_anyway && (added - one.added) * few_new < learned.samples(now));
+    }
+    template <class Value>
+    const Value& keep(kept<Value>& in, Value read, steady_time now) noexcept {
+        in = {std::move(read), now, added};
+        return *in.value;
+    }
+    void add(latency_code sample, steady_time now) noexcept {
+        learned.add(sample, now);
+        ++added;
+    }
+};
+} // namespace
+
+std::uint8_t tokens_class_of(std::uint64_t max_tokens) noexcept {
+    if (max_tokens == 0) return 0;
+    return static_cast<std::uint8_t>(max_tokens <= 64 ? 1 : (std::bit_width(max_tokens - 1) - 6 + 1) / 2 + 1);
+}
+
+std::uint8_t size_class_of(std::uint64_t body_bytes) noexcept {
+    return static_cast<std::uint8_t>(body_bytes <= 1024 ? 0 : (std::bit_width(body_bytes - 1) - 10 + 1) / 2);
+}
+
+struct endpoint_latency::state {
+    explicit state(const adaptive_options& given) : options(given) { nodes.reserve(2 * max_shapes); }
+
+    adaptive_options options;
+    std::unordered_map<level_key, std::unique_ptr<node>, level_hash> nodes;
+    std::array<node*, 64> hands{}; // leaves that were just used, by hash
+    std::uint64_t uses = 0;
+
+    // The longest gap of this period and of the one before.
+    steady_time gaps_began{};
+    duration longest_gap{}, previous_gap{};
+
+    [[nodiscard]] node* find(const request_shape& shape, int level) const {
+        const auto found = nodes.find(key_of(shape, level));
+        return found == nodes.end() ? nullptr : found->second.get();
+    }
+
+    // The deepest level of a shape that was ever seen.
+    [[nodiscard]] node* deepest(const request_shape& shape) {
+        node*& at_hand = hands[level_hash{}({shape, leaf_level}) % hands.size()];
+        if (at_hand != nullptr && at_hand->key.shape == shape) return at_hand;
+        if (node* at = find(shape, leaf_level)) return at_hand = at;
+        for (int level = leaf_level - 1; level >= 0; --level) {
+            if (node* at = find(shape, level)) return at;
+        }
+        return nullptr;
+    }
+
+    // The deepest level that holds enough, not above `highest`.
+    [[nodiscard]] node* read_from(node* at, int highest, steady_time now) const {
+        while (at != nullptr && at->learned.samples(now) < options.min_samples) at = at->parent;
+        return at != nullptr && at->key.level >= highest ? at : nullptr;
+    }
+
+    node* leaf(const request_shape& shape) {
+        node* at = deepest(shape);
+        if (at == nullptr || at->key.level != leaf_level) at = grow(shape);
+        // Upwards, so that a parent was always used later than its children and the longest unused has none.
+        for (node* one = at; one != nullptr; one = one->parent) one->used = ++uses;
+        return at;
+    }
+
+    node* grow(const request_shape& shape) {
+        node* parent = nullptr;
+        for (int level = 0; level < levels; ++level) {
+            node* at = find(shape, level);
+            if (at == nullptr) {
+                if (nodes.size() >= max_shapes) forget_one();
+                const level_key key = key_of(shape, level);
+                at = nodes.emplace(key, std::make_unique<node>(key, parent, options)).first->second.get();
+            }
+            at->used = ++uses; // what is needed here is not forgotten for what comes next
+            parent = at;
+        }
+        return parent;
+    }
+
+    void forget_one() {
+        const auto oldest = std::min_element(nodes.begin(), nodes.end(), [](const auto& a, const auto& b) {
+            return a.second->used < b.second->used;
+        });
+        std::replace(hands.begin(), hands.end(), oldest->second.get(), static_cast<node*>(nullptr));
+        nodes.erase(oldest);
+    }
+
+    [[nodiscard]] duration timeout_at(node* at, bool streamed, steady_time now) const {
+        if (at == nullptr) return options.initial.of(streamed);
+        kept<duration>& known = at->timeouts[streamed ? 1 : 0];
+        if (at->fresh(known, now)) return *known.value;
+        duration timeout = at->timeout.decide(options, at->learned, streamed, now);
+        if (at->key.level == mixed_level) timeout = std::max(timeout, options.initial.of(streamed));
+        return at->keep(known, timeout, now);
+    }
+
+    [[nodiscard]] std::optional<duration> quantile_at(node* at, double q, steady_time now) const {
+        if (at == nullptr) return std::nullopt;
+        for (const auto& known : at->quantiles) {
+            if (at->fresh(known, now) && known.value->q == q) return known.value->value;
+        }
+        auto& place = at->quantiles[at->next_quantile++ % at->quantiles.size()];
+        auto value = at->learned.quantile(q, abandoned_as::cut_off, now);
+        if (!value) value = at->learned.last_answer(now);
+        return at->keep(place, node::quantile{q, value}, now).value;
+    }
+
+    void turn_gaps(steady_time now) noexcept {
+        if (now - gaps_began < gap_period) return;
+        previous_gap = now - gaps_began < 2 * gap_period ? longest_gap : duration::zero();
+        longest_gap = duration::zero();
+        gaps_began = now;
+    }
+};
+
+endpoint_latency::endpoint_latency(const adaptive_options& options) : state_(std::make_unique<state>(options)) {}
+endpoint_latency::~endpoint_latency() = default;
+
+void endpoint_latency::configure(const adaptive_options& options) {
+    const std::scoped_lock lock(mutex_);
+    if (state_->options == options) return;
+    state_->options = options;
+    for (auto& [key, at] : state_->nodes) {
+        at->learned.configure(options.window, options.min_samples);
+        at->timeouts = {};
+    }
+}
+
+void endpoint_latency::record(const request_shape& shape, duration took, latency_sample kind, bool timed_out, steady_time now) {
+    const latency_code sample(took, kind);
+    const std::scoped_lock lock(mutex_);
+    node* const leaf = state_->leaf(shape);
+    // The level that decides for this shape is the one whose timeout it ran into, or did not.
+    node* const decides = state_->read_from(leaf, mixed_level, now);
+    (decides != nullptr ? decides : leaf)->timeout.attempt_ended(shape.stream, took, timed_out, state_->options, now);
+    for (node* at = leaf; at != nullptr; at = at->parent) at->add(sample, now);
+}
+
+duration endpoint_latency::attempt_timeout(const request_shape& shape, steady_time now) {
+    const std::scoped_lock lock(mutex_);
+    return state_->timeout_at(state_->read_from(state_->deepest(shape), mixed_level, now), shape.stream, now);
+}
+
+std::optional<duration> endpoint_latency::quantile(const request_shape& shape, double q, steady_time now) {
+    const std::scoped_lock lock(mutex_);
+    return state_->quantile_at(state_->read_from(state_->deepest(shape), mixed_level, now), q, now);
+}
+
+std::optional<duration> endpoint_latency::hedge_delay(const request_shape& shape, const hedge_options& options, steady_time now) {
+    if (options.delay == hedge_options::delay_kind::fixed) return options.fixed;
+    const std::scoped_lock lock(mutex_);
+    node* const at = state_->read_from(state_->deepest(shape), stream_level, now);
+    if (at == nullptr) return std::nullopt;
+    if (at->fresh(at->hedge_delay, now) && at->hedge_delay.value->of == options) return at->hedge_delay.value->value;
+    const auto delay = evenkeel::hedge_delay(options, at->learned, state_->options.min_samples, now);
+    return at->keep(at->hedge_delay, node::delay{options, delay}, now).value;
+}
+
+void endpoint_latency::note_gap(duration gap, steady_time now) {
+    const std::scoped_lock lock(mutex_);
+    state_->turn_gaps(now);
+    state_->longest_gap = std::max(state_->longest_gap, gap);
+}
+
+duration endpoint_latency::widened_idle(duration configured, steady_time now) {
+    const std::scoped_lock lock(mutex_);
+    state_->turn_gaps(now);
+    const duration longest = std::max(state_->longest_gap, state_->previous_gap);
+    return std::clamp(longest + longest / 2, configured, 3 * configured);
+}
+
+endpoint_latency::summary endpoint_latency::report(steady_time now) {
+    const std::scoped_lock lock(mutex_);
+    summary out;
+    node* const all = state_->find({}, mixed_level);
+    const auto timeout = [&](bool streamed) {
+        node* const side = state_->find({.stream = streamed}, stream_level);
+        return state_->timeout_at(state_->read_from(side != nullptr ? side : all, mixed_level, now), streamed, now);
+    };
+    out.current_timeout_stream = timeout(true);
+    out.current_timeout_buffered = timeout(false);
+    if (all == nullptr) return out;
+    out.samples = all->learned.samples(now);
+    if (out.samples == 0) return out;
+    out.p50 = state_->quantile_at(all, 0.5, now);
+    out.p95 = state_->quantile_at(all, 0.95, now);
+    return out;
+}
+
+std::size_t endpoint_latency::shapes() {
+    const std::scoped_lock lock(mutex_);
+    return state_->nodes.size();
+}
+
+std::size_t endpoint_latency::memory_bytes() {
+    const std::scoped_lock lock(mutex_);
+    std::size_t bytes = sizeof(state);
+    for (const auto& [key, at] : state_->nodes) bytes += sizeof(node) + at->learned.memory_bytes() - sizeof(latency_window);
+    return bytes;
+}
+
+} // namespace evenkeel

@@ -1,0 +1,303 @@
+#include "policies/overload_control.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace evenkeel {
+
+namespace {
+// Chosen by simulating whole scenarios (`evenkeel simulate --model all`, ten seeds). With less room (1.1, 1.2) more retries and
+// hedges find none in time where a fifth of all answers is slow; with more (1.4, 1.6) little is won, and a provider whose
+// capacity is a tenth above what it needs in its brown-out is pushed over.
+constexpr double least_room = 4;
+constexpr double room_over_usual = 1.1, room_over_peak = 1.5, room_in_overload = 0.9;
+constexpr double extra_share = 0.15;   // of completions/s: extra attempts above the usual concurrency, while crowded
+constexpr int old_after = 2;           // usual times
+constexpr double crowded_from = 0.3, crowded_over_usual = 1.2; // share of old attempts: 0.3 + 1.2 x the usual share
+constexpr double crowded_in_recovery = 0.12; // instead of 0.3: a provider that is just back is pushed over sooner
+constexpr int crowded_least = 3;       // old attempts
+constexpr double usual_horizon = 120;  // seconds averaged over
+constexpr double peak_horizon = 900;   // seconds
+constexpr double served_well = 1.25;   // usual times
+constexpr double known_from = 20;      // completions within the horizon, and
+constexpr double known_after = 3;      // usual times
+
+constexpr double squeezed = 0.9;       // per window of overload
+constexpr double recovery_start = 1.6; // of the usual concurrency
+constexpr double growth = 4;           // of a limit, per limit's worth of successes
+constexpr double recovery_cut = 0.7;   // per window, while crowded
+constexpr double held_share = 0.9;      // of the limit: the rest is for those who come now
+constexpr int quiet_slices = 2;        // of the window's ten in which nobody had to wait, and recovery is over
+
+constexpr int unlimited = 1'000'000;
+constexpr duration soonest = std::chrono::milliseconds{10}, latest = std::chrono::seconds{1};
+constexpr std::int64_t most_slices = 1000; // that are caught up with after a silence
+
+double seconds(duration length) noexcept { return std::chrono::duration<double>(length).count(); }
+} // namespace
+
+// --- place
+
+overload_control::place::place(place&& from) noexcept
+    : of_(std::exchange(from.of_, nullptr)), number_(from.number_), reported_(from.reported_), succeeded_(from.succeeded_),
+      took_(from.took_) {}
+
+overload_control::place& overload_control::place::operator=(place&& from) noexcept {
+    if (this == &from) return *this;
+    if (of_ != nullptr) {
+        const std::scoped_lock lock(of_->mutex_);
+        of_->note_leave(*this, std::nullopt);
+    }
+    of_ = std::exchange(from.of_, nullptr);
+    number_ = from.number_;
+    reported_ = from.reported_;
+    succeeded_ = from.succeeded_;
+    took_ = from.took_;
+    return *this;
+}
+
+overload_control::place::~place() {
+    if (of_ == nullptr) return;
+    const std::scoped_lock lock(of_->mutex_);
+    of_->note_leave(*this, std::nullopt);
+}
+
+bool overload_control::place::report(verdict what, duration took, steady_time now) noexcept {
+    if (of_ == nullptr) return false;
+    bool changed = false;
+    const std::scoped_lock lock(of_->mutex_);
+    of_->note_report(*this, what, took, now, changed);
+    return changed;
+}
+
+void overload_control::place::leave(steady_time now) noexcept {
+    if (of_ == nullptr) return;
+    const std::scoped_lock lock(of_->mutex_);
+    std::exchange(of_, nullptr)->note_leave(*this, now);
+}
+
+void overload_control::note_report(place& by, verdict what, duration took, steady_time now, bool& changed) noexcept {
+    turn(now);
+    if (!by.reported_ && what != verdict::neutral) {
+        by.reported_ = true;
+        slice& at = slices_[current_];
+        const bool bad = what == verdict::timeout || what == verdict::overloaded;
+        by.succeeded_ = what == verdict::success;
+        by.took_ = took;
+        ++at.verdicts, ++sum_.verdicts;
+        at.bad += bad, sum_.bad += bad;
+        at.successes += by.succeeded_, sum_.successes += by.succeeded_;
+        if (by.succeeded_ && recovering_ && !crowded_) limit_ += growth / limit_;
+        if (by.succeeded_ && crowded_ && calm(now)) extra_limit_ += growth / extra_limit_;
+        if (bad && !overloaded_ && sum_.verdicts >= options_.min_verdicts && share_bad() >= options_.ratio) {
+            overloaded_ = crowded_ = true;
+            squeeze_ = 1;
+            extra_limit_ = room_known();
+            calm_since_ = cut_ = trouble_ = now;
+        }
+    }
+    changed = std::exchange(told_, overloaded_) != overloaded_; // time may have changed it before
+}
+
+void overload_control::note_leave(place& by, std::optional<steady_time> now) noexcept {
+    const steady_time start = attempts_.leave(by.number_);
+    if (!by.succeeded_) return;
+    const double work = seconds(now ? *now - start : by.took_);
+    slice& at = slices_[current_];
+    at.work += work, sum_.work += work;
+    ++at.completed, ++sum_.completed;
+}
+
+// --- what is usual, and what is not
+
+overload_control::overload_control(const overload_options& options) noexcept : options_(options) {}
+
+void overload_control::configure(const overload_options& options) noexcept {
+    const std::scoped_lock lock(mutex_);
+    options_ = options;
+}
+
+double overload_control::share_bad() const noexcept {
+    return sum_.verdicts == 0 ? 0 : static_cast<double>(sum_.bad) / sum_.verdicts;
+}
+
+bool overload_control::calm(steady_time now) const noexcept { return now - trouble_ >= options_.window; }
+
+// In the beginning only what is quick has completed.
+bool overload_control::known() const noexcept {
+    return rate_ * usual_horizon >= known_from && averaged_ * usual_horizon >= known_after * seconds(usual_time());
+}
+
+duration overload_control::usual_time() const noexcept {
+    constexpr double for_ever = 1e8; // seconds
+    return duration{static_cast<duration::rep>(1e9 * (usual_ < rate_ * for_ever ? usual_ / rate_ : for_ever))};
+}
+
+double overload_control::completions_per_second(steady_time now) const noexcept {
+    const duration covered = static_cast<int>(slice_count - 1) * slice_length() + (now - slice_began_.value_or(now));
+    return sum_.successes / seconds(covered);
+}
+
+duration overload_control::slice_length() const noexcept {
+    return std::max<duration>(options_.window / static_cast<int>(slice_count), std::chrono::milliseconds{1});
+}
+
+void overload_control::turn(steady_time now) noexcept {
+    if (!slice_began_) slice_began_ = now;
+    const duration length = slice_length();
+    if (now - *slice_began_ < length) return;
+    const std::int64_t passed = (now - *slice_began_) / length;
+    for (std::int64_t i = std::max<std::int64_t>(passed - most_slices, 0); i < passed; ++i) {
+        slice_ended(*slice_began_ + (i + 1) * length, seconds(length));
+    }
+    *slice_began_ += passed * length;
+}
+
+void overload_control::slice_ended(steady_time end, double length) noexcept {
+    if (!down_) learn_usual(end, length);
+    current_ = (current_ + 1) % slice_count;
+    slice& gone = slices_[current_];
+    sum_.verdicts -= gone.verdicts;
+    sum_.bad -= gone.bad;
+    sum_.successes -= gone.successes;
+    sum_.completed -= gone.completed;
+    sum_.work = std::max(sum_.work - gone.work, 0.0);
+    gone = {};
+    watch_overload(end);
+    if (recovering_) watch_recovery(end);
+}
+
+void overload_control::learn_usual(steady_time end, double length) noexcept {
+    const int all = attempts_.count(), old = attempts_.older_than(usual_time() * 3 / 2, end);
+    const double share = all == 0 ? 0 : static_cast<double>(old) / all;
+    if (known()) {
+        const bool slow = old >= crowded_least && share >= (recovering_ ? crowded_in_recovery : crowded_from) + crowded_over_usual * old_share_;
+        if (slow || overloaded_) {
+            trouble_ = end;
+            crowded_ = true;
+            extra_limit_ = room_known();
+        }
+        // Those who wait now must not all go at once: the limit grows until it is none any more.
+        const bool nobody_waits = end - refused_ >= options_.window;
+        if (crowded_ && calm(end) && (nobody_waits || extra_limit_ >= room_over_peak * peak_)) crowded_ = false;
+        const bool well = sum_.work <= served_well * sum_.completed * seconds(usual_time());
+        if (well && !crowded_) peak_ = std::max(peak_, sum_.work / (length * slice_count));
+    }
+    peak_ *= 1 - length / peak_horizon;
+
+    const slice& done = slices_[current_];
+    const double gain = std::min(length / (averaged_ * usual_horizon + length), 1.0);
+    usual_ += gain * (done.work / length - usual_);
+    rate_ += gain * (done.completed / length - rate_);
+    old_share_ += gain * (share - old_share_);
+    averaged_ = std::min(averaged_ + length / usual_horizon, 1.0);
+}
+
+void overload_control::watch_overload(steady_time end) noexcept {
+    if (!overloaded_) return;
+    if (share_bad() >= options_.ratio / 2) calm_since_ = end;
+    if (share_bad() >= options_.ratio && end - cut_ >= options_.window) {
+        squeeze_ *= squeezed;
+        cut_ = end;
+    }
+    if (end - calm_since_ >= options_.window) overloaded_ = false;
+}
+
+// --- who may go
+
+double overload_control::room_known() const noexcept {
+    return std::max(least_room, overloaded_ ? room_in_overload * squeeze_ * usual_ : room_over_usual * usual_ + 1);
+}
+
+double overload_control::extra_limit() const noexcept {
+    return crowded_ ? std::max(extra_limit_, room_known()) : std::max(room_known(), room_over_peak * peak_);
+}
+
+bool overload_control::spaced(steady_time now) const noexcept {
+    return !extra_ || seconds(now - *extra_) * extra_share * rate_ >= 1;
+}
+
+int overload_control::room(duration attempt_timeout, steady_time now, urgency who) {
+    const std::scoped_lock lock(mutex_);
+    turn(now);
+    const bool waits = who == urgency::can_wait;
+    if (!recovering_ && (!waits || !known())) return unlimited;
+    const int counting = attempts_.count() - attempts_.older_than(std::min(attempt_timeout, old_after * usual_time()), now);
+    double limit = unlimited;
+    if (recovering_) limit = limit_ * (waits ? held_share : 1);
+    if (!recovering_ && waits) limit = extra_limit();
+    // Below what is usual whoever waits may go; above it only a few, each after the other.
+    const bool too_soon = !recovering_ && crowded_ && !calm(now) && counting >= usual_ && !spaced(now);
+    const int left = too_soon ? 0 : std::max(static_cast<int>(std::ceil(limit)) - counting, 0);
+    if (left == 0) (recovering_ ? blocked_ : refused_) = now;
+    return left;
+}
+
+bool overload_control::overloaded(steady_time now) {
+    const std::scoped_lock lock(mutex_);
+    turn(now);
+    return overloaded_;
+}
+
+overload_control::place overload_control::enter(steady_time now, urgency who) {
+    const std::scoped_lock lock(mutex_);
+    turn(now);
+    if (who == urgency::can_wait) extra_ = now;
+    place got;
+    got.number_ = attempts_.enter(now);
+    got.of_ = this;
+    return got;
+}
+
+steady_time overload_control::ask_again(steady_time now) {
+    const std::scoped_lock lock(mutex_);
+    turn(now);
+    const double rate = completions_per_second(now);
+    const duration pause = rate * seconds(latest) > 1 ? duration{static_cast<duration::rep>(1e9 / rate)} : latest;
+    return now + std::clamp(pause, soonest, latest);
+}
+
+// --- after an outage
+
+void overload_control::circuit_opened(steady_time now) {
+    const std::scoped_lock lock(mutex_);
+    turn(now);
+    down_ = true;
+}
+
+void overload_control::circuit_closed(duration ramp, steady_time now) {
+    const std::scoped_lock lock(mutex_);
+    turn(now);
+    down_ = false;
+    if (ramp <= duration::zero()) return;
+    recovering_ = true;
+    recovering_until_ = now + ramp;
+    cut_ = now - options_.window;
+    limit_ = std::max(least_room, recovery_start * usual_);
+}
+
+void overload_control::watch_recovery(steady_time end) noexcept {
+    if (crowded_ && end - cut_ >= options_.window) {
+        limit_ = std::max(least_room, std::min(limit_ * recovery_cut, recovery_start * usual_));
+        cut_ = end;
+    }
+    if (end >= recovering_until_ && end - blocked_ >= quiet_slices * slice_length()) recovering_ = false;
+}
+
+overload_control::summary overload_control::report(steady_time now) {
+    const std::scoped_lock lock(mutex_);
+    turn(now);
+    summary all;
+    all.overloaded = overloaded_;
+    all.crowded = crowded_;
+    all.recovering = recovering_;
+    if (recovering_) all.limit = limit_;
+    if (!recovering_ && known()) all.limit = extra_limit();
+    all.in_service = attempts_.count();
+    all.usual = usual_;
+    all.completions_per_second = completions_per_second(now);
+    return all;
+}
+
+} // namespace evenkeel

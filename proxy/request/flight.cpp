@@ -1,0 +1,172 @@
+#include "proxy/request/flight.hpp"
+
+#include "proxy/request/outgoing.hpp"
+#include "proxy/request/local_answer.hpp"
+#include "proxy/request/router.hpp"
+#include "proxy/request/wants_stream.hpp"
+#include "proxy/wire/json_model.hpp"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+namespace evenkeel::request {
+
+namespace {
+constexpr duration longest_hold = std::chrono::seconds{60}; // `hold_max: auto`; the deadline bounds it as well
+
+bool is_googles_array(wire::dialect dialect, std::string_view target) noexcept {
+    return dialect == wire::dialect::gemini && target.find(":streamGenerateContent") != std::string_view::npos &&
+           target.find("alt=sse") == std::string_view::npos;
+}
+} // namespace
+
+flight::flight(worker_services& services, client_request& request)
+    : services_(services), request_(request), route_(*request.route), policies_(request.policies->of(*request.route)),
+      hints_(read_client_hints(*request.head)), box_(services.loop), deadline_(deadline_of(request, hints_)),
+      plan_(options_of(request, deadline_)),
+      client_left_(request.gone, [](void* to) { static_cast<mailbox*>(to)->post(flight_event::client_gone{}); }, &box_) {
+    if (policies_.guard != nullptr) policies_.guard->request_started(services.loop.now());
+}
+
+flight::~flight() {
+    for (auto& each : attempts_) each.made->cancel(cancel_cause::client_gone);
+    if (ticket_) policies_.line->leave(*ticket_);
+}
+
+flight_options flight::options_of(const client_request& request, steady_time deadline) noexcept {
+    const config::route& route = *request.route;
+    return {.deadline = deadline,
+            .attempt_timeout = route.timeout.attempt,
+            .learned_timeout = route.timeout.learn_attempt,
+            .retry = &route.retry,
+            .hedge = route.hedge.on ? &route.hedge : nullptr,
+            .when_open = route.circuit_breaker.when_open,
+            .hold_max = route.circuit_breaker.hold_max.value_or(longest_hold),
+            .max_wait = route.overload.max_wait,
+            .endpoints = static_cast<endpoint_index>(route.upstreams.size())};
+}
+
+steady_time flight::deadline_of(const client_request& request, const client_hints& hints) {
+    duration within = request.route->timeout.total;
+    if (hints.timeout) within = std::min(within, answer_within(*hints.timeout));
+    // Heartbeats keep a stream's client patient; any other hears nothing until its answer is whole.
+    if (hints.silence && !(request.route->stream.hold_head && evenkeel::request::wants_stream(request))) {
+        within = std::min(within, answer_within(*hints.silence));
+    }
+    return request.received + within;
+}
+
+const flight::aim_taken& flight::aim(endpoint_index at) {
+    if (aim_.target.empty() || aim_.at != at) {
+        aim_.at = at;
+        aim_.target = upstream_target(route_, *route_.upstreams[at], *request_.head);
+        aim_.may_repeat = is_replay_eligible(*request_.head, aim_.target, request_.body.held());
+    }
+    return aim_;
+}
+
+flight::flying* flight::find(attempt_id id) noexcept {
+    const auto found = std::find_if(attempts_.begin(), attempts_.end(), [&](const flying& one) { return one.id == id; });
+    return found == attempts_.end() ? nullptr : &*found;
+}
+
+attempt_order flight::order_for(const flight_action::launch& what) {
+    const auto& upstream = route_.upstreams[what.endpoint];
+    attempt_order order;
+    wire::body_framing framing = request_.body.framing();
+    if (!upstream->models.empty()) {
+        const wire::json_members found = wire::find_members(request_.body.held());
+        const auto renamed = found.has_model ? upstream->models.find(found.model) : upstream->models.end();
+        request_.model = found.model;
+        if (renamed != upstream->models.end()) {
+            order.renamed = wire::replace_model(request_.body.held(), found, renamed->second);
+            framing = {wire::body_kind::length, order.renamed.size()};
+        }
+    }
+    const std::string& target = aim(what.endpoint).target;
+    order.route = request_.route;
+    order.upstream = upstream;
+    order.head.reserve(1024);
+    append_request_head(order.head, *request_.head, target, route_, *upstream, framing, request_.client_address);
+    order.body = &request_.body;
+    order.head_request = request_.head->method == "HEAD";
+    order.may_repeat = aim_.may_repeat;
+    order.hold = what.hold;
+    order.rules.dialect = dialect_of(route_, *upstream, request_.head->path);
+    order.rules.wants_content = order.may_repeat && request_.head->method == "POST" && order.rules.dialect != wire::dialect::generic;
+    order.rules.own_credential = sets_credential(*upstream);
+    order.rules.array_stream = is_googles_array(order.rules.dialect, target);
+    order.rules.max_retry_after = route_.retry.max_retry_after;
+    order.kind = what.purpose == attempt_purpose::first   ? telemetry::attempt_kind::first
+                 : what.purpose == attempt_purpose::hedge ? telemetry::attempt_kind::hedge
+                                                          : telemetry::attempt_kind::retry;
+    if (route_.retry.max_retries > 0) order.budget = policies_.endpoints[what.endpoint].budget;
+    order.leave = std::move(leave_);
+    order.luck = services_.draw();
+    order.max_response_head = static_cast<std::size_t>(request_.settings->limits.max_header_bytes);
+    order.deadline = deadline_;
+    return order;
+}
+
+void flight::launch(const flight_action::launch& what) {
+    // Of those that are over only one with an answer that may still be handed on is kept.
+    for (auto& each : attempts_) {
+        if (each.over && !each.answered) finished_tries_ += each.made->tries();
+    }
+    attempts_.erase(std::remove_if(attempts_.begin(), attempts_.end(), [](const flying& one) { return one.over && !one.answered; }), attempts_.end());
+    if (!first_at_) first_at_ = what.endpoint;
+    hedges_ += what.purpose == attempt_purpose::hedge;
+    const attempt_services needs{services_.loop, services_.transport, services_.buffers, services_.memory, services_.observer};
+    attempts_.push_back({.id = what.id, .at = what.endpoint, .purpose = what.purpose,
+                         .made = std::make_shared<attempt>(needs, order_for(what), what.id, box_)});
+    attempts_.back().made->launch();
+}
+
+void flight::cancel(const flight_action::cancel& what) {
+    const bool timed_out = what.why == cancel_cause::attempt_timeout || what.why == cancel_cause::deadline;
+    if (timed_out) last_failure_ = failed_with(outcome_kind::timeout);
+    flying* const one = find(what.id);
+    if (one == nullptr) return;
+    one->over = true;
+    if (what.why != cancel_cause::client_gone) hedge_over(*one, false);
+    one->made->cancel(what.why);
+}
+
+void flight::note(const any_flight_event& event) {
+    const auto* failed = std::get_if<flight_event::failed>(&event);
+    if (failed == nullptr) return;
+    flying* const one = find(failed->id);
+    if (one == nullptr || one->over) return;
+    last_failure_ = failed->outcome;
+    one->answered = failed->outcome.has_answer;
+    one->over = true;
+    hedge_over(*one, false);
+}
+
+void flight::hedge_over(const flying& one, bool won) {
+    if (one.purpose == attempt_purpose::hedge && policies_.guard != nullptr) policies_.guard->ended(won, services_.loop.now());
+}
+
+std::optional<answer> flight::perform(const any_flight_event& event) {
+    note(event);
+    now_ = services_.loop.now();
+    for (const any_flight_action& action : plan_.step(event, now_, *this)) {
+        if (const auto* launched = std::get_if<flight_action::launch>(&action)) {
+            launch(*launched);
+        } else if (const auto* cancelled = std::get_if<flight_action::cancel>(&action)) {
+            cancel(*cancelled);
+        } else if (const auto* late = std::get_if<flight_action::overdue>(&action)) {
+            if (flying* const one = find(late->id)) one->made->overdue();
+        } else if (const auto* commit = std::get_if<flight_action::commit>(&action)) {
+            committed_ = commit->id;
+        } else if (const auto* wait = std::get_if<flight_action::wait_until>(&action)) {
+            wake_ = wait->when;
+        } else if (const auto* ended = std::get_if<flight_action::finish>(&action)) {
+            return finish(*ended);
+        }
+    }
+    return std::nullopt;
+}
+
+} // namespace evenkeel::request

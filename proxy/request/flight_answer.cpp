@@ -1,0 +1,155 @@
+// How a flight ends: with an upstream's answer, or with one of ours.
+
+#include "proxy/request/flight.hpp"
+
+#include "proxy/request/local_answer.hpp"
+#include "proxy/request/run_flight.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace evenkeel::request {
+
+namespace {
+// Whether the client's own retries would be in vain, or multiply ours.
+bool ends_client_retries(const attempt_outcome& last, retry_denial denied) noexcept {
+    switch (last.what.kind) {
+    case outcome_kind::quota:
+    case outcome_kind::caller_error:
+    case outcome_kind::credential: return denied != retry_denial::off;
+    default: break;
+    }
+    if (last.retry_after) return false; // it is told when to come back
+    return last.what.is == outcome_class::failure && (denied == retry_denial::limit || denied == retry_denial::budget);
+}
+} // namespace
+
+int flight::tries() const noexcept {
+    int sum = finished_tries_;
+    for (const auto& each : attempts_) sum += each.made->tries();
+    return sum;
+}
+
+answer flight::finish(const flight_action::finish& what) {
+    answer gone;
+    gone.outcome = telemetry::request_outcome::client_cancelled;
+    if (what.how == flight_action::ending::client_gone) return gone;
+    if (flying* winner = find(committed_)) return upstream_answer(*winner, what);
+    if (request_.body.failed() == request_body::failure::client_gone) return gone;
+    if (request_.body.failed() != request_body::failure::none) return body_failure_answer(services_, request_);
+    return what.how == flight_action::ending::refused ? refusal_answer(what) : failure_answer(what);
+}
+
+answer flight::upstream_answer(flying& winner, const flight_action::finish& what) {
+    attempt& from = *winner.made;
+    answer given;
+    given.head = &from.head();
+    given.upstream = &from.upstream();
+    given.attempts = tries();
+    given.stream = from.is_stream();
+    given.denied = what.denied;
+    given.held = held_;
+    given.hedges = hedges_;
+    given.probe = from.is_probe();
+    const bool good = !winner.answered && from.head().status < 400;
+    if (good) {
+        given.service = winner.purpose == attempt_purpose::hedge ? telemetry::request_service::hedged
+                        : winner.id == 1                          ? telemetry::request_service::ok
+                        : winner.at != first_at_                  ? telemetry::request_service::failed_over
+                                                                  : telemetry::request_service::retried;
+        deposit();
+        hedge_over(winner, true);
+    } else {
+        given.service = telemetry::request_service::error;
+        given.outcome = telemetry::request_outcome::upstream_error;
+        given.stop_client_retries = last_failure_ && ends_client_retries(*last_failure_, what.denied);
+    }
+    if (from.is_renamed()) given.upstream_model = given.upstream->models.find(request_.model)->second;
+    given.sent = from.sent_at();
+    given.head_read = from.head_at();
+    given.body = from.take_body();
+    if (&winner != &attempts_.back()) std::swap(winner, attempts_.back());
+    attempts_.pop_back(); // the body holds it now
+    return given;
+}
+
+// A good request pays for extra attempts wherever its route may send them: an upstream that only takes over and is hedged to
+// would never earn its own.
+void flight::deposit() {
+    if (route_.retry.max_retries == 0) return;
+    for (const endpoint_policies& each : policies_.endpoints) {
+        each.budget->deposit(hints_.retry, now_, route_.hedge.on ? route_.hedge.max_extra : 0);
+    }
+}
+
+// Nothing was sent: every endpoint refused, and waiting was of no use.
+answer flight::refusal_answer(const flight_action::finish& what) {
+    local_failure failure;
+    failure.status = 503;
+    failure.code = "circuit_open";
+    failure.proxy_error = "destination_unavailable";
+    failure.message = fmt::format("no upstream of route '{}' is in service: the circuit of each is open{}", route_.name,
+                                  held_ > duration::zero() ? "; this request has waited for it" : "");
+    failure.retry_after = std::max(what.retry_after, duration{std::chrono::milliseconds{1}});
+    failure.outcome = telemetry::request_outcome::rejected;
+    answer made = make_local_answer(failure, dialect_of(&route_, request_.head->path), services_.loop.wall_now());
+    made.denied = what.denied;
+    made.hedges = hedges_;
+    made.held = held_;
+    return made;
+}
+
+// What the client gets when the flight ended without an upstream's answer.
+answer flight::failure_answer(const flight_action::finish& what) {
+    const attempt* last = attempts_.empty() ? nullptr : attempts_.back().made.get();
+    const config::upstream& upstream = last != nullptr ? last->upstream() : *route_.upstreams.front();
+    const int made_tries = tries();
+    local_failure failure;
+    failure.outcome = telemetry::request_outcome::proxy_error;
+    if (what.how == flight_action::ending::timed_out) {
+        const bool total = what.why == "deadline";
+        const bool told = total && hints_.timeout && answer_within(*hints_.timeout) < route_.timeout.total;
+        failure.status = 504;
+        failure.code = total ? "deadline_exceeded" : "attempt_timeout";
+        failure.proxy_error = "http_response_timeout";
+        failure.message = fmt::format("upstream '{}' sent no answer within {}", upstream.name,
+                                      told    ? "the time this client waits"
+                                      : total ? "timeout.total of this route"
+                                              : "timeout.attempt of this route");
+    } else if (last != nullptr && last->transport_failure().is != net::transport_error::kind::none) {
+        const auto& error = last->transport_failure();
+        failure.status = error.status;
+        failure.code = error.token;
+        failure.proxy_error = error.token;
+        failure.message = fmt::format("upstream '{}' could not be reached: {}", upstream.name, error.detail);
+        if (error.status == 503) failure.retry_after = std::chrono::seconds{1};
+    } else if (last != nullptr && last->refused() != wire::refusal::none) {
+        failure.code = "upstream_protocol_error";
+        failure.proxy_error = last->error_token();
+        failure.message = fmt::format("upstream '{}' sent an answer that is not valid HTTP/1.1: {}", upstream.name,
+                                      wire::to_string(last->refused()));
+    } else if (last_failure_ && last_failure_->what.kind == outcome_kind::protocol_error) {
+        failure.code = "upstream_protocol_error";
+        failure.proxy_error = last != nullptr && !last->error_token().empty() ? last->error_token() : "http_protocol_error";
+        failure.message = fmt::format("upstream '{}' sent an answer that is empty, cut short or not in its own format", upstream.name);
+    } else if (last_failure_ && last_failure_->what.kind == outcome_kind::timeout) {
+        failure.status = 504;
+        failure.code = "stream_idle_timeout";
+        failure.proxy_error = "connection_read_timeout";
+        failure.message = fmt::format("upstream '{}' began a stream and went silent", upstream.name);
+    } else {
+        failure.code = "upstream_connection_lost";
+        failure.proxy_error = last != nullptr && !last->error_token().empty() ? last->error_token() : "connection_terminated";
+        failure.message = fmt::format("upstream '{}' closed the connection before its answer was complete", upstream.name);
+    }
+    if (made_tries > 1) failure.message += fmt::format(" (the last of {} attempts)", made_tries);
+    answer made = make_local_answer(failure, dialect_of(&route_, request_.head->path), services_.loop.wall_now(), &upstream, made_tries);
+    made.denied = what.denied;
+    made.held = held_;
+    made.stop_client_retries = last_failure_ && failure.retry_after == duration::zero() && ends_client_retries(*last_failure_, what.denied);
+    return made;
+}
+
+} // namespace evenkeel::request

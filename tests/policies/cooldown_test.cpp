@@ -1,0 +1,74 @@
+#include "policies/cooldown.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace evenkeel;
+using namespace std::chrono_literals;
+
+namespace {
+constexpr steady_time start{1000s};
+constexpr auto limited = outcome_kind::rate_limited;
+} // namespace
+
+TEST_CASE("a hint is kept to the instant, and nobody else rests") {
+    cooldown cooldown({.on = true});
+    CHECK(cooldown.throttled(1, limited, 7s, 0.5, start) == start + 7s);
+    CHECK(cooldown.resting(1, start + 7s - 1ns)->until == start + 7s);
+    CHECK(cooldown.resting(1, start + 7s - 1ns)->why == limited);
+    CHECK_FALSE(cooldown.resting(1, start + 7s));
+    CHECK_FALSE(cooldown.resting(2, start));
+}
+
+TEST_CASE("429 after 429 climbs 1, 2, 4 up to a minute, and a success begins anew") {
+    cooldown cooldown({.on = true});
+    steady_time now = start;
+    for (const duration rest : {1s, 2s, 4s, 8s, 16s, 32s, 60s, 60s}) {
+        CHECK(cooldown.throttled(1, limited, {}, 0.5, now) == now + rest);
+        now += rest;
+    }
+    cooldown.succeeded(1);
+    CHECK(cooldown.throttled(1, limited, {}, 0.5, now) == now + 1s);
+}
+
+TEST_CASE("those that were refused together climb one step together") {
+    cooldown cooldown({.on = true});
+    for (int i = 0; i < 50; ++i) CHECK(cooldown.throttled(1, limited, {}, 0.5, start) == start + 1s);
+    CHECK(cooldown.throttled(1, limited, {}, 0.5, start + 1s) == start + 3s);
+}
+
+TEST_CASE("an end that lies ahead only moves later") {
+    cooldown cooldown({.on = true});
+    CHECK(cooldown.throttled(1, limited, 30s, 0.5, start) == start + 30s);
+    CHECK(cooldown.throttled(1, limited, 5s, 0.5, start + 1s) == start + 30s);
+    CHECK(cooldown.throttled(1, outcome_kind::overloaded, {}, 0.5, start + 25s) == start + 35s);
+    CHECK(cooldown.resting(1, start + 26s)->why == outcome_kind::overloaded);
+}
+
+TEST_CASE("529 rests ten seconds, a fifth more or less, and never climbs") {
+    cooldown cooldown({.on = true});
+    steady_time now = start;
+    for (const double u : {0.0, 0.5, 0.9999999}) {
+        const auto rest = cooldown.throttled(1, outcome_kind::overloaded, {}, u, now) - now;
+        CHECK(std::chrono::duration<double>(rest).count() == doctest::Approx(8 + 4 * u));
+        now += rest;
+    }
+}
+
+TEST_CASE("no hint is believed for longer than a minute, a spent quota's for a quarter of an hour") {
+    cooldown cooldown({.on = true});
+    CHECK(cooldown.throttled(1, limited, 1h, 0.5, start) == start + 60s);
+    CHECK(cooldown.throttled(2, outcome_kind::quota, 1h, 0.5, start) == start + 15min);
+    CHECK(cooldown.throttled(3, outcome_kind::quota, {}, 0.5, start) == start + 15min);
+    CHECK(cooldown.throttled(4, outcome_kind::quota, 20s, 0.5, start) == start + 20s);
+    CHECK(cooldown.throttled(5, outcome_kind::credential, {}, 0.5, start) == start + 15min);
+    CHECK(cooldown.report(start).resting == 5);
+    CHECK(*cooldown.report(start).until == start + 15min);
+}
+
+TEST_CASE("at most so many principals are known, and who rests shortest is forgotten first") {
+    cooldown cooldown({.on = true});
+    for (std::uint64_t i = 0; i < 5000; ++i) cooldown.throttled(i, limited, 1s + std::chrono::milliseconds(i), 0.5, start);
+    CHECK(cooldown.report(start).resting == cooldown::max_principals);
+    CHECK(cooldown.resting(4999, start));
+    CHECK_FALSE(cooldown.resting(0, start));
+}

@@ -1,0 +1,258 @@
+#include "policies/endpoint_latency.hpp"
+
+#include "tests/policies/latency_draws.hpp"
+
+#include <doctest/doctest.h>
+
+#include <thread>
+#include <vector>
+
+using namespace evenkeel;
+using namespace evenkeel::testing;
+using namespace std::chrono_literals;
+
+namespace {
+constexpr steady_time start{1000s};
+
+hedge_options automatic() {
+    hedge_options options;
+    options.on = true;
+    return options;
+}
+
+void record(endpoint_latency& in, const request_shape& shape, duration took, int n, steady_time now) {
+    for (int i = 0; i < n; ++i) in.record(shape, took, latency_sample::answered, false, now);
+}
+
+double p95(endpoint_latency& of, const request_shape& shape, steady_time now) {
+    const auto value = of.quantile(shape, 0.95, now);
+    return value ? in_seconds(*value) : -1;
+}
+} // namespace
+
+TEST_CASE("classes of tokens and sizes are factors of four") {
+    CHECK(tokens_class_of(0) == 0);
+    CHECK(tokens_class_of(1) == 1);
+    CHECK(tokens_class_of(64) == 1);
+    CHECK(tokens_class_of(65) == 2);
+    CHECK(tokens_class_of(256) == 2);
+    CHECK(tokens_class_of(257) == 3);
+    CHECK(tokens_class_of(4096) == 4);
+    CHECK(tokens_class_of(4097) == 5);
+    CHECK(tokens_class_of(128000) == 7);
+    CHECK(tokens_class_of(~0ULL) == 30);
+    CHECK(size_class_of(0) == 0);
+    CHECK(size_class_of(1024) == 0);
+    CHECK(size_class_of(1025) == 1);
+    CHECK(size_class_of(4096) == 1);
+    CHECK(size_class_of(4097) == 2);
+    CHECK(size_class_of(1 << 20) == 5);
+    CHECK(size_class_of(~0ULL) == 27);
+}
+
+TEST_CASE("a shape is read at the deepest level that holds min_samples") {
+    endpoint_latency latency(adaptive_options{});
+    const request_shape exact{.stream = true, .model = 7, .tokens_class = 3, .size_class = 2};
+    record(latency, exact, 8s, 10, start);
+
+    CHECK(p95(latency, exact, start) == doctest::Approx(8).epsilon(0.01));
+    // Others that share less and less with it are read from what they share.
+    request_shape other = exact;
+    other.size_class = 9;
+    record(latency, other, 1s, 9, start);
+    CHECK(p95(latency, other, start) == doctest::Approx(8).epsilon(0.01)); // its own nine are not enough
+    record(latency, other, 1s, 1, start);
+    CHECK(p95(latency, other, start) == doctest::Approx(1).epsilon(0.01));
+    other.tokens_class = 9;
+    CHECK(p95(latency, other, start) == doctest::Approx(8).epsilon(0.01)); // the model's
+    other.model = 9;
+    CHECK(p95(latency, other, start) == doctest::Approx(8).epsilon(0.01)); // streams'
+    other.stream = false;
+    CHECK(p95(latency, other, start) == doctest::Approx(8).epsilon(0.01)); // everything's
+    CHECK(p95(latency, exact, start) == doctest::Approx(8).epsilon(0.01)); // its own, untouched
+}
+
+TEST_CASE("P6.4: nothing known, or nothing for longer than the window: `initial`, never 0") {
+    endpoint_latency latency(adaptive_options{});
+    const request_shape stream{.stream = true, .model = 7}, buffered{.stream = false, .model = 7};
+    CHECK(latency.attempt_timeout(stream, start) == 30s);
+    CHECK(latency.attempt_timeout(buffered, start) == 60s);
+    CHECK_FALSE(latency.hedge_delay(stream, automatic(), start));
+    CHECK_FALSE(latency.quantile(stream, 0.5, start));
+    CHECK(latency.report(start).samples == 0);
+
+    record(latency, stream, 2s, 100, start);
+    CHECK(latency.attempt_timeout(stream, start + 1s) == 10s);
+    CHECK(latency.attempt_timeout(stream, start + 16min) == 30s);
+    CHECK_FALSE(latency.hedge_delay(stream, automatic(), start + 16min));
+    CHECK(latency.attempt_timeout(stream, start + 1000h) == 30s);
+}
+
+TEST_CASE("P6.4: a model that fell silent is read from the models that did not") {
+    endpoint_latency latency(adaptive_options{});
+    const request_shape quiet{.stream = true, .model = 7}, busy{.stream = true, .model = 8};
+    record(latency, quiet, 9s, 100, start);
+    for (int minute = 0; minute <= 20; ++minute) record(latency, busy, 5s, 20, start + 1min * minute);
+    CHECK(p95(latency, quiet, start + 20min) == doctest::Approx(5).epsilon(0.01));
+}
+
+TEST_CASE("first tokens say nothing of whole answers") {
+    endpoint_latency latency(adaptive_options{});
+    const request_shape stream{.stream = true, .model = 7}, buffered{.stream = false, .model = 7};
+    record(latency, stream, 500ms, 100, start);
+    CHECK(latency.attempt_timeout(buffered, start) == 60s); // not 25 s, the least of what is learned
+    CHECK_FALSE(latency.hedge_delay(buffered, automatic(), start));
+    record(latency, buffered, 30s, 100, start);
+    CHECK(in_seconds(latency.attempt_timeout(buffered, start + 1s)) == doctest::Approx(90).epsilon(0.01));
+    CHECK(latency.attempt_timeout(stream, start + 1s) == 10s);
+}
+
+TEST_CASE("the hedge delay follows the options; a fixed one needs no samples") {
+    endpoint_latency latency(adaptive_options{});
+    const request_shape shape{.stream = true, .model = 7};
+    hedge_options options = automatic();
+    options.delay = hedge_options::delay_kind::fixed;
+    options.fixed = 3s;
+    CHECK(latency.hedge_delay(shape, options, start) == 3s);
+    record(latency, shape, 400ms, 95, start);
+    record(latency, shape, 4s, 5, start);
+    CHECK(in_millis(*latency.hedge_delay(shape, automatic(), start)) == doctest::Approx(400).epsilon(0.01)); // P95
+    record(latency, shape, 4s, 5, start);
+    hedge_options sparing = automatic();
+    sparing.max_extra = 0.02;
+    CHECK(in_millis(*latency.hedge_delay(shape, sparing, start + 2s)) == doctest::Approx(1000).epsilon(0.01)); // 2.5 x median
+    options.delay = hedge_options::delay_kind::quantile;
+    options.quantile = 0.96;
+    CHECK(in_millis(*latency.hedge_delay(shape, options, start + 2s)) == doctest::Approx(4000).epsilon(0.01));
+}
+
+TEST_CASE("those who left make a hedge early and a timeout late") {
+    adaptive_options adaptive;
+    adaptive.min = {1ms, 1ms};
+    endpoint_latency latency(adaptive);
+    const request_shape shape{.stream = true};
+    record(latency, shape, 1s, 50, start);
+    for (int i = 0; i < 40; ++i) latency.record(shape, 2s, latency_sample::abandoned, false, start);
+    record(latency, shape, 6s, 10, start);
+    hedge_options options = automatic();
+    options.delay = hedge_options::delay_kind::quantile;
+    options.quantile = 0.85;
+    CHECK(in_seconds(*latency.hedge_delay(shape, options, start)) == doctest::Approx(2).epsilon(0.01));
+    CHECK(in_seconds(latency.attempt_timeout(shape, start)) == doctest::Approx(18).epsilon(0.01));
+}
+
+TEST_CASE("a read is kept for 250 ms, for 2 s while hardly anything is new, and not longer") {
+    endpoint_latency latency(adaptive_options{});
+    const request_shape shape{.stream = true, .model = 7};
+    record(latency, shape, 1s, 100, start);
+    CHECK(p95(latency, shape, start) == doctest::Approx(1).epsilon(0.01));
+    CHECK(latency.attempt_timeout(shape, start) == 10s);
+    record(latency, shape, 9s, 100, start);
+    CHECK(p95(latency, shape, start + 249ms) == doctest::Approx(1).epsilon(0.01));
+    CHECK(latency.attempt_timeout(shape, start + 249ms) == 10s);
+    CHECK(p95(latency, shape, start + 250ms) == doctest::Approx(9).epsilon(0.01));
+    CHECK(in_seconds(latency.attempt_timeout(shape, start + 250ms)) == doctest::Approx(27).epsilon(0.01));
+    record(latency, shape, 20s, 12, start + 250ms); // 12 of 212
+    CHECK(p95(latency, shape, start + 2249ms) == doctest::Approx(9).epsilon(0.01));
+    CHECK(p95(latency, shape, start + 2250ms) == doctest::Approx(20).epsilon(0.01));
+}
+
+TEST_CASE("an attempt that ran into its timeout counts where that timeout was learned") {
+    endpoint_latency latency(adaptive_options{});
+    const request_shape slow{.stream = true, .model = 7}, usual{.stream = true, .model = 8}, unknown{.stream = true, .model = 9};
+    steady_time now = start;
+    for (; now < start + 10s; now += 100ms) {
+        latency.record(slow, 1s, latency_sample::answered, false, now);
+        record(latency, usual, 1s, 10, now);
+    }
+    REQUIRE(latency.attempt_timeout(slow, now) == 10s);
+    for (; now < start + 100s; now += 100ms) {
+        latency.record(slow, latency.attempt_timeout(slow, now), latency_sample::cut_off, true, now);
+        record(latency, usual, 1s, 10, now);
+    }
+    CHECK(latency.attempt_timeout(slow, now) >= 120s); // doubled and doubled again
+    CHECK(latency.attempt_timeout(usual, now) == 10s);
+    CHECK(latency.attempt_timeout(unknown, now) <= 30s);
+}
+
+TEST_CASE("silences of streams widen the idle timeout: 1.5 x the longest, at most 3 x, for 5 to 10 minutes") {
+    endpoint_latency latency(adaptive_options{});
+    CHECK(latency.widened_idle(60s, start) == 60s);
+    latency.note_gap(30s, start);
+    CHECK(latency.widened_idle(60s, start) == 60s);
+    latency.note_gap(50s, start);
+    latency.note_gap(20s, start);
+    CHECK(latency.widened_idle(60s, start) == 75s);
+    CHECK(latency.widened_idle(60s, start + 299s) == 75s);
+    CHECK(latency.widened_idle(60s, start + 301s) == 75s);
+    CHECK(latency.widened_idle(60s, start + 601s) == 60s);
+    latency.note_gap(3h, start + 700s);
+    CHECK(latency.widened_idle(60s, start + 700s) == 180s);
+    CHECK(latency.widened_idle(60s, start + 700s + 1h) == 60s);
+}
+
+TEST_CASE("shapes are bounded: the longest unused goes, what is in use stays known") {
+    endpoint_latency latency(adaptive_options{});
+    const request_shape mine{.stream = true, .model = 7, .tokens_class = 2, .size_class = 2};
+    draws random(5);
+    record(latency, mine, 3s, 30, start);
+    // A client names a thousand models, one after another; mine goes on now and then.
+    for (std::uint64_t i = 0; i < 1000; ++i) {
+        const request_shape stranger{.stream = random.chance(0.5), .model = 1000 + i, .tokens_class = 1, .size_class = 1};
+        latency.record(stranger, 1s, latency_sample::answered, false, start + 10ms * i);
+        if (i % 20 == 0) latency.record(mine, 3s, latency_sample::answered, false, start + 10ms * i);
+    }
+    CHECK(p95(latency, mine, start + 11s) == doctest::Approx(3).epsilon(0.01));
+    CHECK(latency.shapes() <= endpoint_latency::max_shapes);
+    CHECK(latency.memory_bytes() < 2 * 1024 * 1024);
+    MESSAGE("256 thin shapes: ", latency.memory_bytes(), " bytes");
+    // A model that was forgotten is a new one.
+    CHECK(p95(latency, {.stream = true, .model = 1000, .tokens_class = 1, .size_class = 1}, start + 11s) > 0);
+}
+
+TEST_CASE("a reload keeps what was learned and takes the new options") {
+    endpoint_latency latency(adaptive_options{});
+    const request_shape shape{.stream = true, .model = 7};
+    for (int i = 0; i < 100; ++i) latency.record(shape, 8s, latency_sample::answered, false, start + 100ms * i);
+    REQUIRE(in_seconds(latency.attempt_timeout(shape, start + 10s)) == doctest::Approx(24).epsilon(0.01));
+    adaptive_options options;
+    options.multiplier = 5;
+    options.window = 30s;
+    latency.configure(options);
+    CHECK(in_seconds(latency.attempt_timeout(shape, start + 10s)) == doctest::Approx(40).epsilon(0.01));
+    options.min_samples = 200;
+    latency.configure(options);
+    CHECK(latency.attempt_timeout(shape, start + 10s) == 30s);
+}
+
+TEST_CASE("the report: medians of everything, timeouts of both kinds") {
+    endpoint_latency latency(adaptive_options{});
+    record(latency, {.stream = true, .model = 7}, 1s, 95, start);
+    record(latency, {.stream = false, .model = 7}, 30s, 10, start);
+    const auto report = latency.report(start);
+    CHECK(report.samples == 105);
+    CHECK(in_seconds(*report.p50) == doctest::Approx(1).epsilon(0.01));
+    CHECK(in_seconds(*report.p95) == doctest::Approx(30).epsilon(0.01));
+    CHECK(report.current_timeout_stream == 10s);
+    CHECK(in_seconds(report.current_timeout_buffered) == doctest::Approx(90).epsilon(0.01));
+}
+
+TEST_CASE("several threads record and ask at once") {
+    endpoint_latency latency(adaptive_options{});
+    std::vector<std::thread> threads;
+    for (std::uint64_t t = 0; t < 4; ++t) {
+        threads.emplace_back([&, t] {
+            for (std::uint64_t i = 0; i < 3000; ++i) {
+                const request_shape shape{.stream = true, .model = i % 100 + t, .tokens_class = 1, .size_class = 1};
+                const steady_time now = start + 1ms * i;
+                latency.record(shape, 500ms, latency_sample::answered, false, now);
+                static_cast<void>(latency.attempt_timeout(shape, now));
+                static_cast<void>(latency.hedge_delay(shape, automatic(), now));
+                latency.note_gap(1s, now);
+                if (i == 1500) latency.configure(adaptive_options{.min_samples = 20});
+            }
+        });
+    }
+    for (auto& one : threads) one.join();
+    CHECK(latency.report(start + 3s).samples == 12000);
+}

@@ -1,0 +1,40 @@
+#pragma once
+// Seeded draws for simulations of latency: quick to seed (many short cases) and the same on every platform.
+
+#include "policies/time.hpp"
+
+#include <cmath>
+#include <cstdint>
+#include <numbers>
+
+namespace evenkeel::testing {
+
+// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
+class draws {
+public:
+    explicit draws(std::uint64_t seed) noexcept : state_(seed) {}
+    std::uint64_t bits() noexcept {
+        std::uint64_t z = (state_ += 0x9e3779b97f4a7c15ULL);
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+        return z ^ (z >> 31);
+    }
+    double uniform() noexcept { return static_cast<double>(bits() >> 11) * 0x1.0p-53; } // [0, 1)
+    double uniform(double from, double to) noexcept { return from + (to - from) * uniform(); }
+    std::uint64_t below(std::uint64_t n) noexcept { return bits() % n; }
+    bool chance(double p) noexcept { return uniform() < p; }
+    double lognormal(double median, double sigma) noexcept { // Box-Muller, one of the two
+        const double r = std::sqrt(-2 * std::log(1 - uniform()));
+        return median * std::exp(sigma * r * std::cos(2 * std::numbers::pi * uniform()));
+    }
+
+private:
+    std::uint64_t state_;
+};
+
+inline duration seconds(double s) noexcept { return duration{static_cast<duration::rep>(s * 1e9)}; }
+inline duration millis(double ms) noexcept { return duration{static_cast<duration::rep>(ms * 1e6)}; }
+inline double in_seconds(duration d) noexcept { return std::chrono::duration<double>(d).count(); }
+inline double in_millis(duration d) noexcept { return static_cast<double>(d.count()) / 1e6; }
+
+} // namespace evenkeel::testing
