@@ -1,5 +1,6 @@
 // What the SDKs see of the proxy's retries. Their own are off unless a case says otherwise; every case runs through the
-// proxy only, against one upstream, with the `defaults` of CMakeLists.txt (6 attempts, short pauses, heads given ahead
+// proxy only, against one upstream, with the `defaults` of CMakeLists.txt (6 attempts, short pauses, nothing that remembers
+// one case in the next: circuits, cooldown and overload control are off; heads given ahead
 // after 150 ms).
 
 import assert from 'node:assert/strict';
