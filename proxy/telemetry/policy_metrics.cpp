@@ -206,7 +206,7 @@ void policy_metrics::write_states(family_list& out, const policy_report& report,
     for (const auto& route : report.routes) {
         routes.emplace(route.route, &route);
         for (const auto& endpoint : route.endpoints)
-            endpoints.emplace(std::pair(route.route, endpoint.upstream), &endpoint);
+            endpoints.emplace(std::pair(std::string_view(route.route), std::string_view(endpoint.upstream)), &endpoint);
     }
     // A series per pair there ever was; one that the report does not name, or whose policy is off, is zero.
     const auto for_each_endpoint = [&](auto&& function) {
