@@ -126,7 +126,7 @@ void add_pressure_keys(std::vector<key_row>& table) {
          .documentation = "Ended attempts in the window before the share is believed.",
          .price = "Unnoticed where there is little traffic."},
         {.path = "overload.max_wait", .kind = duration, .fallback = "5s", .min = "1ms", .max = "10m",
-         .documentation = "The longest wait for a place; then the request goes through.",
+         .documentation = "The longest wait for room after an outage; then it goes through.",
          .price = "Callers wait as long while it lasts."},
     });
 }
@@ -140,10 +140,10 @@ void add_hedge_keys(std::vector<key_row>& table) {
          .price = "Up to max_extra more work upstream, in return for a shorter tail."},
         {.path = "hedge.delay", .kind = delay, .fallback = "auto", .min = "1ms", .max = "1h", .words = "auto",
          .documentation = "How long the first may be silent: a duration, a learned quantile (p50 to p99, p99.9), or auto: the "
-                          "smaller of p95 and 2.5 times the median.",
+                          "smaller of p95 and 2.5 times the median, or earlier where a fresh attempt is as likely to be first.",
          .price = "Longer helps fewer requests; shorter costs more attempts."},
         {.path = "hedge.max_hedges", .kind = integer, .fallback = "1", .min = "1", .max = "10",
-         .documentation = "Hedges per request; they count as retries too.", .price = "A slow request costs as many attempts more."},
+         .documentation = "In flight at a time beside the first attempt; each counts as a retry.", .price = "A slow request costs as many attempts more."},
         {.path = "hedge.max_extra", .kind = ratio, .fallback = "0.2", .min = "0", .max = "10",
          .documentation = "Deposited into the budget per success on behalf of hedges, on top of retry.budget.extra_work.",
          .price = "Load that hedging may add for good."},

@@ -52,7 +52,7 @@ enum class retry_denial : unsigned char {
     no_endpoint,    // no endpoint may be asked again
     committed,      // content had been passed on
     circuit_open,   // no endpoint lets it, and it is not to wait, or has waited long enough
-    overload,       // a timeout of an overloaded upstream is not repeated
+    overload,       // there is no room for extra attempts, or it was a timeout of an overloaded upstream
 };
 inline constexpr int retry_denial_count = 13;
 [[nodiscard]] std::string_view to_string(retry_denial) noexcept;
@@ -167,7 +167,7 @@ struct flight_options {
     const hedge_options* hedge = nullptr;    // outlives the plan; null: no hedges
     evenkeel::when_open when_open = evenkeel::when_open::hold;
     duration hold_max = std::chrono::seconds{60};  // oldest outage that is waited for
-    duration max_wait = std::chrono::seconds{5};   // for an overloaded endpoint; then the request goes through
+    duration max_wait = std::chrono::seconds{5};   // of a first attempt for room after an outage; then it goes through
     endpoint_index endpoints = 1;            // how many, in order of preference
 };
 

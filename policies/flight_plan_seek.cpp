@@ -117,11 +117,12 @@ bool flight_plan::take(choices& from, obstacles& why, eagerness how, urgency pre
 }
 
 retry_denial flight_plan::denial_of(const obstacles& why) const noexcept {
-    return why.budget                    ? retry_denial::budget
-           : why.circuit || why.overload ? retry_denial::circuit_open
-           : why.too_late                ? retry_denial::deadline
-           : why.too_long                ? retry_denial::retry_after
-                                         : retry_denial::no_endpoint;
+    return why.budget     ? retry_denial::budget
+           : why.circuit  ? retry_denial::circuit_open
+           : why.overload ? retry_denial::overload
+           : why.too_late ? retry_denial::deadline
+           : why.too_long ? retry_denial::retry_after
+                          : retry_denial::no_endpoint;
 }
 
 // Every endpoint that could help refuses for now: wait in line, go through all the same, or end it.
@@ -153,7 +154,7 @@ retry_denial flight_plan::wait_for(const obstacles& why, steady_time now, policy
     }
     if (launched_ > 0 && ask_again_ + min_attempt_time > options_.deadline) return denial_of(why);
     if (!in_line_) {
-        if (!view.begin_waiting(now)) return retry_denial::circuit_open;
+        if (!view.begin_waiting(now)) return denial_of(why);
         in_line_ = true;
     }
     if (!waiting_since_) waiting_since_ = now;

@@ -222,7 +222,7 @@ int overload_control::room(duration attempt_timeout, steady_time now, urgency wh
     const std::scoped_lock lock(mutex_);
     turn(now);
     const bool waits = who == urgency::can_wait;
-    if (!recovering_ && (!waits || !known())) return unlimited;
+    if (!recovering_ && (!waits || !options_.on || !known())) return unlimited;
     const int counting = attempts_.count() - attempts_.older_than(std::min(attempt_timeout, old_after * usual_time()), now);
     double limit = unlimited;
     if (recovering_) limit = limit_ * (waits ? held_share : 1);

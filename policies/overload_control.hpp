@@ -41,7 +41,7 @@ struct overload_options {
     duration window = std::chrono::seconds{10};
     double ratio = 0.3;
     int min_verdicts = 20;
-    duration max_wait = std::chrono::seconds{5};
+    duration max_wait = std::chrono::seconds{5}; // of a request that comes while the endpoint recovers; the flight plan's
     bool operator==(const overload_options&) const = default;
 };
 

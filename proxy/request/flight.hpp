@@ -115,6 +115,7 @@ private:
     std::optional<request_shape> shape_;
     std::array<endpoint_index, flight_plan::max_endpoints> order_;
     bool ordered_ = false;
+    bool line_full_ = false; // too many others wait already
     std::optional<waiting_line::ticket> ticket_;
     steady_time waiting_since_{};
     duration held_{};

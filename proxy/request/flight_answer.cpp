@@ -90,14 +90,17 @@ answer flight::refusal_answer(const flight_action::finish& what) {
     failure.status = 503;
     failure.code = "circuit_open";
     failure.proxy_error = "destination_unavailable";
-    failure.message = fmt::format("no upstream of route '{}' is in service: the circuit of each is open{}", route_.name,
-                                  held_ > duration::zero() ? "; this request has waited for it" : "");
+    failure.message = fmt::format("no upstream of route '{}' can be asked now{}", route_.name,
+                                  line_full_                   ? ", and circuit_breaker.hold_queue requests wait already"
+                                  : held_ > duration::zero() ? "; this request has waited in vain"
+                                                               : ": the circuit of each is open");
     failure.retry_after = std::max(what.retry_after, duration{std::chrono::milliseconds{1}});
     failure.outcome = telemetry::request_outcome::rejected;
     answer made = make_local_answer(failure, dialect_of(&route_, request_.head->path), services_.loop.wall_now());
     made.denied = what.denied;
     made.hedges = hedges_;
     made.held = held_;
+    made.reason = line_full_ ? "hold_queue_full" : held_ > duration::zero() ? "hold_timeout" : "circuit_open";
     return made;
 }
 

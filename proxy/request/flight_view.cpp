@@ -73,7 +73,8 @@ bool flight::overloaded(endpoint_index at, steady_time now) {
 
 bool flight::begin_waiting(steady_time now) {
     ticket_ = policies_.line->join(deadline_, static_cast<std::size_t>(route_.circuit_breaker.hold_queue));
-    if (!ticket_) return false;
+    line_full_ = !ticket_;
+    if (line_full_) return false;
     waiting_since_ = now;
     services_.observer.hold_began(route_);
     return true;

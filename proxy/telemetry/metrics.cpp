@@ -36,9 +36,9 @@ constexpr std::string_view compiler = "g++ " __VERSION__;
 constexpr std::array<std::string_view, 3> connection_refusals{"max_connections", "no_fds", "other"};
 
 // Why a request was rejected: the gate's words and those of the request path.
-constexpr std::array<std::string_view, 12> own_refusals{
+constexpr std::array<std::string_view, 11> own_refusals{
     "no_route", "header_timeout", "body_timeout", "body_too_large_to_inspect", "memory",      "draining",
-    "circuit_open", "cooling_down", "hold_queue_full", "hold_timeout",         "internal_error", "other"};
+    "circuit_open", "hold_queue_full", "hold_timeout", "internal_error", "other"};
 
 // A closed list of words with a counter each; an unknown word counts as the last one, `other`.
 class word_counters {
