@@ -36,6 +36,7 @@ namespace evenkeel {
 enum class circuit_scope : unsigned char { endpoint, upstream, route };
 enum class when_open : unsigned char { hold, reject };
 enum class circuit_state : unsigned char { closed, open, half_open };
+inline constexpr int circuit_state_count = 3;
 [[nodiscard]] std::string_view to_string(circuit_state) noexcept;
 
 struct breaker_options {

@@ -1,7 +1,6 @@
 #include "proxy/telemetry/app_log.hpp"
 
 #include "proxy/telemetry/json_text.hpp"
-#include "proxy/telemetry/policy_words.hpp"
 
 #include <fmt/format.h>
 
@@ -141,7 +140,7 @@ void app_log::circuit_changed(const config::route& route, const config::upstream
                   opened                                      ? "a circuit opened: its endpoint is left alone"
                   : change.to == circuit_state::half_open     ? "a circuit is half-open: its endpoint is probed"
                                                               : "a circuit closed: its endpoint is asked again",
-                  route, upstream, {"from", word_of(change.from)}, {"why", change.why});
+                  route, upstream, {"from", to_string(change.from)}, {"why", change.why});
 }
 
 void app_log::cooldown_began(const config::route& route, const config::upstream& upstream, outcome_kind why,

@@ -1,7 +1,6 @@
 #include "proxy/telemetry/health.hpp"
 
 #include "proxy/telemetry/json_text.hpp"
-#include "proxy/telemetry/policy_words.hpp"
 #include "proxy/telemetry/series_index.hpp"
 
 #include <fmt/format.h>
@@ -315,7 +314,7 @@ void append_policies(std::string& to, const endpoint_report& seen, steady_time n
         return until && *until > now ? std::optional(in_seconds(*until - now)) : std::nullopt;
     };
     const auto& circuit = seen.circuit;
-    append_word(to, "circuit_state", circuit ? std::optional(word_of(circuit->state)) : std::nullopt);
+    append_word(to, "circuit_state", circuit ? std::optional(to_string(circuit->state)) : std::nullopt);
     append_member(to, "in_state", circuit && circuit->since != steady_time{} ? std::optional(in_seconds(now - circuit->since)) : std::nullopt);
     append_member(to, "next_probe", circuit ? left(circuit->next_probe) : std::nullopt);
     to += circuit && circuit->forced ? ",\"forced\":true" : ",\"forced\":false";
@@ -340,7 +339,7 @@ std::string health_json(const health_view& view, bool with_hosts) {
         append_quoted(json, route.name);
         json += ":{";
         append_sample(json, route.seen);
-        append_word(json, "circuit_state", route.circuit ? std::optional(word_of(*route.circuit)) : std::nullopt);
+        append_word(json, "circuit_state", route.circuit ? std::optional(to_string(*route.circuit)) : std::nullopt);
         append_member(json, "current_timeout", route.current_timeout);
         append_member(json, "held", static_cast<double>(route.holding));
         json += ",\"upstreams\":{";

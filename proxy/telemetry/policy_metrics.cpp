@@ -1,7 +1,6 @@
 #include "proxy/telemetry/policy_metrics.hpp"
 
 #include "proxy/telemetry/family_list.hpp"
-#include "proxy/telemetry/policy_words.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -145,7 +144,7 @@ void policy_metrics::write_hedges(family_list& out) const {
     index_.for_each_route([&](const std::string& route, const counted::route& series) {
         for (std::size_t i = 1; i < hedge_refusal_count; ++i)
             out.value(series.sum([&](const route_cells& cells) -> const cell& { return cells.hedges_refused[i]; }),
-                      {{"route", route}, {"reason", hedge_refusal_words[i]}});
+                      {{"route", route}, {"reason", to_string(static_cast<hedge_refusal>(i))}});
     });
 }
 
@@ -157,8 +156,8 @@ void policy_metrics::write_circuits(family_list& out) const {
             out.value(series.sum([&](const pair_cells& cells) -> const cell& { return cells.transitions[i]; }),
                       {{"route", route},
                        {"upstream", upstream},
-                       {"from", word_of(transitions[i].from)},
-                       {"to", word_of(transitions[i].to)},
+                       {"from", to_string(transitions[i].from)},
+                       {"to", to_string(transitions[i].to)},
                        {"why", transitions[i].why}});
     });
     out.begin(counter, "circuit_breaker_probes_total", "Attempts sent to a half-open circuit, by what they showed.");
@@ -225,9 +224,9 @@ void policy_metrics::write_states(family_list& out, const policy_report& report,
     out.begin(gauge, "circuit_breaker_state",
               "1 for the state a circuit is in, 0 for the others; all 0: circuit_breaker is off.");
     for_each_endpoint([&](const std::string& route, const std::string& upstream, const endpoint_report& seen) {
-        for (std::size_t i = 0; i < circuit_words.size(); ++i)
+        for (std::size_t i = 0; i < static_cast<std::size_t>(circuit_state_count); ++i)
             out.value(seen.circuit && static_cast<std::size_t>(seen.circuit->state) == i ? 1.0 : 0.0,
-                      {{"route", route}, {"upstream", upstream}, {"state", circuit_words[i]}});
+                      {{"route", route}, {"upstream", upstream}, {"state", to_string(static_cast<circuit_state>(i))}});
     });
     gauge_of("circuit_breaker_last_transition_timestamp_seconds", "When a circuit came into its state; 0: it has none.",
              [&](const endpoint_report& seen) {
