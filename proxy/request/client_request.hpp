@@ -1,6 +1,6 @@
 #pragma once
-// One request of one client, from its validated head to the record of how it ended. Owned by its client_connection;
-// everything below refers to it and ends before it does.
+// One request of one client, from its validated head to the record of how it ended. Owned by its client_connection, or by
+// an owned_request where it must not depend on one; everything below refers to it and ends before it does.
 
 #include "config/settings.hpp"
 #include "policies/time.hpp"
@@ -18,15 +18,17 @@ namespace evenkeel::request {
 struct client_request {
     client_request(net::loop& worker, net::client_stream& client, io_buffer& input, buffer_pool& buffers, memory_bound& memory)
         : body(worker, client, input, buffers, memory) {}
+    client_request(net::loop& worker, buffer_pool& buffers, memory_bound& memory) : body(worker, buffers, memory) {}
 
     config::snapshot settings;                   // of the moment the head was read; a reload does not change it
-    const wire::request_head* head = nullptr;    // of the connection; its views last as long as this request
+    const wire::request_head* head = nullptr;    // of the owner; its views last as long as this request
     request_body body;
-    std::shared_ptr<const config::route> route;  // once chosen
+    std::shared_ptr<const config::route> route;  // once chosen; serve() matches no route where its caller has chosen one
     std::string model;                           // of the body, where the route looked at it
     std::string_view client_address;
     std::string id;
     steady_time received{};
+    steady_time deadline = steady_time::max();   // of whoever sends it on the client's behalf; the route's own still holds
     wall_time started{};
     std::shared_ptr<const policy_set> policies;  // of `settings`
     bool sse_possible = true;                    // a stream's head may be given ahead of its answer

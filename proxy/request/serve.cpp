@@ -56,19 +56,21 @@ answer body_failure_answer(const worker_services& services, const client_request
 
 net::task<answer> serve(worker_services& services, client_request& request) {
     // route: the first match wins; where a match depends on the model, the body is read first
-    route_choice choice = choose_route(*request.settings, {*request.head, std::nullopt});
     bool seen = true;
-    if (choice.needs_model) {
-        const std::uint64_t limit = request.settings->replay_buffer;
-        if (reads_ahead(request, limit)) co_await request.body.read_whole(limit);
-        seen = request.body.complete() && !has_failed(request);
-        if (seen) {
-            find_model(request);
-            choice = choose_route(*request.settings, {*request.head, request.model});
+    if (!request.route) {
+        route_choice choice = choose_route(*request.settings, {*request.head, std::nullopt});
+        if (choice.needs_model) {
+            const std::uint64_t limit = request.settings->replay_buffer;
+            if (reads_ahead(request, limit)) co_await request.body.read_whole(limit);
+            seen = request.body.complete() && !has_failed(request);
+            if (seen) {
+                find_model(request);
+                choice = choose_route(*request.settings, {*request.head, request.model});
+            }
         }
+        request.route = std::move(choice.route);
     }
-    services.observer.request_started(choice.route.get());
-    request.route = choice.route;
+    services.observer.request_started(request.route.get());
     if (!seen) {
         co_return has_failed(request) ? body_failure_answer(services, request) : body_not_seen(services, request);
     }
