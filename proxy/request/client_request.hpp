@@ -7,6 +7,7 @@
 #include "proxy/net/cancel.hpp"
 #include "proxy/request/policy_registry.hpp"
 #include "proxy/request/request_body.hpp"
+#include "proxy/telemetry/observer.hpp"
 #include "proxy/wire/head.hpp"
 
 #include <memory>
@@ -14,6 +15,15 @@
 #include <string_view>
 
 namespace evenkeel::request {
+
+// How the parts of a fan-out went.
+struct parts_record {
+    std::string text; // JSON
+    telemetry::request_outcome outcome = telemetry::request_outcome::ok;
+    telemetry::request_service service = telemetry::request_service::ok;
+    std::string_view reason{};
+    int attempts = 0;
+};
 
 struct client_request {
     client_request(net::loop& worker, net::client_stream& client, io_buffer& input, buffer_pool& buffers, memory_bound& memory)
@@ -31,6 +41,7 @@ struct client_request {
     steady_time deadline = steady_time::max();   // of whoever sends it on the client's behalf; the route's own still holds
     wall_time started{};
     std::shared_ptr<const policy_set> policies;  // of `settings`
+    std::unique_ptr<parts_record> parts;         // of a fan-out, once it is over
     bool sse_possible = true;                    // a stream's head may be given ahead of its answer
     net::cancel_source gone;                     // requested when the client has left
 };

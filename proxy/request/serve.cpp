@@ -3,6 +3,7 @@
 #include "proxy/request/local_answer.hpp"
 #include "proxy/request/router.hpp"
 #include "proxy/request/run_flight.hpp"
+#include "proxy/request/serve_parts.hpp"
 #include "proxy/wire/json_model.hpp"
 
 #include <algorithm>
@@ -81,13 +82,15 @@ net::task<answer> serve(worker_services& services, client_request& request) {
     }
 
     const auto& upstreams = request.route->upstreams;
-    const bool must_see_body = std::any_of(upstreams.begin(), upstreams.end(), [](const auto& one) { return !one->models.empty(); });
+    const bool fans_out = request.route->serves == config::route_serves::fan_out;
+    const bool must_see_body = fans_out || std::any_of(upstreams.begin(), upstreams.end(), [](const auto& one) { return !one->models.empty(); });
     request.body.hold_up_to(request.route->retry.replay_buffer);
     const std::uint64_t ahead = must_see_body ? request.route->retry.replay_buffer : whole_body_bytes;
     if (reads_ahead(request, ahead)) co_await request.body.read_whole(ahead);
     if (has_failed(request)) co_return body_failure_answer(services, request);
-    if (must_see_body && !request.body.complete()) co_return body_not_seen(services, request);
+    if (must_see_body && !(request.body.complete() && request.body.replayable())) co_return body_not_seen(services, request);
 
+    if (fans_out) co_return co_await serve_parts(services, request);
     co_return co_await run_flight(services, request);
 }
 
