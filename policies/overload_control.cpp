@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <mutex>
 #include <utility>
 
 namespace evenkeel {
@@ -75,6 +76,15 @@ void overload_control::place::leave(steady_time now) noexcept {
     if (of_ == nullptr) return;
     const std::scoped_lock lock(of_->mutex_);
     std::exchange(of_, nullptr)->note_leave(*this, now);
+}
+
+bool overload_control::place::end(verdict what, duration took, steady_time now) noexcept {
+    if (of_ == nullptr) return false;
+    bool changed = false;
+    const std::scoped_lock lock(of_->mutex_);
+    of_->note_report(*this, what, took, now, changed);
+    std::exchange(of_, nullptr)->note_leave(*this, now);
+    return changed;
 }
 
 void overload_control::note_report(place& by, verdict what, duration took, steady_time now, bool& changed) noexcept {

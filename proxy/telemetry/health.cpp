@@ -1,5 +1,7 @@
 #include "proxy/telemetry/health.hpp"
 
+#include "policies/small_mutex.hpp"
+
 #include "proxy/telemetry/json_text.hpp"
 #include "proxy/telemetry/series_index.hpp"
 
@@ -91,7 +93,7 @@ public:
     }
 
 private:
-    mutable std::mutex mutex_;
+    mutable small_mutex mutex_;
     health_window window_;
 };
 
