@@ -4,6 +4,7 @@
 #include "proxy/request/router.hpp"
 #include "proxy/request/run_flight.hpp"
 #include "proxy/request/serve_parts.hpp"
+#include "proxy/telemetry/health.hpp"
 #include "proxy/wire/json_model.hpp"
 
 #include <algorithm>
@@ -78,7 +79,9 @@ net::task<answer> serve(worker_services& services, client_request& request) {
     if (!request.route) co_return no_route(services, request);
 
     if (request.route->serves == config::route_serves::health) {
-        co_return make_document(200, services.health_document(), services.loop.wall_now());
+        health_text health = services.health_document();
+        const bool says_so = !health.healthy && telemetry::asks_strict(request.head->query);
+        co_return make_document(says_so ? 503 : 200, std::move(health.json), services.loop.wall_now());
     }
 
     const auto& upstreams = request.route->upstreams;

@@ -83,7 +83,8 @@ std::string two_phases(const std::string& first, const std::string& second) {
            "routes:\n"
            "  - {name: phase1, match: {path: " + base + "/analyze/phase1}, upstreams: [one], rewrite: {path: /v1/chat/completions}}\n"
            "  - {name: phase2, match: {path: " + base + "/analyze/phase2}, upstreams: [two], rewrite: {path: /v1/chat/completions}}\n"
-           "  - {name: complete, match: {path: " + base + "/analyze/complete}, fan_out: {parts: [phase1, phase2]}}\n";
+           "  - {name: complete, match: {path: " + base + "/analyze/complete}, fan_out: {parts: [phase1, phase2]}}\n"
+           "  - {name: health, match: {path: /health}, serve: health}\n";
 }
 // A port nobody listens on.
 std::string dead_url() {
@@ -269,6 +270,13 @@ TEST_CASE("with phase 2 dead phase 1's body comes as a partial answer, with both
         CHECK(answer.body.find(canary) == std::string::npos);
         for (const auto& [name, value] : answer.headers) CHECK(value.find(canary) == std::string::npos);
     }
+    // Nothing of it can be served, and the health route says so where it is asked for.
+    CHECK(other.request("GET", "/health").status == 200);
+    const auto strict = other.request("GET", "/health?strict=1");
+    CHECK(strict.status == 503);
+    CHECK(boost::json::parse(strict.body).at("overall_status").at("healthy") == false);
+    CHECK(client.request("GET", "/health?strict=1").status == 200);
+
     CHECK(half.finish());
     CHECK(dead.finish());
     for (const running_proxy* proxy : {&half, &dead}) {
