@@ -132,9 +132,22 @@ struct path_rewrite {
     bool operator==(const path_rewrite&) const = default;
 };
 
-enum class route_serves : unsigned char { upstream, health };
+enum class route_serves : unsigned char { upstream, health, fan_out };
 
 inline constexpr std::size_t max_upstreams_per_route = 16;
+inline constexpr std::size_t max_fan_out_parts = 16;
+
+enum class fan_out_body : unsigned char {
+    automatic, // split where the body is an object whose names are exactly the parts, else the same for each
+    same,
+    split,     // anything else is refused
+};
+struct fan_out_options {
+    std::vector<std::string> parts;                // names of routes
+    int min_success = 1;                           // parts with a 2xx answer that make the whole a 200
+    fan_out_body body = fan_out_body::automatic;
+    bool operator==(const fan_out_options&) const = default;
+};
 
 struct route {
     std::string name;
@@ -154,6 +167,7 @@ struct route {
     bool own_budget = false;                       // its budget is not that of `defaults`: shared with no other route
     bool own_circuit = false;                      // its circuit_breaker is not that of `defaults`: circuits shared with no other route
     stream_options stream;
+    fan_out_options fan_out;                       // of a route that `serves` fan_out; of the rest then timeout.total and stream count
     bool operator==(const route&) const = default;
 };
 

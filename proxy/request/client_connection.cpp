@@ -27,6 +27,16 @@ bool is_sane_id(std::string_view id) noexcept {
     return !id.empty() && id.size() <= max_request_id &&
            std::all_of(id.begin(), id.end(), [](char c) { return wire::has_class(c, wire::char_class::plain); });
 }
+
+// What is known of a fan-out only at its end.
+void note_parts(telemetry::request_record& record, const parts_record& parts) noexcept {
+    record.parts = parts.text;
+    record.attempts = parts.attempts;
+    if (record.outcome != telemetry::request_outcome::ok) return;
+    record.outcome = parts.outcome;
+    record.service = parts.service;
+    record.reason = parts.reason;
+}
 } // namespace
 
 struct client_connection::facts {
@@ -356,7 +366,7 @@ net::task<bool> client_connection::relay(answer given, client_request& request, 
                          {.route = request.route ? std::string_view{request.route->name} : std::string_view{},
                           .upstream = given.upstream != nullptr ? std::string_view{given.upstream->name} : std::string_view{},
                           .attempts = given.attempts,
-                          .outcome = telemetry::to_string(given.service),
+                          .outcome = given.undecided ? std::string_view{} : telemetry::to_string(given.service),
                           .stop_client_retries = given.stop_client_retries,
                           .request_id = request.id,
                           .close = close,
@@ -521,6 +531,7 @@ void client_connection::finish_record(const client_request* request, const facts
     record.probe = seen.probe;
     record.overhead = seen.overhead;
     record.bytes_out = seen.bytes_out;
+    if (request != nullptr && request->parts) note_parts(record, *request->parts);
     services_.observer.request_finished(record);
 }
 

@@ -54,7 +54,7 @@ steady_time flight::deadline_of(const client_request& request, const client_hint
     if (hints.silence && !(request.route->stream.hold_head && evenkeel::request::wants_stream(request))) {
         within = std::min(within, answer_within(*hints.silence));
     }
-    return request.received + within;
+    return std::min(request.received + within, request.deadline);
 }
 
 const flight::aim_taken& flight::aim(endpoint_index at) {

@@ -101,7 +101,10 @@ server::server(server_options options, config::snapshot settings)
     all.metrics.report_from(reporter);
     all.health.report_from(reporter);
     const shared_parts shared{all.resolver, all.tls, all.everyone, all.memory,
-                              [&all] { return telemetry::health_json(all.health.view(), false); }};
+                              [&all] {
+                                  const telemetry::health_view view = all.health.view();
+                                  return request::health_text{telemetry::health_json(view, false), view.healthy};
+                              }};
     for (unsigned number = 0; number < all.settings->workers; ++number) {
         all.workers.push_back(std::make_unique<worker>(shared, all.settings, all.policies.prepare(*all.settings), random_seed()));
         all.pulses.push_back(std::make_unique<telemetry::pulse>(all.beats, number, all.workers.back()->loop()));
