@@ -527,6 +527,7 @@ void client_connection::finish_record(const client_request* request, const facts
     record.total = record.at - seen.received;
     record.first_byte = seen.first_byte;
     record.held = seen.held;
+    if (request != nullptr) record.queued = request->queued;
     record.hedges = seen.hedges;
     record.probe = seen.probe;
     record.overhead = seen.overhead;

@@ -29,6 +29,8 @@ public:
     flight(const flight&) = delete;
     flight& operator=(const flight&) = delete;
 
+    static steady_time deadline_of(const client_request& request, const client_hints& hints);
+
     // Steps the plan and does what it says; the answer, once there is one.
     [[nodiscard]] std::optional<answer> perform(const any_flight_event& event);
     [[nodiscard]] bool is_told_nonsense() const noexcept { return hints_.unreadable; }
@@ -81,7 +83,6 @@ private:
     [[nodiscard]] const request_shape& shape();
 
     [[nodiscard]] const aim_taken& aim(endpoint_index at);
-    static steady_time deadline_of(const client_request& request, const client_hints& hints);
     static flight_options options_of(const client_request& request, steady_time deadline) noexcept;
     void launch(const flight_action::launch& what);
     void cancel(const flight_action::cancel& what);
@@ -102,6 +103,7 @@ private:
     client_request& request_;
     const config::route& route_;
     const route_policies& policies_;
+    shuffle_shard::members shard_; // the endpoints this request may be sent to
     client_hints hints_;
     mailbox box_;
     steady_time deadline_, now_{}; // now_: of the step under way
@@ -117,7 +119,7 @@ private:
     endpoint_leave leave_;   // taken for the launch that follows
     std::optional<request_shape> shape_;
     std::array<endpoint_index, flight_plan::max_endpoints> order_;
-    bool ordered_ = false;
+    std::size_t ordered_ = 0; // endpoints of the shard; 0: not asked for yet
     bool line_full_ = false; // too many others wait already
     std::optional<waiting_line::ticket> ticket_;
     steady_time waiting_since_{};

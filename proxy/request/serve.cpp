@@ -1,5 +1,6 @@
 #include "proxy/request/serve.hpp"
 
+#include "proxy/request/bulkhead_turn.hpp"
 #include "proxy/request/local_answer.hpp"
 #include "proxy/request/router.hpp"
 #include "proxy/request/run_flight.hpp"
@@ -94,7 +95,13 @@ net::task<answer> serve(worker_services& services, client_request& request) {
     if (must_see_body && !(request.body.complete() && request.body.replayable())) co_return body_not_seen(services, request);
 
     if (fans_out) co_return co_await serve_parts(services, request);
-    co_return co_await run_flight(services, request);
+    bulkhead_permit permit = enter_bulkhead(services, request);
+    if (!permit && request.route->bulkhead.on) {
+        if (auto refused = co_await wait_for_turn(services, request, permit)) co_return std::move(*refused);
+    }
+    answer given = co_await run_flight(services, request);
+    given.permit = std::move(permit); // to the last byte
+    co_return given;
 }
 
 } // namespace evenkeel::request

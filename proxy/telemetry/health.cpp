@@ -212,6 +212,7 @@ const upstream_health* preferred(const route_health& route, steady_time now) {
 void judge_route(route_health& shown, const config::route& route, const route_report* report, steady_time now) {
     if (report != nullptr) {
         shown.holding = report->holding;
+        shown.bulkhead = report->bulkhead;
         for (auto& upstream : shown.upstreams) {
             const auto found = std::find_if(report->endpoints.begin(), report->endpoints.end(),
                                             [&](const endpoint_report& e) { return e.upstream == upstream.name; });
@@ -353,6 +354,12 @@ std::string health_json(const health_view& view, bool with_hosts) {
         append_word(json, "circuit_state", route.circuit ? std::optional(to_string(*route.circuit)) : std::nullopt);
         append_member(json, "current_timeout", route.current_timeout);
         append_member(json, "held", static_cast<double>(route.holding));
+        if (route.bulkhead) {
+            fmt::format_to(std::back_inserter(json), R"(,"bulkhead":{{"in_use":{},"limit":{},"queued":{},"queue_limit":{}}})",
+                           route.bulkhead->in_use, route.bulkhead->limit, route.bulkhead->queued, route.bulkhead->queue_limit);
+        } else {
+            json += ",\"bulkhead\":null";
+        }
         json += ",\"upstreams\":{";
         bool first_upstream = true;
         for (const auto& upstream : route.upstreams) {

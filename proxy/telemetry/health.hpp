@@ -66,6 +66,7 @@ struct route_health {
     // circuit is not open, it does not rest). Empty: it has no circuits.
     std::optional<circuit_state> circuit{};
     std::size_t holding = 0; // requests that wait for an upstream to recover
+    std::optional<evenkeel::bulkhead::summary> bulkhead{}; // empty: bulkhead off
     std::vector<upstream_health> upstreams;
 };
 struct health_view {

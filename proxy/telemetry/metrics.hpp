@@ -42,6 +42,7 @@ public:
     void hedge_refused(const config::route& route, hedge_refusal why) noexcept override;
     void budget_refused(const config::route& route, const config::upstream& upstream, attempt_kind wanted) noexcept override;
     void hold_began(const config::route& route) noexcept override;
+    void bulkhead_passed(const config::route& route, const bulkhead_passage& passage) noexcept override;
     void hold_ended(const config::route& route, duration waited, bool went_on) noexcept override;
     void connection_opened(side which, const config::upstream* upstream) noexcept override;
     void connection_closed(side which, const config::upstream* upstream) noexcept override;
