@@ -357,7 +357,7 @@ net::task<bool> client_connection::relay(answer given, client_request& request, 
     if (framing.kind == wire::body_kind::chunked || framing.kind == wire::body_kind::until_close) {
         framing.kind = head_.minor_version >= 1 ? wire::body_kind::chunked : wire::body_kind::until_close;
     }
-    const bool head_only = head_.method == "HEAD";
+    const bool head_only = head_.is_head();
     const bool chunked = framing.kind == wire::body_kind::chunked && !head_only;
     const bool close = !head_.keep_alive || closing_ || context_.draining || !request.body.complete() ||
                        framing.kind == wire::body_kind::until_close;

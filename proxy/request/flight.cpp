@@ -89,11 +89,11 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
     order.upstream = upstream;
     append_request_head(order.head, *request_.head, target, route_, *upstream, framing, request_.client_address);
     order.body = &request_.body;
-    order.head_request = request_.head->method == "HEAD";
+    order.head_request = request_.head->is_head();
     order.may_repeat = aim_.may_repeat;
     order.hold = what.hold;
     order.rules.dialect = dialect_of(route_, *upstream, request_.head->path);
-    order.rules.wants_content = order.may_repeat && request_.head->method == "POST" && order.rules.dialect != wire::dialect::generic;
+    order.rules.wants_content = order.may_repeat && request_.head->is_post() && order.rules.dialect != wire::dialect::generic;
     order.rules.own_credential = sets_credential(*upstream);
     order.rules.array_stream = is_googles_array(order.rules.dialect, target);
     order.rules.max_retry_after = route_.retry.max_retry_after;

@@ -86,7 +86,7 @@ void append_response_head(wire::head_text& out, const wire::response_head& head,
 }
 
 bool is_replay_eligible(const wire::request_head& head, std::string_view target, std::string_view body) noexcept {
-    if (head.method != "POST") { // PATCH is the one other method that is not idempotent (RFC 9110 9.2.2)
+    if (!head.is_post()) { // PATCH is the one other method that is not idempotent (RFC 9110 9.2.2)
         return head.method != "PATCH" || head.find(std::string_view{"idempotency-key"}) != nullptr;
     }
     if (head.find(std::string_view{"idempotency-key"}) != nullptr) return true;
