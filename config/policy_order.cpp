@@ -37,11 +37,28 @@ std::string attempt(const entry& route) {
     return out + fmt::format(" -> timeout.attempt ({})", value_at(route, "timeout", "attempt"));
 }
 
+std::string fallback(const entry& list) {
+    std::string out = "fallback, where no attempt has a good answer:";
+    for (const entry& rung : list.children) {
+        if (&rung != &list.children.front()) out += ",";
+        if (const entry* last = rung.find("last_good")) {
+            out += fmt::format(" last good answer ({}, at most {} old)", format_leaf(last->find("key")->value),
+                               format_leaf(last->find("max_age")->value));
+        } else if (const entry* to = rung.find("route")) {
+            out += fmt::format(" route {}", to->text());
+        } else if (const entry* canned = rung.find("respond")) {
+            out += fmt::format(" canned {}", format_leaf(canned->find("status")->value));
+        }
+    }
+    return out;
+}
+
 } // namespace
 
 std::vector<std::string> policy_order(const entry& route) {
     if (route.find("serve") != nullptr || route.find("timeout") == nullptr) return {};
     std::vector<std::string> out{fmt::format("deadline: timeout.total ({})", value_at(route, "timeout", "total"))};
+    if (const entry* list = route.find("fallback"); list != nullptr && !list->children.empty()) out.push_back(fallback(*list));
     if (is_on(route, "circuit_breaker") && value_at(route, "circuit_breaker", "when_open") == "hold") {
         out.push_back(fmt::format("hold: while no endpoint can be asked (hold_max {}, at most {} requests)",
                                   value_at(route, "circuit_breaker", "hold_max"),

@@ -23,6 +23,11 @@ struct client_request {
     const wire::request_head* head = nullptr;    // of the connection; its views last as long as this request
     request_body body;
     std::shared_ptr<const config::route> route;  // once chosen
+    std::shared_ptr<const config::route> fallback_route; // whose upstreams are asked in place of the route's own; null: its own
+    bool something_follows = false;              // a fallback answers if the attempts do not
+    steady_time asked_since{};                   // timeout.total of a fallback route counts from here
+    steady_time deadline = steady_time::max();   // ... and does not go beyond this
+    [[nodiscard]] const std::shared_ptr<const config::route>& asked() const noexcept { return fallback_route ? fallback_route : route; }
     std::string model;                           // of the body, where the route looked at it
     std::string_view client_address;
     std::string id;

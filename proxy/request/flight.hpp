@@ -31,6 +31,7 @@ public:
 
     // Steps the plan and does what it says; the answer, once there is one.
     [[nodiscard]] std::optional<answer> perform(const any_flight_event& event);
+    static steady_time deadline_of(const client_request& request, const client_hints& hints);
     [[nodiscard]] bool is_told_nonsense() const noexcept { return hints_.unreadable; }
     [[nodiscard]] bool idle() const noexcept { return box_.empty(); }
     [[nodiscard]] net::task<bool> wait() { return box_.wait(wake_); }
@@ -43,6 +44,7 @@ private:
         attempt_purpose purpose;
         bool answered = false; // with something that may still be handed on
         bool over = false;
+        std::optional<outcome_kind> failed_as{};
         std::shared_ptr<attempt> made{};
     };
     // Where an attempt at an endpoint goes, and whether it may be repeated: asked for more than once.
@@ -78,7 +80,6 @@ private:
     [[nodiscard]] const request_shape& shape();
 
     [[nodiscard]] const aim_taken& aim(endpoint_index at);
-    static steady_time deadline_of(const client_request& request, const client_hints& hints);
     static flight_options options_of(const client_request& request, steady_time deadline) noexcept;
     void launch(const flight_action::launch& what);
     void cancel(const flight_action::cancel& what);
@@ -108,6 +109,7 @@ private:
     attempt_id committed_ = 0;
     int hedges_ = 0;         // launched
     std::optional<endpoint_index> first_at_; // where the first attempt went
+    bool may_have_arrived_ = false;          // ... of attempts that are no longer here
     int finished_tries_ = 0; // of attempts that are no longer here
     std::optional<attempt_outcome> last_failure_;
     aim_taken aim_;

@@ -1,5 +1,6 @@
 #include "proxy/request/serve.hpp"
 
+#include "proxy/request/fallback.hpp"
 #include "proxy/request/local_answer.hpp"
 #include "proxy/request/router.hpp"
 #include "proxy/request/run_flight.hpp"
@@ -19,6 +20,13 @@ bool reads_ahead(const client_request& request, std::uint64_t limit) {
     return !request.body.complete() && !(framing.kind == wire::body_kind::length && framing.length > limit);
 }
 bool has_failed(const client_request& request) { return request.body.failed() != request_body::failure::none; }
+
+// A ladder may send the body elsewhere, or know the request by it.
+bool needs_body(const std::vector<config::fallback_step>& ladder) {
+    return std::any_of(ladder.begin(), ladder.end(), [](const config::fallback_step& step) {
+        return step.is == fallback_kind::route || (step.is == fallback_kind::last_good && step.key == config::last_good_key_kind::request);
+    });
+}
 
 void find_model(client_request& request) {
     request.model = wire::find_members(request.body.held()).model;
@@ -81,12 +89,16 @@ net::task<answer> serve(worker_services& services, client_request& request) {
     const auto& upstreams = request.route->upstreams;
     const bool must_see_body = std::any_of(upstreams.begin(), upstreams.end(), [](const auto& one) { return !one->models.empty(); });
     request.body.hold_up_to(request.route->retry.replay_buffer);
-    const std::uint64_t ahead = must_see_body ? request.route->retry.replay_buffer : whole_body_bytes;
+    const auto& ladder = request.route->fallback;
+    const std::uint64_t ahead = must_see_body || needs_body(ladder) ? request.route->retry.replay_buffer : whole_body_bytes;
     if (reads_ahead(request, ahead)) co_await request.body.read_whole(ahead);
     if (has_failed(request)) co_return body_failure_answer(services, request);
     if (must_see_body && !request.body.complete()) co_return body_not_seen(services, request);
 
-    co_return co_await run_flight(services, request);
+    if (!ladder.empty()) co_return co_await with_fallback(services, request);
+    co_return co_await ask_upstreams(services, request);
 }
+
+net::task<answer> ask_upstreams(worker_services& services, client_request& request) { return run_flight(services, request); }
 
 } // namespace evenkeel::request

@@ -17,6 +17,8 @@
 
 namespace evenkeel::request {
 
+class last_good_store;
+
 // What one worker's requests share. Everything referred to outlives every request of the worker.
 struct worker_services {
     net::loop& loop;
@@ -27,11 +29,15 @@ struct worker_services {
     std::mt19937_64 chance{};                     // of pauses; seeded by the worker
     buffer_pool buffers{};
     departure_watch departures{loop};
+    last_good_store* last_good = nullptr;         // of all workers; null: none
 
     [[nodiscard]] double draw() { return std::uniform_real_distribution<double>(0, 1)(chance); }
 };
 
 // Never throws for what a peer can do; the answer is always there, except where the client left first (empty body).
 [[nodiscard]] net::task<answer> serve(worker_services& services, client_request& request);
+
+// What the fallback ladder wraps: whatever stands between a route and its upstreams, and the upstreams of request.asked().
+[[nodiscard]] net::task<answer> ask_upstreams(worker_services& services, client_request& request);
 
 } // namespace evenkeel::request

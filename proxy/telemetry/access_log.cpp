@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::size_t max_path = 2048; // bytes, before escaping
 constexpr std::size_t max_word = 256;  // of every other text
-static_assert((max_path + 11 * max_word) * max_escape + 1024 <= max_access_line, "the worst line fits the buffer");
+static_assert((max_path + 12 * max_word) * max_escape + 1024 <= max_access_line, "the worst line fits the buffer");
 
 // Appends `,"name":` pieces; the names are literals, so their length is known at compile time.
 class line {
@@ -93,6 +93,11 @@ char* write_access_line(char* out, const request_record& record) noexcept {
     to.text_if_any(R"(,"reason":)", record.reason);
     to.text_if_any(R"(,"proxy_error":)", record.proxy_error);
     to.word(R"(,"service":)", to_string(record.service));
+    if (record.degraded.is) {
+        to.word(R"(,"degraded":)", to_string(record.degraded.by));
+        if (record.degraded.by == fallback_kind::last_good) to.seconds(R"(,"degraded_age_s":)", record.degraded.age);
+        to.text_if_any(R"(,"fallback_route":)", record.degraded.route);
+    }
     to.number(R"(,"attempts":)", record.attempts);
     if (record.hedges > 0) to.number(R"(,"hedges":)", record.hedges);
     if (record.probe) to.literal(R"(,"probe":true)");
@@ -117,7 +122,7 @@ access_log::access_log(background& on, app_log& problems, line_writer_options op
 
 void access_log::request_finished(const request_record& record) noexcept {
     if (!enabled_.load(std::memory_order_relaxed)) return;
-    if (record.outcome == request_outcome::ok && record.attempts <= 1 && record.held <= duration::zero()) {
+    if (record.outcome == request_outcome::ok && record.attempts <= 1 && record.held <= duration::zero() && !record.degraded.is) {
         const auto threshold = ok_threshold_.load(std::memory_order_relaxed);
         if (threshold != UINT64_MAX && draw() >= threshold) return;
     }

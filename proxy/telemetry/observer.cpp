@@ -99,6 +99,8 @@ std::string_view to_string(request_service service) noexcept {
         return "error";
     case request_service::rejected:
         return "rejected";
+    case request_service::degraded:
+        return "degraded";
     }
     return "unknown";
 }
