@@ -152,7 +152,7 @@ struct fallback_step {
     last_good_key_kind key = last_good_key_kind::request; // last_good: what makes two requests the same
     duration max_age = std::chrono::hours{1};             // last_good
     std::size_t route = 0;                                // route: its place in settings::routes
-    canned_answer respond;
+    canned_answer respond{};
     bool operator==(const fallback_step&) const = default;
 };
 

@@ -24,11 +24,10 @@ std::string_view to_string(fallback_skip why) noexcept {
 }
 
 bool needs_fallback(const unaided_answer& so_far) noexcept {
-    if (!so_far.is_there || so_far.body_failed || so_far.status < 400) return false;
+    if (!so_far.is_there || so_far.body_failed) return false;
+    if (so_far.failed_as) return *so_far.failed_as != outcome_kind::caller_error && *so_far.failed_as != outcome_kind::cancelled;
     // Of our own refusals and failures those below 500 speak of the request itself; 429 is how a full queue may be told.
-    const bool by_status = so_far.status >= 500 || so_far.status == 429;
-    if (so_far.local || !so_far.failed_as) return by_status;
-    return *so_far.failed_as != outcome_kind::caller_error && *so_far.failed_as != outcome_kind::cancelled;
+    return so_far.status >= 500 || so_far.status == 429;
 }
 
 std::optional<fallback_skip> why_not_reroute(const reroute_facts& facts) noexcept {

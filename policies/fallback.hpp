@@ -34,9 +34,9 @@ inline constexpr int fallback_skip_count = 6;
 // What a request has come to without its ladder.
 struct unaided_answer {
     bool is_there = false;    // false: the client left
-    bool local = false;       // refused or failed here; else an upstream's
     int status = 0;
-    std::optional<outcome_kind> failed_as; // what an upstream's answer was judged to be; empty: nobody had to judge it
+    std::optional<outcome_kind> failed_as{}; // what an upstream's error, also one inside a 200, was judged to be; empty: it was
+                                             // none, or it was refused or failed here
     bool body_failed = false; // the client's own body did not come, or was refused
 };
 [[nodiscard]] bool needs_fallback(const unaided_answer& so_far) noexcept;

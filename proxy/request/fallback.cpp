@@ -22,7 +22,6 @@ constexpr std::string_view events = "text/event-stream";
 
 unaided_answer facts_of(const answer& given, const client_request& request) {
     return {.is_there = given.body != nullptr && !request.gone.requested(),
-            .local = given.local,
             .status = given.head != nullptr ? given.head->status : 0,
             .failed_as = given.failed_as,
             .body_failed = request.body.failed() != request_body::failure::none};
@@ -206,7 +205,7 @@ net::task<answer> with_fallback(worker_services& services, client_request& reque
             answer other = co_await ask_upstreams(services, request);
             one.aim_back();
             if (!other.body || request.gone.requested()) co_return other;
-            if (other.head->status < 400) co_return degraded(std::move(other), unaided, {.by = fallback_kind::route, .route = name});
+            if (other.head->status < 400 && !other.failed_as) co_return degraded(std::move(other), unaided, {.by = fallback_kind::route, .route = name});
             services.observer.fallback_skipped(route, fallback_kind::route, fallback_skip::failed);
             unaided.attempts += other.attempts;
             unaided.hedges += other.hedges;

@@ -145,7 +145,7 @@ last_good_use::found last_good_use::take(steady_time now) const {
 }
 
 answer last_good_use::keep(answer given, memory_bound& memory, wire::dialect dialect, steady_time now, wall_time wall_now) const {
-    if (!given.body || given.local) return given;
+    if (!given.body || given.local || given.failed_as) return given;
     if (!key_) {
         if (why_not_ == fallback_skip::no_entry) store_.count_not_kept(not_kept::not_ready);
         return given;
