@@ -13,10 +13,10 @@
 //
 // One per route; thread-safe: one mutex, held for one call.
 
+#include "policies/small_mutex.hpp"
 #include "policies/time.hpp"
 
 #include <cstdint>
-#include <mutex>
 #include <span>
 #include <vector>
 
@@ -59,7 +59,7 @@ private:
     [[nodiscard]] static double cost(const endpoint& at) noexcept;
     [[nodiscard]] endpoint* find(std::uint32_t number) noexcept;
 
-    std::mutex mutex_;
+    small_mutex mutex_;
     balance_kind kind_;
     std::vector<endpoint> endpoints_;
 };

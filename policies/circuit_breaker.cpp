@@ -1,6 +1,7 @@
 #include "policies/circuit_breaker.hpp"
 
 #include <algorithm>
+#include <mutex>
 #include <utility>
 
 namespace evenkeel {

@@ -24,10 +24,10 @@
 // One per endpoint (or upstream, or route: `scope`); thread-safe: one mutex, held for one call.
 
 #include "policies/start_order.hpp"
+#include "policies/small_mutex.hpp"
 #include "policies/time.hpp"
 
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <string_view>
 
@@ -172,7 +172,7 @@ private:
     std::optional<circuit_transition> note_report(permit& by, verdict what, const facts& known, double u, steady_time now) noexcept;
     void note_dropped(permit& by) noexcept;
 
-    std::mutex mutex_;
+    small_mutex mutex_;
     breaker_options options_;
     circuit_state state_ = circuit_state::closed;
     std::optional<circuit_state> forced_;

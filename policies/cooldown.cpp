@@ -1,6 +1,7 @@
 #include "policies/cooldown.hpp"
 
 #include <algorithm>
+#include <mutex>
 
 namespace evenkeel {
 

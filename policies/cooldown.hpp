@@ -10,12 +10,12 @@
 // One per endpoint; thread-safe: one mutex, held for one call, none where nobody rests. Bounded: max_principals, the one that ends first is forgotten first.
 
 #include "policies/outcome.hpp"
+#include "policies/small_mutex.hpp"
 #include "policies/time.hpp"
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <unordered_map>
 
@@ -68,7 +68,7 @@ private:
     [[nodiscard]] duration length(entry& known, outcome_kind kind, std::optional<duration> hint, double u, bool new_rest) const noexcept;
     void make_room(steady_time now);
 
-    std::mutex mutex_;
+    small_mutex mutex_;
     cooldown_options options_;
     std::unordered_map<std::uint64_t, entry> entries_;
     std::atomic<std::size_t> known_{0}; // entries, to be read without the mutex

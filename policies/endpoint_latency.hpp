@@ -15,12 +15,12 @@
 #include "policies/adaptive_timeout.hpp"
 #include "policies/hedge.hpp"
 #include "policies/latency_window.hpp"
+#include "policies/small_mutex.hpp"
 #include "policies/time.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 
 namespace evenkeel {
@@ -75,7 +75,7 @@ public:
 
 private:
     struct state;
-    std::mutex mutex_;
+    small_mutex mutex_;
     std::unique_ptr<state> state_;
 };
 

@@ -8,11 +8,11 @@
 // hedge is then launched all the same, to notice when the sign has gone.
 
 #include "policies/latency_window.hpp"
+#include "policies/small_mutex.hpp"
 #include "policies/time.hpp"
 
 #include <array>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <string_view>
 
@@ -81,7 +81,7 @@ private:
     struct counted {
         std::uint32_t requests = 0, wanted = 0;
     };
-    std::mutex mutex_;
+    small_mutex mutex_;
     std::array<bool, judged_by> won_{};
     std::uint32_t ended_ = 0; // so far; its remainder is the next place
     std::uint32_t while_suspended_ = 0;

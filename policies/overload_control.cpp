@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <mutex>
 #include <utility>
 
 namespace evenkeel {
@@ -24,8 +25,10 @@ constexpr double known_from = 20;      // completions within the horizon, and
 constexpr double known_after = 3;      // usual times
 
 constexpr double squeezed = 0.9;       // per window of overload
-constexpr double recovery_start = 1.6; // of the usual concurrency
-constexpr double growth = 4;           // of a limit, per limit's worth of successes
+// A quick start and slow growth: what was held is let go before its time is up, and a provider that is a tenth short of what it
+// had before is not pushed over (with 1.6 and 4 one in three of those fell).
+constexpr double recovery_start = 2.1; // of the usual concurrency
+constexpr double growth = 1;           // of a limit, per limit's worth of successes
 constexpr double recovery_cut = 0.7;   // per window, while crowded
 constexpr double held_share = 0.9;      // of the limit: the rest is for those who come now
 constexpr int quiet_slices = 2;        // of the window's ten in which nobody had to wait, and recovery is over
@@ -75,6 +78,15 @@ void overload_control::place::leave(steady_time now) noexcept {
     if (of_ == nullptr) return;
     const std::scoped_lock lock(of_->mutex_);
     std::exchange(of_, nullptr)->note_leave(*this, now);
+}
+
+bool overload_control::place::end(verdict what, duration took, steady_time now) noexcept {
+    if (of_ == nullptr) return false;
+    bool changed = false;
+    const std::scoped_lock lock(of_->mutex_);
+    of_->note_report(*this, what, took, now, changed);
+    std::exchange(of_, nullptr)->note_leave(*this, now);
+    return changed;
 }
 
 void overload_control::note_report(place& by, verdict what, duration took, steady_time now, bool& changed) noexcept {

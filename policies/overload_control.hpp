@@ -26,12 +26,13 @@
 // Thread-safe: one mutex, held for one call.
 
 #include "policies/in_service.hpp"
+#include "policies/small_mutex.hpp"
 #include "policies/time.hpp"
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 
 namespace evenkeel {
@@ -64,6 +65,7 @@ public:
         // since the last report of any place. Only the first verdict counts.
         bool report(verdict what, duration took, steady_time now) noexcept;
         void leave(steady_time now) noexcept; // occupies nothing any more
+        bool end(verdict what, duration took, steady_time now) noexcept; // report() and leave() in one
 
     private:
         friend class overload_control;
@@ -82,6 +84,8 @@ public:
     // How many more attempts may be sent now; a large number where nothing limits. `attempt_timeout`: older ones do not count.
     // Who is told 0 asks again at ask_again(), as long as its deadline leaves time for an answer, and does not go through.
     [[nodiscard]] int room(duration attempt_timeout, steady_time now, urgency who = urgency::now);
+    // Whether room() may say anything but "a large number": known without the mutex, as good as always false for what comes now.
+    [[nodiscard]] bool limits(urgency who) const noexcept { return who == urgency::can_wait || recovering_.load(std::memory_order_relaxed); }
     [[nodiscard]] bool overloaded(steady_time now);
     // Enters without asking: room() was asked.
     [[nodiscard]] place enter(steady_time now, urgency who = urgency::now);
@@ -126,7 +130,7 @@ private:
     void note_report(place& by, verdict what, duration took, steady_time now, bool& changed) noexcept;
     void note_leave(place& by, std::optional<steady_time> now) noexcept;
 
-    std::mutex mutex_;
+    small_mutex mutex_;
     overload_options options_;
     in_service attempts_;
     std::array<slice, slice_count> slices_{};
@@ -138,7 +142,8 @@ private:
     double peak_ = 0;                             // concurrency that was served in usual time
     double squeeze_ = 1;                          // while overloaded
     double extra_limit_ = 0;                      // while crowded
-    bool overloaded_ = false, told_ = false, crowded_ = false, down_ = false, recovering_ = false;
+    bool overloaded_ = false, told_ = false, crowded_ = false, down_ = false;
+    std::atomic<bool> recovering_{false};         // written with the mutex held
     double limit_ = 0;                            // while recovering
     steady_time calm_since_{}, cut_{}, trouble_{}, refused_{}, blocked_{}, recovering_until_{};
     std::optional<steady_time> extra_;            // the latest one entered

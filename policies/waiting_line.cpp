@@ -1,6 +1,7 @@
 #include "policies/waiting_line.hpp"
 
 #include <algorithm>
+#include <mutex>
 
 namespace evenkeel {
 

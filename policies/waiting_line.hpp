@@ -5,12 +5,12 @@
 //
 // One per route; thread-safe: one mutex, held for one call.
 
+#include "policies/small_mutex.hpp"
 #include "policies/time.hpp"
 
 #include <compare>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -33,7 +33,7 @@ public:
     [[nodiscard]] std::size_t size() const noexcept;
 
 private:
-    mutable std::mutex mutex_;
+    mutable small_mutex mutex_;
     std::vector<ticket> waiting_; // ascending
     std::uint64_t next_ = 1;
 };

@@ -1,6 +1,7 @@
 #include "policies/work_budget.hpp"
 
 #include <algorithm>
+#include <mutex>
 
 namespace evenkeel {
 

@@ -10,9 +10,9 @@
 // 30 s, extra attempts <= burst / 0.1 + t / 5 s.
 
 #include "policies/median.hpp"
+#include "policies/small_mutex.hpp"
 #include "policies/time.hpp"
 
-#include <mutex>
 #include <optional>
 
 namespace evenkeel {
@@ -54,7 +54,7 @@ private:
     void refill(steady_time now) noexcept;
     [[nodiscard]] bool take(double cost, double share_kept, steady_time now) noexcept;
 
-    std::mutex mutex_;
+    small_mutex mutex_;
     budget_options options_;
     double level_;
     std::optional<steady_time> refilled_, succeeded_, extra_;

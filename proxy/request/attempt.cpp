@@ -19,8 +19,8 @@ attempt_outcome not_connected(const net::transport_error& error) {
 }
 } // namespace
 
-attempt::attempt(const attempt_services& services, attempt_order order, attempt_id id, mailbox& box)
-    : services_(services), order_(std::move(order)), id_(id), box_(&box), in_(services.buffers), head_block_(services.buffers) {}
+attempt::attempt(const attempt_services& services, endpoint_leave&& leave, attempt_id id, mailbox& box)
+    : services_(services), leave_(std::move(leave)), id_(id), box_(&box), in_(services.buffers), head_block_(services.buffers) {}
 
 attempt::~attempt() {
     if (recording_) report(telemetry::attempt_result::cancelled);
@@ -37,7 +37,7 @@ void attempt::cancel(cancel_cause why) noexcept {
     cancelled_ = true;
     cancel_cause_ = why;
     const bool timed_out = why == cancel_cause::attempt_timeout || why == cancel_cause::deadline;
-    order_.leave.cancelled(why, order_.luck, services_.loop.now());
+    leave_.cancelled(why, order_.luck, services_.loop.now());
     box_ = nullptr;
     order_.body = nullptr;
     cancel_.request();
@@ -50,17 +50,17 @@ void attempt::post(const any_flight_event& event) {
 }
 
 void attempt::post_failure(const attempt_outcome& outcome) {
-    order_.leave.failed(outcome, order_.luck, services_.loop.now());
+    leave_.failed(outcome, order_.luck, services_.loop.now());
     post(flight_event::failed{id_, outcome});
 }
 
 void attempt::learn() noexcept {
     const steady_time now = services_.loop.now();
-    if (const auto* broken = std::get_if<flight_event::failed>(&event_)) return order_.leave.failed(broken->outcome, order_.luck, now);
+    if (const auto* broken = std::get_if<flight_event::failed>(&event_)) return leave_.failed(broken->outcome, order_.luck, now);
     if (std::holds_alternative<flight_event::head>(event_)) return; // says nothing yet
-    order_.leave.answers(now);
+    leave_.answers(now);
     // A buffered answer that is more than is held takes until its end.
-    if (format_ || std::holds_alternative<flight_event::complete>(event_)) order_.leave.took(now);
+    if (format_ || std::holds_alternative<flight_event::complete>(event_)) leave_.took(now);
 }
 
 void attempt::begin_record(telemetry::attempt_kind kind) {
@@ -70,7 +70,7 @@ void attempt::begin_record(telemetry::attempt_kind kind) {
     record_.route = order_.route.get();
     record_.upstream = order_.upstream.get();
     record_.kind = kind;
-    record_.probe = order_.leave.is_probe();
+    record_.probe = leave_.is_probe();
     recording_ = true;
     services_.observer.attempt_started(*order_.route, *order_.upstream);
 }
@@ -159,7 +159,7 @@ struct attempt::whole_request {
 
 net::task<attempt::round_result> attempt::round() {
     sent_at_ = services_.loop.now();
-    order_.leave.sent(sent_at_);
+    leave_.sent(sent_at_);
     upload_ = upload_state::running;
     whole_request whole;
     if (gather(whole)) {
@@ -252,7 +252,7 @@ net::task<void> attempt::upload(std::shared_ptr<attempt> self, std::shared_ptr<n
     const auto current = [&] { return me.order_.body != nullptr && me.exchange_ == to && !me.cancelled_; };
     if (!current()) co_return;
     if (!me.order_.renamed.empty()) {
-        const std::array<boost::asio::const_buffer, 2> parts{boost::asio::buffer(me.order_.head), boost::asio::buffer(me.order_.renamed)};
+        const std::array<boost::asio::const_buffer, 2> parts{boost::asio::const_buffer(me.order_.head.data(), me.order_.head.size()), boost::asio::buffer(me.order_.renamed)};
         const net::io_result sent = co_await to->write(parts);
         if (!current()) co_return;
         me.wrote_ = me.wrote_ || sent.bytes > 0;

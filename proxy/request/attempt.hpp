@@ -22,6 +22,7 @@
 #include "proxy/telemetry/observer.hpp"
 #include "proxy/wire/chunk_decoder.hpp"
 #include "proxy/wire/head.hpp"
+#include "proxy/wire/head_text.hpp"
 #include "proxy/wire/stream_reader.hpp"
 
 #include <memory>
@@ -41,7 +42,7 @@ struct attempt_services {
 struct attempt_order {
     std::shared_ptr<const config::route> route;
     std::shared_ptr<const config::upstream> upstream;
-    std::string head;                // outgoing, complete
+    wire::head_text head;            // outgoing, complete
     request_body* body = nullptr;    // of the client's request; used only until cancel() or the end of the upload
     std::string renamed;             // goes out instead of that body, whole; empty: that body itself
     bool head_request = false;       // the answer to HEAD has no body
@@ -50,7 +51,6 @@ struct attempt_order {
     judge_rules rules;
     telemetry::attempt_kind kind = telemetry::attempt_kind::first;
     work_budget* budget = nullptr;   // learns how long a good answer takes; null: nobody asks
-    endpoint_leave leave;            // what the policies learn from
     double luck = 0.5;               // in [0, 1): of the pauses that its failure causes
     std::size_t max_response_head = 64 * 1024;
     steady_time deadline;            // of the commit, and of a buffered answer's body
@@ -58,22 +58,24 @@ struct attempt_order {
 
 class attempt final : public std::enable_shared_from_this<attempt> {
 public:
-    attempt(const attempt_services& services, attempt_order order, attempt_id id, mailbox& box);
+    // `leave`: what the policies learn from.
+    attempt(const attempt_services& services, endpoint_leave&& leave, attempt_id id, mailbox& box);
     ~attempt();
     attempt(const attempt&) = delete;
     attempt& operator=(const attempt&) = delete;
 
+    [[nodiscard]] attempt_order& order() noexcept { return order_; } // to be filled in before the launch
     void launch(); // starts its coroutine in the nursery
 
     // No longer wanted: closes the exchange; nothing is posted after this.
     void cancel(cancel_cause why) noexcept;
     // Silent for longer than an attempt may be; goes on.
-    void overdue() noexcept { order_.leave.overdue(order_.luck, services_.loop.now()); }
+    void overdue() noexcept { leave_.overdue(order_.luck, services_.loop.now()); }
 
     [[nodiscard]] const wire::response_head& head() const noexcept { return head_; } // once an answer was posted
     [[nodiscard]] const config::upstream& upstream() const noexcept { return *order_.upstream; }
     [[nodiscard]] bool is_stream() const noexcept { return format_.has_value(); }
-    [[nodiscard]] bool is_probe() const noexcept { return order_.leave.is_probe(); }
+    [[nodiscard]] bool is_probe() const noexcept { return leave_.is_probe(); }
     [[nodiscard]] bool is_renamed() const noexcept { return !order_.renamed.empty(); }
     [[nodiscard]] steady_time sent_at() const noexcept { return sent_at_; }
     [[nodiscard]] steady_time head_at() const noexcept { return head_at_; }
@@ -142,6 +144,7 @@ private:
 
     attempt_services services_;
     attempt_order order_;
+    endpoint_leave leave_;
     attempt_id id_;
     mailbox* box_;
     std::shared_ptr<net::exchange> exchange_; // shared with the upload

@@ -26,9 +26,9 @@ std::unique_ptr<body_source> attempt::take_body() {
     box_ = nullptr;
     committed_ = true;
     record_.committed = true;
-    if (body_over_) order_.leave.finished(services_.loop.now());
+    if (body_over_) leave_.finished(services_.loop.now());
     if (recording_ && body_over_) report(telemetry::attempt_result::success); // held to its end and found good
-    if (format_) idle_limit_ = order_.leave.idle_allowance(order_.route->timeout.stream_idle, services_.loop.now());
+    if (format_) idle_limit_ = leave_.idle_allowance(order_.route->timeout.stream_idle, services_.loop.now());
     if (meant_at_ == steady_time{}) meant_at_ = services_.loop.now();
     brackets_matter_ = order_.hold != holding::nothing && !body_over_ && promises_json(head_, content_, order_.rules);
     return std::make_unique<body>(shared_from_this());
@@ -69,16 +69,16 @@ body_step attempt::end_body() {
 // The policies hear of an answer that was passed on as it came, now that it is over.
 void attempt::end_well(bool told_of_error) noexcept {
     const steady_time now = services_.loop.now();
-    if (told_of_error) return order_.leave.failed(failed_with(outcome_kind::server_error), order_.luck, now);
+    if (told_of_error) return leave_.failed(failed_with(outcome_kind::server_error), order_.luck, now);
     if (head_.status >= 400) {
         attempt_outcome outcome;
         outcome.what = classify_answer(head_.status, {}, std::nullopt, duration::max());
-        if (part_ == held_part::nothing) order_.leave.failed(outcome, order_.luck, now);
+        if (part_ == held_part::nothing) leave_.failed(outcome, order_.luck, now);
         return;
     }
-    order_.leave.answers(now);
-    order_.leave.took(now);
-    order_.leave.finished(now);
+    leave_.answers(now);
+    leave_.took(now);
+    leave_.finished(now);
 }
 
 body_step attempt::break_body(telemetry::attempt_result result, std::string_view why, telemetry::stream_end ended) {
@@ -88,7 +88,7 @@ body_step attempt::break_body(telemetry::attempt_result result, std::string_view
         body_over_ = true;
         if (clock_) clock_->cancel();
         exchange_->close();
-        order_.leave.finished(services_.loop.now());
+        leave_.finished(services_.loop.now());
         if (recording_) report(telemetry::attempt_result::success);
         return final_ = {.is = body_step::kind::end, .ended = telemetry::stream_end::complete};
     }
@@ -100,7 +100,7 @@ body_step attempt::break_body(telemetry::attempt_result result, std::string_view
         const outcome_kind kind = result == telemetry::attempt_result::timeout          ? outcome_kind::timeout
                                   : result == telemetry::attempt_result::protocol_error ? outcome_kind::protocol_error
                                                                                         : outcome_kind::reset;
-        order_.leave.failed(failed_with(kind), order_.luck, services_.loop.now());
+        leave_.failed(failed_with(kind), order_.luck, services_.loop.now());
     }
     if (recording_ && committed_) report(result);
     final_ = {.is = body_step::kind::truncated, .why = why, .ended = format_ ? ended : telemetry::stream_end::none};
@@ -181,8 +181,8 @@ void attempt::scan(std::string_view data) {
     meant_at_ = services_.loop.now();
     if (before > 0) return;
     record_.to_first_event = meant_at_ - launched_;
-    order_.leave.answers(meant_at_);
-    order_.leave.took(meant_at_);
+    leave_.answers(meant_at_);
+    leave_.took(meant_at_);
 }
 
 void attempt::note_brackets(std::string_view data) noexcept {
@@ -264,7 +264,7 @@ net::task<body_step> attempt::answer_next() {
         if (!got.ok()) co_return body_broke(got.error);
         if (format_) {
             const duration gap = services_.loop.now() - since;
-            if (gap > order_.route->timeout.stream_idle / 4) order_.leave.paused(gap, services_.loop.now());
+            if (gap > order_.route->timeout.stream_idle / 4) leave_.paused(gap, services_.loop.now());
         }
         in_.commit(got.bytes);
     }

@@ -257,7 +257,7 @@ net::task<void> client_connection::refuse(wire::refusal why, int status) {
     labels.close = true;
     append_response_head(out_, *given.head, given.head->body, labels);
     const auto body = given.body->ready();
-    out_ += body->data;
+    out_.append(body->data);
     std::array parts{boost::asio::const_buffer(out_.data(), out_.size())};
     std::span<boost::asio::const_buffer> left = parts;
     bool alive = stream_->write_now(left).ok();

@@ -9,6 +9,7 @@
 #include "proxy/request/head_ahead.hpp"
 #include "proxy/request/serve.hpp"
 #include "proxy/wire/head.hpp"
+#include "proxy/wire/head_text.hpp"
 
 #include <boost/intrusive/list.hpp>
 
@@ -93,7 +94,7 @@ private:
     std::size_t scanned_ = 0;
     wire::request_head head_;
     wire::refusal refused_ = wire::refusal::none;
-    std::string out_;
+    wire::head_text out_;
     read_clock read_clock_{*this};
     write_clock write_clock_{*this};
     head_ahead ahead_;

@@ -70,32 +70,17 @@ overload_control::urgency hurry(const leave_request& wanted) noexcept {
 }
 
 std::optional<endpoint_refusal> full(const endpoint_policies& at, const leave_request& wanted, std::size_t ahead, steady_time now) {
-    if (at.load == nullptr) return std::nullopt;
+    if (at.load == nullptr || !at.load->limits(hurry(wanted))) return std::nullopt;
     const int room = at.load->room(at.latency->attempt_timeout(wanted.shape, now), now, hurry(wanted));
     if (room > 0 && ahead < static_cast<std::size_t>(room)) return std::nullopt;
     return endpoint_refusal{endpoint_refusal::reason::overload, at.load->ask_again(now)};
 }
 } // namespace
 
-endpoint_leave::endpoint_leave(endpoint_leave&& other) noexcept { *this = std::move(other); }
-
-endpoint_leave& endpoint_leave::operator=(endpoint_leave&& other) noexcept {
-    if (this == &other) return *this;
-    std::swap(what_, other.what_);
-    std::swap(observer_, other.observer_);
-    std::swap(circuit_, other.circuit_);
-    std::swap(place_, other.place_);
-    std::swap(taken_, other.taken_);
-    std::swap(sent_, other.sent_);
-    std::swap(ended_, other.ended_);
-    std::swap(first_, other.first_);
-    std::swap(holds_, other.holds_);
-    std::swap(learned_, other.learned_);
-    std::swap(answered_, other.answered_);
-    std::swap(balanced_, other.balanced_);
-    std::swap(overdue_, other.overdue_);
-    return *this;
-}
+endpoint_leave::endpoint_leave(endpoint_leave&& other) noexcept
+    : what_(other.what_), observer_(other.observer_), circuit_(std::move(other.circuit_)), place_(std::move(other.place_)),
+      taken_(other.taken_), sent_(other.sent_), ended_(other.ended_), first_(other.first_), holds_(std::exchange(other.holds_, false)),
+      learned_(other.learned_), answered_(other.answered_), balanced_(other.balanced_), overdue_(other.overdue_) {}
 
 endpoint_leave::~endpoint_leave() {
     if (!holds_ || balanced_ || what_.policies->balance == nullptr) return;
@@ -115,7 +100,6 @@ std::optional<endpoint_refusal> endpoint_leave::look(const leave_request& wanted
 std::optional<endpoint_refusal> endpoint_leave::take(const leave_request& wanted, urgency how, std::size_t ahead, double u, steady_time now,
                                                      telemetry::observer& observer, endpoint_leave& into) {
     const endpoint_policies& at = wanted.policies->endpoints[wanted.at];
-    into = endpoint_leave{};
     if (at.circuit != nullptr) {
         circuit_breaker::admission admitted = at.circuit->admit(may_probe(wanted.purpose, how), how == urgency::normal, u, now);
         if (admitted.transition) observer.circuit_changed(*wanted.route, *wanted.route->upstreams[wanted.at], *admitted.transition);
@@ -268,11 +252,10 @@ void endpoint_leave::tell(const std::optional<circuit_transition>& moved, steady
 
 void endpoint_leave::served(overload_control::verdict verdict, steady_time now) noexcept {
     if (endpoint().load == nullptr) return;
-    const bool changed = place_.report(verdict, now - (sent_ == steady_time{} ? now : sent_), now);
+    const bool changed = place_.end(verdict, now - (sent_ == steady_time{} ? now : sent_), now);
     if (changed && what_.route->overload.on) {
         observer_->overload_changed(*what_.route, *what_.route->upstreams[what_.at], endpoint().load->overloaded(now));
     }
-    place_.leave(now);
 }
 
 void endpoint_leave::balanced(balancer::ending how, steady_time now) noexcept {

@@ -32,12 +32,12 @@ class endpoint_leave {
 public:
     endpoint_leave() noexcept = default;
     endpoint_leave(endpoint_leave&& other) noexcept;
-    endpoint_leave& operator=(endpoint_leave&& other) noexcept;
+    endpoint_leave& operator=(endpoint_leave&&) = delete;
     ~endpoint_leave(); // neutral, if nothing was said
 
     // Asks circuit, cooldown and overload control, in this order. `ahead`: how many requests stand in front in the line.
     [[nodiscard]] static std::optional<endpoint_refusal> look(const leave_request& wanted, urgency how, std::size_t ahead, double u, steady_time now);
-    // ... and takes. Empty: `into` holds.
+    // ... and takes. Empty: `into`, which held nothing before, holds.
     [[nodiscard]] static std::optional<endpoint_refusal> take(const leave_request& wanted, urgency how, std::size_t ahead, double u, steady_time now,
                                                               telemetry::observer& observer, endpoint_leave& into);
 

@@ -64,7 +64,7 @@ steady_time flight::deadline_of(const client_request& request, const client_hint
 const flight::aim_taken& flight::aim(endpoint_index at) {
     if (aim_.target.empty() || aim_.at != at) {
         aim_.at = at;
-        aim_.target = upstream_target(route_, *route_.upstreams[at], *request_.head);
+        aim_.target = upstream_target(route_, *route_.upstreams[at], *request_.head, aim_.rewritten);
         aim_.may_repeat = is_replay_eligible(*request_.head, aim_.target, request_.body.held());
     }
     return aim_;
@@ -75,9 +75,8 @@ flight::flying* flight::find(attempt_id id) noexcept {
     return found == attempts_.end() ? nullptr : &*found;
 }
 
-attempt_order flight::order_for(const flight_action::launch& what) {
+void flight::fill(attempt_order& order, const flight_action::launch& what) {
     const auto& upstream = route_.upstreams[what.endpoint];
-    attempt_order order;
     wire::body_framing framing = request_.body.framing();
     if (!upstream->models.empty()) {
         const wire::json_members found = wire::find_members(request_.body.held());
@@ -88,10 +87,9 @@ attempt_order flight::order_for(const flight_action::launch& what) {
             framing = {wire::body_kind::length, order.renamed.size()};
         }
     }
-    const std::string& target = aim(what.endpoint).target;
+    const std::string_view target = aim(what.endpoint).target;
     order.route = request_.asked();
     order.upstream = upstream;
-    order.head.reserve(1024);
     append_request_head(order.head, *request_.head, target, route_, *upstream, framing, request_.client_address);
     order.body = &request_.body;
     order.head_request = request_.head->method == "HEAD";
@@ -106,11 +104,9 @@ attempt_order flight::order_for(const flight_action::launch& what) {
                  : what.purpose == attempt_purpose::hedge ? telemetry::attempt_kind::hedge
                                                           : telemetry::attempt_kind::retry;
     if (route_.retry.max_retries > 0) order.budget = policies_.endpoints[what.endpoint].budget;
-    order.leave = std::move(leave_);
     order.luck = services_.draw();
     order.max_response_head = static_cast<std::size_t>(request_.settings->limits.max_header_bytes);
     order.deadline = deadline_;
-    return order;
 }
 
 void flight::launch(const flight_action::launch& what) {
@@ -124,9 +120,9 @@ void flight::launch(const flight_action::launch& what) {
     if (!first_at_) first_at_ = what.endpoint;
     hedges_ += what.purpose == attempt_purpose::hedge;
     const attempt_services needs{services_.loop, services_.transport, services_.buffers, services_.memory, services_.observer};
-    attempts_.push_back({.id = what.id, .at = what.endpoint, .purpose = what.purpose,
-                         .made = std::make_shared<attempt>(needs, order_for(what), what.id, box_)});
-    attempts_.back().made->launch();
+    flying& made = attempts_.emplace_back(what.id, what.endpoint, what.purpose, std::make_shared<attempt>(needs, std::move(leave_), what.id, box_));
+    fill(made.made->order(), what);
+    made.made->launch();
 }
 
 void flight::cancel(const flight_action::cancel& what) {

@@ -39,18 +39,21 @@ public:
 
 private:
     struct flying {
+        flying(attempt_id named, endpoint_index where, attempt_purpose what, std::shared_ptr<attempt> just_made) noexcept
+            : id(named), at(where), purpose(what), made(std::move(just_made)) {}
         attempt_id id;
         endpoint_index at;
         attempt_purpose purpose;
         bool answered = false; // with something that may still be handed on
         bool over = false;
         std::optional<outcome_kind> failed_as{};
-        std::shared_ptr<attempt> made{};
+        std::shared_ptr<attempt> made;
     };
     // Where an attempt at an endpoint goes, and whether it may be repeated: asked for more than once.
     struct aim_taken {
         endpoint_index at = 0;
-        std::string target;
+        std::string_view target{}; // of the client's head, or of `rewritten`
+        std::string rewritten{};
         bool may_repeat = false;
     };
 
@@ -83,7 +86,7 @@ private:
     static flight_options options_of(const client_request& request, steady_time deadline) noexcept;
     void launch(const flight_action::launch& what);
     void cancel(const flight_action::cancel& what);
-    [[nodiscard]] attempt_order order_for(const flight_action::launch& what);
+    void fill(attempt_order& order, const flight_action::launch& what);
     void note(const any_flight_event& event);
     void hedge_over(const flying& one, bool won);
     [[nodiscard]] flying* find(attempt_id id) noexcept;

@@ -73,14 +73,14 @@ void head_ahead::on_timer() {
     loop.nursery().spawn(run(this, head(), route->stream.heartbeat));
 }
 
-std::string head_ahead::head() const {
+wire::head_text head_ahead::head() const {
     const std::string date = http_date(services_.loop.wall_now());
     wire::response_head made;
     made.status = 200;
     made.fields = {{"content-type", "text/event-stream", wire::field_id::content_type},
                    {"cache-control", "no-cache", wire::field_id::cache_control},
                    {"date", date, wire::field_id::date}};
-    std::string out;
+    wire::head_text out;
     append_response_head(out, made, {wire::body_kind::chunked, 0},
                          {.route = request_->route->name, .request_id = request_->id});
     return out;
@@ -93,7 +93,7 @@ net::task<bool> head_ahead::write(std::string_view bytes) {
     co_return sent.ok();
 }
 
-net::task<void> head_ahead::run(head_ahead* self, std::string head, duration pause) {
+net::task<void> head_ahead::run(head_ahead* self, wire::head_text head, duration pause) {
     head_ahead& me = *self;
     bool alive = co_await me.write(head);
     while (alive) { // a stop that came during the write is remembered

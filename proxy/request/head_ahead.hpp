@@ -8,9 +8,9 @@
 #include "proxy/net/event.hpp"
 #include "proxy/net/timer_queue.hpp"
 #include "proxy/request/client_request.hpp"
+#include "proxy/wire/head_text.hpp"
 #include "proxy/request/serve.hpp"
 
-#include <string>
 
 namespace evenkeel::request {
 
@@ -32,10 +32,10 @@ public:
 
 private:
     void on_timer() override;
-    static net::task<void> run(head_ahead* self, std::string head, duration pause);
+    static net::task<void> run(head_ahead* self, wire::head_text head, duration pause);
     [[nodiscard]] net::task<bool> write(std::string_view bytes);
     duration patience_{}; // of a write
-    [[nodiscard]] std::string head() const;
+    [[nodiscard]] wire::head_text head() const;
 
     worker_services& services_;
     net::client_stream& stream_;

@@ -49,9 +49,10 @@ std::optional<last_good_key> last_good_key_of(const client_request& request, con
         append_fields(identity, head, form_fields);
     } else {
         if (!request.body.complete() || !request.body.replayable()) return std::nullopt;
+        std::string room;
         add_part(identity, "request");
         add_part(identity, head.method);
-        add_part(identity, upstream_target(route, *route.upstreams.front(), head));
+        add_part(identity, upstream_target(route, *route.upstreams.front(), head, room));
         append_fields(identity, head, telling_fields);
         add_digest(identity, request.body.held());
     }

@@ -24,7 +24,7 @@ bool is_empty(const config::header_edits& edits) noexcept { return edits.set.emp
 constexpr std::string_view forwarded_for = "x-forwarded-for";
 } // namespace
 
-void append_request_head(std::string& out, const wire::request_head& head, std::string_view target,
+void append_request_head(wire::head_text& out, const wire::request_head& head, std::string_view target,
                          const config::route& route, const config::upstream& upstream, const wire::body_framing& body,
                          std::string_view client_address) {
     wire::head_builder builder(out);
@@ -58,7 +58,7 @@ void append_request_head(std::string& out, const wire::request_head& head, std::
     builder.finish();
 }
 
-void append_response_head(std::string& out, const wire::response_head& head, const wire::body_framing& body,
+void append_response_head(wire::head_text& out, const wire::response_head& head, const wire::body_framing& body,
                           const answer_labels& labels) {
     wire::head_builder builder(out);
     builder.status_line(head.status, head.reason);

@@ -4,9 +4,9 @@
 
 #include "config/settings.hpp"
 #include "proxy/wire/head.hpp"
+#include "proxy/wire/head_text.hpp"
 
 #include <cstdint>
-#include <string>
 #include <string_view>
 
 namespace evenkeel::request {
@@ -24,11 +24,11 @@ struct answer_labels {
     bool keep_alive_http10 = false;// Connection: keep-alive, which an HTTP/1.0 client must be told
 };
 
-void append_request_head(std::string& out, const wire::request_head& head, std::string_view target,
+void append_request_head(wire::head_text& out, const wire::request_head& head, std::string_view target,
                          const config::route& route, const config::upstream& upstream, const wire::body_framing& body,
                          std::string_view client_address);
 
-void append_response_head(std::string& out, const wire::response_head& head, const wire::body_framing& body,
+void append_response_head(wire::head_text& out, const wire::response_head& head, const wire::body_framing& body,
                           const answer_labels& labels);
 
 // Whether the request may be sent again after it may have reached the upstream (DESIGN section 4, "Replay eligibility"):

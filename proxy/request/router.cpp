@@ -39,8 +39,11 @@ route_choice choose_route(const config::settings& settings, const route_question
     return {};
 }
 
-std::string upstream_target(const config::route& route, const config::upstream& upstream, const wire::request_head& head) {
-    std::string target;
+std::string_view upstream_target(const config::route& route, const config::upstream& upstream, const wire::request_head& head,
+                                 std::string& room) {
+    if (route.rewrite.is == config::path_rewrite::kind::none && upstream.address.base_path.empty()) return head.target;
+    std::string& target = room;
+    target.clear();
     target.reserve(upstream.address.base_path.size() + head.target.size() + route.rewrite.value.size());
     target += upstream.address.base_path;
     switch (route.rewrite.is) {

@@ -31,7 +31,7 @@ struct worker_services {
     departure_watch departures{loop};
     last_good_store* last_good = nullptr;         // of all workers; null: none
 
-    [[nodiscard]] double draw() { return std::uniform_real_distribution<double>(0, 1)(chance); }
+    [[nodiscard]] double draw() noexcept { return static_cast<double>(chance() >> 11) * 0x1p-53; } // uniform in [0, 1)
 };
 
 // Never throws for what a peer can do; the answer is always there, except where the client left first (empty body).

@@ -3,27 +3,14 @@
 #include "proxy/wire/find_word.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
+#include <cstring>
 
 namespace evenkeel::request {
 
 namespace {
 constexpr std::size_t looked_at = 2048; // bytes at each end: the members that matter stand before or behind the messages
-
-// What follows the member's name and its colon; empty where there is none.
-std::string_view value_of(std::string_view text, std::string_view quoted_name, std::size_t probe) noexcept {
-    for (std::size_t from = 0;;) {
-        const std::size_t at = wire::find_word(text.substr(from), quoted_name, probe);
-        if (at == std::string_view::npos) return {};
-        std::string_view rest = text.substr(from + at + quoted_name.size());
-        from += at + quoted_name.size();
-        const std::size_t colon = rest.find_first_not_of(" \t\r\n");
-        if (colon == std::string_view::npos || rest[colon] != ':') continue;
-        rest.remove_prefix(colon + 1);
-        const std::size_t start = rest.find_first_not_of(" \t\r\n");
-        return start == std::string_view::npos ? std::string_view{} : rest.substr(start);
-    }
-}
 
 std::uint64_t hash_of(std::string_view text) noexcept { // FNV-1a; a clash mixes two models' latencies and nothing else
     std::uint64_t hash = 14695981039346656037U;
@@ -31,19 +18,70 @@ std::uint64_t hash_of(std::string_view text) noexcept { // FNV-1a; a clash mixes
     return hash == 0 ? 1 : hash;
 }
 
-void read_members(std::string_view text, request_shape& into) noexcept {
-    if (const auto model = value_of(text, "\"model\"", 5); model.starts_with('"')) {
-        const std::size_t end = model.find('"', 1);
-        if (end != std::string_view::npos) into.model = hash_of(model.substr(1, std::min<std::size_t>(end - 1, 128)));
-    }
-    if (value_of(text, "\"stream\"", 6).starts_with("true")) into.stream = true;
-    // max_tokens, max_completion_tokens, max_output_tokens; Google's maxOutputTokens; Ollama's num_predict
-    for (const std::string_view name : {std::string_view{"_tokens\""}, std::string_view{"maxOutputTokens\""}, std::string_view{"num_predict\""}}) {
-        const auto number = value_of(text, name, name.size() - 2);
-        std::uint64_t tokens = 0;
-        if (!number.empty() && std::from_chars(number.data(), number.data() + number.size(), tokens).ec == std::errc{}) {
+// As ends_with, without a call: this is asked of every member of every request.
+template <std::size_t Size>
+bool ends_with(std::string_view text, const char (&word)[Size]) noexcept {
+    return text.size() >= Size - 1 && std::memcmp(text.data() + text.size() - (Size - 1), word, Size - 1) == 0;
+}
+
+// What was read of a text: the first of each counts.
+struct members_seen {
+    bool any = false, model = false, stream = false, tokens = false;
+};
+
+// The member whose name ends in front of the quote at `quote`, with its value behind the colon.
+void read_member(std::string_view text, std::size_t quote, std::size_t colon, members_seen& seen, request_shape& into) noexcept {
+    const std::string_view name = text.substr(0, quote);
+    const auto value = [&] {
+        const std::size_t start = text.find_first_not_of(" \t\r\n", colon + 1);
+        return start == std::string_view::npos ? std::string_view{} : text.substr(start);
+    };
+    seen.any = true;
+    if (name.empty()) return;
+    switch (name.back()) { // most names end otherwise
+    case 'l':
+        if (!seen.model && ends_with(name, "\"model")) {
+            const std::string_view model = value();
+            const std::size_t end = model.starts_with('"') ? model.find('"', 1) : std::string_view::npos;
+            if (end == std::string_view::npos) return;
+            seen.model = true;
+            into.model = hash_of(model.substr(1, std::min<std::size_t>(end - 1, 128)));
+        }
+        return;
+    case 'm':
+        if (!seen.stream && ends_with(name, "\"stream")) {
+            seen.stream = true;
+            if (value().substr(0, 4) == std::string_view{"true"}) into.stream = true;
+        }
+        return;
+    case 's': // max_tokens, max_completion_tokens, max_output_tokens; Google's
+    case 't': // Ollama's
+        if (!seen.tokens && (ends_with(name, "_tokens") || ends_with(name, "maxOutputTokens") || ends_with(name, "\"num_predict"))) {
+            const std::string_view number = value();
+            std::uint64_t tokens = 0;
+            if (std::from_chars(number.data(), number.data() + number.size(), tokens).ec != std::errc{}) return;
+            seen.tokens = true;
             into.tokens_class = tokens_class_of(tokens);
-            return;
+        }
+        return;
+    default: return;
+    }
+}
+
+void read_members(std::string_view text, request_shape& into) noexcept {
+    members_seen seen;
+    std::array<std::uint32_t, 128> quotes;
+    for (std::size_t from = 0; from < text.size();) {
+        const std::size_t found = wire::find_pairs(text, from, '"', ':', quotes);
+        for (std::size_t i = 0; i < found; ++i) read_member(text, quotes[i], quotes[i] + 1, seen, into);
+    }
+    if (seen.any) return;
+    // Written with a blank in front of every colon, as some printers do.
+    for (std::size_t from = 0; from < text.size();) {
+        const std::size_t found = wire::find_pairs(text, from, '"', ' ', quotes);
+        for (std::size_t i = 0; i < found; ++i) {
+            const std::size_t colon = text.find_first_not_of(" \t\r\n", quotes[i] + 1);
+            if (colon != std::string_view::npos && text[colon] == ':') read_member(text, quotes[i], colon, seen, into);
         }
     }
 }

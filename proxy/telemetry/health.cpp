@@ -1,5 +1,7 @@
 #include "proxy/telemetry/health.hpp"
 
+#include "policies/small_mutex.hpp"
+
 #include "proxy/telemetry/json_text.hpp"
 #include "proxy/telemetry/series_index.hpp"
 
@@ -102,7 +104,7 @@ public:
     }
 
 private:
-    mutable std::mutex mutex_;
+    mutable small_mutex mutex_;
     health_window window_;
     fallback_counts fallbacks_{};
     std::optional<steady_time> degraded_at_;

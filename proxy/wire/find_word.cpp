@@ -1,5 +1,7 @@
 #include "proxy/wire/find_word.hpp"
 
+#include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 
@@ -59,6 +61,52 @@ std::size_t next_pair_sse2(const char* text, std::size_t at, std::size_t end, ch
     return next_pair_plain(text, at, end, one, other);
 }
 
+// A place among those of a block, as long as there is room for all that a block could hold.
+struct found_pairs {
+    std::span<std::uint32_t> places;
+    std::size_t count = 0;
+
+    [[nodiscard]] bool full() const noexcept { return places.size() - count < block; }
+    void add(std::size_t at, std::uint64_t bits) noexcept {
+        for (; bits != 0; bits &= bits - 1) places[count++] = static_cast<std::uint32_t>(at + static_cast<std::size_t>(std::countr_zero(bits)));
+    }
+};
+
+// From `at` on, in blocks; the last one overlaps the one before it. Returns how far it looked.
+__attribute__((target("avx2"))) std::size_t collect_avx2(const char* text, std::size_t at, std::size_t end, char one, char other, found_pairs& into) noexcept {
+    const __m256i first = _mm256_set1_epi8(one), second = _mm256_set1_epi8(other);
+    const auto places = [&](std::size_t from) __attribute__((target("avx2"))) {
+        const __m256i left = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(text + from));
+        const __m256i right = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(text + from + 1));
+        return static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_and_si256(_mm256_cmpeq_epi8(first, left), _mm256_cmpeq_epi8(second, right))));
+    };
+    while (at < end && !into.full()) {
+        const std::size_t from = std::min(at, end - block);
+        const std::uint64_t bits = (static_cast<std::uint64_t>(places(from + 32)) << 32 | places(from)) & ~std::uint64_t{0} << (at - from);
+        if (bits != 0) into.add(from, bits);
+        at = from + block;
+    }
+    return at;
+}
+
+std::size_t collect_sse2(const char* text, std::size_t at, std::size_t end, char one, char other, found_pairs& into) noexcept {
+    const __m128i first = _mm_set1_epi8(one), second = _mm_set1_epi8(other);
+    const auto places = [&](std::size_t from) {
+        const __m128i left = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text + from));
+        const __m128i right = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text + from + 1));
+        return static_cast<unsigned>(_mm_movemask_epi8(_mm_and_si128(_mm_cmpeq_epi8(first, left), _mm_cmpeq_epi8(second, right))));
+    };
+    constexpr std::size_t width = 16;
+    while (at < end && !into.full()) {
+        const std::size_t from = std::min(at, end - width);
+        const unsigned bits = places(from) & ~0U << (at - from);
+        if (bits != 0) into.add(from, bits);
+        at = from + width;
+    }
+    return at;
+}
+
+const auto collect = __builtin_cpu_supports("avx2") != 0 ? collect_avx2 : collect_sse2;
 const auto next_pair = __builtin_cpu_supports("avx2") != 0 ? next_pair_avx2 : next_pair_sse2;
 #else
 constexpr auto next_pair = next_pair_plain;
@@ -75,6 +123,24 @@ std::size_t find_word(std::string_view text, std::string_view word, std::size_t 
         if (std::memcmp(text.data() + at, word.data(), word.size()) == 0) return at;
     }
     return none;
+}
+
+std::size_t find_pairs(std::string_view text, std::size_t& from, char one, char other, std::span<std::uint32_t> places) noexcept {
+    const std::size_t end = text.empty() ? 0 : text.size() - 1; // places where a pair may begin
+#ifdef __x86_64__
+    if (end >= block) {
+        found_pairs found{places};
+        from = collect(text.data(), from, end, one, other, found);
+        if (from >= end) from = text.size();
+        return found.count;
+    }
+#endif
+    std::size_t count = 0;
+    for (; from < end && count < places.size(); ++from) {
+        if (text[from] == one && text[from + 1] == other) places[count++] = static_cast<std::uint32_t>(from);
+    }
+    if (from >= end) from = text.size();
+    return count;
 }
 
 } // namespace evenkeel::wire

@@ -4,6 +4,8 @@
 // small answer it alone was a twelfth of a request.
 
 #include <cstddef>
+#include <cstdint>
+#include <span>
 #include <string_view>
 
 namespace evenkeel::wire {
@@ -15,5 +17,9 @@ namespace evenkeel::wire {
 [[nodiscard]] inline bool has_word(std::string_view text, std::string_view word, std::size_t probe = 0) noexcept {
     return find_word(text, word, probe) != std::string_view::npos;
 }
+
+// All places, in order, where the bytes `one` and `other` stand next to each other: into `places`, as many as it holds (at least 64).
+// Returns how many; `from`, where to begin, moves behind what was looked at, to the end of the text once there are no more.
+[[nodiscard]] std::size_t find_pairs(std::string_view text, std::size_t& from, char one, char other, std::span<std::uint32_t> places) noexcept;
 
 } // namespace evenkeel::wire

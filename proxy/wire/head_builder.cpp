@@ -1,6 +1,5 @@
 #include "proxy/wire/head_builder.hpp"
 
-#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstring>
@@ -47,11 +46,10 @@ using namespace std::string_view_literals;
 // With one look at the room for all pieces.
 template <class... Pieces>
 inline void head_builder::append(Pieces... pieces) {
-    const std::size_t needed = used_ + (pieces.size() + ...);
-    if (needed > out_->size()) grow(needed);
-    char* to = out_->data() + used_;
+    const std::size_t size = (pieces.size() + ...);
+    char* to = out_->room(size);
     ((to = put(to, pieces)), ...);
-    used_ = needed;
+    out_->commit(size);
 }
 
 void head_builder::request_line(std::string_view method, std::string_view target) {
@@ -94,12 +92,7 @@ void head_builder::connection(std::string_view token) {
 
 void head_builder::lines(std::string_view whole_lines) { append(whole_lines); }
 
-void head_builder::finish() {
-    append("\r\n"sv);
-    out_->resize(used_);
-}
-
-void head_builder::grow(std::size_t needed) { out_->resize(std::max({needed, 2 * out_->size(), std::size_t{1024}})); }
+void head_builder::finish() { append("\r\n"sv); }
 
 std::string_view chunk_head(char* buffer, std::uint64_t size) noexcept {
     char* const end = std::to_chars(buffer, buffer + 16, size, 16).ptr;

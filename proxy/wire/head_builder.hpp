@@ -1,12 +1,12 @@
 #pragma once
-// Writes an outgoing head into a string that the caller owns and reuses. Only validated parts may be passed in; framing
+// Writes an outgoing head into a text that the caller owns and reuses. Only validated parts may be passed in; framing
 // fields and `Connection` are written by `framing` and `connection` and by nobody else.
 
 #include "proxy/wire/head.hpp"
+#include "proxy/wire/head_text.hpp"
 
 #include <cstdint>
 #include <functional>
-#include <string>
 #include <string_view>
 #include <vector>
 
@@ -14,10 +14,7 @@ namespace evenkeel::wire {
 
 class head_builder {
 public:
-    // Appends to `out`, whose size is right again once the builder is destroyed: in between it is ahead of what was
-    // written, so that a field costs no growth of its own.
-    explicit head_builder(std::string& out) noexcept : out_(&out), used_(out.size()) {}
-    ~head_builder() { out_->resize(used_); }
+    explicit head_builder(head_text& out) noexcept : out_(&out) {} // appends
     head_builder(const head_builder&) = delete;
     head_builder& operator=(const head_builder&) = delete;
 
@@ -36,11 +33,9 @@ public:
 private:
     template <class... Pieces>
     void append(Pieces... pieces);
-    void grow(std::size_t needed);
     void lines(std::string_view whole_lines);
 
-    std::string* out_;
-    std::size_t used_;
+    head_text* out_;
 };
 
 template <class Keep>

@@ -112,6 +112,7 @@ bool read_version(const char* p, char& major, char& minor) noexcept {
     return true;
 }
 constexpr std::size_t version_size = 8;
+constexpr std::size_t usual_fields = 24; // of an API's answer
 
 refusal read_start_line(std::string_view text, const head_limits& limits, request_line& out) noexcept {
     const char* const begin = text.data();
@@ -225,6 +226,7 @@ template <class StartLine>
         return refuse(why);
 
     fields.clear();
+    if (fields.capacity() == 0) fields.reserve(usual_fields);
     summary.seen = summary.repeated = 0;
     summary.underscore = false;
     for (const char* p = control + 2;;) {

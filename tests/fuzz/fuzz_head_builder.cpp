@@ -69,7 +69,7 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
     const parts p = draw(from);
     std::size_t scanned = 0;
 
-    std::string request;
+    wire::head_text request;
     wire::head_builder b(request);
     b.request_line("POST", "/v1");
     b.field("host", "a");
@@ -85,7 +85,7 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
     const int status = from.ConsumeIntegralInRange(200, 599);
     std::string reason = from.ConsumeRandomLengthString(30);
     std::erase_if(reason, [](char c) { return wire::has_class(c, wire::char_class::control); });
-    std::string response;
+    wire::head_text response;
     wire::head_builder r(response);
     r.status_line(status, reason);
     write(r, p);

@@ -189,7 +189,7 @@ TEST_CASE("what hangs occupies nothing: not longer than an attempt may take, and
     CHECK(bench.control.room(1500ms, bench.now, urgency::can_wait) == bench.room());
 }
 
-TEST_CASE("after an outage the limit for all starts at what was usual and grows with each success") {
+TEST_CASE("after an outage the limit for all starts at twice what was usual and grows with each success") {
     bench bench;
     bench.run(120s);
     bench.in_service.clear();
@@ -197,9 +197,9 @@ TEST_CASE("after an outage the limit for all starts at what was usual and grows 
     bench.now += 300s;
     bench.control.circuit_closed(10s, bench.now);
     REQUIRE(bench.summary().recovering);
-    CHECK(*bench.summary().limit == doctest::Approx(16).epsilon(0.02));
-    CHECK(bench.room(urgency::now) == 16);
-    CHECK(bench.room(urgency::can_wait) == 15); // the rest is for those who come now
+    CHECK(*bench.summary().limit == doctest::Approx(20.8).epsilon(0.02));
+    CHECK(bench.room(urgency::now) == 21);
+    CHECK(bench.room(urgency::can_wait) == 19); // the rest is for those who come now
 
     // A hundred were held; ten a second come besides.
     std::vector<std::pair<steady_time, overload_control::place>> held;

@@ -3,8 +3,11 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
+#include <cstdint>
 #include <random>
 #include <string>
+#include <vector>
 
 using namespace evenkeel;
 using namespace evenkeel::wire;
@@ -96,5 +99,25 @@ TEST_CASE("property: a word is found where std::string_view finds it, whatever t
         const std::string word = letters(2 + random() % 8);
         const std::string text = letters(random() % 300) + (random() % 3 == 0 ? word : "");
         REQUIRE(find_word(text, word, random() % (word.size() - 1)) == text.find(word));
+    }
+}
+
+TEST_CASE("find_pairs finds all pairs, in as many calls as it takes") {
+    std::mt19937 random(7);
+    for (int round = 0; round < 3000; ++round) {
+        std::string text(random() % 700, 'a');
+        for (char& c : text) c = "\":ax"[random() % (round % 3 == 0 ? 2 : 4)];
+        std::vector<std::uint32_t> expected, found;
+        for (std::size_t i = 0; i + 1 < text.size(); ++i) {
+            if (text[i] == '"' && text[i + 1] == ':') expected.push_back(static_cast<std::uint32_t>(i));
+        }
+        std::array<std::uint32_t, 70> places{};
+        int calls = 0;
+        for (std::size_t from = 0; from < text.size(); ++calls) {
+            const std::size_t count = find_pairs(text, from, '"', ':', places);
+            found.insert(found.end(), places.begin(), places.begin() + static_cast<std::ptrdiff_t>(count));
+            REQUIRE(calls < 100);
+        }
+        REQUIRE(found == expected);
     }
 }

@@ -10,7 +10,7 @@
 namespace evenkeel::test {
 
 [[nodiscard]] inline std::string rebuild(const wire::request_head& head) {
-    std::string out;
+    wire::head_text out;
     wire::head_builder b(out);
     b.request_line(head.method, head.target);
     b.field("host", head.host);
@@ -19,11 +19,11 @@ namespace evenkeel::test {
     b.framing(head.body);
     if (!head.keep_alive) b.connection("close");
     b.finish();
-    return out;
+    return std::string(out.view());
 }
 
 [[nodiscard]] inline std::string rebuild(const wire::response_head& head) {
-    std::string out;
+    wire::head_text out;
     wire::head_builder b(out);
     b.status_line(head.status, head.reason);
     for (const wire::field& f : head.fields) b.field(f.name, f.value);
@@ -33,7 +33,7 @@ namespace evenkeel::test {
         b.field("keep-alive", "timeout=" + std::to_string(head.keep_alive_timeout_seconds));
     if (!head.keep_alive) b.connection("close");
     b.finish();
-    return out;
+    return std::string(out.view());
 }
 
 [[nodiscard]] inline bool same_fields(const std::vector<wire::field>& a, const std::vector<wire::field>& b) {
