@@ -47,9 +47,10 @@ struct ready_answer {
     std::string_view content_type;
     std::shared_ptr<const std::string> body;
     bool encoded = false;
+    bool stream = false; // of any kind, whole
 };
 std::unique_ptr<stored_body> in_form(const client_request& request, const ready_answer& what, bool must_fit, wall_time now) {
-    const bool is_stream = what.content_type.starts_with(events);
+    const bool is_stream = what.stream || what.content_type.starts_with(events);
     std::unique_ptr<stored_body> made;
     std::string_view type = what.content_type;
     if (what.status < 400 && !is_stream && wants_events(request)) {
@@ -62,7 +63,7 @@ std::unique_ptr<stored_body> in_form(const client_request& request, const ready_
         }
     }
     if (!made) made = std::make_unique<stored_body>(what.body);
-    if (type.starts_with(events)) made->be_stream();
+    if (is_stream || type.starts_with(events)) made->be_stream();
     made->status(what.status);
     if (!type.empty()) made->add_field("content-type", std::string{type});
     made->add_field("cache-control", "no-store"); // it stands in for another answer for now
@@ -120,7 +121,7 @@ public:
                 if (known == name) return value;
             return {};
         };
-        auto body = in_form(request_, {stored.status, field("content-type"), {found.answer, &stored.body}, !field("content-encoding").empty()}, true,
+        auto body = in_form(request_, {stored.status, field("content-type"), {found.answer, &stored.body}, !field("content-encoding").empty(), stored.stream}, true,
                             services_.loop.wall_now());
         if (!body) return skip(fallback_kind::last_good, fallback_skip::no_entry);
         for (const auto& [name, value] : stored.fields)

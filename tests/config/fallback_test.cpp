@@ -76,6 +76,17 @@ TEST_CASE("what is shown of a ladder can be loaded again and means the same") {
     CHECK(*again.settings->routes[0]->fallback[2].respond.body == "{\"say\": \"$5\"}");
 }
 
+TEST_CASE("one route is shown with those that take over from it") {
+    const std::string third = "  - name: three\n    match: {path: /3}\n    upstreams: [b]\n";
+    const std::string yaml = two(ladder("[{route: three}]")).replace(two("").find("upstreams: {a:"), 14, "upstreams: {b: {url: \"http://b\"}, c: {url: \"http://c\"}, a:") + third +
+                             "  - {name: four, upstreams: [c]}\n";
+    const auto shown = show_effective(yaml, "conf/evenkeel.yaml", world(), "one");
+    REQUIRE(shown);
+    for (const char* there : {"name: one ", "name: three ", "http://a", "http://b"}) CHECK(shown->find(there) != std::string::npos);
+    for (const char* absent : {"name: two ", "name: four ", "http://c"}) CHECK(shown->find(absent) == std::string::npos);
+    CHECK(load("version: 1\n" + *shown).ok());
+}
+
 TEST_CASE("what can be wrong with a ladder") {
     struct row {
         const char* name;
