@@ -1,6 +1,7 @@
 #include "config/build.hpp"
 
 #include "config/expand.hpp"
+#include "config/fan_out_rules.hpp"
 #include "config/grammar.hpp"
 #include "config/network.hpp"
 
@@ -320,6 +321,15 @@ std::vector<fallback_step> build_fallback(const block_reader& route, const entry
     return out;
 }
 
+fan_out_options build_fan_out(const block_reader& from) {
+    fan_out_options out;
+    for (const entry& each : from.elements("parts")) out.parts.push_back(each.text());
+    from.into<std::int64_t>("min_success", out.min_success);
+    const std::string body = from.text("body");
+    out.body = body == "same" ? fan_out_body::same : body == "split" ? fan_out_body::split : fan_out_body::automatic;
+    return out;
+}
+
 route build_route(const entry& e, const settings& so_far) {
     const block_reader from(&e);
     route out;
@@ -327,6 +337,14 @@ route build_route(const entry& e, const settings& so_far) {
     out.match = build_match(from.block("match"));
     if (from.text("serve") == "health") {
         out.serves = route_serves::health;
+        return out;
+    }
+    if (is_fan_out(e)) {
+        out.serves = route_serves::fan_out;
+        out.fan_out = build_fan_out(from.block("fan_out"));
+        out.timeout = build_timeouts(from.block("timeout"));
+        out.stream = build_stream(from.block("stream"));
+        out.retry.replay_buffer = so_far.replay_buffer; // its parts share one copy of the body
         return out;
     }
     for (const entry& each : from.elements("upstreams")) {

@@ -1,5 +1,6 @@
 #include "config/complete.hpp"
 
+#include "config/fan_out_rules.hpp"
 #include "config/grammar.hpp"
 #include "config/profiles.hpp"
 
@@ -121,6 +122,7 @@ void completer::complete_block(entry& block, const entry* inherited) const {
         ordered.push_back(std::move(*own));
     }
     block.children = std::move(ordered);
+    if (block.schema->row != nullptr && block.schema->row->path == "routes" && is_fan_out(block)) drop_unused_by_fan_out(block);
 }
 
 } // namespace

@@ -2,6 +2,7 @@
 // cannot be read.
 
 #include "config/expand.hpp"
+#include "config/fan_out_rules.hpp"
 #include "config/grammar.hpp"
 #include "config/parse.hpp"
 #include "config/relations.hpp"
@@ -124,11 +125,14 @@ void check_names(const entry& list, const route_list& routes, const places& know
             problems.error(to->at, "unknown-route",
                            fmt::format("there is no route{}{}", shown,
                                        near && !shown.empty() ? fmt::format(" (did you mean '{}'?)", *near) : ""));
-        } else if (const entry* serves = routes[found->second].find("serve")) {
-            problems.error(to->at, "has-no-upstream",
-                           fmt::format("route '{}' asks no upstream ({}), so it cannot take over", to->text(), problems.line(serves->key_at)),
-                           {{serves->key_at, "it answers by itself"}});
+            continue;
         }
+        const entry& target = routes[found->second];
+        const entry* instead = is_fan_out(target) ? target.find("fan_out") : target.find("serve");
+        if (instead == nullptr) continue;
+        problems.error(to->at, "has-no-upstream",
+                       fmt::format("route '{}' asks no upstream of its own ({}), so it cannot take over", to->text(), problems.line(instead->key_at)),
+                       {{instead->key_at, "what it does instead"}});
     }
 }
 

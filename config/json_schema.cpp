@@ -159,6 +159,10 @@ json::object node_schema(const schema_node& node) {
             list["minItems"] = 1;
         }
         if (node.row->path == "routes.upstreams") list["maxItems"] = max_upstreams_per_route;
+        if (node.row->path == "routes.fan_out.parts") {
+            list["minItems"] = 1;
+            list["maxItems"] = max_fan_out_parts;
+        }
         if (node.shape() == value_shape::list)
             out = std::move(list);
         else

@@ -1,5 +1,7 @@
 #include "config/policy_order.hpp"
 
+#include "config/fan_out_rules.hpp"
+
 #include <fmt/format.h>
 
 namespace evenkeel::config {
@@ -58,6 +60,14 @@ std::string fallback(const entry& list) {
 std::vector<std::string> policy_order(const entry& route) {
     if (route.find("serve") != nullptr || route.find("timeout") == nullptr) return {};
     std::vector<std::string> out{fmt::format("deadline: timeout.total ({})", value_at(route, "timeout", "total"))};
+    if (is_fan_out(route)) {
+        std::string parts;
+        if (const entry* list = route.find("fan_out")->find("parts")) {
+            for (const entry& each : list->children) parts += (parts.empty() ? "" : ", ") + each.text();
+        }
+        out.push_back(fmt::format("parts, at the same time and each with the policies of its own route: {}", parts));
+        return out;
+    }
     if (const entry* list = route.find("fallback"); list != nullptr && !list->children.empty()) out.push_back(fallback(*list));
     if (is_on(route, "circuit_breaker") && value_at(route, "circuit_breaker", "when_open") == "hold") {
         out.push_back(fmt::format("hold: while no endpoint can be asked (hold_max {}, at most {} requests)",

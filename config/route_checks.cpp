@@ -1,5 +1,6 @@
 // What can be wrong between routes, and between a route and the upstreams.
 
+#include "config/fan_out_rules.hpp"
 #include "config/relations.hpp"
 #include "config/settings.hpp"
 #include "config/suggest.hpp"
@@ -119,9 +120,9 @@ void check_references(const entry& route, const std::string& name, const entry* 
     if (list == nullptr) {
         uses.certain = false;
         // A list that was there but wrong has been reported with its own advice.
-        if (!route.was_refused("upstreams") && !route.was_refused("serve")) {
+        if (!route.was_refused("upstreams") && !route.was_refused("serve") && !route.was_refused("fan_out")) {
             problems.error(route.key_at, "missing-key",
-                           fmt::format("route '{}' has no 'upstreams'; name one, or write `serve: health`", name));
+                           fmt::format("route '{}' has no 'upstreams'; name one, or write `serve: health` or `fan_out`", name));
         }
         return;
     }
@@ -209,7 +210,9 @@ void check_routes(const entry& root, report& problems) {
             }
         }
         check_match(route, problems);
-        if (route.find("serve") != nullptr) {
+        if (is_fan_out(route)) {
+            check_fan_out(route, name, *routes, problems);
+        } else if (route.find("serve") != nullptr) {
             check_local_route(route, name, problems);
         } else {
             check_references(route, name, upstreams, problems, uses);
@@ -219,7 +222,7 @@ void check_routes(const entry& root, report& problems) {
             const entry& early = routes->children[j];
             // Only what was read whole can be judged: a refused condition would make a route look wider than it is.
             if (problems.has_errors()) break;
-            if (!covers(early.find("match"), route.find("match"))) continue;
+            if (!covers(early.find("match"), route.find("match")) || is_part_of_any(name, *routes)) continue;
             problems.warning(name_entry != nullptr ? name_entry->at : route.at, "unreachable-route",
                              fmt::format("route '{}' is never reached: route '{}' ({}) matches all its requests first",
                                          name, leaf_text(&early, "name"), problems.line(early.at)),

@@ -58,19 +58,27 @@ void add_route_keys(std::vector<key_row>& table) {
          .documentation = "health: answer with the health document instead of calling an upstream."},
     };
     table.insert(table.end(), rows.begin(), rows.end());
+    const std::initializer_list<key_row> fan_out{
+        {.path = "routes.fan_out", .kind = block, .words = "off",
+         .documentation = "Sends one request to several routes at the same time and joins their answers; instead of upstreams.",
+         .optional_block = true},
+        {.path = "routes.fan_out.parts", .kind = name, .shape = list,
+         .documentation = "The routes, each asked under its own policies and at its own match.path; at most 16.",
+         .price = "As many upstream requests for each of the client's.", .required = true},
+        {.path = "routes.fan_out.min_success", .kind = integer, .fallback = "1", .min = "1", .max = "16",
+         .documentation = "Parts that must have answered with a 2xx for the whole to be a 200; else it is a 502.",
+         .price = "Higher: what the other parts said comes with an error status."},
+        {.path = "routes.fan_out.body", .kind = value_kind::word, .fallback = "auto", .words = "auto|same|split",
+         .documentation = "What a part is sent. auto: its member of a JSON object whose names are exactly the parts, else the whole body; "
+                          "same: always the whole body; split: always its member, and anything else is refused with 400."},
+    };
+    table.insert(table.end(), fan_out.begin(), fan_out.end());
 
     add_later(table, false, {
         {.path = "routes.shuffle_shard", .kind = block,
          .documentation = "Keeps a tenant on a subset of the endpoints."},
         {.path = "routes.shuffle_shard.by", .kind = text, .documentation = "credential, or header:NAME."},
         {.path = "routes.shuffle_shard.size", .kind = integer, .documentation = "Endpoints per tenant."},
-        {.path = "routes.fan_out", .kind = block,
-         .documentation = "Sends one request to several routes and joins their answers."},
-        {.path = "routes.fan_out.parts", .kind = name, .shape = list, .documentation = "The routes."},
-        {.path = "routes.fan_out.min_success", .kind = integer, .fallback = "1",
-         .documentation = "Parts that must have a body."},
-        {.path = "routes.fan_out.body", .kind = value_kind::word, .fallback = "auto", .words = "auto",
-         .documentation = "Which part gets what of the body."},
     });
 }
 

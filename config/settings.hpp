@@ -156,9 +156,22 @@ struct fallback_step {
     bool operator==(const fallback_step&) const = default;
 };
 
-enum class route_serves : unsigned char { upstream, health };
+enum class route_serves : unsigned char { upstream, health, fan_out };
 
 inline constexpr std::size_t max_upstreams_per_route = 16;
+inline constexpr std::size_t max_fan_out_parts = 16;
+
+enum class fan_out_body : unsigned char {
+    automatic, // split where the body is an object whose names are exactly the parts, else the same for each
+    same,
+    split,     // anything else is refused
+};
+struct fan_out_options {
+    std::vector<std::string> parts;                // names of routes
+    int min_success = 1;                           // parts with a 2xx answer that make the whole a 200
+    fan_out_body body = fan_out_body::automatic;
+    bool operator==(const fan_out_options&) const = default;
+};
 
 struct route {
     std::string name;
@@ -179,6 +192,7 @@ struct route {
     bool own_circuit = false;                      // its circuit_breaker is not that of `defaults`: circuits shared with no other route
     stream_options stream;
     std::vector<fallback_step> fallback;           // last_good at most once, then routes, then respond at most once
+    fan_out_options fan_out;                       // of a route that `serves` fan_out; of the rest then timeout.total and stream count
     bool operator==(const route&) const = default;
 };
 

@@ -99,11 +99,6 @@ std::optional<std::string_view> parameter(std::string_view query, std::string_vi
     return std::nullopt;
 }
 
-bool asks_strict(std::string_view query) {
-    const auto value = parameter(query, "strict");
-    return value && (value->empty() || *value == "1" || *value == "true");
-}
-
 std::string_view trimmed(std::string_view text) {
     constexpr std::string_view blank = " \t\r\n";
     const auto begin = text.find_first_not_of(blank);
@@ -365,7 +360,7 @@ reply admin_server::state::perform(const access_rules& rules, const order& given
         const auto view = sources.health.view();
         auto body = telemetry::health_json(view, rules.what == surface::full);
         body += '\n';
-        return {.status = !view.healthy && asks_strict(given.query) ? 503 : 200, .type = json_text, .body = std::move(body)};
+        return {.status = !view.healthy && telemetry::asks_strict(given.query) ? 503 : 200, .type = json_text, .body = std::move(body)};
     }
     case endpoint::livez:
         if (sources.heartbeat.alive(now())) return {.body = "ok\n"};

@@ -35,6 +35,16 @@ std::string label_of(const telemetry::degradation& how) {
     if (how.by == fallback_kind::route) out.append("; name=").append(how.route);
     return out;
 }
+
+// What is known of a fan-out only at its end.
+void note_parts(telemetry::request_record& record, const parts_record& parts) noexcept {
+    record.parts = parts.text;
+    record.attempts = parts.attempts;
+    if (record.outcome != telemetry::request_outcome::ok) return;
+    record.outcome = parts.outcome;
+    record.service = parts.service;
+    record.reason = parts.reason;
+}
 } // namespace
 
 struct client_connection::facts {
@@ -369,7 +379,7 @@ net::task<bool> client_connection::relay(answer given, client_request& request, 
                          {.route = request.route ? std::string_view{request.route->name} : std::string_view{},
                           .upstream = given.upstream != nullptr ? std::string_view{given.upstream->name} : std::string_view{},
                           .attempts = given.attempts,
-                          .outcome = telemetry::to_string(given.service),
+                          .outcome = given.undecided ? std::string_view{} : telemetry::to_string(given.service),
                           .degraded = degraded,
                           .stop_client_retries = given.stop_client_retries,
                           .request_id = request.id,
@@ -546,6 +556,7 @@ void client_connection::finish_record(const client_request* request, const facts
     record.probe = seen.probe;
     record.overhead = seen.overhead;
     record.bytes_out = seen.bytes_out;
+    if (request != nullptr && request->parts) note_parts(record, *request->parts);
     services_.observer.request_finished(record);
 }
 

@@ -1,12 +1,13 @@
 #pragma once
-// One request of one client, from its validated head to the record of how it ended. Owned by its client_connection;
-// everything below refers to it and ends before it does.
+// One request of one client, from its validated head to the record of how it ended. Owned by its client_connection, or by
+// an owned_request where it must not depend on one; everything below refers to it and ends before it does.
 
 #include "config/settings.hpp"
 #include "policies/time.hpp"
 #include "proxy/net/cancel.hpp"
 #include "proxy/request/policy_registry.hpp"
 #include "proxy/request/request_body.hpp"
+#include "proxy/telemetry/observer.hpp"
 #include "proxy/wire/head.hpp"
 
 #include <memory>
@@ -15,25 +16,36 @@
 
 namespace evenkeel::request {
 
+// How the parts of a fan-out went.
+struct parts_record {
+    std::string text; // JSON
+    telemetry::request_outcome outcome = telemetry::request_outcome::ok;
+    telemetry::request_service service = telemetry::request_service::ok;
+    std::string_view reason{};
+    int attempts = 0;
+};
+
 struct client_request {
     client_request(net::loop& worker, net::client_stream& client, io_buffer& input, buffer_pool& buffers, memory_bound& memory)
         : body(worker, client, input, buffers, memory) {}
+    client_request(net::loop& worker, buffer_pool& buffers, memory_bound& memory) : body(worker, buffers, memory) {}
 
     config::snapshot settings;                   // of the moment the head was read; a reload does not change it
-    const wire::request_head* head = nullptr;    // of the connection; its views last as long as this request
+    const wire::request_head* head = nullptr;    // of the owner; its views last as long as this request
     request_body body;
-    std::shared_ptr<const config::route> route;  // once chosen
+    std::shared_ptr<const config::route> route;  // once chosen; serve() matches no route where its caller has chosen one
     std::shared_ptr<const config::route> fallback_route; // whose upstreams are asked in place of the route's own; null: its own
     bool something_follows = false;              // a fallback answers if the attempts do not
     steady_time asked_since{};                   // timeout.total of a fallback route counts from here
-    steady_time deadline = steady_time::max();   // ... and does not go beyond this
     [[nodiscard]] const std::shared_ptr<const config::route>& asked() const noexcept { return fallback_route ? fallback_route : route; }
     std::string model;                           // of the body, where the route looked at it
     std::string_view client_address;
     std::string id;
     steady_time received{};
+    steady_time deadline = steady_time::max();   // of whoever sends it on the client's behalf; the route's own still holds
     wall_time started{};
     std::shared_ptr<const policy_set> policies;  // of `settings`
+    std::unique_ptr<parts_record> parts;         // of a fan-out, once it is over
     bool sse_possible = true;                    // a stream's head may be given ahead of its answer
     net::cancel_source gone;                     // requested when the client has left
 };

@@ -152,7 +152,7 @@ public:
         const steady_time now = services_.loop.now();
         request_.fallback_route = request_.settings->routes[steps_[step].route];
         request_.asked_since = now;
-        request_.deadline = request_.received + route_.timeout.total;
+        request_.deadline = std::min(deadline_, request_.received + route_.timeout.total);
         request_.something_follows = follows(steps_, step + 1);
         const reroute_facts facts{.time_left = flight::deadline_of(request_, read_client_hints(*request_.head)) - now,
                                   .attempt_needs = flight_plan::min_attempt_time,
@@ -169,7 +169,7 @@ public:
     void aim_back() {
         request_.fallback_route = nullptr;
         request_.asked_since = {};
-        request_.deadline = steady_time::max();
+        request_.deadline = deadline_;
         request_.something_follows = false;
     }
 
@@ -183,6 +183,7 @@ private:
     client_request& request_;
     const config::route& route_;
     const std::vector<config::fallback_step>& steps_;
+    const steady_time deadline_ = request_.deadline; // of whoever asks on the client's behalf
     std::optional<last_good_use> kept_;
 };
 } // namespace

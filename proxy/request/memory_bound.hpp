@@ -25,4 +25,27 @@ private:
     std::atomic<std::uint64_t> limit_{UINT64_MAX};
 };
 
+// What one holder has taken; given back with it.
+class memory_charge {
+public:
+    explicit memory_charge(memory_bound& of) noexcept : of_(of) {}
+    ~memory_charge() { release(); }
+    memory_charge(const memory_charge&) = delete;
+    memory_charge& operator=(const memory_charge&) = delete;
+
+    [[nodiscard]] bool take(std::uint64_t bytes) noexcept {
+        if (!of_.take(bytes)) return false;
+        bytes_ += bytes;
+        return true;
+    }
+    void release() noexcept {
+        of_.give(bytes_);
+        bytes_ = 0;
+    }
+
+private:
+    memory_bound& of_;
+    std::uint64_t bytes_ = 0;
+};
+
 } // namespace evenkeel::request

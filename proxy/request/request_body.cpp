@@ -13,7 +13,11 @@ constexpr std::size_t read_size = buffer_pool::block_bytes;
 
 request_body::request_body(net::loop& worker, net::client_stream& client, io_buffer& input, buffer_pool& buffers,
                            memory_bound& memory)
-    : loop_(worker), client_(client), input_(input), memory_(memory), scratch_(buffers), pulled_(worker.executor()),
+    : loop_(worker), client_(&client), input_(&input), memory_(memory), scratch_(buffers), pulled_(worker.executor()),
+      released_(worker.executor()) {}
+
+request_body::request_body(net::loop& worker, buffer_pool& buffers, memory_bound& memory)
+    : loop_(worker), client_(nullptr), input_(nullptr), memory_(memory), scratch_(buffers), pulled_(worker.executor()),
       released_(worker.executor()) {}
 
 request_body::~request_body() { memory_.give(charged_); }
@@ -28,8 +32,8 @@ void request_body::begin(const wire::body_framing& framing, const request_body_o
     }
     if (framing.kind == wire::body_kind::length) {
         if (framing.length > options.max_body) return fail(failure::refused, wire::refusal::body_too_large);
-        const std::string_view here = input_.unread().substr(0, framing.length);
-        input_.consume(here.size());
+        const std::string_view here = input_->unread().substr(0, framing.length);
+        input_->consume(here.size());
         if (here.size() == framing.length) { // the usual case: it came with the head
             in_place_ = here;
             position_ = here.size();
@@ -38,9 +42,16 @@ void request_body::begin(const wire::body_framing& framing, const request_body_o
             accept(here);
         }
     } else {
-        while (!complete_ && failure_ == failure::none && fresh_.empty() && decode(input_)) {}
+        while (!complete_ && failure_ == failure::none && fresh_.empty() && decode(*input_)) {}
     }
     if (position_ > 0) expect_continue_ = false; // the client did not wait
+}
+
+void request_body::begin_whole(const wire::body_framing& framing, std::string_view body) noexcept {
+    framing_ = framing;
+    in_place_ = body;
+    position_ = body.size();
+    complete_ = true;
 }
 
 void request_body::fail(failure why, wire::refusal refused) noexcept {
@@ -94,7 +105,7 @@ bool request_body::decode(io_buffer& from) {
 
 net::task<void> request_body::pull() {
     pulling_ = true;
-    if (framing_.kind == wire::body_kind::chunked && (decode(input_) || decode(scratch_))) {
+    if (framing_.kind == wire::body_kind::chunked && (decode(*input_) || decode(scratch_))) {
         pulling_ = false;
         pulled_.set();
         co_return;
@@ -103,7 +114,7 @@ net::task<void> request_body::pull() {
         expect_continue_ = false;
         static constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
         const std::array parts{boost::asio::const_buffer(go_on.data(), go_on.size())};
-        if (const auto sent = co_await client_.write(parts); !sent.ok()) fail(failure::client_gone);
+        if (const auto sent = co_await client_->write(parts); !sent.ok()) fail(failure::client_gone);
     }
     if (failure_ == failure::none) {
         scratch_.clear();
@@ -112,7 +123,7 @@ net::task<void> request_body::pull() {
             room = boost::asio::buffer(room, static_cast<std::size_t>(std::min<std::uint64_t>(room.size(), framing_.length - position_)));
         }
         loop_.timers().arm(*this, loop_.now() + options_.silence);
-        const auto got = co_await client_.read_some(room);
+        const auto got = co_await client_->read_some(room);
         cancel();
         if (!got.ok()) {
             fail(timed_out_ ? failure::timeout : failure::client_gone);
@@ -129,7 +140,7 @@ net::task<void> request_body::pull() {
 
 void request_body::on_timer() {
     timed_out_ = true;
-    client_.cancel_read();
+    client_->cancel_read();
 }
 
 net::task<request_body::step> request_body::read(std::uint64_t position) {
@@ -171,7 +182,7 @@ net::task<bool> request_body::read_whole(std::uint64_t limit) {
 
 void request_body::abandon() noexcept {
     if (failure_ == failure::none && !complete_) failure_ = failure::client_gone;
-    if (pulling_) client_.cancel_read();
+    if (pulling_) client_->cancel_read();
 }
 
 net::task<void> request_body::released() {

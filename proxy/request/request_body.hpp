@@ -3,7 +3,7 @@
 // byte for as long as all of it is held. Small bodies are read whole before the first attempt; larger ones start at once
 // and are held on the side up to a bound, then streamed without a copy (and can no longer be sent twice).
 //
-// Owned by one request of one client connection, which waits for released() before it lets go.
+// Owned by one request, of a client connection or of nobody (owned_request), which waits for released() before it lets go.
 
 #include "proxy/net/client_stream.hpp"
 #include "proxy/net/event.hpp"
@@ -32,6 +32,8 @@ public:
     enum class failure : unsigned char { none, client_gone, timeout, refused };
 
     request_body(net::loop& worker, net::client_stream& client, io_buffer& input, buffer_pool& buffers, memory_bound& memory);
+    // Of a request without a client connection: begin_whole() is the only way to begin it.
+    request_body(net::loop& worker, buffer_pool& buffers, memory_bound& memory);
     ~request_body() override;
 
     // The route's own bound, once it is known; what is held already stays.
@@ -39,6 +41,8 @@ public:
 
     // `input` stands at the first byte behind the head and is not moved before the request ends.
     void begin(const wire::body_framing& framing, const request_body_options& options, bool expect_continue);
+    // All of it is here: `body` lives as long as this and is charged to the memory bound by its owner.
+    void begin_whole(const wire::body_framing& framing, std::string_view body) noexcept;
 
     struct step {
         enum class kind : unsigned char { data, end, failed };
@@ -79,8 +83,8 @@ private:
     void on_timer() override;
 
     net::loop& loop_;
-    net::client_stream& client_;
-    io_buffer& input_;
+    net::client_stream* client_;   // null, as the next, where there is no client connection: the body is whole then
+    io_buffer* input_;
     memory_bound& memory_;
     io_buffer scratch_;
     wire::body_framing framing_;

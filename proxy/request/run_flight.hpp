@@ -7,6 +7,9 @@ namespace evenkeel::request {
 
 [[nodiscard]] net::task<answer> run_flight(worker_services& services, client_request& request);
 
+// The answer to a request that tells us to wait for no time at all.
+[[nodiscard]] answer unreadable_timeout_answer(const worker_services& services, const client_request& request);
+
 // The answer to a request whose own body failed: 400, 408 or 413.
 [[nodiscard]] answer body_failure_answer(const worker_services& services, const client_request& request);
 

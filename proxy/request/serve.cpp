@@ -4,6 +4,8 @@
 #include "proxy/request/local_answer.hpp"
 #include "proxy/request/router.hpp"
 #include "proxy/request/run_flight.hpp"
+#include "proxy/request/serve_parts.hpp"
+#include "proxy/telemetry/health.hpp"
 #include "proxy/wire/json_model.hpp"
 
 #include <algorithm>
@@ -64,37 +66,43 @@ answer body_failure_answer(const worker_services& services, const client_request
 
 net::task<answer> serve(worker_services& services, client_request& request) {
     // route: the first match wins; where a match depends on the model, the body is read first
-    route_choice choice = choose_route(*request.settings, {*request.head, std::nullopt});
     bool seen = true;
-    if (choice.needs_model) {
-        const std::uint64_t limit = request.settings->replay_buffer;
-        if (reads_ahead(request, limit)) co_await request.body.read_whole(limit);
-        seen = request.body.complete() && !has_failed(request);
-        if (seen) {
-            find_model(request);
-            choice = choose_route(*request.settings, {*request.head, request.model});
+    if (!request.route) {
+        route_choice choice = choose_route(*request.settings, {*request.head, std::nullopt});
+        if (choice.needs_model) {
+            const std::uint64_t limit = request.settings->replay_buffer;
+            if (reads_ahead(request, limit)) co_await request.body.read_whole(limit);
+            seen = request.body.complete() && !has_failed(request);
+            if (seen) {
+                find_model(request);
+                choice = choose_route(*request.settings, {*request.head, request.model});
+            }
         }
+        request.route = std::move(choice.route);
     }
-    services.observer.request_started(choice.route.get());
-    request.route = choice.route;
+    services.observer.request_started(request.route.get());
     if (!seen) {
         co_return has_failed(request) ? body_failure_answer(services, request) : body_not_seen(services, request);
     }
     if (!request.route) co_return no_route(services, request);
 
     if (request.route->serves == config::route_serves::health) {
-        co_return make_document(200, services.health_document(), services.loop.wall_now());
+        health_text health = services.health_document();
+        const bool says_so = !health.healthy && telemetry::asks_strict(request.head->query);
+        co_return make_document(says_so ? 503 : 200, std::move(health.json), services.loop.wall_now());
     }
 
     const auto& upstreams = request.route->upstreams;
-    const bool must_see_body = std::any_of(upstreams.begin(), upstreams.end(), [](const auto& one) { return !one->models.empty(); });
+    const bool fans_out = request.route->serves == config::route_serves::fan_out;
+    const bool must_see_body = fans_out || std::any_of(upstreams.begin(), upstreams.end(), [](const auto& one) { return !one->models.empty(); });
     request.body.hold_up_to(request.route->retry.replay_buffer);
     const auto& ladder = request.route->fallback;
     const std::uint64_t ahead = must_see_body || needs_body(ladder) ? request.route->retry.replay_buffer : whole_body_bytes;
     if (reads_ahead(request, ahead)) co_await request.body.read_whole(ahead);
     if (has_failed(request)) co_return body_failure_answer(services, request);
-    if (must_see_body && !request.body.complete()) co_return body_not_seen(services, request);
+    if (must_see_body && !(request.body.complete() && request.body.replayable())) co_return body_not_seen(services, request);
 
+    if (fans_out) co_return co_await serve_parts(services, request);
     if (!ladder.empty()) co_return co_await with_fallback(services, request);
     co_return co_await ask_upstreams(services, request);
 }

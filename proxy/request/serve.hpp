@@ -19,13 +19,20 @@ namespace evenkeel::request {
 
 class last_good_store;
 
+// The health document as a client may see it.
+struct health_text {
+    health_text(std::string text, bool can_serve = true) : json(std::move(text)), healthy(can_serve) {} // NOLINT: a text is one
+    std::string json;
+    bool healthy; // false: nothing can be served
+};
+
 // What one worker's requests share. Everything referred to outlives every request of the worker.
 struct worker_services {
     net::loop& loop;
     net::transport& transport;
     telemetry::observer& observer;
     memory_bound& memory;
-    std::function<std::string()> health_document; // for `serve: health` routes
+    std::function<health_text()> health_document; // for `serve: health` routes
     std::mt19937_64 chance{};                     // of pauses; seeded by the worker
     buffer_pool buffers{};
     departure_watch departures{loop};

@@ -5,14 +5,10 @@
 
 namespace evenkeel::request {
 
-namespace {
-constexpr std::string_view event_stream = "text/event-stream";
-
 bool accepts_events(const wire::request_head& head) noexcept {
     const wire::field* accept = head.find(wire::field_id::accept);
-    return accept != nullptr && accept->value.find(event_stream) != std::string_view::npos;
+    return accept != nullptr && accept->value.find("text/event-stream") != std::string_view::npos;
 }
-} // namespace
 
 bool wants_stream(const client_request& request) {
     const wire::request_head& head = *request.head;

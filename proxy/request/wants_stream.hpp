@@ -9,4 +9,7 @@ namespace evenkeel::request {
 // ... and for server-sent events in particular, whose head may be given ahead of the answer.
 [[nodiscard]] bool wants_events(const client_request& request);
 
+// Whether its Accept names them.
+[[nodiscard]] bool accepts_events(const wire::request_head& head) noexcept;
+
 } // namespace evenkeel::request

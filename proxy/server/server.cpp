@@ -109,7 +109,11 @@ server::server(server_options options, config::snapshot settings)
     if (!all.settings->last_good.path.empty()) all.last_good.open_file(all.settings->last_good.path, all.log, longest_store_wait);
     all.metrics.report_last_good_from([&all] { return all.last_good.report(); });
     const shared_parts shared{all.resolver, all.tls, all.everyone, all.memory,
-                              [&all] { return telemetry::health_json(all.health.view(), false); }, all.last_good};
+                              [&all] {
+                                  const telemetry::health_view view = all.health.view();
+                                  return request::health_text{telemetry::health_json(view, false), view.healthy};
+                              },
+                              all.last_good};
     for (unsigned number = 0; number < all.settings->workers; ++number) {
         all.workers.push_back(std::make_unique<worker>(shared, all.settings, all.policies.prepare(*all.settings), random_seed()));
         all.pulses.push_back(std::make_unique<telemetry::pulse>(all.beats, number, all.workers.back()->loop()));

@@ -31,7 +31,7 @@ struct shared_parts {
     net::tls_contexts& tls;
     telemetry::observer& observer;
     request::memory_bound& memory;
-    std::function<std::string()> health_document;
+    std::function<request::health_text()> health_document;
     request::last_good_store& last_good;
 };
 

@@ -14,7 +14,8 @@ namespace {
 
 constexpr std::size_t max_path = 2048; // bytes, before escaping
 constexpr std::size_t max_word = 256;  // of every other text
-static_assert((max_path + 12 * max_word) * max_escape + 1024 <= max_access_line, "the worst line fits the buffer");
+constexpr std::size_t max_parts = 2048; // JSON of ours; more is left out
+static_assert((max_path + 11 * max_word) * max_escape + max_parts + 1280 <= max_access_line, "the worst line fits the buffer");
 
 // Appends `,"name":` pieces; the names are literals, so their length is known at compile time.
 class line {
@@ -96,12 +97,16 @@ char* write_access_line(char* out, const request_record& record) noexcept {
     if (record.degraded.is) {
         to.word(R"(,"degraded":)", to_string(record.degraded.by));
         if (record.degraded.by == fallback_kind::last_good) to.seconds(R"(,"degraded_age_s":)", record.degraded.age);
-        to.text_if_any(R"(,"fallback_route":)", record.degraded.route);
+        if (!record.degraded.route.empty()) to.word(R"(,"fallback_route":)", record.degraded.route.substr(0, 64)); // a name of the file
     }
     to.number(R"(,"attempts":)", record.attempts);
     if (record.hedges > 0) to.number(R"(,"hedges":)", record.hedges);
     if (record.probe) to.literal(R"(,"probe":true)");
     if (record.denied != denied_reason::none) to.word(R"(,"denied":)", to_string(record.denied));
+    if (!record.parts.empty() && record.parts.size() <= max_parts) {
+        to.literal(R"(,"parts":)");
+        to.literal(record.parts);
+    }
     to.text_if_any(R"(,"model":)", record.model);
     to.text_if_any(R"(,"upstream_model":)", record.upstream_model);
     to.literal(record.stream ? std::string_view(R"(,"stream":true)") : std::string_view(R"(,"stream":false)"));
@@ -122,7 +127,8 @@ access_log::access_log(background& on, app_log& problems, line_writer_options op
 
 void access_log::request_finished(const request_record& record) noexcept {
     if (!enabled_.load(std::memory_order_relaxed)) return;
-    if (record.outcome == request_outcome::ok && record.attempts <= 1 && record.held <= duration::zero() && !record.degraded.is) {
+    if (record.part_of != nullptr) return; // its fan-out's line has it
+    if (record.outcome == request_outcome::ok && record.service != request_service::degraded && record.attempts <= 1 && record.held <= duration::zero()) {
         const auto threshold = ok_threshold_.load(std::memory_order_relaxed);
         if (threshold != UINT64_MAX && draw() >= threshold) return;
     }

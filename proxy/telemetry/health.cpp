@@ -350,6 +350,15 @@ void append_policies(std::string& to, const endpoint_report& seen, steady_time n
 
 } // namespace
 
+bool asks_strict(std::string_view query) noexcept {
+    while (!query.empty()) {
+        const auto part = query.substr(0, query.find('&'));
+        if (part == "strict" || part == "strict=" || part == "strict=1" || part == "strict=true") return true;
+        query.remove_prefix(std::min(query.size(), part.size() + 1));
+    }
+    return false;
+}
+
 std::string health_json(const health_view& view, bool with_hosts) {
     std::string json = "{\"services\":{";
     bool first = true;

@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace evenkeel::telemetry {
@@ -82,6 +83,8 @@ struct health_view {
 
 // The health document. Without hosts it names routes and upstreams only, as the data port and metrics_listen show it.
 [[nodiscard]] std::string health_json(const health_view& view, bool with_hosts);
+// Whether the query of its address (`?strict=1`) wants a 503 while nothing can be served.
+[[nodiscard]] bool asks_strict(std::string_view query) noexcept;
 
 class health final : public observer {
 public:

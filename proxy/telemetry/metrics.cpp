@@ -37,8 +37,8 @@ constexpr std::string_view compiler = "g++ " __VERSION__;
 constexpr std::array<std::string_view, 3> connection_refusals{"max_connections", "no_fds", "other"};
 
 // Why a request was rejected: the gate's words and those of the request path.
-constexpr std::array<std::string_view, 11> own_refusals{
-    "no_route", "header_timeout", "body_timeout", "body_too_large_to_inspect", "memory",      "draining",
+constexpr std::array<std::string_view, 12> own_refusals{
+    "no_route", "body_not_split", "header_timeout", "body_timeout", "body_too_large_to_inspect", "memory",      "draining",
     "circuit_open", "hold_queue_full", "hold_timeout", "internal_error", "other"};
 
 // A closed list of words with a counter each; an unknown word counts as the last one, `other`.
@@ -158,7 +158,7 @@ void metrics::request_finished(const request_record& record) noexcept {
     subtract(cells.in_flight);
     add(cells.finished[static_cast<std::size_t>(record.outcome)][code_class_of(record.status)]);
     cells.duration.observe(record.total);
-    if (record.attempts > 0) cells.overhead.observe(record.overhead);
+    if (record.attempts > 0 && record.upstream != nullptr) cells.overhead.observe(record.overhead);
     add(cells.served[static_cast<std::size_t>(record.service)]);
     if (record.denied != denied_reason::none) add(cells.denied[static_cast<std::size_t>(record.denied)]);
     if (record.ended != stream_end::none) add(cells.stream_ends[static_cast<std::size_t>(record.ended)]);

@@ -56,7 +56,7 @@ enum class request_service : unsigned char {
     failed_over, // another upstream's than the first attempt's
     error,       // no attempt had a good answer: the last upstream error, or one of ours
     rejected,    // refused before anything was sent
-    degraded,    // a step of the fallback ladder
+    degraded,    // not what was asked for, and labelled so: a step of the fallback ladder, some parts of a fan-out only
 };
 inline constexpr int request_service_count = 7;
 
@@ -127,6 +127,8 @@ struct request_record {
     request_service service = request_service::ok;
     denied_reason denied = denied_reason::none;
     stream_end ended = stream_end::none;
+    const config::route* part_of = nullptr; // the fan-out that sent it; its route is the part's own, and no client connection its
+    std::string_view parts{};              // of a fan-out: how each part went, a JSON object; empty: it is none
     std::string_view upstream_model{};     // what the model was renamed to on the way out; empty: it was not
     bool stream = false;
     duration total{};

@@ -87,6 +87,8 @@ public:
     explicit scanner(std::string_view body) noexcept : begin_(body.data()), p_(begin_), end_(begin_ + body.size()) {}
 
     bool run(json_members& out);
+    bool run_over(std::vector<json_member>& out, std::size_t most);
+    bool run_value() noexcept;
 
 private:
     void skip_space() noexcept {
@@ -335,7 +337,59 @@ bool scanner::run(json_members& out) {
     return p_ == end_;
 }
 
+bool scanner::run_over(std::vector<json_member>& out, std::size_t most) {
+    skip_space();
+    if (!take('{')) return false;
+    skip_space();
+    if (!take('}')) {
+        do {
+            skip_space();
+            std::string_view key;
+            bool escaped = false;
+            if (out.size() == most || !read_key(key, escaped)) return false;
+            const char* const start = p_;
+            if (!skip_value()) return false;
+            out.push_back({escaped ? decode(key) : std::string(key), {start, static_cast<std::size_t>(p_ - start)}});
+            skip_space();
+        } while (take(','));
+        if (!take('}')) return false;
+    }
+    skip_space();
+    return p_ == end_;
+}
+
+bool scanner::run_value() noexcept {
+    skip_space();
+    if (!skip_value()) return false;
+    skip_space();
+    return p_ == end_;
+}
+
 } // namespace
+
+std::vector<json_member> list_members(std::string_view body, std::size_t most) {
+    std::vector<json_member> out;
+    if (!scanner(body).run_over(out, most)) out.clear();
+    return out;
+}
+
+bool is_json(std::string_view text) noexcept {
+    return scanner(text).run_value();
+}
+
+bool is_utf8(std::string_view text) noexcept {
+    const char* const end = text.data() + text.size();
+    for (const char* p = text.data(); p != end;) {
+        if ((static_cast<unsigned char>(*p) & 0x80) == 0) {
+            ++p;
+            continue;
+        }
+        const std::size_t size = utf8_sequence(p, end);
+        if (size == 0) return false;
+        p += size;
+    }
+    return true;
+}
 
 json_members find_members(std::string_view body) {
     json_members out;

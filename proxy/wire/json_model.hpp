@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace evenkeel::wire {
 
@@ -31,6 +32,18 @@ struct json_members {
 
 // The body with another model name. `found` is what find_members said of the same body, with has_model.
 [[nodiscard]] std::string replace_model(std::string_view body, const json_members& found, std::string_view new_name);
+
+// The members of the outermost object in their order, each with the bytes of its value as they stand; empty if `body` is no
+// well-formed object or has more than `most` members.
+struct json_member {
+    std::string name;       // decoded
+    std::string_view value; // within the body, without the blanks around it
+};
+[[nodiscard]] std::vector<json_member> list_members(std::string_view body, std::size_t most);
+
+// Whether `text` is one well-formed JSON value of any kind, by the same rules; nesting beyond json_max_depth is none.
+[[nodiscard]] bool is_json(std::string_view text) noexcept;
+[[nodiscard]] bool is_utf8(std::string_view text) noexcept;
 
 // Appends `text` as the inside of a JSON string, without quotes. Invalid UTF-8 becomes U+FFFD, so that the result is
 // JSON whatever a peer sent.

@@ -143,5 +143,8 @@ TEST_CASE("a route that answers by itself takes nobody's place and has no ladder
     const std::string health = "  - {name: health, match: {path: /h}, serve: health";
     CHECK(brief(load(two(ladder("[{route: health}]")) + health + "}\n").diagnostics) == std::vector<std::string>{"error has-no-upstream 7:24"});
     CHECK(brief(load(two("") + health + ", fallback: [{respond: {body: \"{}\"}}]}\n").diagnostics) == std::vector<std::string>{"error has-no-effect 10:54"});
+    const std::string parts = "  - {name: parts, match: {path: /p}, fan_out: {parts: [two]}";
+    CHECK(brief(load(two(ladder("[{route: parts}]")) + parts + "}\n").diagnostics) == std::vector<std::string>{"error has-no-upstream 7:24"});
+    CHECK(brief(load(two("") + parts + ", fallback: [{route: one}]}\n").diagnostics) == std::vector<std::string>{"error has-no-effect 10:63"});
     CHECK(load(two("", "", "defaults: {fallback: [{respond: {body: \"{}\"}}]}\n") + health + "}\n").settings->routes[2]->fallback.empty());
 }

@@ -333,6 +333,39 @@ TEST_CASE("a route that serves health by itself takes nothing it would ignore") 
     });
 }
 
+TEST_CASE("a fan-out takes routes with upstreams for its parts, and nothing it would ignore") {
+    const auto with = [](const std::string& fan_out, const std::string& more = "") {
+        return with_routes("  - {name: a1, match: {path: /a}, upstreams: [a]}\n  - {name: b1, match: {path: /b}, upstreams: [b]}\n"
+                           "  - {name: all, match: {path: /all}, " + fan_out + "}\n" + more);
+    };
+    check_rows({
+        {"plain", with("fan_out: {parts: [a1, b1]}"), {}},
+        {"whole", with("fan_out: {parts: [a1, b1], min_success: 2, body: split}, timeout: {total: 5s}, stream: {heartbeat: 1s, hold_buffer: 2KiB}"), {}},
+        {"off is none", with("fan_out: off, upstreams: [a]"), {}},
+        {"off and nothing else", with("fan_out: off"), {"error missing-key 6:5"}},
+        {"no parts", with("fan_out: {}"), {"error missing-key 6:38"}},
+        {"empty parts", with("fan_out: {parts: []}"), {"error empty-value 6:55"}},
+        {"an unknown part", with("fan_out: {parts: [a1, b2]}"), {"error unknown-route 6:60"}},
+        {"a part twice", with("fan_out: {parts: [a1, a1]}"), {"error duplicate-part 6:60"}},
+        {"itself", with("fan_out: {parts: [all]}"), {"error bad-part 6:56"}},
+        {"another fan-out", with("fan_out: {parts: [a1]}", "  - {name: more, match: {path: /m}, fan_out: {parts: [all, b1]}}\n"),
+         {"error bad-part 7:55"}},
+        {"the health document", with("fan_out: {parts: [a1, h]}", "  - {name: h, match: {path: /h}, serve: health}\n"), {"error bad-part 6:60"}},
+        {"a part that rewrites a prefix",
+         with("fan_out: {parts: [p]}", "  - {name: p, match: {path_prefix: /p}, upstreams: [a], rewrite: {path_prefix: /}}\n"), {"error bad-part 6:56"}},
+        {"more successes than parts", with("fan_out: {parts: [a1, b1], min_success: 3}"), {"error contradiction 6:78"}},
+        {"no success at all", with("fan_out: {parts: [a1], min_success: 0}"), {"error out-of-range 6:74"}},
+        {"a word that is none", with("fan_out: {parts: [a1], body: some}"), {"error bad-word 6:67"}},
+        {"with upstreams", with("fan_out: {parts: [a1]}, upstreams: [b]"), {"error contradiction 6:62"}},
+        {"with serve", with("fan_out: {parts: [a1]}, serve: health"), {"error contradiction 6:62"}},
+        {"with a policy", with("fan_out: {parts: [a1]}, retry: {max_retries: 1}"), {"error has-no-effect 6:62"}},
+        {"with another timeout", with("fan_out: {parts: [a1]}, timeout: {attempt: 1s}"), {"error has-no-effect 6:72"}},
+        {"with a rewrite", with("fan_out: {parts: [a1]}, rewrite: {path: /x}"), {"error has-no-effect 6:62"}},
+        {"a part that only its fan-out reaches",
+         with_routes("  - {name: all, fan_out: {parts: [a1, b1]}}\n  - {name: a1, upstreams: [a]}\n  - {name: b1, upstreams: [b]}\n"), {}},
+    });
+}
+
 TEST_CASE("a route behind a wider one is never reached") {
     struct pair {
         const char* early;

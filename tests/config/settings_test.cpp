@@ -140,6 +140,14 @@ routes:
   - name: r3
     match: {path: /health}
     serve: health
+  - name: r6
+    match: {path: /all}
+    fan_out: {parts: [r5, r1], min_success: 2, body: same}
+    timeout: {total: 80s}
+    stream: {heartbeat: 5s, hold_buffer: 3KiB}
+  - name: r7
+    match: {path: /any}
+    fan_out: {parts: [r5]}
 access_log: {path: /var/log/a.log, sample_ok: 0.25}
 log: {level: warning, format: json, path: stdout}
 limits: {max_header_bytes: 32KiB, max_body: 1MiB, header_timeout: 1s, body_timeout: 2s, idle_timeout: 3s, write_timeout: 4s,
@@ -175,7 +183,7 @@ drain: {timeout: 7s}
     CHECK(u.connections == connection_options{7, 1s, 2min, false});
     CHECK(u.forwarded);
 
-    REQUIRE(s.routes.size() == 5);
+    REQUIRE(s.routes.size() == 7);
     const route& r1 = *s.routes[0];
     CHECK(r1.name == "r1");
     REQUIRE(r1.upstreams.size() == 1);
@@ -220,6 +228,19 @@ drain: {timeout: 7s}
     CHECK(s.routes[4]->serves == route_serves::health);
     CHECK(s.routes[4]->upstreams.empty());
     CHECK_FALSE(s.routes[4]->circuit_breaker.on);
+    const route& r6 = *s.routes[5];
+    CHECK(r6.serves == route_serves::fan_out);
+    CHECK(r6.fan_out == fan_out_options{{"r5", "r1"}, 2, fan_out_body::same});
+    CHECK(r6.timeout.total == 80s);
+    CHECK(r6.stream.heartbeat == 5s);
+    CHECK(r6.stream.hold_buffer == 3 * 1024);
+    CHECK(r6.upstreams.empty());
+    const route& r7 = *s.routes[6];
+    CHECK(r7.fan_out == fan_out_options{{"r5"}, 1, fan_out_body::automatic});
+    CHECK(r7.timeout.total == 100s);
+    CHECK(r7.stream.heartbeat == 4s);
+    CHECK(r7.stream.hold_buffer == 2 * 1024 * 1024);
+    CHECK(r7.retry.replay_buffer == 1024 * 1024);
 
     evenkeel::breaker_options breaker{true, 4, 0.25, 9, 11s, 3s, 13s, 5, 6, 7s, evenkeel::circuit_scope::upstream,
                                       evenkeel::when_open::hold, duration{8s}, 10};

@@ -12,6 +12,13 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
     require(why.empty(), why.c_str());
 
     const wire::json_members found = wire::find_members(body);
+    require(!found.is_object || wire::is_json(body), "an object is JSON");
+    require(!wire::is_json(body) || wire::is_utf8(body), "JSON is UTF-8");
+    for (const auto& one : wire::list_members(body, size)) {
+        require(found.is_object, "only an object has members");
+        require(one.value.data() >= body.data() && one.value.data() + one.value.size() <= body.data() + size, "a value is inside the body");
+        require(wire::is_json(one.value), "a member's value is JSON");
+    }
     if (!found.has_model) return 0;
     require(found.model_offset + found.model_size <= size && found.model_size >= 2, "the span is inside the body");
     require(body[found.model_offset] == '"' && body[found.model_offset + found.model_size - 1] == '"',

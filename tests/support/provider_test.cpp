@@ -465,7 +465,7 @@ TEST_CASE("tls: certificates, client certificates and truncation") {
     };
     const auto connecting = [&](const provider& to, const std::string& name) {
         return test_client_options{
-            .port = to.port(), .timeout = 5s, .tls = test_client_tls{.ca_file = file("ca.pem"), .server_name = name}};
+            .port = to.port(), .timeout = 30s, .tls = test_client_tls{.ca_file = file("ca.pem"), .server_name = name}};
     };
 
     SUBCASE("a good certificate, by name and by address, whole streams and broken ones") {

@@ -597,6 +597,29 @@ TEST_CASE("behind a head that was given ahead only events follow, and a comment 
     }
 }
 
+TEST_CASE("a part of a fan-out has the ladder of its own route, and says what it got there") {
+    laddered f({last_good()});
+    auto both = std::make_shared<config::route>();
+    both->name = "both";
+    both->match.path = "/v1/both";
+    both->serves = config::route_serves::fan_out;
+    both->fan_out.parts = {"all", "cheap"};
+    f.cheap->fallback = {canned(R"({"say":"later"})")};
+    f.settings->routes.insert(f.settings->routes.begin(), both);
+    const std::string question = "POST /v1/both HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}";
+    f.upstream.always(answering(json_answer(chat)));
+    CHECK(has(f.ask(question), R"("status":"complete")"));
+    f.upstream.always(answering(status_answer(500)));
+    f.pass(20s);
+    const std::string answer = f.ask(question);
+    CHECK(has(answer, "HTTP/1.1 200 OK\r\n"));
+    CHECK(has(answer, "x-evenkeel-outcome: degraded\r\n"));
+    CHECK(has(answer, "x-evenkeel-degraded: "));
+    CHECK(has(answer, R"("source":"last_good","body":)" + chat));
+    CHECK(has(answer, R"("source":"fallback","body":{"say":"later"})"));
+    f.expect_nothing_left();
+}
+
 TEST_CASE("a client that leaves while its ladder is climbed gets nothing, and leaves nothing") {
     laddered f({to_route(1), canned("{}")});
     f.upstream.next(answering(status_answer(500)));

@@ -22,7 +22,16 @@ using telemetry::request_outcome;
 inline const steady_time start{1000s};
 
 struct listener final : telemetry::observer {
-    struct seen_request { int status; request_outcome outcome; std::string reason; int attempts; };
+    struct seen_request {
+        int status;
+        request_outcome outcome;
+        std::string reason;
+        int attempts;
+        std::string route{};
+        telemetry::request_service service = telemetry::request_service::ok;
+        bool part = false; // of a fan-out
+        std::string parts{};
+    };
     std::vector<attempt_result> attempts;
     std::vector<seen_request> requests;
     int started = 0, attempts_started = 0, hedges = 0, hedges_won = 0;
@@ -37,7 +46,8 @@ struct listener final : telemetry::observer {
         if (record.committed) ++hedges_won;
     }
     void request_finished(const telemetry::request_record& record) noexcept override {
-        requests.push_back({record.status, record.outcome, std::string{record.reason}, record.attempts});
+        requests.push_back({record.status, record.outcome, std::string{record.reason}, record.attempts,
+                            record.route != nullptr ? record.route->name : "", record.service, record.part_of != nullptr, std::string{record.parts}});
     }
 };
 

@@ -367,7 +367,7 @@ TEST_CASE("an upstream that is not there: 502 at once, in the dialect of the pat
 
 TEST_CASE("timeouts: connect to head, silence in a stream") {
     provider upstream;
-    running_proxy proxy(through(upstream.url(), "", "    timeout: {total: 1s, attempt: 300ms, stream_idle: 200ms, connect: 200ms}\n"));
+    running_proxy proxy(through(upstream.url(), "", "    timeout: {total: 1s, attempt: 600ms, stream_idle: 800ms, connect: 500ms}\n"));
     auto client = proxy.connect();
     const auto silent = client.request("POST", "/v1/chat/completions", scripted("stall_after=request"), chat("n"));
     CHECK(silent.status == 504);

@@ -369,3 +369,8 @@ TEST_CASE("the document shows the state of every policy") {
     CHECK(document.at("services").at("one").at("circuit_state") == "open");
     CHECK(health_json(seen.to.view(), false).find("secret-host") == std::string::npos);
 }
+
+TEST_CASE("a query asks for a strict status in few words") {
+    for (const char* query : {"strict", "strict=", "strict=1", "strict=true", "a=b&strict=1", "strict=1&c"}) CHECK(asks_strict(query));
+    for (const char* query : {"", "strict=0", "strict=false", "strictly=1", "a=strict=1", "&&", "a=strict"}) CHECK_FALSE(asks_strict(query));
+}

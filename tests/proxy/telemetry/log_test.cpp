@@ -68,6 +68,33 @@ bool soon(auto&& holds) {
 
 } // namespace
 
+TEST_CASE("the line of a fan-out says how each part went, and its parts have no line of their own") {
+    const std::string parts = R"({"phase1":{"status":200,"attempts":1}})";
+    const auto line = parsed(line_of({.status = 200, .service = request_service::degraded, .parts = parts}));
+    CHECK(line.at("service") == "degraded");
+    CHECK(line.at("parts").at("phase1").at("status") == 200);
+    const std::string long_one = "{\"a\":\"" + std::string(3000, 'x') + "\"}";
+    CHECK_FALSE(parsed(line_of({.status = 200, .parts = long_one})).contains("parts"));
+
+    const scratch folder;
+    {
+        background on("test");
+        app_log problems(on);
+        access_log log(on, problems);
+        auto settings = std::make_shared<config::settings>(*sample_settings({{"phase1", "deepseek"}}));
+        settings->access_log = {.path = folder.file("a"), .sample_ok = 0};
+        log.configuration_loaded(settings);
+        log.request_finished({.route = settings->routes[0].get(), .status = 200, .part_of = settings->routes[0].get()});
+        log.request_finished({.status = 500, .outcome = request_outcome::proxy_error, .part_of = settings->routes[0].get()});
+        log.request_finished({.status = 200, .service = request_service::degraded});
+        log.request_finished({.status = 200});
+        CHECK(soon([&] { return !lines_in(folder.file("a")).empty(); }));
+    }
+    const auto lines = lines_in(folder.file("a"));
+    REQUIRE(lines.size() == 1);
+    CHECK(lines[0].find("\"degraded\"") != std::string::npos);
+}
+
 TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing else") {
     const auto settings = sample_settings({{"phase1", "deepseek"}});
     const auto line = parsed(line_of({.route = settings->routes[0].get(),

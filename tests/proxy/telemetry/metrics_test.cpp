@@ -127,6 +127,8 @@ TEST_CASE("every series of every route exists before the first request, with zer
             R"(evenkeel_retries_denied_total{route="none",reason="committed"})",
             R"(evenkeel_stream_ends_total{route="phase1",reason="client_gone"})",
             R"(evenkeel_requests_served_total{route="phase1",service="hedged"})",
+            R"(evenkeel_requests_served_total{route="phase1",service="degraded"})",
+            R"(evenkeel_requests_refused_total{reason="body_not_split"})",
             R"(evenkeel_upstream_attempts_total{route="phase1",upstream="deepseek",kind="hedge",result="cancelled"})",
             R"(evenkeel_hedges_total{route="phase1",upstream="deepseek",result="won"})",
             R"(evenkeel_hedges_total{route="phase1",upstream="deepseek",result="failed"})",

@@ -137,6 +137,32 @@ TEST_CASE("a renamed model is the only change in the body") {
     CHECK(wire::find_members(wire::replace_model(body, found, "a\377b")).model == "a\357\277\275b");
 }
 
+TEST_CASE("the members of an object are listed with the bytes of their values") {
+    const auto listed = [](std::string_view body, std::size_t most = 8) {
+        std::string out;
+        for (const auto& one : wire::list_members(body, most)) out += one.name + "=" + std::string(one.value) + ";";
+        return out;
+    };
+    CHECK(listed(R"( {"a" : 1.50 , "b":{ "a": [2] },"c":"x\n" } )") == R"(a=1.50;b={ "a": [2] };c="x\n";)");
+    CHECK(listed(R"({"p\u0061rt":null,"part":true})") == "part=null;part=true;");
+    CHECK(listed("{}") == "");
+    CHECK(listed(R"({"a":1,"b":2})", 2) == "a=1;b=2;");
+    CHECK(listed(R"({"a":1,"b":2})", 1) == "");
+    for (const char* body : {"", "[1]", R"({"a":1)", R"({"a":1}x)", R"({"a":1,})", R"({"a"})", "\"a\""}) CHECK(listed(body) == "");
+}
+
+TEST_CASE("a value of any kind is JSON, and nothing beside it is") {
+    for (const char* text : {"1", " -0.5e3\r\n", "\"a\"", "null", "true", "[]", "[1,\n{\"a\":[]}]", "{}"}) CHECK(wire::is_json(text));
+    for (const char* text : {"", " ", "1 2", "nul", "data: {}", "{\"a\":1}\n{\"a\":2}", "'a'", "\"a\nb\"", "\"\xff\"", "[1,]"}) CHECK_FALSE(wire::is_json(text));
+}
+
+TEST_CASE("UTF-8 is well-formed or it is not") {
+    CHECK(wire::is_utf8(""));
+    CHECK(wire::is_utf8("plain\n\0text"s));
+    CHECK(wire::is_utf8("\303\244\342\202\254\360\237\230\200"));
+    for (const char* text : {"\377", "a\300\200", "\355\240\200", "\364\220\200\200", "\342\202"}) CHECK_FALSE(wire::is_utf8(text));
+}
+
 TEST_CASE("over random documents and damaged ones, the scanner and Boost.JSON say the same") {
     constexpr unsigned seed = 20261123;
     std::mt19937 random(seed);
@@ -149,6 +175,9 @@ TEST_CASE("over random documents and damaged ones, the scanner and Boost.JSON sa
         CAPTURE(body);
         objects += wire::find_members(body).is_object ? 1 : 0;
         if (const std::string why = disagreement_with_boost(body); !why.empty()) FAIL_CHECK(why);
+        const auto members = wire::list_members(body, 1000);
+        if (!members.empty() || wire::find_members(body).is_object) CHECK(wire::is_json(body));
+        for (const auto& one : members) CHECK(wire::is_json(one.value));
     }
     CHECK(objects > 5000);
     CHECK(objects < 39000);

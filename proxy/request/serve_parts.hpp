@@ -1,0 +1,12 @@
+#pragma once
+// Serves a route that fans out: its parts at the same time, all within the time of the client's request, joined to one JSON
+// answer when the last is over, or told one by one to a client that accepts events (parts_answer.hpp has the words).
+
+#include "proxy/request/serve.hpp"
+
+namespace evenkeel::request {
+
+// The request's body is whole. Where the client leaves first the parts end, and the answer is empty.
+[[nodiscard]] net::task<answer> serve_parts(worker_services& services, client_request& request);
+
+} // namespace evenkeel::request

@@ -1,0 +1,159 @@
+// A request without a client connection goes the way of any other.
+
+#include "proxy/request/owned_request.hpp"
+#include "proxy/wire/gate.hpp"
+#include "tests/proxy/request/flow_fixture.hpp"
+
+#include <memory>
+#include <optional>
+
+using namespace evenkeel;
+using namespace evenkeel::test;
+
+namespace {
+
+const std::string head = "POST /v1/chat/completions?key=k HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer sk-a\r\nX-Own:  blanks \r\n"
+                         "Accept-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+struct asking : fixture {
+    std::unique_ptr<request::owned_request> owned;
+    std::optional<request::answer> given;
+    std::string body;
+    bool over = false;
+
+    // The request it is copied from is gone when this returns.
+    void copy(const std::string& text, const std::string& content) {
+        std::string bytes = text;
+        request::io_buffer input(services.buffers);
+        wire::request_head parsed;
+        std::size_t scanned = 0;
+        REQUIRE(wire::read_request_head(bytes, {}, scanned, parsed).is == wire::head_result::state::complete);
+        scripted_client nobody{loop};
+        const auto stream = nobody.connect();
+        request::client_request of(loop, *stream, input, services.buffers, memory);
+        of.settings = settings;
+        of.policies = registry.prepare(*settings);
+        of.head = &parsed;
+        of.client_address = "192.0.2.7";
+        of.id = "an-id";
+        of.received = loop.now();
+        const auto storage = std::make_shared<const std::string>(content);
+        owned = std::make_unique<request::owned_request>(services, of, storage, *storage);
+        std::fill(bytes.begin(), bytes.end(), '#');
+    }
+    static net::task<void> ask(asking& me) {
+        me.given = co_await request::serve(me.services, me.owned->get());
+        while (me.given->body) {
+            auto step = me.given->body->ready();
+            if (!step) step = co_await me.given->body->next();
+            if (step->is != request::body_step::kind::data) break;
+            me.body += step->data;
+        }
+        me.over = true;
+    }
+    void begin() {
+        loop.nursery().spawn(ask(*this));
+        loop.run_virtual(loop.now());
+    }
+    void expect_clean() {
+        given.reset();
+        owned.reset();
+        loop.run_virtual();
+        CHECK(loop.nursery().size() == 0);
+        CHECK(loop.timers().armed() == 0);
+        CHECK(upstream.open_now() == 0);
+        CHECK(memory.used() == 0);
+        expect_no_policy_holds();
+    }
+};
+
+} // namespace
+
+TEST_CASE_FIXTURE(asking, "a request that is owned outlives the one it is copied from, and is sent with all it had") {
+    upstream.next(answering(ok_json, 7));
+    copy(head, "{\"b\":1}");
+    begin();
+
+    REQUIRE(over);
+    CHECK(given->head->status == 200);
+    CHECK(body == "{\"a\":1}");
+    const std::string& written = upstream.exchanges().at(0)->written;
+    CHECK(written.starts_with("POST /v1/chat/completions?key=k HTTP/1.1\r\nhost: api.example\r\n"));
+    CHECK(has(written, "Authorization: Bearer sk-a\r\n"));
+    CHECK(has(written, "content-length: 7\r\n"));
+    CHECK_FALSE(has(written, "#"));
+    CHECK(written.ends_with("\r\n\r\n{\"b\":1}"));
+    CHECK(owned->get().id == "an-id");
+    CHECK(owned->get().client_address == "192.0.2.7");
+    expect_clean();
+}
+
+TEST_CASE_FIXTURE(asking, "the head of an owned request may be changed before it is served") {
+    upstream.next(answering(ok_json, 0));
+    copy("GET /somewhere?key=k HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\nX-A: 1\r\nX-Request-Id: r\r\n\r\n", "");
+    owned->set_path("/v1/models");
+    owned->set_field("accept-encoding", "identity");
+    owned->set_field("x-absent", "no");
+    owned->drop_field(wire::field_id::x_request_id);
+    CHECK(owned->get().head->query == "key=k");
+    begin();
+
+    REQUIRE(over);
+    const std::string& written = upstream.exchanges().at(0)->written;
+    CHECK(written == "GET /v1/models?key=k HTTP/1.1\r\nhost: api.example\r\nAccept-Encoding: identity\r\nX-A: 1\r\n\r\n");
+    expect_clean();
+}
+
+TEST_CASE_FIXTURE(asking, "an owned request is served on the route that is chosen for it, without a match") {
+    auto other = std::make_shared<config::route>(*route);
+    other->name = "other";
+    other->match.path_prefix = "/nobody";
+    settings->routes = {route, other};
+    upstream.next(answering(ok_json, 2));
+    copy(head, "{}");
+    owned->get().route = other;
+    begin();
+
+    REQUIRE(over);
+    CHECK(given->head->status == 200);
+    CHECK(owned->get().route->name == "other");
+    expect_clean();
+}
+
+TEST_CASE_FIXTURE(asking, "a deadline told by the sender only shortens the route's own") {
+    struct row { duration told, expected; };
+    for (const row& each : {row{3s, 3s}, row{30s, 10s}}) {
+        CAPTURE(each.told.count());
+        given.reset();
+        over = false;
+        auto slow = std::make_shared<config::route>(*route);
+        slow->timeout.total = 10s;
+        settings->routes = {slow};
+        upstream.next({.steps = {play::request{2}, play::silence{}}});
+        copy(head, "{}");
+        owned->get().deadline = loop.now() + each.told;
+        begin();
+
+        pass(each.expected - 1ms);
+        CHECK_FALSE(over);
+        pass(2ms);
+        REQUIRE(over);
+        CHECK(given->head->status == 504);
+        expect_clean();
+    }
+}
+
+TEST_CASE_FIXTURE(asking, "an owned request is cancelled through its own source") {
+    upstream.next({.steps = {play::request{2}, play::silence{}}});
+    copy(head, "{}");
+    begin();
+    CHECK_FALSE(over);
+
+    owned->get().gone.request();
+    loop.run_virtual(loop.now());
+
+    REQUIRE(over);
+    CHECK(given->body == nullptr);
+    CHECK(upstream.exchanges().at(0)->closed);
+    expect_clean();
+}
