@@ -16,7 +16,7 @@ constexpr double room_over_usual = 1.1, room_over_peak = 1.5, room_in_overload =
 constexpr double extra_share = 0.15;   // of completions/s: extra attempts above the usual concurrency, while crowded
 constexpr int old_after = 2;           // usual times
 constexpr double crowded_from = 0.3, crowded_over_usual = 1.2; // share of old attempts: 0.3 + 1.2 x the usual share
-constexpr double crowded_in_recovery = 0.12; // instead of 0.3: a provider that is just back is pushed over sooner
+constexpr double crowded_in_recovery = 0.2; // instead of 0.3: a provider that is just back is pushed over sooner
 constexpr int crowded_least = 3;       // old attempts
 constexpr double usual_horizon = 120;  // seconds averaged over
 constexpr double peak_horizon = 900;   // seconds

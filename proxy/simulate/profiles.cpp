@@ -29,7 +29,7 @@ constexpr std::string_view tuned = R"(defaults:
   timeout: {total: 60s, adaptive: {initial: {stream: 15s, buffered: 30s}}}
   retry: {max_retries: 8}
   circuit_breaker: {hold_queue: 256}
-  hedge: {max_hedges: 3, max_extra: 0.3}
+  hedge: {max_hedges: 3, max_extra: 0.4, target: any, guard: 0.3}
 )";
 
 } // namespace

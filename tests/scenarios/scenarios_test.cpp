@@ -17,7 +17,6 @@
 
 using namespace evenkeel::simulate;
 using evenkeel::test::goals;
-using evenkeel::test::is_asserted;
 using evenkeel::test::tolerance;
 
 namespace {
@@ -80,10 +79,10 @@ TEST_CASE("what the profiles reach in every scenario") {
         if (missed.str().empty()) continue;
         CAPTURE(due.scenario);
         CAPTURE(missed.str());
-        if (is_asserted(due.scenario) && !sanitized) {
-            CHECK(missed.str().empty());
+        if (sanitized) { // two seeds only: no median
+            std::cout << "missed: " << due.scenario << missed.str() << '\n';
         } else {
-            std::cout << "not reached yet: " << due.scenario << missed.str() << '\n';
+            CHECK(missed.str().empty());
         }
     }
 }

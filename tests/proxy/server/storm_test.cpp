@@ -107,7 +107,7 @@ TEST_CASE("1,000 concurrent streams, every frame with its nonce: none lost, reor
     for (int i = 0; i < total; ++i) {
         clients.push_back(proxy.connect(60s));
         REQUIRE(clients.back().send_request("POST", "/v1/chat/completions",
-                                            {{"content-type", "application/json"}, {"x-sim", "events=40; gap=50ms"}}, chat("s" + std::to_string(i), true)));
+                                            {{"content-type", "application/json"}, {"x-sim", "events=40; gap=150ms"}}, chat("s" + std::to_string(i), true)));
     }
     int wrong = 0, incomplete = 0;
     for (int i = 0; i < total; ++i) {
