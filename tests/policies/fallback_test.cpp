@@ -87,3 +87,21 @@ TEST_CASE("a learned timeout ends a lone attempt for the sake of a fallback, and
         CHECK(bench.cancelled->why == cancel_cause::attempt_timeout);
     }
 }
+
+TEST_CASE("where a fallback follows, nobody waits for a circuit for longer than hold_max, and is told when to come back") {
+    for (const bool follows : {false, true}) {
+        plan_bench bench(1, 600s);
+        bench.options.something_follows = follows;
+        bench.options.hold_max = 2s;
+        bench.refusing[0] = {endpoint_refusal::reason::circuit, start + 30s, start};
+        bench.begin();
+        CHECK(bench.waiting == 1);
+        bench.sleep();
+        CHECK(bench.now == start + (follows ? 2s : 30s));
+        CHECK(bench.finished.has_value());
+        CHECK(bench.finished->how == flight_action::ending::refused);
+        CHECK(bench.finished->denied == retry_denial::circuit_open);
+        if (follows) CHECK(bench.finished->retry_after >= 28s);
+        CHECK(bench.waiting == 0);
+    }
+}
