@@ -216,6 +216,25 @@ hedge_options build_hedge(const block_reader& from) {
     return out;
 }
 
+bulkhead_options build_bulkhead(const block_reader& from) {
+    bulkhead_options out;
+    out.on = from.is_there() && !from.is_off();
+    from.into<std::int64_t>("max_concurrent", out.max_concurrent);
+    from.into<std::int64_t>("max_queue", out.max_queue);
+    from.into<duration>("queue_timeout", out.queue_timeout);
+    from.into<double>("tenant_share", out.tenant_share);
+    return out;
+}
+
+shuffle_shard_options build_shuffle_shard(const block_reader& from) {
+    shuffle_shard_options out;
+    out.on = from.is_there() && !from.is_off();
+    from.into<std::int64_t>("size", out.size);
+    const std::string by = from.own_text("by"); // empty: credential
+    out.header = lower_case(by.substr(std::min(by.size(), by.find(':') + 1)));
+    return out;
+}
+
 retry_on build_retry_on(const block_reader& from) {
     static constexpr std::pair<std::string_view, retry_on> words[] = {
         {"connect_failure", retry_on::connect_failure}, {"reset", retry_on::reset},
@@ -371,6 +390,8 @@ route build_route(const entry& e, const settings& so_far) {
     out.cooldown = build_cooldown(from.block("cooldown"));
     out.overload = build_overload(from.block("overload"));
     out.hedge = build_hedge(from.block("hedge"));
+    out.bulkhead = build_bulkhead(from.block("bulkhead"));
+    out.shuffle_shard = build_shuffle_shard(from.block("shuffle_shard"));
     out.stream = build_stream(from.block("stream"));
     return out;
 }

@@ -101,7 +101,7 @@ void completer::complete_block(entry& block, const entry* inherited) const {
         const entry* parent = inherited != nullptr ? inherited->find(schema->name) : nullptr;
         entry* own = block.find(schema->name);
         if (own == nullptr) {
-            if (calls_nobody && schema->row != nullptr && (schema->row->policy || schema->name == "balance")) continue;
+            if (calls_nobody && schema->row != nullptr && (schema->row->policy || schema->name == "balance" || schema->name == "shuffle_shard")) continue;
             if (without_tls && schema->name == "tls") continue;
             if (parent != nullptr) {
                 ordered.push_back(*parent);

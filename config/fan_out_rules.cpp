@@ -98,7 +98,7 @@ bool is_fan_out(const entry& route) noexcept {
 void drop_unused_by_fan_out(entry& route) {
     const auto stays = [](const entry& e) { return e.from == origin::route || is_used(e); };
     std::erase_if(route.children, [&](entry& each) {
-        const bool policy = each.schema->row != nullptr && (each.schema->row->policy || each.key == "balance");
+        const bool policy = each.schema->row != nullptr && (each.schema->row->policy || each.key == "balance" || each.key == "shuffle_shard");
         if (!policy) return false;
         if (each.is_block() && !each.is_off()) {
             std::erase_if(each.children, [&](const entry& member) { return !stays(member); });

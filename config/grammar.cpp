@@ -84,6 +84,14 @@ std::string check_header_name(std::string_view text) {
     return good ? "" : "this is not a header name (letters, digits and '-')";
 }
 
+std::string check_tenant(std::string_view text) {
+    constexpr std::string_view before = "header:";
+    if (!text.starts_with(before)) return "must be credential or header:NAME";
+    const std::string_view name = text.substr(before.size());
+    if (carries_credential(lower_case(name))) return "this header carries a credential; write credential";
+    return check_header_name(name);
+}
+
 std::string check_header_value(std::string_view text) {
     if (text.size() > 8192) return "a header value has at most 8192 bytes";
     if (text.find_first_of("\r\n") != std::string_view::npos) return "a header value cannot hold a line break";

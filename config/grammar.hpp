@@ -13,6 +13,7 @@ namespace evenkeel::config {
 [[nodiscard]] std::string check_host(std::string_view text);        // a DNS name or a literal address without brackets
 [[nodiscard]] std::string check_path(std::string_view text);        // RFC 3986 path, absolute, without dot segments
 [[nodiscard]] std::string check_header_name(std::string_view text); // RFC 9110 token
+[[nodiscard]] std::string check_tenant(std::string_view text);      // header:NAME
 [[nodiscard]] std::string check_header_value(std::string_view text);
 [[nodiscard]] std::string check_token(std::string_view text);
 [[nodiscard]] std::string check_plain_text(std::string_view text); // no control characters

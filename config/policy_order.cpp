@@ -69,6 +69,14 @@ std::vector<std::string> policy_order(const entry& route) {
         return out;
     }
     if (const entry* list = route.find("fallback"); list != nullptr && !list->children.empty()) out.push_back(fallback(*list));
+    if (is_on(route, "bulkhead")) {
+        out.push_back(fmt::format("bulkhead: {} at a time, {} wait (at most {})", value_at(route, "bulkhead", "max_concurrent"),
+                                  value_at(route, "bulkhead", "max_queue"), value_at(route, "bulkhead", "queue_timeout")));
+    }
+    if (is_on(route, "shuffle_shard")) {
+        out.push_back(fmt::format("shuffle shard: {} of the upstreams per tenant (by {})", value_at(route, "shuffle_shard", "size"),
+                                  value_at(route, "shuffle_shard", "by")));
+    }
     if (is_on(route, "circuit_breaker") && value_at(route, "circuit_breaker", "when_open") == "hold") {
         out.push_back(fmt::format("hold: while no endpoint can be asked (hold_max {}, at most {} requests)",
                                   value_at(route, "circuit_breaker", "hold_max"),

@@ -6,8 +6,8 @@
 namespace evenkeel::config {
 namespace {
 
-// The numbers this proxy was first specified with: what many services do by hand. It knows no cooldown, no overload
-// control, no budget, no held head and no ramp, so those are off rather than ours; its breaker counts consecutive
+// The numbers this proxy was first specified with: what many services do by hand. It knows no cooldown, no bulkhead, no
+// overload control, no budget, no held head and no ramp, so those are off rather than ours; its breaker counts consecutive
 // failures only, hence a ratio of 0 of at least one call; its pause before a probe does not grow.
 constexpr std::array classic{
     profile_row{"timeout.total", "60s"},
@@ -29,6 +29,7 @@ constexpr std::array classic{
     profile_row{"circuit_breaker.when_open", "reject"},
     profile_row{"cooldown", "off"},
     profile_row{"overload", "off"},
+    profile_row{"bulkhead", "off"},
     profile_row{"hedge", "on"},
     profile_row{"hedge.delay", "3s"},
     profile_row{"hedge.guard", "0"},

@@ -176,6 +176,15 @@ void check_choice(const entry& route, const std::string& name, report& problems)
                        fmt::format("'weight' has no effect in route '{}': 'balance' is {}; write `balance: weighted`", name,
                                    balance != nullptr ? format_leaf(balance->value) : "failover"));
     }
+    const entry* shard = route.find("shuffle_shard");
+    const entry* size = shard != nullptr ? shard->find("size") : nullptr;
+    if (size != nullptr && size->get<std::int64_t>() != nullptr && *size->get<std::int64_t>() >= static_cast<std::int64_t>(list->children.size())) {
+        problems.warning(size->from == origin::route ? size->at : shard->key_at, "has-no-effect",
+                         fmt::format("'shuffle_shard.size' is {} and route '{}' has {} upstream{}: every tenant has them all, and none is "
+                                     "kept apart",
+                                     format_leaf(size->value), name, list->children.size(), list->children.size() == 1 ? "" : "s"),
+                         {{list->key_at, "the upstreams"}});
+    }
     const entry* hedge = route.find("hedge");
     const entry* target = hedge != nullptr ? hedge->find("target") : nullptr;
     if (target == nullptr || !target->is_word("other") || list->children.size() != 1) return;

@@ -29,6 +29,7 @@ enum class value_kind : unsigned char {
     header_name,  // a token; lower-cased
     header_value, // visible ASCII and inner blanks
     token,        // visible ASCII; may be empty
+    tenant,       // what names the tenant of a request: header:NAME
     file,         // of a file that must exist
     log_file,     // of a file that will be written
 };

@@ -94,13 +94,6 @@ void add_policy_keys(std::vector<key_row>& table) {
     add_fallback_keys(table);
 
     add_later(table, true, {
-        {.path = "bulkhead", .kind = block, .documentation = "Bounds a route's concurrency."},
-        {.path = "bulkhead.max_concurrent", .kind = integer, .fallback = "256", .documentation = "Requests at a time."},
-        {.path = "bulkhead.max_queue", .kind = integer, .fallback = "256", .documentation = "Requests that wait."},
-        {.path = "bulkhead.queue_timeout", .kind = duration, .fallback = "2s", .documentation = "Longest wait."},
-        {.path = "bulkhead.tenant_share", .kind = ratio, .fallback = "0.5",
-         .documentation = "Largest share of one tenant."},
-
         {.path = "coalesce", .kind = value_kind::word, .fallback = "off", .words = "off|deterministic|always",
          .documentation = "Identical requests in flight share one attempt."},
         {.path = "stream.resume", .kind = value_kind::word, .fallback = "off", .words = "off|buffer|verified_replay",

@@ -160,6 +160,26 @@ void add_hedge_keys(std::vector<key_row>& table) {
     });
 }
 
+void add_bulkhead_keys(std::vector<key_row>& table) {
+    using enum value_kind;
+    add(table, {
+        {.path = "bulkhead", .kind = block, .words = "off",
+         .documentation = "Bounds the requests of a route that are served at a time, retries and hedges included; further ones wait "
+                          "in a queue, in order, or are refused with 503 and Retry-After."},
+        {.path = "bulkhead.max_concurrent", .kind = integer, .fallback = "256", .min = "1", .max = "100000",
+         .documentation = "Requests at a time, each until the last byte of its answer.",
+         .price = "Memory, sockets and load upstream when the provider is slow."},
+        {.path = "bulkhead.max_queue", .kind = integer, .fallback = "256", .min = "0", .max = "10000",
+         .documentation = "Requests that wait for their turn; 0: none waits.", .price = "Callers wait who will be refused anyway."},
+        {.path = "bulkhead.queue_timeout", .kind = duration, .fallback = "2s", .min = "1ms", .max = "10m",
+         .documentation = "The longest wait in the queue.", .price = "Refusals come as much later."},
+        {.path = "bulkhead.tenant_share", .kind = ratio, .fallback = "0.5", .min = "0.01", .max = "1",
+         .documentation = "What one tenant (a credential, or what shuffle_shard.by names) may have of both while others wait; alone it may "
+                          "have all. 1: no such limit.",
+         .price = "What is left for the others when one tenant floods the route."},
+    });
+}
+
 } // namespace
 
 void add_resilience_keys(std::vector<key_row>& table) {
@@ -167,6 +187,7 @@ void add_resilience_keys(std::vector<key_row>& table) {
     add_breaker_keys(table);
     add_pressure_keys(table);
     add_hedge_keys(table);
+    add_bulkhead_keys(table);
 }
 
 } // namespace evenkeel::config

@@ -54,6 +54,16 @@ void add_route_keys(std::vector<key_row>& table) {
          .map_keys = "header_name"},
         {.path = "routes.headers.remove", .kind = header_name, .shape = list,
          .documentation = "Header names that are dropped."},
+        {.path = "routes.shuffle_shard", .kind = block, .fallback = "off", .words = "off",
+         .documentation = "Keeps each tenant on its own few of the upstreams, so that what one tenant breaks is broken for the "
+                          "tenants of the same shard only. Off until a block is written.",
+         .price = "A tenant whose shard is down is not served by the others."},
+        {.path = "routes.shuffle_shard.by", .kind = tenant, .fallback = "credential", .words = "credential",
+         .documentation = "What names the tenant: its credential, or header:NAME, the value of a request header; a request "
+                          "without it belongs to the tenant without a name.",
+         .price = "header:NAME believes what the client says."},
+        {.path = "routes.shuffle_shard.size", .kind = integer, .fallback = "2", .min = "1", .max = "16",
+         .documentation = "Upstreams per tenant.", .price = "Larger: more tenants share one; smaller: fewer to fail over to."},
         {.path = "routes.serve", .kind = value_kind::word, .words = "health",
          .documentation = "health: answer with the health document instead of calling an upstream."},
     };
@@ -73,13 +83,6 @@ void add_route_keys(std::vector<key_row>& table) {
                           "same: always the whole body; split: always its member, and anything else is refused with 400."},
     };
     table.insert(table.end(), fan_out.begin(), fan_out.end());
-
-    add_later(table, false, {
-        {.path = "routes.shuffle_shard", .kind = block,
-         .documentation = "Keeps a tenant on a subset of the endpoints."},
-        {.path = "routes.shuffle_shard.by", .kind = text, .documentation = "credential, or header:NAME."},
-        {.path = "routes.shuffle_shard.size", .kind = integer, .documentation = "Endpoints per tenant."},
-    });
 }
 
 } // namespace evenkeel::config

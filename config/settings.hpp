@@ -4,12 +4,14 @@
 
 #include "policies/adaptive_timeout.hpp"
 #include "policies/balance.hpp"
+#include "policies/bulkhead.hpp"
 #include "policies/circuit_breaker.hpp"
 #include "policies/cooldown.hpp"
 #include "policies/fallback.hpp"
 #include "policies/hedge.hpp"
 #include "policies/overload_control.hpp"
 #include "policies/retry.hpp"
+#include "policies/shuffle_shard.hpp"
 #include "policies/time.hpp"
 
 #include <cstdint>
@@ -188,6 +190,8 @@ struct route {
     cooldown_options cooldown;
     overload_options overload;
     hedge_options hedge;
+    bulkhead_options bulkhead;
+    shuffle_shard_options shuffle_shard;
     bool own_budget = false;                       // its budget is not that of `defaults`: shared with no other route
     bool own_circuit = false;                      // its circuit_breaker is not that of `defaults`: circuits shared with no other route
     stream_options stream;

@@ -243,6 +243,10 @@ void settle_policy_blocks(entry* holder, entry* limits, report& problems) {
     }
     settle.within<duration>(holder->find("cooldown"), "cooldown", "initial", "max", yields::either);
     settle.within<duration>(member(holder->find("overload"), "overload", "max_wait"), total, yields::lower);
+    entry* bulkhead = holder->find("bulkhead");
+    settle.within<duration>(member(bulkhead, "bulkhead", "queue_timeout"), total, yields::lower);
+    settle.within<std::int64_t>(member(holder->find("circuit_breaker"), "circuit_breaker", "hold_queue"),
+                                member(bulkhead, "bulkhead", "max_concurrent"), yields::lower);
     settle_hedge(holder, timeout, retry, settle);
 }
 

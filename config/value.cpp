@@ -84,6 +84,8 @@ std::string check_text(value_kind kind, std::string_view text) {
         return check_header_value(text);
     case value_kind::token:
         return check_token(text);
+    case value_kind::tenant:
+        return check_tenant(text);
     default:
         return check_plain_text(text);
     }
@@ -171,6 +173,8 @@ leaf_or_failure read_leaf(const key_row& row, const std::string& text, written h
         return failure{"bad-header-name", wrong};
     case value_kind::header_value:
         return failure{"bad-header-value", wrong};
+    case value_kind::tenant:
+        return failure{"bad-tenant", wrong};
     default:
         return failure{"bad-text", wrong};
     }

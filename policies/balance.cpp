@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <mutex>
-#include <numeric>
 
 namespace evenkeel {
 
@@ -43,8 +42,7 @@ double balancer::cost(const endpoint& at) noexcept {
 
 void balancer::order(std::span<std::uint32_t> order, double u1, double u2, steady_time now) {
     const std::scoped_lock lock(mutex_);
-    std::iota(order.begin(), order.end(), std::uint32_t{0});
-    if (order.size() < 2 || order.size() != endpoints_.size()) return;
+    if (order.size() < 2 || order.back() >= endpoints_.size()) return; // numbers of another configuration
     switch (kind_) {
     case balance_kind::failover: return;
     case balance_kind::least_latency: return spread(order, u1, u2, now);
@@ -66,7 +64,8 @@ void balancer::spread(std::span<std::uint32_t> order, double u1, double u2, stea
 
 void balancer::take_turns(std::span<std::uint32_t> order, double u) noexcept {
     double all = 0;
-    for (endpoint& at : endpoints_) {
+    for (const std::uint32_t number : order) {
+        endpoint& at = endpoints_[number];
         const double weight = kind_ == balance_kind::weighted ? at.weight : 1;
         at.turn += weight;
         all += weight;

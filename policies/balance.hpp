@@ -34,8 +34,8 @@ public:
     balancer(balance_kind kind, std::vector<double> weights); // weights: one per endpoint, > 0
     void configure(balance_kind kind, std::vector<double> weights); // endpoints by index; a changed count starts anew
 
-    // Fills `order` (one place per endpoint) with all endpoints, the one to ask first in front. u1, u2 in [0, 1). A route
-    // with one endpoint need not ask.
+    // Puts the endpoints in `order` (all, or those a request may ask; ascending) into the order of asking. u1, u2 in [0, 1).
+    // A route with one endpoint need not ask.
     void order(std::span<std::uint32_t> order, double u1, double u2, steady_time now);
 
     enum class ending : unsigned char { answered, failed, cut_off };

@@ -5,6 +5,7 @@
 #include "policies/flight_plan.hpp"
 #include "policies/time.hpp"
 #include "proxy/request/body_source.hpp"
+#include "proxy/request/bulkhead_permit.hpp"
 #include "proxy/telemetry/observer.hpp"
 #include "proxy/wire/head.hpp"
 
@@ -15,6 +16,8 @@
 namespace evenkeel::request {
 
 struct answer {
+    bulkhead_permit permit; // first, so that what feeds the body ends before it is given back
+
     // The head lives in `body`, which is never null once served: an answer without a body has an empty source.
     const wire::response_head* head = nullptr;
     std::unique_ptr<body_source> body;

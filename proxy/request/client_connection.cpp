@@ -552,6 +552,7 @@ void client_connection::finish_record(const client_request* request, const facts
     record.first_byte = seen.first_byte;
     record.held = seen.held;
     record.degraded = seen.degraded;
+    if (request != nullptr) record.queued = request->queued;
     record.hedges = seen.hedges;
     record.probe = seen.probe;
     record.overhead = seen.overhead;

@@ -45,6 +45,7 @@ struct client_request {
     steady_time deadline = steady_time::max();   // of whoever sends it on the client's behalf; the route's own still holds
     wall_time started{};
     std::shared_ptr<const policy_set> policies;  // of `settings`
+    duration queued{};                           // waited for the bulkhead
     std::unique_ptr<parts_record> parts;         // of a fan-out, once it is over
     bool sse_possible = true;                    // a stream's head may be given ahead of its answer
     net::cancel_source gone;                     // requested when the client has left

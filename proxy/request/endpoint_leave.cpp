@@ -223,7 +223,7 @@ std::optional<duration> endpoint_leave::limit(steady_time now) const noexcept {
 // Whether another endpoint is up, not whether it has room just now: room comes and goes, and is the route's, not the endpoint's.
 bool endpoint_leave::alone(steady_time now) const noexcept {
     for (endpoint_index i = 0; i < what_.policies->endpoints.size(); ++i) {
-        if (i == what_.at) continue;
+        if (i == what_.at || !what_.policies->in_shard(what_.shard, i)) continue;
         const endpoint_policies& other = what_.policies->endpoints[i];
         if (other.circuit != nullptr && other.circuit->look(false, false, 0, now)) continue;
         if (!resting(other, what_, urgency::normal, now)) return false;

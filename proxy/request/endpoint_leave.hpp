@@ -25,6 +25,7 @@ struct leave_request {
     attempt_purpose purpose = attempt_purpose::first;
     request_shape shape;
     bool held = false;        // the request has waited for an endpoint already
+    shuffle_shard::members shard = shuffle_shard::all; // the endpoints the request may turn to
     const wire::request_head* head = nullptr; // whose credential it shows; looked at only while the flight waits for the attempt
 };
 

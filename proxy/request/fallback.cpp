@@ -196,6 +196,7 @@ net::task<answer> with_fallback(worker_services& services, client_request& reque
     request.something_follows = false;
     if (!needs_fallback(facts_of(unaided, request))) co_return one.keep(std::move(unaided));
 
+    unaided.permit = {}; // its upstreams have done with it
     bool may_have_arrived = unaided.may_have_arrived;
     for (std::size_t i = 0; i < route.fallback.size(); ++i) {
         const config::fallback_step& step = route.fallback[i];

@@ -3,6 +3,7 @@
 #include "proxy/request/outgoing.hpp"
 #include "proxy/request/local_answer.hpp"
 #include "proxy/request/router.hpp"
+#include "proxy/request/shard_of.hpp"
 #include "proxy/request/wants_stream.hpp"
 #include "proxy/wire/json_model.hpp"
 
@@ -23,7 +24,7 @@ bool is_googles_array(wire::dialect dialect, std::string_view target) noexcept {
 } // namespace
 
 flight::flight(worker_services& services, client_request& request)
-    : services_(services), request_(request), route_(*request.asked()), policies_(request.policies->of(*request.asked())),
+    : services_(services), request_(request), route_(*request.asked()), policies_(request.policies->of(*request.asked())), shard_(shard_of(request, policies_)),
       hints_(read_client_hints(*request.head)), box_(services.loop), deadline_(deadline_of(request, hints_)),
       plan_(options_of(request, deadline_)),
       client_left_(request.gone, [](void* to) { static_cast<mailbox*>(to)->post(flight_event::client_gone{}); }, &box_) {

@@ -29,6 +29,7 @@ public:
     flight(const flight&) = delete;
     flight& operator=(const flight&) = delete;
 
+
     // Steps the plan and does what it says; the answer, once there is one.
     [[nodiscard]] std::optional<answer> perform(const any_flight_event& event);
     static steady_time deadline_of(const client_request& request, const client_hints& hints);
@@ -103,6 +104,7 @@ private:
     client_request& request_;
     const config::route& route_;
     const route_policies& policies_;
+    shuffle_shard::members shard_; // the endpoints this request may be sent to
     client_hints hints_;
     mailbox box_;
     steady_time deadline_, now_{}; // now_: of the step under way
@@ -119,7 +121,7 @@ private:
     endpoint_leave leave_;   // taken for the launch that follows
     std::optional<request_shape> shape_;
     std::array<endpoint_index, flight_plan::max_endpoints> order_;
-    bool ordered_ = false;
+    std::size_t ordered_ = 0; // endpoints of the shard; 0: not asked for yet
     bool line_full_ = false; // too many others wait already
     std::optional<waiting_line::ticket> ticket_;
     steady_time waiting_since_{};

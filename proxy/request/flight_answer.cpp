@@ -77,12 +77,12 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
     return given;
 }
 
-// A good request pays for extra attempts wherever its route may send them: an upstream that only takes over and is hedged to
+// A good request pays for extra attempts wherever its route may send it: an upstream that only takes over and is hedged to
 // would never earn its own.
 void flight::deposit() {
     if (route_.retry.max_retries == 0) return;
-    for (const endpoint_policies& each : policies_.endpoints) {
-        each.budget->deposit(hints_.retry, now_, route_.hedge.on ? route_.hedge.max_extra : 0);
+    for (endpoint_index at = 0; at < policies_.endpoints.size(); ++at) {
+        if (policies_.in_shard(shard_, at)) policies_.endpoints[at].budget->deposit(hints_.retry, now_, route_.hedge.on ? route_.hedge.max_extra : 0);
     }
 }
 
@@ -109,7 +109,7 @@ answer flight::refusal_answer(const flight_action::finish& what) {
 // What the client gets when the flight ended without an upstream's answer.
 answer flight::failure_answer(const flight_action::finish& what) {
     const attempt* last = attempts_.empty() ? nullptr : attempts_.back().made.get();
-    const config::upstream& upstream = last != nullptr ? last->upstream() : *route_.upstreams.front();
+    const config::upstream& upstream = last != nullptr ? last->upstream() : *route_.upstreams[order(now_).front()];
     const int made_tries = tries();
     local_failure failure;
     failure.outcome = telemetry::request_outcome::proxy_error;

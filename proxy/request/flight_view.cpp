@@ -6,7 +6,6 @@
 #include "proxy/request/wants_stream.hpp"
 
 #include <algorithm>
-#include <numeric>
 
 namespace evenkeel::request {
 
@@ -25,15 +24,13 @@ bool flight::repeatable(endpoint_index at) {
 }
 
 std::span<const endpoint_index> flight::order(steady_time now) {
-    const std::span<endpoint_index> all{order_.data(), route_.upstreams.size()};
-    if (ordered_) return all;
-    ordered_ = true; // once a request: which endpoints it prefers does not change under it
-    if (policies_.balance != nullptr) {
-        policies_.balance->order(all, services_.draw(), services_.draw(), now);
-    } else {
-        std::iota(all.begin(), all.end(), endpoint_index{0});
+    if (ordered_ == 0) { // once a request: which endpoints it prefers does not change under it
+        for (endpoint_index at = 0; at < route_.upstreams.size(); ++at) {
+            if (policies_.in_shard(shard_, at)) order_[ordered_++] = at;
+        }
+        if (policies_.balance != nullptr) policies_.balance->order({order_.data(), ordered_}, services_.draw(), services_.draw(), now);
     }
-    return all;
+    return {order_.data(), ordered_};
 }
 
 const request_shape& flight::shape() {
@@ -47,7 +44,7 @@ const request_shape& flight::shape() {
 }
 
 leave_request flight::leave_for(endpoint_index at, attempt_purpose what) {
-    return {.route = &route_, .policies = &policies_, .at = at, .purpose = what, .shape = shape(), .held = ticket_.has_value(), .head = request_.head};
+    return {.route = &route_, .policies = &policies_, .at = at, .purpose = what, .shape = shape(), .held = ticket_.has_value(), .shard = shard_, .head = request_.head};
 }
 
 // Who has an attempt in flight stands in no line: a hedge, or what is to take the place of a silent attempt, asks now and then.

@@ -243,6 +243,7 @@ void part_group::report(const part& one, const answer& given, const body_end& en
     record.hedges = given.hedges;
     record.probe = given.probe;
     record.held = given.held;
+    record.queued = request.queued;
     record.outcome = given.outcome;
     record.service = given.service;
     record.degraded = given.degraded;

@@ -23,6 +23,13 @@ auto* configured(Map& map, const std::string& key, const Options& options) {
     return slot.get();
 }
 
+std::shared_ptr<const shuffle_shard> shard_of(const config::route& route) {
+    std::vector<std::string> names;
+    for (const auto& upstream : route.upstreams) names.push_back(upstream->name);
+    return std::make_shared<const shuffle_shard>(names, route.balance == balance_kind::weighted ? route.weights : std::vector<double>{},
+                                                 route.shuffle_shard.size);
+}
+
 template <class Map>
 auto* existing_or_new(Map& map, const std::string& key) {
     auto& slot = map[key];
@@ -40,7 +47,7 @@ endpoint_policies policy_registry::endpoint_of(const config::route& route, const
     made.latency = configured(latencies_, pair, route.timeout.adaptive);
     if (route.circuit_breaker.on) made.circuit = configured(circuits_, circuit_key, route.circuit_breaker);
     if (route.cooldown.on) made.rest = configured(rests_, upstream.name, route.cooldown);
-    if (route.overload.on || route.circuit_breaker.on) made.load = configured(loads_, route.name, route.overload);
+    if (route.overload.on || route.circuit_breaker.on) made.load = configured(loads_, route.shuffle_shard.on ? pair : route.name, route.overload);
     return made;
 }
 
@@ -52,6 +59,8 @@ std::shared_ptr<const policy_set> policy_registry::prepare(const config::setting
         for (const auto& upstream : route->upstreams) policies.endpoints.push_back(endpoint_of(*route, *upstream));
         policies.line = existing_or_new(lines_, route->name);
         if (route->hedge.on) policies.guard = existing_or_new(guards_, route->name);
+        if (route->bulkhead.on) policies.bulkhead = configured(bulkheads_, route->name, route->bulkhead);
+        if (route->shuffle_shard.on) policies.shard = shard_of(*route);
         if (route->balance == balance_kind::failover || route->upstreams.empty()) continue;
         std::vector<double> weights = route->weights;
         weights.resize(route->upstreams.size(), 1.0);
@@ -76,6 +85,7 @@ telemetry::policy_report policy_registry::report(const config::settings& setting
         auto& shown = all.routes.emplace_back();
         shown.route = route->name;
         shown.holding = policies.line->size();
+        if (policies.bulkhead != nullptr) shown.bulkhead = policies.bulkhead->report();
         if (policies.guard != nullptr) shown.hedging = policies.guard->report(route->hedge, now);
         for (std::size_t i = 0; i < policies.endpoints.size(); ++i) {
             const endpoint_policies& from = policies.endpoints[i];

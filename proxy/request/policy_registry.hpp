@@ -7,16 +7,20 @@
 //   circuit                 upstream; (route, upstream) with `circuit_breaker.scope: route`, or where the route writes its own
 //   cooldown                upstream (and within it the credential)
 //   latency                 (route, upstream)
-//   balance, guard, line    route
-//   load                    route: several upstreams may be one server, and their sum is what is usual
+//   balance, guard, line,   route
+//   bulkhead, shard         ... likewise
+//   load                    route: several upstreams may be one server, and their sum is what is usual; (route, upstream) with
+//                           `shuffle_shard`: what a tenant does to its endpoints stays there
 
 #include "config/settings.hpp"
 #include "policies/balance.hpp"
+#include "policies/bulkhead.hpp"
 #include "policies/circuit_breaker.hpp"
 #include "policies/cooldown.hpp"
 #include "policies/endpoint_latency.hpp"
 #include "policies/hedge.hpp"
 #include "policies/overload_control.hpp"
+#include "policies/shuffle_shard.hpp"
 #include "policies/waiting_line.hpp"
 #include "policies/work_budget.hpp"
 #include "proxy/telemetry/policy_report.hpp"
@@ -46,6 +50,12 @@ struct route_policies {
     balancer* balance = nullptr;              // null: failover, the order of the route
     hedge_guard* guard = nullptr;             // null: hedge off
     waiting_line* line = nullptr;
+    evenkeel::bulkhead* bulkhead = nullptr;   // null: bulkhead off
+    std::shared_ptr<const shuffle_shard> shard; // null: every request may go to every endpoint
+
+    [[nodiscard]] bool in_shard(shuffle_shard::members shard_of_request, std::size_t at) const noexcept {
+        return shard == nullptr || (shard_of_request >> at & 1U) != 0;
+    }
 };
 
 // What one snapshot's routes use; immutable, and alive while a request of that snapshot is.
@@ -85,6 +95,7 @@ private:
     by_key<balancer> balances_;
     by_key<hedge_guard> guards_;
     by_key<waiting_line> lines_;
+    by_key<bulkhead> bulkheads_;
 };
 
 } // namespace evenkeel::request

@@ -1,5 +1,6 @@
 #include "proxy/request/serve.hpp"
 
+#include "proxy/request/bulkhead_turn.hpp"
 #include "proxy/request/fallback.hpp"
 #include "proxy/request/local_answer.hpp"
 #include "proxy/request/router.hpp"
@@ -104,9 +105,24 @@ net::task<answer> serve(worker_services& services, client_request& request) {
 
     if (fans_out) co_return co_await serve_parts(services, request);
     if (!ladder.empty()) co_return co_await with_fallback(services, request);
-    co_return co_await ask_upstreams(services, request);
+    // As ask_upstreams(), without a coroutine of its own.
+    bulkhead_permit permit = enter_bulkhead(services, request);
+    if (!permit && request.route->bulkhead.on) {
+        if (auto refused = co_await wait_for_turn(services, request, permit)) co_return std::move(*refused);
+    }
+    answer given = co_await run_flight(services, request);
+    given.permit = std::move(permit); // to the last byte
+    co_return given;
 }
 
-net::task<answer> ask_upstreams(worker_services& services, client_request& request) { return run_flight(services, request); }
+net::task<answer> ask_upstreams(worker_services& services, client_request& request) {
+    bulkhead_permit permit = enter_bulkhead(services, request);
+    if (!permit && request.asked()->bulkhead.on) {
+        if (auto refused = co_await wait_for_turn(services, request, permit)) co_return std::move(*refused);
+    }
+    answer given = co_await run_flight(services, request);
+    given.permit = std::move(permit);
+    co_return given;
+}
 
 } // namespace evenkeel::request

@@ -260,6 +260,7 @@ net::task<void> session::ask_proxy() {
         reading_ = nullptr;
     }
     given.body.reset();
+    given.permit = {};
     if (request.body.in_use()) co_await request.body.released();
     request_.reset();
     finish(status, whole, degraded);

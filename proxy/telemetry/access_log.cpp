@@ -115,6 +115,7 @@ char* write_access_line(char* out, const request_record& record) noexcept {
     if (record.first_byte > duration::zero()) to.seconds(R"(,"first_byte_s":)", record.first_byte);
     if (record.first_token > duration::zero()) to.seconds(R"(,"first_token_s":)", record.first_token);
     if (record.held > duration::zero()) to.seconds(R"(,"held_s":)", record.held);
+    if (record.queued > duration::zero()) to.seconds(R"(,"queue_s":)", record.queued);
     to.seconds(R"(,"overhead_s":)", record.overhead);
     to.number(R"(,"bytes_in":)", record.bytes_in);
     to.number(R"(,"bytes_out":)", record.bytes_out);
@@ -128,7 +129,7 @@ access_log::access_log(background& on, app_log& problems, line_writer_options op
 void access_log::request_finished(const request_record& record) noexcept {
     if (!enabled_.load(std::memory_order_relaxed)) return;
     if (record.part_of != nullptr) return; // its fan-out's line has it
-    if (record.outcome == request_outcome::ok && record.service != request_service::degraded && record.attempts <= 1 && record.held <= duration::zero()) {
+    if (record.outcome == request_outcome::ok && record.service != request_service::degraded && record.attempts <= 1 && record.held + record.queued <= duration::zero()) {
         const auto threshold = ok_threshold_.load(std::memory_order_relaxed);
         if (threshold != UINT64_MAX && draw() >= threshold) return;
     }

@@ -44,6 +44,9 @@ public:
     void hold_began(const config::route& route) noexcept override {
         for (auto* each : to_) each->hold_began(route);
     }
+    void bulkhead_passed(const config::route& route, const bulkhead_passage& passage) noexcept override {
+        for (auto* each : to_) each->bulkhead_passed(route, passage);
+    }
     void hold_ended(const config::route& route, duration waited, bool went_on) noexcept override {
         for (auto* each : to_) each->hold_ended(route, waited, went_on);
     }

@@ -228,6 +228,7 @@ const upstream_health* preferred(const route_health& route, steady_time now) {
 void judge_route(route_health& shown, const config::route& route, const route_report* report, steady_time now) {
     if (report != nullptr) {
         shown.holding = report->holding;
+        shown.bulkhead = report->bulkhead;
         for (auto& upstream : shown.upstreams) {
             const auto found = std::find_if(report->endpoints.begin(), report->endpoints.end(),
                                             [&](const endpoint_report& e) { return e.upstream == upstream.name; });
@@ -375,6 +376,12 @@ std::string health_json(const health_view& view, bool with_hosts) {
             fmt::format_to(std::back_inserter(json), "{}\"{}\":{}", step == 0 ? ",\"fallbacks\":{" : ",", to_string(static_cast<fallback_kind>(step)),
                            route.fallbacks[step]);
         json += '}';
+        if (route.bulkhead) {
+            fmt::format_to(std::back_inserter(json), R"(,"bulkhead":{{"in_use":{},"limit":{},"queued":{},"queue_limit":{}}})",
+                           route.bulkhead->in_use, route.bulkhead->limit, route.bulkhead->queued, route.bulkhead->queue_limit);
+        } else {
+            json += ",\"bulkhead\":null";
+        }
         json += ",\"upstreams\":{";
         bool first_upstream = true;
         for (const auto& upstream : route.upstreams) {

@@ -70,6 +70,7 @@ struct route_health {
     std::size_t holding = 0; // requests that wait for an upstream to recover
     bool degraded = false;   // its fallback ladder answered within the last minute
     fallback_counts fallbacks{}; // since the start
+    std::optional<evenkeel::bulkhead::summary> bulkhead{}; // empty: bulkhead off
     std::vector<upstream_health> upstreams;
 };
 struct health_view {

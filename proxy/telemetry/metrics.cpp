@@ -37,9 +37,10 @@ constexpr std::string_view compiler = "g++ " __VERSION__;
 constexpr std::array<std::string_view, 3> connection_refusals{"max_connections", "no_fds", "other"};
 
 // Why a request was rejected: the gate's words and those of the request path.
-constexpr std::array<std::string_view, 12> own_refusals{
+constexpr std::array<std::string_view, 15> own_refusals{
     "no_route", "body_not_split", "header_timeout", "body_timeout", "body_too_large_to_inspect", "memory",      "draining",
-    "circuit_open", "hold_queue_full", "hold_timeout", "internal_error", "other"};
+    "circuit_open", "hold_queue_full", "hold_timeout", "bulkhead_full", "bulkhead_timeout", "bulkhead_tenant_share",
+    "internal_error", "other"};
 
 // A closed list of words with a counter each; an unknown word counts as the last one, `other`.
 class word_counters {
@@ -226,6 +227,10 @@ void metrics::fallback_skipped(const config::route& route, fallback_kind step, f
 
 void metrics::fallback_exhausted(const config::route& route) noexcept {
     state_->fallbacks.exhausted(route);
+}
+
+void metrics::bulkhead_passed(const config::route& route, const bulkhead_passage& passage) noexcept {
+    state_->policies.bulkhead_passed(route, passage);
 }
 
 void metrics::connection_opened(side which, const config::upstream* upstream) noexcept {

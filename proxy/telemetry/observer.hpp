@@ -4,6 +4,7 @@
 // block. Views in a record live for the call only.
 
 #include "config/settings.hpp"
+#include "policies/bulkhead.hpp"
 #include "policies/circuit_breaker.hpp"
 #include "policies/fallback.hpp"
 #include "policies/flight_plan.hpp"
@@ -137,9 +138,18 @@ struct request_record {
     duration first_token{};                // ... to the first meaningful event of a stream sent; 0: none
     duration held{};                       // waited for an endpoint to become admissible
     degradation degraded{};
+    duration queued{};                     // waited for the bulkhead
     bool probe = false;                    // its answer came from a probe of a half-open circuit
     duration overhead{};                   // our own share: head read -> sent upstream, upstream head -> sent to the client
     std::uint64_t bytes_in = 0, bytes_out = 0; // body bytes
+};
+
+struct bulkhead_passage {
+    duration waited{};
+    bool queued = false;         // false: refused, or admitted after all, at once
+    bool admitted = false;       // neither admitted nor refused: its client left
+    bulkhead_refusal refused = bulkhead_refusal::none;
+    bool tenant_limited = false; // the share of its tenant had a part in it: others were let pass, or it was refused
 };
 
 enum class side : unsigned char { downstream, upstream };
@@ -171,6 +181,8 @@ public:
     // The fallback ladder: a step was passed over; none of them could answer. (Which one did is in the record.)
     virtual void fallback_skipped(const config::route&, fallback_kind, fallback_skip why) noexcept { static_cast<void>(why); }
     virtual void fallback_exhausted(const config::route&) noexcept {}
+    // A request that found no permit of the bulkhead free: once, when it has one, is refused, or its client has left.
+    virtual void bulkhead_passed(const config::route&, const bulkhead_passage&) noexcept {}
     // A connection was accepted from a client, or opened to an upstream (upstream == nullptr for clients).
     virtual void connection_opened(side, const config::upstream*) noexcept {}
     virtual void connection_closed(side, const config::upstream*) noexcept {}

@@ -126,6 +126,15 @@ void policy_metrics::hold_ended(const config::route& route, duration waited, boo
     cells.hold.observe(waited);
 }
 
+void policy_metrics::bulkhead_passed(const config::route& route, const bulkhead_passage& passage) noexcept {
+    auto* found = index_.find(&route);
+    if (found == nullptr) return;
+    auto& cells = found->mine();
+    if (passage.refused != bulkhead_refusal::none) add(cells.bulkhead_refused[static_cast<std::size_t>(passage.refused)]);
+    if (passage.tenant_limited) add(cells.tenant_limited);
+    if (passage.queued) cells.bulkhead_wait.observe(passage.waited);
+}
+
 // One counter per pair and word of an array of cells.
 void policy_metrics::for_each_count(family_list& out, std::string_view label, std::size_t count, auto member,
                                     auto word) const {
@@ -194,6 +203,25 @@ void policy_metrics::write_holds(family_list& out) const {
     index_.for_each_route([&](const std::string& route, const counted::route& series) {
         out.histogram(series.histogram([](const route_cells& cells) -> auto& { return cells.hold; }),
                       {{"route", route}});
+    });
+}
+
+void policy_metrics::write_bulkheads(family_list& out) const {
+    out.begin(counter, "bulkhead_rejected_total",
+              "Requests refused by the bulkhead: the queue was full, their time in it was over, or their tenant had its share.");
+    index_.for_each_route([&](const std::string& route, const counted::route& series) {
+        for (std::size_t i = 1; i < bulkhead_refusal_count; ++i)
+            out.value(series.sum([&](const route_cells& cells) -> const cell& { return cells.bulkhead_refused[i]; }),
+                      {{"route", route}, {"reason", to_string(static_cast<bulkhead_refusal>(i))}});
+    });
+    out.begin(counter, "bulkhead_tenant_limited_total",
+              "Requests that let others pass or were refused because their tenant had its share.");
+    index_.for_each_route([&](const std::string& route, const counted::route& series) {
+        out.value(series.sum([](const route_cells& cells) -> const cell& { return cells.tenant_limited; }), {{"route", route}});
+    });
+    out.begin(histogram, "bulkhead_queue_seconds", "How long requests were queued for a permit, whatever came of it.");
+    index_.for_each_route([&](const std::string& route, const counted::route& series) {
+        out.histogram(series.histogram([](const route_cells& cells) -> auto& { return cells.bulkhead_wait; }), {{"route", route}});
     });
 }
 
@@ -276,6 +304,18 @@ void policy_metrics::write_states(family_list& out, const policy_report& report,
     });
     gauge_of("learned_latency_samples", "Attempts that this is learned from.",
              [](const endpoint_report& seen) { return seen.latency.samples; });
+    const auto bulkhead_gauge = [&](std::string_view name, std::string_view help, auto member) {
+        out.begin(gauge, name, help);
+        index_.for_each_route([&](const std::string& route, const counted::route&) {
+            const auto found = routes.find(route);
+            const auto& seen = found != routes.end() ? *found->second : unknown_route;
+            out.value(seen.bulkhead ? static_cast<double>((*seen.bulkhead).*member) : 0.0, {{"route", route}});
+        });
+    };
+    bulkhead_gauge("bulkhead_in_use", "Permits that are out: requests being served.", &bulkhead::summary::in_use);
+    bulkhead_gauge("bulkhead_limit", "bulkhead.max_concurrent; 0: the bulkhead is off.", &bulkhead::summary::limit);
+    bulkhead_gauge("bulkhead_queued", "Requests that wait for a permit.", &bulkhead::summary::queued);
+    bulkhead_gauge("bulkhead_queue_limit", "bulkhead.max_queue.", &bulkhead::summary::queue_limit);
     out.begin(gauge, "hedging_suspended",
               "1 while a route's hedges pause, because they do not win or everything is slow.");
     index_.for_each_route([&](const std::string& route, const counted::route&) {
@@ -290,6 +330,7 @@ void policy_metrics::write(family_list& out, const policy_report& report, wall_t
     write_circuits(out);
     write_pressure(out);
     write_holds(out);
+    write_bulkheads(out);
     write_states(out, report, wall_now);
 }
 

@@ -31,6 +31,7 @@ public:
     void hedge_refused(const config::route& route, hedge_refusal why) noexcept;
     void budget_refused(const config::route& route, const config::upstream& upstream, attempt_kind wanted) noexcept;
     void hold_began(const config::route& route) noexcept;
+    void bulkhead_passed(const config::route& route, const bulkhead_passage& passage) noexcept;
     void hold_ended(const config::route& route, duration waited, bool went_on) noexcept;
 
     // `wall_now` is the wall time of `report.at`.
@@ -52,6 +53,9 @@ private:
         cell holding{0};
         std::array<cell, 2> held{}; // gave up, went on
         long_histogram hold;
+        std::array<cell, bulkhead_refusal_count> bulkhead_refused{};
+        cell tenant_limited{0};
+        long_histogram bulkhead_wait;
     };
     struct pair_cells {
         std::array<cell, hedge_end_count> hedges{};
@@ -74,6 +78,7 @@ private:
     void write_circuits(family_list& out) const;
     void write_pressure(family_list& out) const;
     void write_holds(family_list& out) const;
+    void write_bulkheads(family_list& out) const;
     void write_states(family_list& out, const policy_report& report, wall_time wall_now) const;
     void for_each_count(family_list& out, std::string_view label, std::size_t count, auto member, auto word) const;
 

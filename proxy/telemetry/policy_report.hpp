@@ -2,6 +2,7 @@
 // The state of every policy at one moment, for those who show it: /health, the gauges of /metrics, the dashboard. Values
 // only; collected from the policy objects without stopping any request.
 
+#include "policies/bulkhead.hpp"
 #include "policies/circuit_breaker.hpp"
 #include "policies/cooldown.hpp"
 #include "policies/endpoint_latency.hpp"
@@ -29,6 +30,7 @@ struct route_report {
     std::optional<hedge_guard::summary> hedging;     // empty: hedge off
     std::size_t holding = 0;                         // requests that wait for an endpoint
     std::vector<endpoint_report> endpoints;          // in order of preference
+    std::optional<evenkeel::bulkhead::summary> bulkhead{}; // empty: bulkhead off
 };
 struct policy_report {
     steady_time at{};

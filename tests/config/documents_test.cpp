@@ -173,6 +173,7 @@ TEST_CASE("the reference file shows the defaults and the ranges that the table h
     CHECK(shown.routes[1]->cooldown == plain.routes[0]->cooldown);
     CHECK(shown.routes[1]->overload == plain.routes[0]->overload);
     CHECK(shown.routes[1]->hedge == plain.routes[0]->hedge);
+    CHECK(shown.routes[1]->bulkhead == plain.routes[0]->bulkhead);
     evenkeel::hedge_options hedge;
     hedge.on = true;
     CHECK(shown.routes[0]->hedge == hedge);
@@ -218,8 +219,6 @@ TEST_CASE("the schema accepts what the reader accepts and refuses what it refuse
          {row{"plain", good(), true},
           row{"list of listeners", good("listen: [127.0.0.1:1, {address: \"127.0.0.1:2\"}]\n"), true},
           row{"admin off", good("admin: off\n"), true},
-          row{"later block off", good("", "", "    bulkhead: off\n"), true},
-          row{"later block on", good("", "", "    bulkhead: {max_queue: 3}\n"), false},
           row{"no fallback", good("", "", "    fallback: []\n"), true},
           row{"fallback off", good("", "", "    fallback: off\n"), true},
           row{"fallback on", good("", "", "    fallback: on\n"), false},
@@ -230,6 +229,18 @@ TEST_CASE("the schema accepts what the reader accepts and refuses what it refuse
           row{"no such key of a last good answer", good("", "", "    fallback: [{last_good: {key: body}}]\n"), false},
           row{"store off", good("last_good: off\n"), true},
           row{"too small a store", good("last_good: {max_bytes: \"5\"}\n"), false},
+          row{"later block off", good("", "", "    stream: {resume: off}\n"), true},
+          row{"later block on", good("", "", "    stream: {resume: buffer}\n"), false},
+          row{"bulkhead off", good("", "", "    bulkhead: off\n"), true},
+          row{"bulkhead by numbers", good("", "", "    bulkhead: {max_concurrent: 1, max_queue: 0, queue_timeout: 1ms, tenant_share: 1}\n"), true},
+          row{"bulkhead of nobody", good("", "", "    bulkhead: {max_concurrent: 0}\n"), false},
+          row{"bulkhead without a share", good("", "", "    bulkhead: {tenant_share: 0}\n"), false},
+          row{"shuffle shard off", good("", "", "    shuffle_shard: off\n"), true},
+          row{"shuffle shard by credential", good("", "", "    shuffle_shard: {by: credential, size: 1}\n"), true},
+          row{"shuffle shard by a header", good("", "", "    shuffle_shard: {by: \"header:X-Team\"}\n"), true},
+          row{"shuffle shard by nothing", good("", "", "    shuffle_shard: {by: \"header:\"}\n"), false},
+          row{"shuffle shard by something else", good("", "", "    shuffle_shard: {by: team}\n"), false},
+          row{"shuffle shard of nothing", good("", "", "    shuffle_shard: {size: 0}\n"), false},
           row{"hedge off", good("", "", "    hedge: off\n"), true},
           row{"hedge on", good("", "", "    hedge: {}\n"), true},
           row{"hedge after a duration", good("", "", "    hedge: {delay: 3s}\n"), true},

@@ -37,6 +37,10 @@ TEST_CASE("the smallest file means what the settings' own defaults mean") {
     overload.on = true;
     CHECK(s.routes[0]->overload == overload);
     CHECK(s.routes[0]->hedge == evenkeel::hedge_options{});
+    evenkeel::bulkhead_options bulkhead;
+    bulkhead.on = true;
+    CHECK(s.routes[0]->bulkhead == bulkhead);
+    CHECK(s.routes[0]->shuffle_shard == evenkeel::shuffle_shard_options{});
     CHECK(s.routes[0]->balance == evenkeel::balance_kind::failover);
     CHECK(s.routes[0]->weights == std::vector<double>{1});
     CHECK(s.routes[0]->retry == evenkeel::retry_options{});
@@ -344,6 +348,21 @@ TEST_CASE("a block that is off by default is on once it is written, with the bui
     CHECK(result.settings->routes[0]->hedge == hedge);
     CHECK_FALSE(load(good("defaults: {hedge: {}}\n", "", "    hedge: off\n")).settings->routes[0]->hedge.on);
     CHECK(load(good("defaults: {hedge: {delay: p99.9}}\n")).settings->routes[0]->hedge.quantile == doctest::Approx(0.999));
+}
+
+TEST_CASE("bulkhead and shuffle shard are read, and a tenant's header in any case") {
+    const load_result result = load(good("", "  b: {url: \"http://b\"}\n  c: {url: \"http://c\"}\n").replace(
+        good("", "  b: {url: \"http://b\"}\n  c: {url: \"http://c\"}\n").find("[openai]"), 8, "[openai, b, c]") +
+        "    bulkhead: {max_concurrent: 3, max_queue: 4, queue_timeout: 5s, tenant_share: 0.25}\n"
+        "    shuffle_shard: {by: \"header:X-Team\", size: 1}\n");
+
+    CAPTURE(printed(result.diagnostics));
+    REQUIRE(result.ok());
+    const route& r = *result.settings->routes[0];
+    CHECK(r.bulkhead == evenkeel::bulkhead_options{true, 3, 4, 5s, 0.25});
+    CHECK(r.shuffle_shard == evenkeel::shuffle_shard_options{true, 1, "x-team"});
+    CHECK_FALSE(load(good("", "", "    bulkhead: off\n")).settings->routes[0]->bulkhead.on);
+    CHECK_FALSE(load(good("profile: classic\n")).settings->routes[0]->bulkhead.on);
 }
 
 TEST_CASE("a budget that is off bounds nothing, and a route may have one again") {

@@ -75,6 +75,7 @@ routes:
   - name: all
     match: {{path_prefix: /}}
     upstreams: [origin]
+    bulkhead: {{max_concurrent: 8192}}
 access_log: {{path: "{access_log}"}}
 """
 

@@ -89,6 +89,7 @@ struct fixture {
     void expect_no_policy_holds() {
         for (const auto& shown : registry.report(*settings, loop.now()).routes) {
             CHECK(shown.holding == 0);
+            CHECK((!shown.bulkhead || shown.bulkhead->in_use + shown.bulkhead->queued == 0));
             for (const auto& at : shown.endpoints) {
                 CHECK((!at.circuit || at.circuit->probes == 0));
                 CHECK((!at.overload || at.overload->in_service == 0));

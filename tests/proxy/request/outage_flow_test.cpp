@@ -20,14 +20,15 @@ namespace {
 
 // A configuration as a user writes it, and clients that come at a steady rate, each with a connection of its own.
 struct busy : fixture {
-    // `route`: lines of the one route, indented by four.
+    // `route`: lines of the one route, indented by four. Without a bulkhead, which refuses what has to wait for longer than its
+    // queue does: here more are in flight than it lets through, and the question is what becomes of them.
     explicit busy(int upstreams, const std::string& route_lines = "") {
         std::string text = "version: 1\nlisten: 127.0.0.1:0\nadmin: off\nupstreams:\n", names;
         for (int i = 0; i < upstreams; ++i) {
             text += "  u" + std::to_string(i) + ":\n    url: http://u" + std::to_string(i) + ".example\n";
             names += (i > 0 ? ", u" : "u") + std::to_string(i);
         }
-        text += "routes:\n  - name: all\n    match: {path_prefix: /}\n    upstreams: [" + names + "]\n" + route_lines;
+        text += "routes:\n  - name: all\n    match: {path_prefix: /}\n    upstreams: [" + names + "]\n    bulkhead: off\n" + route_lines;
         const auto loaded = config::load_text(text, "test.yaml", config::process_environment());
         REQUIRE(loaded.ok());
         *settings = *loaded.settings;

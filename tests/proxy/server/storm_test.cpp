@@ -101,7 +101,7 @@ TEST_CASE("with retry_stale off no request is ever sent twice") {
 
 TEST_CASE("1,000 concurrent streams, every frame with its nonce: none lost, reordered or crossed") {
     provider upstream({.record = false});
-    running_proxy proxy(through(upstream.url(), "    connections: {max: 1500}\n"));
+    running_proxy proxy(through(upstream.url(), "    connections: {max: 1500}\n", "    bulkhead: {max_concurrent: 1000}\n"));
     const int total = std::min(1000, scaled(1000));
     std::vector<test_client> clients;
     for (int i = 0; i < total; ++i) {

@@ -254,7 +254,8 @@ struct reported {
     [[nodiscard]] policy_report report() const {
         policy_report out{now, {}};
         for (const auto& route : settings->routes) {
-            route_report shown{route->name, std::nullopt, 0, {}};
+            route_report shown{route->name, std::nullopt, 0, {}, {}};
+            if (route->name == "both") shown.bulkhead = bulkhead::summary{3, 4, 1, 5};
             for (const auto& upstream : route->upstreams) {
                 const auto& at = upstream->name == "first" ? states[0] : states[1];
                 endpoint_report endpoint{upstream->name, circuit_breaker::summary{}, cooldown::summary{}, overload_control::summary{}, {}, 2, 10};
@@ -352,6 +353,8 @@ TEST_CASE("the document shows the state of every policy") {
     const auto& both = document.at("services").at("both").as_object();
     CHECK(both.at("circuit_state") == "closed");
     CHECK(both.at("held") == 0);
+    CHECK(both.at("bulkhead") == boost::json::parse(R"({"in_use":3,"limit":4,"queued":1,"queue_limit":5})"));
+    CHECK(document.at("services").at("one").at("bulkhead").is_null());
     const auto& first = both.at("upstreams").at("first").as_object();
     CHECK(first.at("circuit_state") == "open");
     CHECK(first.at("in_state").to_number<double>() == 4.0);

@@ -119,6 +119,7 @@ TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing
                                       .first_byte = 310ms,
                                       .first_token = 420ms,
                                       .held = 250ms,
+                                      .queued = 125ms,
                                       .probe = true,
                                       .overhead = 45us,
                                       .bytes_in = 700,
@@ -146,6 +147,7 @@ TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing
                                        {"first_byte_s", 0.31},
                                        {"first_token_s", 0.42},
                                        {"held_s", 0.25},
+                                       {"queue_s", 0.125},
                                        {"overhead_s", 0.000045},
                                        {"bytes_in", 700},
                                        {"bytes_out", 2000}};
@@ -156,7 +158,7 @@ TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing
     CHECK(least.at("reason") == "no_route");
     CHECK_FALSE(least.contains("upstream"));
     CHECK_FALSE(least.contains("first_byte_s"));
-    for (const char* absent : {"denied", "stream_end", "upstream_model", "first_token_s", "hedges", "probe", "held_s"}) CHECK_FALSE(least.contains(absent));
+    for (const char* absent : {"denied", "stream_end", "upstream_model", "first_token_s", "hedges", "probe", "held_s", "queue_s"}) CHECK_FALSE(least.contains(absent));
 }
 
 TEST_CASE("nothing a client sends breaks out of its line or its field") {

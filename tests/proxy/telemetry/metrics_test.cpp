@@ -94,7 +94,7 @@ policy_report sample_report() {
     latency.samples = 40;
     hedge_guard::summary hedging;
     hedging.suspended = true;
-    return {now, {{"phase1", hedging, 1, {{"deepseek", circuit, rest, overload, latency, 3.5, 10}}}}};
+    return {now, {{"phase1", hedging, 1, {{"deepseek", circuit, rest, overload, latency, 3.5, 10}}, bulkhead::summary{7, 8, 2, 9}}}};
 }
 
 } // namespace
@@ -150,6 +150,16 @@ TEST_CASE("every series of every route exists before the first request, with zer
             R"(evenkeel_budget_refusals_total{route="phase1",upstream="deepseek",kind="hedge"})",
             R"(evenkeel_requests_held{route="phase1"})",
             R"(evenkeel_holds_total{route="phase1",result="gave_up"})",
+            R"(evenkeel_bulkhead_rejected_total{route="phase1",reason="queue_full"})",
+            R"(evenkeel_bulkhead_rejected_total{route="phase1",reason="queue_timeout"})",
+            R"(evenkeel_bulkhead_rejected_total{route="phase2",reason="tenant_share"})",
+            R"(evenkeel_bulkhead_tenant_limited_total{route="phase1"})",
+            R"(evenkeel_bulkhead_queue_seconds_count{route="phase1"})",
+            R"(evenkeel_bulkhead_in_use{route="phase1"})",
+            R"(evenkeel_bulkhead_queued{route="phase2"})",
+            R"(evenkeel_requests_refused_total{reason="bulkhead_full"})",
+            R"(evenkeel_requests_refused_total{reason="bulkhead_timeout"})",
+            R"(evenkeel_requests_refused_total{reason="bulkhead_tenant_share"})",
             R"(evenkeel_hold_duration_seconds_count{route="phase1"})",
             R"(evenkeel_adaptive_timeout_seconds{route="phase1",upstream="deepseek",shape="buffered"})",
             R"(evenkeel_learned_latency_samples{route="phase1",upstream="deepseek"})",
@@ -487,6 +497,11 @@ TEST_CASE("what the policies did is counted where it happened") {
     CHECK(value_of(seen, R"(evenkeel_requests_held{route="phase1"})") == "2");
     seen.hold_ended(route, 3s, true);
     seen.hold_ended(route, 5s, false);
+    seen.bulkhead_passed(route, {.waited = 2s, .queued = true, .admitted = true, .tenant_limited = true});
+    seen.bulkhead_passed(route, {.waited = 1s, .queued = true, .refused = bulkhead_refusal::queue_timeout});
+    seen.bulkhead_passed(route, {.waited = 1s, .queued = true}); // its client left
+    seen.bulkhead_passed(route, {.refused = bulkhead_refusal::queue_full});
+    seen.bulkhead_passed(route, {.refused = bulkhead_refusal::tenant_share, .tenant_limited = true});
 
     struct row {
         const char* series;
@@ -511,6 +526,12 @@ TEST_CASE("what the policies did is counted where it happened") {
              row{R"(evenkeel_holds_total{route="phase1",result="went_on"})", "1"},
              row{R"(evenkeel_holds_total{route="phase1",result="gave_up"})", "1"},
              row{R"(evenkeel_hold_duration_seconds_sum{route="phase1"})", "8"},
+             row{R"(evenkeel_bulkhead_queue_seconds_count{route="phase1"})", "3"},
+             row{R"(evenkeel_bulkhead_queue_seconds_sum{route="phase1"})", "4"},
+             row{R"(evenkeel_bulkhead_rejected_total{route="phase1",reason="queue_timeout"})", "1"},
+             row{R"(evenkeel_bulkhead_rejected_total{route="phase1",reason="queue_full"})", "1"},
+             row{R"(evenkeel_bulkhead_rejected_total{route="phase1",reason="tenant_share"})", "1"},
+             row{R"(evenkeel_bulkhead_tenant_limited_total{route="phase1"})", "2"},
          }) {
         CAPTURE(series);
         CHECK(value_of(seen, series) == value);
@@ -546,6 +567,11 @@ TEST_CASE("the state of the policies is read at each scrape") {
              row{R"(evenkeel_learned_latency_seconds{route="phase1",upstream="deepseek",percentile="50"})", "1.5"},
              row{R"(evenkeel_learned_latency_seconds{route="phase1",upstream="deepseek",percentile="95"})", "Nan"},
              row{R"(evenkeel_learned_latency_samples{route="phase1",upstream="deepseek"})", "40"},
+             row{R"(evenkeel_bulkhead_in_use{route="phase1"})", "7"},
+             row{R"(evenkeel_bulkhead_limit{route="phase1"})", "8"},
+             row{R"(evenkeel_bulkhead_queued{route="phase1"})", "2"},
+             row{R"(evenkeel_bulkhead_queue_limit{route="phase1"})", "9"},
+             row{R"(evenkeel_bulkhead_limit{route="phase2"})", "0"},
              row{R"(evenkeel_hedging_suspended{route="phase1"})", "1"},
              row{R"(evenkeel_hedging_suspended{route="phase2"})", "0"},
          }) {

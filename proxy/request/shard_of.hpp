@@ -1,0 +1,19 @@
+#pragma once
+// Whose a request is, and which endpoints of its route it may be sent to: all, or those of its tenant's shard.
+
+#include "proxy/request/client_request.hpp"
+#include "proxy/request/policy_registry.hpp"
+
+#include <cstdint>
+
+namespace evenkeel::request {
+
+// Of the tenant, where a header names it (never 0); 0: it is the principal.
+[[nodiscard]] std::uint64_t tenant_by_header(const client_request& request) noexcept;
+
+// The tenant is the value of the header that `shuffle_shard.by` names ("" where it is missing, the first where it is
+// repeated), or the principal. A shard by header is the same in every process; one by credential is drawn anew with each
+// start, since the key of the principal is.
+[[nodiscard]] shuffle_shard::members shard_of(const client_request& request, const route_policies& policies);
+
+} // namespace evenkeel::request
