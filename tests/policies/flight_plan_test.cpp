@@ -84,7 +84,7 @@ TEST_CASE("an untried endpoint is asked at once, a tried one after its pause") {
     CHECK(bench.launched->why == "retry");
 }
 
-TEST_CASE("pauses before the same endpoint follow the closed forms, and a draw of 0, 1/2 and almost 1") {
+TEST_CASE("P3.1: pauses before the same endpoint follow the closed forms, and a draw of 0, 1/2 and almost 1") {
     const double almost = 1 - 1e-12;
     struct row {
         jitter kind;
@@ -195,7 +195,7 @@ TEST_CASE("each reason not to try again") {
     CHECK(denied(money, answered_with(outcome_kind::quota)) == retry_denial::no_endpoint);
 }
 
-TEST_CASE("what was never sent is sent again even where replay is not allowed, at the least price") {
+TEST_CASE("P3.3: what was never sent is sent again even where replay is not allowed, at the least price") {
     plan_bench bench(2);
     bench.may_repeat = false;
     bench.begin();
@@ -278,7 +278,7 @@ TEST_CASE("a timeout before a byte was sent is a failure to connect in what it c
     CHECK(bench.launched->endpoint == 1);
 }
 
-TEST_CASE("at the deadline the attempt is cancelled, the instant before it is not; an answer in hand is handed on") {
+TEST_CASE("P9.1: at the deadline the attempt is cancelled, the instant before it is not; an answer in hand is handed on") {
     plan_bench bench;
     bench.begin();
     bench.now = start + 60s - 1ns;
@@ -333,7 +333,7 @@ TEST_CASE("an empty budget at one endpoint does not stop another one") {
 }
 
 // P1.1, P3.2, P3.4 and the rest of what must hold whatever happens.
-TEST_CASE("property: 10^5 random flights keep every promise") {
+TEST_CASE("P1.1, P3.2, P3.4: 10^5 random flights keep every promise") {
     for (std::uint64_t seed = 1; seed <= 100000; ++seed) {
         CAPTURE(seed);
         std::mt19937_64 random(seed);

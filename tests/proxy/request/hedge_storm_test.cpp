@@ -311,7 +311,7 @@ private:
 };
 } // namespace
 
-TEST_CASE("property: exactly one attempt's bytes reach each client, whole or honestly cut, and nothing is left over") {
+TEST_CASE("P7.1, P1.2, P7.7: exactly one attempt's bytes reach each client, whole or honestly cut, and nothing is left over") {
 #ifdef NDEBUG
     const int requests = scaled(100000, 0.2);
 #else
