@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
+#include <random>
 #include <utility>
 #include <vector>
 
@@ -253,4 +255,37 @@ TEST_CASE("years of silence cost a moment and leave nothing usual behind") {
     bench.now += std::chrono::hours{24 * 365};
     CHECK(bench.summary().usual < 0.01);
     CHECK(bench.room() > 1000);
+}
+
+// P8.5 speaks of a throttle that rejects at random; DESIGN has overload control in its place. It rejects nothing: first attempts
+// always have room, and extra ones have it again once the upstream has healed. A window has to pass until what was bad is out of
+// it, and one more in which it stays rare.
+TEST_CASE("P8.5: overload control recovers: nothing is refused for good, and less than 1 % one window after overload became rare") {
+    for (std::uint32_t seed = 1; seed <= 200; ++seed) {
+        CAPTURE(seed);
+        std::mt19937 random(seed);
+        bench bench;
+        int refused = 0;
+        const auto pass = [&](duration length, int bad_every, verdict bad) {
+            for (const steady_time end = bench.now + length; bench.now < end;) {
+                bench.run(500ms, bad_every, bad);
+                refused += bench.full(urgency::now);
+            }
+        };
+        pass(60s, 0, verdict::timeout);
+        const verdict bad = random() % 2 ? verdict::timeout : verdict::overloaded;
+        pass(std::chrono::seconds{20 + random() % 100}, 1 + static_cast<int>(random() % 2), bad);
+        REQUIRE(bench.summary().overloaded);
+        pass(10s, 0, verdict::timeout); // healed: the window still holds what was bad
+        pass(10s, 0, verdict::timeout);
+        REQUIRE_FALSE(bench.summary().overloaded);
+        CHECK(refused == 0);
+        int asked = 0, extra_refused = 0;
+        for (int i = 0; i < 200; ++i) {
+            bench.run(100ms);
+            ++asked;
+            extra_refused += bench.full(urgency::can_wait);
+        }
+        CHECK(extra_refused * 100 < asked);
+    }
 }
