@@ -306,6 +306,40 @@ route_match build_match(const block_reader& from) {
     return out;
 }
 
+using file_reader = std::function<std::optional<std::string>(const std::string&)>;
+
+canned_answer build_respond(const block_reader& from, const std::string& directory, const file_reader& read_file) {
+    canned_answer out;
+    from.into<std::int64_t>("status", out.status);
+    out.content_type = from.text("content_type");
+    std::optional<std::string> body;
+    if (from.key("body_file") != nullptr) body = read_file ? read_file(file_path(from, "body_file", directory)) : std::nullopt;
+    out.body = std::make_shared<const std::string>(body ? std::move(*body) : from.own_text("body"));
+    return out;
+}
+
+std::vector<fallback_step> build_fallback(const block_reader& route, const entry& all_routes, const std::string& directory,
+                                          const file_reader& read_file) {
+    std::vector<fallback_step> out;
+    for (const entry& each : route.elements("fallback")) {
+        const block_reader from(&each);
+        fallback_step step;
+        if (const block_reader last = from.block("last_good"); last.is_there()) {
+            step.is = fallback_kind::last_good;
+            step.key = last.text("key") == "partial_key" ? last_good_key_kind::partial_key : last_good_key_kind::request;
+            last.into<duration>("max_age", step.max_age);
+        } else if (from.key("route") != nullptr) {
+            step.is = fallback_kind::route;
+            const std::string wanted = from.text("route");
+            while (step.route < all_routes.children.size() && block_reader(&all_routes.children[step.route]).text("name") != wanted) ++step.route;
+        } else {
+            step.respond = build_respond(from.block("respond"), directory, read_file);
+        }
+        out.push_back(std::move(step));
+    }
+    return out;
+}
+
 fan_out_options build_fan_out(const block_reader& from) {
     fan_out_options out;
     for (const entry& each : from.elements("parts")) out.parts.push_back(each.text());
@@ -410,12 +444,16 @@ void build_process(const block_reader& from, const std::string& directory, setti
     out.budget = defaults.budget;
     out.circuit_breaker = build_breaker(from.block("defaults").block("circuit_breaker"));
 
+    const block_reader store = from.block("last_good");
+    store.into<bytes>("max_bytes", out.last_good.max_bytes);
+    out.last_good.path = store.own_text("path");
+
     from.block("drain").into<duration>("timeout", out.drain_timeout);
 }
 
 } // namespace
 
-settings build_settings(const entry& root, const std::string& directory) {
+settings build_settings(const entry& root, const std::string& directory, const file_reader& read_file) {
     const block_reader from(&root);
     settings out;
     build_process(from, directory, out);
@@ -423,7 +461,9 @@ settings build_settings(const entry& root, const std::string& directory) {
         out.upstreams.push_back(std::make_shared<const upstream>(build_upstream(each, directory)));
     }
     for (const entry& each : from.elements("routes")) {
-        out.routes.push_back(std::make_shared<const route>(build_route(each, out)));
+        route built = build_route(each, out);
+        built.fallback = build_fallback(block_reader(&each), *root.find("routes"), directory, read_file);
+        out.routes.push_back(std::make_shared<const route>(std::move(built)));
     }
     return out;
 }

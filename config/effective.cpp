@@ -95,6 +95,7 @@ std::unique_ptr<effective> read_effective(std::string_view yaml, const std::stri
         complete(read.root);
         settle_policies(read.root, problems);
         settle_connections(read.root, problems);
+        settle_fallbacks(read.root);
         check_relations(read.root, problems, env, directory);
         if (!problems.has_errors()) out->root = std::move(read.root);
     }

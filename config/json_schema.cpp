@@ -122,10 +122,12 @@ json::object block_schema(const schema_node& node) {
 json::object element_schema(const schema_node& node) {
     if (node.kind() != value_kind::block) return leaf_schema(*node.row);
     json::object block = block_schema(node);
-    if (node.row == nullptr || (node.row->short_form.empty() && node.row->words.empty())) return block;
+    // `off` stands for a whole list, not for one of its elements.
+    const bool own_words = node.row != nullptr && !node.row->words.empty() && node.shape() == value_shape::one;
+    if (node.row == nullptr || (node.row->short_form.empty() && !own_words)) return block;
     json::array any;
     if (!node.row->short_form.empty()) any.emplace_back(leaf_schema(*node.child(split_words(node.row->short_form).front())->row));
-    if (!node.row->words.empty()) any.emplace_back(json::object{{"enum", word_list(node.row->words)}});
+    if (own_words) any.emplace_back(json::object{{"enum", word_list(node.row->words)}});
     any.emplace_back(std::move(block));
     return {{"anyOf", std::move(any)}};
 }
@@ -150,6 +152,11 @@ json::object node_schema(const schema_node& node) {
     case value_shape::one_or_list: {
         json::object element = element_schema(node);
         json::object list{{"type", "array"}, {"items", element}};
+        const bool may_be_off = node.kind() == value_kind::block && !node.row->words.empty();
+        if (may_be_off) {
+            out = {{"anyOf", json::array{json::object{{"enum", word_list(node.row->words)}}, std::move(list)}}};
+            break;
+        }
         if (node.kind() == value_kind::block || node.shape() == value_shape::one_or_list || !node.row->fallback.empty()) {
             list["minItems"] = 1;
         }

@@ -54,7 +54,7 @@ load_result load_text(std::string_view yaml, const std::string& file_name, const
         const auto read = read_effective(yaml, file_name, env);
         out.diagnostics = std::move(read->diagnostics);
         if (!read->root) return out;
-        auto built = std::make_shared<settings>(build_settings(*read->root, directory_of(file_name)));
+        auto built = std::make_shared<settings>(build_settings(*read->root, directory_of(file_name), env.file));
         built->source = file_name;
         built->hash = hash_of(*read->root);
         out.settings = std::move(built);

@@ -39,6 +39,22 @@ std::string attempt(const entry& route) {
     return out + fmt::format(" -> timeout.attempt ({})", value_at(route, "timeout", "attempt"));
 }
 
+std::string fallback(const entry& list) {
+    std::string out = "fallback, where no attempt has a good answer:";
+    for (const entry& rung : list.children) {
+        if (&rung != &list.children.front()) out += ",";
+        if (const entry* last = rung.find("last_good")) {
+            out += fmt::format(" last good answer ({}, at most {} old)", format_leaf(last->find("key")->value),
+                               format_leaf(last->find("max_age")->value));
+        } else if (const entry* to = rung.find("route")) {
+            out += fmt::format(" route {}", to->text());
+        } else if (const entry* canned = rung.find("respond")) {
+            out += fmt::format(" canned {}", format_leaf(canned->find("status")->value));
+        }
+    }
+    return out;
+}
+
 } // namespace
 
 std::vector<std::string> policy_order(const entry& route) {
@@ -52,6 +68,7 @@ std::vector<std::string> policy_order(const entry& route) {
         out.push_back(fmt::format("parts, at the same time and each with the policies of its own route: {}", parts));
         return out;
     }
+    if (const entry* list = route.find("fallback"); list != nullptr && !list->children.empty()) out.push_back(fallback(*list));
     if (is_on(route, "bulkhead")) {
         out.push_back(fmt::format("bulkhead: {} at a time, {} wait (at most {})", value_at(route, "bulkhead", "max_concurrent"),
                                   value_at(route, "bulkhead", "max_queue"), value_at(route, "bulkhead", "queue_timeout")));

@@ -107,6 +107,13 @@ private:
     std::optional<entry> read_list(const node& n, const schema_node& schema, origin from) {
         entry out = make(n, schema, from);
         out.single = false;
+        // An empty list overrides an inherited one, and says so.
+        const bool may_be_off = schema.kind() == value_kind::block && schema.row->words == "off";
+        if (may_be_off && ((n.kind == node_kind::scalar && n.text == "off" && !n.quoted) ||
+                           (n.kind == node_kind::sequence && n.children.empty()))) {
+            out.value = word{"off"};
+            return out;
+        }
         if (n.kind != node_kind::sequence) {
             if (schema.shape() != value_shape::one_or_list) {
                 wrong_type(n, schema, fmt::format("'{}' must be a list, not {}", schema.name, describe(n.kind)));
@@ -196,7 +203,7 @@ private:
             return out;
         }
         const key_row& row = *schema.row;
-        if (n.kind == node_kind::scalar && n.text == "off" && row.words == "off") {
+        if (n.kind == node_kind::scalar && n.text == "off" && row.words == "off" && row.shape == value_shape::one) {
             out.value = word{"off"};
             return out;
         }

@@ -146,6 +146,7 @@ void check_relations(const entry& root, report& problems, const environment& env
     check_listeners(root, problems);
     check_upstreams(root, problems, env, directory);
     check_routes(root, problems);
+    check_fallbacks(root, problems, env, directory);
     check_retry(root.find("defaults"), problems);
     if (const entry* routes = root.find("routes")) {
         for (const entry& each : routes->children) {

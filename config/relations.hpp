@@ -15,5 +15,6 @@ void check_relations(const entry& root, report& problems, const environment& env
 void check_listeners(const entry& root, report& problems);
 void check_upstreams(const entry& root, report& problems, const environment& env, const std::string& directory);
 void check_routes(const entry& root, report& problems);
+void check_fallbacks(const entry& root, report& problems, const environment& env, const std::string& directory);
 
 } // namespace evenkeel::config

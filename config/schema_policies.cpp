@@ -91,20 +91,11 @@ void add_policy_keys(std::vector<key_row>& table) {
          .price = "Memory per request in flight; counts against limits.memory.", .policy = true},
     };
     table.insert(table.end(), holding.begin(), holding.end());
+    add_fallback_keys(table);
 
     add_later(table, true, {
         {.path = "coalesce", .kind = value_kind::word, .fallback = "off", .words = "off|deterministic|always",
          .documentation = "Identical requests in flight share one attempt."},
-        {.path = "fallback", .kind = block, .shape = list, .documentation = "What is tried when every attempt failed."},
-        {.path = "fallback.last_good", .kind = block, .documentation = "The last good answer."},
-        {.path = "fallback.last_good.key", .kind = value_kind::word, .words = "partial_key|request",
-         .documentation = "What makes two requests the same."},
-        {.path = "fallback.last_good.max_age", .kind = duration, .documentation = "Oldest answer that is given."},
-        {.path = "fallback.route", .kind = name, .documentation = "Another route."},
-        {.path = "fallback.respond", .kind = block, .documentation = "A canned answer."},
-        {.path = "fallback.respond.status", .kind = integer, .documentation = "Its status."},
-        {.path = "fallback.respond.body_file", .kind = file, .documentation = "Its body."},
-
         {.path = "stream.resume", .kind = value_kind::word, .fallback = "off", .words = "off|buffer|verified_replay",
          .documentation = "What happens to a stream that breaks."},
         {.path = "stream.upcast", .kind = value_kind::word, .fallback = "off", .words = "off|auto",

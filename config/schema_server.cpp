@@ -120,9 +120,6 @@ void add_process_keys(std::vector<key_row>& table) {
         {.path = "tracing.propagate", .kind = value_kind::word, .fallback = "traceparent",
          .words = "none|traceparent|all",
          .documentation = "What upstreams are told of the trace."},
-        {.path = "last_good", .kind = block, .documentation = "Store of last good answers."},
-        {.path = "last_good.max_bytes", .kind = size, .fallback = "64MiB", .documentation = "Size of the store."},
-        {.path = "last_good.path", .kind = log_file, .documentation = "A file keeps the store across restarts."},
     });
 }
 

@@ -7,6 +7,7 @@
 #include "policies/bulkhead.hpp"
 #include "policies/circuit_breaker.hpp"
 #include "policies/cooldown.hpp"
+#include "policies/fallback.hpp"
 #include "policies/hedge.hpp"
 #include "policies/overload_control.hpp"
 #include "policies/retry.hpp"
@@ -134,6 +135,29 @@ struct path_rewrite {
     bool operator==(const path_rewrite&) const = default;
 };
 
+// What an operator wrote to be answered in place of an upstream.
+struct canned_answer {
+    int status = 200;
+    std::string content_type = "application/json";
+    std::shared_ptr<const std::string> body;       // never null once built
+    bool operator==(const canned_answer& other) const {
+        return status == other.status && content_type == other.content_type &&
+               (body == other.body || (body && other.body && *body == *other.body));
+    }
+};
+
+enum class last_good_key_kind : unsigned char { request, partial_key };
+
+// One rung of a fallback ladder.
+struct fallback_step {
+    fallback_kind is = fallback_kind::respond;
+    last_good_key_kind key = last_good_key_kind::request; // last_good: what makes two requests the same
+    duration max_age = std::chrono::hours{1};             // last_good
+    std::size_t route = 0;                                // route: its place in settings::routes
+    canned_answer respond{};
+    bool operator==(const fallback_step&) const = default;
+};
+
 enum class route_serves : unsigned char { upstream, health, fan_out };
 
 inline constexpr std::size_t max_upstreams_per_route = 16;
@@ -171,6 +195,7 @@ struct route {
     bool own_budget = false;                       // its budget is not that of `defaults`: shared with no other route
     bool own_circuit = false;                      // its circuit_breaker is not that of `defaults`: circuits shared with no other route
     stream_options stream;
+    std::vector<fallback_step> fallback;           // last_good at most once, then routes, then respond at most once
     fan_out_options fan_out;                       // of a route that `serves` fan_out; of the rest then timeout.total and stream count
     bool operator==(const route&) const = default;
 };
@@ -201,6 +226,12 @@ struct limits {
     bool operator==(const limits&) const = default;
 };
 
+struct last_good_options {
+    std::uint64_t max_bytes = std::uint64_t{64} * 1024 * 1024; // of the store
+    std::string path;                              // of the file that keeps it; empty: none
+    bool operator==(const last_good_options&) const = default;
+};
+
 struct settings {
     std::vector<listener> listen;
     unsigned workers = 1;
@@ -210,6 +241,7 @@ struct settings {
     access_log_options access_log;
     log_options log;
     config::limits limits;
+    last_good_options last_good;
     duration drain_timeout = std::chrono::seconds{30};
     std::uint64_t replay_buffer = std::uint64_t{32} * 1024 * 1024; // defaults.retry.replay_buffer: where a body must be read to choose the route
     breaker_options circuit_breaker; // defaults.circuit_breaker, shared likewise

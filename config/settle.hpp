@@ -11,5 +11,7 @@ namespace evenkeel::config {
 // `root` is complete.
 void settle_policies(entry& root, report& problems);
 void settle_connections(entry& root, report& problems);
+// A ladder that a route inherits does not lead to itself.
+void settle_fallbacks(entry& root);
 
 } // namespace evenkeel::config

@@ -132,7 +132,25 @@ private:
     std::string out_;
 };
 
-// Only the route asked for and the upstream it calls.
+// The routes that the ladders of these lead to, and so on, after them.
+std::vector<entry> with_fallbacks(const entry& routes, entry first) {
+    std::vector<entry> out{std::move(first)};
+    const auto name_of = [](const entry& route) { return route.find("name") != nullptr ? route.find("name")->text() : std::string{}; };
+    for (std::size_t i = 0; i < out.size(); ++i) {
+        const entry* list = out[i].find("fallback");
+        std::vector<std::string> wanted;
+        for (const entry& rung : list != nullptr ? list->children : std::vector<entry>{})
+            if (const entry* to = rung.find("route")) wanted.push_back(to->text());
+        for (const entry& route : routes.children) {
+            const std::string name = name_of(route);
+            const bool here = std::any_of(out.begin(), out.end(), [&](const entry& e) { return name_of(e) == name; });
+            if (!here && std::find(wanted.begin(), wanted.end(), name) != wanted.end()) out.push_back(route);
+        }
+    }
+    return out;
+}
+
+// Only the route asked for, what takes over from it, and the upstreams they call.
 std::optional<entry> narrowed(const entry& root, std::string_view route_name) {
     const entry* routes = root.find("routes");
     if (routes == nullptr) return std::nullopt;
@@ -144,19 +162,21 @@ std::optional<entry> narrowed(const entry& root, std::string_view route_name) {
 
     entry out = root;
     out.children.clear();
-    if (const entry* upstreams = root.find("upstreams"); upstreams != nullptr && wanted->find("upstreams") != nullptr) {
+    entry some_routes = *routes;
+    some_routes.children = with_fallbacks(*routes, *wanted);
+    if (const entry* upstreams = root.find("upstreams")) {
         entry some = *upstreams;
-        some.children.clear();
-        for (const entry& reference : wanted->find("upstreams")->children) {
-            const entry* name = reference.find("name");
-            const entry* target = name != nullptr ? upstreams->find(name->text()) : nullptr;
-            if (target != nullptr) some.children.push_back(*target);
-        }
-        out.children.push_back(std::move(some));
+        std::erase_if(some.children, [&](const entry& upstream) {
+            return std::none_of(some_routes.children.begin(), some_routes.children.end(), [&](const entry& route) {
+                const entry* list = route.find("upstreams");
+                return list != nullptr && std::any_of(list->children.begin(), list->children.end(), [&](const entry& reference) {
+                           return reference.find("name") != nullptr && reference.find("name")->text() == upstream.key;
+                       });
+            });
+        });
+        if (!some.children.empty()) out.children.push_back(std::move(some));
     }
-    entry one = *routes;
-    one.children = {*wanted};
-    out.children.push_back(std::move(one));
+    out.children.push_back(std::move(some_routes));
     return out;
 }
 

@@ -115,9 +115,9 @@ void flight_plan::launch(endpoint_index at, attempt_purpose what, std::string_vi
         if (const auto delay = view.hedge_delay(at, now)) hedge_at_ = now + *delay;
     }
     // Nothing is held back where nothing could follow, and no sibling could still be better.
-    const holding hold = options_.retry->max_retries == 0         ? holding::nothing
-                         : extra_left || !flying_.empty() ? holding::answers
-                                                                  : holding::errors;
+    const holding hold = extra_left || !flying_.empty() || options_.something_follows ? holding::answers
+                         : options_.retry->max_retries == 0                           ? holding::nothing
+                                                                                      : holding::errors;
     flying_.push_back(one);
     add(flight_action::launch{one.id, at, hold, what, why});
     sleep();
@@ -271,7 +271,7 @@ void flight_plan::expire(flying late, steady_time now, policy_view& view) {
         const duration pause = !alone ? duration::zero() : backoff_pause(options_.retry->backoff, waits_, previous_pause_, view.draw());
         denied = seek(may_wait ? eagerness::may_wait : eagerness::now_or_never, pause, now, view);
     }
-    if (denied == retry_denial::none || fixed || !alone) {
+    if (denied == retry_denial::none || fixed || !alone || options_.something_follows) {
         settle(late, now, view);
         if (denied == retry_denial::none) return;
         if (!alone) return sleep();

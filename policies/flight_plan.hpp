@@ -169,6 +169,8 @@ struct flight_options {
     duration hold_max = std::chrono::seconds{60};  // oldest outage that is waited for
     duration max_wait = std::chrono::seconds{5};   // of a first attempt for room after an outage; then it goes through
     endpoint_index endpoints = 1;            // how many, in order of preference
+    bool something_follows = false;          // a fallback answers if the attempts do not: errors are held for it, and a learned
+                                             // timeout may end an attempt for its sake
 };
 
 class flight_plan {

@@ -151,6 +151,8 @@ retry_denial flight_plan::wait_for(const obstacles& why, steady_time now, policy
     if (why.circuit && !why.overload) {
         if (options_.when_open == when_open::reject || now - why.down_since > options_.hold_max) return retry_denial::circuit_open;
         if (ask_again_ + min_attempt_time > options_.deadline) return retry_denial::circuit_open;
+        // Where a fallback answers in its place, no single request waits for longer than that either.
+        if (options_.something_follows && waiting_since_ && now - *waiting_since_ >= options_.hold_max) return retry_denial::circuit_open;
     }
     if (launched_ > 0 && ask_again_ + min_attempt_time > options_.deadline) return denial_of(why);
     if (!in_line_) {
@@ -158,6 +160,7 @@ retry_denial flight_plan::wait_for(const obstacles& why, steady_time now, policy
         in_line_ = true;
     }
     if (!waiting_since_) waiting_since_ = now;
+    if (options_.something_follows && why.circuit) ask_again_ = std::min(ask_again_, *waiting_since_ + std::max(options_.hold_max, duration{std::chrono::milliseconds{1}}));
     if (goes_through) ask_again_ = std::min(ask_again_, std::max(*crowded_since_ + options_.max_wait, now + duration{std::chrono::milliseconds{1}}));
     state_ = state::waiting;
     sleep();

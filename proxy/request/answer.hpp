@@ -10,6 +10,7 @@
 #include "proxy/wire/head.hpp"
 
 #include <memory>
+#include <optional>
 #include <string_view>
 
 namespace evenkeel::request {
@@ -37,6 +38,9 @@ struct answer {
     bool undecided = false;                     // how it came about is known at its end only: no x-evenkeel-outcome
     bool probe = false;                         // the answering attempt was a probe of a half-open circuit
     duration held{};                            // waited for an endpoint to let it through
+    std::optional<outcome_kind> failed_as{};    // an upstream's error answer: what it was judged to be
+    bool may_have_arrived = false;              // an upstream may have acted on the request
+    telemetry::degradation degraded{};          // it comes from the fallback ladder
     steady_time sent{};                         // when the committed attempt's request went out; epoch: never
     steady_time head_read{};                    // when its head had been read
 };

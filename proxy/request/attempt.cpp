@@ -54,8 +54,7 @@ void attempt::post_failure(const attempt_outcome& outcome) {
     post(flight_event::failed{id_, outcome});
 }
 
-void attempt::learn() noexcept {
-    const steady_time now = services_.loop.now();
+void attempt::learn(steady_time now) noexcept {
     if (const auto* broken = std::get_if<flight_event::failed>(&event_)) return leave_.failed(broken->outcome, order_.luck, now);
     if (std::holds_alternative<flight_event::head>(event_)) return; // says nothing yet
     leave_.answers(now);
@@ -97,6 +96,7 @@ net::task<void> attempt::run(std::shared_ptr<attempt> self) {
     auto kind = me.order_.kind;
     for (;;) {
         me.begin_record(kind);
+        me.sent_at_ = me.launched_; // no time passes where a connection is at hand
         me.exchange_ = fresh ? nullptr : me.services_.transport.reuse(me.order_.upstream);
         if (!me.exchange_) {
             const steady_time connect_by = std::min(me.launched_ + me.order_.route->timeout.connect, me.order_.deadline);
@@ -111,6 +111,7 @@ net::task<void> attempt::run(std::shared_ptr<attempt> self) {
                 co_return;
             }
             me.exchange_ = std::move(opened.exchange);
+            me.sent_at_ = me.services_.loop.now();
         }
         me.record_.reused = me.exchange_->reused();
         me.record_.connect = me.exchange_->connect_time();
@@ -118,9 +119,10 @@ net::task<void> attempt::run(std::shared_ptr<attempt> self) {
         const round_result result = co_await me.round();
         if (me.cancelled_) co_return;
         if (result.is == round_result::kind::head) {
-            if (!me.hold_ready()) co_await me.hold_more();
+            const bool ready = me.hold_ready();
+            if (!ready) co_await me.hold_more();
             if (me.cancelled_) co_return;
-            me.learn();
+            me.learn(ready ? me.head_at_ : me.services_.loop.now());
             me.post(me.event_);
             co_return;
         }
@@ -158,7 +160,6 @@ struct attempt::whole_request {
 };
 
 net::task<attempt::round_result> attempt::round() {
-    sent_at_ = services_.loop.now();
     leave_.sent(sent_at_);
     upload_ = upload_state::running;
     whole_request whole;

@@ -113,7 +113,7 @@ private:
     void report(telemetry::attempt_result result) noexcept; // once per record
     void post(const any_flight_event& event);
     void post_failure(const attempt_outcome& outcome); // the policies hear of it first
-    void learn() noexcept;                             // ... and of what event_ says
+    void learn(steady_time now) noexcept;                             // ... and of what event_ says
 
     // What is held back (attempt_hold.cpp). hold_ready: true once event_ says what to post.
     [[nodiscard]] held_part what_to_hold() const noexcept;

@@ -66,23 +66,23 @@ answer refused(worker_services& services, const client_request& request, const b
                               .code = said.code,
                               .proxy_error = "connection_limit_reached",
                               .message = fmt::format("route '{}' serves bulkhead.max_concurrent requests at a time, and this one was refused: {}",
-                                                     request.route->name, said.because),
+                                                     request.asked()->name, said.because),
                               .retry_after = at.retry_after(services.draw(), services.loop.now())},
                              dialect_of(request.route.get(), request.head->path), services.loop.wall_now());
 }
 } // namespace
 
 bulkhead_permit enter_bulkhead(worker_services& services, const client_request& request) {
-    if (!request.route->bulkhead.on) return {};
-    bulkhead& at = *request.policies->of(*request.route).bulkhead;
+    if (!request.asked()->bulkhead.on) return {};
+    bulkhead& at = *request.policies->of(*request.asked()).bulkhead;
     const auto given = at.enter(requester_of(request), request.received);
     return given ? bulkhead_permit{at, *given, services.loop} : bulkhead_permit{};
 }
 
 net::task<std::optional<answer>> wait_for_turn(worker_services& services, client_request& request, bulkhead_permit& permit) {
-    bulkhead& at = *request.policies->of(*request.route).bulkhead;
+    bulkhead& at = *request.policies->of(*request.asked()).bulkhead;
     const steady_time came = services.loop.now();
-    const steady_time until = std::min(came + request.route->bulkhead.queue_timeout,
+    const steady_time until = std::min(came + request.asked()->bulkhead.queue_timeout,
                                        flight::deadline_of(request, read_client_hints(*request.head)));
     const auto mine = std::make_shared<turn>(services.loop.executor());
     bulkhead::entry entry = at.wait(mine, requester_of(request), until, came);
@@ -95,7 +95,7 @@ net::task<std::optional<answer>> wait_for_turn(worker_services& services, client
     }
     if (entry.given) permit = bulkhead_permit{at, *entry.given, services.loop};
     const bulkhead_refusal why = mine->is_gone() ? bulkhead_refusal::none : entry.refused;
-    services.observer.bulkhead_passed(*request.route, {.waited = request.queued, .queued = queued, .admitted = permit && !mine->is_gone(),
+    services.observer.bulkhead_passed(*request.asked(), {.waited = request.queued, .queued = queued, .admitted = permit && !mine->is_gone(),
                                                        .refused = why, .tenant_limited = entry.limited});
     if (mine->is_gone()) {
         answer gone;

@@ -28,6 +28,14 @@ bool is_sane_id(std::string_view id) noexcept {
            std::all_of(id.begin(), id.end(), [](char c) { return wire::has_class(c, wire::char_class::plain); });
 }
 
+// "last_good; age=35", "route; name=cheap", "respond"
+std::string label_of(const telemetry::degradation& how) {
+    std::string out{to_string(how.by)};
+    if (how.by == fallback_kind::last_good) out += "; age=" + std::to_string(std::chrono::duration_cast<std::chrono::seconds>(how.age).count());
+    if (how.by == fallback_kind::route) out.append("; name=").append(how.route);
+    return out;
+}
+
 // What is known of a fan-out only at its end.
 void note_parts(telemetry::request_record& record, const parts_record& parts) noexcept {
     record.parts = parts.text;
@@ -57,6 +65,7 @@ struct client_connection::facts {
     duration first_token{};
     int hedges = 0;
     bool probe = false;
+    telemetry::degradation degraded{};
     duration held{};
     duration overhead{};
     std::uint64_t bytes_out = 0;
@@ -313,6 +322,8 @@ net::task<bool> client_connection::handle() {
     seen.hedges = given.hedges;
     seen.probe = given.probe;
     seen.upstream_model = given.upstream_model;
+    seen.degraded = given.degraded;
+    if (given.degraded.is && ahead_.given() && !gone_ && !co_await say_degraded(given.degraded)) gone_ = true;
     if (given.body && !gone_ && ahead_.given() && !is_event_stream(*given.head)) {
         goes_on = co_await relay_as_event(std::move(given), request, seen);
     } else if (given.body && (!gone_ || given.local)) { // what was made here costs nothing; half-closed clients may read it
@@ -354,19 +365,22 @@ net::task<bool> client_connection::relay(answer given, client_request& request, 
     // Framing is ours: a length where one is known, else chunks; an HTTP/1.0 client knows no chunks and gets the end of
     // the connection instead.
     wire::body_framing framing = head.body;
+    if (ahead_.given()) framing.kind = wire::body_kind::chunked; // as its head said
     if (framing.kind == wire::body_kind::chunked || framing.kind == wire::body_kind::until_close) {
         framing.kind = head_.minor_version >= 1 ? wire::body_kind::chunked : wire::body_kind::until_close;
     }
-    const bool head_only = head_.method == "HEAD";
+    const bool head_only = head_.is_head();
     const bool chunked = framing.kind == wire::body_kind::chunked && !head_only;
     const bool close = !head_.keep_alive || closing_ || context_.draining || !request.body.complete() ||
                        framing.kind == wire::body_kind::until_close;
+    const std::string degraded = given.degraded.is ? label_of(given.degraded) : std::string{};
     out_.clear();
     append_response_head(out_, head, framing,
                          {.route = request.route ? std::string_view{request.route->name} : std::string_view{},
                           .upstream = given.upstream != nullptr ? std::string_view{given.upstream->name} : std::string_view{},
                           .attempts = given.attempts,
                           .outcome = given.undecided ? std::string_view{} : telemetry::to_string(given.service),
+                          .degraded = degraded,
                           .stop_client_retries = given.stop_client_retries,
                           .request_id = request.id,
                           .close = close,
@@ -464,6 +478,16 @@ net::task<bool> client_connection::relay(answer given, client_request& request, 
     co_return true;
 }
 
+// A head given ahead could not say so: a comment between events does.
+net::task<bool> client_connection::say_degraded(telemetry::degradation how) {
+    const std::string comment = ": x-evenkeel-degraded: " + label_of(how) + "\n\n";
+    std::array<char, 18> size_line;
+    const auto size = wire::chunk_head(size_line.data(), comment.size());
+    std::array parts{boost::asio::const_buffer(size.data(), size.size()), boost::asio::const_buffer(comment.data(), comment.size()),
+                     boost::asio::const_buffer(wire::chunk_tail.data(), wire::chunk_tail.size())};
+    co_return co_await write_rest(parts);
+}
+
 // The client has the head of a stream, and what came is none: an error, ours or the upstream's, or an answer in one piece
 // that nobody asked for. It becomes the error frame of the client's dialect, and the stream ends unfinished.
 net::task<bool> client_connection::relay_as_event(answer given, client_request& request, facts& seen) {
@@ -527,6 +551,7 @@ void client_connection::finish_record(const client_request* request, const facts
     record.total = record.at - seen.received;
     record.first_byte = seen.first_byte;
     record.held = seen.held;
+    record.degraded = seen.degraded;
     if (request != nullptr) record.queued = request->queued;
     record.hedges = seen.hedges;
     record.probe = seen.probe;

@@ -78,6 +78,7 @@ private:
     [[nodiscard]] net::task<void> refuse(wire::refusal why, int status);
     [[nodiscard]] net::task<bool> relay(answer given, client_request& request, facts& seen);
     [[nodiscard]] net::task<bool> relay_as_event(answer given, client_request& request, facts& seen);
+    [[nodiscard]] net::task<bool> say_degraded(telemetry::degradation how);
     [[nodiscard]] net::task<bool> write_rest(std::span<const boost::asio::const_buffer> parts); // what write_now() left
     [[nodiscard]] net::task<void> linger();                    // lets the client read our last words before the reset
     void on_read_timer();

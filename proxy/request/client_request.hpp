@@ -34,6 +34,10 @@ struct client_request {
     const wire::request_head* head = nullptr;    // of the owner; its views last as long as this request
     request_body body;
     std::shared_ptr<const config::route> route;  // once chosen; serve() matches no route where its caller has chosen one
+    std::shared_ptr<const config::route> fallback_route; // whose upstreams are asked in place of the route's own; null: its own
+    bool something_follows = false;              // a fallback answers if the attempts do not
+    steady_time asked_since{};                   // timeout.total of a fallback route counts from here
+    [[nodiscard]] const std::shared_ptr<const config::route>& asked() const noexcept { return fallback_route ? fallback_route : route; }
     std::string model;                           // of the body, where the route looked at it
     std::string_view client_address;
     std::string id;

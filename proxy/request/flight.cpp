@@ -15,6 +15,7 @@ namespace evenkeel::request {
 
 namespace {
 constexpr duration longest_hold = std::chrono::seconds{60}; // `hold_max: auto`; the deadline bounds it as well
+constexpr duration fallback_hold = std::chrono::seconds{2}; // ... where a fallback answers in its place
 
 bool is_googles_array(wire::dialect dialect, std::string_view target) noexcept {
     return dialect == wire::dialect::gemini && target.find(":streamGenerateContent") != std::string_view::npos &&
@@ -23,7 +24,7 @@ bool is_googles_array(wire::dialect dialect, std::string_view target) noexcept {
 } // namespace
 
 flight::flight(worker_services& services, client_request& request)
-    : services_(services), request_(request), route_(*request.route), policies_(request.policies->of(*request.route)), shard_(shard_of(request, policies_)),
+    : services_(services), request_(request), route_(*request.asked()), policies_(request.policies->of(*request.asked())), shard_(shard_of(request, policies_)),
       hints_(read_client_hints(*request.head)), box_(services.loop), deadline_(deadline_of(request, hints_)),
       plan_(options_of(request, deadline_)),
       client_left_(request.gone, [](void* to) { static_cast<mailbox*>(to)->post(flight_event::client_gone{}); }, &box_) {
@@ -36,26 +37,29 @@ flight::~flight() {
 }
 
 flight_options flight::options_of(const client_request& request, steady_time deadline) noexcept {
-    const config::route& route = *request.route;
+    const config::route& route = *request.asked();
     return {.deadline = deadline,
             .attempt_timeout = route.timeout.attempt,
             .learned_timeout = route.timeout.learn_attempt,
             .retry = &route.retry,
             .hedge = route.hedge.on ? &route.hedge : nullptr,
             .when_open = route.circuit_breaker.when_open,
-            .hold_max = route.circuit_breaker.hold_max.value_or(longest_hold),
+            .hold_max = route.circuit_breaker.hold_max.value_or(request.something_follows ? fallback_hold : longest_hold),
             .max_wait = route.overload.max_wait,
-            .endpoints = static_cast<endpoint_index>(route.upstreams.size())};
+            .endpoints = static_cast<endpoint_index>(route.upstreams.size()),
+            .something_follows = request.something_follows};
 }
 
 steady_time flight::deadline_of(const client_request& request, const client_hints& hints) {
-    duration within = request.route->timeout.total;
-    if (hints.timeout) within = std::min(within, answer_within(*hints.timeout));
+    duration within = duration::max();
+    if (hints.timeout) within = answer_within(*hints.timeout);
     // Heartbeats keep a stream's client patient; any other hears nothing until its answer is whole.
     if (hints.silence && !(request.route->stream.hold_head && evenkeel::request::wants_stream(request))) {
         within = std::min(within, answer_within(*hints.silence));
     }
-    return std::min(request.received + within, request.deadline);
+    const steady_time own = std::max(request.received, request.asked_since) + request.asked()->timeout.total;
+    const steady_time told = within == duration::max() ? steady_time::max() : request.received + within;
+    return std::min({own, told, request.deadline});
 }
 
 const flight::aim_taken& flight::aim(endpoint_index at) {
@@ -85,15 +89,15 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
         }
     }
     const std::string_view target = aim(what.endpoint).target;
-    order.route = request_.route;
+    order.route = request_.asked();
     order.upstream = upstream;
     append_request_head(order.head, *request_.head, target, route_, *upstream, framing, request_.client_address);
     order.body = &request_.body;
-    order.head_request = request_.head->method == "HEAD";
+    order.head_request = request_.head->is_head();
     order.may_repeat = aim_.may_repeat;
     order.hold = what.hold;
     order.rules.dialect = dialect_of(route_, *upstream, request_.head->path);
-    order.rules.wants_content = order.may_repeat && request_.head->method == "POST" && order.rules.dialect != wire::dialect::generic;
+    order.rules.wants_content = order.may_repeat && request_.head->is_post() && order.rules.dialect != wire::dialect::generic;
     order.rules.own_credential = sets_credential(*upstream);
     order.rules.array_stream = is_googles_array(order.rules.dialect, target);
     order.rules.max_retry_after = route_.retry.max_retry_after;
@@ -109,7 +113,9 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
 void flight::launch(const flight_action::launch& what) {
     // Of those that are over only one with an answer that may still be handed on is kept.
     for (auto& each : attempts_) {
-        if (each.over && !each.answered) finished_tries_ += each.made->tries();
+        if (!each.over || each.answered) continue;
+        finished_tries_ += each.made->tries();
+        may_have_arrived_ = may_have_arrived_ || !each.made->unsent();
     }
     attempts_.erase(std::remove_if(attempts_.begin(), attempts_.end(), [](const flying& one) { return one.over && !one.answered; }), attempts_.end());
     if (!first_at_) first_at_ = what.endpoint;
@@ -137,6 +143,7 @@ void flight::note(const any_flight_event& event) {
     if (one == nullptr || one->over) return;
     last_failure_ = failed->outcome;
     one->answered = failed->outcome.has_answer;
+    one->failed_as = failed->outcome.what.kind;
     one->over = true;
     hedge_over(*one, false);
 }

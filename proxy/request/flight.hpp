@@ -29,10 +29,10 @@ public:
     flight(const flight&) = delete;
     flight& operator=(const flight&) = delete;
 
-    static steady_time deadline_of(const client_request& request, const client_hints& hints);
 
     // Steps the plan and does what it says; the answer, once there is one.
     [[nodiscard]] std::optional<answer> perform(const any_flight_event& event);
+    static steady_time deadline_of(const client_request& request, const client_hints& hints);
     [[nodiscard]] bool is_told_nonsense() const noexcept { return hints_.unreadable; }
     [[nodiscard]] bool idle() const noexcept { return box_.empty(); }
     [[nodiscard]] net::task<bool> wait() { return box_.wait(wake_); }
@@ -47,6 +47,7 @@ private:
         attempt_purpose purpose;
         bool answered = false; // with something that may still be handed on
         bool over = false;
+        std::optional<outcome_kind> failed_as{};
         std::shared_ptr<attempt> made;
     };
     // Where an attempt at an endpoint goes, and whether it may be repeated: asked for more than once.
@@ -113,6 +114,7 @@ private:
     attempt_id committed_ = 0;
     int hedges_ = 0;         // launched
     std::optional<endpoint_index> first_at_; // where the first attempt went
+    bool may_have_arrived_ = false;          // ... of attempts that are no longer here
     int finished_tries_ = 0; // of attempts that are no longer here
     std::optional<attempt_outcome> last_failure_;
     aim_taken aim_;

@@ -62,6 +62,8 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
         deposit();
         hedge_over(winner, true);
     } else {
+        given.failed_as = winner.failed_as;
+        given.may_have_arrived = true;
         given.service = telemetry::request_service::error;
         given.outcome = telemetry::request_outcome::upstream_error;
         given.stop_client_retries = last_failure_ && ends_client_retries(*last_failure_, what.denied);
@@ -151,6 +153,7 @@ answer flight::failure_answer(const flight_action::finish& what) {
     answer made = make_local_answer(failure, dialect_of(&route_, request_.head->path), services_.loop.wall_now(), &upstream, made_tries);
     made.denied = what.denied;
     made.held = held_;
+    made.may_have_arrived = may_have_arrived_ || std::any_of(attempts_.begin(), attempts_.end(), [](const flying& one) { return !one.made->unsent(); });
     made.stop_client_retries = last_failure_ && failure.retry_after == duration::zero() && ends_client_retries(*last_failure_, what.denied);
     return made;
 }

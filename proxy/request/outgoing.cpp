@@ -73,6 +73,7 @@ void append_response_head(wire::head_text& out, const wire::response_head& head,
     if (!labels.upstream.empty()) builder.field("x-evenkeel-upstream", labels.upstream);
     if (labels.attempts > 0) builder.field("x-evenkeel-attempts", static_cast<std::uint64_t>(labels.attempts));
     if (!labels.outcome.empty()) builder.field("x-evenkeel-outcome", labels.outcome);
+    if (!labels.degraded.empty()) builder.field("x-evenkeel-degraded", labels.degraded);
     if (labels.stop_client_retries && !upstream_speaks) builder.field("x-should-retry", "false");
     builder.framing(body);
     // Content-Length of an answer to HEAD and of a 304: it describes a body that is not here.
@@ -86,7 +87,7 @@ void append_response_head(wire::head_text& out, const wire::response_head& head,
 }
 
 bool is_replay_eligible(const wire::request_head& head, std::string_view target, std::string_view body) noexcept {
-    if (head.method != "POST") { // PATCH is the one other method that is not idempotent (RFC 9110 9.2.2)
+    if (!head.is_post()) { // PATCH is the one other method that is not idempotent (RFC 9110 9.2.2)
         return head.method != "PATCH" || head.find(std::string_view{"idempotency-key"}) != nullptr;
     }
     if (head.find(std::string_view{"idempotency-key"}) != nullptr) return true;

@@ -14,7 +14,8 @@ constexpr duration last_words_time = std::chrono::milliseconds{20}; // chosen: a
 
 // Where a part's answer came from.
 std::string_view source_of(const answer& given) noexcept {
-    return given.service == telemetry::request_service::degraded ? "fallback" : "live";
+    if (!given.degraded.is) return "live";
+    return given.degraded.by == fallback_kind::last_good ? "last_good" : "fallback";
 }
 
 duration retry_after_of(const wire::response_head& head) noexcept {
@@ -245,6 +246,7 @@ void part_group::report(const part& one, const answer& given, const body_end& en
     record.queued = request.queued;
     record.outcome = given.outcome;
     record.service = given.service;
+    record.degraded = given.degraded;
     record.denied = given.denied;
     record.stream = given.stream;
     record.ended = end.stream;

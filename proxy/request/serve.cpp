@@ -1,6 +1,7 @@
 #include "proxy/request/serve.hpp"
 
 #include "proxy/request/bulkhead_turn.hpp"
+#include "proxy/request/fallback.hpp"
 #include "proxy/request/local_answer.hpp"
 #include "proxy/request/router.hpp"
 #include "proxy/request/run_flight.hpp"
@@ -22,6 +23,13 @@ bool reads_ahead(const client_request& request, std::uint64_t limit) {
     return !request.body.complete() && !(framing.kind == wire::body_kind::length && framing.length > limit);
 }
 bool has_failed(const client_request& request) { return request.body.failed() != request_body::failure::none; }
+
+// A ladder may send the body elsewhere, or know the request by it.
+bool needs_body(const std::vector<config::fallback_step>& ladder) {
+    return std::any_of(ladder.begin(), ladder.end(), [](const config::fallback_step& step) {
+        return step.is == fallback_kind::route || (step.is == fallback_kind::last_good && step.key == config::last_good_key_kind::request);
+    });
+}
 
 void find_model(client_request& request) {
     request.model = wire::find_members(request.body.held()).model;
@@ -89,18 +97,31 @@ net::task<answer> serve(worker_services& services, client_request& request) {
     const bool fans_out = request.route->serves == config::route_serves::fan_out;
     const bool must_see_body = fans_out || std::any_of(upstreams.begin(), upstreams.end(), [](const auto& one) { return !one->models.empty(); });
     request.body.hold_up_to(request.route->retry.replay_buffer);
-    const std::uint64_t ahead = must_see_body ? request.route->retry.replay_buffer : whole_body_bytes;
+    const auto& ladder = request.route->fallback;
+    const std::uint64_t ahead = must_see_body || needs_body(ladder) ? request.route->retry.replay_buffer : whole_body_bytes;
     if (reads_ahead(request, ahead)) co_await request.body.read_whole(ahead);
     if (has_failed(request)) co_return body_failure_answer(services, request);
     if (must_see_body && !(request.body.complete() && request.body.replayable())) co_return body_not_seen(services, request);
 
     if (fans_out) co_return co_await serve_parts(services, request);
+    if (!ladder.empty()) co_return co_await with_fallback(services, request);
+    // As ask_upstreams(), without a coroutine of its own.
     bulkhead_permit permit = enter_bulkhead(services, request);
     if (!permit && request.route->bulkhead.on) {
         if (auto refused = co_await wait_for_turn(services, request, permit)) co_return std::move(*refused);
     }
     answer given = co_await run_flight(services, request);
     given.permit = std::move(permit); // to the last byte
+    co_return given;
+}
+
+net::task<answer> ask_upstreams(worker_services& services, client_request& request) {
+    bulkhead_permit permit = enter_bulkhead(services, request);
+    if (!permit && request.asked()->bulkhead.on) {
+        if (auto refused = co_await wait_for_turn(services, request, permit)) co_return std::move(*refused);
+    }
+    answer given = co_await run_flight(services, request);
+    given.permit = std::move(permit);
     co_return given;
 }
 

@@ -17,6 +17,8 @@
 
 namespace evenkeel::request {
 
+class last_good_store;
+
 // The health document as a client may see it.
 struct health_text {
     health_text(std::string text, bool can_serve = true) : json(std::move(text)), healthy(can_serve) {} // NOLINT: a text is one
@@ -34,11 +36,15 @@ struct worker_services {
     std::mt19937_64 chance{};                     // of pauses; seeded by the worker
     buffer_pool buffers{};
     departure_watch departures{loop};
+    last_good_store* last_good = nullptr;         // of all workers; null: none
 
     [[nodiscard]] double draw() noexcept { return static_cast<double>(chance() >> 11) * 0x1p-53; } // uniform in [0, 1)
 };
 
 // Never throws for what a peer can do; the answer is always there, except where the client left first (empty body).
 [[nodiscard]] net::task<answer> serve(worker_services& services, client_request& request);
+
+// What the fallback ladder wraps: whatever stands between a route and its upstreams, and the upstreams of request.asked().
+[[nodiscard]] net::task<answer> ask_upstreams(worker_services& services, client_request& request);
 
 } // namespace evenkeel::request

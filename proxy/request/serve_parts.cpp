@@ -84,7 +84,7 @@ answer progressive_answer(worker_services& services, client_request& request, st
 net::task<answer> serve_parts(worker_services& services, client_request& request) {
     const client_hints told = read_client_hints(*request.head);
     if (told.unreadable) co_return unreadable_timeout_answer(services, request);
-    const bool progressive = accepts_events(*request.head) && request.head->method != "HEAD";
+    const bool progressive = accepts_events(*request.head) && !request.head->is_head();
     const auto parts = std::make_shared<part_group>(services, request, deadline_of(request, told, progressive));
     if (const auto why = parts->start(request, progressive); why != part_group::refusal::none) co_return refused(services, request, why);
     if (progressive) co_return progressive_answer(services, request, parts);

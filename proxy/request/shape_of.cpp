@@ -24,6 +24,11 @@ bool ends_with(std::string_view text, const char (&word)[Size]) noexcept {
     return text.size() >= Size - 1 && std::memcmp(text.data() + text.size() - (Size - 1), word, Size - 1) == 0;
 }
 
+std::size_t skip_blanks(std::string_view text, std::size_t at) noexcept {
+    while (at < text.size() && (text[at] == ' ' || text[at] == '\t' || text[at] == '\r' || text[at] == '\n')) ++at;
+    return at;
+}
+
 // What was read of a text: the first of each counts.
 struct members_seen {
     bool any = false, model = false, stream = false, tokens = false;
@@ -33,8 +38,7 @@ struct members_seen {
 void read_member(std::string_view text, std::size_t quote, std::size_t colon, members_seen& seen, request_shape& into) noexcept {
     const std::string_view name = text.substr(0, quote);
     const auto value = [&] {
-        const std::size_t start = text.find_first_not_of(" \t\r\n", colon + 1);
-        return start == std::string_view::npos ? std::string_view{} : text.substr(start);
+        return text.substr(std::min(skip_blanks(text, colon + 1), text.size()));
     };
     seen.any = true;
     if (name.empty()) return;
@@ -80,8 +84,8 @@ void read_members(std::string_view text, request_shape& into) noexcept {
     for (std::size_t from = 0; from < text.size();) {
         const std::size_t found = wire::find_pairs(text, from, '"', ' ', quotes);
         for (std::size_t i = 0; i < found; ++i) {
-            const std::size_t colon = text.find_first_not_of(" \t\r\n", quotes[i] + 1);
-            if (colon != std::string_view::npos && text[colon] == ':') read_member(text, quotes[i], colon, seen, into);
+            const std::size_t colon = skip_blanks(text, quotes[i] + 1);
+            if (colon < text.size() && text[colon] == ':') read_member(text, quotes[i], colon, seen, into);
         }
     }
 }

@@ -18,7 +18,7 @@ std::string_view value_of(const wire::request_head& head, std::string_view lower
 } // namespace
 
 std::uint64_t tenant_by_header(const client_request& request) noexcept {
-    const shuffle_shard_options& how = request.route->shuffle_shard;
+    const shuffle_shard_options& how = request.asked()->shuffle_shard;
     if (!how.on || how.header.empty()) return 0;
     return std::max<std::uint64_t>(shuffle_shard::tenant_named(value_of(*request.head, how.header)), 1);
 }

@@ -4,6 +4,7 @@
 #include "proxy/net/listener.hpp"
 #include "proxy/net/resolver.hpp"
 #include "proxy/net/tls_context.hpp"
+#include "proxy/request/last_good_store.hpp"
 #include "proxy/request/memory_bound.hpp"
 #include "proxy/request/policy_registry.hpp"
 #include "proxy/server/worker.hpp"
@@ -33,8 +34,11 @@ std::vector<std::string_view> needs_restart(const config::settings& now, const c
     if (now.listen != wanted.listen) keys.push_back("listen");
     if (now.workers != wanted.workers) keys.push_back("workers");
     if (now.admin != wanted.admin) keys.push_back("admin");
+    if (now.last_good.path != wanted.last_good.path) keys.push_back("last_good.path");
     return keys;
 }
+
+constexpr duration longest_store_wait = std::chrono::seconds{2}; // for the file of last good answers; then it is read meanwhile
 
 std::uint64_t random_seed() {
     std::random_device device;
@@ -65,6 +69,7 @@ struct server::parts {
     net::tls_contexts tls;
     request::memory_bound memory;
     request::policy_registry policies;
+    request::last_good_store last_good{settings->last_good.max_bytes};
     std::vector<std::string> bound;
     std::vector<std::unique_ptr<worker>> workers;
     std::vector<std::unique_ptr<telemetry::pulse>> pulses;
@@ -79,6 +84,7 @@ struct server::parts {
     }
     void take(config::snapshot next) {
         memory.set_limit(next->limits.memory);
+        last_good.set_limit(next->last_good.max_bytes);
         everyone.configuration_loaded(next);
         const std::scoped_lock lock(taking);
         settings = std::move(next);
@@ -100,11 +106,14 @@ server::server(server_options options, config::snapshot settings)
     const telemetry::policy_reporter reporter = [&all] { return all.policies.report(*all.current(), steady_time{std::chrono::steady_clock::now()}); };
     all.metrics.report_from(reporter);
     all.health.report_from(reporter);
+    if (!all.settings->last_good.path.empty()) all.last_good.open_file(all.settings->last_good.path, all.log, longest_store_wait);
+    all.metrics.report_last_good_from([&all] { return all.last_good.report(); });
     const shared_parts shared{all.resolver, all.tls, all.everyone, all.memory,
                               [&all] {
                                   const telemetry::health_view view = all.health.view();
                                   return request::health_text{telemetry::health_json(view, false), view.healthy};
-                              }};
+                              },
+                              all.last_good};
     for (unsigned number = 0; number < all.settings->workers; ++number) {
         all.workers.push_back(std::make_unique<worker>(shared, all.settings, all.policies.prepare(*all.settings), random_seed()));
         all.pulses.push_back(std::make_unique<telemetry::pulse>(all.beats, number, all.workers.back()->loop()));
@@ -189,6 +198,7 @@ bool server::reload() {
     next->listen = all.settings->listen;
     next->workers = all.settings->workers;
     next->admin = all.settings->admin;
+    next->last_good.path = all.settings->last_good.path;
     next->generation = all.settings->generation + 1;
     all.take(std::move(next));
     const auto policies = all.policies.prepare(*all.settings);

@@ -11,6 +11,7 @@ worker::worker(const shared_parts& shared, config::snapshot settings, std::share
     : connections_(loop_.executor()), pool_(loop_, shared.resolver, shared.tls, shared.observer),
       services_{loop_, pool_, shared.observer, shared.memory, shared.health_document, std::mt19937_64{seed}},
       context_{.services = services_, .settings = {}, .policies = {}, .id_seed = seed} {
+    services_.last_good = &shared.last_good;
     context_.use(std::move(settings), std::move(policies));
 }
 

@@ -32,6 +32,7 @@ struct shared_parts {
     telemetry::observer& observer;
     request::memory_bound& memory;
     std::function<request::health_text()> health_document;
+    request::last_good_store& last_good;
 };
 
 class worker {

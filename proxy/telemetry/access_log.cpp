@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t max_path = 2048; // bytes, before escaping
 constexpr std::size_t max_word = 256;  // of every other text
 constexpr std::size_t max_parts = 2048; // JSON of ours; more is left out
-static_assert((max_path + 11 * max_word) * max_escape + max_parts + 1024 <= max_access_line, "the worst line fits the buffer");
+static_assert((max_path + 11 * max_word) * max_escape + max_parts + 1280 <= max_access_line, "the worst line fits the buffer");
 
 // Appends `,"name":` pieces; the names are literals, so their length is known at compile time.
 class line {
@@ -94,6 +94,11 @@ char* write_access_line(char* out, const request_record& record) noexcept {
     to.text_if_any(R"(,"reason":)", record.reason);
     to.text_if_any(R"(,"proxy_error":)", record.proxy_error);
     to.word(R"(,"service":)", to_string(record.service));
+    if (record.degraded.is) {
+        to.word(R"(,"degraded":)", to_string(record.degraded.by));
+        if (record.degraded.by == fallback_kind::last_good) to.seconds(R"(,"degraded_age_s":)", record.degraded.age);
+        if (!record.degraded.route.empty()) to.word(R"(,"fallback_route":)", record.degraded.route.substr(0, 64)); // a name of the file
+    }
     to.number(R"(,"attempts":)", record.attempts);
     if (record.hedges > 0) to.number(R"(,"hedges":)", record.hedges);
     if (record.probe) to.literal(R"(,"probe":true)");

@@ -50,6 +50,12 @@ public:
     void hold_ended(const config::route& route, duration waited, bool went_on) noexcept override {
         for (auto* each : to_) each->hold_ended(route, waited, went_on);
     }
+    void fallback_skipped(const config::route& route, fallback_kind step, fallback_skip why) noexcept override {
+        for (auto* each : to_) each->fallback_skipped(route, step, why);
+    }
+    void fallback_exhausted(const config::route& route) noexcept override {
+        for (auto* each : to_) each->fallback_exhausted(route);
+    }
     void connection_opened(side which, const config::upstream* upstream) noexcept override {
         for (auto* each : to_) each->connection_opened(which, upstream);
     }

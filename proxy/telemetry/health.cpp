@@ -14,6 +14,7 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <tuple>
 #include <utility>
 
 namespace evenkeel::telemetry {
@@ -91,10 +92,22 @@ public:
         const std::lock_guard lock(mutex_);
         return window_.sample(now);
     }
+    void degraded(steady_time now, fallback_kind by) noexcept {
+        const std::lock_guard lock(mutex_);
+        ++fallbacks_[static_cast<std::size_t>(by)];
+        degraded_at_ = now;
+    }
+    // How often each step answered since the start, and whether one did within the last minute.
+    [[nodiscard]] std::pair<fallback_counts, bool> fallbacks(steady_time now) const {
+        const std::lock_guard lock(mutex_);
+        return {fallbacks_, degraded_at_ && now - *degraded_at_ < health_window::slice * health_window::slices};
+    }
 
 private:
     mutable small_mutex mutex_;
     health_window window_;
+    fallback_counts fallbacks_{};
+    std::optional<steady_time> degraded_at_;
 };
 
 struct windows {
@@ -110,6 +123,7 @@ using verdict = health_verdict;
 
 // An upstream's own error is a success where it is the caller's fault: the service works.
 verdict verdict_of(const request_record& record) noexcept {
+    if (record.degraded.is) return verdict::failure; // the client has an answer; the service did not work
     switch (record.outcome) {
     case request_outcome::ok:
         return verdict::success;
@@ -163,8 +177,10 @@ health::~health() = default;
 void health::request_finished(const request_record& record) noexcept {
     const auto how = verdict_of(record);
     if (how == verdict::silent || record.route == nullptr) return;
-    if (auto* window = state_->index.find(record.route))
-        window->record(state_->time_of(record.at), how == verdict::success, record.total);
+    auto* window = state_->index.find(record.route);
+    if (window == nullptr) return;
+    if (record.degraded.is) window->degraded(state_->time_of(record.at), record.degraded.by);
+    window->record(state_->time_of(record.at), how == verdict::success, record.total);
 }
 
 void health::attempt_finished(const attempt_record& record) noexcept {
@@ -263,6 +279,7 @@ health_view health::view() const {
         auto& shown = view.routes.emplace_back();
         shown.name = route->name;
         shown.seen = of_route->sample(now);
+        std::tie(shown.fallbacks, shown.degraded) = of_route->fallbacks(now);
         for (const auto& upstream : route->upstreams) {
             const auto* of_pair = state_->index.find(route.get(), upstream.get()).pair;
             if (of_pair == nullptr) continue;
@@ -354,6 +371,11 @@ std::string health_json(const health_view& view, bool with_hosts) {
         append_word(json, "circuit_state", route.circuit ? std::optional(to_string(*route.circuit)) : std::nullopt);
         append_member(json, "current_timeout", route.current_timeout);
         append_member(json, "held", static_cast<double>(route.holding));
+        json += route.degraded ? ",\"degraded\":true" : ",\"degraded\":false";
+        for (std::size_t step = 0; step < route.fallbacks.size(); ++step)
+            fmt::format_to(std::back_inserter(json), "{}\"{}\":{}", step == 0 ? ",\"fallbacks\":{" : ",", to_string(static_cast<fallback_kind>(step)),
+                           route.fallbacks[step]);
+        json += '}';
         if (route.bulkhead) {
             fmt::format_to(std::back_inserter(json), R"(,"bulkhead":{{"in_use":{},"limit":{},"queued":{},"queue_limit":{}}})",
                            route.bulkhead->in_use, route.bulkhead->limit, route.bulkhead->queued, route.bulkhead->queue_limit);

@@ -21,13 +21,15 @@ namespace evenkeel::telemetry {
 
 // What a window holds at one moment. Latency is that of successes.
 struct health_sample {
-    std::uint64_t requests = 0; // those that say something: not what the client gave up or we refused unsent
+    std::uint64_t requests = 0; // those that say something: not what the client gave up or we refused unsent; degraded ones failed
     std::uint64_t successes = 0;
     std::optional<double> success_rate;             // 0..1
     std::optional<double> avg_latency, p95_latency; // seconds
 
     bool operator==(const health_sample&) const = default;
 };
+
+using fallback_counts = std::array<std::uint64_t, fallback_kind_count>; // by fallback_kind
 
 // A minute of samples, as of `now`. Not thread-safe.
 class health_window {
@@ -66,6 +68,8 @@ struct route_health {
     // circuit is not open, it does not rest). Empty: it has no circuits.
     std::optional<circuit_state> circuit{};
     std::size_t holding = 0; // requests that wait for an upstream to recover
+    bool degraded = false;   // its fallback ladder answered within the last minute
+    fallback_counts fallbacks{}; // since the start
     std::optional<evenkeel::bulkhead::summary> bulkhead{}; // empty: bulkhead off
     std::vector<upstream_health> upstreams;
 };

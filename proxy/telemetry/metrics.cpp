@@ -1,6 +1,7 @@
 #include "proxy/telemetry/metrics.hpp"
 
 #include "proxy/telemetry/cells.hpp"
+#include "proxy/telemetry/fallback_metrics.hpp"
 #include "proxy/telemetry/family_list.hpp"
 #include "proxy/telemetry/policy_metrics.hpp"
 #include "proxy/telemetry/process_sample.hpp"
@@ -106,7 +107,7 @@ struct counted {
 struct metrics::state {
     explicit state(metrics_options given)
         : options(std::move(given)), index(options.workers), none(options.workers), clients(options.workers),
-          policies(options.workers) {}
+          policies(options.workers), fallbacks(options.workers) {}
 
     [[nodiscard]] route_cells& cells_of(const config::route* route) {
         auto* found = route == nullptr ? nullptr : index.find(route);
@@ -129,6 +130,7 @@ struct metrics::state {
     counted::route none;
     sharded<client_cells> clients;
     policy_metrics policies;
+    fallback_metrics fallbacks;
     word_counters request_refusals{refusal_words()};
     word_counters connection_refusals{{telemetry::connection_refusals.begin(), telemetry::connection_refusals.end()}};
 
@@ -138,6 +140,7 @@ struct metrics::state {
     };
     mutable std::mutex mutex; // all below
     policy_reporter reporter;
+    last_good_reporter last_good;
     std::vector<foreign_counter> foreign;
     bool reload_successful = false;
     double reload_success_seconds = 0;
@@ -169,6 +172,7 @@ void metrics::request_finished(const request_record& record) noexcept {
         if (auto* pair = state_->index.find(record.route, record.upstream).pair)
             pair->mine().first_token.observe(record.first_token);
     if (record.outcome == request_outcome::rejected) state_->request_refusals.count(record.reason);
+    if (record.degraded.is) state_->fallbacks.request_finished(record);
 }
 
 void metrics::attempt_started(const config::route& route, const config::upstream& upstream) noexcept {
@@ -217,6 +221,14 @@ void metrics::hold_ended(const config::route& route, duration waited, bool went_
     state_->policies.hold_ended(route, waited, went_on);
 }
 
+void metrics::fallback_skipped(const config::route& route, fallback_kind step, fallback_skip why) noexcept {
+    state_->fallbacks.skipped(route, step, why);
+}
+
+void metrics::fallback_exhausted(const config::route& route) noexcept {
+    state_->fallbacks.exhausted(route);
+}
+
 void metrics::bulkhead_passed(const config::route& route, const bulkhead_passage& passage) noexcept {
     state_->policies.bulkhead_passed(route, passage);
 }
@@ -254,6 +266,7 @@ void metrics::connection_refused(std::string_view reason) noexcept {
 void metrics::configuration_loaded(const config::snapshot& snapshot) noexcept {
     state_->index.load(snapshot);
     state_->policies.load(snapshot);
+    state_->fallbacks.load(snapshot);
     const auto now = state_->options.wall_now().time_since_epoch();
     const std::lock_guard lock(state_->mutex);
     state_->reload_successful = true;
@@ -269,6 +282,11 @@ void metrics::configuration_failed() noexcept {
 void metrics::report_from(policy_reporter reporter) {
     const std::lock_guard lock(state_->mutex);
     state_->reporter = std::move(reporter);
+}
+
+void metrics::report_last_good_from(last_good_reporter reporter) {
+    const std::lock_guard lock(state_->mutex);
+    state_->last_good = std::move(reporter);
 }
 
 void metrics::count_from(std::string name, std::string help, std::function<std::uint64_t()> read) {
@@ -438,11 +456,14 @@ std::string metrics::text() const {
     state_->write_requests(out);
     state_->write_attempts(out);
     policy_reporter reporter;
+    last_good_reporter last_good;
     {
         const std::lock_guard lock(state_->mutex);
         reporter = state_->reporter;
+        last_good = state_->last_good;
     }
     state_->policies.write(out, reporter ? reporter() : policy_report{}, state_->options.wall_now());
+    state_->fallbacks.write(out, last_good ? last_good() : last_good_report{});
     state_->write_connections(out);
     state_->write_refusals(out);
     state_->write_configuration(out);

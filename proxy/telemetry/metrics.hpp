@@ -9,6 +9,7 @@
 //
 // Observing takes no lock and builds no label: series_index.hpp finds the counters, cells.hpp adds to them.
 
+#include "proxy/telemetry/last_good_report.hpp"
 #include "proxy/telemetry/observer.hpp"
 #include "proxy/telemetry/policy_report.hpp"
 
@@ -44,6 +45,8 @@ public:
     void hold_began(const config::route& route) noexcept override;
     void bulkhead_passed(const config::route& route, const bulkhead_passage& passage) noexcept override;
     void hold_ended(const config::route& route, duration waited, bool went_on) noexcept override;
+    void fallback_skipped(const config::route& route, fallback_kind step, fallback_skip why) noexcept override;
+    void fallback_exhausted(const config::route& route) noexcept override;
     void connection_opened(side which, const config::upstream* upstream) noexcept override;
     void connection_closed(side which, const config::upstream* upstream) noexcept override;
     void idle_changed(const config::upstream& upstream, int by) noexcept override;
@@ -54,6 +57,9 @@ public:
 
     // Where the gauges of the policies come from; asked at each scrape, from its thread. Without one they are zero.
     void report_from(policy_reporter reporter);
+
+    // ... and what is told of the store of last good answers.
+    void report_last_good_from(last_good_reporter reporter);
 
     // Adds a counter that someone else keeps; `read` is called at each scrape, from its thread. The name needs no
     // prefix and ends in `_total`; the help text is one line.

@@ -6,6 +6,7 @@
 #include "config/settings.hpp"
 #include "policies/bulkhead.hpp"
 #include "policies/circuit_breaker.hpp"
+#include "policies/fallback.hpp"
 #include "policies/flight_plan.hpp"
 #include "policies/hedge.hpp"
 #include "policies/time.hpp"
@@ -56,9 +57,17 @@ enum class request_service : unsigned char {
     failed_over, // another upstream's than the first attempt's
     error,       // no attempt had a good answer: the last upstream error, or one of ours
     rejected,    // refused before anything was sent
-    degraded,    // not what was asked for, and labelled so: some parts of a fan-out only
+    degraded,    // not what was asked for, and labelled so: a step of the fallback ladder, some parts of a fan-out only
 };
 inline constexpr int request_service_count = 7;
+
+// Which step of the ladder answered.
+struct degradation {
+    bool is = false;
+    fallback_kind by = fallback_kind::respond;
+    duration age{};                // last_good: of the answer
+    std::string_view route{};      // route: its name; lives as long as the configuration of the request
+};
 
 // Why a failed attempt was not followed by another; the label `reason` of retries_denied_total.
 using denied_reason = evenkeel::retry_denial;
@@ -110,7 +119,7 @@ struct request_record {
     wall_time started{};
     std::string_view method{}, path{};       // path without query
     std::string_view request_id{}, upstream_request_id{}, model{}; // model only where the route looked at the body
-    std::string_view reason{};             // of a refusal: a word of wire::refusal or of ours (no_route, ...)
+    std::string_view reason{};             // of a refusal, or why the ladder was climbed: a word of wire::refusal or of ours (no_route, ...)
     std::string_view proxy_error{};        // RFC 9209 token of an error we made
     int status = 0;                        // sent to the client; 0: nothing was
     int attempts = 0;
@@ -128,6 +137,7 @@ struct request_record {
     duration first_byte{};                 // from the request's head to the first body byte sent; 0: none
     duration first_token{};                // ... to the first meaningful event of a stream sent; 0: none
     duration held{};                       // waited for an endpoint to become admissible
+    degradation degraded{};
     duration queued{};                     // waited for the bulkhead
     bool probe = false;                    // its answer came from a probe of a half-open circuit
     duration overhead{};                   // our own share: head read -> sent upstream, upstream head -> sent to the client
@@ -168,6 +178,9 @@ public:
     // A request waits because no endpoint may be asked; then it goes on, is refused, or its client leaves.
     virtual void hold_began(const config::route&) noexcept {}
     virtual void hold_ended(const config::route&, duration waited, bool went_on) noexcept { static_cast<void>(waited), static_cast<void>(went_on); }
+    // The fallback ladder: a step was passed over; none of them could answer. (Which one did is in the record.)
+    virtual void fallback_skipped(const config::route&, fallback_kind, fallback_skip why) noexcept { static_cast<void>(why); }
+    virtual void fallback_exhausted(const config::route&) noexcept {}
     // A request that found no permit of the bulkhead free: once, when it has one, is refused, or its client has left.
     virtual void bulkhead_passed(const config::route&, const bulkhead_passage&) noexcept {}
     // A connection was accepted from a client, or opened to an upstream (upstream == nullptr for clients).

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -52,6 +53,8 @@ struct request_head {
     bool expect_continue = false;
 
     void clear() noexcept;      // keeps the capacity of `fields`
+    [[nodiscard]] bool is_post() const noexcept { return method.size() == 4 && std::memcmp(method.data(), "POST", 4) == 0; }
+    [[nodiscard]] bool is_head() const noexcept { return method.size() == 4 && std::memcmp(method.data(), "HEAD", 4) == 0; }
     [[nodiscard]] const field* find(field_id id) const noexcept;             // first one; nullptr if absent
     [[nodiscard]] const field* find(std::string_view name) const noexcept;   // case-insensitive
 };

@@ -35,6 +35,10 @@ inline char* put(char* to, std::string_view piece) noexcept {
 }
 
 std::string_view decimal(std::array<char, 20>& buffer, std::uint64_t value) noexcept {
+    if (value < 10) { // how many attempts there were, nearly always
+        buffer[0] = static_cast<char>('0' + value);
+        return {buffer.data(), 1};
+    }
     const auto result = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value);
     return {buffer.data(), static_cast<std::size_t>(result.ptr - buffer.data())};
 }

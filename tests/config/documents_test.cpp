@@ -127,8 +127,8 @@ TEST_CASE("every key of the table is in the reference file") {
             const std::size_t at = text.find("# " + name + ": off");
             const std::string line = text.substr(at, text.find('\n', at) - at);
             CHECK(line.find("# not available in this version") != std::string::npos);
-        } else if (row.path.substr(0, 10) == "listen.tls") {
-            // Serving HTTPS needs files that a reference cannot bring along, so it shows this block as a comment.
+        } else if (row.path.substr(0, 10) == "listen.tls" || row.path == "fallback.respond.body_file") {
+            // These need files that a reference cannot bring along, so it shows them in comments.
             CHECK(text.find(name + ":") != std::string::npos);
         } else {
             CHECK(written.count(&row) == 1);
@@ -178,6 +178,14 @@ TEST_CASE("the reference file shows the defaults and the ranges that the table h
     hedge.on = true;
     CHECK(shown.routes[0]->hedge == hedge);
     CHECK(shown.replay_buffer == plain.replay_buffer);
+    CHECK(shown.last_good == plain.last_good);
+    REQUIRE(shown.routes[0]->fallback.size() == 3);
+    const fallback_step plain_step;
+    CHECK(shown.routes[0]->fallback[0].key == plain_step.key);
+    CHECK(shown.routes[0]->fallback[0].max_age == plain_step.max_age);
+    CHECK(shown.routes[0]->fallback[2].respond.status == plain_step.respond.status);
+    CHECK(shown.routes[0]->fallback[2].respond.content_type == plain_step.respond.content_type);
+    CHECK(shown.routes[1]->fallback == plain.routes[0]->fallback);
     for (const key_row& row : key_table()) {
         if (!row.available || row.max.empty() || row.path == "version" || row.kind == value_kind::ratio) continue;
         CAPTURE(row.path);
@@ -211,6 +219,16 @@ TEST_CASE("the schema accepts what the reader accepts and refuses what it refuse
          {row{"plain", good(), true},
           row{"list of listeners", good("listen: [127.0.0.1:1, {address: \"127.0.0.1:2\"}]\n"), true},
           row{"admin off", good("admin: off\n"), true},
+          row{"no fallback", good("", "", "    fallback: []\n"), true},
+          row{"fallback off", good("", "", "    fallback: off\n"), true},
+          row{"fallback on", good("", "", "    fallback: on\n"), false},
+          row{"one step that is off", good("", "", "    fallback: [off]\n"), false},
+          row{"a canned answer", good("", "", "    fallback: [{respond: {status: 503, body: \"{}\"}}]\n"), true},
+          row{"a canned 100", good("", "", "    fallback: [{respond: {status: 100, body: \"{}\"}}]\n"), false},
+          row{"a last good answer", good("", "", "    fallback: [{last_good: {}}]\n"), true},
+          row{"no such key of a last good answer", good("", "", "    fallback: [{last_good: {key: body}}]\n"), false},
+          row{"store off", good("last_good: off\n"), true},
+          row{"too small a store", good("last_good: {max_bytes: \"5\"}\n"), false},
           row{"later block off", good("", "", "    stream: {resume: off}\n"), true},
           row{"later block on", good("", "", "    stream: {resume: buffer}\n"), false},
           row{"bulkhead off", good("", "", "    bulkhead: off\n"), true},

@@ -61,7 +61,7 @@ TEST_CASE("what is a rate is multiplied, what is neither stays") {
     CHECK(route.cooldown.overload == 500ms);
     CHECK(route.overload.window == 500ms);
     CHECK(route.hedge.max_hedges == 3);
-    CHECK(route.hedge.max_extra == doctest::Approx(0.3));
+    CHECK(route.hedge.max_extra == doctest::Approx(0.4));
     CHECK(route.hedge.max_delay == 1500ms);
 }
 

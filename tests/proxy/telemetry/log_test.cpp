@@ -259,8 +259,10 @@ TEST_CASE("every request is logged by default; with sampling the disturbed ones 
     more->access_log = {.path = folder.file("access.log"), .sample_ok = 0.0};
     to.configuration_loaded(more);
     to.request_finished({.path = "/seen-held", .attempts = 1, .held = 1ms}); // waiting is a disturbance
+    to.request_finished({.path = "/seen-degraded", .service = request_service::degraded, .degraded = {.is = true}}); // so is this
     to.flush();
-    CHECK(lines_in(folder.file("access.log")).back().find("/seen") != std::string::npos);
+    CHECK(lines_in(folder.file("access.log")).back().find("/seen-degraded") != std::string::npos);
+    CHECK(lines_in(folder.file("access.log")).at(lines_in(folder.file("access.log")).size() - 2).find("/seen-held") != std::string::npos);
     for (const auto& line : lines_in(folder.file("access.log"))) CHECK(line.find("/unseen") == std::string::npos);
 }
 
@@ -466,6 +468,8 @@ struct tally final : observer {
     void budget_refused(const config::route&, const config::upstream&, attempt_kind) noexcept override { ++calls; }
     void hold_began(const config::route&) noexcept override { ++calls; }
     void hold_ended(const config::route&, duration, bool) noexcept override { ++calls; }
+    void fallback_skipped(const config::route&, fallback_kind, fallback_skip) noexcept override { ++calls; }
+    void fallback_exhausted(const config::route&) noexcept override { ++calls; }
     void connection_opened(side, const config::upstream*) noexcept override { ++calls; }
     void connection_closed(side, const config::upstream*) noexcept override { ++calls; }
     void idle_changed(const config::upstream&, int by) noexcept override { calls += by; }
@@ -492,6 +496,8 @@ TEST_CASE("every listener of a fan-out hears every call once") {
     to.budget_refused(route, *route.upstreams[0], attempt_kind::retry);
     to.hold_began(route);
     to.hold_ended(route, 1s, true);
+    to.fallback_skipped(route, fallback_kind::route, fallback_skip::no_time);
+    to.fallback_exhausted(route);
     to.connection_opened(side::downstream, nullptr);
     to.connection_closed(side::downstream, nullptr);
     to.idle_changed(*route.upstreams[0], 1);
@@ -499,8 +505,8 @@ TEST_CASE("every listener of a fan-out hears every call once") {
     to.configuration_loaded(settings);
     to.configuration_failed();
 
-    CHECK(first.calls == 17);
-    CHECK(second.calls == 17);
+    CHECK(first.calls == 19);
+    CHECK(second.calls == 19);
 }
 
 TEST_CASE("the log tells of circuits, cooldowns and overload, a line each, at the level they deserve") {
