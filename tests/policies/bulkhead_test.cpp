@@ -93,7 +93,7 @@ TEST_CASE("a full queue refuses at once; without a queue nobody waits") {
     CHECK(none.try_queue(ben).refused == bulkhead_refusal::queue_full);
 }
 
-TEST_CASE("nobody is given a permit after its own time, nor waits for longer than queue_timeout") {
+TEST_CASE("P8.3: nobody is given a permit after its own time, nor waits for longer than queue_timeout") {
     bench at(options(1, 8));
     const auto held = at.let_in(anna);
     const auto brief = at.queue(anna, 100ms), patient = at.queue(anna);
@@ -401,7 +401,7 @@ struct story {
 };
 } // namespace
 
-TEST_CASE("10^5 random steps: never too many, in order, within shares, nobody forgotten, nothing left") {
+TEST_CASE("P8.1: 10^5 random steps: never too many, in order, within shares, nobody forgotten, nothing left") {
     for (const std::uint64_t seed : {1U, 2U, 3U, 4U}) {
         CAPTURE(seed);
         story told(seed, options(8, 20, seed % 2 == 0 ? 0.5 : 0.25), {100, 1, 1, 3});
@@ -419,7 +419,7 @@ TEST_CASE("10^5 random steps: never too many, in order, within shares, nobody fo
     }
 }
 
-TEST_CASE("a tenant at a hundred times the load does not take more than its share, and costs the others nothing") {
+TEST_CASE("P8.2: a tenant at a hundred times the load does not take more than its share, and costs the others nothing") {
     // Ten permits, 100 ms each: 100 requests a second. The one asks for 1000 a second, each of the others for 10.
     constexpr int others = 4;
     bench at(options(10, 40));

@@ -38,7 +38,7 @@ TEST_CASE("a silent attempt is joined by a hedge elsewhere after its delay, not 
     CHECK(bench.waits->when == start + 60s); // one hedge only
 }
 
-TEST_CASE("the first good answer wins, whichever it is, and the other is cancelled after the commit") {
+TEST_CASE("P7.3: the first good answer wins, whichever it is, and the other is cancelled after the commit") {
     for (const attempt_id winner : {attempt_id{1}, attempt_id{2}}) {
         CAPTURE(winner);
         hedging bench;
@@ -55,7 +55,7 @@ TEST_CASE("the first good answer wins, whichever it is, and the other is cancell
     }
 }
 
-TEST_CASE("a failing attempt never wins: the sibling goes on, and no pause is made") {
+TEST_CASE("P7.4: a failing attempt never wins: the sibling goes on, and no pause is made") {
     hedging bench;
     bench.begin().sleep();
     bench.fail(1, reset());
@@ -188,7 +188,7 @@ TEST_CASE("a learned timeout fires where something else can be tried") {
     }
 }
 
-TEST_CASE("a learned timeout does not fire where nothing else can be tried: the attempt goes on to the deadline (P6.5)") {
+TEST_CASE("P6.5: a learned timeout does not fire where nothing else can be tried: the attempt goes on to the deadline") {
     struct row {
         const char* name;
         void (*arrange)(plan_bench&);
@@ -330,7 +330,7 @@ TEST_CASE("a timeout of an overloaded upstream is not repeated") {
 
 // P7.1, P7.2, P1.1, P1.2 on the plan alone: whatever the order of heads, answers, failures, timers and departures, exactly one
 // answer is committed, every attempt ends exactly once, and what was reserved is accounted for.
-TEST_CASE("property: 10^5 random races keep every promise") {
+TEST_CASE("P7.2, P1.1, P1.2, P7.1: 10^5 random races keep every promise") {
     for (std::uint64_t seed = 1; seed <= 100000; ++seed) {
         CAPTURE(seed);
         std::mt19937_64 random(seed), moods(seed + 1);

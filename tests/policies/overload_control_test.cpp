@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
+#include <random>
 #include <utility>
 #include <vector>
 
@@ -253,4 +255,43 @@ TEST_CASE("years of silence cost a moment and leave nothing usual behind") {
     bench.now += std::chrono::hours{24 * 365};
     CHECK(bench.summary().usual < 0.01);
     CHECK(bench.room() > 1000);
+}
+
+// P8.5 speaks of a throttle that rejects at random; DESIGN has overload control in its place, which rejects nothing. First
+// attempts always have room; extra ones, which wait, have it again a few windows after the upstream has healed: one passes until
+// what was bad is out of it, one in which that stays rare, and up to two until it is known what is served well.
+TEST_CASE("P8.5: overload control recovers: no first attempt is refused at any time, and extra ones no more once the upstream has healed") {
+    for (std::uint32_t seed = 1; seed <= 200; ++seed) {
+        CAPTURE(seed);
+        std::mt19937 random(seed);
+        bench bench;
+        int refused = 0;
+        const auto pass = [&](duration length, int bad_every, verdict bad) {
+            for (const steady_time end = bench.now + length; bench.now < end;) {
+                bench.run(500ms, bad_every, bad);
+                refused += bench.full(urgency::now);
+            }
+        };
+        pass(60s, 0, verdict::timeout);
+        const verdict bad = random() % 2 ? verdict::timeout : verdict::overloaded;
+        pass(std::chrono::seconds{20 + random() % 100}, 1 + static_cast<int>(random() % 2), bad);
+        REQUIRE(bench.summary().overloaded);
+        pass(20s, 0, verdict::timeout); // healed
+        REQUIRE_FALSE(bench.summary().overloaded);
+        const steady_time ended = bench.now;
+        while (bench.full(urgency::can_wait) && bench.now - ended < 20s) pass(100ms, 0, verdict::timeout);
+        CHECK_FALSE(bench.full(urgency::can_wait));
+
+        int late = 0;
+        for (int asked = 0; asked < 100; ++asked) { // one extra attempt a second, which takes as long as the others
+            const steady_time came = bench.now;
+            while (bench.full(urgency::can_wait) && bench.now - came < 1s) pass(100ms, 0, verdict::timeout);
+            late += bench.full(urgency::can_wait);
+            auto extra = bench.control.enter(bench.now, urgency::can_wait);
+            pass(1s, 0, verdict::timeout);
+            extra.end(verdict::success, 1s, bench.now);
+        }
+        CHECK(late < 1); // of a hundred
+        CHECK(refused == 0);
+    }
 }

@@ -106,7 +106,7 @@ TEST_CASE("whose turn does not come in time is refused then: after queue_timeout
     f.finish();
 }
 
-TEST_CASE("a permit is held to the last byte of a stream") {
+TEST_CASE("P8.4: a permit is held to the last byte of a stream") {
     crowd f;
     f.upstream.next(streaming({play::send{stream_head + chunk(hello) + chunk(word)}, play::pause{1500ms}, play::send{chunk(stop) + chunk(done) + "0\r\n\r\n"}}));
     f.upstream.next(answering(ok_json));
@@ -199,7 +199,7 @@ TEST_CASE("a reload changes the limits and keeps holders and queue; off lets eve
     f.finish();
 }
 
-TEST_CASE("random requests, clients that leave at any time, endpoints that fail: nothing is left, nobody is forgotten") {
+TEST_CASE("P1.2: random requests, clients that leave at any time, endpoints that fail: nothing is left, nobody is forgotten") {
     for (unsigned seed = 1; seed <= 20; ++seed) {
         CAPTURE(seed);
         std::mt19937 random(seed);

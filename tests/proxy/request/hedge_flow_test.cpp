@@ -149,7 +149,7 @@ TEST_CASE("a head and pings are no answer: they win no race") {
     f.expect_nothing_left();
 }
 
-TEST_CASE("a failing attempt never wins: whichever fails, the other's answer is the request's") {
+TEST_CASE("P7.4: a failing attempt never wins: whichever fails, the other's answer is the request's") {
     const std::vector<std::pair<const char*, std::vector<play_step>>> failures{
         {"reset", {play::pause{1500ms}, play::reset{}}},
         {"500", {play::pause{1500ms}, play::send{status_answer(500)}}},

@@ -3,7 +3,8 @@
 //
 // A case is a seed: a handful of clients, one configuration, and a script drawn for each exchange. Times lie on a coarse grid,
 // so that much happens at the same instant; who is first there depends on the order of arming, which the seed shuffles as well.
-// EVENKEEL_STORM=1 runs 10^5 requests.
+// EVENKEEL_STORM=1 runs 10^5 requests. P7.8 is this and the other tests here under the sanitizers: the presets asan and tsan,
+// built and tested like any other (cmake --preset asan, cmake --build --preset asan, ctest --preset asan).
 
 #include "tests/proxy/request/flow_fixture.hpp"
 #include "tests/support/storm_scale.hpp"
@@ -311,7 +312,7 @@ private:
 };
 } // namespace
 
-TEST_CASE("property: exactly one attempt's bytes reach each client, whole or honestly cut, and nothing is left over") {
+TEST_CASE("P7.1, P1.2, P7.7: exactly one attempt's bytes reach each client, whole or honestly cut, and nothing is left over") {
 #ifdef NDEBUG
     const int requests = scaled(100000, 0.2);
 #else

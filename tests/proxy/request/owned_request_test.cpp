@@ -120,7 +120,7 @@ TEST_CASE_FIXTURE(asking, "an owned request is served on the route that is chose
     expect_clean();
 }
 
-TEST_CASE_FIXTURE(asking, "a deadline told by the sender only shortens the route's own") {
+TEST_CASE_FIXTURE(asking, "P9.2: a deadline told by the sender only shortens the route's own") {
     struct row { duration told, expected; };
     for (const row& each : {row{3s, 3s}, row{30s, 10s}}) {
         CAPTURE(each.told.count());

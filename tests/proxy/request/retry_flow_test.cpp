@@ -123,7 +123,7 @@ TEST_CASE("Retry-After is waited for when it fits, handed on when it does not") 
     f.expect_nothing_left();
 }
 
-TEST_CASE("what may have had an effect is sent once; what never arrived is sent again") {
+TEST_CASE("P3.3: what may have had an effect is sent once; what never arrived is sent again") {
     const std::string files = "POST /v1/files HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}";
     retrying f;
     f.upstream.next({.steps = {play::request{2}, play::reset{}}});

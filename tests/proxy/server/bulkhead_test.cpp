@@ -135,7 +135,7 @@ TEST_CASE("a reload changes the limits at once and keeps those that are in") {
     CHECK(proxy.finish());
 }
 
-TEST_CASE("two workers share one bulkhead: never more than its permits upstream, everybody gets an answer, shares hold") {
+TEST_CASE("P8.1: two workers share one bulkhead: never more than its permits upstream, everybody gets an answer, shares hold") {
     provider upstream({.script = "0.2: reset_after=request | delay=uniform:1ms:12ms", .record = false});
     running_proxy proxy(through(upstream.url(), "    connections: {retry_stale: false}\n", limits("{max_concurrent: 4, max_queue: 12, queue_timeout: 150ms}")),
                         "127.0.0.1:0", "workers: 2\n");

@@ -63,7 +63,7 @@ std::string two_upstreams(const provider& upstream) {
 }
 } // namespace
 
-TEST_CASE("5,000 hedged streams on two workers with stalls, slow first tokens, errors and aborts: 0 crossed, 0 false wholes, 0 hung, 0 left over") {
+TEST_CASE("P7.7: 5,000 hedged streams on two workers with stalls, slow first tokens, errors and aborts: 0 crossed, 0 false wholes, 0 hung, 0 left over") {
     provider upstream({.seed = 11,
                        .script = "0.25: stamp; first=uniform:30ms:200ms; events=8 | 0.06: stamp; stall_after=request; stall=400ms | "
                                  "0.04: stamp; stall_after=2; stall=400ms | 0.04: reset_after=request | 0.04: stamp; reset_after=3 | 0.03: stamp; close_after=4 | "

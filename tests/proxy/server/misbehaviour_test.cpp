@@ -45,7 +45,7 @@ struct row {
 
 } // namespace
 
-TEST_CASE("what each misbehaviour of a provider comes to") {
+TEST_CASE("P2.1, through sockets: what each misbehaviour of a provider comes to") {
     scripted_provider first, second;
     running_proxy proxy(two_proxies_config(first, second));
     second.play("");

@@ -56,7 +56,7 @@ void in_parallel(int threads, const Body& body) {
 }
 } // namespace
 
-TEST_CASE("10,000 requests against a provider that closes idle connections at random moments: no error reaches a client") {
+TEST_CASE("P3.7: 10,000 requests against a provider that closes idle connections at random moments: no error reaches a client") {
     provider upstream({.seed = 7, .record = false, .idle_random = 12ms});
     running_proxy proxy(through(upstream.url()));
     const int total = scaled(10000), threads = 16;
@@ -80,7 +80,7 @@ TEST_CASE("10,000 requests against a provider that closes idle connections at ra
     CHECK(proxy.finish());
 }
 
-TEST_CASE("with retry_stale off no request is ever sent twice") {
+TEST_CASE("P3.3: with retry_stale off no request is ever sent twice") {
     provider upstream({.seed = 8, .idle_random = 8ms});
     running_proxy proxy(through(upstream.url(), "    connections: {retry_stale: false}\n"));
     const int total = scaled(4000), threads = 16;
