@@ -27,7 +27,7 @@ constexpr std::string_view classic = R"(profile: classic
 // whoever comes in an outage of three quarters of one.
 constexpr std::string_view tuned = R"(defaults:
   timeout: {total: 60s, adaptive: {initial: {stream: 15s, buffered: 30s}}}
-  retry: {max_retries: 8}
+  retry: {max_retries: 8, backoff: {max: 4s}}
   circuit_breaker: {hold_queue: 256}
   hedge: {max_hedges: 3, max_extra: 0.4, target: any, guard: 0.3}
 )";

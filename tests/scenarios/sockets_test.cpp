@@ -161,7 +161,7 @@ TEST_CASE("on real sockets the tuned profile does what virtual time says") {
 
     for (std::size_t at = 0; at < chosen.size(); ++at) {
         outcome& first = outcomes[at];
-        if (sanitized || !first.problem.empty() || as_in_virtual_time(first) || first.lag <= most_lag) continue;
+        if (sanitized || !first.problem.empty() || as_in_virtual_time(first)) continue;
         MESSAGE(fmt::format("{}: {:.1f} % at a lag of {:.2f} s: again, slower", first.name, 100 * first.sockets.success, first.lag));
         first = run(chosen[at], seed, careful_speed);
     }
