@@ -42,6 +42,7 @@ struct attempt_services {
 struct attempt_order {
     std::shared_ptr<const config::route> route;
     std::shared_ptr<const config::upstream> upstream;
+    std::shared_ptr<const policy_set> policies; // of which the leave is: after a reload a loser may be the last to need it
     wire::head_text head;            // outgoing, complete
     request_body* body = nullptr;    // of the client's request; used only until cancel() or the end of the upload
     std::string renamed;             // goes out instead of that body, whole; empty: that body itself

@@ -91,6 +91,7 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
     const std::string_view target = aim(what.endpoint).target;
     order.route = request_.asked();
     order.upstream = upstream;
+    order.policies = request_.policies;
     append_request_head(order.head, *request_.head, target, route_, *upstream, framing, request_.client_address);
     order.body = &request_.body;
     order.head_request = request_.head->is_head();
