@@ -288,6 +288,10 @@ stream_options build_stream(const block_reader& from) {
     }
     from.into<duration>("heartbeat", out.heartbeat);
     from.into<bytes>("hold_buffer", out.hold_buffer);
+    if (const entry* how = from.key("resume")) {
+        out.resume = how->is_word("buffer") ? stream_resume::buffer : how->is_word("verified_replay") ? stream_resume::verified_replay : stream_resume::off;
+    }
+    from.into<double>("min_rate", out.min_rate);
     return out;
 }
 

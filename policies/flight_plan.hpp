@@ -61,14 +61,15 @@ namespace flight_event {
 struct started {};
 struct head { attempt_id id; };        // of an attempt that holds nothing: a whole, valid response head has come
 struct meaningful { attempt_id id; };  // the first meaningful event of a stream, or more than is held
-struct complete { attempt_id id; };    // a buffered answer is here, whole and good
+struct progress { attempt_id id; };    // an answer that is held to its end has said something: it is no longer silent
+struct complete { attempt_id id; };    // an answer that is held to its end is here, whole and good
 struct failed { attempt_id id; attempt_outcome outcome; };
 struct timer {};                       // the time asked for by wait_until has come
 struct client_gone {};
 } // namespace flight_event
 using any_flight_event = std::variant<flight_event::started, flight_event::head, flight_event::meaningful,
-                                      flight_event::complete, flight_event::failed, flight_event::timer,
-                                      flight_event::client_gone>;
+                                      flight_event::progress, flight_event::complete, flight_event::failed,
+                                      flight_event::timer, flight_event::client_gone>;
 
 // What an attempt keeps back until the plan commits it.
 enum class holding : unsigned char {
@@ -171,6 +172,8 @@ struct flight_options {
     endpoint_index endpoints = 1;            // how many, in order of preference
     bool something_follows = false;          // a fallback answers if the attempts do not: errors are held for it, and a learned
                                              // timeout may end an attempt for its sake
+    attempt_id made_before = 0;              // attempts of another flight of the same request: this one makes extra ones only
+    duration took_before{};                  // ... and how long the last of them took
 };
 
 class flight_plan {
@@ -238,6 +241,7 @@ private:
 
     void begin(steady_time now, policy_view& view);
     void commit(attempt_id id, steady_time now, policy_view& view);
+    void progress(attempt_id id, steady_time now, policy_view& view);
     void launch(endpoint_index at, attempt_purpose what, std::string_view why, steady_time now, policy_view& view);
     void launch_next(steady_time now, policy_view& view);
     void failed(const flight_event::failed& event, steady_time now, policy_view& view);
@@ -252,7 +256,7 @@ private:
     [[nodiscard]] bool may_hedge(std::size_t in_flight) const noexcept;
     [[nodiscard]] hedge_refusal try_hedge(steady_time now, policy_view& view);
     void settle(const flying& loser, steady_time now, policy_view& view);
-    void cancel_all(cancel_cause why, steady_time now, policy_view& view);
+    void cancel_all(cancel_cause why, steady_time now, policy_view& view, attempt_id but = 0);
     void drop(attempt_id id) noexcept;
     void give_up(flight_action::ending how, std::string_view why, retry_denial denied, steady_time now, policy_view& view);
     [[nodiscard]] steady_time next_wake() const noexcept;

@@ -552,8 +552,13 @@ void client_connection::finish_record(const client_request* request, const facts
     record.first_byte = seen.first_byte;
     record.held = seen.held;
     record.degraded = seen.degraded;
-    if (request != nullptr) record.queued = request->queued;
     record.hedges = seen.hedges;
+    if (request != nullptr) {
+        record.queued = request->queued;
+        record.attempts += request->replay.attempts;
+        record.hedges += request->replay.hedges;
+        record.resumed = request->replay.times;
+    }
     record.probe = seen.probe;
     record.overhead = seen.overhead;
     record.bytes_out = seen.bytes_out;

@@ -11,6 +11,7 @@
 #include "proxy/wire/head.hpp"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -46,6 +47,14 @@ struct client_request {
     wall_time started{};
     std::shared_ptr<const policy_set> policies;  // of `settings`
     duration queued{};                           // waited for the bulkhead
+    std::optional<bool> deterministic;           // it asks for the answer a model would give every time; empty: not looked yet
+    struct {                                     // of a stream that broke and is asked for again
+        int before = 0;                          // attempts until it was committed; 0: nothing is asked for again
+        int attempts = 0, hedges = 0;            // ... since
+        int times = 0;
+        steady_time sent{};                      // when the one that broke last went out
+        duration took{};                         // ... and how long it took
+    } replay;
     std::unique_ptr<parts_record> parts;         // of a fan-out, once it is over
     bool sse_possible = true;                    // a stream's head may be given ahead of its answer
     net::cancel_source gone;                     // requested when the client has left

@@ -2,6 +2,7 @@
 
 #include "proxy/request/outgoing.hpp"
 #include "proxy/request/local_answer.hpp"
+#include "proxy/request/resumed_body.hpp"
 #include "proxy/request/router.hpp"
 #include "proxy/request/shard_of.hpp"
 #include "proxy/request/wants_stream.hpp"
@@ -28,7 +29,7 @@ flight::flight(worker_services& services, client_request& request)
       hints_(read_client_hints(*request.head)), box_(services.loop), deadline_(deadline_of(request, hints_)),
       plan_(options_of(request, deadline_)),
       client_left_(request.gone, [](void* to) { static_cast<mailbox*>(to)->post(flight_event::client_gone{}); }, &box_) {
-    if (policies_.guard != nullptr) policies_.guard->request_started(services.loop.now());
+    if (policies_.guard != nullptr && request.replay.before == 0) policies_.guard->request_started(services.loop.now());
 }
 
 flight::~flight() {
@@ -47,7 +48,9 @@ flight_options flight::options_of(const client_request& request, steady_time dea
             .hold_max = route.circuit_breaker.hold_max.value_or(request.something_follows ? fallback_hold : longest_hold),
             .max_wait = route.overload.max_wait,
             .endpoints = static_cast<endpoint_index>(route.upstreams.size()),
-            .something_follows = request.something_follows};
+            .something_follows = request.something_follows,
+            .made_before = static_cast<attempt_id>(request.replay.before + request.replay.attempts),
+            .took_before = request.replay.took};
 }
 
 steady_time flight::deadline_of(const client_request& request, const client_hints& hints) {
@@ -97,8 +100,11 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
     order.head_request = request_.head->is_head();
     order.may_repeat = aim_.may_repeat;
     order.hold = what.hold;
+    order.hold_streams_whole = route_.stream.resume == config::stream_resume::buffer;
     order.rules.dialect = dialect_of(route_, *upstream, request_.head->path);
     order.rules.wants_content = order.may_repeat && request_.head->is_post() && order.rules.dialect != wire::dialect::generic;
+    order.leaves_last_words = route_.stream.resume == config::stream_resume::verified_replay && order.may_repeat &&
+                              is_replayable_stream(request_, order.rules.dialect);
     order.rules.own_credential = sets_credential(*upstream);
     order.rules.array_stream = is_googles_array(order.rules.dialect, target);
     order.rules.max_retry_after = route_.retry.max_retry_after;

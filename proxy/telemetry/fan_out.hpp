@@ -44,6 +44,9 @@ public:
     void hold_began(const config::route& route) noexcept override {
         for (auto* each : to_) each->hold_began(route);
     }
+    void stream_resumed(const config::route& route, stream_resumption how) noexcept override {
+        for (auto* each : to_) each->stream_resumed(route, how);
+    }
     void bulkhead_passed(const config::route& route, const bulkhead_passage& passage) noexcept override {
         for (auto* each : to_) each->bulkhead_passed(route, passage);
     }

@@ -78,6 +78,7 @@ struct route_cells {
     std::array<cell, request_service_count> served{};
     std::array<cell, retry_denial_count> denied{};
     std::array<cell, stream_end_count> stream_ends{};
+    std::array<cell, stream_resumption_count> resumptions{};
     cell in_flight{0};
     cell bytes_in{0}, bytes_out{0};
 };
@@ -229,6 +230,10 @@ void metrics::fallback_exhausted(const config::route& route) noexcept {
     state_->fallbacks.exhausted(route);
 }
 
+void metrics::stream_resumed(const config::route& route, stream_resumption how) noexcept {
+    if (auto* found = state_->index.find(&route)) add(found->mine().resumptions[static_cast<std::size_t>(how)]);
+}
+
 void metrics::bulkhead_passed(const config::route& route, const bulkhead_passage& passage) noexcept {
     state_->policies.bulkhead_passed(route, passage);
 }
@@ -322,6 +327,9 @@ void metrics::state::write_requests(family_list& out) const {
     out.begin(counter, "stream_ends_total", "Streams that clients were sent something of, by how they ended.");
     words("reason", 1, stream_end_count, &route_cells::stream_ends,
           [](std::size_t i) { return to_string(static_cast<stream_end>(i)); });
+    out.begin(counter, "stream_resumptions_total", "Streams that broke on a route with stream.resume: verified_replay, by what became of them.");
+    words("result", 0, stream_resumption_count, &route_cells::resumptions,
+          [](std::size_t i) { return to_string(static_cast<stream_resumption>(i)); });
     out.begin(gauge, "requests_in_flight", "Requests begun and not yet finished.");
     for_each_route([&](const std::string& route, const counted::route& series) {
         out.value(series.gauge([](const route_cells& cells) -> const cell& { return cells.in_flight; }),

@@ -105,6 +105,16 @@ std::string_view to_string(request_service service) noexcept {
     return "unknown";
 }
 
+std::string_view to_string(stream_resumption how) noexcept {
+    switch (how) {
+    case stream_resumption::resumed: return "resumed";
+    case stream_resumption::differs: return "differs";
+    case stream_resumption::no_attempt: return "no_attempt";
+    case stream_resumption::not_comparable: return "not_comparable";
+    }
+    return "resumed";
+}
+
 std::string_view to_string(stream_end end) noexcept {
     switch (end) {
     case stream_end::none:
