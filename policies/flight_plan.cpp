@@ -57,6 +57,7 @@ std::string_view to_string(cancel_cause why) noexcept {
 flight_plan::flight_plan(const flight_options& options) noexcept : options_(options), launched_(options.made_before) {
     cause_.took = options.took_before;
     endpoints_.resize(std::clamp<std::size_t>(options.endpoints, 1, max_endpoints));
+    for (std::size_t at = 0; at < std::min(options.failures_before.size(), endpoints_.size()); ++at) endpoints_[at].failures = options.failures_before[at];
 }
 
 std::span<const any_flight_action> flight_plan::step(const any_flight_event& event, steady_time now, policy_view& view) {

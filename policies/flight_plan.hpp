@@ -173,7 +173,8 @@ struct flight_options {
     bool something_follows = false;          // a fallback answers if the attempts do not: errors are held for it, and a learned
                                              // timeout may end an attempt for its sake
     attempt_id made_before = 0;              // attempts of another flight of the same request: this one makes extra ones only
-    duration took_before{};                  // ... and how long the last of them took
+    duration took_before{};                  // ... how long the last of them took
+    std::span<const unsigned char> failures_before{}; // ... and how often each endpoint failed it; empty: none did
 };
 
 class flight_plan {

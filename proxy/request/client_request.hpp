@@ -10,6 +10,7 @@
 #include "proxy/telemetry/observer.hpp"
 #include "proxy/wire/head.hpp"
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
@@ -52,6 +53,8 @@ struct client_request {
         int before = 0;                          // attempts until it was committed; 0: nothing is asked for again
         int attempts = 0, hedges = 0;            // ... since
         int times = 0;
+        std::size_t at = 0;                      // the endpoint it came from
+        std::array<unsigned char, config::max_upstreams_per_route> failures{}; // of each endpoint: see resumed_body.cpp
         steady_time sent{};                      // when the one that broke last went out
         duration took{};                         // ... and how long it took
     } replay;

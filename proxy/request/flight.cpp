@@ -50,7 +50,8 @@ flight_options flight::options_of(const client_request& request, steady_time dea
             .endpoints = static_cast<endpoint_index>(route.upstreams.size()),
             .something_follows = request.something_follows,
             .made_before = static_cast<attempt_id>(request.replay.before + request.replay.attempts),
-            .took_before = request.replay.took};
+            .took_before = request.replay.took,
+            .failures_before = request.replay.before > 0 ? std::span<const unsigned char>{request.replay.failures} : std::span<const unsigned char>{}};
 }
 
 steady_time flight::deadline_of(const client_request& request, const client_hints& hints) {

@@ -74,6 +74,7 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
     given.head_read = from.head_at();
     const bool replayable = good && from.leaves_last_words();
     const auto dialect = from.dialect();
+    if (replayable) request_.replay.at = winner.at;
     given.body = from.take_body();
     if (replayable && request_.replay.before > 0) {
         given.replayed = true;

@@ -25,7 +25,7 @@ constexpr std::string_view comment = ":\n\n";
 class resumed final : public body_source {
 public:
     resumed(worker_services& services, client_request& request, wire::dialect which, std::unique_ptr<body_source> from)
-        : services_(services), request_(request), heartbeat_(request.asked()->stream.heartbeat), bound_(request.asked()->stream.hold_buffer),
+        : services_(services), request_(request), asked_(request.asked()), heartbeat_(asked_->stream.heartbeat), bound_(asked_->stream.hold_buffer),
           dialect_(which), transcript_(which), charge_(services.memory), from_(std::move(from)), passed_at_(services.loop.now()) {}
 
     std::optional<body_step> ready() override {
@@ -153,6 +153,11 @@ private:
     }
     void report(stream_resumption how) { services_.observer.stream_resumed(*request_.route, how); }
 
+    // The endpoint that began is the likeliest to say the same once more; one that fell silent, or broke twice, is asked last.
+    void note_failure(stream_end how) {
+        auto& failures = request_.replay.failures[request_.replay.at];
+        if (how == stream_end::idle || std::exchange(broke_at_, request_.replay.at) == request_.replay.at) ++failures;
+    }
     // Asks for the stream again; leaves it being read, or over.
     net::task<void> go_on(std::string_view why, stream_end how) {
         if (cancelled_ || request_.gone.requested() || how == stream_end::client_gone) co_return end_broken(why, stream_end::client_gone);
@@ -163,8 +168,11 @@ private:
             ++request_.replay.times;
             const steady_time began = services_.loop.now();
             request_.replay.took = began - request_.replay.sent;
+            note_failure(how);
             const steady_time since = std::exchange(request_.asked_since, began); // timeout.total is each commit's own
+            const auto own = std::exchange(request_.fallback_route, asked_);
             answer again = co_await run_flight(services_, request_);
+            request_.fallback_route = own;
             request_.asked_since = since;
             request_.replay.attempts += again.attempts;
             request_.replay.hedges += again.hedges;
@@ -192,6 +200,7 @@ private:
 
     worker_services& services_;
     client_request& request_;
+    std::shared_ptr<const config::route> asked_; // whose upstreams the stream came from
     duration heartbeat_;
     std::uint64_t bound_; // of what is kept to compare
     wire::dialect dialect_;
@@ -206,6 +215,7 @@ private:
     std::optional<body_step> broken_;        // how the present attempt's stream broke
     body_step final_;
     steady_time passed_at_;
+    std::optional<std::size_t> broke_at_;    // the endpoint whose stream broke last
     bool fresh_ = false, first_event_ = false;
     bool replaying_ = false, resumed_ = false;
     bool over_ = false, cancelled_ = false;

@@ -17,6 +17,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::string_view done_marker = "[DONE]";
+constexpr std::array<std::string_view, 3> identity_names{"id", "created", "model"};
 
 std::string_view view(const json::string& text) noexcept { return {text.data(), text.size()}; }
 
@@ -262,10 +263,13 @@ stream_transcript::kind stream_transcript::said(const stream_event& event) {
         to.said += each.text;
         bytes_ += each.text.size();
     }
-    if (dialect_ == dialect::openai && !identity_ && one.value.is_object()) {
-        identity_ = std::make_unique<identity>();
-        for (const std::string_view name : {"id", "created", "model"})
-            if (const json::value* const found = one.value.get_object().if_contains(name)) identity_->fields[name] = *found;
+    if (dialect_ == dialect::openai && one.value.is_object()) {
+        if (!identity_) identity_ = std::make_unique<identity>();
+        if (identity_->fields.size() == identity_names.size()) return kind::ordinary;
+        for (const std::string_view name : identity_names) {
+            const json::value* const found = one.value.get_object().if_contains(name);
+            if (found != nullptr && !identity_->fields.contains(name)) identity_->fields[name] = *found;
+        }
     }
     return kind::ordinary;
 }

@@ -322,6 +322,17 @@ TEST_CASE("routes have unique names, existing upstreams and sensible rewrites") 
     });
 }
 
+TEST_CASE("a stream can be resumed only where another attempt may be made, and be too slow only where it is resumed") {
+    check_rows({
+        {"resumed", good("", "", "    stream: {resume: buffer, min_rate: 1}\n"), {}},
+        {"without retries", good("", "", "    retry: off\n    stream: {resume: buffer}\n"), {"error contradiction 9:14"}},
+        {"never twice", good("", "", "    retry: {replay: never}\n    stream: {resume: verified_replay}\n"), {"error contradiction 9:14"}},
+        {"slow and not resumed", good("", "", "    stream: {min_rate: 1}\n"), {"error has-no-effect 8:14"}},
+        {"a default that a route without retries rules out",
+         "version: 1\nupstreams: {a: {url: \"http://a\"}}\ndefaults: {stream: {resume: buffer}}\nroutes:\n  - {name: r, upstreams: [a], retry: off}\n", {}},
+    });
+}
+
 TEST_CASE("a route that serves health by itself takes nothing it would ignore") {
     check_rows({
         {"plain", good() + "", {}},

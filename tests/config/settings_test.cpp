@@ -141,6 +141,7 @@ routes:
     match: {path: /fixed}
     upstreams: [two]
     hedge: {delay: 3s, max_extra: 0.3}
+    stream: {resume: verified_replay, min_rate: 2.5}
   - name: r3
     match: {path: /health}
     serve: health
@@ -244,6 +245,8 @@ drain: {timeout: 7s}
     CHECK(r7.timeout.total == 100s);
     CHECK(r7.stream.heartbeat == 4s);
     CHECK(r7.stream.hold_buffer == 2 * 1024 * 1024);
+    CHECK(stream_options{}.resume == stream_resume::off);
+    CHECK(stream_options{}.min_rate == 0);
     CHECK(r7.retry.replay_buffer == 1024 * 1024);
 
     evenkeel::breaker_options breaker{true, 4, 0.25, 9, 11s, 3s, 13s, 5, 6, 7s, evenkeel::circuit_scope::upstream,
@@ -278,6 +281,8 @@ drain: {timeout: 7s}
     CHECK(r5.hedge.delay == evenkeel::hedge_options::delay_kind::fixed);
     CHECK(r5.hedge.fixed == 3s);
     CHECK(r5.hedge.max_extra == 0.3);
+    CHECK(r5.stream.resume == stream_resume::verified_replay);
+    CHECK(r5.stream.min_rate == 2.5);
 
     CHECK(s.access_log == access_log_options{"/var/log/a.log", 0.25});
     CHECK(s.log == log_options{log_level::warning, true, "stdout"});

@@ -123,7 +123,9 @@ TEST_CASE("each value shows where it comes from: built-in, defaults, route") {
                    "    stream:\n"
                    "      head_hold: auto  # built-in\n"
                    "      heartbeat: 10s  # built-in\n"
-                   "      hold_buffer: 1MiB  # built-in\n");
+                   "      hold_buffer: 1MiB  # built-in\n"
+                   "      resume: off  # built-in\n"
+                   "      min_rate: off  # built-in\n");
 }
 
 TEST_CASE("a built-in value that an explicit bound makes impossible is lowered, and says why") {
