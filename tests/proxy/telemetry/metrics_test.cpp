@@ -126,6 +126,7 @@ TEST_CASE("every series of every route exists before the first request, with zer
             R"(evenkeel_retries_denied_total{route="phase1",reason="budget"})",
             R"(evenkeel_retries_denied_total{route="none",reason="committed"})",
             R"(evenkeel_stream_ends_total{route="phase1",reason="client_gone"})",
+            R"(evenkeel_stream_resumptions_total{route="phase1",result="not_comparable"})",
             R"(evenkeel_requests_served_total{route="phase1",service="hedged"})",
             R"(evenkeel_requests_served_total{route="phase1",service="degraded"})",
             R"(evenkeel_requests_refused_total{reason="body_not_split"})",
@@ -456,6 +457,9 @@ TEST_CASE("how answers came about, why retries were denied, how streams ended, w
                            .denied = denied_reason::limit,
                            .ended = stream_end::complete,
                            .first_token = 200ms});
+    seen.stream_resumed(route, stream_resumption::differs);
+    CHECK(value_of(seen, R"(evenkeel_stream_resumptions_total{route="phase1",result="differs"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_stream_resumptions_total{route="phase1",result="resumed"})") == "0");
     CHECK(value_of(seen, R"(evenkeel_wasted_output_events_total{route="phase1",upstream="deepseek"})") == "7");
     CHECK(value_of(seen, R"(evenkeel_upstream_attempts_total{route="phase1",upstream="deepseek",kind="first",result="stream_error"})") == "1");
     CHECK(value_of(seen, R"(evenkeel_upstream_attempts_total{route="phase1",upstream="deepseek",kind="retry",result="success"})") == "1");
