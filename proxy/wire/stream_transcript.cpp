@@ -50,11 +50,11 @@ struct stream_transcript::reading {
         if (found->empty()) return;
         says.push_back({std::move(channel), std::string{view(*found)}, false, [found](std::size_t rest) { found->erase(0, found->size() - rest); }});
     }
-    // At once, and the same again. `in` loses the member when it was said before.
-    void is(std::string channel, json::object& in, std::string_view name, std::string text) {
-        says.push_back({std::move(channel), std::move(text), true, [&in, key = std::string{name}](std::size_t) { in.erase(key); }});
+    // At once, and the same again; never empty, so that it can have come or not. `in` loses the member when it was said before.
+    void is(std::string channel, json::object& in, std::string_view name, const std::string& text) {
+        says.push_back({std::move(channel), "=" + text, true, [&in, key = std::string{name}](std::size_t) { in.erase(key); }});
     }
-    void is(std::string channel, std::string text) { says.push_back({std::move(channel), std::move(text), true, {}}); }
+    void is(std::string channel, const std::string& text) { says.push_back({std::move(channel), "=" + text, true, {}}); }
 
     template <std::size_t n>
     void only(const json::object& in, const std::array<std::string_view, n>& names) {
