@@ -27,6 +27,13 @@ struct parts_record {
     int attempts = 0;
 };
 
+class flight;
+
+// Of a request that several clients wait for (shared_flight): its deadline is the latest of theirs, and moves as they come.
+struct shared_deadline {
+    flight* under_way = nullptr; // which has to be told
+};
+
 struct client_request {
     client_request(net::loop& worker, net::client_stream& client, io_buffer& input, buffer_pool& buffers, memory_bound& memory)
         : body(worker, client, input, buffers, memory) {}
@@ -45,6 +52,7 @@ struct client_request {
     std::string id;
     steady_time received{};
     steady_time deadline = steady_time::max();   // of whoever sends it on the client's behalf; the route's own still holds
+    shared_deadline* shared = nullptr;           // set: `deadline` is all there is, whatever the head and the route say
     wall_time started{};
     std::shared_ptr<const policy_set> policies;  // of `settings`
     duration queued{};                           // waited for the bulkhead

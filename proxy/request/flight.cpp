@@ -30,11 +30,19 @@ flight::flight(worker_services& services, client_request& request)
       plan_(options_of(request, deadline_)),
       client_left_(request.gone, [](void* to) { static_cast<mailbox*>(to)->post(flight_event::client_gone{}); }, &box_) {
     if (policies_.guard != nullptr && request.replay.before == 0) policies_.guard->request_started(services.loop.now());
+    if (request.shared != nullptr) request.shared->under_way = this;
 }
 
 flight::~flight() {
     for (auto& each : attempts_) each.made->cancel(cancel_cause::client_gone);
     if (ticket_) policies_.line->leave(*ticket_);
+    if (request_.shared != nullptr) request_.shared->under_way = nullptr;
+}
+
+void flight::allow_until(steady_time deadline) noexcept {
+    deadline_ = std::max(deadline_, deadline);
+    plan_.allow_until(deadline_);
+    for (auto& each : attempts_) each.made->allow_until(deadline_);
 }
 
 flight_options flight::options_of(const client_request& request, steady_time deadline) noexcept {
@@ -55,6 +63,8 @@ flight_options flight::options_of(const client_request& request, steady_time dea
 }
 
 steady_time flight::deadline_of(const client_request& request, const client_hints& hints) {
+    if (request.shared != nullptr && request.replay.before == 0) return request.deadline;
+    if (request.shared != nullptr) return request.asked_since + request.asked()->timeout.total; // a replay has the time of a commit of its own
     duration within = duration::max();
     if (hints.timeout) within = answer_within(*hints.timeout);
     // Heartbeats keep a stream's client patient; any other hears nothing until its answer is whole.
@@ -116,6 +126,7 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
     order.luck = services_.draw();
     order.max_response_head = static_cast<std::size_t>(request_.settings->limits.max_header_bytes);
     order.deadline = deadline_;
+    order.deadline_moves = request_.shared != nullptr;
 }
 
 void flight::launch(const flight_action::launch& what) {

@@ -243,6 +243,7 @@ void part_group::report(const part& one, const answer& given, const body_end& en
     record.hedges = given.hedges + request.replay.hedges;
     record.resumed = request.replay.times;
     record.probe = given.probe;
+    record.coalesced = given.coalesced;
     record.held = given.held;
     record.queued = request.queued;
     record.outcome = given.outcome;
