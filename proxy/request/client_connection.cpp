@@ -37,10 +37,11 @@ std::string label_of(const telemetry::degradation& how) {
 }
 
 // RFC 9211: it was collapsed with another request; `?0`: it was, and had to be sent by itself after all.
-std::string_view cache_status_of(telemetry::coalesce_role role) noexcept {
-    if (role == telemetry::coalesce_role::follower) return "evenkeel; fwd=miss; collapsed";
-    if (role == telemetry::coalesce_role::detached) return "evenkeel; fwd=miss; collapsed=?0";
-    return {};
+std::string_view cache_status_of(const answer& given) noexcept {
+    using telemetry::coalesce_role;
+    if (given.coalesced == coalesce_role::none || given.coalesced == coalesce_role::leader) return {};
+    if (given.degraded.is && given.local) return {}; // a step of the ladder that asked nobody
+    return given.coalesced == coalesce_role::follower ? "evenkeel; fwd=miss; collapsed" : "evenkeel; fwd=miss; collapsed=?0";
 }
 
 // What is known of a fan-out only at its end.
@@ -390,7 +391,7 @@ net::task<bool> client_connection::relay(answer given, client_request& request, 
                           .attempts = given.attempts,
                           .outcome = given.undecided ? std::string_view{} : telemetry::to_string(given.service),
                           .degraded = degraded,
-                          .cache_status = cache_status_of(given.coalesced),
+                          .cache_status = cache_status_of(given),
                           .stop_client_retries = given.stop_client_retries,
                           .request_id = request.id,
                           .close = close,

@@ -84,6 +84,7 @@ answer finish(std::unique_ptr<stored_body> body) {
 answer degraded(answer made, const answer& unaided, const telemetry::degradation& how) {
     made.degraded = how;
     made.degraded.is = true;
+    if (made.coalesced == telemetry::coalesce_role::none) made.coalesced = unaided.coalesced;
     made.service = telemetry::request_service::degraded;
     made.attempts += unaided.attempts;
     made.hedges += unaided.hedges;

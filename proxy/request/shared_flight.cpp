@@ -214,21 +214,22 @@ void shared_flight::end(std::optional<body_step> final, replays later) {
 
 net::task<void> shared_flight::read(answer& given, client_request& request) {
     reading_ = given.body.get();
-    body_step step;
+    body_step last{.is = body_step::kind::truncated, .why = "connection_terminated"}; // where nobody is left to read it
     for (;;) {
-        auto ready = given.body->ready();
-        if (!ready) {
+        auto step = given.body->ready();
+        if (!step) {
             while (!may_go_on()) co_await progress_.wait();
             if (deserted()) break;
-            ready = co_await given.body->next();
+            step = co_await given.body->next();
         }
-        step = *ready;
-        if (step.is != body_step::kind::data) break;
-        append(step);
+        if (step->is != body_step::kind::data) {
+            last = *step;
+            break;
+        }
+        append(*step);
     }
     reading_ = nullptr;
-    if (step.is == body_step::kind::data) step = {.is = body_step::kind::truncated, .why = "connection_terminated"}; // nobody reads this
-    end(step, {.times = request.replay.times, .attempts = request.replay.attempts, .hedges = request.replay.hedges});
+    end(last, {.times = request.replay.times, .attempts = request.replay.attempts, .hedges = request.replay.hedges});
 }
 
 net::task<void> shared_flight::run(std::shared_ptr<shared_flight> self) {

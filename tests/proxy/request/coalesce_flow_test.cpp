@@ -1,5 +1,6 @@
 // Shared flights over the whole path of a request, in virtual time.
 
+#include "proxy/request/last_good_store.hpp"
 #include "tests/proxy/request/coalesce_fixture.hpp"
 
 using namespace evenkeel;
@@ -515,6 +516,56 @@ TEST_CASE("a fallback is asked once as well, and each client climbs its ladder w
         CHECK(read_response(one.received()).body == "{\"a\":1}");
         CHECK(has(one.received(), "x-evenkeel-degraded: route; name=other\r\n"));
     }
+    f.expect_nothing_shared_left();
+}
+
+TEST_CASE("the parts of two identical fan-outs are asked once, each where it belongs") {
+    crowd f;
+    f.route->name = "one";
+    f.route->match = {};
+    f.route->match.path = "/v1/one";
+    f.route->rewrite = {config::path_rewrite::kind::whole, "/v1/chat/completions"};
+    auto two = std::make_shared<config::route>(*f.route);
+    two->name = "two";
+    two->match.path = "/v1/two";
+    two->rewrite.value = "/v1/embeddings";
+    auto both = std::make_shared<config::route>();
+    both->name = "both";
+    both->match.path = "/v1/both";
+    both->serves = config::route_serves::fan_out;
+    both->fan_out.parts = {"one", "two"};
+    f.settings->routes = {f.route, two, both};
+    f.upstream.always(after(50ms, ok_json));
+    const std::string request = "POST /v1/both HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(seeded.size()) + "\r\n\r\n" + seeded;
+    for (int i = 0; i < 3; ++i) f.join(request);
+    f.pass(1s);
+    REQUIRE(f.upstream.exchanges().size() == 2);
+    CHECK(has(f.upstream.exchanges()[0]->written, "POST /v1/chat/completions HTTP/1.1\r\n"));
+    CHECK(has(f.upstream.exchanges()[1]->written, "POST /v1/embeddings HTTP/1.1\r\n"));
+    for (const auto& one : f.clients) {
+        const auto got = read_response(one.received());
+        CHECK(got.status == 200);
+        CHECK(has(got.body, "\"status\":\"complete\""));
+    }
+    f.expect_nothing_shared_left();
+}
+
+TEST_CASE("last good answers are kept by the leader, once, and given to all who wait when the next call fails") {
+    crowd f;
+    request::last_good_store store(1024 * 1024);
+    f.shared_services.last_good = &store;
+    f.route->fallback = {{.is = fallback_kind::last_good}};
+    f.upstream.next(after(50ms, ok_json));
+    f.upstream.always(after(50ms, status_answer(500)));
+    for (int i = 0; i < 5; ++i) f.join(chat());
+    f.pass(1s);
+    CHECK(store.report().kept == 1);
+    for (int i = 0; i < 5; ++i) f.join(chat());
+    f.pass(1s);
+    CHECK(f.upstream.exchanges().size() == 2);
+    for (const auto& one : f.clients) CHECK(read_response(one.received()).body == "{\"a\":1}");
+    CHECK(has(f.clients[9].received(), "x-evenkeel-degraded: last_good"));
+    CHECK_FALSE(has(f.clients[9].received(), "collapsed")); // what it got is no answer of the flight
     f.expect_nothing_shared_left();
 }
 
