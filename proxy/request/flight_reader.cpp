@@ -23,10 +23,11 @@ std::optional<body_step> flight_reader::step(bool waits) {
     }
     if (got.detached) return detached(got);
     if (!got.final) return std::nullopt;
-    if (leader_) {
-        request_.replay.times = got.later.times;
-        request_.replay.attempts = got.later.attempts;
-        request_.replay.hedges = got.later.hedges;
+    if (leader_ && got.later.times > 0) {
+        request_.replay = std::make_unique<stream_replay>();
+        request_.replay->times = got.later.times;
+        request_.replay->attempts = got.later.attempts;
+        request_.replay->hedges = got.later.hedges;
     }
     return end(*got.final);
 }

@@ -229,7 +229,8 @@ net::task<void> shared_flight::read(answer& given, client_request& request) {
         append(*step);
     }
     reading_ = nullptr;
-    end(last, {.times = request.replay.times, .attempts = request.replay.attempts, .hedges = request.replay.hedges});
+    const stream_replay* const again = request.replay.get();
+    end(last, again != nullptr ? replays{again->times, again->attempts, again->hedges} : replays{});
 }
 
 net::task<void> shared_flight::run(std::shared_ptr<shared_flight> self) {
