@@ -172,7 +172,6 @@ TEST_CASE("a long line is cut around the caret") {
 TEST_CASE("every block of a later version accepts off, and nothing else") {
     const char* top[] = {"chaos", "tracing"};
     const char* policy[] = {"coalesce"};
-    const char* stream[] = {"upcast"};
     const char* upstream[] = {"urls", "prewarm"};
     const auto check = [](const std::string& name, const auto& with) {
         CAPTURE(name);
