@@ -558,9 +558,11 @@ void client_connection::finish_record(const client_request* request, const facts
     record.hedges = seen.hedges;
     if (request != nullptr) {
         record.queued = request->queued;
-        record.attempts += request->replay.attempts;
-        record.hedges += request->replay.hedges;
-        record.resumed = request->replay.times;
+        if (const auto* replay = request->replay.get()) {
+            record.attempts += replay->attempts;
+            record.hedges += replay->hedges;
+            record.resumed = replay->times;
+        }
     }
     record.probe = seen.probe;
     record.overhead = seen.overhead;

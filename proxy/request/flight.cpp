@@ -29,7 +29,7 @@ flight::flight(worker_services& services, client_request& request)
       hints_(read_client_hints(*request.head)), box_(services.loop), deadline_(deadline_of(request, hints_)),
       plan_(options_of(request, deadline_)),
       client_left_(request.gone, [](void* to) { static_cast<mailbox*>(to)->post(flight_event::client_gone{}); }, &box_) {
-    if (policies_.guard != nullptr && request.replay.before == 0) policies_.guard->request_started(services.loop.now());
+    if (policies_.guard != nullptr && !request.replay) policies_.guard->request_started(services.loop.now());
 }
 
 flight::~flight() {
@@ -49,9 +49,7 @@ flight_options flight::options_of(const client_request& request, steady_time dea
             .max_wait = route.overload.max_wait,
             .endpoints = static_cast<endpoint_index>(route.upstreams.size()),
             .something_follows = request.something_follows,
-            .made_before = static_cast<attempt_id>(request.replay.before + request.replay.attempts),
-            .took_before = request.replay.took,
-            .failures_before = request.replay.before > 0 ? std::span<const unsigned char>{request.replay.failures} : std::span<const unsigned char>{}};
+            .earlier = request.replay ? &request.replay->earlier : nullptr};
 }
 
 steady_time flight::deadline_of(const client_request& request, const client_hints& hints) {
