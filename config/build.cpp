@@ -297,6 +297,7 @@ stream_options build_stream(const block_reader& from) {
         out.resume = how->is_word("buffer") ? stream_resume::buffer : how->is_word("verified_replay") ? stream_resume::verified_replay : stream_resume::off;
     }
     from.into<double>("min_rate", out.min_rate);
+    if (const entry* how = from.key("upcast")) out.upcast = how->is_word("on");
     return out;
 }
 

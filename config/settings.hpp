@@ -120,6 +120,7 @@ struct stream_options {
     duration heartbeat = std::chrono::seconds{10}; // between comments while a head given ahead has nothing behind it
     std::uint64_t hold_buffer = 1024 * 1024;       // bytes; a longer buffered answer is passed on as it comes
     stream_resume resume = stream_resume::off;
+    bool upcast = false;                           // a buffered request goes upstream as a stream, where its answer can be put together again
     double min_rate = 0;                           // meaningful events per second; slower is as good as silent while another attempt can follow. 0: off
     bool operator==(const stream_options&) const = default;
 };

@@ -122,6 +122,7 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
                                                           : telemetry::attempt_kind::retry;
     if (route_.retry.max_retries > 0) order.budget = policies_.endpoints[what.endpoint].budget;
     order.luck = services_.draw();
+    if (route_.stream.upcast && upcasts(what.endpoint)) fill_upcast(order, what, target);
     order.max_response_head = static_cast<std::size_t>(request_.settings->limits.max_header_bytes);
     order.deadline = deadline_;
     order.deadline_moves = request_.shared != nullptr;

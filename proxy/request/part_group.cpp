@@ -249,6 +249,7 @@ void part_group::report(const part& one, const answer& given, const body_end& en
     record.probe = given.probe;
     record.coalesced = given.coalesced;
     record.held = given.held;
+    record.upcast = given.upcast;
     record.queued = request.queued;
     record.outcome = given.outcome;
     record.service = given.service;

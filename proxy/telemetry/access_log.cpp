@@ -112,6 +112,7 @@ char* write_access_line(char* out, const request_record& record) noexcept {
     to.text_if_any(R"(,"upstream_model":)", record.upstream_model);
     to.literal(record.stream ? std::string_view(R"(,"stream":true)") : std::string_view(R"(,"stream":false)"));
     if (record.ended != stream_end::none) to.word(R"(,"stream_end":)", to_string(record.ended));
+    if (record.upcast) to.literal(R"(,"upcast":true)");
     if (record.resumed > 0) to.number(R"(,"resumed":)", record.resumed);
     to.seconds(R"(,"duration_s":)", record.total);
     if (record.first_byte > duration::zero()) to.seconds(R"(,"first_byte_s":)", record.first_byte);

@@ -56,6 +56,12 @@ public:
     void coalesced_detached(const config::route& route, coalesce_detachment why) noexcept override {
         for (auto* each : to_) each->coalesced_detached(route, why);
     }
+    void upcast_ended(const config::route& route, upcast_result how) noexcept override {
+        for (auto* each : to_) each->upcast_ended(route, how);
+    }
+    void upcast_excluded(const config::route& route, const config::upstream& upstream, upcast_result why, std::string_view what) noexcept override {
+        for (auto* each : to_) each->upcast_excluded(route, upstream, why, what);
+    }
     void bulkhead_passed(const config::route& route, const bulkhead_passage& passage) noexcept override {
         for (auto* each : to_) each->bulkhead_passed(route, passage);
     }

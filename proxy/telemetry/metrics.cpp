@@ -80,6 +80,7 @@ struct route_cells {
     std::array<cell, retry_denial_count> denied{};
     std::array<cell, stream_end_count> stream_ends{};
     std::array<cell, stream_resumption_count> resumptions{};
+    std::array<cell, upcast_result_count> upcasts{};
     cell in_flight{0};
     cell bytes_in{0}, bytes_out{0};
 };
@@ -248,6 +249,10 @@ void metrics::coalesced_detached(const config::route& route, coalesce_detachment
     state_->coalescing.detached(route, why);
 }
 
+void metrics::upcast_ended(const config::route& route, upcast_result how) noexcept {
+    if (auto* found = state_->index.find(&route)) add(found->mine().upcasts[static_cast<std::size_t>(how)]);
+}
+
 void metrics::bulkhead_passed(const config::route& route, const bulkhead_passage& passage) noexcept {
     state_->policies.bulkhead_passed(route, passage);
 }
@@ -345,6 +350,9 @@ void metrics::state::write_requests(family_list& out) const {
     out.begin(counter, "stream_resumptions_total", "Streams that broke on a route with stream.resume: verified_replay, by what became of them.");
     words("result", 0, stream_resumption_count, &route_cells::resumptions,
           [](std::size_t i) { return to_string(static_cast<stream_resumption>(i)); });
+    out.begin(counter, "upcast_total", "Attempts of buffered requests that went upstream as streams (stream.upcast), by what became of them.");
+    words("result", 0, upcast_result_count, &route_cells::upcasts,
+          [](std::size_t i) { return to_string(static_cast<upcast_result>(i)); });
     out.begin(gauge, "requests_in_flight", "Requests begun and not yet finished.");
     for_each_route([&](const std::string& route, const counted::route& series) {
         out.value(series.gauge([](const route_cells& cells) -> const cell& { return cells.in_flight; }),

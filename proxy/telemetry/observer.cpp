@@ -61,6 +61,8 @@ std::string_view to_string(attempt_kind kind) noexcept {
         return "retry";
     case attempt_kind::stale_retry:
         return "stale_retry";
+    case attempt_kind::plain_retry:
+        return "plain_retry";
     case attempt_kind::hedge:
         return "hedge";
     }
@@ -103,6 +105,18 @@ std::string_view to_string(request_service service) noexcept {
         return "degraded";
     }
     return "unknown";
+}
+
+std::string_view to_string(upcast_result how) noexcept {
+    switch (how) {
+    case upcast_result::assembled: return "assembled";
+    case upcast_result::unknown_field: return "unknown_field";
+    case upcast_result::incomplete: return "incomplete";
+    case upcast_result::too_large: return "too_large";
+    case upcast_result::refused: return "refused";
+    case upcast_result::not_streamed: return "not_streamed";
+    }
+    return "assembled";
 }
 
 std::string_view to_string(stream_resumption how) noexcept {

@@ -35,8 +35,9 @@ enum class attempt_result : unsigned char {
     cancelled,       // the client left, a better answer came, or shutdown
 };
 inline constexpr int attempt_result_count = 15;
-enum class attempt_kind : unsigned char { first, retry, stale_retry, hedge };
-inline constexpr int attempt_kind_count = 4;
+// plain_retry: the same attempt again, without the stream that its client had not asked for (`stream.upcast`).
+enum class attempt_kind : unsigned char { first, retry, stale_retry, hedge, plain_retry };
+inline constexpr int attempt_kind_count = 5;
 
 // What became of one request; the label `outcome`.
 enum class request_outcome : unsigned char {
@@ -113,6 +114,19 @@ enum class coalesce_detachment : unsigned char {
 inline constexpr int coalesce_detachment_count = 3;
 [[nodiscard]] std::string_view to_string(coalesce_detachment) noexcept;
 
+// What became of a request that went upstream as a stream although its client wants the answer in one piece; the label
+// `result` of upcast_total. After all but the first and the last of these the request was repeated as it was.
+enum class upcast_result : unsigned char {
+    assembled,     // the answer was put together
+    unknown_field, // the stream holds something that has no known place in the answer, or cannot be read
+    incomplete,    // ... or not all an answer has: no usage, no finish reason
+    too_large,     // the answer is more than stream.hold_buffer or limits.memory hold
+    refused,       // the upstream does not stream this: its error says so
+    not_streamed,  // it answered in one piece, which was passed on
+};
+inline constexpr int upcast_result_count = 6;
+[[nodiscard]] std::string_view to_string(upcast_result) noexcept;
+
 // What an attempt says of its endpoint's health. An answer that is the caller's fault shows that the endpoint lives; asking
 // for less, or for another credential, says nothing about it.
 enum class health_verdict : unsigned char { success, failure, silent };
@@ -163,6 +177,7 @@ struct request_record {
     std::string_view upstream_model{};     // what the model was renamed to on the way out; empty: it was not
     bool stream = false;
     coalesce_role coalesced = coalesce_role::none;
+    bool upcast = false;                   // asked for as a stream and put together again
     int resumed = 0;                       // how often its stream was asked for again after it broke
     duration total{};
     steady_time at{};                      // when it ended; epoch: just now
@@ -214,6 +229,9 @@ public:
     virtual void fallback_skipped(const config::route&, fallback_kind, fallback_skip why) noexcept { static_cast<void>(why); }
     virtual void fallback_exhausted(const config::route&) noexcept {}
     virtual void stream_resumed(const config::route&, stream_resumption how) noexcept { static_cast<void>(how); }
+    virtual void upcast_ended(const config::route&, upcast_result how) noexcept { static_cast<void>(how); }
+    // A model of this upstream is not asked for streams again for a while. `what`: the word that was not understood; a peer's.
+    virtual void upcast_excluded(const config::route&, const config::upstream&, upcast_result why, std::string_view what) noexcept { static_cast<void>(why), static_cast<void>(what); }
     // A request that found no permit of the bulkhead free: once, when it has one, is refused, or its client has left.
     virtual void bulkhead_passed(const config::route&, const bulkhead_passage&) noexcept {}
     // `coalesce`: a request has entered a shared flight as its leader or a follower; a leader's flight is over, once for each;

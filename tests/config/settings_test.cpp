@@ -141,7 +141,7 @@ routes:
     match: {path: /fixed}
     upstreams: [two]
     hedge: {delay: 3s, max_extra: 0.3}
-    stream: {resume: verified_replay, min_rate: 2.5}
+    stream: {resume: verified_replay, min_rate: 2.5, upcast: on}
   - name: r3
     match: {path: /health}
     serve: health
@@ -247,6 +247,7 @@ drain: {timeout: 7s}
     CHECK(r7.stream.hold_buffer == 2 * 1024 * 1024);
     CHECK(stream_options{}.resume == stream_resume::off);
     CHECK(stream_options{}.min_rate == 0);
+    CHECK_FALSE(stream_options{}.upcast);
     CHECK(r7.retry.replay_buffer == 1024 * 1024);
 
     evenkeel::breaker_options breaker{true, 4, 0.25, 9, 11s, 3s, 13s, 5, 6, 7s, evenkeel::circuit_scope::upstream,
@@ -283,6 +284,7 @@ drain: {timeout: 7s}
     CHECK(r5.hedge.max_extra == 0.3);
     CHECK(r5.stream.resume == stream_resume::verified_replay);
     CHECK(r5.stream.min_rate == 2.5);
+    CHECK(r5.stream.upcast);
 
     CHECK(s.access_log == access_log_options{"/var/log/a.log", 0.25});
     CHECK(s.log == log_options{log_level::warning, true, "stdout"});

@@ -126,6 +126,7 @@ TEST_CASE("each value shows where it comes from: built-in, defaults, route") {
                    "      heartbeat: 10s  # built-in\n"
                    "      hold_buffer: 1MiB  # built-in\n"
                    "      resume: off  # built-in\n"
+                   "      upcast: off  # built-in\n"
                    "      min_rate: off  # built-in\n");
 }
 

@@ -127,6 +127,8 @@ TEST_CASE("every series of every route exists before the first request, with zer
             R"(evenkeel_retries_denied_total{route="none",reason="committed"})",
             R"(evenkeel_stream_ends_total{route="phase1",reason="client_gone"})",
             R"(evenkeel_stream_resumptions_total{route="phase1",result="not_comparable"})",
+            R"(evenkeel_upcast_total{route="phase1",result="unknown_field"})",
+            R"(evenkeel_upstream_attempts_total{route="phase1",upstream="deepseek",kind="plain_retry",result="success"})",
             R"(evenkeel_requests_served_total{route="phase1",service="hedged"})",
             R"(evenkeel_requests_served_total{route="phase1",service="degraded"})",
             R"(evenkeel_requests_refused_total{reason="body_not_split"})",
@@ -466,6 +468,11 @@ TEST_CASE("how answers came about, why retries were denied, how streams ended, w
     seen.stream_resumed(route, stream_resumption::differs);
     CHECK(value_of(seen, R"(evenkeel_stream_resumptions_total{route="phase1",result="differs"})") == "1");
     CHECK(value_of(seen, R"(evenkeel_stream_resumptions_total{route="phase1",result="resumed"})") == "0");
+    seen.upcast_ended(route, upcast_result::assembled);
+    seen.upcast_ended(route, upcast_result::refused);
+    CHECK(value_of(seen, R"(evenkeel_upcast_total{route="phase1",result="assembled"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_upcast_total{route="phase1",result="refused"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_upcast_total{route="phase1",result="incomplete"})") == "0");
     CHECK(value_of(seen, R"(evenkeel_wasted_output_events_total{route="phase1",upstream="deepseek"})") == "7");
     CHECK(value_of(seen, R"(evenkeel_upstream_attempts_total{route="phase1",upstream="deepseek",kind="first",result="stream_error"})") == "1");
     CHECK(value_of(seen, R"(evenkeel_upstream_attempts_total{route="phase1",upstream="deepseek",kind="retry",result="success"})") == "1");
