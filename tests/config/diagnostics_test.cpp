@@ -173,7 +173,7 @@ TEST_CASE("every block of a later version accepts off, and nothing else") {
     const char* top[] = {"chaos", "tracing"};
     const char* policy[] = {"coalesce"};
     const char* stream[] = {"upcast"};
-    const char* upstream[] = {"urls", "prewarm"};
+    const char* upstream[] = {"urls"};
     const auto check = [](const std::string& name, const auto& with) {
         CAPTURE(name);
         const load_result off = load(with(name + ": off"));
