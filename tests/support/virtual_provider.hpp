@@ -78,7 +78,7 @@ private:
         char block[4096];
         for (;;) {
             const net::io_result got = co_await net::await_completion<net::io_result>(
-                [&](net::completion<net::io_result> done) { stream.start_read(boost::asio::buffer(block), std::move(done)); });
+                [&](net::completion<net::io_result> ended) { stream.start_read(boost::asio::buffer(block), std::move(ended)); });
             if (!got.ok()) break;
             seen.append(block, got.bytes);
             const auto head = seen.find("\r\n\r\n");
@@ -90,7 +90,7 @@ private:
             static const std::string answer = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n{\"a\":1}";
             const boost::asio::const_buffer whole = boost::asio::buffer(answer);
             const net::io_result sent = co_await net::await_completion<net::io_result>(
-                [&](net::completion<net::io_result> done) { stream.start_write({&whole, 1}, std::move(done)); });
+                [&](net::completion<net::io_result> ended) { stream.start_write({&whole, 1}, std::move(ended)); });
             if (!sent.ok()) break;
             one->busy = false;
             one->used = loop_.now();
