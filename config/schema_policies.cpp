@@ -104,8 +104,6 @@ void add_policy_keys(std::vector<key_row>& table) {
     add_fallback_keys(table);
 
     add_later(table, true, {
-        {.path = "coalesce", .kind = value_kind::word, .fallback = "off", .words = "off|deterministic|always",
-         .documentation = "Identical requests in flight share one attempt."},
         {.path = "stream.upcast", .kind = value_kind::word, .fallback = "off", .words = "off|auto",
          .documentation = "Whether buffered requests go upstream as streams."},
     });

@@ -6,6 +6,7 @@
 #include "policies/balance.hpp"
 #include "policies/bulkhead.hpp"
 #include "policies/circuit_breaker.hpp"
+#include "policies/coalesce.hpp"
 #include "policies/cooldown.hpp"
 #include "policies/fallback.hpp"
 #include "policies/hedge.hpp"
@@ -202,6 +203,7 @@ struct route {
     overload_options overload;
     hedge_options hedge;
     bulkhead_options bulkhead;
+    coalesce_mode coalesce = coalesce_mode::off;   // of requests whose client asked this route, whichever answers
     shuffle_shard_options shuffle_shard;
     bool own_budget = false;                       // its budget is not that of `defaults`: shared with no other route
     bool own_circuit = false;                      // its circuit_breaker is not that of `defaults`: circuits shared with no other route

@@ -1,6 +1,7 @@
 #include "policies/flight_plan.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 namespace evenkeel {
 
@@ -54,10 +55,13 @@ std::string_view to_string(cancel_cause why) noexcept {
     return "lost";
 }
 
-flight_plan::flight_plan(const flight_options& options) noexcept : options_(options), launched_(options.made_before) {
-    cause_.took = options.took_before;
+flight_plan::flight_plan(const flight_options& options) noexcept : options_(options) {
     endpoints_.resize(std::clamp<std::size_t>(options.endpoints, 1, max_endpoints));
-    for (std::size_t at = 0; at < std::min(options.failures_before.size(), endpoints_.size()); ++at) endpoints_[at].failures = options.failures_before[at];
+    if (options.earlier == nullptr) return;
+    launched_ = options.earlier->made;
+    cause_.took = options.earlier->took;
+    static_assert(std::tuple_size_v<decltype(earlier_attempts::failures)> == max_endpoints);
+    for (std::size_t at = 0; at < endpoints_.size(); ++at) endpoints_[at].failures = options.earlier->failures[at];
 }
 
 std::span<const any_flight_action> flight_plan::step(const any_flight_event& event, steady_time now, policy_view& view) {

@@ -25,6 +25,7 @@
 #include <boost/container/small_vector.hpp>
 #include <boost/container/static_vector.hpp>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -160,6 +161,13 @@ public:
     virtual void hedge_refused(hedge_refusal why) = 0;
 };
 
+// Of another flight of the same request, which this one goes on for: it makes extra attempts only.
+struct earlier_attempts {
+    attempt_id made = 0;
+    duration took{};                          // of the last of them
+    std::array<unsigned char, 16> failures{}; // of each endpoint
+};
+
 struct flight_options {
     steady_time deadline;                    // absolute; until the answer is committed
     std::optional<duration> attempt_timeout; // fixed, of each attempt, until its answer is committed
@@ -172,9 +180,7 @@ struct flight_options {
     endpoint_index endpoints = 1;            // how many, in order of preference
     bool something_follows = false;          // a fallback answers if the attempts do not: errors are held for it, and a learned
                                              // timeout may end an attempt for its sake
-    attempt_id made_before = 0;              // attempts of another flight of the same request: this one makes extra ones only
-    duration took_before{};                  // ... how long the last of them took
-    std::span<const unsigned char> failures_before{}; // ... and how often each endpoint failed it; empty: none did
+    const earlier_attempts* earlier = nullptr; // outlives the plan's construction; null: none
 };
 
 class flight_plan {
@@ -186,6 +192,9 @@ public:
     static constexpr std::size_t max_endpoints = 16;
 
     explicit flight_plan(const flight_options& options) noexcept;
+
+    // Somebody else waits for the same answer, and longer. What was given up for want of time stays so.
+    void allow_until(steady_time deadline) noexcept { options_.deadline = deadline; }
 
     // The span lives until the next step.
     [[nodiscard]] std::span<const any_flight_action> step(const any_flight_event& event, steady_time now, policy_view& view);

@@ -3,6 +3,7 @@
 // an owned_request where it must not depend on one; everything below refers to it and ends before it does.
 
 #include "config/settings.hpp"
+#include "policies/flight_plan.hpp"
 #include "policies/time.hpp"
 #include "proxy/net/cancel.hpp"
 #include "proxy/request/policy_registry.hpp"
@@ -10,7 +11,6 @@
 #include "proxy/telemetry/observer.hpp"
 #include "proxy/wire/head.hpp"
 
-#include <array>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,6 +25,21 @@ struct parts_record {
     telemetry::request_service service = telemetry::request_service::ok;
     std::string_view reason{};
     int attempts = 0;
+};
+
+class flight;
+
+// Of a request that several clients wait for (shared_flight): its deadline is the latest of theirs, and moves as they come.
+struct shared_deadline {
+    flight* under_way = nullptr; // which has to be told
+};
+
+// What asking again for a stream that broke goes by, and has come to.
+struct stream_replay {
+    earlier_attempts earlier;  // with those since it was committed
+    std::size_t at = 0;        // the endpoint it comes from
+    steady_time sent{};        // when that attempt went out
+    int attempts = 0, hedges = 0, times = 0; // since it was committed
 };
 
 struct client_request {
@@ -45,19 +60,12 @@ struct client_request {
     std::string id;
     steady_time received{};
     steady_time deadline = steady_time::max();   // of whoever sends it on the client's behalf; the route's own still holds
+    shared_deadline* shared = nullptr;           // set: `deadline` is all there is, whatever the head and the route say
     wall_time started{};
     std::shared_ptr<const policy_set> policies;  // of `settings`
     duration queued{};                           // waited for the bulkhead
     std::optional<bool> deterministic;           // it asks for the answer a model would give every time; empty: not looked yet
-    struct {                                     // of a stream that broke and is asked for again
-        int before = 0;                          // attempts until it was committed; 0: nothing is asked for again
-        int attempts = 0, hedges = 0;            // ... since
-        int times = 0;
-        std::size_t at = 0;                      // the endpoint it came from
-        std::array<unsigned char, config::max_upstreams_per_route> failures{}; // of each endpoint: see resumed_body.cpp
-        steady_time sent{};                      // when the one that broke last went out
-        duration took{};                         // ... and how long it took
-    } replay;
+    std::unique_ptr<stream_replay> replay;       // of a committed stream that may be asked for again; null: it is none
     std::unique_ptr<parts_record> parts;         // of a fan-out, once it is over
     bool sse_possible = true;                    // a stream's head may be given ahead of its answer
     net::cancel_source gone;                     // requested when the client has left

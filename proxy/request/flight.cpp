@@ -29,12 +29,20 @@ flight::flight(worker_services& services, client_request& request)
       hints_(read_client_hints(*request.head)), box_(services.loop), deadline_(deadline_of(request, hints_)),
       plan_(options_of(request, deadline_)),
       client_left_(request.gone, [](void* to) { static_cast<mailbox*>(to)->post(flight_event::client_gone{}); }, &box_) {
-    if (policies_.guard != nullptr && request.replay.before == 0) policies_.guard->request_started(services.loop.now());
+    if (policies_.guard != nullptr && !request.replay) policies_.guard->request_started(services.loop.now());
+    if (request.shared != nullptr) request.shared->under_way = this;
 }
 
 flight::~flight() {
     for (auto& each : attempts_) each.made->cancel(cancel_cause::client_gone);
     if (ticket_) policies_.line->leave(*ticket_);
+    if (request_.shared != nullptr) request_.shared->under_way = nullptr;
+}
+
+void flight::allow_until(steady_time deadline) noexcept {
+    deadline_ = std::max(deadline_, deadline);
+    plan_.allow_until(deadline_);
+    for (auto& each : attempts_) each.made->allow_until(deadline_);
 }
 
 flight_options flight::options_of(const client_request& request, steady_time deadline) noexcept {
@@ -49,12 +57,12 @@ flight_options flight::options_of(const client_request& request, steady_time dea
             .max_wait = route.overload.max_wait,
             .endpoints = static_cast<endpoint_index>(route.upstreams.size()),
             .something_follows = request.something_follows,
-            .made_before = static_cast<attempt_id>(request.replay.before + request.replay.attempts),
-            .took_before = request.replay.took,
-            .failures_before = request.replay.before > 0 ? std::span<const unsigned char>{request.replay.failures} : std::span<const unsigned char>{}};
+            .earlier = request.replay ? &request.replay->earlier : nullptr};
 }
 
 steady_time flight::deadline_of(const client_request& request, const client_hints& hints) {
+    if (request.shared != nullptr && !request.replay) return request.deadline;
+    if (request.shared != nullptr) return request.asked_since + request.asked()->timeout.total; // a replay has the time of a commit of its own
     duration within = duration::max();
     if (hints.timeout) within = answer_within(*hints.timeout);
     // Heartbeats keep a stream's client patient; any other hears nothing until its answer is whole.
@@ -116,6 +124,7 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
     order.luck = services_.draw();
     order.max_response_head = static_cast<std::size_t>(request_.settings->limits.max_header_bytes);
     order.deadline = deadline_;
+    order.deadline_moves = request_.shared != nullptr;
 }
 
 void flight::launch(const flight_action::launch& what) {

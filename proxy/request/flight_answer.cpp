@@ -60,7 +60,7 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
                         : winner.id == 1                          ? telemetry::request_service::ok
                         : winner.at != first_at_                  ? telemetry::request_service::failed_over
                                                                   : telemetry::request_service::retried;
-        if (request_.replay.before == 0) deposit(); // a request pays once
+        if (!request_.replay) deposit(); // a request pays once
         hedge_over(winner, true);
     } else {
         given.failed_as = winner.failed_as;
@@ -74,12 +74,14 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
     given.head_read = from.head_at();
     const bool replayable = good && from.leaves_last_words();
     const auto dialect = from.dialect();
-    if (replayable) request_.replay.at = winner.at;
     given.body = from.take_body();
-    if (replayable && request_.replay.before > 0) {
+    if (replayable && request_.replay) {
         given.replayed = true;
+        request_.replay->at = winner.at;
+        request_.replay->sent = given.sent;
     } else if (replayable) {
-        given.body = resumed_body(services_, request_, dialect, given.attempts, given.sent, std::move(given.body));
+        request_.replay = std::make_unique<stream_replay>(stream_replay{.earlier = {.made = static_cast<attempt_id>(given.attempts)}, .at = winner.at, .sent = given.sent});
+        given.body = resumed_body(services_, request_, dialect, std::move(given.body));
     }
     if (&winner != &attempts_.back()) std::swap(winner, attempts_.back());
     attempts_.pop_back(); // the body holds it now

@@ -239,10 +239,15 @@ void part_group::report(const part& one, const answer& given, const body_end& en
     record.upstream_model = given.upstream_model;
     record.reason = given.reason;
     record.proxy_error = given.proxy_error;
-    record.attempts = given.attempts + request.replay.attempts;
-    record.hedges = given.hedges + request.replay.hedges;
-    record.resumed = request.replay.times;
+    record.attempts = given.attempts;
+    record.hedges = given.hedges;
+    if (request.replay) {
+        record.attempts += request.replay->attempts;
+        record.hedges += request.replay->hedges;
+        record.resumed = request.replay->times;
+    }
     record.probe = given.probe;
+    record.coalesced = given.coalesced;
     record.held = given.held;
     record.queued = request.queued;
     record.outcome = given.outcome;

@@ -155,28 +155,29 @@ private:
 
     // The endpoint that began is the likeliest to say the same once more; one that fell silent, or broke twice, is asked last.
     void note_failure(stream_end how) {
-        auto& failures = request_.replay.failures[request_.replay.at];
-        if (how == stream_end::idle || std::exchange(broke_at_, request_.replay.at) == request_.replay.at) ++failures;
+        stream_replay& replay = *request_.replay;
+        if (how == stream_end::idle || std::exchange(broke_at_, replay.at) == replay.at) ++replay.earlier.failures[replay.at];
     }
     // Asks for the stream again; leaves it being read, or over.
     net::task<void> go_on(std::string_view why, stream_end how) {
         if (cancelled_ || request_.gone.requested() || how == stream_end::client_gone) co_return end_broken(why, stream_end::client_gone);
         from_.reset();
         splitter_.clear();
-        const bool possible = transcript_.can_replay() && request_.replay.times < max_replays && request_.body.complete() && request_.body.replayable();
+        const bool possible = transcript_.can_replay() && request_.replay->times < max_replays && request_.body.complete() && request_.body.replayable();
         if (possible) {
-            ++request_.replay.times;
+            stream_replay& replay = *request_.replay;
+            ++replay.times;
             const steady_time began = services_.loop.now();
-            request_.replay.took = began - request_.replay.sent;
+            replay.earlier.took = began - replay.sent;
             note_failure(how);
             const steady_time since = std::exchange(request_.asked_since, began); // timeout.total is each commit's own
             const auto own = std::exchange(request_.fallback_route, asked_);
             answer again = co_await run_flight(services_, request_);
             request_.fallback_route = own;
             request_.asked_since = since;
-            request_.replay.attempts += again.attempts;
-            request_.replay.hedges += again.hedges;
-            if (again.sent != steady_time{}) request_.replay.sent = again.sent;
+            replay.attempts += again.attempts;
+            replay.hedges += again.hedges;
+            replay.earlier.made += static_cast<attempt_id>(again.attempts);
             if (cancelled_ || request_.gone.requested()) co_return end_broken(why, stream_end::client_gone);
             const bool good = again.body && again.replayed && again.head->status < 400;
             if (good) {
@@ -228,10 +229,7 @@ bool is_replayable_stream(client_request& request, wire::dialect which) {
     return *request.deterministic;
 }
 
-std::unique_ptr<body_source> resumed_body(worker_services& services, client_request& request, wire::dialect which, int attempts,
-                                          steady_time sent, std::unique_ptr<body_source> from) {
-    request.replay.before = attempts;
-    request.replay.sent = sent;
+std::unique_ptr<body_source> resumed_body(worker_services& services, client_request& request, wire::dialect which, std::unique_ptr<body_source> from) {
     return std::make_unique<resumed>(services, request, which, std::move(from));
 }
 

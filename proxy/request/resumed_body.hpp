@@ -18,8 +18,8 @@ namespace evenkeel::request {
 // Whether a stream of this request, sent to `target` of a server with this dialect, could be replayed.
 [[nodiscard]] bool is_replayable_stream(client_request& request, wire::dialect which);
 
-// `from`: a stream whose attempt leaves its last words to us. The request outlives it.
+// `from`: a stream whose attempt leaves its last words to us; request.replay says where it comes from. The request outlives it.
 [[nodiscard]] std::unique_ptr<body_source> resumed_body(worker_services& services, client_request& request, wire::dialect which,
-                                                        int attempts, steady_time sent, std::unique_ptr<body_source> from);
+                                                        std::unique_ptr<body_source> from);
 
 } // namespace evenkeel::request

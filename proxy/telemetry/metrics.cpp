@@ -1,6 +1,7 @@
 #include "proxy/telemetry/metrics.hpp"
 
 #include "proxy/telemetry/cells.hpp"
+#include "proxy/telemetry/coalesce_metrics.hpp"
 #include "proxy/telemetry/fallback_metrics.hpp"
 #include "proxy/telemetry/family_list.hpp"
 #include "proxy/telemetry/policy_metrics.hpp"
@@ -110,7 +111,7 @@ struct counted {
 struct metrics::state {
     explicit state(metrics_options given)
         : options(std::move(given)), index(options.workers), none(options.workers), clients(options.workers),
-          policies(options.workers), fallbacks(options.workers) {}
+          policies(options.workers), fallbacks(options.workers), coalescing(options.workers) {}
 
     [[nodiscard]] route_cells& cells_of(const config::route* route) {
         auto* found = route == nullptr ? nullptr : index.find(route);
@@ -134,6 +135,7 @@ struct metrics::state {
     sharded<client_cells> clients;
     policy_metrics policies;
     fallback_metrics fallbacks;
+    coalesce_metrics coalescing;
     word_counters request_refusals{refusal_words()};
     word_counters connection_refusals{{telemetry::connection_refusals.begin(), telemetry::connection_refusals.end()}};
 
@@ -162,7 +164,7 @@ void metrics::request_finished(const request_record& record) noexcept {
     subtract(cells.in_flight);
     add(cells.finished[static_cast<std::size_t>(record.outcome)][code_class_of(record.status)]);
     cells.duration.observe(record.total);
-    if (record.attempts > 0 && record.upstream != nullptr) cells.overhead.observe(record.overhead);
+    if (record.attempts > 0 && record.upstream != nullptr && record.coalesced != coalesce_role::follower) cells.overhead.observe(record.overhead);
     add(cells.served[static_cast<std::size_t>(record.service)]);
     if (record.denied != denied_reason::none) add(cells.denied[static_cast<std::size_t>(record.denied)]);
     if (record.ended != stream_end::none) add(cells.stream_ends[static_cast<std::size_t>(record.ended)]);
@@ -236,6 +238,18 @@ void metrics::stream_resumed(const config::route& route, stream_resumption how) 
     if (auto* found = state_->index.find(&route)) add(found->mine().resumptions[static_cast<std::size_t>(how)]);
 }
 
+void metrics::request_coalesced(const config::route& route, coalesce_role role) noexcept {
+    state_->coalescing.entered(route, role);
+}
+
+void metrics::coalesced_flight_ended(const config::route& route) noexcept {
+    state_->coalescing.flight_ended(route);
+}
+
+void metrics::coalesced_detached(const config::route& route, coalesce_detachment why) noexcept {
+    state_->coalescing.detached(route, why);
+}
+
 void metrics::bulkhead_passed(const config::route& route, const bulkhead_passage& passage) noexcept {
     state_->policies.bulkhead_passed(route, passage);
 }
@@ -287,6 +301,7 @@ void metrics::configuration_loaded(const config::snapshot& snapshot) noexcept {
     state_->index.load(snapshot);
     state_->policies.load(snapshot);
     state_->fallbacks.load(snapshot);
+    state_->coalescing.load(snapshot);
     const auto now = state_->options.wall_now().time_since_epoch();
     const std::lock_guard lock(state_->mutex);
     state_->reload_successful = true;
@@ -503,6 +518,7 @@ std::string metrics::text() const {
     }
     state_->policies.write(out, reporter ? reporter() : policy_report{}, state_->options.wall_now());
     state_->fallbacks.write(out, last_good ? last_good() : last_good_report{});
+    state_->coalescing.write(out);
     state_->write_connections(out);
     state_->write_refusals(out);
     state_->write_configuration(out);

@@ -55,7 +55,6 @@ public:
     [[nodiscard]] bool caught_up() const noexcept { return behind_ == 0; }
 
 private:
-    struct reading; // one event, taken apart
     struct channel {
         std::string said;
         std::size_t again = 0; // bytes of it that have come again

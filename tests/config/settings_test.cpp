@@ -356,6 +356,16 @@ TEST_CASE("a block that is off by default is on once it is written, with the bui
     CHECK(load(good("defaults: {hedge: {delay: p99.9}}\n")).settings->routes[0]->hedge.quantile == doctest::Approx(0.999));
 }
 
+TEST_CASE("coalesce is read from defaults and routes, and is off where nobody asks") {
+    using evenkeel::coalesce_mode;
+    const auto mode = [](const std::string& text) { return load(text).settings->routes[0]->coalesce; };
+    CHECK(mode(good()) == coalesce_mode::off);
+    CHECK(mode(good("", "", "    coalesce: deterministic\n")) == coalesce_mode::deterministic);
+    CHECK(mode(good("defaults: {coalesce: always}\n")) == coalesce_mode::always);
+    CHECK(mode(good("defaults: {coalesce: always}\n", "", "    coalesce: off\n")) == coalesce_mode::off);
+    CHECK(mode(good("profile: classic\n")) == coalesce_mode::off);
+}
+
 TEST_CASE("bulkhead and shuffle shard are read, and a tenant's header in any case") {
     const load_result result = load(good("", "  b: {url: \"http://b\"}\n  c: {url: \"http://c\"}\n").replace(
         good("", "  b: {url: \"http://b\"}\n  c: {url: \"http://c\"}\n").find("[openai]"), 8, "[openai, b, c]") +

@@ -466,7 +466,8 @@ TEST_CASE("an answer that is held to its end: the race is decided when it begins
 TEST_CASE("a flight that goes on for another makes extra attempts only, and no more than are left") {
     plan_bench bench;
     bench.retry.max_retries = 3;
-    bench.options.made_before = 2;
+    const earlier_attempts two{.made = 2}, four{.made = 4}, one{.made = 1};
+    bench.options.earlier = &two;
     bench.begin();
     REQUIRE(bench.launched);
     CHECK(bench.launched->id == 3);
@@ -474,12 +475,12 @@ TEST_CASE("a flight that goes on for another makes extra attempts only, and no m
     CHECK(bench.costs.size() == 1);
     plan_bench last;
     last.retry.max_retries = 3;
-    last.options.made_before = 4;
+    last.options.earlier = &four;
     last.begin();
     CHECK(!last.launched);
     CHECK(last.finished->denied == retry_denial::limit);
     plan_bench poor;
-    poor.options.made_before = 1;
+    poor.options.earlier = &one;
     poor.level[0] = 0;
     poor.begin();
     CHECK(!poor.launched);

@@ -159,6 +159,12 @@ TEST_CASE("every series of every route exists before the first request, with zer
             R"(evenkeel_bulkhead_in_use{route="phase1"})",
             R"(evenkeel_bulkhead_queued{route="phase2"})",
             R"(evenkeel_requests_refused_total{reason="bulkhead_full"})",
+            R"(evenkeel_coalesced_requests_total{route="phase1",role="leader"})",
+            R"(evenkeel_coalesced_requests_total{route="phase2",role="follower"})",
+            R"(evenkeel_coalesced_flights{route="phase1"})",
+            R"(evenkeel_coalesced_detached_total{route="phase1",reason="slow"})",
+            R"(evenkeel_coalesced_detached_total{route="phase1",reason="memory"})",
+            R"(evenkeel_coalesced_detached_total{route="phase1",reason="encoded"})",
             R"(evenkeel_requests_refused_total{reason="bulkhead_timeout"})",
             R"(evenkeel_requests_refused_total{reason="bulkhead_tenant_share"})",
             R"(evenkeel_hold_duration_seconds_count{route="phase1"})",
@@ -534,6 +540,10 @@ TEST_CASE("what the policies did is counted where it happened") {
     seen.bulkhead_passed(route, {.waited = 1s, .queued = true}); // its client left
     seen.bulkhead_passed(route, {.refused = bulkhead_refusal::queue_full});
     seen.bulkhead_passed(route, {.refused = bulkhead_refusal::tenant_share, .tenant_limited = true});
+    for (const auto role : {coalesce_role::leader, coalesce_role::leader, coalesce_role::follower, coalesce_role::follower, coalesce_role::follower})
+        seen.request_coalesced(route, role);
+    seen.coalesced_flight_ended(route);
+    seen.coalesced_detached(route, coalesce_detachment::memory);
 
     struct row {
         const char* series;
@@ -559,6 +569,11 @@ TEST_CASE("what the policies did is counted where it happened") {
              row{R"(evenkeel_holds_total{route="phase1",result="gave_up"})", "1"},
              row{R"(evenkeel_hold_duration_seconds_sum{route="phase1"})", "8"},
              row{R"(evenkeel_bulkhead_queue_seconds_count{route="phase1"})", "3"},
+             row{R"(evenkeel_coalesced_requests_total{route="phase1",role="leader"})", "2"},
+             row{R"(evenkeel_coalesced_requests_total{route="phase1",role="follower"})", "3"},
+             row{R"(evenkeel_coalesced_flights{route="phase1"})", "1"},
+             row{R"(evenkeel_coalesced_detached_total{route="phase1",reason="memory"})", "1"},
+             row{R"(evenkeel_coalesced_detached_total{route="phase1",reason="slow"})", "0"},
              row{R"(evenkeel_bulkhead_queue_seconds_sum{route="phase1"})", "4"},
              row{R"(evenkeel_bulkhead_rejected_total{route="phase1",reason="queue_timeout"})", "1"},
              row{R"(evenkeel_bulkhead_rejected_total{route="phase1",reason="queue_full"})", "1"},
