@@ -115,6 +115,10 @@ upstream build_upstream(const entry& e, const std::string& directory) {
     pool.into<duration>("max_age", out.connections.max_age);
     pool.into<bool>("retry_stale", out.connections.retry_stale);
     from.into<bool>("forwarded", out.forwarded);
+    const block_reader prewarm = from.block("prewarm");
+    out.prewarm.on = prewarm.is_there() && !prewarm.is_off();
+    prewarm.into<std::int64_t>("min_idle", out.prewarm.min_idle);
+    prewarm.into<bool>("predict", out.prewarm.predict);
     return out;
 }
 

@@ -11,6 +11,7 @@
 #include "policies/fallback.hpp"
 #include "policies/hedge.hpp"
 #include "policies/overload_control.hpp"
+#include "policies/prewarm.hpp"
 #include "policies/retry.hpp"
 #include "policies/shuffle_shard.hpp"
 #include "policies/time.hpp"
@@ -92,6 +93,7 @@ struct upstream {
     client_tls tls;
     std::optional<url> proxy;                      // CONNECT proxy
     connection_options connections;
+    prewarm_options prewarm;
     bool forwarded = false;                        // append X-Forwarded-*
     bool operator==(const upstream&) const = default;
 };

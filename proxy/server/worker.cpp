@@ -1,5 +1,8 @@
 #include "proxy/server/worker.hpp"
 
+#include "proxy/net/warm_keeper.hpp"
+#include "proxy/request/may_warm.hpp"
+
 #include <boost/asio/post.hpp>
 
 #include <utility>
@@ -28,6 +31,10 @@ void worker::accept(std::unique_ptr<net::client_stream> stream) {
 }
 
 void worker::start() {
+    pool_.keep_warm({.may_dial = [this](const config::upstream& to) { return request::may_warm(*context_.settings, *context_.policies, to, loop_.now()); },
+                     .draw = [this] { return services_.draw(); },
+                     .workers = context_.settings->workers},
+                    context_.settings->upstreams);
     for (auto& one : listeners_) {
         one->start([this](std::unique_ptr<net::client_stream> stream) { accept(std::move(stream)); });
     }

@@ -83,6 +83,15 @@ public:
     void idle_changed(const config::upstream& upstream, int by) noexcept override {
         for (auto* each : to_) each->idle_changed(upstream, by);
     }
+    void prewarmed(const config::upstream& upstream, prewarm_event what) noexcept override {
+        for (auto* each : to_) each->prewarmed(upstream, what);
+    }
+    void prewarm_target_changed(const config::upstream& upstream, int by) noexcept override {
+        for (auto* each : to_) each->prewarm_target_changed(upstream, by);
+    }
+    void connected_cold(const config::upstream& upstream) noexcept override {
+        for (auto* each : to_) each->connected_cold(upstream);
+    }
     void connection_refused(std::string_view reason) noexcept override {
         for (auto* each : to_) each->connection_refused(reason);
     }

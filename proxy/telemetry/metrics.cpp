@@ -93,6 +93,8 @@ struct upstream_cells {
     long_histogram attempt_duration;
     cell attempts_in_flight{0};
     cell connections{0}, connections_opened{0}, idle_connections{0};
+    std::array<cell, prewarm_event_count> prewarmed{};
+    cell prewarm_target{0}, connected_cold{0};
 };
 struct client_cells {
     cell connections{0}, connections_opened{0};
@@ -283,6 +285,19 @@ void metrics::idle_changed(const config::upstream& upstream, int by) noexcept {
         add(found->mine().idle_connections, static_cast<std::uint64_t>(static_cast<std::int64_t>(by)));
 }
 
+void metrics::prewarmed(const config::upstream& upstream, prewarm_event what) noexcept {
+    if (auto* found = state_->index.find(&upstream)) add(found->mine().prewarmed[static_cast<std::size_t>(what)]);
+}
+
+void metrics::prewarm_target_changed(const config::upstream& upstream, int by) noexcept {
+    if (auto* found = state_->index.find(&upstream))
+        add(found->mine().prewarm_target, static_cast<std::uint64_t>(static_cast<std::int64_t>(by)));
+}
+
+void metrics::connected_cold(const config::upstream& upstream) noexcept {
+    if (auto* found = state_->index.find(&upstream)) add(found->mine().connected_cold);
+}
+
 void metrics::connection_refused(std::string_view reason) noexcept {
     state_->connection_refusals.count(reason);
 }
@@ -437,6 +452,22 @@ void metrics::state::write_connections(family_list& out) const {
     out.begin(gauge, "upstream_idle_connections", "Open connections to an upstream that wait for work.");
     index.for_each_upstream([&](const std::string& upstream, const counted::upstream& series) {
         out.value(series.gauge([](const upstream_cells& cells) -> const cell& { return cells.idle_connections; }),
+                  {{"upstream", upstream}});
+    });
+    out.begin(counter, "upstream_cold_connections_total", "Attempts that found no connection ready and had to open one.");
+    index.for_each_upstream([&](const std::string& upstream, const counted::upstream& series) {
+        out.value(series.sum([](const upstream_cells& cells) -> const cell& { return cells.connected_cold; }),
+                  {{"upstream", upstream}});
+    });
+    out.begin(counter, "prewarm_connections_total", "Connections opened ahead of demand, by what became of them.");
+    index.for_each_upstream([&](const std::string& upstream, const counted::upstream& series) {
+        for (std::size_t what = 0; what < prewarm_event_count; ++what)
+            out.value(series.sum([&](const upstream_cells& cells) -> const cell& { return cells.prewarmed[what]; }),
+                      {{"upstream", upstream}, {"result", to_string(static_cast<prewarm_event>(what))}});
+    });
+    out.begin(gauge, "prewarm_target_connections", "Idle connections that pre-warming wants, all workers together.");
+    index.for_each_upstream([&](const std::string& upstream, const counted::upstream& series) {
+        out.value(series.gauge([](const upstream_cells& cells) -> const cell& { return cells.prewarm_target; }),
                   {{"upstream", upstream}});
     });
 }

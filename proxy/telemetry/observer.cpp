@@ -129,6 +129,16 @@ std::string_view to_string(stream_resumption how) noexcept {
     return "resumed";
 }
 
+std::string_view to_string(prewarm_event what) noexcept {
+    switch (what) {
+    case prewarm_event::opened: return "opened";
+    case prewarm_event::failed: return "failed";
+    case prewarm_event::used: return "used";
+    case prewarm_event::unused: return "unused";
+    }
+    return "opened";
+}
+
 std::string_view to_string(coalesce_role role) noexcept {
     switch (role) {
     case coalesce_role::none: return "none";

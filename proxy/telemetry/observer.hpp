@@ -201,6 +201,16 @@ struct bulkhead_passage {
 
 enum class side : unsigned char { downstream, upstream };
 
+// What became of a connection that was opened ahead of demand; the label `result` of prewarm_connections_total.
+enum class prewarm_event : unsigned char {
+    opened,
+    failed, // it could not be opened
+    used,   // an attempt took it
+    unused, // it was closed before any did
+};
+inline constexpr int prewarm_event_count = 4;
+[[nodiscard]] std::string_view to_string(prewarm_event) noexcept;
+
 class observer {
 public:
     virtual ~observer() = default;
@@ -244,6 +254,9 @@ public:
     virtual void connection_closed(side, const config::upstream*) noexcept {}
     // The pool: a connection became idle (+1) or stopped being idle (-1).
     virtual void idle_changed(const config::upstream&, int by) noexcept { static_cast<void>(by); }
+    virtual void prewarmed(const config::upstream&, prewarm_event what) noexcept { static_cast<void>(what); }
+    virtual void prewarm_target_changed(const config::upstream&, int by) noexcept { static_cast<void>(by); }
+    virtual void connected_cold(const config::upstream&) noexcept {} // an attempt found no connection ready, and opened one
     virtual void connection_refused(std::string_view reason) noexcept { static_cast<void>(reason); } // max_connections, no_fds
     // Before the snapshot is handed to the workers: whoever listens prepares what it keeps per route here.
     virtual void configuration_loaded(const config::snapshot&) noexcept {}

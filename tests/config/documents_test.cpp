@@ -165,6 +165,7 @@ TEST_CASE("the reference file shows the defaults and the ranges that the table h
     CHECK(shown.upstreams[0]->connections == plain.upstreams[0]->connections);
     CHECK(shown.upstreams[0]->tls == plain.upstreams[0]->tls);
     CHECK(shown.upstreams[0]->dialect == plain.upstreams[0]->dialect);
+    CHECK(shown.upstreams[0]->prewarm == evenkeel::prewarm_options{.on = true});
     CHECK(shown.upstreams[0]->forwarded == plain.upstreams[0]->forwarded);
     CHECK(shown.routes[1]->timeout == plain.routes[0]->timeout);
     CHECK(shown.routes[1]->retry == plain.routes[0]->retry);

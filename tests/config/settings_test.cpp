@@ -51,6 +51,7 @@ TEST_CASE("the smallest file means what the settings' own defaults mean") {
     CHECK(s.upstreams[0]->tls == client_tls{});
     CHECK(s.upstreams[0]->dialect == dialect::automatic);
     CHECK_FALSE(s.upstreams[0]->forwarded);
+    CHECK_FALSE(s.upstreams[0]->prewarm.on);
     CHECK_FALSE(s.upstreams[0]->proxy);
     REQUIRE(s.listen.size() == 1);
     CHECK(s.listen[0].host == "127.0.0.1");
@@ -484,4 +485,12 @@ TEST_CASE("a range includes its ends and nothing beyond") {
         CHECK(load(r.file(r.most)).ok());
         CHECK_FALSE(load(r.file(r.above)).ok());
     }
+}
+
+TEST_CASE("prewarm is off until it is written, and has its defaults then") {
+    const auto warmed = [](const std::string& line) { return load(good("", line)).settings->upstreams.at(0)->prewarm; };
+    CHECK(warmed("") == evenkeel::prewarm_options{});
+    CHECK(warmed("    prewarm: off\n") == evenkeel::prewarm_options{});
+    CHECK(warmed("    prewarm: {}\n") == evenkeel::prewarm_options{.on = true, .min_idle = 2, .predict = true});
+    CHECK(warmed("    prewarm: {min_idle: 7, predict: false, probe: off}\n") == evenkeel::prewarm_options{.on = true, .min_idle = 7, .predict = false});
 }

@@ -38,6 +38,7 @@ TEST_CASE("each value shows where it comes from: built-in, defaults, route") {
                    "      max_age: 5m  # built-in\n"
                    "      retry_stale: true  # built-in\n"
                    "    forwarded: off  # built-in\n"
+                   "    prewarm: off  # built-in\n"
                    "routes:\n"
                    "  # deadline: timeout.total (1m30s)\n"
                    "  # bulkhead: 256 at a time, 256 wait (at most 2s)\n"

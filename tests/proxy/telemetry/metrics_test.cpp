@@ -179,6 +179,12 @@ TEST_CASE("every series of every route exists before the first request, with zer
             R"(evenkeel_connections{side="upstream",upstream="deepseek"})",
             R"(evenkeel_connections_opened_total{side="upstream",upstream="deepseek"})",
             R"(evenkeel_upstream_idle_connections{upstream="backup"})",
+            R"(evenkeel_upstream_cold_connections_total{upstream="backup"})",
+            R"(evenkeel_prewarm_target_connections{upstream="backup"})",
+            R"(evenkeel_prewarm_connections_total{upstream="backup",result="opened"})",
+            R"(evenkeel_prewarm_connections_total{upstream="backup",result="failed"})",
+            R"(evenkeel_prewarm_connections_total{upstream="backup",result="used"})",
+            R"(evenkeel_prewarm_connections_total{upstream="backup",result="unused"})",
             R"(evenkeel_connections_refused_total{reason="max_connections"})",
             R"(evenkeel_requests_refused_total{reason="no_route"})",
             R"(evenkeel_requests_refused_total{reason="other"})",
@@ -288,6 +294,28 @@ TEST_CASE("connections come and go, on whatever thread, and the gauges return to
     seen.connection_refused("something new");
     CHECK(value_of(seen, R"(evenkeel_connections_refused_total{reason="no_fds"})") == "1");
     CHECK(value_of(seen, R"(evenkeel_connections_refused_total{reason="other"})") == "1");
+}
+
+TEST_CASE("what pre-warming does is counted per upstream") {
+    metrics seen(options());
+    const auto settings = sample_settings({{"phase1", "deepseek"}});
+    seen.configuration_loaded(settings);
+    const auto& upstream = *settings->upstreams[0];
+
+    seen.prewarm_target_changed(upstream, 5);
+    seen.prewarm_target_changed(upstream, -2);
+    seen.connected_cold(upstream);
+    for (int i = 0; i < 3; ++i) seen.prewarmed(upstream, prewarm_event::opened);
+    seen.prewarmed(upstream, prewarm_event::used);
+    seen.prewarmed(upstream, prewarm_event::used);
+    seen.prewarmed(upstream, prewarm_event::unused);
+
+    CHECK(value_of(seen, R"(evenkeel_prewarm_target_connections{upstream="deepseek"})") == "3");
+    CHECK(value_of(seen, R"(evenkeel_upstream_cold_connections_total{upstream="deepseek"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_prewarm_connections_total{upstream="deepseek",result="opened"})") == "3");
+    CHECK(value_of(seen, R"(evenkeel_prewarm_connections_total{upstream="deepseek",result="used"})") == "2");
+    CHECK(value_of(seen, R"(evenkeel_prewarm_connections_total{upstream="deepseek",result="unused"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_prewarm_connections_total{upstream="deepseek",result="failed"})") == "0");
 }
 
 TEST_CASE("a reload keeps counts by name, counts requests of the old snapshot, and keeps what vanished") {
