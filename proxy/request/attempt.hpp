@@ -55,6 +55,7 @@ struct attempt_order {
     double luck = 0.5;               // in [0, 1): of the pauses that its failure causes
     std::size_t max_response_head = 64 * 1024;
     steady_time deadline;            // of the commit, and of a buffered answer's body
+    std::unique_ptr<net::transport> faulty{}; // instead of the worker's, where chaos has chosen this attempt
 };
 
 class attempt final : public std::enable_shared_from_this<attempt> {

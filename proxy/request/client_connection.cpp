@@ -40,6 +40,7 @@ std::string label_of(const telemetry::degradation& how) {
 void note_parts(telemetry::request_record& record, const parts_record& parts) noexcept {
     record.parts = parts.text;
     record.attempts = parts.attempts;
+    record.chaos = parts.chaos;
     if (record.outcome != telemetry::request_outcome::ok) return;
     record.outcome = parts.outcome;
     record.service = parts.service;
@@ -553,6 +554,7 @@ void client_connection::finish_record(const client_request* request, const facts
     record.held = seen.held;
     record.degraded = seen.degraded;
     if (request != nullptr) record.queued = request->queued;
+    if (request != nullptr) record.chaos = request->chaos;
     record.hedges = seen.hedges;
     record.probe = seen.probe;
     record.overhead = seen.overhead;

@@ -10,6 +10,7 @@
 #include "proxy/telemetry/observer.hpp"
 #include "proxy/wire/head.hpp"
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -23,6 +24,7 @@ struct parts_record {
     telemetry::request_service service = telemetry::request_service::ok;
     std::string_view reason{};
     int attempts = 0;
+    std::uint16_t chaos = 0; // as client_request::chaos
 };
 
 struct client_request {
@@ -46,6 +48,7 @@ struct client_request {
     wall_time started{};
     std::shared_ptr<const policy_set> policies;  // of `settings`
     duration queued{};                           // waited for the bulkhead
+    std::uint16_t chaos = 0;                     // faults injected into its attempts: a bit each, by chaos_fault
     std::unique_ptr<parts_record> parts;         // of a fan-out, once it is over
     bool sse_possible = true;                    // a stream's head may be given ahead of its answer
     net::cancel_source gone;                     // requested when the client has left

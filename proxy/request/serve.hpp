@@ -2,6 +2,7 @@
 // The life of a request, outermost policy first (DESIGN section 4). What stands here is the diagram; each line is built
 // elsewhere.
 
+#include "policies/chaos.hpp"
 #include "proxy/net/loop.hpp"
 #include "proxy/net/transport.hpp"
 #include "proxy/request/answer.hpp"
@@ -37,6 +38,7 @@ struct worker_services {
     buffer_pool buffers{};
     departure_watch departures{loop};
     last_good_store* last_good = nullptr;         // of all workers; null: none
+    evenkeel::chaos* chaos = nullptr;             // of all workers; null: `chaos.enabled` is false
 
     [[nodiscard]] double draw() noexcept { return static_cast<double>(chance() >> 11) * 0x1p-53; } // uniform in [0, 1)
 };

@@ -5,6 +5,7 @@
 
 #include "config/settings.hpp"
 #include "policies/bulkhead.hpp"
+#include "policies/chaos_fault.hpp"
 #include "policies/circuit_breaker.hpp"
 #include "policies/fallback.hpp"
 #include "policies/flight_plan.hpp"
@@ -140,6 +141,7 @@ struct request_record {
     degradation degraded{};
     duration queued{};                     // waited for the bulkhead
     bool probe = false;                    // its answer came from a probe of a half-open circuit
+    std::uint16_t chaos = 0;               // faults injected into its attempts: a bit each, by chaos_fault
     duration overhead{};                   // our own share: head read -> sent upstream, upstream head -> sent to the client
     std::uint64_t bytes_in = 0, bytes_out = 0; // body bytes
 };
@@ -183,6 +185,8 @@ public:
     virtual void fallback_exhausted(const config::route&) noexcept {}
     // A request that found no permit of the bulkhead free: once, when it has one, is refused, or its client has left.
     virtual void bulkhead_passed(const config::route&, const bulkhead_passage&) noexcept {}
+    // A chaos rule chose an attempt of this route.
+    virtual void fault_injected(const config::route&, chaos_fault) noexcept {}
     // A connection was accepted from a client, or opened to an upstream (upstream == nullptr for clients).
     virtual void connection_opened(side, const config::upstream*) noexcept {}
     virtual void connection_closed(side, const config::upstream*) noexcept {}
