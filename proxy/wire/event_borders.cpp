@@ -19,18 +19,10 @@ event_borders::step event_borders::through(std::string_view bytes) noexcept {
         const bool ended = data_ && (lines_ || !line_begun_);
         line_begun_ = false;
         comment_ = false;
-        std::size_t end = i + 1;
-        if (c == '\r') {
-            if (end < bytes.size() && bytes[end] == '\n') {
-                if (!ended) ++i;
-                ++end;
-            } else {
-                after_cr_ = true;
-            }
-        }
+        after_cr_ = c == '\r';
         if (!ended) continue;
         data_ = false;
-        return {end, true};
+        return {i + 1, true}; // a LF behind a CR goes with what follows, where it means nothing
     }
     return {bytes.size(), false};
 }

@@ -170,7 +170,7 @@ TEST_CASE("a long line is cut around the caret") {
 }
 
 TEST_CASE("every block of a later version accepts off, and nothing else") {
-    const char* top[] = {"chaos", "tracing"};
+    const char* top[] = {"tracing"};
     const char* policy[] = {"coalesce"};
     const char* stream[] = {"resume", "upcast", "min_rate"};
     const char* upstream[] = {"urls", "prewarm"};
