@@ -50,13 +50,16 @@ std::string text_at(const entry& rule, std::string_view key) {
 // The upstreams of the route of that name; nothing: there is no such route.
 using route_lookup = std::function<std::optional<std::vector<std::string>>(const std::string&)>;
 
+// A name as a message may repeat it: not what came from a variable or a file.
+std::string shown(const entry& name) { return name.note.empty() && !name.secret ? " '" + name.text() + "'" : std::string{" of this name"}; }
+
 void check_target(const entry& rule, const route_lookup& upstreams_of, const std::vector<std::string>& routes, report& problems) {
     const entry* route = rule.find("route");
     if (route == nullptr) return;
     const auto upstreams = upstreams_of(route->text());
     if (!upstreams) {
-        const auto near = nearest(route->text(), {routes.begin(), routes.end()});
-        problems.error(route->at, "unknown-route", fmt::format("there is no route '{}'{}", route->text(), near ? fmt::format(" (did you mean '{}'?)", *near) : ""));
+        const auto near = route->note.empty() ? nearest(route->text(), {routes.begin(), routes.end()}) : std::nullopt;
+        problems.error(route->at, "unknown-route", fmt::format("there is no route{}{}", shown(*route), near ? fmt::format(" (did you mean '{}'?)", *near) : ""));
         return;
     }
     if (upstreams->empty()) {
@@ -66,7 +69,7 @@ void check_target(const entry& rule, const route_lookup& upstreams_of, const std
     }
     const entry* upstream = rule.find("upstream");
     if (upstream == nullptr || std::find(upstreams->begin(), upstreams->end(), upstream->text()) != upstreams->end()) return;
-    problems.error(upstream->at, "unknown-upstream", fmt::format("route '{}' has no upstream '{}'", route->text(), upstream->text()));
+    problems.error(upstream->at, "unknown-upstream", fmt::format("route '{}' has no upstream{}", route->text(), shown(*upstream)));
 }
 
 void check_fault(const entry& rule, report& problems) {
