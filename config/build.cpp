@@ -227,6 +227,11 @@ bulkhead_options build_bulkhead(const block_reader& from) {
     return out;
 }
 
+coalesce_mode build_coalesce(const entry* mode) {
+    if (mode == nullptr) return coalesce_mode::off;
+    return mode->is_word("deterministic") ? coalesce_mode::deterministic : mode->is_word("always") ? coalesce_mode::always : coalesce_mode::off;
+}
+
 shuffle_shard_options build_shuffle_shard(const block_reader& from) {
     shuffle_shard_options out;
     out.on = from.is_there() && !from.is_off();
@@ -289,6 +294,10 @@ stream_options build_stream(const block_reader& from) {
     }
     from.into<duration>("heartbeat", out.heartbeat);
     from.into<bytes>("hold_buffer", out.hold_buffer);
+    if (const entry* how = from.key("resume")) {
+        out.resume = how->is_word("buffer") ? stream_resume::buffer : how->is_word("verified_replay") ? stream_resume::verified_replay : stream_resume::off;
+    }
+    from.into<double>("min_rate", out.min_rate);
     return out;
 }
 
@@ -392,6 +401,7 @@ route build_route(const entry& e, const settings& so_far) {
     out.overload = build_overload(from.block("overload"));
     out.hedge = build_hedge(from.block("hedge"));
     out.bulkhead = build_bulkhead(from.block("bulkhead"));
+    out.coalesce = build_coalesce(from.key("coalesce"));
     out.shuffle_shard = build_shuffle_shard(from.block("shuffle_shard"));
     out.stream = build_stream(from.block("stream"));
     return out;

@@ -143,6 +143,17 @@ void check_retry(const entry* holder, report& problems) {
     problems.error(on->at, "empty-value", "'on' names no failure to retry; write `retry: off` to retry none");
 }
 
+// What may not be sent twice is not sent for two either.
+void check_coalesce(const entry& holder, origin own, report& problems) {
+    const entry* mode = holder.find("coalesce");
+    const entry* retry = holder.find("retry");
+    const entry* replay = retry != nullptr ? retry->find("replay") : nullptr;
+    if (mode == nullptr || mode->from != own || mode->is_off() || replay == nullptr || !replay->is_word("never")) return;
+    problems.error(mode->key_at, "has-no-effect",
+                   fmt::format("'coalesce' has no effect beside `retry.replay: never` ({}): no request may be sent again, so none is shared", problems.line(replay->at)),
+                   {{replay->key_at, "'replay' is set here"}});
+}
+
 void check_relations(const entry& root, report& problems, const environment& env, const std::string& directory) {
     check_listeners(root, problems);
     check_upstreams(root, problems, env, directory);
@@ -154,6 +165,7 @@ void check_relations(const entry& root, report& problems, const environment& env
         for (const entry& each : routes->children) {
             check_edits(each, problems);
             check_retry(&each, problems);
+            check_coalesce(each, origin::route, problems);
         }
     }
 }

@@ -89,19 +89,23 @@ void add_policy_keys(std::vector<key_row>& table) {
         {.path = "stream.hold_buffer", .kind = size, .fallback = "1MiB", .min = "1KiB", .max = "1GiB",
          .documentation = "Largest buffered answer that is held until it is whole; a longer one passes as it comes.",
          .price = "Memory per request in flight; counts against limits.memory.", .policy = true},
+        {.path = "stream.resume", .kind = value_kind::word, .fallback = "off", .words = "off|buffer|verified_replay",
+         .documentation = "A stream that breaks: buffer holds it until it is whole (up to stream.hold_buffer), so that another "
+                          "attempt can take its place; verified_replay asks again where temperature is 0 or a seed is given, "
+                          "and goes on if the new answer says the same so far.",
+         .price = "buffer: the client sees nothing but comments until the end. verified_replay: the beginning is generated twice.",
+         .policy = true},
+        {.path = "stream.min_rate", .kind = ratio, .fallback = "off", .min = "0.001", .max = "1000", .words = "off",
+         .documentation = "Meaningful events per second; a stream that is slower over 5s (or three events' time) counts as silent "
+                          "while another attempt can still take its place.",
+         .price = "A slow model that would have come to its end is asked again.", .policy = true},
     };
     table.insert(table.end(), holding.begin(), holding.end());
     add_fallback_keys(table);
 
     add_later(table, true, {
-        {.path = "coalesce", .kind = value_kind::word, .fallback = "off", .words = "off|deterministic|always",
-         .documentation = "Identical requests in flight share one attempt."},
-        {.path = "stream.resume", .kind = value_kind::word, .fallback = "off", .words = "off|buffer|verified_replay",
-         .documentation = "What happens to a stream that breaks."},
         {.path = "stream.upcast", .kind = value_kind::word, .fallback = "off", .words = "off|auto",
          .documentation = "Whether buffered requests go upstream as streams."},
-        {.path = "stream.min_rate", .kind = ratio, .fallback = "off", .words = "off",
-         .documentation = "Slowest stream that is tolerated, in events per second."},
     });
 }
 

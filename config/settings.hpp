@@ -7,6 +7,7 @@
 #include "policies/bulkhead.hpp"
 #include "policies/chaos.hpp"
 #include "policies/circuit_breaker.hpp"
+#include "policies/coalesce.hpp"
 #include "policies/cooldown.hpp"
 #include "policies/fallback.hpp"
 #include "policies/hedge.hpp"
@@ -107,11 +108,20 @@ struct timeouts {
     bool operator==(const timeouts&) const = default;
 };
 
+// What happens to a stream that breaks before it is whole.
+enum class stream_resume : unsigned char {
+    off,             // after its first meaningful event: the error frame
+    buffer,          // it is held until it is whole, so that another attempt can take its place to the end
+    verified_replay, // a deterministic one is asked for again and goes on where the broken one ended, if it says the same
+};
+
 struct stream_options {
     bool hold_head = true;                         // `head_hold: off`: the head of a stream waits for its first event, however long
     std::optional<duration> head_hold;             // empty: auto, half of the client's told timeout, at most 30 s; 25 s if none is told
     duration heartbeat = std::chrono::seconds{10}; // between comments while a head given ahead has nothing behind it
     std::uint64_t hold_buffer = 1024 * 1024;       // bytes; a longer buffered answer is passed on as it comes
+    stream_resume resume = stream_resume::off;
+    double min_rate = 0;                           // meaningful events per second; slower is as good as silent while another attempt can follow. 0: off
     bool operator==(const stream_options&) const = default;
 };
 
@@ -192,6 +202,7 @@ struct route {
     overload_options overload;
     hedge_options hedge;
     bulkhead_options bulkhead;
+    coalesce_mode coalesce = coalesce_mode::off;   // of requests whose client asked this route, whichever answers
     shuffle_shard_options shuffle_shard;
     bool own_budget = false;                       // its budget is not that of `defaults`: shared with no other route
     bool own_circuit = false;                      // its circuit_breaker is not that of `defaults`: circuits shared with no other route

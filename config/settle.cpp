@@ -222,6 +222,23 @@ void settle_hedge(entry* holder, entry* timeout, entry* retry, settler& settle) 
                                     yields::lower);
 }
 
+void settle_stream(entry* holder, entry* retry, settler& settle) {
+    entry* stream = holder->find("stream");
+    if (stream == nullptr) return;
+    const named resume = member(stream, "stream", "resume");
+    if (resume.at == nullptr) return;
+    if (retry != nullptr) {
+        const named replay = member(retry, "retry", "replay");
+        if (retry->is_off())
+            settle.rule_out(stream->find("resume"), "stream.resume", {retry, "retry"}, "it takes another attempt");
+        else if (replay.at != nullptr && replay.at->is_word("never"))
+            settle.rule_out(stream->find("resume"), "stream.resume", replay, "it sends the request twice");
+    }
+    const entry* rate = stream->find("min_rate");
+    // Only what another attempt can take the place of is ended for being slow.
+    if (rate != nullptr && !rate->is_word("off") && resume.at->is_word("off")) settle.without_effect(stream, "stream", {"min_rate"}, resume);
+}
+
 void settle_policy_blocks(entry* holder, entry* limits, report& problems) {
     if (holder == nullptr) return;
     settler settle(holder->from == origin::route, problems);
@@ -248,6 +265,7 @@ void settle_policy_blocks(entry* holder, entry* limits, report& problems) {
     settle.within<std::int64_t>(member(holder->find("circuit_breaker"), "circuit_breaker", "hold_queue"),
                                 member(bulkhead, "bulkhead", "max_concurrent"), yields::lower);
     settle_hedge(holder, timeout, retry, settle);
+    settle_stream(holder, retry, settle);
 }
 
 } // namespace

@@ -1,6 +1,7 @@
 #include "policies/flight_plan.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 namespace evenkeel {
 
@@ -56,6 +57,11 @@ std::string_view to_string(cancel_cause why) noexcept {
 
 flight_plan::flight_plan(const flight_options& options) noexcept : options_(options) {
     endpoints_.resize(std::clamp<std::size_t>(options.endpoints, 1, max_endpoints));
+    if (options.earlier == nullptr) return;
+    launched_ = options.earlier->made;
+    cause_.took = options.earlier->took;
+    static_assert(std::tuple_size_v<decltype(earlier_attempts::failures)> == max_endpoints);
+    for (std::size_t at = 0; at < endpoints_.size(); ++at) endpoints_[at].failures = options.earlier->failures[at];
 }
 
 std::span<const any_flight_action> flight_plan::step(const any_flight_event& event, steady_time now, policy_view& view) {
@@ -66,6 +72,7 @@ std::span<const any_flight_action> flight_plan::step(const any_flight_event& eve
                    [&](flight_event::started) { begin(now, view); },
                    [&](flight_event::head one) { commit(one.id, now, view); },
                    [&](flight_event::meaningful one) { commit(one.id, now, view); },
+                   [&](flight_event::progress one) { progress(one.id, now, view); },
                    [&](flight_event::complete one) { commit(one.id, now, view); },
                    [&](const flight_event::failed& one) { failed(one, now, view); },
                    [&](flight_event::timer) { on_timer(now, view); },
@@ -86,7 +93,8 @@ steady_time flight_plan::next_wake() const noexcept {
 void flight_plan::begin(steady_time now, policy_view& view) {
     if (state_ != state::idle) return;
     if (now >= options_.deadline) return give_up(flight_action::ending::timed_out, "deadline", retry_denial::none, now, view);
-    const retry_denial denied = seek(eagerness::may_wait, duration::zero(), now, view);
+    const bool one_left = launched_ == 0 || static_cast<int>(launched_) <= options_.retry->max_retries;
+    const retry_denial denied = one_left ? seek(eagerness::may_wait, duration::zero(), now, view) : retry_denial::limit;
     if (denied != retry_denial::none) give_up(flight_action::ending::refused, to_string(denied), denied, now, view);
 }
 
@@ -97,6 +105,17 @@ void flight_plan::commit(attempt_id id, steady_time now, policy_view& view) {
     add(flight_action::commit{id, "first_answer"});
     cancel_all(cancel_cause::lost, now, view);
     add(flight_action::finish{flight_action::ending::answered, "first_answer", retry_denial::none});
+}
+
+// The race is decided as if this were the commit, since the signal is the same; but until it is, the attempt may still fail and
+// be followed by another. Silence from now on is the attempt's own affair.
+void flight_plan::progress(attempt_id id, steady_time now, policy_view& view) {
+    const auto found = std::find_if(flying_.begin(), flying_.end(), [&](const flying& one) { return one.id == id; });
+    if (found == flying_.end()) return;
+    found->expires = steady_time::max();
+    hedge_at_ = steady_time::max();
+    cancel_all(cancel_cause::lost, now, view, id);
+    sleep();
 }
 
 void flight_plan::launch(endpoint_index at, attempt_purpose what, std::string_view why, steady_time now, policy_view& view) {
@@ -141,12 +160,13 @@ void flight_plan::settle(const flying& loser, steady_time now, policy_view& view
     unsettled_.erase(which);
 }
 
-void flight_plan::cancel_all(cancel_cause why, steady_time now, policy_view& view) {
+void flight_plan::cancel_all(cancel_cause why, steady_time now, policy_view& view, attempt_id but) {
     for (const flying& one : flying_) {
+        if (one.id == but) continue;
         settle(one, now, view);
         add(flight_action::cancel{one.id, why});
     }
-    flying_.clear();
+    flying_.erase(std::remove_if(flying_.begin(), flying_.end(), [&](const flying& one) { return one.id != but; }), flying_.end());
 }
 
 void flight_plan::failed(const flight_event::failed& event, steady_time now, policy_view& view) {

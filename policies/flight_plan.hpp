@@ -25,6 +25,7 @@
 #include <boost/container/small_vector.hpp>
 #include <boost/container/static_vector.hpp>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -61,14 +62,15 @@ namespace flight_event {
 struct started {};
 struct head { attempt_id id; };        // of an attempt that holds nothing: a whole, valid response head has come
 struct meaningful { attempt_id id; };  // the first meaningful event of a stream, or more than is held
-struct complete { attempt_id id; };    // a buffered answer is here, whole and good
+struct progress { attempt_id id; };    // an answer that is held to its end has said something: it is no longer silent
+struct complete { attempt_id id; };    // an answer that is held to its end is here, whole and good
 struct failed { attempt_id id; attempt_outcome outcome; };
 struct timer {};                       // the time asked for by wait_until has come
 struct client_gone {};
 } // namespace flight_event
 using any_flight_event = std::variant<flight_event::started, flight_event::head, flight_event::meaningful,
-                                      flight_event::complete, flight_event::failed, flight_event::timer,
-                                      flight_event::client_gone>;
+                                      flight_event::progress, flight_event::complete, flight_event::failed,
+                                      flight_event::timer, flight_event::client_gone>;
 
 // What an attempt keeps back until the plan commits it.
 enum class holding : unsigned char {
@@ -159,6 +161,13 @@ public:
     virtual void hedge_refused(hedge_refusal why) = 0;
 };
 
+// Of another flight of the same request, which this one goes on for: it makes extra attempts only.
+struct earlier_attempts {
+    attempt_id made = 0;
+    duration took{};                          // of the last of them
+    std::array<unsigned char, 16> failures{}; // of each endpoint
+};
+
 struct flight_options {
     steady_time deadline;                    // absolute; until the answer is committed
     std::optional<duration> attempt_timeout; // fixed, of each attempt, until its answer is committed
@@ -171,6 +180,7 @@ struct flight_options {
     endpoint_index endpoints = 1;            // how many, in order of preference
     bool something_follows = false;          // a fallback answers if the attempts do not: errors are held for it, and a learned
                                              // timeout may end an attempt for its sake
+    const earlier_attempts* earlier = nullptr; // outlives the plan's construction; null: none
 };
 
 class flight_plan {
@@ -182,6 +192,9 @@ public:
     static constexpr std::size_t max_endpoints = 16;
 
     explicit flight_plan(const flight_options& options) noexcept;
+
+    // Somebody else waits for the same answer, and longer. What was given up for want of time stays so.
+    void allow_until(steady_time deadline) noexcept { options_.deadline = deadline; }
 
     // The span lives until the next step.
     [[nodiscard]] std::span<const any_flight_action> step(const any_flight_event& event, steady_time now, policy_view& view);
@@ -238,6 +251,7 @@ private:
 
     void begin(steady_time now, policy_view& view);
     void commit(attempt_id id, steady_time now, policy_view& view);
+    void progress(attempt_id id, steady_time now, policy_view& view);
     void launch(endpoint_index at, attempt_purpose what, std::string_view why, steady_time now, policy_view& view);
     void launch_next(steady_time now, policy_view& view);
     void failed(const flight_event::failed& event, steady_time now, policy_view& view);
@@ -252,7 +266,7 @@ private:
     [[nodiscard]] bool may_hedge(std::size_t in_flight) const noexcept;
     [[nodiscard]] hedge_refusal try_hedge(steady_time now, policy_view& view);
     void settle(const flying& loser, steady_time now, policy_view& view);
-    void cancel_all(cancel_cause why, steady_time now, policy_view& view);
+    void cancel_all(cancel_cause why, steady_time now, policy_view& view, attempt_id but = 0);
     void drop(attempt_id id) noexcept;
     void give_up(flight_action::ending how, std::string_view why, retry_denial denied, steady_time now, policy_view& view);
     [[nodiscard]] steady_time next_wake() const noexcept;

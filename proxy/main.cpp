@@ -57,6 +57,7 @@ int main(int argc, char** argv) {
     simulate_command->add_option("--route", simulated.route, "Route of that file; default: the first that calls an upstream");
     simulate_command->add_option("--model", simulated.model, "Model of traffic and trouble, or all");
     simulate_command->add_option("--trace", simulated.trace, "Access log of evenkeel to be replayed instead");
+    simulate_command->add_option("--demonstrate", simulated.demonstrate, "Instead of a comparison: one of the six demonstrations, or all");
     simulate_command->add_option("--seed", simulated.seeds, "Seeds, like 1,2,3; figures are medians over them")->capture_default_str();
     simulate_command->add_option("--requests", simulated.requests, "How many, instead of the model's own or all of the log")->check(CLI::Range(1, 5'000'000));
     simulate_command->add_option("--rate", simulated.rate, "Requests per second, instead of the model's own or the log's")->check(CLI::Range(0.001, 1000.0));

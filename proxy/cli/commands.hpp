@@ -26,6 +26,7 @@ struct simulate_choice {
     std::optional<unsigned> requests; // instead of all, or of the model's own
     std::optional<double> rate;       // per second, instead of the recorded or the model's own
     bool json = false;
+    std::string demonstrate; // instead: a demonstration's name, or all
 };
 
 [[nodiscard]] int run(const std::string& config_file);

@@ -1,6 +1,7 @@
 #include "config/load.hpp"
 #include "proxy/cli/commands.hpp"
 #include "proxy/simulate/comparison.hpp"
+#include "proxy/simulate/demonstrations.hpp"
 #include "proxy/simulate/profiles.hpp"
 #include "proxy/simulate/report.hpp"
 #include "proxy/simulate/trace_traffic.hpp"
@@ -85,11 +86,27 @@ std::optional<std::vector<simulate::contestant>> contestants_of(const simulate_c
     return std::vector<simulate::contestant>{{"direct", nullptr}, {choice.config, settings}};
 }
 
+int demonstrate(const std::string& wanted) {
+    std::string names = "all";
+    int number = 0;
+    bool any = false;
+    for (const auto& each : simulate::demonstrations()) {
+        ++number;
+        names += fmt::format(", {}", each.name);
+        if (wanted != "all" && wanted != each.name) continue;
+        std::cout << fmt::format("{}{}  {}\n", any ? "\n" : "", number, each.title) << each.play() << std::flush;
+        any = true;
+    }
+    return any ? 0 : usage("there is no demonstration '" + wanted + "'; there are: " + names);
+}
+
 } // namespace
 
 std::string simulate_footer() {
     std::string out = "\nModels:\n";
     for (const auto& each : simulate::scenarios()) out += fmt::format("  {:<16} {}\n", each.name, each.about);
+    out += "\nDemonstrations (--demonstrate):\n";
+    for (const auto& each : simulate::demonstrations()) out += fmt::format("  {:<16} {}\n", each.name, each.title);
     return out + R"(
 The real request path (routing, retries, policies) runs on a virtual clock against a simulated
 provider; the same seed and file give the same output. Clients leave after 60 s.
@@ -110,6 +127,10 @@ int simulate(const simulate_choice& choice) {
     const auto seeds = parse_seeds(choice.seeds);
     if (!seeds) return usage("--seed takes one or more different whole numbers, like 1,2,3");
     if (!choice.route.empty() && choice.config.empty()) return usage("--route names a route of the file given with -c");
+    if (!choice.demonstrate.empty()) {
+        if (!choice.model.empty() || !choice.trace.empty() || !choice.config.empty()) return usage("a demonstration takes no model, trace or file");
+        return demonstrate(choice.demonstrate);
+    }
     if (choice.model.empty() == choice.trace.empty()) return usage("either --model or --trace says what is simulated");
     try {
         std::vector<std::string> notes;

@@ -37,12 +37,18 @@ void attempt::cancel(cancel_cause why) noexcept {
     cancelled_ = true;
     cancel_cause_ = why;
     const bool timed_out = why == cancel_cause::attempt_timeout || why == cancel_cause::deadline;
-    leave_.cancelled(why, order_.luck, services_.loop.now());
+    // Whoever leaves a stream because it told of an error has not lost interest: it has failed.
+    const bool told = committed_ && reader_ && reader_->has_error();
+    if (told) {
+        leave_.failed(failed_with(outcome_kind::server_error), order_.luck, services_.loop.now());
+    } else {
+        leave_.cancelled(why, order_.luck, services_.loop.now());
+    }
     box_ = nullptr;
     order_.body = nullptr;
     cancel_.request();
     if (exchange_) exchange_->close();
-    if (recording_) report(timed_out ? telemetry::attempt_result::timeout : telemetry::attempt_result::cancelled);
+    if (recording_) report(told ? telemetry::attempt_result::stream_error : timed_out ? telemetry::attempt_result::timeout : telemetry::attempt_result::cancelled);
 }
 
 void attempt::post(const any_flight_event& event) {
@@ -99,7 +105,8 @@ net::task<void> attempt::run(std::shared_ptr<attempt> self) {
         me.sent_at_ = me.launched_; // no time passes where a connection is at hand
         me.exchange_ = fresh ? nullptr : me.services_.transport.reuse(me.order_.upstream);
         if (!me.exchange_) {
-            const steady_time connect_by = std::min(me.launched_ + me.order_.route->timeout.connect, me.order_.deadline);
+            const steady_time connected_in_time = me.launched_ + me.order_.route->timeout.connect;
+            const steady_time connect_by = me.order_.deadline_moves ? connected_in_time : std::min(connected_in_time, me.order_.deadline);
             net::open_result opened = co_await me.services_.transport.open(me.order_.upstream, fresh, connect_by, me.cancel_);
             if (me.cancelled_) co_return; // reported by cancel()
             if (!opened.exchange) {

@@ -49,11 +49,14 @@ struct attempt_order {
     bool head_request = false;       // the answer to HEAD has no body
     bool may_repeat = false;         // sending it twice does no harm
     holding hold = holding::nothing;
+    bool hold_streams_whole = false; // ... where answers are held: a stream to its end as well
+    bool leaves_last_words = false;  // whoever reads an event stream that breaks tells the client itself
     judge_rules rules;
     telemetry::attempt_kind kind = telemetry::attempt_kind::first;
     work_budget* budget = nullptr;   // learns how long a good answer takes; null: nobody asks
     double luck = 0.5;               // in [0, 1): of the pauses that its failure causes
     std::size_t max_response_head = 64 * 1024;
+    bool deadline_moves = false;     // somebody with more time may come to wait for it: its flight tells when time is over
     steady_time deadline;            // of the commit, and of a buffered answer's body
     std::unique_ptr<net::transport> faulty{}; // instead of the worker's, where chaos has chosen this attempt
 };
@@ -71,6 +74,8 @@ public:
 
     // No longer wanted: closes the exchange; nothing is posted after this.
     void cancel(cancel_cause why) noexcept;
+    // Its deadline moves: somebody else waits for the same answer, and longer.
+    void allow_until(steady_time deadline) noexcept;
     // Silent for longer than an attempt may be; goes on.
     void overdue() noexcept { leave_.overdue(order_.luck, services_.loop.now()); }
 
@@ -78,6 +83,11 @@ public:
     [[nodiscard]] const config::upstream& upstream() const noexcept { return *order_.upstream; }
     [[nodiscard]] bool is_stream() const noexcept { return format_.has_value(); }
     [[nodiscard]] bool is_probe() const noexcept { return leave_.is_probe(); }
+    // An event stream whose breaking is told by whoever reads it.
+    [[nodiscard]] bool leaves_last_words() const noexcept {
+        return order_.leaves_last_words && format_ == wire::stream_format::sse && head_.body.kind != wire::body_kind::length;
+    }
+    [[nodiscard]] wire::dialect dialect() const noexcept { return order_.rules.dialect; }
     [[nodiscard]] bool is_renamed() const noexcept { return !order_.renamed.empty(); }
     [[nodiscard]] steady_time sent_at() const noexcept { return sent_at_; }
     [[nodiscard]] steady_time head_at() const noexcept { return head_at_; }
@@ -125,6 +135,7 @@ private:
     void hold_end();
     void hold_broken(net::error_code error);
     [[nodiscard]] bool keep(std::string_view data); // false: more than may be held
+    void stream_speaks();                           // the first meaningful event of a stream that is held to its end
     void settle();                                  // what lies in the read buffer is copied, since it is about to be reused
     void let_go() noexcept;                         // what was held has been delivered
     void fail(const attempt_outcome& outcome);
@@ -142,6 +153,8 @@ private:
     [[nodiscard]] body_step end_body();
     void end_well(bool told_of_error) noexcept;
     [[nodiscard]] body_step break_body(telemetry::attempt_result result, std::string_view why, telemetry::stream_end ended);
+    [[nodiscard]] steady_time slow_by(steady_time now) const noexcept; // when the read under way proves the stream too slow
+    void note_rate(duration waited) noexcept;
     void arm_body_clock();
 
     attempt_services services_;
@@ -171,6 +184,8 @@ private:
 
     steady_time launched_{}, sent_at_{}, head_at_{}, meant_at_{}; // meant_at_: of the last meaningful event
     duration idle_limit_{};                   // of a committed stream
+    duration waited_{};                       // for bytes, in the window over which stream.min_rate is judged
+    std::uint64_t counted_ = 0;               // meaningful events at its beginning
     telemetry::attempt_record record_;
     net::transport_error transport_error_;
     std::string_view error_;
@@ -186,6 +201,7 @@ private:
     cancel_cause cancel_cause_ = cancel_cause::client_gone;
     bool committed_ = false;
     bool held_given_ = false;
+    bool held_whole_ = false;                 // of a stream: nothing of it is passed on before its end
     bool brackets_matter_ = false;
     bool body_over_ = false;
     bool wrote_ = false;                      // at least one byte left for the network

@@ -17,6 +17,7 @@ public:
     std::optional<body_step> ready() override { return from_->answer_ready(); }
     net::task<body_step> next() override { return from_->answer_next(); }
     void cancel() noexcept override { from_->cancel(cancel_cause::client_gone); }
+    void allow_until(steady_time deadline) noexcept override { from_->allow_until(deadline); }
 
 private:
     std::shared_ptr<attempt> from_;
@@ -107,7 +108,7 @@ body_step attempt::break_body(telemetry::attempt_result result, std::string_view
     // Never within an announced length: the client would count our words as the missing ones.
     const bool may_speak = committed_ && !cancelled_ && reader_ && !reader_->has_error() && reader_->between_events() &&
                            head_.body.kind != wire::body_kind::length;
-    if (!may_speak) return final_;
+    if (!may_speak || leaves_last_words()) return final_;
     const bool idle = ended == telemetry::stream_end::idle;
     last_words_ = wire::error_frame(*format_, reader_->spoken(), idle ? 504 : 502, idle ? "stream_idle_timeout" : "stream_truncated",
                                     idle ? "the upstream went silent before its stream was complete"
@@ -231,9 +232,41 @@ void attempt::arm_body_clock() {
     auto& loop = services_.loop;
     const auto& timeout = order_.route->timeout;
     const steady_time by = !format_ ? order_.deadline
-                                    : std::min(loop.now() + (committed_ ? idle_limit_ : timeout.stream_idle),
-                                               std::max(meant_at_, head_at_) + timeout.content_idle);
+                                    : std::min({loop.now() + (committed_ ? idle_limit_ : timeout.stream_idle),
+                                                std::max(meant_at_, head_at_) + timeout.content_idle, slow_by(loop.now())});
     loop.timers().arm(*clock_, by);
+}
+
+// `stream.min_rate`, judged in windows of time spent waiting for the upstream, so that a slow client is not held against it.
+namespace {
+duration rate_window(double per_second) noexcept {
+    static constexpr std::chrono::seconds shortest{5}; // (reference: llm-gateways 5.5)
+    return std::max<duration>(shortest, std::chrono::duration_cast<duration>(std::chrono::duration<double>(3 / per_second)));
+}
+} // namespace
+
+steady_time attempt::slow_by(steady_time now) const noexcept {
+    const double rate = order_.route->stream.min_rate;
+    const bool replaceable = (held_whole_ && !committed_) || leaves_last_words();
+    if (rate <= 0 || !replaceable || !reader_->has_meaning() || reader_->has_terminal()) return steady_time::max();
+    const duration window = rate_window(rate);
+    const double wanted = rate * std::chrono::duration<double>(window).count();
+    if (static_cast<double>(reader_->meaningful_events() - counted_) >= wanted) return steady_time::max();
+    return now + std::max(window - waited_, duration::zero());
+}
+
+void attempt::note_rate(duration waited) noexcept {
+    const double rate = order_.route->stream.min_rate;
+    if (rate <= 0 || !reader_->has_meaning()) return;
+    waited_ += waited;
+    if (waited_ < rate_window(rate)) return;
+    waited_ = {};
+    counted_ = reader_->meaningful_events();
+}
+
+void attempt::allow_until(steady_time deadline) noexcept {
+    order_.deadline = deadline;
+    if (committed_ && !format_ && clock_ && clock_->armed()) arm_body_clock();
 }
 
 // The connection gave no more bytes.
@@ -265,6 +298,7 @@ net::task<body_step> attempt::answer_next() {
         if (format_) {
             const duration gap = services_.loop.now() - since;
             if (gap > order_.route->timeout.stream_idle / 4) leave_.paused(gap, services_.loop.now());
+            note_rate(gap);
         }
         in_.commit(got.bytes);
     }

@@ -10,6 +10,7 @@ namespace evenkeel::request {
 namespace {
 constexpr duration error_body_time = std::chrono::seconds{2}; // (reference: ecosystem 6.2)
 constexpr std::size_t max_preamble = 64 * 1024;               // of a stream without meaning; more commits it
+constexpr duration closing_time = std::chrono::seconds{2};    // for a stream that said it is whole to end (chosen)
 } // namespace
 
 attempt::held_part attempt::what_to_hold() const noexcept {
@@ -76,11 +77,21 @@ bool attempt::hold_piece(std::string_view data) {
     case held_part::stream: break;
     case held_part::nothing: return true;
     }
-    const bool meant = reader_->has_meaning();
+    const auto before = reader_->meaningful_events();
     const auto meaning = reader_->read(data);
-    if (!meant && reader_->has_meaning()) {
-        meant_at_ = services_.loop.now();
-        record_.to_first_event = meant_at_ - launched_;
+    if (reader_->meaningful_events() > before) meant_at_ = services_.loop.now();
+    if (before == 0 && reader_->has_meaning()) record_.to_first_event = meant_at_ - launched_;
+    if (held_whole_ && reader_->has_meaning()) {
+        if (reader_->has_error()) {
+            facts_ = reader_->error();
+            fail(judge_error_event(facts_, order_.rules));
+            return true;
+        }
+        record_.events = reader_->meaningful_events();
+        if (before == 0) stream_speaks();
+        if (room && held().size() <= order_.route->stream.hold_buffer) return false;
+        event_ = flight_event::meaningful{id_}; // more than may be held: it is passed on as it comes
+        return true;
     }
     switch (meaning) {
     case wire::event_meaning::nothing:
@@ -127,6 +138,10 @@ void attempt::hold_end() {
             error_ = "http_response_incomplete";
             return fail(failed_with(outcome_kind::protocol_error));
         }
+        if (held_whole_ && reader_->knows_terminal() && !reader_->has_terminal()) {
+            error_ = "http_response_incomplete";
+            return fail(failed_with(outcome_kind::reset));
+        }
         event_ = flight_event::complete{id_};
         return;
     case held_part::nothing: return;
@@ -140,6 +155,14 @@ void attempt::hold_broken(net::error_code error) {
         static_cast<void>(end_body());
         return hold_end();
     }
+    if (held_whole_ && reader_->has_terminal() && reader_->between_events() && head_.body.kind != wire::body_kind::length) {
+        // Everything has been said; only the connection's own end went wrong.
+        body_over_ = true;
+        exchange_->close();
+        final_ = {.is = body_step::kind::end, .ended = telemetry::stream_end::complete};
+        event_ = flight_event::complete{id_};
+        return;
+    }
     error_ = silent ? "connection_read_timeout" : "http_response_incomplete";
     if (part_ == held_part::error) { // its status has said enough
         attempt_outcome outcome = judge_error(head_, content_, held(), order_.rules, services_.loop.wall_now(), facts_);
@@ -149,8 +172,17 @@ void attempt::hold_broken(net::error_code error) {
     fail(failed_with(silent ? outcome_kind::timeout : outcome_kind::reset));
 }
 
+// The race among attempts, and what is learned of latency, go by the first meaningful event, whether it is passed on or not.
+void attempt::stream_speaks() {
+    leave_.answers(meant_at_);
+    leave_.took(meant_at_);
+    post(flight_event::progress{id_});
+}
+
 bool attempt::hold_ready() {
     part_ = what_to_hold();
+    // What is opaque commits at its first byte: it cannot be known to be whole.
+    held_whole_ = part_ == held_part::stream && order_.hold_streams_whole && *format_ != wire::stream_format::opaque;
     if (part_ == held_part::nothing) {
         if (order_.hold == holding::errors && is_no_answer(head_, content_, order_.rules)) {
             error_ = "http_response_incomplete";
@@ -188,8 +220,11 @@ net::task<void> attempt::hold_more() {
         settle();
         in_.clear();
         if (part_ == held_part::stream) arm_body_clock();
+        if (held_whole_ && reader_->has_terminal()) services_.loop.timers().arm(*clock_, services_.loop.now() + closing_time);
+        const steady_time since = services_.loop.now();
         const net::io_result got = co_await exchange_->read_some(in_.space(1, buffer_pool::block_bytes));
         if (cancelled_) co_return;
+        if (held_whole_) note_rate(services_.loop.now() - since);
         if (!got.ok()) {
             hold_broken(got.error);
             break;

@@ -3,6 +3,7 @@
 // an owned_request where it must not depend on one; everything below refers to it and ends before it does.
 
 #include "config/settings.hpp"
+#include "policies/flight_plan.hpp"
 #include "policies/time.hpp"
 #include "proxy/net/cancel.hpp"
 #include "proxy/request/policy_registry.hpp"
@@ -12,6 +13,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -25,6 +27,21 @@ struct parts_record {
     std::string_view reason{};
     int attempts = 0;
     std::uint16_t chaos = 0; // as client_request::chaos
+};
+
+class flight;
+
+// Of a request that several clients wait for (shared_flight): its deadline is the latest of theirs, and moves as they come.
+struct shared_deadline {
+    flight* under_way = nullptr; // which has to be told
+};
+
+// What asking again for a stream that broke goes by, and has come to.
+struct stream_replay {
+    earlier_attempts earlier;  // with those since it was committed
+    std::size_t at = 0;        // the endpoint it comes from
+    steady_time sent{};        // when that attempt went out
+    int attempts = 0, hedges = 0, times = 0; // since it was committed
 };
 
 struct client_request {
@@ -45,10 +62,14 @@ struct client_request {
     std::string id;
     steady_time received{};
     steady_time deadline = steady_time::max();   // of whoever sends it on the client's behalf; the route's own still holds
+    shared_deadline* shared = nullptr;           // set: `deadline` is all there is, whatever the head and the route say
     wall_time started{};
     std::shared_ptr<const policy_set> policies;  // of `settings`
     duration queued{};                           // waited for the bulkhead
     std::uint16_t chaos = 0;                     // faults injected into its attempts: a bit each, by chaos_fault
+    std::uint16_t chaos_asked = 0;               // attempts that chaos was asked about: all, over fallback and replay too
+    std::optional<bool> deterministic;           // it asks for the answer a model would give every time; empty: not looked yet
+    std::unique_ptr<stream_replay> replay;       // of a committed stream that may be asked for again; null: it is none
     std::unique_ptr<parts_record> parts;         // of a fan-out, once it is over
     bool sse_possible = true;                    // a stream's head may be given ahead of its answer
     net::cancel_source gone;                     // requested when the client has left

@@ -3,6 +3,7 @@
 #include "proxy/request/inject_fault.hpp"
 #include "proxy/request/outgoing.hpp"
 #include "proxy/request/local_answer.hpp"
+#include "proxy/request/resumed_body.hpp"
 #include "proxy/request/router.hpp"
 #include "proxy/request/shard_of.hpp"
 #include "proxy/request/wants_stream.hpp"
@@ -29,12 +30,20 @@ flight::flight(worker_services& services, client_request& request)
       hints_(read_client_hints(*request.head)), box_(services.loop), deadline_(deadline_of(request, hints_)),
       plan_(options_of(request, deadline_)),
       client_left_(request.gone, [](void* to) { static_cast<mailbox*>(to)->post(flight_event::client_gone{}); }, &box_) {
-    if (policies_.guard != nullptr) policies_.guard->request_started(services.loop.now());
+    if (policies_.guard != nullptr && !request.replay) policies_.guard->request_started(services.loop.now());
+    if (request.shared != nullptr) request.shared->under_way = this;
 }
 
 flight::~flight() {
     for (auto& each : attempts_) each.made->cancel(cancel_cause::client_gone);
     if (ticket_) policies_.line->leave(*ticket_);
+    if (request_.shared != nullptr) request_.shared->under_way = nullptr;
+}
+
+void flight::allow_until(steady_time deadline) noexcept {
+    deadline_ = std::max(deadline_, deadline);
+    plan_.allow_until(deadline_);
+    for (auto& each : attempts_) each.made->allow_until(deadline_);
 }
 
 flight_options flight::options_of(const client_request& request, steady_time deadline) noexcept {
@@ -48,10 +57,13 @@ flight_options flight::options_of(const client_request& request, steady_time dea
             .hold_max = route.circuit_breaker.hold_max.value_or(request.something_follows ? fallback_hold : longest_hold),
             .max_wait = route.overload.max_wait,
             .endpoints = static_cast<endpoint_index>(route.upstreams.size()),
-            .something_follows = request.something_follows};
+            .something_follows = request.something_follows,
+            .earlier = request.replay ? &request.replay->earlier : nullptr};
 }
 
 steady_time flight::deadline_of(const client_request& request, const client_hints& hints) {
+    if (request.shared != nullptr && !request.replay) return request.deadline;
+    if (request.shared != nullptr) return request.asked_since + request.asked()->timeout.total; // a replay has the time of a commit of its own
     duration within = duration::max();
     if (hints.timeout) within = answer_within(*hints.timeout);
     // Heartbeats keep a stream's client patient; any other hears nothing until its answer is whole.
@@ -98,8 +110,11 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
     order.head_request = request_.head->is_head();
     order.may_repeat = aim_.may_repeat;
     order.hold = what.hold;
+    order.hold_streams_whole = route_.stream.resume == config::stream_resume::buffer;
     order.rules.dialect = dialect_of(route_, *upstream, request_.head->path);
     order.rules.wants_content = order.may_repeat && request_.head->is_post() && order.rules.dialect != wire::dialect::generic;
+    order.leaves_last_words = route_.stream.resume == config::stream_resume::verified_replay && order.may_repeat &&
+                              is_replayable_stream(request_, order.rules.dialect);
     order.rules.own_credential = sets_credential(*upstream);
     order.rules.array_stream = is_googles_array(order.rules.dialect, target);
     order.rules.max_retry_after = route_.retry.max_retry_after;
@@ -110,6 +125,7 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
     order.luck = services_.draw();
     order.max_response_head = static_cast<std::size_t>(request_.settings->limits.max_header_bytes);
     order.deadline = deadline_;
+    order.deadline_moves = request_.shared != nullptr;
 }
 
 void flight::launch(const flight_action::launch& what) {
@@ -123,7 +139,7 @@ void flight::launch(const flight_action::launch& what) {
     if (!first_at_) first_at_ = what.endpoint;
     hedges_ += what.purpose == attempt_purpose::hedge;
     std::unique_ptr<net::transport> faulty;
-    if (services_.chaos != nullptr) [[unlikely]] faulty = inject_fault(services_, request_, *route_.upstreams[what.endpoint], what.id);
+    if (services_.chaos != nullptr) [[unlikely]] faulty = inject_fault(services_, request_, *route_.upstreams[what.endpoint]);
     const attempt_services needs{services_.loop, faulty ? *faulty : services_.transport, services_.buffers, services_.memory, services_.observer};
     flying& made = attempts_.emplace_back(what.id, what.endpoint, what.purpose, std::make_shared<attempt>(needs, std::move(leave_), what.id, box_));
     fill(made.made->order(), what);

@@ -3,6 +3,7 @@
 #include "proxy/request/flight.hpp"
 
 #include "proxy/request/local_answer.hpp"
+#include "proxy/request/resumed_body.hpp"
 #include "proxy/request/run_flight.hpp"
 
 #include <fmt/format.h>
@@ -59,7 +60,7 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
                         : winner.id == 1                          ? telemetry::request_service::ok
                         : winner.at != first_at_                  ? telemetry::request_service::failed_over
                                                                   : telemetry::request_service::retried;
-        deposit();
+        if (!request_.replay) deposit(); // a request pays once
         hedge_over(winner, true);
     } else {
         given.failed_as = winner.failed_as;
@@ -71,7 +72,17 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
     if (from.is_renamed()) given.upstream_model = given.upstream->models.find(request_.model)->second;
     given.sent = from.sent_at();
     given.head_read = from.head_at();
+    const bool replayable = good && from.leaves_last_words();
+    const auto dialect = from.dialect();
     given.body = from.take_body();
+    if (replayable && request_.replay) {
+        given.replayed = true;
+        request_.replay->at = winner.at;
+        request_.replay->sent = given.sent;
+    } else if (replayable) {
+        request_.replay = std::make_unique<stream_replay>(stream_replay{.earlier = {.made = static_cast<attempt_id>(given.attempts)}, .at = winner.at, .sent = given.sent});
+        given.body = resumed_body(services_, request_, dialect, std::move(given.body));
+    }
     if (&winner != &attempts_.back()) std::swap(winner, attempts_.back());
     attempts_.pop_back(); // the body holds it now
     return given;

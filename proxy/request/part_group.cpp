@@ -242,7 +242,13 @@ void part_group::report(const part& one, const answer& given, const body_end& en
     record.proxy_error = given.proxy_error;
     record.attempts = given.attempts;
     record.hedges = given.hedges;
+    if (request.replay) {
+        record.attempts += request.replay->attempts;
+        record.hedges += request.replay->hedges;
+        record.resumed = request.replay->times;
+    }
     record.probe = given.probe;
+    record.coalesced = given.coalesced;
     record.held = given.held;
     record.queued = request.queued;
     record.chaos = request.chaos;

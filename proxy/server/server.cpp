@@ -4,6 +4,7 @@
 #include "proxy/net/listener.hpp"
 #include "proxy/net/resolver.hpp"
 #include "proxy/net/tls_context.hpp"
+#include "proxy/request/coalesced_flights.hpp"
 #include "proxy/request/last_good_store.hpp"
 #include "proxy/request/memory_bound.hpp"
 #include "proxy/request/policy_registry.hpp"
@@ -72,6 +73,7 @@ struct server::parts {
     request::memory_bound memory;
     request::policy_registry policies;
     request::last_good_store last_good{settings->last_good.max_bytes};
+    request::coalesced_flights flights;
     std::vector<std::string> bound;
     std::vector<std::unique_ptr<worker>> workers;
     std::vector<std::unique_ptr<telemetry::pulse>> pulses;
@@ -121,7 +123,7 @@ server::server(server_options options, config::snapshot settings)
                                   const telemetry::health_view view = all.health.view();
                                   return request::health_text{telemetry::health_json(view, false), view.healthy};
                               },
-                              all.last_good, all.chaos.rules()};
+                              all.last_good, all.flights, all.chaos.rules()};
     for (unsigned number = 0; number < all.settings->workers; ++number) {
         all.workers.push_back(std::make_unique<worker>(shared, all.settings, all.policies.prepare(*all.settings), random_seed()));
         all.pulses.push_back(std::make_unique<telemetry::pulse>(all.beats, number, all.workers.back()->loop()));

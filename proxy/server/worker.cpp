@@ -13,6 +13,7 @@ worker::worker(const shared_parts& shared, config::snapshot settings, std::share
       context_{.services = services_, .settings = {}, .policies = {}, .id_seed = seed} {
     services_.last_good = &shared.last_good;
     services_.chaos = settings->chaos.enabled ? &chaos_ : nullptr;
+    services_.flights = &shared.flights;
     context_.use(std::move(settings), std::move(policies));
 }
 
@@ -68,8 +69,8 @@ net::task<void> worker::wind_down(duration within) {
     };
     each(&request::client_connection::drain);
     const steady_time by = loop_.now() + within;
-    // This task is the one that remains.
-    while (connections_.size() > 1 && loop_.now() < by) {
+    // This task is the one that remains. Clients of other workers may read what runs here.
+    while ((connections_.size() > 1 || services_.shared_flights > 0) && loop_.now() < by) {
         co_await loop_.sleep_until(std::min(by, loop_.now() + std::chrono::milliseconds{20}));
     }
     each(&request::client_connection::close_now);

@@ -33,6 +33,7 @@ struct shared_parts {
     request::memory_bound& memory;
     std::function<request::health_text()> health_document;
     request::last_good_store& last_good;
+    request::coalesced_flights& flights;
     evenkeel::chaos& chaos;
 };
 

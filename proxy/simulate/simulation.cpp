@@ -4,11 +4,9 @@
 #include "proxy/simulate/answer_text.hpp"
 #include "proxy/simulate/direct_client.hpp"
 #include "proxy/simulate/model_transport.hpp"
+#include "proxy/simulate/no_client.hpp"
 #include "proxy/wire/find_word.hpp"
 #include "proxy/wire/gate.hpp"
-
-#include <boost/asio/defer.hpp>
-#include <boost/asio/error.hpp>
 
 #include <fmt/format.h>
 
@@ -27,29 +25,6 @@ namespace {
 
 constexpr steady_time loop_begins{std::chrono::seconds{1000}};
 constexpr std::chrono::minutes winding_down{10}; // behind the last deadline, for whatever still runs
-
-// Where a request has its client, in the proxy; here its body has come whole and nobody writes to it.
-class no_client final : public net::client_stream {
-public:
-    explicit no_client(net::loop& worker) noexcept : loop_(worker) {}
-    void start_read(boost::asio::mutable_buffer, net::completion<net::io_result> done) override { refuse(std::move(done)); }
-    void start_write(std::span<const boost::asio::const_buffer>, net::completion<net::io_result> done) override { refuse(std::move(done)); }
-    void start_wait_readable(net::completion<net::io_result> done) override { refuse(std::move(done)); }
-    void cancel_read() noexcept override {}
-    bool peek_closed() const noexcept override { return false; }
-    void shutdown_send() noexcept override {}
-    void close() noexcept override {}
-    void reset() noexcept override {}
-    int descriptor() const noexcept override { return -1; }
-    std::string_view peer() const noexcept override { return "192.0.2.1"; }
-    bool encrypted() const noexcept override { return false; }
-
-private:
-    void refuse(net::completion<net::io_result> done) {
-        boost::asio::defer(loop_.executor(), [done = std::move(done)]() mutable { std::move(done)(net::io_result{boost::asio::error::eof}); });
-    }
-    net::loop& loop_;
-};
 
 struct tally final : telemetry::observer {
     std::int64_t under_way = 0;

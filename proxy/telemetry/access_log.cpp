@@ -109,6 +109,7 @@ char* write_access_line(char* out, const request_record& record) noexcept {
         if (record.degraded.by == fallback_kind::last_good) to.seconds(R"(,"degraded_age_s":)", record.degraded.age);
         if (!record.degraded.route.empty()) to.word(R"(,"fallback_route":)", record.degraded.route.substr(0, 64)); // a name of the file
     }
+    if (record.coalesced != coalesce_role::none) to.word(R"(,"coalesced":)", to_string(record.coalesced));
     to.number(R"(,"attempts":)", record.attempts);
     if (record.hedges > 0) to.number(R"(,"hedges":)", record.hedges);
     if (record.probe) to.literal(R"(,"probe":true)");
@@ -122,6 +123,7 @@ char* write_access_line(char* out, const request_record& record) noexcept {
     to.text_if_any(R"(,"upstream_model":)", record.upstream_model);
     to.literal(record.stream ? std::string_view(R"(,"stream":true)") : std::string_view(R"(,"stream":false)"));
     if (record.ended != stream_end::none) to.word(R"(,"stream_end":)", to_string(record.ended));
+    if (record.resumed > 0) to.number(R"(,"resumed":)", record.resumed);
     to.seconds(R"(,"duration_s":)", record.total);
     if (record.first_byte > duration::zero()) to.seconds(R"(,"first_byte_s":)", record.first_byte);
     if (record.first_token > duration::zero()) to.seconds(R"(,"first_token_s":)", record.first_token);

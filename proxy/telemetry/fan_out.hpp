@@ -44,6 +44,18 @@ public:
     void hold_began(const config::route& route) noexcept override {
         for (auto* each : to_) each->hold_began(route);
     }
+    void stream_resumed(const config::route& route, stream_resumption how) noexcept override {
+        for (auto* each : to_) each->stream_resumed(route, how);
+    }
+    void request_coalesced(const config::route& route, coalesce_role role) noexcept override {
+        for (auto* each : to_) each->request_coalesced(route, role);
+    }
+    void coalesced_flight_ended(const config::route& route) noexcept override {
+        for (auto* each : to_) each->coalesced_flight_ended(route);
+    }
+    void coalesced_detached(const config::route& route, coalesce_detachment why) noexcept override {
+        for (auto* each : to_) each->coalesced_detached(route, why);
+    }
     void bulkhead_passed(const config::route& route, const bulkhead_passage& passage) noexcept override {
         for (auto* each : to_) each->bulkhead_passed(route, passage);
     }

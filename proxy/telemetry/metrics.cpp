@@ -2,6 +2,7 @@
 
 #include "proxy/telemetry/cells.hpp"
 #include "proxy/telemetry/chaos_metrics.hpp"
+#include "proxy/telemetry/coalesce_metrics.hpp"
 #include "proxy/telemetry/fallback_metrics.hpp"
 #include "proxy/telemetry/family_list.hpp"
 #include "proxy/telemetry/policy_metrics.hpp"
@@ -79,6 +80,7 @@ struct route_cells {
     std::array<cell, request_service_count> served{};
     std::array<cell, retry_denial_count> denied{};
     std::array<cell, stream_end_count> stream_ends{};
+    std::array<cell, stream_resumption_count> resumptions{};
     cell in_flight{0};
     cell bytes_in{0}, bytes_out{0};
 };
@@ -108,7 +110,7 @@ struct counted {
 struct metrics::state {
     explicit state(metrics_options given)
         : options(std::move(given)), index(options.workers), none(options.workers), clients(options.workers),
-          policies(options.workers), fallbacks(options.workers), faults(options.workers) {}
+          policies(options.workers), fallbacks(options.workers), coalescing(options.workers), faults(options.workers) {}
 
     [[nodiscard]] route_cells& cells_of(const config::route* route) {
         auto* found = route == nullptr ? nullptr : index.find(route);
@@ -132,6 +134,7 @@ struct metrics::state {
     sharded<client_cells> clients;
     policy_metrics policies;
     fallback_metrics fallbacks;
+    coalesce_metrics coalescing;
     chaos_metrics faults;
     word_counters request_refusals{refusal_words()};
     word_counters connection_refusals{{telemetry::connection_refusals.begin(), telemetry::connection_refusals.end()}};
@@ -161,7 +164,7 @@ void metrics::request_finished(const request_record& record) noexcept {
     subtract(cells.in_flight);
     add(cells.finished[static_cast<std::size_t>(record.outcome)][code_class_of(record.status)]);
     cells.duration.observe(record.total);
-    if (record.attempts > 0 && record.upstream != nullptr) cells.overhead.observe(record.overhead);
+    if (record.attempts > 0 && record.upstream != nullptr && record.coalesced != coalesce_role::follower) cells.overhead.observe(record.overhead);
     add(cells.served[static_cast<std::size_t>(record.service)]);
     if (record.denied != denied_reason::none) add(cells.denied[static_cast<std::size_t>(record.denied)]);
     if (record.ended != stream_end::none) add(cells.stream_ends[static_cast<std::size_t>(record.ended)]);
@@ -231,6 +234,22 @@ void metrics::fallback_exhausted(const config::route& route) noexcept {
     state_->fallbacks.exhausted(route);
 }
 
+void metrics::stream_resumed(const config::route& route, stream_resumption how) noexcept {
+    if (auto* found = state_->index.find(&route)) add(found->mine().resumptions[static_cast<std::size_t>(how)]);
+}
+
+void metrics::request_coalesced(const config::route& route, coalesce_role role) noexcept {
+    state_->coalescing.entered(route, role);
+}
+
+void metrics::coalesced_flight_ended(const config::route& route) noexcept {
+    state_->coalescing.flight_ended(route);
+}
+
+void metrics::coalesced_detached(const config::route& route, coalesce_detachment why) noexcept {
+    state_->coalescing.detached(route, why);
+}
+
 void metrics::bulkhead_passed(const config::route& route, const bulkhead_passage& passage) noexcept {
     state_->policies.bulkhead_passed(route, passage);
 }
@@ -274,6 +293,7 @@ void metrics::configuration_loaded(const config::snapshot& snapshot) noexcept {
     state_->policies.load(snapshot);
     state_->fallbacks.load(snapshot);
     state_->faults.load(snapshot);
+    state_->coalescing.load(snapshot);
     const auto now = state_->options.wall_now().time_since_epoch();
     const std::lock_guard lock(state_->mutex);
     state_->reload_successful = true;
@@ -329,6 +349,9 @@ void metrics::state::write_requests(family_list& out) const {
     out.begin(counter, "stream_ends_total", "Streams that clients were sent something of, by how they ended.");
     words("reason", 1, stream_end_count, &route_cells::stream_ends,
           [](std::size_t i) { return to_string(static_cast<stream_end>(i)); });
+    out.begin(counter, "stream_resumptions_total", "Streams that broke on a route with stream.resume: verified_replay, by what became of them.");
+    words("result", 0, stream_resumption_count, &route_cells::resumptions,
+          [](std::size_t i) { return to_string(static_cast<stream_resumption>(i)); });
     out.begin(gauge, "requests_in_flight", "Requests begun and not yet finished.");
     for_each_route([&](const std::string& route, const counted::route& series) {
         out.value(series.gauge([](const route_cells& cells) -> const cell& { return cells.in_flight; }),
@@ -473,6 +496,7 @@ std::string metrics::text() const {
     state_->policies.write(out, report, state_->options.wall_now());
     state_->fallbacks.write(out, last_good ? last_good() : last_good_report{});
     state_->faults.write(out, report.chaos_rules);
+    state_->coalescing.write(out);
     state_->write_connections(out);
     state_->write_refusals(out);
     state_->write_configuration(out);

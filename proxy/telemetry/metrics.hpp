@@ -43,6 +43,10 @@ public:
     void hedge_refused(const config::route& route, hedge_refusal why) noexcept override;
     void budget_refused(const config::route& route, const config::upstream& upstream, attempt_kind wanted) noexcept override;
     void hold_began(const config::route& route) noexcept override;
+    void stream_resumed(const config::route& route, stream_resumption how) noexcept override;
+    void request_coalesced(const config::route& route, coalesce_role role) noexcept override;
+    void coalesced_flight_ended(const config::route& route) noexcept override;
+    void coalesced_detached(const config::route& route, coalesce_detachment why) noexcept override;
     void bulkhead_passed(const config::route& route, const bulkhead_passage& passage) noexcept override;
     void hold_ended(const config::route& route, duration waited, bool went_on) noexcept override;
     void fallback_skipped(const config::route& route, fallback_kind step, fallback_skip why) noexcept override;

@@ -105,6 +105,35 @@ std::string_view to_string(request_service service) noexcept {
     return "unknown";
 }
 
+std::string_view to_string(stream_resumption how) noexcept {
+    switch (how) {
+    case stream_resumption::resumed: return "resumed";
+    case stream_resumption::differs: return "differs";
+    case stream_resumption::no_attempt: return "no_attempt";
+    case stream_resumption::not_comparable: return "not_comparable";
+    }
+    return "resumed";
+}
+
+std::string_view to_string(coalesce_role role) noexcept {
+    switch (role) {
+    case coalesce_role::none: return "none";
+    case coalesce_role::leader: return "leader";
+    case coalesce_role::follower: return "follower";
+    case coalesce_role::detached: return "detached";
+    }
+    return "none";
+}
+
+std::string_view to_string(coalesce_detachment why) noexcept {
+    switch (why) {
+    case coalesce_detachment::slow: return "slow";
+    case coalesce_detachment::memory: return "memory";
+    case coalesce_detachment::encoded: return "encoded";
+    }
+    return "slow";
+}
+
 std::string_view to_string(stream_end end) noexcept {
     switch (end) {
     case stream_end::none:

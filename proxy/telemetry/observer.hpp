@@ -84,6 +84,36 @@ enum class stream_end : unsigned char {
 };
 inline constexpr int stream_end_count = 6;
 
+// What became of a stream that broke on a route with `stream.resume: verified_replay`; the label `result` of
+// stream_resumptions_total.
+enum class stream_resumption : unsigned char {
+    resumed,        // another attempt said the same so far, and the stream went on
+    differs,        // it did not
+    no_attempt,     // none could be made, or it failed
+    not_comparable, // what had been said holds something that is not understood, or is more than may be kept
+};
+inline constexpr int stream_resumption_count = 4;
+[[nodiscard]] std::string_view to_string(stream_resumption) noexcept;
+
+// A request that shared a flight with identical ones (`coalesce`); the label `role` of coalesced_requests_total.
+enum class coalesce_role : unsigned char {
+    none,     // it did not
+    leader,   // the flight was started for it
+    follower, // it was under way already
+    detached, // it followed one, had to leave it before anything was sent to its client, and was sent by itself
+};
+inline constexpr int coalesce_role_count = 4;
+[[nodiscard]] std::string_view to_string(coalesce_role) noexcept;
+
+// Why a follower lost its flight; the label `reason` of coalesced_detached_total.
+enum class coalesce_detachment : unsigned char {
+    slow,    // it was further behind the fastest than is held
+    memory,  // limits.memory had no room for what it had yet to read
+    encoded, // the answer turned out to be a compressed stream, which nobody can follow
+};
+inline constexpr int coalesce_detachment_count = 3;
+[[nodiscard]] std::string_view to_string(coalesce_detachment) noexcept;
+
 // What an attempt says of its endpoint's health. An answer that is the caller's fault shows that the endpoint lives; asking
 // for less, or for another credential, says nothing about it.
 enum class health_verdict : unsigned char { success, failure, silent };
@@ -133,6 +163,8 @@ struct request_record {
     std::string_view parts{};              // of a fan-out: how each part went, a JSON object; empty: it is none
     std::string_view upstream_model{};     // what the model was renamed to on the way out; empty: it was not
     bool stream = false;
+    coalesce_role coalesced = coalesce_role::none;
+    int resumed = 0;                       // how often its stream was asked for again after it broke
     duration total{};
     steady_time at{};                      // when it ended; epoch: just now
     duration first_byte{};                 // from the request's head to the first body byte sent; 0: none
@@ -183,10 +215,16 @@ public:
     // The fallback ladder: a step was passed over; none of them could answer. (Which one did is in the record.)
     virtual void fallback_skipped(const config::route&, fallback_kind, fallback_skip why) noexcept { static_cast<void>(why); }
     virtual void fallback_exhausted(const config::route&) noexcept {}
+    virtual void stream_resumed(const config::route&, stream_resumption how) noexcept { static_cast<void>(how); }
     // A request that found no permit of the bulkhead free: once, when it has one, is refused, or its client has left.
     virtual void bulkhead_passed(const config::route&, const bulkhead_passage&) noexcept {}
     // A chaos rule chose an attempt of this route.
     virtual void fault_injected(const config::route&, chaos_fault) noexcept {}
+    // `coalesce`: a request has entered a shared flight as its leader or a follower; a leader's flight is over, once for each;
+    // a reader has lost its flight.
+    virtual void request_coalesced(const config::route&, coalesce_role) noexcept {}
+    virtual void coalesced_flight_ended(const config::route&) noexcept {}
+    virtual void coalesced_detached(const config::route&, coalesce_detachment) noexcept {}
     // A connection was accepted from a client, or opened to an upstream (upstream == nullptr for clients).
     virtual void connection_opened(side, const config::upstream*) noexcept {}
     virtual void connection_closed(side, const config::upstream*) noexcept {}

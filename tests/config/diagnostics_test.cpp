@@ -171,8 +171,7 @@ TEST_CASE("a long line is cut around the caret") {
 
 TEST_CASE("every block of a later version accepts off, and nothing else") {
     const char* top[] = {"tracing"};
-    const char* policy[] = {"coalesce"};
-    const char* stream[] = {"resume", "upcast", "min_rate"};
+    const char* stream[] = {"upcast"};
     const char* upstream[] = {"urls", "prewarm"};
     const auto check = [](const std::string& name, const auto& with) {
         CAPTURE(name);
@@ -189,10 +188,6 @@ TEST_CASE("every block of a later version accepts off, and nothing else") {
         }
     };
     for (const char* name : top) check(name, [](const std::string& line) { return good(line + "\n"); });
-    for (const char* name : policy)
-        check(name, [](const std::string& line) { return good("", "", "    " + line + "\n"); });
-    for (const char* name : policy)
-        check(name, [](const std::string& line) { return good("defaults: {" + line + "}\n"); });
     for (const char* name : stream)
         check(name, [](const std::string& line) { return good("", "", "    stream: {" + line + "}\n"); });
     for (const char* name : upstream)

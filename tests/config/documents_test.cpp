@@ -174,6 +174,7 @@ TEST_CASE("the reference file shows the defaults and the ranges that the table h
     CHECK(shown.routes[1]->overload == plain.routes[0]->overload);
     CHECK(shown.routes[1]->hedge == plain.routes[0]->hedge);
     CHECK(shown.routes[1]->bulkhead == plain.routes[0]->bulkhead);
+    CHECK(shown.routes[1]->coalesce == plain.routes[0]->coalesce);
     evenkeel::hedge_options hedge;
     hedge.on = true;
     CHECK(shown.routes[0]->hedge == hedge);
@@ -229,8 +230,11 @@ TEST_CASE("the schema accepts what the reader accepts and refuses what it refuse
           row{"no such key of a last good answer", good("", "", "    fallback: [{last_good: {key: body}}]\n"), false},
           row{"store off", good("last_good: off\n"), true},
           row{"too small a store", good("last_good: {max_bytes: \"5\"}\n"), false},
-          row{"later block off", good("", "", "    stream: {resume: off}\n"), true},
-          row{"later block on", good("", "", "    stream: {resume: buffer}\n"), false},
+          row{"later block off", good("tracing: off\n"), true},
+          row{"later block on", good("tracing: {sample: 0.1}\n"), false},
+          row{"coalesce by word", good("", "", "    coalesce: deterministic\n"), true},
+          row{"coalesce what", good("", "", "    coalesce: sometimes\n"), false},
+          row{"coalesce as a switch", good("", "", "    coalesce: true\n"), false},
           row{"bulkhead off", good("", "", "    bulkhead: off\n"), true},
           row{"bulkhead by numbers", good("", "", "    bulkhead: {max_concurrent: 1, max_queue: 0, queue_timeout: 1ms, tenant_share: 1}\n"), true},
           row{"bulkhead of nobody", good("", "", "    bulkhead: {max_concurrent: 0}\n"), false},
@@ -294,6 +298,9 @@ TEST_CASE("the schema accepts what the reader accepts and refuses what it refuse
           row{"no retries", good("", "", "    retry: {max_retries: 0}\n"), false},
           row{"a base below one", good("", "", "    retry: {backoff: {base: 0.5}}\n"), false},
           row{"a head that is not held", good("", "", "    stream: {head_hold: off}\n"), true},
+          row{"streams that are resumed", good("", "", "    stream: {resume: verified_replay, min_rate: 0.5}\n"), true},
+          row{"streams that are resumed somehow", good("", "", "    stream: {resume: prefill}\n"), false},
+          row{"a rate of nothing", good("", "", "    stream: {resume: buffer, min_rate: 0}\n"), false},
           row{"missing routes", "version: 1\n", false},
           row{"missing url", "version: 1\nupstreams: {a: {}}\nroutes: [{name: r, upstreams: [a]}]\n", false},
           row{"null block", good("log:\n"), false}}) {

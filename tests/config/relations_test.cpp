@@ -198,6 +198,9 @@ TEST_CASE("breaker, cooldown and overload agree with themselves and with the dea
         {"no bulkhead bounds the line", good("", "", "    circuit_breaker: {hold_queue: 300}\n    bulkhead: off\n"), {}},
         {"waiting for longer than the whole", good("", "", "    timeout: {total: 1s}\n    bulkhead: {queue_timeout: 3s}\n"),
          {"error contradiction 9:31"}},
+        {"sharing what is not sent twice", good("", "", "    coalesce: always\n    retry: {replay: never}\n"), {"error has-no-effect 8:5"}},
+        {"... by inheritance", good("defaults: {coalesce: always}\n", "", "    retry: {replay: never}\n"), {}},
+        {"... not shared", good("", "", "    coalesce: off\n    retry: {replay: never}\n"), {}},
         {"a shard of all", good("", "", "    shuffle_shard: {size: 1}\n"), {"warning has-no-effect 8:27"}},
         {"a built-in shard of all", good("", "", "    shuffle_shard: {}\n"), {"warning has-no-effect 8:5"}},
         {"a queue of defaults", good("defaults: {circuit_breaker: {hold_queue: 5}}\n", "", "    circuit_breaker: {when_open: reject}\n"), {}},
@@ -319,6 +322,17 @@ TEST_CASE("routes have unique names, existing upstreams and sensible rewrites") 
          good("", "    headers: {remove: [Content-Length]}\n"),
          {"error forbidden-header 5:24"}},
         {"a header twice", good("", "    headers: {set: {x-a: b, X-A: c}}\n"), {"error duplicate-key 5:29"}},
+    });
+}
+
+TEST_CASE("a stream can be resumed only where another attempt may be made, and be too slow only where it is resumed") {
+    check_rows({
+        {"resumed", good("", "", "    stream: {resume: buffer, min_rate: 1}\n"), {}},
+        {"without retries", good("", "", "    retry: off\n    stream: {resume: buffer}\n"), {"error contradiction 9:14"}},
+        {"never twice", good("", "", "    retry: {replay: never}\n    stream: {resume: verified_replay}\n"), {"error contradiction 9:14"}},
+        {"slow and not resumed", good("", "", "    stream: {min_rate: 1}\n"), {"error has-no-effect 8:14"}},
+        {"a default that a route without retries rules out",
+         "version: 1\nupstreams: {a: {url: \"http://a\"}}\ndefaults: {stream: {resume: buffer}}\nroutes:\n  - {name: r, upstreams: [a], retry: off}\n", {}},
     });
 }
 

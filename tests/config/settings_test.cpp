@@ -141,6 +141,7 @@ routes:
     match: {path: /fixed}
     upstreams: [two]
     hedge: {delay: 3s, max_extra: 0.3}
+    stream: {resume: verified_replay, min_rate: 2.5}
   - name: r3
     match: {path: /health}
     serve: health
@@ -244,6 +245,8 @@ drain: {timeout: 7s}
     CHECK(r7.timeout.total == 100s);
     CHECK(r7.stream.heartbeat == 4s);
     CHECK(r7.stream.hold_buffer == 2 * 1024 * 1024);
+    CHECK(stream_options{}.resume == stream_resume::off);
+    CHECK(stream_options{}.min_rate == 0);
     CHECK(r7.retry.replay_buffer == 1024 * 1024);
 
     evenkeel::breaker_options breaker{true, 4, 0.25, 9, 11s, 3s, 13s, 5, 6, 7s, evenkeel::circuit_scope::upstream,
@@ -278,6 +281,8 @@ drain: {timeout: 7s}
     CHECK(r5.hedge.delay == evenkeel::hedge_options::delay_kind::fixed);
     CHECK(r5.hedge.fixed == 3s);
     CHECK(r5.hedge.max_extra == 0.3);
+    CHECK(r5.stream.resume == stream_resume::verified_replay);
+    CHECK(r5.stream.min_rate == 2.5);
 
     CHECK(s.access_log == access_log_options{"/var/log/a.log", 0.25});
     CHECK(s.log == log_options{log_level::warning, true, "stdout"});
@@ -348,6 +353,16 @@ TEST_CASE("a block that is off by default is on once it is written, with the bui
     CHECK(result.settings->routes[0]->hedge == hedge);
     CHECK_FALSE(load(good("defaults: {hedge: {}}\n", "", "    hedge: off\n")).settings->routes[0]->hedge.on);
     CHECK(load(good("defaults: {hedge: {delay: p99.9}}\n")).settings->routes[0]->hedge.quantile == doctest::Approx(0.999));
+}
+
+TEST_CASE("coalesce is read from defaults and routes, and is off where nobody asks") {
+    using evenkeel::coalesce_mode;
+    const auto mode = [](const std::string& text) { return load(text).settings->routes[0]->coalesce; };
+    CHECK(mode(good()) == coalesce_mode::off);
+    CHECK(mode(good("", "", "    coalesce: deterministic\n")) == coalesce_mode::deterministic);
+    CHECK(mode(good("defaults: {coalesce: always}\n")) == coalesce_mode::always);
+    CHECK(mode(good("defaults: {coalesce: always}\n", "", "    coalesce: off\n")) == coalesce_mode::off);
+    CHECK(mode(good("profile: classic\n")) == coalesce_mode::off);
 }
 
 TEST_CASE("bulkhead and shuffle shard are read, and a tenant's header in any case") {

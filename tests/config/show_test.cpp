@@ -120,10 +120,13 @@ TEST_CASE("each value shows where it comes from: built-in, defaults, route") {
                    "      max_queue: 256  # built-in\n"
                    "      queue_timeout: 2s  # built-in\n"
                    "      tenant_share: 0.5  # built-in\n"
+                   "    coalesce: off  # built-in\n"
                    "    stream:\n"
                    "      head_hold: auto  # built-in\n"
                    "      heartbeat: 10s  # built-in\n"
-                   "      hold_buffer: 1MiB  # built-in\n");
+                   "      hold_buffer: 1MiB  # built-in\n"
+                   "      resume: off  # built-in\n"
+                   "      min_rate: off  # built-in\n");
 }
 
 TEST_CASE("a built-in value that an explicit bound makes impossible is lowered, and says why") {

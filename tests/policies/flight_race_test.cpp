@@ -432,3 +432,57 @@ TEST_CASE("P7.2, P1.1, P1.2, P7.1: 10^5 random races keep every promise") {
         REQUIRE(bench.actions.empty());
     }
 }
+
+TEST_CASE("an answer that is held to its end: the race is decided when it begins to speak, and it may still be followed by another") {
+    plan_bench bench(2);
+    bench.learned_delay = 3s;
+    bench.hedging = {.max_hedges = 1};
+    bench.options.hedge = &bench.hedging;
+    bench.options.attempt_timeout = 10s;
+    bench.begin();
+    bench.now = start + 3s;
+    bench.feed(flight_event::timer{});
+    REQUIRE(bench.launched);
+    CHECK(bench.launched->purpose == attempt_purpose::hedge);
+    bench.now = start + 4s;
+    bench.feed(flight_event::progress{1});
+    REQUIRE(bench.cancelled);
+    CHECK(bench.cancelled->id == 2);
+    CHECK(bench.cancelled->why == cancel_cause::lost);
+    CHECK(!bench.committed);
+    CHECK(bench.hedges_settled.size() == 1);
+    CHECK(bench.waits->when == start + 60s); // neither the attempt timeout nor another hedge
+    bench.now = start + 50s;
+    bench.fail(1, outcome_of(outcome_kind::reset));
+    REQUIRE(bench.launched);
+    CHECK(bench.launched->id == 3);
+    CHECK(bench.launched->endpoint == 1);
+    bench.now = start + 51s;
+    bench.feed(flight_event::progress{3});
+    bench.feed(flight_event::progress{2}); // late words of the loser
+    CHECK(bench.feed(flight_event::complete{3}).committed->id == 3);
+}
+
+TEST_CASE("a flight that goes on for another makes extra attempts only, and no more than are left") {
+    plan_bench bench;
+    bench.retry.max_retries = 3;
+    const earlier_attempts two{.made = 2}, four{.made = 4}, one{.made = 1};
+    bench.options.earlier = &two;
+    bench.begin();
+    REQUIRE(bench.launched);
+    CHECK(bench.launched->id == 3);
+    CHECK(bench.launched->purpose == attempt_purpose::retry);
+    CHECK(bench.costs.size() == 1);
+    plan_bench last;
+    last.retry.max_retries = 3;
+    last.options.earlier = &four;
+    last.begin();
+    CHECK(!last.launched);
+    CHECK(last.finished->denied == retry_denial::limit);
+    plan_bench poor;
+    poor.options.earlier = &one;
+    poor.level[0] = 0;
+    poor.begin();
+    CHECK(!poor.launched);
+    CHECK(poor.finished->denied == retry_denial::budget);
+}

@@ -117,3 +117,21 @@ TEST_CASE("wrong usage says what is right") {
     CHECK(help.code == 0);
     CHECK(has(help, "one-hanging"));
 }
+
+TEST_CASE("the six demonstrations, or one of them") {
+    const auto all = evenkeel("simulate --demonstrate all");
+    CHECK(all.code == 0);
+    for (const char* title : {"1  Normal operation\n", "\n2  Circuit breaker\n", "\n3  Exponential backoff with jitter\n", "\n4  Hedged requests\n", "\n5  Adaptive timeout\n",
+                              "\n6  Graceful degradation\n"}) {
+        CAPTURE(title);
+        CHECK(has(all, title));
+    }
+    const auto one = evenkeel("simulate --demonstrate backoff");
+    CHECK(one.code == 0);
+    CHECK(one.out.starts_with("3  Exponential backoff"));
+    CHECK(all.out.find(one.out) != std::string::npos);
+    const auto none = evenkeel("simulate --demonstrate magic");
+    CHECK(none.code == 2);
+    CHECK(has(none, "there is no demonstration 'magic'; there are: all, normal, breaker, backoff, hedging, timeout, degradation"));
+    CHECK(evenkeel("simulate --demonstrate all --model calm").code == 2);
+}

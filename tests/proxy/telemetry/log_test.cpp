@@ -115,6 +115,8 @@ TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing
                                       .ended = stream_end::idle,
                                       .upstream_model = "gpt-4o-mini",
                                       .stream = true,
+                                      .coalesced = coalesce_role::follower,
+                                      .resumed = 1,
                                       .total = 1250ms,
                                       .first_byte = 310ms,
                                       .first_token = 420ms,
@@ -135,6 +137,7 @@ TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing
                                        {"outcome", "proxy_error"},
                                        {"proxy_error", "connection_terminated"},
                                        {"service", "failed_over"},
+                                       {"coalesced", "follower"},
                                        {"attempts", 2},
                                        {"hedges", 1},
                                        {"probe", true},
@@ -143,6 +146,7 @@ TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing
                                        {"upstream_model", "gpt-4o-mini"},
                                        {"stream", true},
                                        {"stream_end", "idle"},
+                                       {"resumed", 1},
                                        {"duration_s", 1.25},
                                        {"first_byte_s", 0.31},
                                        {"first_token_s", 0.42},
@@ -158,7 +162,7 @@ TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing
     CHECK(least.at("reason") == "no_route");
     CHECK_FALSE(least.contains("upstream"));
     CHECK_FALSE(least.contains("first_byte_s"));
-    for (const char* absent : {"denied", "stream_end", "upstream_model", "first_token_s", "hedges", "probe", "held_s", "queue_s"}) CHECK_FALSE(least.contains(absent));
+    for (const char* absent : {"denied", "stream_end", "upstream_model", "first_token_s", "hedges", "probe", "held_s", "queue_s", "resumed", "coalesced"}) CHECK_FALSE(least.contains(absent));
 }
 
 TEST_CASE("nothing a client sends breaks out of its line or its field") {

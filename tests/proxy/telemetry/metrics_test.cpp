@@ -126,6 +126,7 @@ TEST_CASE("every series of every route exists before the first request, with zer
             R"(evenkeel_retries_denied_total{route="phase1",reason="budget"})",
             R"(evenkeel_retries_denied_total{route="none",reason="committed"})",
             R"(evenkeel_stream_ends_total{route="phase1",reason="client_gone"})",
+            R"(evenkeel_stream_resumptions_total{route="phase1",result="not_comparable"})",
             R"(evenkeel_requests_served_total{route="phase1",service="hedged"})",
             R"(evenkeel_requests_served_total{route="phase1",service="degraded"})",
             R"(evenkeel_requests_refused_total{reason="body_not_split"})",
@@ -158,6 +159,12 @@ TEST_CASE("every series of every route exists before the first request, with zer
             R"(evenkeel_bulkhead_in_use{route="phase1"})",
             R"(evenkeel_bulkhead_queued{route="phase2"})",
             R"(evenkeel_requests_refused_total{reason="bulkhead_full"})",
+            R"(evenkeel_coalesced_requests_total{route="phase1",role="leader"})",
+            R"(evenkeel_coalesced_requests_total{route="phase2",role="follower"})",
+            R"(evenkeel_coalesced_flights{route="phase1"})",
+            R"(evenkeel_coalesced_detached_total{route="phase1",reason="slow"})",
+            R"(evenkeel_coalesced_detached_total{route="phase1",reason="memory"})",
+            R"(evenkeel_coalesced_detached_total{route="phase1",reason="encoded"})",
             R"(evenkeel_requests_refused_total{reason="bulkhead_timeout"})",
             R"(evenkeel_requests_refused_total{reason="bulkhead_tenant_share"})",
             R"(evenkeel_hold_duration_seconds_count{route="phase1"})",
@@ -456,6 +463,9 @@ TEST_CASE("how answers came about, why retries were denied, how streams ended, w
                            .denied = denied_reason::limit,
                            .ended = stream_end::complete,
                            .first_token = 200ms});
+    seen.stream_resumed(route, stream_resumption::differs);
+    CHECK(value_of(seen, R"(evenkeel_stream_resumptions_total{route="phase1",result="differs"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_stream_resumptions_total{route="phase1",result="resumed"})") == "0");
     CHECK(value_of(seen, R"(evenkeel_wasted_output_events_total{route="phase1",upstream="deepseek"})") == "7");
     CHECK(value_of(seen, R"(evenkeel_upstream_attempts_total{route="phase1",upstream="deepseek",kind="first",result="stream_error"})") == "1");
     CHECK(value_of(seen, R"(evenkeel_upstream_attempts_total{route="phase1",upstream="deepseek",kind="retry",result="success"})") == "1");
@@ -502,6 +512,10 @@ TEST_CASE("what the policies did is counted where it happened") {
     seen.bulkhead_passed(route, {.waited = 1s, .queued = true}); // its client left
     seen.bulkhead_passed(route, {.refused = bulkhead_refusal::queue_full});
     seen.bulkhead_passed(route, {.refused = bulkhead_refusal::tenant_share, .tenant_limited = true});
+    for (const auto role : {coalesce_role::leader, coalesce_role::leader, coalesce_role::follower, coalesce_role::follower, coalesce_role::follower})
+        seen.request_coalesced(route, role);
+    seen.coalesced_flight_ended(route);
+    seen.coalesced_detached(route, coalesce_detachment::memory);
 
     struct row {
         const char* series;
@@ -527,6 +541,11 @@ TEST_CASE("what the policies did is counted where it happened") {
              row{R"(evenkeel_holds_total{route="phase1",result="gave_up"})", "1"},
              row{R"(evenkeel_hold_duration_seconds_sum{route="phase1"})", "8"},
              row{R"(evenkeel_bulkhead_queue_seconds_count{route="phase1"})", "3"},
+             row{R"(evenkeel_coalesced_requests_total{route="phase1",role="leader"})", "2"},
+             row{R"(evenkeel_coalesced_requests_total{route="phase1",role="follower"})", "3"},
+             row{R"(evenkeel_coalesced_flights{route="phase1"})", "1"},
+             row{R"(evenkeel_coalesced_detached_total{route="phase1",reason="memory"})", "1"},
+             row{R"(evenkeel_coalesced_detached_total{route="phase1",reason="slow"})", "0"},
              row{R"(evenkeel_bulkhead_queue_seconds_sum{route="phase1"})", "4"},
              row{R"(evenkeel_bulkhead_rejected_total{route="phase1",reason="queue_timeout"})", "1"},
              row{R"(evenkeel_bulkhead_rejected_total{route="phase1",reason="queue_full"})", "1"},

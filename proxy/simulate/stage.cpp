@@ -1,0 +1,220 @@
+#include "proxy/simulate/stage.hpp"
+
+#include "config/load.hpp"
+#include "proxy/request/last_good_store.hpp"
+#include "proxy/request/serve.hpp"
+#include "proxy/simulate/no_client.hpp"
+#include "proxy/wire/gate.hpp"
+
+#include <boost/asio/defer.hpp>
+#include <boost/asio/error.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <optional>
+#include <sstream>
+#include <stdexcept>
+#include <utility>
+
+namespace evenkeel::simulate {
+
+namespace {
+constexpr steady_time begins{std::chrono::seconds{1000}};
+using seconds = std::chrono::duration<double>;
+
+double since_begin(steady_time at) { return seconds(at - begins).count(); }
+steady_time moment(double at) { return begins + std::chrono::duration_cast<duration>(seconds(at)); }
+
+config::snapshot settings_of_text(std::string_view yaml) {
+    const auto loaded = config::load_text(std::string{yaml}, "demonstration.yaml", {});
+    if (loaded.ok()) return loaded.settings;
+    std::ostringstream why;
+    config::print_text(why, loaded.diagnostics);
+    throw std::logic_error(why.str());
+}
+
+struct watcher final : telemetry::observer {
+    explicit watcher(net::loop& clock) : loop(clock) {}
+    net::loop& loop;
+    std::vector<attempt_seen> attempts;
+    std::vector<circuit_seen> circuits;
+    void attempt_finished(const telemetry::attempt_record& record) noexcept override {
+        attempts.push_back({since_begin(record.at - record.total), since_begin(record.at), record.upstream->name, record.kind, record.result});
+    }
+    void circuit_changed(const config::route&, const config::upstream&, const circuit_transition& change) noexcept override {
+        circuits.push_back({since_begin(loop.now()), change});
+    }
+};
+
+// Answers once, when its time has come, whatever was written.
+class staged_exchange final : public net::exchange, private net::timer_entry {
+public:
+    staged_exchange(net::loop& worker, std::function<reply()> asks) : loop_(worker), asks_(std::move(asks)) {}
+    ~staged_exchange() override { close(); }
+
+    void start_read(boost::asio::mutable_buffer into, net::completion<net::io_result> done) override {
+        into_ = into;
+        reader_.emplace(std::move(done));
+        serve();
+    }
+    void start_write(std::span<const boost::asio::const_buffer> from, net::completion<net::io_result> done) override {
+        std::size_t bytes = 0;
+        for (const auto& part : from) bytes += part.size();
+        boost::asio::defer(loop_.executor(), [done = std::move(done), bytes]() mutable { std::move(done)(net::io_result{{}, bytes}); });
+        if (!std::exchange(asked_, true)) begin(asks_());
+    }
+    void close() noexcept override {
+        closed_ = true;
+        cancel();
+        finish({boost::asio::error::operation_aborted});
+    }
+    void recycle(duration) noexcept override { close(); }
+    [[nodiscard]] bool reused() const noexcept override { return false; }
+    [[nodiscard]] duration connect_time() const noexcept override { return {}; }
+
+private:
+    void begin(const reply& what) {
+        if (what.silent) return;
+        text_ = "HTTP/1.1 " + std::to_string(what.status) + " Demonstration\r\ncontent-type: application/json\r\ncontent-length: " +
+                std::to_string(what.body.size()) + "\r\n\r\n" + what.body;
+        loop_.timers().arm(*this, loop_.now() + std::chrono::duration_cast<duration>(seconds(what.after)));
+    }
+    void on_timer() override {
+        here_ = true;
+        serve();
+    }
+    void serve() {
+        if (!reader_) return;
+        if (closed_) return finish({boost::asio::error::operation_aborted});
+        if (!here_) return;
+        if (text_.empty()) return; // all of it was read
+        const std::size_t size = std::min(text_.size(), into_.size());
+        std::memcpy(into_.data(), text_.data(), size);
+        text_.erase(0, size);
+        finish({{}, size});
+    }
+    void finish(net::io_result how) noexcept {
+        if (!reader_) return;
+        boost::asio::defer(loop_.executor(), [done = std::move(*reader_), how]() mutable { std::move(done)(how); });
+        reader_.reset();
+    }
+
+    net::loop& loop_;
+    std::function<reply()> asks_;
+    std::string text_;
+    boost::asio::mutable_buffer into_;
+    std::optional<net::completion<net::io_result>> reader_;
+    bool asked_ = false, here_ = false, closed_ = false;
+};
+
+class staged_transport final : public net::transport {
+public:
+    staged_transport(net::loop& worker, stage::provider asks) : loop_(worker), asks_(std::move(asks)) {}
+    net::task<net::open_result> open(const std::shared_ptr<const config::upstream>& to, bool, steady_time, net::cancel_source&) override {
+        co_return net::open_result{std::make_unique<staged_exchange>(loop_, [this, to] { return asks_(to->name, ++attempts_, since_begin(loop_.now())); }), {}};
+    }
+
+private:
+    net::loop& loop_;
+    stage::provider asks_;
+    unsigned attempts_ = 0;
+};
+} // namespace
+
+struct stage::parts {
+    parts(std::string_view yaml, provider asks, std::uint64_t seed)
+        : settings(settings_of_text(yaml)), transport(loop, std::move(asks)), policies(registry.prepare(*settings)),
+          services{loop, transport, seen, memory, [] { return std::string{"{}"}; }, std::mt19937_64{seed}} {
+        services.last_good = &last_good;
+    }
+    static net::task<void> play(parts& me, double when, std::string text);
+
+    net::loop loop{begins};
+    config::snapshot settings;
+    staged_transport transport;
+    watcher seen{loop};
+    request::memory_bound memory;
+    request::last_good_store last_good{64 * 1024 * 1024};
+    request::policy_registry registry;
+    std::shared_ptr<const request::policy_set> policies;
+    request::worker_services services;
+    no_client nobody{loop};
+    std::vector<request_seen> requests;
+};
+
+net::task<void> stage::parts::play(parts& me, double when, std::string text) {
+    if (moment(when) > me.loop.now()) co_await me.loop.sleep_until(moment(when));
+    request::io_buffer input(me.services.buffers);
+    const auto room = input.space(text.size(), text.size());
+    std::memcpy(room.data(), text.data(), text.size());
+    input.commit(text.size());
+    wire::request_head head;
+    std::size_t scanned = 0;
+    const auto read = wire::read_request_head(input.unread(), {}, scanned, head);
+    if (read.is != wire::head_result::state::complete) throw std::logic_error("a request of a demonstration was refused");
+    input.consume(read.consumed);
+
+    request::client_request request(me.loop, me.nobody, input, me.services.buffers, me.memory);
+    request.settings = me.settings;
+    request.policies = me.policies;
+    request.head = &head;
+    request.client_address = me.nobody.peer();
+    request.received = me.loop.now();
+    request.started = me.loop.wall_now();
+    const auto& limits = me.settings->limits;
+    request.body.begin(head.body, {.max_body = limits.max_body, .max_held = me.settings->replay_buffer, .silence = limits.body_timeout}, false);
+    request::answer given = co_await request::serve(me.services, request);
+
+    request_seen saw;
+    saw.came = since_begin(request.received);
+    saw.attempts = given.attempts;
+    saw.service = given.service;
+    saw.degraded = given.degraded;
+    saw.reason = given.reason;
+    if (given.body) {
+        saw.status = given.head->status;
+        if (const auto* told = given.head->find(std::string_view{"retry-after"})) saw.retry_after = told->value;
+        for (;;) {
+            auto step = given.body->ready();
+            if (!step) step = co_await given.body->next();
+            saw.whole = step->is == request::body_step::kind::end;
+            if (step->is != request::body_step::kind::data) break;
+            saw.body += step->data;
+        }
+    }
+    if (request.parts) saw.attempts = request.parts->attempts;
+    if (request.parts) saw.service = request.parts->service;
+    given.body.reset();
+    given.permit = {};
+    if (request.body.in_use()) co_await request.body.released();
+    saw.took = since_begin(me.loop.now()) - saw.came;
+    me.requests.push_back(std::move(saw));
+}
+
+stage::stage(std::string_view yaml, provider asks, std::uint64_t seed) : parts_(std::make_unique<parts>(yaml, std::move(asks), seed)) {}
+
+// Whoever still waits is answered at its deadline, if nothing else.
+stage::~stage() { parts_->loop.run_virtual(parts_->loop.now() + std::chrono::hours{1}); }
+
+void stage::request_at(double when, const std::string& path, const std::string& body) {
+    parts_->loop.nursery().spawn(parts::play(*parts_, when, "POST " + path + " HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: " +
+                                                                std::to_string(body.size()) + "\r\n\r\n" + body));
+}
+
+void stage::run_until(double when) { parts_->loop.run_virtual(moment(when)); }
+
+const request_seen& stage::ask(const std::string& path) {
+    const std::size_t before = parts_->requests.size();
+    request_at(now(), path);
+    while (parts_->requests.size() == before) run_until(now() + 0.01);
+    return parts_->requests.back();
+}
+
+double stage::now() const { return since_begin(parts_->loop.now()); }
+const std::vector<request_seen>& stage::requests() const noexcept { return parts_->requests; }
+const std::vector<attempt_seen>& stage::attempts() const noexcept { return parts_->seen.attempts; }
+const std::vector<circuit_seen>& stage::circuits() const noexcept { return parts_->seen.circuits; }
+telemetry::policy_report stage::policies() { return parts_->registry.report(*parts_->settings, parts_->loop.now()); }
+
+} // namespace evenkeel::simulate
