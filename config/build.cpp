@@ -1,5 +1,6 @@
 #include "config/build.hpp"
 
+#include "config/chaos_rules.hpp"
 #include "config/expand.hpp"
 #include "config/fan_out_rules.hpp"
 #include "config/grammar.hpp"
@@ -463,6 +464,7 @@ void build_process(const block_reader& from, const std::string& directory, setti
     store.into<bytes>("max_bytes", out.last_good.max_bytes);
     out.last_good.path = store.own_text("path");
 
+    out.chaos = build_chaos(from.key("chaos"));
     from.block("drain").into<duration>("timeout", out.drain_timeout);
 }
 

@@ -1,5 +1,6 @@
 #include "config/relations.hpp"
 
+#include "config/chaos_rules.hpp"
 #include "config/expand.hpp"
 #include "config/grammar.hpp"
 #include "config/network.hpp"
@@ -182,6 +183,7 @@ void check_relations(const entry& root, report& problems, const environment& env
     check_upstreams(root, problems, env, directory);
     check_routes(root, problems);
     check_fallbacks(root, problems, env, directory);
+    check_chaos(root, problems);
     check_retry(root.find("defaults"), problems);
     if (const entry* routes = root.find("routes")) {
         for (const entry& each : routes->children) {

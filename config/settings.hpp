@@ -5,6 +5,7 @@
 #include "policies/adaptive_timeout.hpp"
 #include "policies/balance.hpp"
 #include "policies/bulkhead.hpp"
+#include "policies/chaos.hpp"
 #include "policies/circuit_breaker.hpp"
 #include "policies/coalesce.hpp"
 #include "policies/cooldown.hpp"
@@ -256,6 +257,7 @@ struct settings {
     log_options log;
     config::limits limits;
     last_good_options last_good;
+    chaos_options chaos;
     duration drain_timeout = std::chrono::seconds{30};
     std::uint64_t replay_buffer = std::uint64_t{32} * 1024 * 1024; // defaults.retry.replay_buffer: where a body must be read to choose the route
     breaker_options circuit_breaker; // defaults.circuit_breaker, shared likewise

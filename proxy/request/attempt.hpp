@@ -60,6 +60,7 @@ struct attempt_order {
     std::size_t max_response_head = 64 * 1024;
     bool deadline_moves = false;     // somebody with more time may come to wait for it: its flight tells when time is over
     steady_time deadline;            // of the commit, and of a buffered answer's body
+    std::unique_ptr<net::transport> faulty{}; // instead of the worker's, where chaos has chosen this attempt
 };
 
 class attempt final : public std::enable_shared_from_this<attempt> {

@@ -48,6 +48,7 @@ std::string_view cache_status_of(const answer& given) noexcept {
 void note_parts(telemetry::request_record& record, const parts_record& parts) noexcept {
     record.parts = parts.text;
     record.attempts = parts.attempts;
+    record.chaos = parts.chaos;
     if (record.outcome != telemetry::request_outcome::ok) return;
     record.outcome = parts.outcome;
     record.service = parts.service;
@@ -566,6 +567,7 @@ void client_connection::finish_record(const client_request* request, const facts
     record.held = seen.held;
     record.upcast = seen.upcast;
     record.degraded = seen.degraded;
+    if (request != nullptr) record.chaos = request->chaos;
     record.hedges = seen.hedges;
     if (request != nullptr) {
         record.queued = request->queued;

@@ -74,6 +74,9 @@ public:
     void fallback_exhausted(const config::route& route) noexcept override {
         for (auto* each : to_) each->fallback_exhausted(route);
     }
+    void fault_injected(const config::route& route, chaos_fault fault) noexcept override {
+        for (auto* each : to_) each->fault_injected(route, fault);
+    }
     void connection_opened(side which, const config::upstream* upstream) noexcept override {
         for (auto* each : to_) each->connection_opened(which, upstream);
     }

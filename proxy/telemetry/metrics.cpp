@@ -1,6 +1,7 @@
 #include "proxy/telemetry/metrics.hpp"
 
 #include "proxy/telemetry/cells.hpp"
+#include "proxy/telemetry/chaos_metrics.hpp"
 #include "proxy/telemetry/coalesce_metrics.hpp"
 #include "proxy/telemetry/fallback_metrics.hpp"
 #include "proxy/telemetry/family_list.hpp"
@@ -112,7 +113,7 @@ struct counted {
 struct metrics::state {
     explicit state(metrics_options given)
         : options(std::move(given)), index(options.workers), none(options.workers), clients(options.workers),
-          policies(options.workers), fallbacks(options.workers), coalescing(options.workers) {}
+          policies(options.workers), fallbacks(options.workers), coalescing(options.workers), faults(options.workers) {}
 
     [[nodiscard]] route_cells& cells_of(const config::route* route) {
         auto* found = route == nullptr ? nullptr : index.find(route);
@@ -137,6 +138,7 @@ struct metrics::state {
     policy_metrics policies;
     fallback_metrics fallbacks;
     coalesce_metrics coalescing;
+    chaos_metrics faults;
     word_counters request_refusals{refusal_words()};
     word_counters connection_refusals{{telemetry::connection_refusals.begin(), telemetry::connection_refusals.end()}};
 
@@ -259,6 +261,10 @@ void metrics::bulkhead_passed(const config::route& route, const bulkhead_passage
     state_->policies.bulkhead_passed(route, passage);
 }
 
+void metrics::fault_injected(const config::route& route, chaos_fault fault) noexcept {
+    state_->faults.injected(route, fault);
+}
+
 void metrics::connection_opened(side which, const config::upstream* upstream) noexcept {
     if (which == side::downstream) {
         auto& cells = state_->clients.mine();
@@ -306,6 +312,7 @@ void metrics::configuration_loaded(const config::snapshot& snapshot) noexcept {
     state_->index.load(snapshot);
     state_->policies.load(snapshot);
     state_->fallbacks.load(snapshot);
+    state_->faults.load(snapshot);
     state_->coalescing.load(snapshot);
     const auto now = state_->options.wall_now().time_since_epoch();
     const std::lock_guard lock(state_->mutex);
@@ -524,8 +531,10 @@ std::string metrics::text() const {
         reporter = state_->reporter;
         last_good = state_->last_good;
     }
-    state_->policies.write(out, reporter ? reporter() : policy_report{}, state_->options.wall_now());
+    const policy_report report = reporter ? reporter() : policy_report{};
+    state_->policies.write(out, report, state_->options.wall_now());
     state_->fallbacks.write(out, last_good ? last_good() : last_good_report{});
+    state_->faults.write(out, report.chaos_rules);
     state_->coalescing.write(out);
     state_->write_connections(out);
     state_->write_refusals(out);

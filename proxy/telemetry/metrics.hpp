@@ -52,6 +52,7 @@ public:
     void hold_ended(const config::route& route, duration waited, bool went_on) noexcept override;
     void fallback_skipped(const config::route& route, fallback_kind step, fallback_skip why) noexcept override;
     void fallback_exhausted(const config::route& route) noexcept override;
+    void fault_injected(const config::route& route, chaos_fault fault) noexcept override;
     void connection_opened(side which, const config::upstream* upstream) noexcept override;
     void connection_closed(side which, const config::upstream* upstream) noexcept override;
     void idle_changed(const config::upstream& upstream, int by) noexcept override;

@@ -5,6 +5,7 @@
 
 #include "config/settings.hpp"
 #include "policies/bulkhead.hpp"
+#include "policies/chaos_fault.hpp"
 #include "policies/circuit_breaker.hpp"
 #include "policies/fallback.hpp"
 #include "policies/flight_plan.hpp"
@@ -187,6 +188,7 @@ struct request_record {
     degradation degraded{};
     duration queued{};                     // waited for the bulkhead
     bool probe = false;                    // its answer came from a probe of a half-open circuit
+    std::uint16_t chaos = 0;               // faults injected into its attempts: a bit each, by chaos_fault
     duration overhead{};                   // our own share: head read -> sent upstream, upstream head -> sent to the client
     std::uint64_t bytes_in = 0, bytes_out = 0; // body bytes
 };
@@ -244,6 +246,8 @@ public:
     virtual void upcast_excluded(const config::route&, const config::upstream&, upcast_result why, std::string_view what) noexcept { static_cast<void>(why), static_cast<void>(what); }
     // A request that found no permit of the bulkhead free: once, when it has one, is refused, or its client has left.
     virtual void bulkhead_passed(const config::route&, const bulkhead_passage&) noexcept {}
+    // A chaos rule chose an attempt of this route.
+    virtual void fault_injected(const config::route&, chaos_fault) noexcept {}
     // `coalesce`: a request has entered a shared flight as its leader or a follower; a leader's flight is over, once for each;
     // a reader has lost its flight.
     virtual void request_coalesced(const config::route&, coalesce_role) noexcept {}
