@@ -34,8 +34,8 @@ struct route_report {
 };
 struct policy_report {
     steady_time at{};
-    std::size_t chaos_rules = 0;                     // in force
     std::vector<route_report> routes;                // of the current configuration, in file order
+    std::size_t chaos_rules = 0;                     // in force
 };
 using policy_reporter = std::function<policy_report()>;
 

@@ -189,7 +189,6 @@ TEST_CASE("every block of a later version accepts off, and nothing else") {
     for (const char* name : top) check(name, [](const std::string& line) { return good(line + "\n"); });
     for (const char* name : upstream)
         check(name, [](const std::string& line) { return good("", "    " + line + "\n"); });
-
 }
 
 TEST_CASE("an upstream named twice in one route is reported with the first place") {
