@@ -1,5 +1,6 @@
 #include "config/build.hpp"
 
+#include "config/chaos_rules.hpp"
 #include "config/expand.hpp"
 #include "config/fan_out_rules.hpp"
 #include "config/grammar.hpp"
@@ -115,6 +116,10 @@ upstream build_upstream(const entry& e, const std::string& directory) {
     pool.into<duration>("max_age", out.connections.max_age);
     pool.into<bool>("retry_stale", out.connections.retry_stale);
     from.into<bool>("forwarded", out.forwarded);
+    const block_reader prewarm = from.block("prewarm");
+    out.prewarm.on = prewarm.is_there() && !prewarm.is_off();
+    prewarm.into<std::int64_t>("min_idle", out.prewarm.min_idle);
+    prewarm.into<bool>("predict", out.prewarm.predict);
     return out;
 }
 
@@ -224,6 +229,11 @@ bulkhead_options build_bulkhead(const block_reader& from) {
     from.into<duration>("queue_timeout", out.queue_timeout);
     from.into<double>("tenant_share", out.tenant_share);
     return out;
+}
+
+coalesce_mode build_coalesce(const entry* mode) {
+    if (mode == nullptr) return coalesce_mode::off;
+    return mode->is_word("deterministic") ? coalesce_mode::deterministic : mode->is_word("always") ? coalesce_mode::always : coalesce_mode::off;
 }
 
 shuffle_shard_options build_shuffle_shard(const block_reader& from) {
@@ -396,6 +406,7 @@ route build_route(const entry& e, const settings& so_far) {
     out.overload = build_overload(from.block("overload"));
     out.hedge = build_hedge(from.block("hedge"));
     out.bulkhead = build_bulkhead(from.block("bulkhead"));
+    out.coalesce = build_coalesce(from.key("coalesce"));
     out.shuffle_shard = build_shuffle_shard(from.block("shuffle_shard"));
     out.stream = build_stream(from.block("stream"));
     return out;
@@ -453,6 +464,7 @@ void build_process(const block_reader& from, const std::string& directory, setti
     store.into<bytes>("max_bytes", out.last_good.max_bytes);
     out.last_good.path = store.own_text("path");
 
+    out.chaos = build_chaos(from.key("chaos"));
     from.block("drain").into<duration>("timeout", out.drain_timeout);
 }
 

@@ -69,6 +69,9 @@ std::vector<std::string> policy_order(const entry& route) {
         return out;
     }
     if (const entry* list = route.find("fallback"); list != nullptr && !list->children.empty()) out.push_back(fallback(*list));
+    if (const entry* mode = route.find("coalesce"); mode != nullptr && !mode->is_off() && !mode->is_word("off")) {
+        out.push_back(fmt::format("coalesce: identical requests in flight share one answer ({})", mode->text()));
+    }
     if (is_on(route, "bulkhead")) {
         out.push_back(fmt::format("bulkhead: {} at a time, {} wait (at most {})", value_at(route, "bulkhead", "max_concurrent"),
                                   value_at(route, "bulkhead", "max_queue"), value_at(route, "bulkhead", "queue_timeout")));

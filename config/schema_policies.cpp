@@ -106,11 +106,6 @@ void add_policy_keys(std::vector<key_row>& table) {
     };
     table.insert(table.end(), holding.begin(), holding.end());
     add_fallback_keys(table);
-
-    add_later(table, true, {
-        {.path = "coalesce", .kind = value_kind::word, .fallback = "off", .words = "off|deterministic|always",
-         .documentation = "Identical requests in flight share one attempt."},
-    });
 }
 
 } // namespace evenkeel::config

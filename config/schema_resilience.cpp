@@ -177,6 +177,12 @@ void add_bulkhead_keys(std::vector<key_row>& table) {
          .documentation = "What one tenant (a credential, or what shuffle_shard.by names) may have of both while others wait; alone it may "
                           "have all. 1: no such limit.",
          .price = "What is left for the others when one tenant floods the route."},
+
+        {.path = "coalesce", .kind = value_kind::word, .fallback = "off", .words = "off|deterministic|always",
+         .documentation = "Identical requests of one credential that are under way at the same time share one answer. deterministic: GET, "
+                          "and a POST with temperature 0, a seed, or for embeddings; always: whatever may be sent twice.",
+         .price = "The body is read first; up to stream.hold_buffer of each answer is held while it is shared. always: callers "
+                  "who ask at the same time get the same sample."},
     });
 }
 

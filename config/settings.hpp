@@ -5,11 +5,14 @@
 #include "policies/adaptive_timeout.hpp"
 #include "policies/balance.hpp"
 #include "policies/bulkhead.hpp"
+#include "policies/chaos.hpp"
 #include "policies/circuit_breaker.hpp"
+#include "policies/coalesce.hpp"
 #include "policies/cooldown.hpp"
 #include "policies/fallback.hpp"
 #include "policies/hedge.hpp"
 #include "policies/overload_control.hpp"
+#include "policies/prewarm.hpp"
 #include "policies/retry.hpp"
 #include "policies/shuffle_shard.hpp"
 #include "policies/time.hpp"
@@ -91,6 +94,7 @@ struct upstream {
     client_tls tls;
     std::optional<url> proxy;                      // CONNECT proxy
     connection_options connections;
+    prewarm_options prewarm;
     bool forwarded = false;                        // append X-Forwarded-*
     bool operator==(const upstream&) const = default;
 };
@@ -201,6 +205,7 @@ struct route {
     overload_options overload;
     hedge_options hedge;
     bulkhead_options bulkhead;
+    coalesce_mode coalesce = coalesce_mode::off;   // of requests whose client asked this route, whichever answers
     shuffle_shard_options shuffle_shard;
     bool own_budget = false;                       // its budget is not that of `defaults`: shared with no other route
     bool own_circuit = false;                      // its circuit_breaker is not that of `defaults`: circuits shared with no other route
@@ -252,6 +257,7 @@ struct settings {
     log_options log;
     config::limits limits;
     last_good_options last_good;
+    chaos_options chaos;
     duration drain_timeout = std::chrono::seconds{30};
     std::uint64_t replay_buffer = std::uint64_t{32} * 1024 * 1024; // defaults.retry.replay_buffer: where a body must be read to choose the route
     breaker_options circuit_breaker; // defaults.circuit_breaker, shared likewise

@@ -193,6 +193,9 @@ public:
 
     explicit flight_plan(const flight_options& options) noexcept;
 
+    // Somebody else waits for the same answer, and longer. What was given up for want of time stays so.
+    void allow_until(steady_time deadline) noexcept { options_.deadline = deadline; }
+
     // The span lives until the next step.
     [[nodiscard]] std::span<const any_flight_action> step(const any_flight_event& event, steady_time now, policy_view& view);
     [[nodiscard]] bool finished() const noexcept { return state_ == state::finished; }

@@ -15,14 +15,8 @@
 
 namespace evenkeel::request {
 
-struct answer {
-    bulkhead_permit permit; // first, so that what feeds the body ends before it is given back
-
-    // The head lives in `body`, which is never null once served: an answer without a body has an empty source.
-    const wire::response_head* head = nullptr;
-    std::unique_ptr<body_source> body;
-
-    // Provenance: what headers, log and metrics say about this answer.
+// What headers, log and metrics say about an answer. Copied where several clients get the same one.
+struct provenance {
     const config::upstream* upstream = nullptr; // null: made here without trying
     int attempts = 0;
     bool local = false;                         // made here
@@ -45,6 +39,15 @@ struct answer {
     telemetry::degradation degraded{};          // it comes from the fallback ladder
     steady_time sent{};                         // when the committed attempt's request went out; epoch: never
     steady_time head_read{};                    // when its head had been read
+    telemetry::coalesce_role coalesced = telemetry::coalesce_role::none;
+};
+
+struct answer : provenance {
+    bulkhead_permit permit; // first, so that what feeds the body ends before it is given back
+
+    // The head lives in `body`, which is never null once served: an answer without a body has an empty source.
+    const wire::response_head* head = nullptr;
+    std::unique_ptr<body_source> body;
 };
 
 } // namespace evenkeel::request

@@ -105,7 +105,8 @@ net::task<void> attempt::run(std::shared_ptr<attempt> self) {
         me.sent_at_ = me.launched_; // no time passes where a connection is at hand
         me.exchange_ = fresh ? nullptr : me.services_.transport.reuse(me.order_.upstream);
         if (!me.exchange_) {
-            const steady_time connect_by = std::min(me.launched_ + me.order_.route->timeout.connect, me.order_.deadline);
+            const steady_time connected_in_time = me.launched_ + me.order_.route->timeout.connect;
+            const steady_time connect_by = me.order_.deadline_moves ? connected_in_time : std::min(connected_in_time, me.order_.deadline);
             net::open_result opened = co_await me.services_.transport.open(me.order_.upstream, fresh, connect_by, me.cancel_);
             if (me.cancelled_) co_return; // reported by cancel()
             if (!opened.exchange) {

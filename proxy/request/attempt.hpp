@@ -58,7 +58,9 @@ struct attempt_order {
     work_budget* budget = nullptr;   // learns how long a good answer takes; null: nobody asks
     double luck = 0.5;               // in [0, 1): of the pauses that its failure causes
     std::size_t max_response_head = 64 * 1024;
+    bool deadline_moves = false;     // somebody with more time may come to wait for it: its flight tells when time is over
     steady_time deadline;            // of the commit, and of a buffered answer's body
+    std::unique_ptr<net::transport> faulty{}; // instead of the worker's, where chaos has chosen this attempt
 };
 
 class attempt final : public std::enable_shared_from_this<attempt> {
@@ -74,6 +76,8 @@ public:
 
     // No longer wanted: closes the exchange; nothing is posted after this.
     void cancel(cancel_cause why) noexcept;
+    // Its deadline moves: somebody else waits for the same answer, and longer.
+    void allow_until(steady_time deadline) noexcept;
     // Silent for longer than an attempt may be; goes on.
     void overdue() noexcept { leave_.overdue(order_.luck, services_.loop.now()); }
 

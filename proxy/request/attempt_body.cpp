@@ -17,6 +17,7 @@ public:
     std::optional<body_step> ready() override { return from_->answer_ready(); }
     net::task<body_step> next() override { return from_->answer_next(); }
     void cancel() noexcept override { from_->cancel(cancel_cause::client_gone); }
+    void allow_until(steady_time deadline) noexcept override { from_->allow_until(deadline); }
 
 private:
     std::shared_ptr<attempt> from_;
@@ -261,6 +262,11 @@ void attempt::note_rate(duration waited) noexcept {
     if (waited_ < rate_window(rate)) return;
     waited_ = {};
     counted_ = reader_->meaningful_events();
+}
+
+void attempt::allow_until(steady_time deadline) noexcept {
+    order_.deadline = deadline;
+    if (committed_ && !format_ && clock_ && clock_->armed()) arm_body_clock();
 }
 
 // The connection gave no more bytes.

@@ -33,6 +33,9 @@ public:
 
     // Ends the source early, from outside: a next() under way completes with truncated. Safe to call at any time.
     virtual void cancel() noexcept {}
+
+    // Somebody waits for the whole of it until `deadline`, later than was known. Nothing where no deadline bounds it.
+    virtual void allow_until(steady_time deadline) noexcept { static_cast<void>(deadline); }
 };
 
 } // namespace evenkeel::request

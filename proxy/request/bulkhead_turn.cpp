@@ -82,8 +82,9 @@ bulkhead_permit enter_bulkhead(worker_services& services, const client_request& 
 net::task<std::optional<answer>> wait_for_turn(worker_services& services, client_request& request, bulkhead_permit& permit) {
     bulkhead& at = *request.policies->of(*request.asked()).bulkhead;
     const steady_time came = services.loop.now();
-    const steady_time until = std::min(came + request.asked()->bulkhead.queue_timeout,
-                                       flight::deadline_of(request, read_client_hints(*request.head)));
+    steady_time until = came + request.asked()->bulkhead.queue_timeout;
+    // Who waits for a shared flight leaves it by himself, and another's time may be longer.
+    if (request.shared == nullptr) until = std::min(until, flight::deadline_of(request, read_client_hints(*request.head)));
     const auto mine = std::make_shared<turn>(services.loop.executor());
     bulkhead::entry entry = at.wait(mine, requester_of(request), until, came);
     const bool queued = !entry.given && entry.refused == bulkhead_refusal::none;

@@ -36,10 +36,19 @@ std::string label_of(const telemetry::degradation& how) {
     return out;
 }
 
+// RFC 9211: it was collapsed with another request; `?0`: it was, and had to be sent by itself after all.
+std::string_view cache_status_of(const answer& given) noexcept {
+    using telemetry::coalesce_role;
+    if (given.coalesced == coalesce_role::none || given.coalesced == coalesce_role::leader) return {};
+    if (given.degraded.is && given.local) return {}; // a step of the ladder that asked nobody
+    return given.coalesced == coalesce_role::follower ? "evenkeel; fwd=miss; collapsed" : "evenkeel; fwd=miss; collapsed=?0";
+}
+
 // What is known of a fan-out only at its end.
 void note_parts(telemetry::request_record& record, const parts_record& parts) noexcept {
     record.parts = parts.text;
     record.attempts = parts.attempts;
+    record.chaos = parts.chaos;
     if (record.outcome != telemetry::request_outcome::ok) return;
     record.outcome = parts.outcome;
     record.service = parts.service;
@@ -65,6 +74,7 @@ struct client_connection::facts {
     duration first_token{};
     int hedges = 0;
     bool probe = false;
+    telemetry::coalesce_role coalesced = telemetry::coalesce_role::none;
     bool upcast = false;
     telemetry::degradation degraded{};
     duration held{};
@@ -322,6 +332,7 @@ net::task<bool> client_connection::handle() {
     seen.held = given.held;
     seen.hedges = given.hedges;
     seen.probe = given.probe;
+    seen.coalesced = given.coalesced;
     seen.upcast = given.upcast;
     seen.upstream_model = given.upstream_model;
     seen.degraded = given.degraded;
@@ -383,6 +394,7 @@ net::task<bool> client_connection::relay(answer given, client_request& request, 
                           .attempts = given.attempts,
                           .outcome = given.undecided ? std::string_view{} : telemetry::to_string(given.service),
                           .degraded = degraded,
+                          .cache_status = cache_status_of(given),
                           .stop_client_retries = given.stop_client_retries,
                           .request_id = request.id,
                           .close = close,
@@ -555,6 +567,7 @@ void client_connection::finish_record(const client_request* request, const facts
     record.held = seen.held;
     record.upcast = seen.upcast;
     record.degraded = seen.degraded;
+    if (request != nullptr) record.chaos = request->chaos;
     record.hedges = seen.hedges;
     if (request != nullptr) {
         record.queued = request->queued;
@@ -565,6 +578,7 @@ void client_connection::finish_record(const client_request* request, const facts
         }
     }
     record.probe = seen.probe;
+    record.coalesced = seen.coalesced;
     record.overhead = seen.overhead;
     record.bytes_out = seen.bytes_out;
     if (request != nullptr && request->parts) note_parts(record, *request->parts);

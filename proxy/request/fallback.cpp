@@ -84,6 +84,7 @@ answer finish(std::unique_ptr<stored_body> body) {
 answer degraded(answer made, const answer& unaided, const telemetry::degradation& how) {
     made.degraded = how;
     made.degraded.is = true;
+    if (made.coalesced == telemetry::coalesce_role::none) made.coalesced = unaided.coalesced;
     made.service = telemetry::request_service::degraded;
     made.attempts += unaided.attempts;
     made.hedges += unaided.hedges;
@@ -106,7 +107,7 @@ public:
         return follows(steps_, 0) || (kept_ && kept_->look(services_.loop.now()).answer != nullptr);
     }
     [[nodiscard]] answer keep(answer given) const {
-        if (!kept_) return given;
+        if (!kept_ || given.coalesced == telemetry::coalesce_role::follower) return given; // its leader keeps it
         const auto dialect = given.upstream != nullptr ? dialect_of(route_, *given.upstream, request_.head->path) : wire::dialect::generic;
         return kept_->keep(std::move(given), services_.memory, dialect, services_.loop.now(), services_.loop.wall_now());
     }
@@ -192,7 +193,7 @@ net::task<answer> with_fallback(worker_services& services, client_request& reque
     const config::route& route = *request.route;
     ladder one(services, request);
     request.something_follows = one.can_answer();
-    answer unaided = co_await ask_upstreams(services, request);
+    answer unaided = co_await ask(services, request);
     request.something_follows = false;
     if (!needs_fallback(facts_of(unaided, request))) co_return one.keep(std::move(unaided));
 
@@ -206,7 +207,7 @@ net::task<answer> with_fallback(worker_services& services, client_request& reque
             co_return one.respond(step.respond, unaided);
         } else if (one.aim_at(i, may_have_arrived)) {
             const std::string_view name = request.fallback_route->name; // the settings of the request keep it
-            answer other = co_await ask_upstreams(services, request);
+            answer other = co_await ask(services, request);
             one.aim_back();
             if (!other.body || request.gone.requested()) co_return other;
             if (other.head->status < 400 && !other.failed_as) co_return degraded(std::move(other), unaided, {.by = fallback_kind::route, .route = name});

@@ -1,5 +1,6 @@
 #include "proxy/request/flight.hpp"
 
+#include "proxy/request/inject_fault.hpp"
 #include "proxy/request/outgoing.hpp"
 #include "proxy/request/local_answer.hpp"
 #include "proxy/request/resumed_body.hpp"
@@ -30,11 +31,19 @@ flight::flight(worker_services& services, client_request& request)
       plan_(options_of(request, deadline_)),
       client_left_(request.gone, [](void* to) { static_cast<mailbox*>(to)->post(flight_event::client_gone{}); }, &box_) {
     if (policies_.guard != nullptr && !request.replay) policies_.guard->request_started(services.loop.now());
+    if (request.shared != nullptr) request.shared->under_way = this;
 }
 
 flight::~flight() {
     for (auto& each : attempts_) each.made->cancel(cancel_cause::client_gone);
     if (ticket_) policies_.line->leave(*ticket_);
+    if (request_.shared != nullptr) request_.shared->under_way = nullptr;
+}
+
+void flight::allow_until(steady_time deadline) noexcept {
+    deadline_ = std::max(deadline_, deadline);
+    plan_.allow_until(deadline_);
+    for (auto& each : attempts_) each.made->allow_until(deadline_);
 }
 
 flight_options flight::options_of(const client_request& request, steady_time deadline) noexcept {
@@ -53,6 +62,8 @@ flight_options flight::options_of(const client_request& request, steady_time dea
 }
 
 steady_time flight::deadline_of(const client_request& request, const client_hints& hints) {
+    if (request.shared != nullptr && !request.replay) return request.deadline;
+    if (request.shared != nullptr) return request.asked_since + request.asked()->timeout.total; // a replay has the time of a commit of its own
     duration within = duration::max();
     if (hints.timeout) within = answer_within(*hints.timeout);
     // Heartbeats keep a stream's client patient; any other hears nothing until its answer is whole.
@@ -115,6 +126,7 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
     if (route_.stream.upcast && upcasts(what.endpoint)) fill_upcast(order, what, target);
     order.max_response_head = static_cast<std::size_t>(request_.settings->limits.max_header_bytes);
     order.deadline = deadline_;
+    order.deadline_moves = request_.shared != nullptr;
 }
 
 void flight::launch(const flight_action::launch& what) {
@@ -127,9 +139,12 @@ void flight::launch(const flight_action::launch& what) {
     attempts_.erase(std::remove_if(attempts_.begin(), attempts_.end(), [](const flying& one) { return one.over && !one.answered; }), attempts_.end());
     if (!first_at_) first_at_ = what.endpoint;
     hedges_ += what.purpose == attempt_purpose::hedge;
-    const attempt_services needs{services_.loop, services_.transport, services_.buffers, services_.memory, services_.observer};
+    std::unique_ptr<net::transport> faulty;
+    if (services_.chaos != nullptr) [[unlikely]] faulty = inject_fault(services_, request_, *route_.upstreams[what.endpoint]);
+    const attempt_services needs{services_.loop, faulty ? *faulty : services_.transport, services_.buffers, services_.memory, services_.observer};
     flying& made = attempts_.emplace_back(what.id, what.endpoint, what.purpose, std::make_shared<attempt>(needs, std::move(leave_), what.id, box_));
     fill(made.made->order(), what);
+    if (faulty) made.made->order().faulty = std::move(faulty);
     made.made->launch();
 }
 

@@ -32,6 +32,8 @@ public:
 
     // Steps the plan and does what it says; the answer, once there is one.
     [[nodiscard]] std::optional<answer> perform(const any_flight_event& event);
+    // Of a shared request: its deadline moves. What was given up for want of time stays so.
+    void allow_until(steady_time deadline) noexcept;
     static steady_time deadline_of(const client_request& request, const client_hints& hints);
     [[nodiscard]] bool is_told_nonsense() const noexcept { return hints_.unreadable; }
     [[nodiscard]] bool idle() const noexcept { return box_.empty(); }

@@ -74,6 +74,7 @@ void append_response_head(wire::head_text& out, const wire::response_head& head,
     if (labels.attempts > 0) builder.field("x-evenkeel-attempts", static_cast<std::uint64_t>(labels.attempts));
     if (!labels.outcome.empty()) builder.field("x-evenkeel-outcome", labels.outcome);
     if (!labels.degraded.empty()) builder.field("x-evenkeel-degraded", labels.degraded);
+    if (!labels.cache_status.empty()) builder.field("cache-status", labels.cache_status);
     if (labels.stop_client_retries && !upstream_speaks) builder.field("x-should-retry", "false");
     builder.framing(body);
     // Content-Length of an answer to HEAD and of a 304: it describes a body that is not here.

@@ -18,6 +18,7 @@ struct answer_labels {
     int attempts = 0;
     std::string_view outcome{};      // empty: not added
     std::string_view degraded{};     // empty: not added
+    std::string_view cache_status{}; // empty: not added
     bool stop_client_retries = false; // x-should-retry: false, where the upstream did not speak for itself
     std::string_view request_id{};   // added where the upstream sent no x-request-id
     bool close = false;            // Connection: close

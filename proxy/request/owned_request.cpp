@@ -3,6 +3,7 @@
 #include "proxy/wire/characters.hpp"
 #include "proxy/wire/gate.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -30,6 +31,18 @@ owned_request::owned_request(worker_services& services, const client_request& of
     request_.deadline = of.deadline;
     request_.started = of.started;
     request_.body.begin_whole(head_.body, body);
+    adopt(*of.head);
+}
+
+// A part of a fan-out has been changed since its head came.
+void owned_request::adopt(const wire::request_head& of) {
+    const auto same = [](const wire::field& a, const wire::field& b) { return a.name == b.name && a.value == b.value; };
+    if (head_.target == of.target && std::equal(head_.fields.begin(), head_.fields.end(), of.fields.begin(), of.fields.end(), same)) return;
+    head_.target = keep(std::string{of.target});
+    head_.path = head_.target.substr(0, of.path.size());
+    head_.query = of.query.empty() ? std::string_view{} : head_.target.substr(of.path.size() + 1);
+    head_.fields.clear();
+    for (const wire::field& one : of.fields) head_.fields.push_back({keep(std::string{one.name}), keep(std::string{one.value}), one.id});
 }
 
 void owned_request::set_path(std::string_view path) {

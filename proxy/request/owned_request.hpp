@@ -1,7 +1,8 @@
 #pragma once
 // A request that depends on no client connection: a copy of a client's, with its head and body in memory of its own, its
-// own deadline and its own cancel source. A part of a fan-out is one. serve() and run_flight() take it like any other;
-// whoever owns it lets it go only when they have returned and nothing holds its body (request_body::released).
+// own deadline and its own cancel source. A part of a fan-out is one, and so is what a coalesced flight sends. serve() and
+// run_flight() take it like any other; whoever owns it lets it go only when they have returned and nothing holds its body
+// (request_body::released).
 
 #include "proxy/request/client_request.hpp"
 #include "proxy/request/serve.hpp"
@@ -30,6 +31,7 @@ public:
     void drop_field(wire::field_id id);
 
 private:
+    void adopt(const wire::request_head& of);
     [[nodiscard]] std::string_view keep(std::string text) { return texts_.emplace_back(std::move(text)); }
 
     std::list<std::string> texts_; // what the views of head_ point to

@@ -1,6 +1,7 @@
 #include "proxy/request/serve.hpp"
 
 #include "proxy/request/bulkhead_turn.hpp"
+#include "proxy/request/coalesce.hpp"
 #include "proxy/request/fallback.hpp"
 #include "proxy/request/local_answer.hpp"
 #include "proxy/request/router.hpp"
@@ -98,14 +99,16 @@ net::task<answer> serve(worker_services& services, client_request& request) {
     const bool must_see_body = fans_out || std::any_of(upstreams.begin(), upstreams.end(), [](const auto& one) { return !one->models.empty(); });
     request.body.hold_up_to(request.route->retry.replay_buffer);
     const auto& ladder = request.route->fallback;
-    const std::uint64_t ahead = must_see_body || needs_body(ladder) || request.route->stream.upcast ? request.route->retry.replay_buffer : whole_body_bytes;
+    const bool wants_body = must_see_body || request.route->coalesce != coalesce_mode::off || request.route->stream.upcast || needs_body(ladder);
+    const std::uint64_t ahead = wants_body ? request.route->retry.replay_buffer : whole_body_bytes;
     if (reads_ahead(request, ahead)) co_await request.body.read_whole(ahead);
     if (has_failed(request)) co_return body_failure_answer(services, request);
     if (must_see_body && !(request.body.complete() && request.body.replayable())) co_return body_not_seen(services, request);
 
     if (fans_out) co_return co_await serve_parts(services, request);
     if (!ladder.empty()) co_return co_await with_fallback(services, request);
-    // As ask_upstreams(), without a coroutine of its own.
+    if (request.route->coalesce != coalesce_mode::off) co_return co_await coalesce(services, request);
+    // As ask(), without a coroutine of its own.
     bulkhead_permit permit = enter_bulkhead(services, request);
     if (!permit && request.route->bulkhead.on) {
         if (auto refused = co_await wait_for_turn(services, request, permit)) co_return std::move(*refused);
@@ -113,6 +116,10 @@ net::task<answer> serve(worker_services& services, client_request& request) {
     answer given = co_await run_flight(services, request);
     given.permit = std::move(permit); // to the last byte
     co_return given;
+}
+
+net::task<answer> ask(worker_services& services, client_request& request) {
+    return request.route->coalesce != coalesce_mode::off ? coalesce(services, request) : ask_upstreams(services, request);
 }
 
 net::task<answer> ask_upstreams(worker_services& services, client_request& request) {

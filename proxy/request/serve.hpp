@@ -2,6 +2,7 @@
 // The life of a request, outermost policy first (DESIGN section 4). What stands here is the diagram; each line is built
 // elsewhere.
 
+#include "policies/chaos.hpp"
 #include "proxy/net/loop.hpp"
 #include "proxy/net/transport.hpp"
 #include "proxy/request/answer.hpp"
@@ -17,6 +18,7 @@
 
 namespace evenkeel::request {
 
+class coalesced_flights;
 class last_good_store;
 
 // The health document as a client may see it.
@@ -37,6 +39,9 @@ struct worker_services {
     buffer_pool buffers{};
     departure_watch departures{loop};
     last_good_store* last_good = nullptr;         // of all workers; null: none
+    evenkeel::chaos* chaos = nullptr;             // of all workers; null: `chaos.enabled` is false
+    coalesced_flights* flights = nullptr;         // of all workers; null: nothing is coalesced
+    std::size_t shared_flights = 0;               // that run on this worker
 
     [[nodiscard]] double draw() noexcept { return static_cast<double>(chance() >> 11) * 0x1p-53; } // uniform in [0, 1)
 };
@@ -44,7 +49,9 @@ struct worker_services {
 // Never throws for what a peer can do; the answer is always there, except where the client left first (empty body).
 [[nodiscard]] net::task<answer> serve(worker_services& services, client_request& request);
 
-// What the fallback ladder wraps: whatever stands between a route and its upstreams, and the upstreams of request.asked().
+// What the fallback ladder wraps: a shared flight, if the route coalesces, and ask_upstreams.
+[[nodiscard]] net::task<answer> ask(worker_services& services, client_request& request);
+// Whatever stands between a route and its upstreams, and the upstreams of request.asked().
 [[nodiscard]] net::task<answer> ask_upstreams(worker_services& services, client_request& request);
 
 } // namespace evenkeel::request

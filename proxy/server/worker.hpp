@@ -33,6 +33,8 @@ struct shared_parts {
     request::memory_bound& memory;
     std::function<request::health_text()> health_document;
     request::last_good_store& last_good;
+    request::coalesced_flights& flights;
+    evenkeel::chaos& chaos;
 };
 
 class worker {
@@ -67,6 +69,7 @@ private:
     net::loop loop_;
     net::nursery connections_;
     net::connection_pool pool_;
+    evenkeel::chaos& chaos_;
     request::worker_services services_;
     request::connection_context context_;
     std::vector<std::unique_ptr<net::listener>> listeners_;

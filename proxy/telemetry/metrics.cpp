@@ -1,6 +1,8 @@
 #include "proxy/telemetry/metrics.hpp"
 
 #include "proxy/telemetry/cells.hpp"
+#include "proxy/telemetry/chaos_metrics.hpp"
+#include "proxy/telemetry/coalesce_metrics.hpp"
 #include "proxy/telemetry/fallback_metrics.hpp"
 #include "proxy/telemetry/family_list.hpp"
 #include "proxy/telemetry/policy_metrics.hpp"
@@ -92,6 +94,8 @@ struct upstream_cells {
     long_histogram attempt_duration;
     cell attempts_in_flight{0};
     cell connections{0}, connections_opened{0}, idle_connections{0};
+    std::array<cell, prewarm_event_count> prewarmed{};
+    cell prewarm_target{0}, connected_cold{0};
 };
 struct client_cells {
     cell connections{0}, connections_opened{0};
@@ -109,7 +113,7 @@ struct counted {
 struct metrics::state {
     explicit state(metrics_options given)
         : options(std::move(given)), index(options.workers), none(options.workers), clients(options.workers),
-          policies(options.workers), fallbacks(options.workers) {}
+          policies(options.workers), fallbacks(options.workers), coalescing(options.workers), faults(options.workers) {}
 
     [[nodiscard]] route_cells& cells_of(const config::route* route) {
         auto* found = route == nullptr ? nullptr : index.find(route);
@@ -133,6 +137,8 @@ struct metrics::state {
     sharded<client_cells> clients;
     policy_metrics policies;
     fallback_metrics fallbacks;
+    coalesce_metrics coalescing;
+    chaos_metrics faults;
     word_counters request_refusals{refusal_words()};
     word_counters connection_refusals{{telemetry::connection_refusals.begin(), telemetry::connection_refusals.end()}};
 
@@ -161,7 +167,7 @@ void metrics::request_finished(const request_record& record) noexcept {
     subtract(cells.in_flight);
     add(cells.finished[static_cast<std::size_t>(record.outcome)][code_class_of(record.status)]);
     cells.duration.observe(record.total);
-    if (record.attempts > 0 && record.upstream != nullptr) cells.overhead.observe(record.overhead);
+    if (record.attempts > 0 && record.upstream != nullptr && record.coalesced != coalesce_role::follower) cells.overhead.observe(record.overhead);
     add(cells.served[static_cast<std::size_t>(record.service)]);
     if (record.denied != denied_reason::none) add(cells.denied[static_cast<std::size_t>(record.denied)]);
     if (record.ended != stream_end::none) add(cells.stream_ends[static_cast<std::size_t>(record.ended)]);
@@ -235,12 +241,28 @@ void metrics::stream_resumed(const config::route& route, stream_resumption how) 
     if (auto* found = state_->index.find(&route)) add(found->mine().resumptions[static_cast<std::size_t>(how)]);
 }
 
+void metrics::request_coalesced(const config::route& route, coalesce_role role) noexcept {
+    state_->coalescing.entered(route, role);
+}
+
+void metrics::coalesced_flight_ended(const config::route& route) noexcept {
+    state_->coalescing.flight_ended(route);
+}
+
+void metrics::coalesced_detached(const config::route& route, coalesce_detachment why) noexcept {
+    state_->coalescing.detached(route, why);
+}
+
 void metrics::upcast_ended(const config::route& route, upcast_result how) noexcept {
     if (auto* found = state_->index.find(&route)) add(found->mine().upcasts[static_cast<std::size_t>(how)]);
 }
 
 void metrics::bulkhead_passed(const config::route& route, const bulkhead_passage& passage) noexcept {
     state_->policies.bulkhead_passed(route, passage);
+}
+
+void metrics::fault_injected(const config::route& route, chaos_fault fault) noexcept {
+    state_->faults.injected(route, fault);
 }
 
 void metrics::connection_opened(side which, const config::upstream* upstream) noexcept {
@@ -269,6 +291,19 @@ void metrics::idle_changed(const config::upstream& upstream, int by) noexcept {
         add(found->mine().idle_connections, static_cast<std::uint64_t>(static_cast<std::int64_t>(by)));
 }
 
+void metrics::prewarmed(const config::upstream& upstream, prewarm_event what) noexcept {
+    if (auto* found = state_->index.find(&upstream)) add(found->mine().prewarmed[static_cast<std::size_t>(what)]);
+}
+
+void metrics::prewarm_target_changed(const config::upstream& upstream, int by) noexcept {
+    if (auto* found = state_->index.find(&upstream))
+        add(found->mine().prewarm_target, static_cast<std::uint64_t>(static_cast<std::int64_t>(by)));
+}
+
+void metrics::connected_cold(const config::upstream& upstream) noexcept {
+    if (auto* found = state_->index.find(&upstream)) add(found->mine().connected_cold);
+}
+
 void metrics::connection_refused(std::string_view reason) noexcept {
     state_->connection_refusals.count(reason);
 }
@@ -277,6 +312,8 @@ void metrics::configuration_loaded(const config::snapshot& snapshot) noexcept {
     state_->index.load(snapshot);
     state_->policies.load(snapshot);
     state_->fallbacks.load(snapshot);
+    state_->faults.load(snapshot);
+    state_->coalescing.load(snapshot);
     const auto now = state_->options.wall_now().time_since_epoch();
     const std::lock_guard lock(state_->mutex);
     state_->reload_successful = true;
@@ -424,6 +461,22 @@ void metrics::state::write_connections(family_list& out) const {
         out.value(series.gauge([](const upstream_cells& cells) -> const cell& { return cells.idle_connections; }),
                   {{"upstream", upstream}});
     });
+    out.begin(counter, "upstream_cold_connections_total", "Attempts that found no connection ready and had to open one.");
+    index.for_each_upstream([&](const std::string& upstream, const counted::upstream& series) {
+        out.value(series.sum([](const upstream_cells& cells) -> const cell& { return cells.connected_cold; }),
+                  {{"upstream", upstream}});
+    });
+    out.begin(counter, "prewarm_connections_total", "Connections opened ahead of demand, by what became of them.");
+    index.for_each_upstream([&](const std::string& upstream, const counted::upstream& series) {
+        for (std::size_t what = 0; what < prewarm_event_count; ++what)
+            out.value(series.sum([&](const upstream_cells& cells) -> const cell& { return cells.prewarmed[what]; }),
+                      {{"upstream", upstream}, {"result", to_string(static_cast<prewarm_event>(what))}});
+    });
+    out.begin(gauge, "prewarm_target_connections", "Idle connections that pre-warming wants, all workers together.");
+    index.for_each_upstream([&](const std::string& upstream, const counted::upstream& series) {
+        out.value(series.gauge([](const upstream_cells& cells) -> const cell& { return cells.prewarm_target; }),
+                  {{"upstream", upstream}});
+    });
 }
 
 void metrics::state::write_refusals(family_list& out) const {
@@ -478,8 +531,11 @@ std::string metrics::text() const {
         reporter = state_->reporter;
         last_good = state_->last_good;
     }
-    state_->policies.write(out, reporter ? reporter() : policy_report{}, state_->options.wall_now());
+    const policy_report report = reporter ? reporter() : policy_report{};
+    state_->policies.write(out, report, state_->options.wall_now());
     state_->fallbacks.write(out, last_good ? last_good() : last_good_report{});
+    state_->faults.write(out, report.chaos_rules);
+    state_->coalescing.write(out);
     state_->write_connections(out);
     state_->write_refusals(out);
     state_->write_configuration(out);

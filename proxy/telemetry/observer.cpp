@@ -129,6 +129,35 @@ std::string_view to_string(stream_resumption how) noexcept {
     return "resumed";
 }
 
+std::string_view to_string(prewarm_event what) noexcept {
+    switch (what) {
+    case prewarm_event::opened: return "opened";
+    case prewarm_event::failed: return "failed";
+    case prewarm_event::used: return "used";
+    case prewarm_event::unused: return "unused";
+    }
+    return "opened";
+}
+
+std::string_view to_string(coalesce_role role) noexcept {
+    switch (role) {
+    case coalesce_role::none: return "none";
+    case coalesce_role::leader: return "leader";
+    case coalesce_role::follower: return "follower";
+    case coalesce_role::detached: return "detached";
+    }
+    return "none";
+}
+
+std::string_view to_string(coalesce_detachment why) noexcept {
+    switch (why) {
+    case coalesce_detachment::slow: return "slow";
+    case coalesce_detachment::memory: return "memory";
+    case coalesce_detachment::encoded: return "encoded";
+    }
+    return "slow";
+}
+
 std::string_view to_string(stream_end end) noexcept {
     switch (end) {
     case stream_end::none:

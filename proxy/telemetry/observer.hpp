@@ -5,6 +5,7 @@
 
 #include "config/settings.hpp"
 #include "policies/bulkhead.hpp"
+#include "policies/chaos_fault.hpp"
 #include "policies/circuit_breaker.hpp"
 #include "policies/fallback.hpp"
 #include "policies/flight_plan.hpp"
@@ -95,6 +96,25 @@ enum class stream_resumption : unsigned char {
 inline constexpr int stream_resumption_count = 4;
 [[nodiscard]] std::string_view to_string(stream_resumption) noexcept;
 
+// A request that shared a flight with identical ones (`coalesce`); the label `role` of coalesced_requests_total.
+enum class coalesce_role : unsigned char {
+    none,     // it did not
+    leader,   // the flight was started for it
+    follower, // it was under way already
+    detached, // it followed one, had to leave it before anything was sent to its client, and was sent by itself
+};
+inline constexpr int coalesce_role_count = 4;
+[[nodiscard]] std::string_view to_string(coalesce_role) noexcept;
+
+// Why a follower lost its flight; the label `reason` of coalesced_detached_total.
+enum class coalesce_detachment : unsigned char {
+    slow,    // it was further behind the fastest than is held
+    memory,  // limits.memory had no room for what it had yet to read
+    encoded, // the answer turned out to be a compressed stream, which nobody can follow
+};
+inline constexpr int coalesce_detachment_count = 3;
+[[nodiscard]] std::string_view to_string(coalesce_detachment) noexcept;
+
 // What became of a request that went upstream as a stream although its client wants the answer in one piece; the label
 // `result` of upcast_total. After all but the first and the last of these the request was repeated as it was.
 enum class upcast_result : unsigned char {
@@ -157,6 +177,7 @@ struct request_record {
     std::string_view parts{};              // of a fan-out: how each part went, a JSON object; empty: it is none
     std::string_view upstream_model{};     // what the model was renamed to on the way out; empty: it was not
     bool stream = false;
+    coalesce_role coalesced = coalesce_role::none;
     bool upcast = false;                   // asked for as a stream and put together again
     int resumed = 0;                       // how often its stream was asked for again after it broke
     duration total{};
@@ -167,6 +188,7 @@ struct request_record {
     degradation degraded{};
     duration queued{};                     // waited for the bulkhead
     bool probe = false;                    // its answer came from a probe of a half-open circuit
+    std::uint16_t chaos = 0;               // faults injected into its attempts: a bit each, by chaos_fault
     duration overhead{};                   // our own share: head read -> sent upstream, upstream head -> sent to the client
     std::uint64_t bytes_in = 0, bytes_out = 0; // body bytes
 };
@@ -180,6 +202,16 @@ struct bulkhead_passage {
 };
 
 enum class side : unsigned char { downstream, upstream };
+
+// What became of a connection that was opened ahead of demand; the label `result` of prewarm_connections_total.
+enum class prewarm_event : unsigned char {
+    opened,
+    failed, // it could not be opened
+    used,   // an attempt took it
+    unused, // it was closed before any did
+};
+inline constexpr int prewarm_event_count = 4;
+[[nodiscard]] std::string_view to_string(prewarm_event) noexcept;
 
 class observer {
 public:
@@ -214,11 +246,21 @@ public:
     virtual void upcast_excluded(const config::route&, const config::upstream&, upcast_result why, std::string_view what) noexcept { static_cast<void>(why), static_cast<void>(what); }
     // A request that found no permit of the bulkhead free: once, when it has one, is refused, or its client has left.
     virtual void bulkhead_passed(const config::route&, const bulkhead_passage&) noexcept {}
+    // A chaos rule chose an attempt of this route.
+    virtual void fault_injected(const config::route&, chaos_fault) noexcept {}
+    // `coalesce`: a request has entered a shared flight as its leader or a follower; a leader's flight is over, once for each;
+    // a reader has lost its flight.
+    virtual void request_coalesced(const config::route&, coalesce_role) noexcept {}
+    virtual void coalesced_flight_ended(const config::route&) noexcept {}
+    virtual void coalesced_detached(const config::route&, coalesce_detachment) noexcept {}
     // A connection was accepted from a client, or opened to an upstream (upstream == nullptr for clients).
     virtual void connection_opened(side, const config::upstream*) noexcept {}
     virtual void connection_closed(side, const config::upstream*) noexcept {}
     // The pool: a connection became idle (+1) or stopped being idle (-1).
     virtual void idle_changed(const config::upstream&, int by) noexcept { static_cast<void>(by); }
+    virtual void prewarmed(const config::upstream&, prewarm_event what) noexcept { static_cast<void>(what); }
+    virtual void prewarm_target_changed(const config::upstream&, int by) noexcept { static_cast<void>(by); }
+    virtual void connected_cold(const config::upstream&) noexcept {} // an attempt found no connection ready, and opened one
     virtual void connection_refused(std::string_view reason) noexcept { static_cast<void>(reason); } // max_connections, no_fds
     // Before the snapshot is handed to the workers: whoever listens prepares what it keeps per route here.
     virtual void configuration_loaded(const config::snapshot&) noexcept {}

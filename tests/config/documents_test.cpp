@@ -165,6 +165,7 @@ TEST_CASE("the reference file shows the defaults and the ranges that the table h
     CHECK(shown.upstreams[0]->connections == plain.upstreams[0]->connections);
     CHECK(shown.upstreams[0]->tls == plain.upstreams[0]->tls);
     CHECK(shown.upstreams[0]->dialect == plain.upstreams[0]->dialect);
+    CHECK(shown.upstreams[0]->prewarm == evenkeel::prewarm_options{.on = true});
     CHECK(shown.upstreams[0]->forwarded == plain.upstreams[0]->forwarded);
     CHECK(shown.routes[1]->timeout == plain.routes[0]->timeout);
     CHECK(shown.routes[1]->retry == plain.routes[0]->retry);
@@ -174,6 +175,7 @@ TEST_CASE("the reference file shows the defaults and the ranges that the table h
     CHECK(shown.routes[1]->overload == plain.routes[0]->overload);
     CHECK(shown.routes[1]->hedge == plain.routes[0]->hedge);
     CHECK(shown.routes[1]->bulkhead == plain.routes[0]->bulkhead);
+    CHECK(shown.routes[1]->coalesce == plain.routes[0]->coalesce);
     evenkeel::hedge_options hedge;
     hedge.on = true;
     CHECK(shown.routes[0]->hedge == hedge);
@@ -231,6 +233,9 @@ TEST_CASE("the schema accepts what the reader accepts and refuses what it refuse
           row{"too small a store", good("last_good: {max_bytes: \"5\"}\n"), false},
           row{"later block off", good("tracing: off\n"), true},
           row{"later block on", good("tracing: {sample: 0.1}\n"), false},
+          row{"coalesce by word", good("", "", "    coalesce: deterministic\n"), true},
+          row{"coalesce what", good("", "", "    coalesce: sometimes\n"), false},
+          row{"coalesce as a switch", good("", "", "    coalesce: true\n"), false},
           row{"bulkhead off", good("", "", "    bulkhead: off\n"), true},
           row{"bulkhead by numbers", good("", "", "    bulkhead: {max_concurrent: 1, max_queue: 0, queue_timeout: 1ms, tenant_share: 1}\n"), true},
           row{"bulkhead of nobody", good("", "", "    bulkhead: {max_concurrent: 0}\n"), false},

@@ -82,6 +82,9 @@ TEST_CASE("other quantities must fit each other") {
         {"an egress proxy over https", good("", "    proxy: https://egress:3128\n"), {"error not-available 5:12"}},
         {"built-in replay buffer yields", good("limits: {memory: 4MiB}\n"), {}},
         {"idle over age", good("", "    connections: {idle_timeout: 2m, max_age: 1m}\n"), {"error contradiction 5:33"}},
+        {"more warm connections than there may be", good("", "    prewarm: {min_idle: 8}\n    connections: {max: 7}\n"), {"error contradiction 5:25"}},
+        {"... of each worker", good("workers: 2\n", "    prewarm: {min_idle: 8}\n    connections: {max: 4}\n"), {}},
+        {"warm connections where none is kept", good("", "    prewarm: {}\n    connections: {idle_timeout: 0s}\n"), {"error has-no-effect 5:5"}},
         {"built-in idle yields", good("", "    connections: {max_age: 1s}\n"), {}},
     });
 }
@@ -198,6 +201,9 @@ TEST_CASE("breaker, cooldown and overload agree with themselves and with the dea
         {"no bulkhead bounds the line", good("", "", "    circuit_breaker: {hold_queue: 300}\n    bulkhead: off\n"), {}},
         {"waiting for longer than the whole", good("", "", "    timeout: {total: 1s}\n    bulkhead: {queue_timeout: 3s}\n"),
          {"error contradiction 9:31"}},
+        {"sharing what is not sent twice", good("", "", "    coalesce: always\n    retry: {replay: never}\n"), {"error has-no-effect 8:5"}},
+        {"... by inheritance", good("defaults: {coalesce: always}\n", "", "    retry: {replay: never}\n"), {}},
+        {"... not shared", good("", "", "    coalesce: off\n    retry: {replay: never}\n"), {}},
         {"a shard of all", good("", "", "    shuffle_shard: {size: 1}\n"), {"warning has-no-effect 8:27"}},
         {"a built-in shard of all", good("", "", "    shuffle_shard: {}\n"), {"warning has-no-effect 8:5"}},
         {"a queue of defaults", good("defaults: {circuit_breaker: {hold_queue: 5}}\n", "", "    circuit_breaker: {when_open: reject}\n"), {}},

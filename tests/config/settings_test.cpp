@@ -51,6 +51,7 @@ TEST_CASE("the smallest file means what the settings' own defaults mean") {
     CHECK(s.upstreams[0]->tls == client_tls{});
     CHECK(s.upstreams[0]->dialect == dialect::automatic);
     CHECK_FALSE(s.upstreams[0]->forwarded);
+    CHECK_FALSE(s.upstreams[0]->prewarm.on);
     CHECK_FALSE(s.upstreams[0]->proxy);
     REQUIRE(s.listen.size() == 1);
     CHECK(s.listen[0].host == "127.0.0.1");
@@ -357,6 +358,16 @@ TEST_CASE("a block that is off by default is on once it is written, with the bui
     CHECK(load(good("defaults: {hedge: {delay: p99.9}}\n")).settings->routes[0]->hedge.quantile == doctest::Approx(0.999));
 }
 
+TEST_CASE("coalesce is read from defaults and routes, and is off where nobody asks") {
+    using evenkeel::coalesce_mode;
+    const auto mode = [](const std::string& text) { return load(text).settings->routes[0]->coalesce; };
+    CHECK(mode(good()) == coalesce_mode::off);
+    CHECK(mode(good("", "", "    coalesce: deterministic\n")) == coalesce_mode::deterministic);
+    CHECK(mode(good("defaults: {coalesce: always}\n")) == coalesce_mode::always);
+    CHECK(mode(good("defaults: {coalesce: always}\n", "", "    coalesce: off\n")) == coalesce_mode::off);
+    CHECK(mode(good("profile: classic\n")) == coalesce_mode::off);
+}
+
 TEST_CASE("bulkhead and shuffle shard are read, and a tenant's header in any case") {
     const load_result result = load(good("", "  b: {url: \"http://b\"}\n  c: {url: \"http://c\"}\n").replace(
         good("", "  b: {url: \"http://b\"}\n  c: {url: \"http://c\"}\n").find("[openai]"), 8, "[openai, b, c]") +
@@ -474,4 +485,12 @@ TEST_CASE("a range includes its ends and nothing beyond") {
         CHECK(load(r.file(r.most)).ok());
         CHECK_FALSE(load(r.file(r.above)).ok());
     }
+}
+
+TEST_CASE("prewarm is off until it is written, and has its defaults then") {
+    const auto warmed = [](const std::string& line) { return load(good("", line)).settings->upstreams.at(0)->prewarm; };
+    CHECK(warmed("") == evenkeel::prewarm_options{});
+    CHECK(warmed("    prewarm: off\n") == evenkeel::prewarm_options{});
+    CHECK(warmed("    prewarm: {}\n") == evenkeel::prewarm_options{.on = true, .min_idle = 2, .predict = true});
+    CHECK(warmed("    prewarm: {min_idle: 7, predict: false, probe: off}\n") == evenkeel::prewarm_options{.on = true, .min_idle = 7, .predict = false});
 }

@@ -39,6 +39,15 @@ void scripted_client::shared::serve_reader() {
     if (left) finish(reader, only_waits ? net::io_result{} : net::io_result{error::eof});
 }
 
+void scripted_client::shared::write(std::span<const boost::asio::const_buffer> from) {
+    std::size_t bytes = 0;
+    for (const auto& part : from) {
+        received.append(static_cast<const char*>(part.data()), part.size());
+        bytes += part.size();
+    }
+    finish(writer, {{}, bytes});
+}
+
 class scripted_client::stream final : public net::client_stream {
 public:
     explicit stream(std::shared_ptr<shared> wire) : wire_(std::move(wire)) {}
@@ -61,13 +70,8 @@ public:
         wire_->writer.emplace(std::move(done));
         if (wire_->closed) return wire_->finish(wire_->writer, {error::operation_aborted});
         if (wire_->left) return wire_->finish(wire_->writer, {error::broken_pipe});
-        if (wire_->stalled) return;
-        std::size_t bytes = 0;
-        for (const auto& part : from) {
-            wire_->received.append(static_cast<const char*>(part.data()), part.size());
-            bytes += part.size();
-        }
-        wire_->finish(wire_->writer, {{}, bytes});
+        if (wire_->stalled) return wire_->unwritten.assign(from.begin(), from.end());
+        wire_->write(from);
     }
     bool peek_closed() const noexcept override { return wire_->left; }
     void shutdown_send() noexcept override { wire_->send_shut = true; }
@@ -103,6 +107,11 @@ void scripted_client::leave() {
     wire_->left = true;
     if (wire_->ends[1] >= 0) ::close(std::exchange(wire_->ends[1], -1));
     wire_->serve_reader();
+}
+
+void scripted_client::read_again() {
+    wire_->stalled = false;
+    if (wire_->writer) wire_->write(std::exchange(wire_->unwritten, {}));
 }
 
 } // namespace evenkeel::test

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace evenkeel::test {
 
@@ -22,6 +23,7 @@ public:
     void send(std::string_view bytes);        // arrives at once
     void leave();                             // closes its side: reads of the proxy end, peek_closed() tells, poll() does
     void stop_reading() { wire_->stalled = true; } // writes of the proxy do not complete any more
+    void read_again();                             // ... and now the one under way does
 
     [[nodiscard]] const std::string& received() const noexcept { return wire_->received; }
     [[nodiscard]] bool closed_by_proxy() const noexcept { return wire_->closed || wire_->send_shut; }
@@ -44,6 +46,8 @@ private:
         std::optional<net::completion<net::io_result>> reader, writer;
         boost::asio::mutable_buffer into{};
         bool only_waits = false;
+        std::vector<boost::asio::const_buffer> unwritten; // of a write that waits for a client that does not read
+        void write(std::span<const boost::asio::const_buffer> from);
         void serve_reader();
         void finish(std::optional<net::completion<net::io_result>>& whose, net::io_result result);
     };

@@ -69,6 +69,28 @@ struct asking : fixture {
 
 } // namespace
 
+TEST_CASE("a copy of a request that was changed since its head came has the changes") {
+    asking f;
+    f.copy(head, "{}");
+    f.owned->set_path("/v1/embeddings");
+    f.owned->set_field("accept-encoding", "identity");
+    f.owned->drop_field(wire::field_id::authorization);
+    const auto storage = std::make_shared<const std::string>("{}");
+    auto second = std::make_unique<request::owned_request>(f.services, f.owned->get(), storage, *storage);
+    f.owned = nullptr;
+
+    const wire::request_head& got = *second->get().head;
+    CHECK(got.target == "/v1/embeddings?key=k");
+    CHECK(got.path == "/v1/embeddings");
+    CHECK(got.query == "key=k");
+    CHECK(got.find(wire::field_id::authorization) == nullptr);
+    REQUIRE(got.find(wire::field_id::accept_encoding) != nullptr);
+    CHECK(got.find(wire::field_id::accept_encoding)->value == "identity");
+    CHECK(got.find(std::string_view{"x-own"})->value == "blanks");
+    second = nullptr;
+    f.expect_clean();
+}
+
 TEST_CASE_FIXTURE(asking, "a request that is owned outlives the one it is copied from, and is sent with all it had") {
     upstream.next(answering(ok_json, 7));
     copy(head, "{\"b\":1}");

@@ -115,6 +115,7 @@ TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing
                                       .ended = stream_end::idle,
                                       .upstream_model = "gpt-4o-mini",
                                       .stream = true,
+                                      .coalesced = coalesce_role::follower,
                                       .upcast = true,
                                       .resumed = 1,
                                       .total = 1250ms,
@@ -137,6 +138,7 @@ TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing
                                        {"outcome", "proxy_error"},
                                        {"proxy_error", "connection_terminated"},
                                        {"service", "failed_over"},
+                                       {"coalesced", "follower"},
                                        {"attempts", 2},
                                        {"hedges", 1},
                                        {"probe", true},
@@ -162,7 +164,7 @@ TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing
     CHECK(least.at("reason") == "no_route");
     CHECK_FALSE(least.contains("upstream"));
     CHECK_FALSE(least.contains("first_byte_s"));
-    for (const char* absent : {"denied", "stream_end", "upstream_model", "first_token_s", "hedges", "probe", "held_s", "queue_s", "resumed", "upcast"}) CHECK_FALSE(least.contains(absent));
+    for (const char* absent : {"denied", "stream_end", "upstream_model", "first_token_s", "hedges", "probe", "held_s", "queue_s", "resumed", "coalesced", "upcast"}) CHECK_FALSE(least.contains(absent));
 }
 
 TEST_CASE("nothing a client sends breaks out of its line or its field") {

@@ -161,6 +161,12 @@ TEST_CASE("every series of every route exists before the first request, with zer
             R"(evenkeel_bulkhead_in_use{route="phase1"})",
             R"(evenkeel_bulkhead_queued{route="phase2"})",
             R"(evenkeel_requests_refused_total{reason="bulkhead_full"})",
+            R"(evenkeel_coalesced_requests_total{route="phase1",role="leader"})",
+            R"(evenkeel_coalesced_requests_total{route="phase2",role="follower"})",
+            R"(evenkeel_coalesced_flights{route="phase1"})",
+            R"(evenkeel_coalesced_detached_total{route="phase1",reason="slow"})",
+            R"(evenkeel_coalesced_detached_total{route="phase1",reason="memory"})",
+            R"(evenkeel_coalesced_detached_total{route="phase1",reason="encoded"})",
             R"(evenkeel_requests_refused_total{reason="bulkhead_timeout"})",
             R"(evenkeel_requests_refused_total{reason="bulkhead_tenant_share"})",
             R"(evenkeel_hold_duration_seconds_count{route="phase1"})",
@@ -173,6 +179,12 @@ TEST_CASE("every series of every route exists before the first request, with zer
             R"(evenkeel_connections{side="upstream",upstream="deepseek"})",
             R"(evenkeel_connections_opened_total{side="upstream",upstream="deepseek"})",
             R"(evenkeel_upstream_idle_connections{upstream="backup"})",
+            R"(evenkeel_upstream_cold_connections_total{upstream="backup"})",
+            R"(evenkeel_prewarm_target_connections{upstream="backup"})",
+            R"(evenkeel_prewarm_connections_total{upstream="backup",result="opened"})",
+            R"(evenkeel_prewarm_connections_total{upstream="backup",result="failed"})",
+            R"(evenkeel_prewarm_connections_total{upstream="backup",result="used"})",
+            R"(evenkeel_prewarm_connections_total{upstream="backup",result="unused"})",
             R"(evenkeel_connections_refused_total{reason="max_connections"})",
             R"(evenkeel_requests_refused_total{reason="no_route"})",
             R"(evenkeel_requests_refused_total{reason="other"})",
@@ -282,6 +294,28 @@ TEST_CASE("connections come and go, on whatever thread, and the gauges return to
     seen.connection_refused("something new");
     CHECK(value_of(seen, R"(evenkeel_connections_refused_total{reason="no_fds"})") == "1");
     CHECK(value_of(seen, R"(evenkeel_connections_refused_total{reason="other"})") == "1");
+}
+
+TEST_CASE("what pre-warming does is counted per upstream") {
+    metrics seen(options());
+    const auto settings = sample_settings({{"phase1", "deepseek"}});
+    seen.configuration_loaded(settings);
+    const auto& upstream = *settings->upstreams[0];
+
+    seen.prewarm_target_changed(upstream, 5);
+    seen.prewarm_target_changed(upstream, -2);
+    seen.connected_cold(upstream);
+    for (int i = 0; i < 3; ++i) seen.prewarmed(upstream, prewarm_event::opened);
+    seen.prewarmed(upstream, prewarm_event::used);
+    seen.prewarmed(upstream, prewarm_event::used);
+    seen.prewarmed(upstream, prewarm_event::unused);
+
+    CHECK(value_of(seen, R"(evenkeel_prewarm_target_connections{upstream="deepseek"})") == "3");
+    CHECK(value_of(seen, R"(evenkeel_upstream_cold_connections_total{upstream="deepseek"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_prewarm_connections_total{upstream="deepseek",result="opened"})") == "3");
+    CHECK(value_of(seen, R"(evenkeel_prewarm_connections_total{upstream="deepseek",result="used"})") == "2");
+    CHECK(value_of(seen, R"(evenkeel_prewarm_connections_total{upstream="deepseek",result="unused"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_prewarm_connections_total{upstream="deepseek",result="failed"})") == "0");
 }
 
 TEST_CASE("a reload keeps counts by name, counts requests of the old snapshot, and keeps what vanished") {
@@ -513,6 +547,10 @@ TEST_CASE("what the policies did is counted where it happened") {
     seen.bulkhead_passed(route, {.waited = 1s, .queued = true}); // its client left
     seen.bulkhead_passed(route, {.refused = bulkhead_refusal::queue_full});
     seen.bulkhead_passed(route, {.refused = bulkhead_refusal::tenant_share, .tenant_limited = true});
+    for (const auto role : {coalesce_role::leader, coalesce_role::leader, coalesce_role::follower, coalesce_role::follower, coalesce_role::follower})
+        seen.request_coalesced(route, role);
+    seen.coalesced_flight_ended(route);
+    seen.coalesced_detached(route, coalesce_detachment::memory);
 
     struct row {
         const char* series;
@@ -538,6 +576,11 @@ TEST_CASE("what the policies did is counted where it happened") {
              row{R"(evenkeel_holds_total{route="phase1",result="gave_up"})", "1"},
              row{R"(evenkeel_hold_duration_seconds_sum{route="phase1"})", "8"},
              row{R"(evenkeel_bulkhead_queue_seconds_count{route="phase1"})", "3"},
+             row{R"(evenkeel_coalesced_requests_total{route="phase1",role="leader"})", "2"},
+             row{R"(evenkeel_coalesced_requests_total{route="phase1",role="follower"})", "3"},
+             row{R"(evenkeel_coalesced_flights{route="phase1"})", "1"},
+             row{R"(evenkeel_coalesced_detached_total{route="phase1",reason="memory"})", "1"},
+             row{R"(evenkeel_coalesced_detached_total{route="phase1",reason="slow"})", "0"},
              row{R"(evenkeel_bulkhead_queue_seconds_sum{route="phase1"})", "4"},
              row{R"(evenkeel_bulkhead_rejected_total{route="phase1",reason="queue_timeout"})", "1"},
              row{R"(evenkeel_bulkhead_rejected_total{route="phase1",reason="queue_full"})", "1"},

@@ -1,0 +1,113 @@
+#include "proxy/request/coalesce_key.hpp"
+
+#include "proxy/request/local_answer.hpp"
+#include "proxy/request/outgoing.hpp"
+#include "proxy/request/router.hpp"
+#include "proxy/wire/characters.hpp"
+#include "proxy/wire/deterministic.hpp"
+#include "proxy/wire/json_model.hpp"
+
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <string>
+
+namespace evenkeel::request {
+
+namespace {
+// Of each request alone, and of no interest to who answers it.
+constexpr std::array<std::string_view, 15> ids{
+    "x-request-id", "request-id", "x-client-request-id", "x-correlation-id", "traceparent", "tracestate", "b3", "x-b3-traceid", "x-b3-spanid",
+    "x-b3-parentspanid", "x-amzn-trace-id", "x-cloud-trace-context", "sentry-trace", "x-datadog-trace-id", "x-datadog-parent-id"};
+constexpr std::string_view own_timeout = "x-evenkeel-timeout";
+constexpr std::size_t most_members = 1000;
+
+bool is_left_out(std::string_view name) noexcept {
+    return wire::iequals(name, own_timeout) || std::any_of(ids.begin(), ids.end(), [&](std::string_view one) { return wire::iequals(name, one); });
+}
+
+// With its length in front, so that no two lists read the same.
+void add_part(std::string& to, std::string_view part) { to.append(std::to_string(part.size())).append(1, ':').append(part); }
+void add_number(std::string& to, std::uint64_t number) { add_part(to, std::to_string(number)); }
+// A live object, which the flight keeps alive: no other has its address meanwhile.
+void add_address(std::string& to, const void* of) { add_number(to, reinterpret_cast<std::uintptr_t>(of)); }
+
+// The body may be large; its digest stands for it under the keyed hash.
+void add_digest(std::string& to, std::string_view body) {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+    unsigned size = 0;
+    EVP_Digest(body.data(), body.size(), digest.data(), &size, EVP_sha256(), nullptr);
+    add_part(to, {reinterpret_cast<const char*>(digest.data()), size});
+}
+
+std::string identity_of(const client_request& request) {
+    const wire::request_head& head = *request.head;
+    const config::route& asked = *request.asked();
+    std::string identity;
+    // Of one configuration: after a reload the same request may be sent elsewhere, or otherwise.
+    add_address(identity, request.route.get());
+    add_address(identity, &asked);
+    add_number(identity, request.something_follows); // decides how long it is held
+    add_part(identity, head.method);
+    add_part(identity, head.target);
+    for (const wire::field& one : head.fields) {
+        if (is_left_out(one.name)) continue;
+        std::string name{one.name};
+        std::transform(name.begin(), name.end(), name.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+        add_part(identity, name);
+        add_part(identity, one.value);
+    }
+    add_part(identity, {}); // no field has an empty name
+    const bool tells_address = std::any_of(asked.upstreams.begin(), asked.upstreams.end(), [](const auto& one) { return one->forwarded; });
+    add_part(identity, tells_address ? request.client_address : std::string_view{});
+    add_number(identity, static_cast<std::uint64_t>(head.body.kind != wire::body_kind::none));
+    add_digest(identity, request.body.held());
+    return identity;
+}
+
+// The value of the first of these members of an object.
+std::string_view member(std::string_view object, std::string_view name, std::string_view other = {}) {
+    for (const wire::json_member& one : wire::list_members(object, most_members)) {
+        if (one.name == name || (!other.empty() && one.name == other)) return one.value;
+    }
+    return {};
+}
+} // namespace
+
+coalesce_key::coalesce_key(const principal& whose, std::string_view identity, const hash_key& key) {
+    std::string all;
+    all.reserve(whose.bytes().size() + identity.size());
+    all.append(whose.bytes()).append(identity); // the former's length is fixed
+    hash_ = key.digest(all);
+}
+
+bool asks_deterministically(const client_request& request, std::string_view target) {
+    const std::string_view path = target.substr(0, target.find('?'));
+    static constexpr std::array<std::string_view, 5> embeddings{"/embeddings", "/api/embed", "/api/embeddings", ":embedContent", ":batchEmbedContents"};
+    if (std::any_of(embeddings.begin(), embeddings.end(), [&](std::string_view end) { return path.ends_with(end); })) return true;
+    const std::string_view body = request.body.held();
+    switch (dialect_of(*request.asked(), *request.asked()->upstreams.front(), request.head->path)) {
+    case wire::dialect::gemini: return wire::is_deterministic(member(body, "generationConfig", "generation_config"));
+    case wire::dialect::ollama: return wire::is_deterministic(member(body, "options"));
+    default: return wire::is_deterministic(body);
+    }
+}
+
+std::optional<coalesce_key> coalesce_key_of(const client_request& request, const hash_key& key) {
+    const wire::request_head& head = *request.head;
+    const config::route& route = *request.asked();
+    const coalesce_mode mode = request.route->coalesce;
+    coalesce_facts facts{.is_get = head.method == "GET", .is_post = head.is_post(), .body_held = request.body.complete() && request.body.replayable()};
+    if (!(facts.is_get || facts.is_post) || !facts.body_held) return std::nullopt;
+    std::string room;
+    const std::string_view target = upstream_target(route, *route.upstreams.front(), head, room);
+    facts.repeatable = route.retry.replay != replay_mode::automatic ? route.retry.replay == replay_mode::always
+                                                                     : is_replay_eligible(head, target, request.body.held());
+    facts.deterministic = mode == coalesce_mode::deterministic && facts.is_post && asks_deterministically(request, target);
+    if (!may_coalesce(mode, facts)) return std::nullopt;
+    return coalesce_key{principal{head, key}, identity_of(request), key};
+}
+
+} // namespace evenkeel::request

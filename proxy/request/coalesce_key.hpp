@@ -1,0 +1,45 @@
+#pragma once
+// What makes two requests identical, so that one answer is right for both: a keyed hash of the principal, the route, and all
+// that goes upstream or shapes the answer: method, target, body, and every end-to-end field in its order and with its exact
+// value. What is not known to be harmless counts: better two requests than one wrong answer. Left out are only
+//
+//   - the ids that tracing gives to each request, which change no answer (ids below), and
+//   - x-evenkeel-timeout, which is not sent upstream: each client waits under its own deadline.
+//
+// It cannot be made without a principal, so no two of them ever share an answer, and it tells nothing of either.
+
+#include "policies/coalesce.hpp"
+#include "proxy/request/client_request.hpp"
+#include "proxy/request/principal.hpp"
+
+#include <cstring>
+#include <optional>
+#include <string_view>
+
+namespace evenkeel::request {
+
+class coalesce_key {
+public:
+    // `identity`: what else makes two requests the same.
+    coalesce_key(const principal& whose, std::string_view identity, const hash_key& key);
+
+    bool operator==(const coalesce_key&) const = default;
+    struct hash {
+        std::size_t operator()(const coalesce_key& key) const noexcept {
+            std::size_t out = 0;
+            std::memcpy(&out, key.hash_.data(), sizeof out); // it is a hash already
+            return out;
+        }
+    };
+
+private:
+    hash_key::bytes hash_;
+};
+
+// Empty: this request shares nothing, under the `coalesce` of the route its client asked.
+[[nodiscard]] std::optional<coalesce_key> coalesce_key_of(const client_request& request, const hash_key& key);
+
+// temperature 0, a seed (in the place of the dialect), or embeddings.
+[[nodiscard]] bool asks_deterministically(const client_request& request, std::string_view target);
+
+} // namespace evenkeel::request

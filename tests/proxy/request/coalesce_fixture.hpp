@@ -1,0 +1,100 @@
+#pragma once
+// Several clients of one proxy in virtual time, on a route that coalesces, and what each of them was sent.
+
+#include "proxy/request/coalesced_flights.hpp"
+#include "tests/proxy/request/flow_fixture.hpp"
+
+#include <charconv>
+#include <deque>
+#include <string>
+#include <string_view>
+
+namespace evenkeel::test {
+
+// A response as it came, taken apart; `whole`: its framing says so.
+struct read_answer {
+    int status = 0;
+    std::string head, body;
+    bool whole = false;
+};
+inline read_answer read_response(std::string_view bytes) {
+    read_answer out;
+    const std::size_t end = bytes.find("\r\n\r\n");
+    if (end == std::string_view::npos) return out;
+    out.head = bytes.substr(0, end + 2);
+    out.status = std::stoi(out.head.substr(9, 3));
+    bytes.remove_prefix(end + 4);
+    if (out.head.find("transfer-encoding: chunked") == std::string::npos) {
+        const std::size_t at = out.head.find("ontent-") != std::string::npos ? out.head.find("ength: ") : std::string::npos;
+        out.body = bytes;
+        out.whole = at != std::string::npos && std::stoul(out.head.substr(at + 7)) == bytes.size();
+        return out;
+    }
+    for (;;) {
+        const std::size_t line = bytes.find("\r\n");
+        if (line == std::string_view::npos) return out;
+        std::size_t size = 0;
+        std::from_chars(bytes.data(), bytes.data() + line, size, 16);
+        if (size == 0) {
+            out.whole = bytes.substr(line) == "\r\n\r\n";
+            return out;
+        }
+        out.body += bytes.substr(line + 2, size);
+        if (bytes.size() < line + 4 + size) return out;
+        bytes.remove_prefix(line + 4 + size);
+    }
+}
+
+struct coalescing_listener final : telemetry::observer {
+    explicit coalescing_listener(listener& to) : seen(to) {}
+    listener& seen;
+    int leaders = 0, followers = 0, ended = 0;
+    std::vector<telemetry::coalesce_detachment> detached;
+    std::vector<telemetry::coalesce_role> roles; // as recorded
+    void request_coalesced(const config::route&, telemetry::coalesce_role role) noexcept override {
+        ++(role == telemetry::coalesce_role::leader ? leaders : followers);
+    }
+    void coalesced_flight_ended(const config::route&) noexcept override { ++ended; }
+    void coalesced_detached(const config::route&, telemetry::coalesce_detachment why) noexcept override { detached.push_back(why); }
+    void request_started(const config::route* route) noexcept override { seen.request_started(route); }
+    void attempt_started(const config::route& route, const config::upstream& upstream) noexcept override { seen.attempt_started(route, upstream); }
+    void attempt_finished(const telemetry::attempt_record& record) noexcept override { seen.attempt_finished(record); }
+    void request_finished(const telemetry::request_record& record) noexcept override {
+        roles.push_back(record.coalesced);
+        seen.request_finished(record);
+    }
+};
+
+struct crowd : fixture {
+    request::coalesced_flights flights;
+    coalescing_listener counted{seen};
+    request::worker_services shared_services{loop, upstream, counted, memory, [] { return std::string{"{}"}; }};
+    request::connection_context shared_context{.services = shared_services, .settings = {}, .policies = {}, .id_seed = 1};
+    std::deque<scripted_client> clients;
+
+    crowd() {
+        shared_services.flights = &flights;
+        route->coalesce = coalesce_mode::always;
+    }
+    void prepare() { shared_context.use(settings, registry.prepare(*settings)); }
+    // One more client, which sends this at once.
+    scripted_client& join(const std::string& request, bool watched = true) {
+        if (!shared_context.settings) prepare();
+        scripted_client& one = clients.emplace_back(loop, watched);
+        loop.nursery().spawn(request::client_connection::run(std::make_unique<request::client_connection>(shared_context, one.connect())));
+        one.send(request);
+        loop.run_virtual(loop.now());
+        return one;
+    }
+    void expect_nothing_shared_left() {
+        for (auto& one : clients) one.leave();
+        pass(3min);
+        CHECK(flights.size() == 0);
+        CHECK(shared_services.shared_flights == 0);
+        CHECK(counted.leaders == counted.ended);
+        CHECK(shared_context.open.empty());
+        expect_nothing_left();
+    }
+};
+
+} // namespace evenkeel::test
