@@ -3,7 +3,7 @@
 //   node run.mjs --evenkeel BIN --simulated-provider BIN        starts both
 //   node run.mjs --proxy URL --provider URL                     uses what runs already
 //   node run.mjs --simulated-provider BIN --forwarder           a plain TCP forwarder instead of the proxy
-//   options: --suite retry | fallback (NAME_cases.mjs, through the proxy only), --only TEXT (cases whose name contains it),
+//   options: --suite retry | fallback | upcast (NAME_cases.mjs, the first two through the proxy only), --only TEXT (cases whose name contains it),
 //            --defaults YAML (the proxy's `defaults`, flow style), --verbose
 //
 // One line per case, then `N passed, N failed, N skipped`; exit 1 if any failed.
@@ -80,7 +80,7 @@ async function main() {
     console.log('0 passed, 0 failed, 1 skipped');
     return 0;
   }
-  const { cases } = await import(['retry', 'fallback'].includes(options.suite) ? `./${options.suite}_cases.mjs` : './cases.mjs');
+  const { cases } = await import(['retry', 'fallback', 'upcast'].includes(options.suite) ? `./${options.suite}_cases.mjs` : './cases.mjs');
   const provider = options.provider ?? await startProvider(options['simulated-provider']);
   const proxy = options.proxy
     ?? (options.forwarder ? await startForwarder(provider) : await startProxy(options.evenkeel, provider, options.defaults));
