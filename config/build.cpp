@@ -1,5 +1,6 @@
 #include "config/build.hpp"
 
+#include "config/chaos_rules.hpp"
 #include "config/expand.hpp"
 #include "config/fan_out_rules.hpp"
 #include "config/grammar.hpp"
@@ -115,6 +116,10 @@ upstream build_upstream(const entry& e, const std::string& directory) {
     pool.into<duration>("max_age", out.connections.max_age);
     pool.into<bool>("retry_stale", out.connections.retry_stale);
     from.into<bool>("forwarded", out.forwarded);
+    const block_reader prewarm = from.block("prewarm");
+    out.prewarm.on = prewarm.is_there() && !prewarm.is_off();
+    prewarm.into<std::int64_t>("min_idle", out.prewarm.min_idle);
+    prewarm.into<bool>("predict", out.prewarm.predict);
     return out;
 }
 
@@ -297,6 +302,7 @@ stream_options build_stream(const block_reader& from) {
         out.resume = how->is_word("buffer") ? stream_resume::buffer : how->is_word("verified_replay") ? stream_resume::verified_replay : stream_resume::off;
     }
     from.into<double>("min_rate", out.min_rate);
+    if (const entry* how = from.key("upcast")) out.upcast = how->is_word("on");
     return out;
 }
 
@@ -458,6 +464,7 @@ void build_process(const block_reader& from, const std::string& directory, setti
     store.into<bytes>("max_bytes", out.last_good.max_bytes);
     out.last_good.path = store.own_text("path");
 
+    out.chaos = build_chaos(from.key("chaos"));
     from.block("drain").into<duration>("timeout", out.drain_timeout);
 }
 

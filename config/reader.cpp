@@ -26,6 +26,8 @@ public:
         return root;
     }
 
+    std::optional<entry> read_only(const node& n, const schema_node& schema) { return read(n, schema, origin::file); }
+
     std::vector<std::string> secrets;
 
 private:
@@ -332,6 +334,11 @@ private:
 };
 
 } // namespace
+
+std::optional<entry> read_part(const node& n, const schema_node& schema, source_text& source, report& problems, const environment& env) {
+    const std::string nowhere;
+    return reader(source, problems, env, nowhere).read_only(n, schema);
+}
 
 read_result read_tree(const node& root, source_text& source, report& problems, const environment& env,
                       const std::string& directory) {

@@ -6,6 +6,7 @@
 #include "config/node.hpp"
 #include "config/report.hpp"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,5 +19,8 @@ struct read_result {
 
 [[nodiscard]] read_result read_tree(const node& root, source_text& source, report& problems, const environment& env,
                                     const std::string& directory);
+
+// One block by itself, which is not of a file.
+[[nodiscard]] std::optional<entry> read_part(const node& n, const schema_node& schema, source_text& source, report& problems, const environment& env);
 
 } // namespace evenkeel::config

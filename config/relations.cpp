@@ -1,10 +1,13 @@
 #include "config/relations.hpp"
 
+#include "config/chaos_rules.hpp"
 #include "config/expand.hpp"
 #include "config/grammar.hpp"
 #include "config/network.hpp"
 
 #include <fmt/format.h>
+
+#include <algorithm>
 
 namespace evenkeel::config {
 namespace {
@@ -41,6 +44,27 @@ void check_edits(const entry& owner, report& problems) {
                                    each.text(), problems.line(both->key_at)),
                        {{both->key_at, "set here"}});
     }
+}
+
+void check_prewarm(const entry& root, const entry& upstream, report& problems) {
+    const entry* prewarm = upstream.find("prewarm");
+    const entry* pool = upstream.find("connections");
+    if (prewarm == nullptr || prewarm->is_off() || pool == nullptr) return;
+    const entry* idle = pool->find("idle_timeout");
+    if (idle != nullptr && idle->get<duration>() != nullptr && *idle->get<duration>() == duration::zero()) {
+        problems.error(prewarm->key_at, "has-no-effect",
+                       fmt::format("'prewarm' has no effect: connections of upstream '{}' are never kept idle (connections.idle_timeout is 0s)", upstream.key),
+                       {{idle->at, "set here"}});
+        return;
+    }
+    const auto number = [](const entry* e) { return e != nullptr && e->get<std::int64_t>() != nullptr ? *e->get<std::int64_t>() : 0; };
+    const std::int64_t workers = std::max<std::int64_t>(number(root.find("workers")), 1);
+    const entry* least = prewarm->find("min_idle");
+    const entry* most = pool->find("max");
+    if (number(most) == 0 || (number(least) + workers - 1) / workers <= number(most)) return;
+    problems.error(least->at, "contradiction",
+                   fmt::format("'prewarm.min_idle' is {} and upstream '{}' may have {} connections per worker", number(least), upstream.key, number(most)),
+                   {{most->at, "connections.max"}});
 }
 
 } // namespace
@@ -95,6 +119,7 @@ void check_upstreams(const entry& root, report& problems, const environment& env
     if (upstreams == nullptr) return;
     for (const entry& each : upstreams->children) {
         check_edits(each, problems);
+        check_prewarm(root, each, problems);
         const entry* proxy = each.find("proxy");
         if (proxy != nullptr && lower_case(proxy->text()).rfind("https:", 0) == 0) {
             problems.error(proxy->at, "not-available",
@@ -158,6 +183,7 @@ void check_relations(const entry& root, report& problems, const environment& env
     check_upstreams(root, problems, env, directory);
     check_routes(root, problems);
     check_fallbacks(root, problems, env, directory);
+    check_chaos(root, problems);
     check_retry(root.find("defaults"), problems);
     if (const entry* routes = root.find("routes")) {
         for (const entry& each : routes->children) {

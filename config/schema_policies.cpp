@@ -95,6 +95,10 @@ void add_policy_keys(std::vector<key_row>& table) {
                           "and goes on if the new answer says the same so far.",
          .price = "buffer: the client sees nothing but comments until the end. verified_replay: the beginning is generated twice.",
          .policy = true},
+        {.path = "stream.upcast", .kind = value_kind::word, .fallback = "off", .words = "off|on",
+         .documentation = "A buffered chat/completions or messages request goes upstream as a stream, and its answer is put "
+                          "together again, so that hedging, silences and timeouts see its first token.",
+         .price = "The provider must tell usage in streams; what cannot be put together is asked for twice.", .policy = true},
         {.path = "stream.min_rate", .kind = ratio, .fallback = "off", .min = "0.001", .max = "1000", .words = "off",
          .documentation = "Meaningful events per second; a stream that is slower over 5s (or three events' time) counts as silent "
                           "while another attempt can still take its place.",
@@ -102,11 +106,6 @@ void add_policy_keys(std::vector<key_row>& table) {
     };
     table.insert(table.end(), holding.begin(), holding.end());
     add_fallback_keys(table);
-
-    add_later(table, true, {
-        {.path = "stream.upcast", .kind = value_kind::word, .fallback = "off", .words = "off|auto",
-         .documentation = "Whether buffered requests go upstream as streams."},
-    });
 }
 
 } // namespace evenkeel::config

@@ -99,19 +99,8 @@ void add_process_keys(std::vector<key_row>& table) {
     };
     table.insert(table.end(), rows.begin(), rows.end());
 
+    add_chaos_keys(table);
     add_later(table, false, {
-        {.path = "chaos", .kind = block, .documentation = "Faults injected on purpose; every rule expires."},
-        {.path = "chaos.enabled", .kind = boolean, .fallback = "false",
-         .documentation = "Rules are refused unless this is true."},
-        {.path = "chaos.rules", .kind = block, .shape = list, .documentation = "Which route suffers which fault."},
-        {.path = "chaos.rules.route", .kind = name, .documentation = "The route that suffers."},
-        {.path = "chaos.rules.fault", .kind = value_kind::word,
-         .words = "latency|abort|connect_fail|reset|stall|drip|truncate|malformed|stream_error",
-         .documentation = "What goes wrong."},
-        {.path = "chaos.rules.after_events", .kind = integer, .documentation = "Events of a stream that still pass."},
-        {.path = "chaos.rules.probability", .kind = ratio, .min = "0", .max = "1",
-         .documentation = "Share of attempts that suffer."},
-        {.path = "chaos.rules.for", .kind = duration, .documentation = "When the rule expires."},
         {.path = "tracing", .kind = block, .documentation = "Spans to an OTLP collector."},
         {.path = "tracing.otlp_endpoint", .kind = url,
          .documentation = "Base URL of the collector (OTLP over HTTP, JSON)."},

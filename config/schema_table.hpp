@@ -11,6 +11,7 @@ void add_route_keys(std::vector<key_row>& table);     // defaults, routes
 void add_policy_keys(std::vector<key_row>& table);    // what `defaults` and each route may hold
 void add_resilience_keys(std::vector<key_row>& table); // ... those that learn and watch
 void add_fallback_keys(std::vector<key_row>& table);  // ... the fallback ladder; and last_good, the store it takes from
+void add_chaos_keys(std::vector<key_row>& table);     // chaos
 void add_process_keys(std::vector<key_row>& table);   // logs, limits, drain
 
 // A block, or one of its keys, whose policy this version does not have: it accepts `off` and nothing else.

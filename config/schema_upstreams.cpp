@@ -57,16 +57,21 @@ void add_upstream_keys(std::vector<key_row>& table) {
          .documentation = "One free retry on a fresh connection if a reused one died before any byte of the answer."},
         {.path = "upstreams.forwarded", .kind = boolean, .fallback = "off", .words = "off",
          .documentation = "true appends X-Forwarded-*; off because providers need not learn the client's address."},
+        {.path = "upstreams.prewarm", .kind = block, .fallback = "off", .words = "off",
+         .documentation = "Connections opened ahead of demand, so that an attempt finds one ready.",
+         .price = "Idle connections at the provider, opened anew whenever it ends them while there are requests."},
+        {.path = "upstreams.prewarm.min_idle", .kind = integer, .fallback = "2", .min = "1", .max = "1024",
+         .documentation = "Idle connections kept ready, of all workers together; each keeps its share, rounded up.",
+         .price = "As many that nobody uses in quiet times."},
+        {.path = "upstreams.prewarm.predict", .kind = boolean, .fallback = "true",
+         .documentation = "Beyond min_idle, what the rate of requests, its trend and the time each takes are about to need; at most 32 "
+                          "idle per worker.",
+         .price = "More idle connections for a while after each burst."},
     };
     table.insert(table.end(), rows.begin(), rows.end());
 
     add_later(table, false, {
         {.path = "upstreams.urls", .kind = url, .shape = list, .documentation = "Replicas of one provider."},
-        {.path = "upstreams.prewarm", .kind = block, .documentation = "Connections opened ahead of demand."},
-        {.path = "upstreams.prewarm.min_idle", .kind = integer, .fallback = "2",
-         .documentation = "Idle connections kept ready."},
-        {.path = "upstreams.prewarm.predict", .kind = boolean, .fallback = "true",
-         .documentation = "Size the pool from arrival rate and latency."},
         {.path = "upstreams.prewarm.probe", .kind = block, .fallback = "off",
          .documentation = "Request that warms a connection."},
         {.path = "upstreams.prewarm.probe.path", .kind = path, .documentation = "Path of that request."},

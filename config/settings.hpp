@@ -5,12 +5,14 @@
 #include "policies/adaptive_timeout.hpp"
 #include "policies/balance.hpp"
 #include "policies/bulkhead.hpp"
+#include "policies/chaos.hpp"
 #include "policies/circuit_breaker.hpp"
 #include "policies/coalesce.hpp"
 #include "policies/cooldown.hpp"
 #include "policies/fallback.hpp"
 #include "policies/hedge.hpp"
 #include "policies/overload_control.hpp"
+#include "policies/prewarm.hpp"
 #include "policies/retry.hpp"
 #include "policies/shuffle_shard.hpp"
 #include "policies/time.hpp"
@@ -92,6 +94,7 @@ struct upstream {
     client_tls tls;
     std::optional<url> proxy;                      // CONNECT proxy
     connection_options connections;
+    prewarm_options prewarm;
     bool forwarded = false;                        // append X-Forwarded-*
     bool operator==(const upstream&) const = default;
 };
@@ -120,6 +123,7 @@ struct stream_options {
     duration heartbeat = std::chrono::seconds{10}; // between comments while a head given ahead has nothing behind it
     std::uint64_t hold_buffer = 1024 * 1024;       // bytes; a longer buffered answer is passed on as it comes
     stream_resume resume = stream_resume::off;
+    bool upcast = false;                           // a buffered request goes upstream as a stream, where its answer can be put together again
     double min_rate = 0;                           // meaningful events per second; slower is as good as silent while another attempt can follow. 0: off
     bool operator==(const stream_options&) const = default;
 };
@@ -253,6 +257,7 @@ struct settings {
     log_options log;
     config::limits limits;
     last_good_options last_good;
+    chaos_options chaos;
     duration drain_timeout = std::chrono::seconds{30};
     std::uint64_t replay_buffer = std::uint64_t{32} * 1024 * 1024; // defaults.retry.replay_buffer: where a body must be read to choose the route
     breaker_options circuit_breaker; // defaults.circuit_breaker, shared likewise

@@ -227,16 +227,19 @@ void settle_stream(entry* holder, entry* retry, settler& settle) {
     if (stream == nullptr) return;
     const named resume = member(stream, "stream", "resume");
     if (resume.at == nullptr) return;
+    const named upcast = member(stream, "stream", "upcast");
     if (retry != nullptr) {
         const named replay = member(retry, "retry", "replay");
-        if (retry->is_off())
-            settle.rule_out(stream->find("resume"), "stream.resume", {retry, "retry"}, "it takes another attempt");
-        else if (replay.at != nullptr && replay.at->is_word("never"))
-            settle.rule_out(stream->find("resume"), "stream.resume", replay, "it sends the request twice");
+        for (const named& one : {resume, upcast}) {
+            if (retry->is_off())
+                settle.rule_out(one.at, one.path, {retry, "retry"}, "it takes another attempt");
+            else if (replay.at != nullptr && replay.at->is_word("never"))
+                settle.rule_out(one.at, one.path, replay, "it sends the request twice");
+        }
     }
     const entry* rate = stream->find("min_rate");
     // Only what another attempt can take the place of is ended for being slow.
-    if (rate != nullptr && !rate->is_word("off") && resume.at->is_word("off")) settle.without_effect(stream, "stream", {"min_rate"}, resume);
+    if (rate != nullptr && !rate->is_word("off") && resume.at->is_word("off") && !(upcast.at != nullptr && upcast.at->is_word("on"))) settle.without_effect(stream, "stream", {"min_rate"}, resume);
 }
 
 void settle_policy_blocks(entry* holder, entry* limits, report& problems) {

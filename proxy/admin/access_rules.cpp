@@ -21,12 +21,14 @@ struct entry {
     bool readable; // also on the read-only surface
     bool open;     // needs no token: probes have none
     bool named = false; // a name follows
+    bool both = false;  // GET shows, POST changes
 };
 constexpr std::array entries{
     entry{"/", endpoint::index, false, false, false},       entry{"/metrics", endpoint::metrics, false, true, false},
     entry{"/health", endpoint::health, false, true, false}, entry{"/livez", endpoint::livez, false, true, true},
     entry{"/readyz", endpoint::readyz, false, true, true},  entry{"/-/reload", endpoint::reload, true, false, false},
     entry{"/-/drain", endpoint::drain, true, false, false}, entry{"/-/circuits/", endpoint::circuit, true, false, false, true},
+    entry{"/-/chaos", endpoint::chaos, false, false, false, false, true}, entry{"/-/chaos/off", endpoint::chaos_off, true, false, false},
 };
 
 bool matches(const entry& e, std::string_view path) {
@@ -124,19 +126,22 @@ access_decision decide(const access_rules& rules, const access_question& questio
     }
     if (!known) return refuse(404, "There is no such endpoint here.");
 
-    if (found->control) {
+    const bool change = found->control || (found->both && question.method == "POST");
+    if (change) {
         if (question.method != "POST") return refuse(405, "This endpoint takes POST.", "POST");
         if (question.origins.size() > 1 ||
             (question.origins.size() == 1 &&
              (question.hosts.empty() || !is_own_origin(question.origins[0], question.hosts[0]))))
             return refuse(403, "A page of another origin may not control this process.");
     } else if (question.method != "GET" && question.method != "HEAD") {
-        return refuse(405, "This endpoint takes GET and HEAD.", "GET, HEAD");
+        return found->both ? refuse(405, "This endpoint takes GET, HEAD and POST.", "GET, HEAD, POST")
+                           : refuse(405, "This endpoint takes GET and HEAD.", "GET, HEAD");
     }
     return {.status = 200,
             .asked = found->is,
             .subject = found->named ? question.path.substr(found->path.size()) : std::string_view{},
-            .head_only = question.method == "HEAD"};
+            .head_only = question.method == "HEAD",
+            .change = change};
 }
 
 } // namespace evenkeel::admin

@@ -16,7 +16,7 @@
 namespace evenkeel::admin {
 
 enum class surface : unsigned char { full, read_only };
-enum class endpoint : unsigned char { index, metrics, health, livez, readyz, reload, drain, circuit };
+enum class endpoint : unsigned char { index, metrics, health, livez, readyz, reload, drain, circuit, chaos, chaos_off };
 
 struct access_rules {
     surface what = surface::full;
@@ -39,6 +39,7 @@ struct access_decision {
     endpoint asked = endpoint::index;
     std::string_view subject{};     // of /-/circuits/NAME: the name, as it stands in the path
     bool head_only = false;         // the method was HEAD
+    bool change = false;            // the method was POST
     std::string_view allow{};       // for 405
     std::string_view explanation{}; // one sentence for people
 };

@@ -1,6 +1,7 @@
 #include "proxy/admin/admin_server.hpp"
 
 #include "proxy/admin/access_rules.hpp"
+#include "proxy/admin/chaos_document.hpp"
 #include "proxy/net/io.hpp"
 #include "proxy/telemetry/json_text.hpp"
 #include "proxy/telemetry/scrape_cache.hpp"
@@ -65,6 +66,7 @@ constexpr std::string_view index_page = R"(<!doctype html>
 <li>POST /-/reload: reads the configuration again</li>
 <li>POST /-/circuits/UPSTREAM?state=open|closed|auto: holds its circuit open or closed, or releases it</li>
 <li>POST /-/drain: finishes what is in flight and ends</li>
+<li><a href="/-/chaos">/-/chaos</a>: faults injected on purpose; POST sets rules, POST /-/chaos/off ends them all</li>
 </ul>
 </body></html>
 )";
@@ -181,6 +183,7 @@ struct admin_server::state : std::enable_shared_from_this<admin_server::state> {
     struct order {
         endpoint asked;
         std::string_view subject, query, body;
+        bool change = false;
     };
     [[nodiscard]] reply perform(const access_rules& rules, const order& given);
     [[nodiscard]] reply force_circuit(const order& given);
@@ -346,7 +349,7 @@ response_type admin_server::state::answer(const access_rules& rules, const reque
         refused.allow = decision.allow;
         return to_message(std::move(refused), request.version(), method == "HEAD", request.keep_alive());
     }
-    return to_message(perform(rules, {decision.asked, decision.subject, query, request.body()}), request.version(), decision.head_only,
+    return to_message(perform(rules, {decision.asked, decision.subject, query, request.body(), decision.change}), request.version(), decision.head_only,
                       request.keep_alive());
 }
 
@@ -376,6 +379,13 @@ reply admin_server::state::perform(const access_rules& rules, const order& given
         return control("drain", callbacks.drain);
     case endpoint::circuit:
         return force_circuit(given);
+    case endpoint::chaos:
+        if (given.change)
+            return control("chaos", callbacks.set_chaos ? [&] { return callbacks.set_chaos(given.body); } : std::function<control_result()>{});
+        if (!callbacks.chaos_rules) return sentence(501, "This process cannot do that.");
+        return {.type = json_text, .body = chaos_document(callbacks.chaos_rules())};
+    case endpoint::chaos_off:
+        return control("chaos off", callbacks.chaos_off);
     }
     return sentence(404, "There is no such endpoint here.");
 }

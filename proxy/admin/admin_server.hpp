@@ -5,13 +5,15 @@
 //
 // Endpoints: GET /metrics, /health (?strict=1: 503 when nothing can be served), /livez, /readyz, / (a list of these);
 // POST /-/reload, /-/drain, /-/circuits/UPSTREAM (state=open|closed|auto, and route=NAME for a route's own circuits, in the
-// query or the body; a body may be the bare word). HEAD works wherever GET does.
+// query or the body; a body may be the bare word), /-/chaos (rules as JSON; GET shows those in force), /-/chaos/off. HEAD
+// works wherever GET does.
 //
 // An open circuit makes /health say so and, where nothing at all can be served, ?strict=1 answer 503 (health_view::healthy
 // defines it). It never touches /readyz: a process that is taken out of service because its provider is down could not even
 // give its callers the answers it still has.
 
 #include "config/settings.hpp"
+#include "policies/chaos.hpp"
 #include "policies/circuit_breaker.hpp"
 #include "proxy/telemetry/app_log.hpp"
 #include "proxy/telemetry/background.hpp"
@@ -26,6 +28,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace evenkeel::admin {
 
@@ -48,6 +51,9 @@ struct admin_callbacks {
     std::function<control_result()> reload;
     std::function<control_result()> drain;
     std::function<control_result(const circuit_order&)> force_circuit{}; // not done: there is no such upstream or circuit
+    std::function<chaos::summary()> chaos_rules{};
+    std::function<control_result(std::string_view json)> set_chaos{};
+    std::function<control_result()> chaos_off{};
 };
 
 struct admin_sources {
@@ -59,7 +65,7 @@ struct admin_sources {
 
 struct admin_limits {
     std::uint32_t max_header_bytes = 16 * 1024;
-    std::uint64_t max_body_bytes = 64 * 1024;            // no endpoint reads one; enough for a form's habit
+    std::uint64_t max_body_bytes = 64 * 1024;            // rules of chaos are the largest that is read
     duration request_timeout = std::chrono::seconds{10}; // of a head and its body, from the first wait to the last byte
     duration write_timeout = std::chrono::seconds{10};
     duration idle_timeout = std::chrono::seconds{75}; // between requests: longer than a usual scrape interval

@@ -7,6 +7,7 @@
 #include "proxy/net/opening.hpp"
 #include "proxy/net/resolver.hpp"
 #include "proxy/net/tls_context.hpp"
+#include "proxy/net/warm_keeper.hpp"
 #include "proxy/telemetry/observer.hpp"
 
 #include <boost/asio/error.hpp>
@@ -26,6 +27,7 @@ using kind = transport_error::kind;
 
 // The server counts its Keep-Alive timeout from when it sent the answer, and our next request takes a while to reach it.
 constexpr duration keep_alive_margin = std::chrono::seconds{1};
+constexpr duration warm_connect_limit = std::chrono::seconds{5}; // of a connection nobody waits for; the default of timeout.connect
 
 bool same_endpoint(const config::upstream& one, const config::upstream& other) {
     return one.name == other.name && one.address == other.address && one.tls == other.tls && one.proxy == other.proxy;
@@ -35,7 +37,7 @@ class pooled_connection;
 struct waiter;
 
 // All connections with one key. Shared by the pool, by each connection and by each open() call.
-struct endpoint : std::enable_shared_from_this<endpoint> {
+struct endpoint final : std::enable_shared_from_this<endpoint>, warmed_endpoint {
     endpoint(loop& in, telemetry::observer& to, std::shared_ptr<const config::upstream> settings)
         : worker(in), observer(to), upstream(std::move(settings)), resumption(std::make_shared<tls_resumption>()) {}
 
@@ -45,6 +47,13 @@ struct endpoint : std::enable_shared_from_this<endpoint> {
     void close_idle() noexcept;
     void grant() noexcept; // hands free slots to those who wait
     [[nodiscard]] bool pools() const noexcept { return alive && !retired && !draining; }
+    void warm_as_told(const std::optional<warming>& how); // by its settings
+    [[nodiscard]] bool warms() const noexcept { return warm != nullptr; }
+
+    [[nodiscard]] prewarm::connections present() const noexcept override { return {open, idle.size(), 0, upstream->connections.max}; }
+    [[nodiscard]] const config::upstream& settings() const noexcept override { return *upstream; }
+    void dial_ahead() override { begin_dial(*this); }
+    void target_changed(int by) noexcept override { observer.prewarm_target_changed(*upstream, by); }
 
     loop& worker;
     telemetry::observer& observer;
@@ -56,6 +65,9 @@ struct endpoint : std::enable_shared_from_this<endpoint> {
     bool retired = false;
     bool draining = false;
     bool alive = true; // the pool still exists; once it does not, nothing is reported or handed on
+    std::function<void(endpoint&)> begin_dial; // set with `warm`
+    duration keep_alive{};             // as the server last told; 0: it did not
+    std::unique_ptr<warm_keeper> warm; // null: never asked to
 };
 
 // The right to one connection of connections.max.
@@ -68,6 +80,7 @@ public:
         if (!home_) return;
         --home_->open;
         home_->grant();
+        if (home_->warms()) home_->warm->look();
     }
     [[nodiscard]] const std::shared_ptr<endpoint>& home() const noexcept { return home_; }
 
@@ -102,6 +115,7 @@ public:
         stream_->unwatch();
         stream_->close();
         if (home_->alive) home_->observer.connection_closed(telemetry::side::upstream, upstream_.get());
+        if (home_->warms()) no_longer_warm();
         slot_.reset();
     }
 
@@ -111,12 +125,15 @@ public:
     static void give_back(std::unique_ptr<pooled_connection> self, duration upstream_keep_alive) {
         pooled_connection& one = *self;
         if (!one.home_->pools() || !one.stream_->at_rest()) return;
-        one.reused_ = true;
-        const config::connection_options& limits = one.home_->upstream->connections;
-        duration unused = limits.idle_timeout;
-        if (upstream_keep_alive > duration::zero()) unused = std::min(unused, upstream_keep_alive - keep_alive_margin);
-        one.best_before_ = std::min(one.home_->worker.now() + unused, one.opened_ + limits.max_age);
-        if (!one.spoiled()) settle(std::move(self));
+        if (one.home_->warms()) one.given_back(upstream_keep_alive);
+        keep(std::move(self), upstream_keep_alive);
+    }
+    // Opened ahead of demand. To whoever takes it it is a reused one: the server may have given it up meanwhile.
+    static void keep_warm(std::unique_ptr<pooled_connection> self) {
+        pooled_connection& one = *self;
+        one.unused_ = true;
+        one.home_->observer.prewarmed(*one.upstream_, telemetry::prewarm_event::opened);
+        if (one.home_->pools()) keep(std::move(self), one.home_->keep_alive);
     }
     // Also for one that was handed to somebody who no longer wants it.
     static void settle(std::unique_ptr<pooled_connection> self) {
@@ -126,6 +143,12 @@ public:
             const auto home = back->home_;
             home->place(std::move(back));
         });
+    }
+
+    // Where the endpoint is kept warm: an exchange begins.
+    void lend() noexcept {
+        lent_at_ = home_->worker.now();
+        if (std::exchange(unused_, false)) home_->observer.prewarmed(*upstream_, telemetry::prewarm_event::used);
     }
 
     [[nodiscard]] bool spoiled() const noexcept { return stream_->closed() || home_->worker.now() >= best_before_; }
@@ -143,6 +166,26 @@ public:
     }
 
 private:
+    static void keep(std::unique_ptr<pooled_connection> self, duration upstream_keep_alive) {
+        pooled_connection& one = *self;
+        one.reused_ = true;
+        const config::connection_options& limits = one.home_->upstream->connections;
+        duration unused = limits.idle_timeout;
+        if (upstream_keep_alive > duration::zero()) unused = std::min(unused, upstream_keep_alive - keep_alive_margin);
+        one.best_before_ = std::min(one.home_->worker.now() + unused, one.opened_ + limits.max_age);
+        if (!one.spoiled()) settle(std::move(self));
+    }
+    void given_back(duration upstream_keep_alive) noexcept {
+        home_->keep_alive = upstream_keep_alive;
+        if (lent_at_) home_->warm->released(home_->worker.now() - *std::exchange(lent_at_, {}));
+    }
+    void no_longer_warm() noexcept {
+        if (lent_at_) home_->warm->released(home_->worker.now() - *lent_at_);
+        if (!unused_) return;
+        if (home_->alive) home_->observer.prewarmed(*upstream_, telemetry::prewarm_event::unused);
+        home_->warm->unused();
+    }
+
     void on_timer() override { home_->remove_idle(*this); } // destroys this
     void on_readable() override {
         if (stream_->quiet()) {
@@ -163,14 +206,27 @@ private:
     duration connect_time_;
     bool reused_ = false;
     bool resting_ = false;
+    bool unused_ = false;               // opened ahead, and nobody has taken it
+    std::optional<steady_time> lent_at_{}; // only where the endpoint is kept warm
 };
+
+void endpoint::warm_as_told(const std::optional<warming>& how) {
+    const bool wanted = how && upstream->prewarm.on && pools();
+    if (wanted && !warm) warm = std::make_unique<warm_keeper>(worker, *this, *how);
+    if (warm) wanted ? warm->configure(upstream->prewarm) : warm->stop();
+}
 
 std::unique_ptr<pooled_connection> endpoint::take() {
     while (!idle.empty()) {
         auto one = std::move(idle.back());
         idle.pop_back();
         observer.idle_changed(*upstream, -1);
-        if (one->awaken()) return one;
+        if (!one->awaken()) continue;
+        if (warms()) {
+            one->lend();
+            warm->taken(true);
+        }
+        return one;
     }
     return nullptr;
 }
@@ -187,6 +243,7 @@ void endpoint::place(std::unique_ptr<pooled_connection> back) {
     if (waiters.front()->fresh || !back->awaken()) return;
     waiter& first = *waiters.front();
     waiters.pop_front();
+    if (warms()) back->lend();
     first.connection = std::move(back);
     first.wake->set();
 }
@@ -263,9 +320,9 @@ open_result refused(transport_error error) {
 }
 } // namespace
 
-struct connection_pool::state {
-    state(loop& in, resolver& names, tls_contexts& contexts, telemetry::observer& to)
-        : worker(in), resolver(names), tls(contexts), observer(to) {}
+struct connection_pool::state : std::enable_shared_from_this<connection_pool::state> {
+    state(loop& in, resolver& names, tls_contexts& contexts, telemetry::observer& to, dial_function by)
+        : worker(in), resolver(names), tls(contexts), observer(to), dial_by(by ? std::move(by) : dial_function(&dial)) {}
 
     loop& worker;
     net::resolver& resolver;
@@ -280,7 +337,13 @@ struct connection_pool::state {
     };
     std::unordered_map<const config::upstream*, alias> aliases;
     std::optional<std::vector<std::shared_ptr<const config::upstream>>> wanted; // of the last keep_only()
+    std::optional<warming> warm_how; // empty: nothing is kept warm
+    dial_function dial_by;
     bool draining = false;
+
+    static task<void> dial_ahead(std::shared_ptr<state> self, std::shared_ptr<endpoint> home, slot place);
+    void warm(endpoint& one);
+    void begin_warm(std::span<const std::shared_ptr<const config::upstream>> upstreams);
 
     std::shared_ptr<endpoint> endpoint_of(const std::shared_ptr<const config::upstream>& to) {
         const auto known = aliases.find(to.get());
@@ -297,18 +360,52 @@ struct connection_pool::state {
             // A request that began before a reload may still ask for what the reload removed: served, not pooled.
             found->retired = wanted && std::none_of(wanted->begin(), wanted->end(),
                                                     [&](const auto& one) { return same_endpoint(*one, *to); });
+            warm(*found);
         }
         aliases.emplace(to.get(), alias{to, found});
         return found;
     }
 };
 
-connection_pool::connection_pool(loop& worker, resolver& names, tls_contexts& tls, telemetry::observer& observer)
-    : state_(std::make_shared<state>(worker, names, tls, observer)) {}
+// One connection ahead of demand; `place` is its own.
+task<void> connection_pool::state::dial_ahead(std::shared_ptr<state> self, std::shared_ptr<endpoint> home, slot place) {
+    warm_keeper::dialling under_way(*home->warm);
+    const auto to = home->upstream;
+    opening work(self->worker, self->worker.now() + warm_connect_limit, under_way.cancel);
+    if (work.ended()) co_return;
+    const steady_time began = self->worker.now();
+    const dial_context context{self->resolver, self->tls, self.get(), home->resumption};
+    dialled made = co_await self->dial_by(work, context, *to);
+    if (under_way.cancel.requested()) co_return;
+    under_way.ended(made.stream != nullptr);
+    if (!made.stream) {
+        self->observer.prewarmed(*to, telemetry::prewarm_event::failed);
+        co_return;
+    }
+    pooled_connection::keep_warm(std::make_unique<pooled_connection>(std::move(place), std::move(made.stream), self->worker.now() - began));
+}
+
+void connection_pool::state::warm(endpoint& one) {
+    // An endpoint that outlives its pool is stopped, and dials no more.
+    if (!one.begin_dial) {
+        one.begin_dial = [this](endpoint& at) { worker.nursery().spawn(dial_ahead(shared_from_this(), at.shared_from_this(), slot(at.shared_from_this()))); };
+    }
+    one.warm_as_told(warm_how);
+}
+
+void connection_pool::state::begin_warm(std::span<const std::shared_ptr<const config::upstream>> upstreams) {
+    for (const auto& each : upstreams) {
+        if (each->prewarm.on) static_cast<void>(endpoint_of(each)); // keeps itself warm from its first moment
+    }
+}
+
+connection_pool::connection_pool(loop& worker, resolver& names, tls_contexts& tls, telemetry::observer& observer, dial_function by)
+    : state_(std::make_shared<state>(worker, names, tls, observer, std::move(by))) {}
 
 connection_pool::~connection_pool() {
     state_->resolver.forget(state_.get());
     for (const auto& one : state_->endpoints) {
+        if (one->warm) one->warm->stop();
         one->close_idle();
         one->alive = false;
     }
@@ -329,6 +426,7 @@ task<open_result> connection_pool::open(const std::shared_ptr<const config::upst
 
     opening work(all->worker, deadline, cancel);
     if (work.ended()) co_return refused(work.error(*to));
+    if (home->warms()) home->warm->taken(false);
     std::optional<slot> place;
     if (fresh && home->open >= home->upstream->connections.max && !home->idle.empty()) home->remove_idle(*home->idle.front());
     if (home->waiters.empty() && home->open < home->upstream->connections.max) {
@@ -348,9 +446,12 @@ task<open_result> connection_pool::open(const std::shared_ptr<const config::upst
 
     const steady_time began = all->worker.now();
     const dial_context context{all->resolver, all->tls, all.get(), home->resumption};
-    dialled made = co_await dial(work, context, *to);
+    dialled made = co_await all->dial_by(work, context, *to);
     if (!made.stream) co_return refused(std::move(made.error));
-    co_return opened(std::make_unique<pooled_connection>(std::move(*place), std::move(made.stream), all->worker.now() - began));
+    auto connection = std::make_unique<pooled_connection>(std::move(*place), std::move(made.stream), all->worker.now() - began);
+    all->observer.connected_cold(*to);
+    if (home->warms()) connection->lend();
+    co_return opened(std::move(connection));
 }
 
 void connection_pool::keep_only(std::span<const std::shared_ptr<const config::upstream>> upstreams) {
@@ -360,15 +461,23 @@ void connection_pool::keep_only(std::span<const std::shared_ptr<const config::up
         const auto still = std::find_if(upstreams.begin(), upstreams.end(),
                                         [&](const auto& each) { return same_endpoint(*each, *one->upstream); });
         if (still == upstreams.end()) {
-            one->close_idle();
             one->retired = true;
+            state_->warm(*one);
+            one->close_idle();
         } else {
             one->upstream = *still; // limits may have changed
             one->retired = false;
+            state_->warm(*one);
             one->grant();
         }
     }
+    if (state_->warm_how) state_->begin_warm(upstreams);
     std::erase_if(state_->endpoints, [](const auto& one) { return one->retired && one->open == 0 && one.use_count() == 1; });
+}
+
+void connection_pool::keep_warm(warming how, std::span<const std::shared_ptr<const config::upstream>> upstreams) {
+    state_->warm_how.emplace(std::move(how));
+    state_->begin_warm(upstreams);
 }
 
 void connection_pool::close_idle() noexcept {
@@ -379,6 +488,7 @@ void connection_pool::drain() noexcept {
     state_->draining = true;
     for (const auto& one : state_->endpoints) {
         one->draining = true;
+        if (one->warm) one->warm->stop();
         one->close_idle();
     }
 }

@@ -16,6 +16,7 @@
 #include "proxy/net/transport.hpp"
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <span>
 
@@ -26,13 +27,20 @@ class observer;
 namespace evenkeel::net {
 
 class loop;
+class opening;
 class resolver;
 class tls_contexts;
+struct dial_context;
+struct dialled;
+struct warming;
+
+// How a connection is made: dial() of dial.hpp, but in tests.
+using dial_function = std::function<task<dialled>(opening&, const dial_context&, const config::upstream&)>;
 
 class connection_pool final : public transport {
 public:
     // All of them outlive the pool; exchanges may outlive it.
-    connection_pool(loop& worker, resolver& names, tls_contexts& tls, telemetry::observer& observer);
+    connection_pool(loop& worker, resolver& names, tls_contexts& tls, telemetry::observer& observer, dial_function by = {});
     ~connection_pool() override;
     connection_pool(const connection_pool&) = delete;
     connection_pool& operator=(const connection_pool&) = delete;
@@ -46,6 +54,10 @@ public:
 
     // At a reload: what none of these asks for is retired (idle connections at once, busy ones when they come back).
     void keep_only(std::span<const std::shared_ptr<const config::upstream>> upstreams);
+
+    // From now on connections are opened ahead of demand to the upstreams with `prewarm`, of these and of those that later
+    // keep_only() names, until drain().
+    void keep_warm(warming how, std::span<const std::shared_ptr<const config::upstream>> upstreams);
 
     void close_idle() noexcept;
     void drain() noexcept; // close_idle(), and no connection becomes idle any more

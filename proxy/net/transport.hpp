@@ -1,6 +1,6 @@
 #pragma once
 // The seam between deciding and doing: an attempt opens an exchange with an endpoint and sends and reads bytes on it.
-// Implementations: the connection pool over tcp and tls (production), scripted (tests, simulate), later chaos (wraps
+// Implementations: the connection pool over tcp and tls (production), scripted (tests, simulate), chaos (wraps
 // another). One virtual call per I/O operation and no coroutine frame for it.
 
 #include "config/settings.hpp"

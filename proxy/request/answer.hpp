@@ -34,6 +34,7 @@ struct provenance {
     duration held{};                            // waited for an endpoint to let it through
     std::optional<outcome_kind> failed_as{};    // an upstream's error answer: what it was judged to be
     bool replayed = false;                      // it takes the place of a stream that broke: still to be compared (resumed_body)
+    bool upcast = false;                        // put together from a stream
     bool may_have_arrived = false;              // an upstream may have acted on the request
     telemetry::degradation degraded{};          // it comes from the fallback ladder
     steady_time sent{};                         // when the committed attempt's request went out; epoch: never

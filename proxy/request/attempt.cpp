@@ -129,6 +129,11 @@ net::task<void> attempt::run(std::shared_ptr<attempt> self) {
             const bool ready = me.hold_ready();
             if (!ready) co_await me.hold_more();
             if (me.cancelled_) co_return;
+            if (me.order_.upcast && me.order_.upcast->again) {
+                me.begin_plain();
+                kind = telemetry::attempt_kind::plain_retry;
+                continue;
+            }
             me.learn(ready ? me.head_at_ : me.services_.loop.now());
             me.post(me.event_);
             co_return;
@@ -236,10 +241,10 @@ bool attempt::read_head() {
 }
 
 bool attempt::gather(whole_request& out) const {
-    if (!order_.renamed.empty()) {
-        if (order_.renamed.size() > inline_body_bytes) return false;
-        out.add(order_.head);
-        out.add(order_.renamed);
+    if (const std::string_view other = out_body(); !other.empty()) {
+        if (other.size() > inline_body_bytes) return false;
+        out.add(out_head());
+        out.add(other);
         return true;
     }
     const request_body& source = *order_.body;
@@ -259,13 +264,13 @@ net::task<void> attempt::upload(std::shared_ptr<attempt> self, std::shared_ptr<n
     attempt& me = *self;
     const auto current = [&] { return me.order_.body != nullptr && me.exchange_ == to && !me.cancelled_; };
     if (!current()) co_return;
-    if (!me.order_.renamed.empty()) {
-        const std::array<boost::asio::const_buffer, 2> parts{boost::asio::const_buffer(me.order_.head.data(), me.order_.head.size()), boost::asio::buffer(me.order_.renamed)};
+    if (const std::string_view head = me.out_head(), other = me.out_body(); !other.empty()) {
+        const std::array<boost::asio::const_buffer, 2> parts{boost::asio::buffer(head), boost::asio::buffer(other)};
         const net::io_result sent = co_await to->write(parts);
         if (!current()) co_return;
         me.wrote_ = me.wrote_ || sent.bytes > 0;
         me.upload_ = sent.ok() ? upload_state::done : upload_state::broken;
-        me.record_.bytes_sent = me.order_.renamed.size();
+        me.record_.bytes_sent = other.size();
         co_return;
     }
     const bool chunked = me.order_.body->framing().kind == wire::body_kind::chunked;

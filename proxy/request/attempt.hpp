@@ -19,6 +19,7 @@
 #include "proxy/request/mailbox.hpp"
 #include "proxy/request/memory_bound.hpp"
 #include "proxy/request/request_body.hpp"
+#include "proxy/request/upcast.hpp"
 #include "proxy/telemetry/observer.hpp"
 #include "proxy/wire/chunk_decoder.hpp"
 #include "proxy/wire/head.hpp"
@@ -46,6 +47,7 @@ struct attempt_order {
     wire::head_text head;            // outgoing, complete
     request_body* body = nullptr;    // of the client's request; used only until cancel() or the end of the upload
     std::string renamed;             // goes out instead of that body, whole; empty: that body itself
+    std::unique_ptr<upcast_order> upcast; // goes out as a stream instead, at first; null: it does not
     bool head_request = false;       // the answer to HEAD has no body
     bool may_repeat = false;         // sending it twice does no harm
     holding hold = holding::nothing;
@@ -58,6 +60,7 @@ struct attempt_order {
     std::size_t max_response_head = 64 * 1024;
     bool deadline_moves = false;     // somebody with more time may come to wait for it: its flight tells when time is over
     steady_time deadline;            // of the commit, and of a buffered answer's body
+    std::unique_ptr<net::transport> faulty{}; // instead of the worker's, where chaos has chosen this attempt
 };
 
 class attempt final : public std::enable_shared_from_this<attempt> {
@@ -80,7 +83,10 @@ public:
 
     [[nodiscard]] const wire::response_head& head() const noexcept { return head_; } // once an answer was posted
     [[nodiscard]] const config::upstream& upstream() const noexcept { return *order_.upstream; }
-    [[nodiscard]] bool is_stream() const noexcept { return format_.has_value(); }
+    [[nodiscard]] bool is_stream() const noexcept { return format_.has_value() && !is_assembled(); }
+    // The answer in one piece, put together from a stream; its body is then `assembled_size` bytes of JSON.
+    [[nodiscard]] bool is_assembled() const noexcept { return order_.upcast && order_.upcast->assembled; }
+    [[nodiscard]] std::size_t assembled_size() const noexcept { return kept_.size(); }
     [[nodiscard]] bool is_probe() const noexcept { return leave_.is_probe(); }
     // An event stream whose breaking is told by whoever reads it.
     [[nodiscard]] bool leaves_last_words() const noexcept {
@@ -139,6 +145,16 @@ private:
     void let_go() noexcept;                         // what was held has been delivered
     void fail(const attempt_outcome& outcome);
     [[nodiscard]] std::string_view held() const noexcept { return in_place_.data() != nullptr ? in_place_ : std::string_view{kept_}; }
+
+    // A request that goes upstream as a stream (attempt_upcast.cpp).
+    [[nodiscard]] bool upcasting() const noexcept { return order_.upcast && order_.upcast->streams; }
+    [[nodiscard]] bool assembling() const noexcept { return part_ == held_part::stream && upcasting(); }
+    [[nodiscard]] std::string_view out_head() const noexcept { return upcasting() ? order_.upcast->head.view() : order_.head.view(); }
+    [[nodiscard]] std::string_view out_body() const noexcept { return upcasting() ? order_.upcast->body : order_.renamed; } // empty: the client's
+    bool repeat_plain(telemetry::upcast_result why, std::string_view what); // true
+    [[nodiscard]] bool assemble_piece(std::string_view data);
+    void assemble_end(bool whole, bool silent);
+    void begin_plain();
 
     // The body (attempt_body.cpp). raw_ready: bytes off the wire, decoded; answer_ready: what the client gets.
     [[nodiscard]] std::optional<body_step> raw_ready();

@@ -64,10 +64,12 @@ void attempt::fail(const attempt_outcome& outcome) {
 
 // One more piece of the body; true: enough is known.
 bool attempt::hold_piece(std::string_view data) {
+    if (assembling()) return assemble_piece(data);
     const bool room = keep(data);
     switch (part_) {
     case held_part::error:
         if (room && held().size() < wire::max_error_body) return false;
+        if (upcasting() && blames_stream(head_.status, held())) return repeat_plain(telemetry::upcast_result::refused, {});
         fail(judge_error(head_, content_, held(), order_.rules, services_.loop.wall_now(), facts_));
         return true;
     case held_part::whole:
@@ -118,8 +120,11 @@ bool attempt::hold_piece(std::string_view data) {
 
 // The body has ended as its framing says it should.
 void attempt::hold_end() {
+    if (assembling()) return assemble_end(true, false);
     switch (part_) {
-    case held_part::error: return fail(judge_error(head_, content_, held(), order_.rules, services_.loop.wall_now(), facts_));
+    case held_part::error:
+        if (upcasting() && blames_stream(head_.status, held())) return static_cast<void>(repeat_plain(telemetry::upcast_result::refused, {}));
+        return fail(judge_error(head_, content_, held(), order_.rules, services_.loop.wall_now(), facts_));
     case held_part::whole: {
         const auto problem = judge_whole(head_, content_, held(), order_.rules, facts_);
         if (problem) {
@@ -155,6 +160,7 @@ void attempt::hold_broken(net::error_code error) {
         static_cast<void>(end_body());
         return hold_end();
     }
+    if (assembling()) return assemble_end(false, silent);
     if (held_whole_ && reader_->has_terminal() && reader_->between_events() && head_.body.kind != wire::body_kind::length) {
         // Everything has been said; only the connection's own end went wrong.
         body_over_ = true;
@@ -180,9 +186,14 @@ void attempt::stream_speaks() {
 }
 
 bool attempt::hold_ready() {
+    const bool first = part_ == held_part::nothing;
     part_ = what_to_hold();
     // What is opaque commits at its first byte: it cannot be known to be whole.
-    held_whole_ = part_ == held_part::stream && order_.hold_streams_whole && *format_ != wire::stream_format::opaque;
+    held_whole_ = part_ == held_part::stream && (order_.hold_streams_whole || upcasting()) && *format_ != wire::stream_format::opaque;
+    if (upcasting()) {
+        if (assembling() && *format_ != wire::stream_format::sse) return repeat_plain(telemetry::upcast_result::unknown_field, "[no readable events]");
+        if (first && !assembling() && part_ != held_part::error) services_.observer.upcast_ended(*order_.route, telemetry::upcast_result::not_streamed);
+    }
     if (part_ == held_part::nothing) {
         if (order_.hold == holding::errors && is_no_answer(head_, content_, order_.rules)) {
             error_ = "http_response_incomplete";
@@ -220,7 +231,7 @@ net::task<void> attempt::hold_more() {
         settle();
         in_.clear();
         if (part_ == held_part::stream) arm_body_clock();
-        if (held_whole_ && reader_->has_terminal()) services_.loop.timers().arm(*clock_, services_.loop.now() + closing_time);
+        if (held_whole_ && (assembling() ? order_.upcast->assembler.ended() : reader_->has_terminal())) services_.loop.timers().arm(*clock_, services_.loop.now() + closing_time);
         const steady_time since = services_.loop.now();
         const net::io_result got = co_await exchange_->read_some(in_.space(1, buffer_pool::block_bytes));
         if (cancelled_) co_return;

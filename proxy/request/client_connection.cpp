@@ -48,6 +48,7 @@ std::string_view cache_status_of(const answer& given) noexcept {
 void note_parts(telemetry::request_record& record, const parts_record& parts) noexcept {
     record.parts = parts.text;
     record.attempts = parts.attempts;
+    record.chaos = parts.chaos;
     if (record.outcome != telemetry::request_outcome::ok) return;
     record.outcome = parts.outcome;
     record.service = parts.service;
@@ -74,6 +75,7 @@ struct client_connection::facts {
     int hedges = 0;
     bool probe = false;
     telemetry::coalesce_role coalesced = telemetry::coalesce_role::none;
+    bool upcast = false;
     telemetry::degradation degraded{};
     duration held{};
     duration overhead{};
@@ -331,6 +333,7 @@ net::task<bool> client_connection::handle() {
     seen.hedges = given.hedges;
     seen.probe = given.probe;
     seen.coalesced = given.coalesced;
+    seen.upcast = given.upcast;
     seen.upstream_model = given.upstream_model;
     seen.degraded = given.degraded;
     if (given.degraded.is && ahead_.given() && !gone_ && !co_await say_degraded(given.degraded)) gone_ = true;
@@ -562,7 +565,9 @@ void client_connection::finish_record(const client_request* request, const facts
     record.total = record.at - seen.received;
     record.first_byte = seen.first_byte;
     record.held = seen.held;
+    record.upcast = seen.upcast;
     record.degraded = seen.degraded;
+    if (request != nullptr) record.chaos = request->chaos;
     record.hedges = seen.hedges;
     if (request != nullptr) {
         record.queued = request->queued;

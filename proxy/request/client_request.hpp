@@ -11,6 +11,7 @@
 #include "proxy/telemetry/observer.hpp"
 #include "proxy/wire/head.hpp"
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,6 +26,7 @@ struct parts_record {
     telemetry::request_service service = telemetry::request_service::ok;
     std::string_view reason{};
     int attempts = 0;
+    std::uint16_t chaos = 0; // as client_request::chaos
 };
 
 class flight;
@@ -64,6 +66,8 @@ struct client_request {
     wall_time started{};
     std::shared_ptr<const policy_set> policies;  // of `settings`
     duration queued{};                           // waited for the bulkhead
+    std::uint16_t chaos = 0;                     // faults injected into its attempts: a bit each, by chaos_fault
+    std::uint16_t chaos_asked = 0;               // attempts that chaos was asked about: all, over fallback and replay too
     std::optional<bool> deterministic;           // it asks for the answer a model would give every time; empty: not looked yet
     std::unique_ptr<stream_replay> replay;       // of a committed stream that may be asked for again; null: it is none
     std::unique_ptr<parts_record> parts;         // of a fan-out, once it is over

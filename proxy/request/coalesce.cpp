@@ -67,6 +67,7 @@ answer readers_answer(const worker_services& services, client_request& request, 
     answer made;
     static_cast<provenance&>(made) = *told;
     made.coalesced = role;
+    request.chaos = member.flight()->chaos();
     if (leader) {
         request.queued = member.flight()->queued();
     } else {

@@ -53,6 +53,7 @@ public:
     // Silences inside the stream it answers with: how long one may be, given what this endpoint does; and one that was long.
     [[nodiscard]] duration idle_allowance(duration configured, steady_time now) const noexcept;
     void paused(duration gap, steady_time now) noexcept;
+    void be_plain() noexcept { what_.shape.stream = false; } // what goes out from now on asks for no stream
     [[nodiscard]] bool is_probe() const noexcept { return circuit_.is_probe(); }
 
 private:

@@ -1,5 +1,6 @@
 #include "proxy/request/flight.hpp"
 
+#include "proxy/request/inject_fault.hpp"
 #include "proxy/request/outgoing.hpp"
 #include "proxy/request/local_answer.hpp"
 #include "proxy/request/resumed_body.hpp"
@@ -122,6 +123,7 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
                                                           : telemetry::attempt_kind::retry;
     if (route_.retry.max_retries > 0) order.budget = policies_.endpoints[what.endpoint].budget;
     order.luck = services_.draw();
+    if (route_.stream.upcast && upcasts(what.endpoint)) fill_upcast(order, what, target);
     order.max_response_head = static_cast<std::size_t>(request_.settings->limits.max_header_bytes);
     order.deadline = deadline_;
     order.deadline_moves = request_.shared != nullptr;
@@ -137,9 +139,12 @@ void flight::launch(const flight_action::launch& what) {
     attempts_.erase(std::remove_if(attempts_.begin(), attempts_.end(), [](const flying& one) { return one.over && !one.answered; }), attempts_.end());
     if (!first_at_) first_at_ = what.endpoint;
     hedges_ += what.purpose == attempt_purpose::hedge;
-    const attempt_services needs{services_.loop, services_.transport, services_.buffers, services_.memory, services_.observer};
+    std::unique_ptr<net::transport> faulty;
+    if (services_.chaos != nullptr) [[unlikely]] faulty = inject_fault(services_, request_, *route_.upstreams[what.endpoint]);
+    const attempt_services needs{services_.loop, faulty ? *faulty : services_.transport, services_.buffers, services_.memory, services_.observer};
     flying& made = attempts_.emplace_back(what.id, what.endpoint, what.purpose, std::make_shared<attempt>(needs, std::move(leave_), what.id, box_));
     fill(made.made->order(), what);
+    if (faulty) made.made->order().faulty = std::move(faulty);
     made.made->launch();
 }
 

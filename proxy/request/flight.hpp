@@ -83,7 +83,9 @@ private:
     void hedge_refused(hedge_refusal why) override;
     [[nodiscard]] leave_request leave_for(endpoint_index at, attempt_purpose what);
     [[nodiscard]] std::size_t ahead(endpoint_index at) const noexcept;
-    [[nodiscard]] const request_shape& shape();
+    [[nodiscard]] const request_shape& shape(endpoint_index at);
+    [[nodiscard]] bool upcasts(endpoint_index at); // it is a buffered request that goes there as a stream (flight_upcast.cpp)
+    void fill_upcast(attempt_order& order, const flight_action::launch& what, std::string_view target);
 
     [[nodiscard]] const aim_taken& aim(endpoint_index at);
     static flight_options options_of(const client_request& request, steady_time deadline) noexcept;
@@ -122,6 +124,8 @@ private:
     aim_taken aim_;
     endpoint_leave leave_;   // taken for the launch that follows
     std::optional<request_shape> shape_;
+    std::optional<std::string> upcast_model_;          // of a route that upcasts, once looked at
+    std::array<std::optional<bool>, 2> can_upcast_{};  // ... whether the body allows it, by dialect
     std::array<endpoint_index, flight_plan::max_endpoints> order_;
     std::size_t ordered_ = 0; // endpoints of the shard; 0: not asked for yet
     bool line_full_ = false; // too many others wait already

@@ -5,6 +5,7 @@
 #include "proxy/request/local_answer.hpp"
 #include "proxy/request/resumed_body.hpp"
 #include "proxy/request/run_flight.hpp"
+#include "proxy/request/upcast.hpp"
 
 #include <fmt/format.h>
 
@@ -74,7 +75,13 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
     given.head_read = from.head_at();
     const bool replayable = good && from.leaves_last_words();
     const auto dialect = from.dialect();
+    given.upcast = good && from.is_assembled();
     given.body = from.take_body();
+    if (given.upcast) {
+        assembled_answer whole = assembled_body(from.head(), from.assembled_size(), std::move(given.body));
+        given.head = whole.head;
+        given.body = std::move(whole.body);
+    }
     if (replayable && request_.replay) {
         given.replayed = true;
         request_.replay->at = winner.at;

@@ -10,7 +10,7 @@
 namespace evenkeel::request {
 
 double flight::draw() { return services_.draw(); }
-bool flight::wants_stream() { return evenkeel::request::wants_stream(request_); }
+bool flight::wants_stream() { return evenkeel::request::wants_stream(request_) || (route_.stream.upcast && upcasts(first_at_.value_or(0))); }
 bool flight::unsent(attempt_id id) { return find(id) == nullptr || find(id)->made->unsent(); }
 
 bool flight::repeatable(endpoint_index at) {
@@ -33,18 +33,19 @@ std::span<const endpoint_index> flight::order(steady_time now) {
     return {order_.data(), ordered_};
 }
 
-const request_shape& flight::shape() {
+const request_shape& flight::shape(endpoint_index at) {
     if (!shape_) {
         const wire::field* const accept = request_.head->find(wire::field_id::accept);
         const bool asks = (accept != nullptr && accept->value.find("text/event-stream") != std::string_view::npos) ||
                           request_.head->path.ends_with(":streamGenerateContent");
         shape_ = shape_of(request_.body.held(), request_.body.framing().length, asks);
     }
+    if (route_.stream.upcast && !evenkeel::request::wants_stream(request_)) shape_->stream = upcasts(at);
     return *shape_;
 }
 
 leave_request flight::leave_for(endpoint_index at, attempt_purpose what) {
-    return {.route = &route_, .policies = &policies_, .at = at, .purpose = what, .shape = shape(), .held = ticket_.has_value(), .shard = shard_, .head = request_.head};
+    return {.route = &route_, .policies = &policies_, .at = at, .purpose = what, .shape = shape(at), .held = ticket_.has_value(), .shard = shard_, .head = request_.head};
 }
 
 // Who has an attempt in flight stands in no line: a hedge, or what is to take the place of a silent attempt, asks now and then.
@@ -109,15 +110,15 @@ void flight::settle_hedge(endpoint_index at, duration loser_took, steady_time no
 }
 
 std::optional<duration> flight::attempt_timeout(endpoint_index at, steady_time now) {
-    return policies_.endpoints[at].latency->attempt_timeout(shape(), now);
+    return policies_.endpoints[at].latency->attempt_timeout(shape(at), now);
 }
 
 std::optional<duration> flight::hedge_delay(endpoint_index at, steady_time now) {
-    return policies_.endpoints[at].latency->hedge_delay(shape(), route_.hedge, now);
+    return policies_.endpoints[at].latency->hedge_delay(shape(at), route_.hedge, now);
 }
 
 duration flight::quickest(endpoint_index at, steady_time now) {
-    return policies_.endpoints[at].latency->quantile(shape(), 0.05, now).value_or(duration::zero());
+    return policies_.endpoints[at].latency->quantile(shape(at), 0.05, now).value_or(duration::zero());
 }
 
 hedge_refusal flight::hedge_wanted(steady_time now) {

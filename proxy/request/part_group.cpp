@@ -177,6 +177,7 @@ void part_group::settle(part& one, const answer& given, const body_end& end) {
     using how = body_end::how;
     one.answer.service = given.service;
     one.answer.attempts = given.attempts;
+    one.answer.chaos = one.request->get().chaos;
     if (given.upstream != nullptr) one.answer.upstream = given.upstream->name;
     switch (end.is) {
     case how::broken:
@@ -249,7 +250,9 @@ void part_group::report(const part& one, const answer& given, const body_end& en
     record.probe = given.probe;
     record.coalesced = given.coalesced;
     record.held = given.held;
+    record.upcast = given.upcast;
     record.queued = request.queued;
+    record.chaos = request.chaos;
     record.outcome = given.outcome;
     record.service = given.service;
     record.degraded = given.degraded;

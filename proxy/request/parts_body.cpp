@@ -18,6 +18,7 @@ void note_parts(client_request& request, const part_group& parts) {
     bool degraded = false;
     for (const part_answer* one : all) {
         noted->attempts += one->attempts;
+        noted->chaos |= one->chaos;
         degraded = degraded || one->source != "live";
     }
     if (all.size() == parts.size()) {

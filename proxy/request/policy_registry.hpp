@@ -23,6 +23,7 @@
 #include "policies/shuffle_shard.hpp"
 #include "policies/waiting_line.hpp"
 #include "policies/work_budget.hpp"
+#include "proxy/request/upcast.hpp"
 #include "proxy/telemetry/policy_report.hpp"
 
 #include <cstddef>
@@ -62,10 +63,12 @@ struct route_policies {
 class policy_set {
 public:
     [[nodiscard]] const route_policies& of(const config::route& route) const noexcept { return routes_.find(&route)->second; }
+    [[nodiscard]] upcast_memory& not_upcast() const noexcept { return *not_upcast_; }
 
 private:
     friend class policy_registry;
     std::unordered_map<const config::route*, route_policies> routes_;
+    std::unique_ptr<upcast_memory> not_upcast_ = std::make_unique<upcast_memory>();
 };
 
 class policy_registry {

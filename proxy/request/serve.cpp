@@ -99,7 +99,8 @@ net::task<answer> serve(worker_services& services, client_request& request) {
     const bool must_see_body = fans_out || std::any_of(upstreams.begin(), upstreams.end(), [](const auto& one) { return !one->models.empty(); });
     request.body.hold_up_to(request.route->retry.replay_buffer);
     const auto& ladder = request.route->fallback;
-    const std::uint64_t ahead = must_see_body || request.route->coalesce != coalesce_mode::off || needs_body(ladder) ? request.route->retry.replay_buffer : whole_body_bytes;
+    const bool wants_body = must_see_body || request.route->coalesce != coalesce_mode::off || request.route->stream.upcast || needs_body(ladder);
+    const std::uint64_t ahead = wants_body ? request.route->retry.replay_buffer : whole_body_bytes;
     if (reads_ahead(request, ahead)) co_await request.body.read_whole(ahead);
     if (has_failed(request)) co_return body_failure_answer(services, request);
     if (must_see_body && !(request.body.complete() && request.body.replayable())) co_return body_not_seen(services, request);

@@ -2,6 +2,7 @@
 // The life of a request, outermost policy first (DESIGN section 4). What stands here is the diagram; each line is built
 // elsewhere.
 
+#include "policies/chaos.hpp"
 #include "proxy/net/loop.hpp"
 #include "proxy/net/transport.hpp"
 #include "proxy/request/answer.hpp"
@@ -38,6 +39,7 @@ struct worker_services {
     buffer_pool buffers{};
     departure_watch departures{loop};
     last_good_store* last_good = nullptr;         // of all workers; null: none
+    evenkeel::chaos* chaos = nullptr;             // of all workers; null: `chaos.enabled` is false
     coalesced_flights* flights = nullptr;         // of all workers; null: nothing is coalesced
     std::size_t shared_flights = 0;               // that run on this worker
 

@@ -238,6 +238,7 @@ net::task<void> shared_flight::run(std::shared_ptr<shared_flight> self) {
     {
         answer given = co_await ask_upstreams(self->services_, request);
         self->queued_ = request.queued;
+        self->chaos_ = request.chaos;
         if (given.body) {
             self->publish(given);
             co_await self->read(given, request);

@@ -104,6 +104,7 @@ public:
     [[nodiscard]] taken take(flight_seat& seat, bool waits);
 
     [[nodiscard]] duration queued() const noexcept { return queued_; } // in the bulkhead; once the answer is there
+    [[nodiscard]] std::uint16_t chaos() const noexcept { return chaos_; } // as client_request::chaos; likewise
 
 private:
     static net::task<void> run(std::shared_ptr<shared_flight> self);
@@ -132,6 +133,7 @@ private:
     body_source* reading_ = nullptr;
     std::unique_ptr<wire::stream_reader> scan_;
     duration queued_{};
+    std::uint16_t chaos_ = 0;
 
     std::mutex mutex_; // all below
     flight_log log_;

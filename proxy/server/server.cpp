@@ -8,6 +8,7 @@
 #include "proxy/request/last_good_store.hpp"
 #include "proxy/request/memory_bound.hpp"
 #include "proxy/request/policy_registry.hpp"
+#include "proxy/server/chaos_control.hpp"
 #include "proxy/server/worker.hpp"
 #include "proxy/telemetry/access_log.hpp"
 #include "proxy/telemetry/background.hpp"
@@ -65,6 +66,7 @@ struct server::parts {
     telemetry::access_log access;
     telemetry::fan_out everyone;
     telemetry::heartbeat beats;
+    chaos_control chaos{helper, log};
 
     net::resolver resolver;
     net::tls_contexts tls;
@@ -88,6 +90,7 @@ struct server::parts {
         memory.set_limit(next->limits.memory);
         last_good.set_limit(next->last_good.max_bytes);
         everyone.configuration_loaded(next);
+        chaos.load(*next);
         const std::scoped_lock lock(taking);
         settings = std::move(next);
     }
@@ -105,7 +108,12 @@ server::server(server_options options, config::snapshot settings)
     all.take(all.settings);
     all.metrics.count_from("access_log_dropped_total", "Access log lines dropped because the queue was full.",
                            [&all] { return all.access.dropped(); });
-    const telemetry::policy_reporter reporter = [&all] { return all.policies.report(*all.current(), steady_time{std::chrono::steady_clock::now()}); };
+    const telemetry::policy_reporter reporter = [&all] {
+        const steady_time now{std::chrono::steady_clock::now()};
+        telemetry::policy_report report = all.policies.report(*all.current(), now);
+        report.chaos_rules = all.chaos.rules().report(now).rules.size();
+        return report;
+    };
     all.metrics.report_from(reporter);
     all.health.report_from(reporter);
     if (!all.settings->last_good.path.empty()) all.last_good.open_file(all.settings->last_good.path, all.log, longest_store_wait);
@@ -115,7 +123,7 @@ server::server(server_options options, config::snapshot settings)
                                   const telemetry::health_view view = all.health.view();
                                   return request::health_text{telemetry::health_json(view, false), view.healthy};
                               },
-                              all.last_good, all.flights};
+                              all.last_good, all.flights, all.chaos.rules()};
     for (unsigned number = 0; number < all.settings->workers; ++number) {
         all.workers.push_back(std::make_unique<worker>(shared, all.settings, all.policies.prepare(*all.settings), random_seed()));
         all.pulses.push_back(std::make_unique<telemetry::pulse>(all.beats, number, all.workers.back()->loop()));
@@ -151,6 +159,9 @@ server::server(server_options options, config::snapshot settings)
                         return found ? admin::control_result{true, "done"}
                                      : admin::control_result{false, "there is no circuit of that upstream on that route; see /health"};
                     },
+                .chaos_rules = [&all] { return all.chaos.rules().report(steady_time{std::chrono::steady_clock::now()}); },
+                .set_chaos = [&all](std::string_view json) { return all.chaos.set(json, *all.current()); },
+                .chaos_off = [&all] { return all.chaos.off(*all.current()); },
             });
         if (const auto failure = all.admin->start()) {
             throw std::runtime_error(fmt::format("cannot listen on {}: {}", failure->address, failure->error.message()));

@@ -1,5 +1,8 @@
 #include "proxy/server/worker.hpp"
 
+#include "proxy/net/warm_keeper.hpp"
+#include "proxy/request/may_warm.hpp"
+
 #include <boost/asio/post.hpp>
 
 #include <utility>
@@ -8,10 +11,11 @@ namespace evenkeel::server {
 
 worker::worker(const shared_parts& shared, config::snapshot settings, std::shared_ptr<const request::policy_set> policies,
                std::uint64_t seed)
-    : connections_(loop_.executor()), pool_(loop_, shared.resolver, shared.tls, shared.observer),
+    : connections_(loop_.executor()), pool_(loop_, shared.resolver, shared.tls, shared.observer), chaos_(shared.chaos),
       services_{loop_, pool_, shared.observer, shared.memory, shared.health_document, std::mt19937_64{seed}},
       context_{.services = services_, .settings = {}, .policies = {}, .id_seed = seed} {
     services_.last_good = &shared.last_good;
+    services_.chaos = settings->chaos.enabled ? &chaos_ : nullptr;
     services_.flights = &shared.flights;
     context_.use(std::move(settings), std::move(policies));
 }
@@ -28,6 +32,10 @@ void worker::accept(std::unique_ptr<net::client_stream> stream) {
 }
 
 void worker::start() {
+    pool_.keep_warm({.may_dial = [this](const config::upstream& to) { return request::may_warm(*context_.settings, *context_.policies, to, loop_.now()); },
+                     .draw = [this] { return services_.draw(); },
+                     .workers = context_.settings->workers},
+                    context_.settings->upstreams);
     for (auto& one : listeners_) {
         one->start([this](std::unique_ptr<net::client_stream> stream) { accept(std::move(stream)); });
     }
@@ -40,6 +48,7 @@ void worker::join() {
 
 void worker::use(config::snapshot settings, std::shared_ptr<const request::policy_set> policies) {
     boost::asio::post(loop_.executor(), [this, settings = std::move(settings), policies = std::move(policies)]() mutable {
+        services_.chaos = settings->chaos.enabled ? &chaos_ : nullptr;
         context_.use(std::move(settings), std::move(policies));
         pool_.keep_only(context_.settings->upstreams);
     });

@@ -34,6 +34,7 @@ struct shared_parts {
     std::function<request::health_text()> health_document;
     request::last_good_store& last_good;
     request::coalesced_flights& flights;
+    evenkeel::chaos& chaos;
 };
 
 class worker {
@@ -68,6 +69,7 @@ private:
     net::loop loop_;
     net::nursery connections_;
     net::connection_pool pool_;
+    evenkeel::chaos& chaos_;
     request::worker_services services_;
     request::connection_context context_;
     std::vector<std::unique_ptr<net::listener>> listeners_;

@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t max_path = 2048; // bytes, before escaping
 constexpr std::size_t max_word = 256;  // of every other text
 constexpr std::size_t max_parts = 2048; // JSON of ours; more is left out
-static_assert((max_path + 11 * max_word) * max_escape + max_parts + 1280 <= max_access_line, "the worst line fits the buffer");
+static_assert((max_path + 11 * max_word) * max_escape + max_parts + 1408 <= max_access_line, "the worst line fits the buffer");
 
 // Appends `,"name":` pieces; the names are literals, so their length is known at compile time.
 class line {
@@ -48,6 +48,16 @@ public:
         literal(name);
         *out_++ = '"';
         literal(value);
+        *out_++ = '"';
+    }
+    void faults(std::string_view name, unsigned set) noexcept { // "abort,stall"
+        literal(name);
+        *out_++ = '"';
+        for (int i = 0; i < chaos_fault_count; ++i) {
+            if ((set >> i & 1U) == 0) continue;
+            literal(to_string(static_cast<chaos_fault>(i)));
+            if (set >> i > 1U) *out_++ = ',';
+        }
         *out_++ = '"';
     }
     void number(std::string_view name, auto value) noexcept {
@@ -103,6 +113,7 @@ char* write_access_line(char* out, const request_record& record) noexcept {
     to.number(R"(,"attempts":)", record.attempts);
     if (record.hedges > 0) to.number(R"(,"hedges":)", record.hedges);
     if (record.probe) to.literal(R"(,"probe":true)");
+    if (record.chaos != 0) to.faults(R"(,"chaos":)", record.chaos);
     if (record.denied != denied_reason::none) to.word(R"(,"denied":)", to_string(record.denied));
     if (!record.parts.empty() && record.parts.size() <= max_parts) {
         to.literal(R"(,"parts":)");
@@ -112,6 +123,7 @@ char* write_access_line(char* out, const request_record& record) noexcept {
     to.text_if_any(R"(,"upstream_model":)", record.upstream_model);
     to.literal(record.stream ? std::string_view(R"(,"stream":true)") : std::string_view(R"(,"stream":false)"));
     if (record.ended != stream_end::none) to.word(R"(,"stream_end":)", to_string(record.ended));
+    if (record.upcast) to.literal(R"(,"upcast":true)");
     if (record.resumed > 0) to.number(R"(,"resumed":)", record.resumed);
     to.seconds(R"(,"duration_s":)", record.total);
     if (record.first_byte > duration::zero()) to.seconds(R"(,"first_byte_s":)", record.first_byte);
@@ -131,7 +143,7 @@ access_log::access_log(background& on, app_log& problems, line_writer_options op
 void access_log::request_finished(const request_record& record) noexcept {
     if (!enabled_.load(std::memory_order_relaxed)) return;
     if (record.part_of != nullptr) return; // its fan-out's line has it
-    if (record.outcome == request_outcome::ok && record.service != request_service::degraded && record.attempts <= 1 && record.held + record.queued <= duration::zero()) {
+    if (record.outcome == request_outcome::ok && record.service != request_service::degraded && record.attempts <= 1 && record.chaos == 0 && record.held + record.queued <= duration::zero()) {
         const auto threshold = ok_threshold_.load(std::memory_order_relaxed);
         if (threshold != UINT64_MAX && draw() >= threshold) return;
     }

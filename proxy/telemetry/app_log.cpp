@@ -159,6 +159,11 @@ void app_log::overload_changed(const config::route& route, const config::upstrea
                   route, upstream, {"overloaded", overloaded ? "true" : "false"});
 }
 
+void app_log::upcast_excluded(const config::route& route, const config::upstream& upstream, upcast_result why, std::string_view what) noexcept {
+    write_limited(upcasts_, config::log_level::info, "a model's answers cannot be put together from its streams: its requests go as they are for an hour", route,
+                  upstream, {"why", to_string(why)}, {"what", what});
+}
+
 void app_log::write(config::log_level level, std::string_view message, fields with) {
     if (!enabled(level)) return;
     writer_.push(

@@ -56,6 +56,12 @@ public:
     void coalesced_detached(const config::route& route, coalesce_detachment why) noexcept override {
         for (auto* each : to_) each->coalesced_detached(route, why);
     }
+    void upcast_ended(const config::route& route, upcast_result how) noexcept override {
+        for (auto* each : to_) each->upcast_ended(route, how);
+    }
+    void upcast_excluded(const config::route& route, const config::upstream& upstream, upcast_result why, std::string_view what) noexcept override {
+        for (auto* each : to_) each->upcast_excluded(route, upstream, why, what);
+    }
     void bulkhead_passed(const config::route& route, const bulkhead_passage& passage) noexcept override {
         for (auto* each : to_) each->bulkhead_passed(route, passage);
     }
@@ -68,6 +74,9 @@ public:
     void fallback_exhausted(const config::route& route) noexcept override {
         for (auto* each : to_) each->fallback_exhausted(route);
     }
+    void fault_injected(const config::route& route, chaos_fault fault) noexcept override {
+        for (auto* each : to_) each->fault_injected(route, fault);
+    }
     void connection_opened(side which, const config::upstream* upstream) noexcept override {
         for (auto* each : to_) each->connection_opened(which, upstream);
     }
@@ -76,6 +85,15 @@ public:
     }
     void idle_changed(const config::upstream& upstream, int by) noexcept override {
         for (auto* each : to_) each->idle_changed(upstream, by);
+    }
+    void prewarmed(const config::upstream& upstream, prewarm_event what) noexcept override {
+        for (auto* each : to_) each->prewarmed(upstream, what);
+    }
+    void prewarm_target_changed(const config::upstream& upstream, int by) noexcept override {
+        for (auto* each : to_) each->prewarm_target_changed(upstream, by);
+    }
+    void connected_cold(const config::upstream& upstream) noexcept override {
+        for (auto* each : to_) each->connected_cold(upstream);
     }
     void connection_refused(std::string_view reason) noexcept override {
         for (auto* each : to_) each->connection_refused(reason);

@@ -298,6 +298,7 @@ health_view health::view() const {
             if (is_open(upstream)) open.emplace(own ? route->name : "", upstream.name);
     }
     view.open_circuits = static_cast<int>(open.size());
+    view.chaos_rules = report.chaos_rules;
     const bool nothing_works = attempts > 0 && successes == 0;
     const bool nothing_open_to_ask = !view.routes.empty() && down == view.routes.size();
     view.healthy = !nothing_works && !nothing_open_to_ask;
@@ -398,8 +399,10 @@ std::string health_json(const health_view& view, bool with_hosts) {
         }
         json += "}}";
     }
-    fmt::format_to(std::back_inserter(json), "}},\"overall_status\":{{\"healthy\":{},\"open_circuits\":{}}}}}", view.healthy,
+    fmt::format_to(std::back_inserter(json), "}},\"overall_status\":{{\"healthy\":{},\"open_circuits\":{}", view.healthy,
                    view.open_circuits);
+    if (view.chaos_rules > 0) fmt::format_to(std::back_inserter(json), ",\"chaos_rules\":{}", view.chaos_rules);
+    json += "}}";
     return json;
 }
 

@@ -76,6 +76,7 @@ struct route_health {
 struct health_view {
     std::vector<route_health> routes; // in file order, those of the current configuration that use an upstream
     steady_time at{};
+    std::size_t chaos_rules = 0; // in force: some of this is done on purpose
     int open_circuits = 0; // a circuit that several routes share counts once
     // Whether anything can be served. False: every route's circuits are all open; or there were attempts in the window and
     // every one of them failed. One route that is down leaves it true: it is `open`, the others work.

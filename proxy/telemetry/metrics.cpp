@@ -1,6 +1,7 @@
 #include "proxy/telemetry/metrics.hpp"
 
 #include "proxy/telemetry/cells.hpp"
+#include "proxy/telemetry/chaos_metrics.hpp"
 #include "proxy/telemetry/coalesce_metrics.hpp"
 #include "proxy/telemetry/fallback_metrics.hpp"
 #include "proxy/telemetry/family_list.hpp"
@@ -80,6 +81,7 @@ struct route_cells {
     std::array<cell, retry_denial_count> denied{};
     std::array<cell, stream_end_count> stream_ends{};
     std::array<cell, stream_resumption_count> resumptions{};
+    std::array<cell, upcast_result_count> upcasts{};
     cell in_flight{0};
     cell bytes_in{0}, bytes_out{0};
 };
@@ -92,6 +94,8 @@ struct upstream_cells {
     long_histogram attempt_duration;
     cell attempts_in_flight{0};
     cell connections{0}, connections_opened{0}, idle_connections{0};
+    std::array<cell, prewarm_event_count> prewarmed{};
+    cell prewarm_target{0}, connected_cold{0};
 };
 struct client_cells {
     cell connections{0}, connections_opened{0};
@@ -109,7 +113,7 @@ struct counted {
 struct metrics::state {
     explicit state(metrics_options given)
         : options(std::move(given)), index(options.workers), none(options.workers), clients(options.workers),
-          policies(options.workers), fallbacks(options.workers), coalescing(options.workers) {}
+          policies(options.workers), fallbacks(options.workers), coalescing(options.workers), faults(options.workers) {}
 
     [[nodiscard]] route_cells& cells_of(const config::route* route) {
         auto* found = route == nullptr ? nullptr : index.find(route);
@@ -134,6 +138,7 @@ struct metrics::state {
     policy_metrics policies;
     fallback_metrics fallbacks;
     coalesce_metrics coalescing;
+    chaos_metrics faults;
     word_counters request_refusals{refusal_words()};
     word_counters connection_refusals{{telemetry::connection_refusals.begin(), telemetry::connection_refusals.end()}};
 
@@ -248,8 +253,16 @@ void metrics::coalesced_detached(const config::route& route, coalesce_detachment
     state_->coalescing.detached(route, why);
 }
 
+void metrics::upcast_ended(const config::route& route, upcast_result how) noexcept {
+    if (auto* found = state_->index.find(&route)) add(found->mine().upcasts[static_cast<std::size_t>(how)]);
+}
+
 void metrics::bulkhead_passed(const config::route& route, const bulkhead_passage& passage) noexcept {
     state_->policies.bulkhead_passed(route, passage);
+}
+
+void metrics::fault_injected(const config::route& route, chaos_fault fault) noexcept {
+    state_->faults.injected(route, fault);
 }
 
 void metrics::connection_opened(side which, const config::upstream* upstream) noexcept {
@@ -278,6 +291,19 @@ void metrics::idle_changed(const config::upstream& upstream, int by) noexcept {
         add(found->mine().idle_connections, static_cast<std::uint64_t>(static_cast<std::int64_t>(by)));
 }
 
+void metrics::prewarmed(const config::upstream& upstream, prewarm_event what) noexcept {
+    if (auto* found = state_->index.find(&upstream)) add(found->mine().prewarmed[static_cast<std::size_t>(what)]);
+}
+
+void metrics::prewarm_target_changed(const config::upstream& upstream, int by) noexcept {
+    if (auto* found = state_->index.find(&upstream))
+        add(found->mine().prewarm_target, static_cast<std::uint64_t>(static_cast<std::int64_t>(by)));
+}
+
+void metrics::connected_cold(const config::upstream& upstream) noexcept {
+    if (auto* found = state_->index.find(&upstream)) add(found->mine().connected_cold);
+}
+
 void metrics::connection_refused(std::string_view reason) noexcept {
     state_->connection_refusals.count(reason);
 }
@@ -286,6 +312,7 @@ void metrics::configuration_loaded(const config::snapshot& snapshot) noexcept {
     state_->index.load(snapshot);
     state_->policies.load(snapshot);
     state_->fallbacks.load(snapshot);
+    state_->faults.load(snapshot);
     state_->coalescing.load(snapshot);
     const auto now = state_->options.wall_now().time_since_epoch();
     const std::lock_guard lock(state_->mutex);
@@ -345,6 +372,9 @@ void metrics::state::write_requests(family_list& out) const {
     out.begin(counter, "stream_resumptions_total", "Streams that broke on a route with stream.resume: verified_replay, by what became of them.");
     words("result", 0, stream_resumption_count, &route_cells::resumptions,
           [](std::size_t i) { return to_string(static_cast<stream_resumption>(i)); });
+    out.begin(counter, "upcast_total", "Attempts of buffered requests that went upstream as streams (stream.upcast), by what became of them.");
+    words("result", 0, upcast_result_count, &route_cells::upcasts,
+          [](std::size_t i) { return to_string(static_cast<upcast_result>(i)); });
     out.begin(gauge, "requests_in_flight", "Requests begun and not yet finished.");
     for_each_route([&](const std::string& route, const counted::route& series) {
         out.value(series.gauge([](const route_cells& cells) -> const cell& { return cells.in_flight; }),
@@ -431,6 +461,22 @@ void metrics::state::write_connections(family_list& out) const {
         out.value(series.gauge([](const upstream_cells& cells) -> const cell& { return cells.idle_connections; }),
                   {{"upstream", upstream}});
     });
+    out.begin(counter, "upstream_cold_connections_total", "Attempts that found no connection ready and had to open one.");
+    index.for_each_upstream([&](const std::string& upstream, const counted::upstream& series) {
+        out.value(series.sum([](const upstream_cells& cells) -> const cell& { return cells.connected_cold; }),
+                  {{"upstream", upstream}});
+    });
+    out.begin(counter, "prewarm_connections_total", "Connections opened ahead of demand, by what became of them.");
+    index.for_each_upstream([&](const std::string& upstream, const counted::upstream& series) {
+        for (std::size_t what = 0; what < prewarm_event_count; ++what)
+            out.value(series.sum([&](const upstream_cells& cells) -> const cell& { return cells.prewarmed[what]; }),
+                      {{"upstream", upstream}, {"result", to_string(static_cast<prewarm_event>(what))}});
+    });
+    out.begin(gauge, "prewarm_target_connections", "Idle connections that pre-warming wants, all workers together.");
+    index.for_each_upstream([&](const std::string& upstream, const counted::upstream& series) {
+        out.value(series.gauge([](const upstream_cells& cells) -> const cell& { return cells.prewarm_target; }),
+                  {{"upstream", upstream}});
+    });
 }
 
 void metrics::state::write_refusals(family_list& out) const {
@@ -485,8 +531,10 @@ std::string metrics::text() const {
         reporter = state_->reporter;
         last_good = state_->last_good;
     }
-    state_->policies.write(out, reporter ? reporter() : policy_report{}, state_->options.wall_now());
+    const policy_report report = reporter ? reporter() : policy_report{};
+    state_->policies.write(out, report, state_->options.wall_now());
     state_->fallbacks.write(out, last_good ? last_good() : last_good_report{});
+    state_->faults.write(out, report.chaos_rules);
     state_->coalescing.write(out);
     state_->write_connections(out);
     state_->write_refusals(out);

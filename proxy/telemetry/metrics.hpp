@@ -47,13 +47,18 @@ public:
     void request_coalesced(const config::route& route, coalesce_role role) noexcept override;
     void coalesced_flight_ended(const config::route& route) noexcept override;
     void coalesced_detached(const config::route& route, coalesce_detachment why) noexcept override;
+    void upcast_ended(const config::route& route, upcast_result how) noexcept override;
     void bulkhead_passed(const config::route& route, const bulkhead_passage& passage) noexcept override;
     void hold_ended(const config::route& route, duration waited, bool went_on) noexcept override;
     void fallback_skipped(const config::route& route, fallback_kind step, fallback_skip why) noexcept override;
     void fallback_exhausted(const config::route& route) noexcept override;
+    void fault_injected(const config::route& route, chaos_fault fault) noexcept override;
     void connection_opened(side which, const config::upstream* upstream) noexcept override;
     void connection_closed(side which, const config::upstream* upstream) noexcept override;
     void idle_changed(const config::upstream& upstream, int by) noexcept override;
+    void prewarmed(const config::upstream& upstream, prewarm_event what) noexcept override;
+    void prewarm_target_changed(const config::upstream& upstream, int by) noexcept override;
+    void connected_cold(const config::upstream& upstream) noexcept override;
     void connection_refused(std::string_view reason) noexcept override;
     void
     configuration_loaded(const config::snapshot& snapshot) noexcept override; // before the workers see the snapshot

@@ -61,6 +61,8 @@ std::string_view to_string(attempt_kind kind) noexcept {
         return "retry";
     case attempt_kind::stale_retry:
         return "stale_retry";
+    case attempt_kind::plain_retry:
+        return "plain_retry";
     case attempt_kind::hedge:
         return "hedge";
     }
@@ -105,6 +107,18 @@ std::string_view to_string(request_service service) noexcept {
     return "unknown";
 }
 
+std::string_view to_string(upcast_result how) noexcept {
+    switch (how) {
+    case upcast_result::assembled: return "assembled";
+    case upcast_result::unknown_field: return "unknown_field";
+    case upcast_result::incomplete: return "incomplete";
+    case upcast_result::too_large: return "too_large";
+    case upcast_result::refused: return "refused";
+    case upcast_result::not_streamed: return "not_streamed";
+    }
+    return "assembled";
+}
+
 std::string_view to_string(stream_resumption how) noexcept {
     switch (how) {
     case stream_resumption::resumed: return "resumed";
@@ -113,6 +127,16 @@ std::string_view to_string(stream_resumption how) noexcept {
     case stream_resumption::not_comparable: return "not_comparable";
     }
     return "resumed";
+}
+
+std::string_view to_string(prewarm_event what) noexcept {
+    switch (what) {
+    case prewarm_event::opened: return "opened";
+    case prewarm_event::failed: return "failed";
+    case prewarm_event::used: return "used";
+    case prewarm_event::unused: return "unused";
+    }
+    return "opened";
 }
 
 std::string_view to_string(coalesce_role role) noexcept {

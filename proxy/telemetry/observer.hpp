@@ -5,6 +5,7 @@
 
 #include "config/settings.hpp"
 #include "policies/bulkhead.hpp"
+#include "policies/chaos_fault.hpp"
 #include "policies/circuit_breaker.hpp"
 #include "policies/fallback.hpp"
 #include "policies/flight_plan.hpp"
@@ -35,8 +36,9 @@ enum class attempt_result : unsigned char {
     cancelled,       // the client left, a better answer came, or shutdown
 };
 inline constexpr int attempt_result_count = 15;
-enum class attempt_kind : unsigned char { first, retry, stale_retry, hedge };
-inline constexpr int attempt_kind_count = 4;
+// plain_retry: the same attempt again, without the stream that its client had not asked for (`stream.upcast`).
+enum class attempt_kind : unsigned char { first, retry, stale_retry, hedge, plain_retry };
+inline constexpr int attempt_kind_count = 5;
 
 // What became of one request; the label `outcome`.
 enum class request_outcome : unsigned char {
@@ -113,6 +115,19 @@ enum class coalesce_detachment : unsigned char {
 inline constexpr int coalesce_detachment_count = 3;
 [[nodiscard]] std::string_view to_string(coalesce_detachment) noexcept;
 
+// What became of a request that went upstream as a stream although its client wants the answer in one piece; the label
+// `result` of upcast_total. After all but the first and the last of these the request was repeated as it was.
+enum class upcast_result : unsigned char {
+    assembled,     // the answer was put together
+    unknown_field, // the stream holds something that has no known place in the answer, or cannot be read
+    incomplete,    // ... or not all an answer has: no usage, no finish reason
+    too_large,     // the answer is more than stream.hold_buffer or limits.memory hold
+    refused,       // the upstream does not stream this: its error says so
+    not_streamed,  // it answered in one piece, which was passed on
+};
+inline constexpr int upcast_result_count = 6;
+[[nodiscard]] std::string_view to_string(upcast_result) noexcept;
+
 // What an attempt says of its endpoint's health. An answer that is the caller's fault shows that the endpoint lives; asking
 // for less, or for another credential, says nothing about it.
 enum class health_verdict : unsigned char { success, failure, silent };
@@ -163,6 +178,7 @@ struct request_record {
     std::string_view upstream_model{};     // what the model was renamed to on the way out; empty: it was not
     bool stream = false;
     coalesce_role coalesced = coalesce_role::none;
+    bool upcast = false;                   // asked for as a stream and put together again
     int resumed = 0;                       // how often its stream was asked for again after it broke
     duration total{};
     steady_time at{};                      // when it ended; epoch: just now
@@ -172,6 +188,7 @@ struct request_record {
     degradation degraded{};
     duration queued{};                     // waited for the bulkhead
     bool probe = false;                    // its answer came from a probe of a half-open circuit
+    std::uint16_t chaos = 0;               // faults injected into its attempts: a bit each, by chaos_fault
     duration overhead{};                   // our own share: head read -> sent upstream, upstream head -> sent to the client
     std::uint64_t bytes_in = 0, bytes_out = 0; // body bytes
 };
@@ -185,6 +202,16 @@ struct bulkhead_passage {
 };
 
 enum class side : unsigned char { downstream, upstream };
+
+// What became of a connection that was opened ahead of demand; the label `result` of prewarm_connections_total.
+enum class prewarm_event : unsigned char {
+    opened,
+    failed, // it could not be opened
+    used,   // an attempt took it
+    unused, // it was closed before any did
+};
+inline constexpr int prewarm_event_count = 4;
+[[nodiscard]] std::string_view to_string(prewarm_event) noexcept;
 
 class observer {
 public:
@@ -214,8 +241,13 @@ public:
     virtual void fallback_skipped(const config::route&, fallback_kind, fallback_skip why) noexcept { static_cast<void>(why); }
     virtual void fallback_exhausted(const config::route&) noexcept {}
     virtual void stream_resumed(const config::route&, stream_resumption how) noexcept { static_cast<void>(how); }
+    virtual void upcast_ended(const config::route&, upcast_result how) noexcept { static_cast<void>(how); }
+    // A model of this upstream is not asked for streams again for a while. `what`: the word that was not understood; a peer's.
+    virtual void upcast_excluded(const config::route&, const config::upstream&, upcast_result why, std::string_view what) noexcept { static_cast<void>(why), static_cast<void>(what); }
     // A request that found no permit of the bulkhead free: once, when it has one, is refused, or its client has left.
     virtual void bulkhead_passed(const config::route&, const bulkhead_passage&) noexcept {}
+    // A chaos rule chose an attempt of this route.
+    virtual void fault_injected(const config::route&, chaos_fault) noexcept {}
     // `coalesce`: a request has entered a shared flight as its leader or a follower; a leader's flight is over, once for each;
     // a reader has lost its flight.
     virtual void request_coalesced(const config::route&, coalesce_role) noexcept {}
@@ -226,6 +258,9 @@ public:
     virtual void connection_closed(side, const config::upstream*) noexcept {}
     // The pool: a connection became idle (+1) or stopped being idle (-1).
     virtual void idle_changed(const config::upstream&, int by) noexcept { static_cast<void>(by); }
+    virtual void prewarmed(const config::upstream&, prewarm_event what) noexcept { static_cast<void>(what); }
+    virtual void prewarm_target_changed(const config::upstream&, int by) noexcept { static_cast<void>(by); }
+    virtual void connected_cold(const config::upstream&) noexcept {} // an attempt found no connection ready, and opened one
     virtual void connection_refused(std::string_view reason) noexcept { static_cast<void>(reason); } // max_connections, no_fds
     // Before the snapshot is handed to the workers: whoever listens prepares what it keeps per route here.
     virtual void configuration_loaded(const config::snapshot&) noexcept {}

@@ -34,6 +34,7 @@ struct route_report {
 };
 struct policy_report {
     steady_time at{};
+    std::size_t chaos_rules = 0;                     // in force
     std::vector<route_report> routes;                // of the current configuration, in file order
 };
 using policy_reporter = std::function<policy_report()>;

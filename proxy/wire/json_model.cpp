@@ -88,6 +88,7 @@ public:
 
     bool run(json_members& out);
     bool run_over(std::vector<json_member>& out, std::size_t most);
+    bool run_values(std::vector<std::string_view>& out, std::size_t most);
     bool run_value() noexcept;
 
 private:
@@ -358,6 +359,24 @@ bool scanner::run_over(std::vector<json_member>& out, std::size_t most) {
     return p_ == end_;
 }
 
+bool scanner::run_values(std::vector<std::string_view>& out, std::size_t most) {
+    skip_space();
+    if (!take('[')) return false;
+    skip_space();
+    if (!take(']')) {
+        do {
+            skip_space();
+            const char* const start = p_;
+            if (out.size() == most || !skip_value()) return false;
+            out.emplace_back(start, static_cast<std::size_t>(p_ - start));
+            skip_space();
+        } while (take(','));
+        if (!take(']')) return false;
+    }
+    skip_space();
+    return p_ == end_;
+}
+
 bool scanner::run_value() noexcept {
     skip_space();
     if (!skip_value()) return false;
@@ -372,6 +391,14 @@ std::vector<json_member> list_members(std::string_view body, std::size_t most) {
     if (!scanner(body).run_over(out, most)) out.clear();
     return out;
 }
+
+std::optional<std::vector<std::string_view>> list_values(std::string_view array, std::size_t most) {
+    std::vector<std::string_view> out;
+    if (!scanner(array).run_values(out, most)) return std::nullopt;
+    return out;
+}
+
+std::string unescape_json(std::string_view inside) { return decode(inside); }
 
 bool is_json(std::string_view text) noexcept {
     return scanner(text).run_value();

@@ -41,6 +41,12 @@ struct json_member {
 };
 [[nodiscard]] std::vector<json_member> list_members(std::string_view body, std::size_t most);
 
+// The values of an array in their order, likewise; empty optional: it is none, or has more than `most`.
+[[nodiscard]] std::optional<std::vector<std::string_view>> list_values(std::string_view array, std::size_t most);
+
+// What the inside of a well-formed JSON string says; lone surrogates are read as U+FFFD.
+[[nodiscard]] std::string unescape_json(std::string_view inside);
+
 // Whether `text` is one well-formed JSON value of any kind, by the same rules; nesting beyond json_max_depth is none.
 [[nodiscard]] bool is_json(std::string_view text) noexcept;
 [[nodiscard]] bool is_utf8(std::string_view text) noexcept;

@@ -165,6 +165,7 @@ TEST_CASE("the reference file shows the defaults and the ranges that the table h
     CHECK(shown.upstreams[0]->connections == plain.upstreams[0]->connections);
     CHECK(shown.upstreams[0]->tls == plain.upstreams[0]->tls);
     CHECK(shown.upstreams[0]->dialect == plain.upstreams[0]->dialect);
+    CHECK(shown.upstreams[0]->prewarm == evenkeel::prewarm_options{.on = true});
     CHECK(shown.upstreams[0]->forwarded == plain.upstreams[0]->forwarded);
     CHECK(shown.routes[1]->timeout == plain.routes[0]->timeout);
     CHECK(shown.routes[1]->retry == plain.routes[0]->retry);
@@ -300,6 +301,8 @@ TEST_CASE("the schema accepts what the reader accepts and refuses what it refuse
           row{"a head that is not held", good("", "", "    stream: {head_hold: off}\n"), true},
           row{"streams that are resumed", good("", "", "    stream: {resume: verified_replay, min_rate: 0.5}\n"), true},
           row{"streams that are resumed somehow", good("", "", "    stream: {resume: prefill}\n"), false},
+          row{"buffered requests as streams", good("", "", "    stream: {upcast: on}\n"), true},
+          row{"buffered requests as streams by guess", good("", "", "    stream: {upcast: auto}\n"), false},
           row{"a rate of nothing", good("", "", "    stream: {resume: buffer, min_rate: 0}\n"), false},
           row{"missing routes", "version: 1\n", false},
           row{"missing url", "version: 1\nupstreams: {a: {}}\nroutes: [{name: r, upstreams: [a]}]\n", false},

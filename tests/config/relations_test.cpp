@@ -82,6 +82,9 @@ TEST_CASE("other quantities must fit each other") {
         {"an egress proxy over https", good("", "    proxy: https://egress:3128\n"), {"error not-available 5:12"}},
         {"built-in replay buffer yields", good("limits: {memory: 4MiB}\n"), {}},
         {"idle over age", good("", "    connections: {idle_timeout: 2m, max_age: 1m}\n"), {"error contradiction 5:33"}},
+        {"more warm connections than there may be", good("", "    prewarm: {min_idle: 8}\n    connections: {max: 7}\n"), {"error contradiction 5:25"}},
+        {"... of each worker", good("workers: 2\n", "    prewarm: {min_idle: 8}\n    connections: {max: 4}\n"), {}},
+        {"warm connections where none is kept", good("", "    prewarm: {}\n    connections: {idle_timeout: 0s}\n"), {"error has-no-effect 5:5"}},
         {"built-in idle yields", good("", "    connections: {max_age: 1s}\n"), {}},
     });
 }
@@ -330,6 +333,9 @@ TEST_CASE("a stream can be resumed only where another attempt may be made, and b
         {"resumed", good("", "", "    stream: {resume: buffer, min_rate: 1}\n"), {}},
         {"without retries", good("", "", "    retry: off\n    stream: {resume: buffer}\n"), {"error contradiction 9:14"}},
         {"never twice", good("", "", "    retry: {replay: never}\n    stream: {resume: verified_replay}\n"), {"error contradiction 9:14"}},
+        {"upcast", good("", "", "    stream: {upcast: on, min_rate: 1}\n"), {}},
+        {"upcast without retries", good("", "", "    retry: off\n    stream: {upcast: on}\n"), {"error contradiction 9:14"}},
+        {"upcast and never twice", good("", "", "    retry: {replay: never}\n    stream: {upcast: on}\n"), {"error contradiction 9:14"}},
         {"slow and not resumed", good("", "", "    stream: {min_rate: 1}\n"), {"error has-no-effect 8:14"}},
         {"a default that a route without retries rules out",
          "version: 1\nupstreams: {a: {url: \"http://a\"}}\ndefaults: {stream: {resume: buffer}}\nroutes:\n  - {name: r, upstreams: [a], retry: off}\n", {}},

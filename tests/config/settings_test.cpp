@@ -51,6 +51,7 @@ TEST_CASE("the smallest file means what the settings' own defaults mean") {
     CHECK(s.upstreams[0]->tls == client_tls{});
     CHECK(s.upstreams[0]->dialect == dialect::automatic);
     CHECK_FALSE(s.upstreams[0]->forwarded);
+    CHECK_FALSE(s.upstreams[0]->prewarm.on);
     CHECK_FALSE(s.upstreams[0]->proxy);
     REQUIRE(s.listen.size() == 1);
     CHECK(s.listen[0].host == "127.0.0.1");
@@ -141,7 +142,7 @@ routes:
     match: {path: /fixed}
     upstreams: [two]
     hedge: {delay: 3s, max_extra: 0.3}
-    stream: {resume: verified_replay, min_rate: 2.5}
+    stream: {resume: verified_replay, min_rate: 2.5, upcast: on}
   - name: r3
     match: {path: /health}
     serve: health
@@ -247,6 +248,7 @@ drain: {timeout: 7s}
     CHECK(r7.stream.hold_buffer == 2 * 1024 * 1024);
     CHECK(stream_options{}.resume == stream_resume::off);
     CHECK(stream_options{}.min_rate == 0);
+    CHECK_FALSE(stream_options{}.upcast);
     CHECK(r7.retry.replay_buffer == 1024 * 1024);
 
     evenkeel::breaker_options breaker{true, 4, 0.25, 9, 11s, 3s, 13s, 5, 6, 7s, evenkeel::circuit_scope::upstream,
@@ -283,6 +285,7 @@ drain: {timeout: 7s}
     CHECK(r5.hedge.max_extra == 0.3);
     CHECK(r5.stream.resume == stream_resume::verified_replay);
     CHECK(r5.stream.min_rate == 2.5);
+    CHECK(r5.stream.upcast);
 
     CHECK(s.access_log == access_log_options{"/var/log/a.log", 0.25});
     CHECK(s.log == log_options{log_level::warning, true, "stdout"});
@@ -482,4 +485,12 @@ TEST_CASE("a range includes its ends and nothing beyond") {
         CHECK(load(r.file(r.most)).ok());
         CHECK_FALSE(load(r.file(r.above)).ok());
     }
+}
+
+TEST_CASE("prewarm is off until it is written, and has its defaults then") {
+    const auto warmed = [](const std::string& line) { return load(good("", line)).settings->upstreams.at(0)->prewarm; };
+    CHECK(warmed("") == evenkeel::prewarm_options{});
+    CHECK(warmed("    prewarm: off\n") == evenkeel::prewarm_options{});
+    CHECK(warmed("    prewarm: {}\n") == evenkeel::prewarm_options{.on = true, .min_idle = 2, .predict = true});
+    CHECK(warmed("    prewarm: {min_idle: 7, predict: false, probe: off}\n") == evenkeel::prewarm_options{.on = true, .min_idle = 7, .predict = false});
 }

@@ -38,6 +38,7 @@ TEST_CASE("each value shows where it comes from: built-in, defaults, route") {
                    "      max_age: 5m  # built-in\n"
                    "      retry_stale: true  # built-in\n"
                    "    forwarded: off  # built-in\n"
+                   "    prewarm: off  # built-in\n"
                    "routes:\n"
                    "  # deadline: timeout.total (1m30s)\n"
                    "  # bulkhead: 256 at a time, 256 wait (at most 2s)\n"
@@ -126,6 +127,7 @@ TEST_CASE("each value shows where it comes from: built-in, defaults, route") {
                    "      heartbeat: 10s  # built-in\n"
                    "      hold_buffer: 1MiB  # built-in\n"
                    "      resume: off  # built-in\n"
+                   "      upcast: off  # built-in\n"
                    "      min_rate: off  # built-in\n");
 }
 

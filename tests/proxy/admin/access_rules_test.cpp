@@ -64,6 +64,13 @@ TEST_CASE("on loopback without a token reads are open and control is for local p
              row{"no Host", "GET", "/metrics", none, none, none, 400},
 
              row{"curl -X POST", "POST", "/-/reload", "127.0.0.1:9901", none, none, 200},
+             row{"chaos shown", "GET", "/-/chaos", "127.0.0.1:9901", none, none, 200},
+             row{"chaos set", "POST", "/-/chaos", "127.0.0.1:9901", none, none, 200},
+             row{"chaos set by a page", "POST", "/-/chaos", "127.0.0.1:9901", "https://attacker.example", none, 403},
+             row{"chaos set by rebinding", "POST", "/-/chaos", "attacker.example", none, none, 403},
+             row{"chaos by another method", "PUT", "/-/chaos", "127.0.0.1:9901", none, none, 405},
+             row{"chaos off", "POST", "/-/chaos/off", "127.0.0.1:9901", none, none, 200},
+             row{"chaos off by reading", "GET", "/-/chaos/off", "127.0.0.1:9901", none, none, 405},
              row{"own page", "POST", "/-/drain", "localhost:9901", "http://localhost:9901", none, 200},
              row{"own page behind TLS", "POST", "/-/drain", "localhost:9901", "https://localhost:9901", none, 200},
              row{"other page", "POST", "/-/drain", "localhost:9901", "https://attacker.example", none, 403},

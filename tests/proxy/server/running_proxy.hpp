@@ -29,10 +29,11 @@ inline constexpr bool sanitized = false;
 class running_proxy {
 public:
     // `rest` is the file without version, listen, admin and logs.
-    explicit running_proxy(const std::string& rest, const std::string& listen = "127.0.0.1:0", const std::string& more = "") {
+    explicit running_proxy(const std::string& rest, const std::string& listen = "127.0.0.1:0", const std::string& more = "",
+                           const std::string& admin = "admin: off\n") {
         directory_ = std::filesystem::temp_directory_path() / ("evenkeel-test-" + std::to_string(::getpid()) + "-" + std::to_string(++count_));
         std::filesystem::create_directories(directory_);
-        head_ = "version: 1\nlisten: " + listen + "\nadmin: off\naccess_log: {path: " + access_log() +
+        head_ = "version: 1\nlisten: " + listen + "\n" + admin + "access_log: {path: " + access_log() +
                 "}\nlog: {path: " + (directory_ / "log").string() + ", level: debug}\n" + more;
         write(rest);
         const auto loaded = config::load_file(file(), config::process_environment());

@@ -122,3 +122,36 @@ TEST_CASE("health: a degraded answer is no success of the service; a route is de
     CHECK(shown("one").at("degraded") == boost::json::value(false));
     CHECK(boost::json::serialize(shown("one").at("fallbacks")) == R"({"last_good":1,"route":0,"respond":2})"); // since the start
 }
+
+TEST_CASE("injected faults are counted by route and fault, every series exists from the start, and rules in force are a gauge") {
+    metrics seen({.version = "1"});
+    const auto settings = sample_settings({{"one", "a"}, {"two", "a"}});
+    seen.configuration_loaded(settings);
+    for (int i = 0; i < chaos_fault_count; ++i)
+        CHECK(value_of(seen, "evenkeel_chaos_injected_total{route=\"two\",fault=\"" + std::string(to_string(static_cast<chaos_fault>(i))) + "\"}") == "0");
+    CHECK(value_of(seen, "evenkeel_chaos_active_rules") == "0");
+    seen.fault_injected(*settings->routes[0], chaos_fault::stall);
+    seen.fault_injected(*settings->routes[0], chaos_fault::stall);
+    seen.report_from([] {
+        policy_report report;
+        report.chaos_rules = 3;
+        return report;
+    });
+    CHECK(value_of(seen, R"(evenkeel_chaos_injected_total{route="one",fault="stall"})") == "2");
+    CHECK(value_of(seen, R"(evenkeel_chaos_injected_total{route="two",fault="stall"})") == "0");
+    CHECK(value_of(seen, "evenkeel_chaos_active_rules") == "3");
+}
+
+TEST_CASE("the access log names the faults that a request met, in a fixed order, and says nothing of chaos otherwise") {
+    const auto line_of = [](std::uint16_t faults) {
+        request_record record;
+        record.chaos = faults;
+        std::string out(max_access_line, '\0');
+        out.resize(static_cast<std::size_t>(write_access_line(out.data(), record) - out.data()));
+        return out;
+    };
+    CHECK(line_of(0).find("chaos") == std::string::npos);
+    CHECK(line_of(1U << 4).find(R"(,"chaos":"stall",)") != std::string::npos);
+    CHECK(line_of(1U << 1 | 1U << 10).find(R"(,"chaos":"abort,gzip",)") != std::string::npos);
+    CHECK(line_of((1U << chaos_fault_count) - 1).find(R"(,"chaos":"latency,abort,connect_fail,reset,stall,drip,truncate,malformed,stream_error,split,gzip",)") != std::string::npos);
+}

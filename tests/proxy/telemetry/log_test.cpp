@@ -116,6 +116,7 @@ TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing
                                       .upstream_model = "gpt-4o-mini",
                                       .stream = true,
                                       .coalesced = coalesce_role::follower,
+                                      .upcast = true,
                                       .resumed = 1,
                                       .total = 1250ms,
                                       .first_byte = 310ms,
@@ -146,6 +147,7 @@ TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing
                                        {"upstream_model", "gpt-4o-mini"},
                                        {"stream", true},
                                        {"stream_end", "idle"},
+                                       {"upcast", true},
                                        {"resumed", 1},
                                        {"duration_s", 1.25},
                                        {"first_byte_s", 0.31},
@@ -162,7 +164,7 @@ TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing
     CHECK(least.at("reason") == "no_route");
     CHECK_FALSE(least.contains("upstream"));
     CHECK_FALSE(least.contains("first_byte_s"));
-    for (const char* absent : {"denied", "stream_end", "upstream_model", "first_token_s", "hedges", "probe", "held_s", "queue_s", "resumed", "coalesced"}) CHECK_FALSE(least.contains(absent));
+    for (const char* absent : {"denied", "stream_end", "upstream_model", "first_token_s", "hedges", "probe", "held_s", "queue_s", "resumed", "coalesced", "upcast"}) CHECK_FALSE(least.contains(absent));
 }
 
 TEST_CASE("nothing a client sends breaks out of its line or its field") {
@@ -474,6 +476,8 @@ struct tally final : observer {
     void hold_ended(const config::route&, duration, bool) noexcept override { ++calls; }
     void fallback_skipped(const config::route&, fallback_kind, fallback_skip) noexcept override { ++calls; }
     void fallback_exhausted(const config::route&) noexcept override { ++calls; }
+    void upcast_ended(const config::route&, upcast_result) noexcept override { ++calls; }
+    void upcast_excluded(const config::route&, const config::upstream&, upcast_result, std::string_view) noexcept override { ++calls; }
     void connection_opened(side, const config::upstream*) noexcept override { ++calls; }
     void connection_closed(side, const config::upstream*) noexcept override { ++calls; }
     void idle_changed(const config::upstream&, int by) noexcept override { calls += by; }
@@ -502,6 +506,8 @@ TEST_CASE("every listener of a fan-out hears every call once") {
     to.hold_ended(route, 1s, true);
     to.fallback_skipped(route, fallback_kind::route, fallback_skip::no_time);
     to.fallback_exhausted(route);
+    to.upcast_ended(route, upcast_result::assembled);
+    to.upcast_excluded(route, *route.upstreams[0], upcast_result::unknown_field, "x");
     to.connection_opened(side::downstream, nullptr);
     to.connection_closed(side::downstream, nullptr);
     to.idle_changed(*route.upstreams[0], 1);
@@ -509,8 +515,8 @@ TEST_CASE("every listener of a fan-out hears every call once") {
     to.configuration_loaded(settings);
     to.configuration_failed();
 
-    CHECK(first.calls == 19);
-    CHECK(second.calls == 19);
+    CHECK(first.calls == 21);
+    CHECK(second.calls == 21);
 }
 
 TEST_CASE("the log tells of circuits, cooldowns and overload, a line each, at the level they deserve") {
@@ -529,11 +535,14 @@ TEST_CASE("the log tells of circuits, cooldowns and overload, a line each, at th
     to.cooldown_began(route, upstream, outcome_kind::quota, 15min);
     to.overload_changed(route, upstream, true);
     to.overload_changed(route, upstream, false);
+    to.upcast_excluded(route, upstream, upcast_result::unknown_field, "x_\n\"groq");
     to.flush();
 
     const auto lines = lines_in(folder.file("app.log"));
-    REQUIRE(lines.size() == 7);
-    const char* levels[] = {"warning", "info", "info", "info", "warning", "warning", "info"};
+    REQUIRE(lines.size() == 8);
+    CHECK(boost::json::parse(lines[7]).at("why") == "unknown_field");
+    CHECK(boost::json::parse(lines[7]).at("what") == "x_\n\"groq");
+    const char* levels[] = {"warning", "info", "info", "info", "warning", "warning", "info", "info"};
     for (std::size_t i = 0; i < lines.size(); ++i) {
         CAPTURE(lines[i]);
         const auto line = boost::json::parse(lines[i]).as_object();

@@ -127,6 +127,8 @@ TEST_CASE("every series of every route exists before the first request, with zer
             R"(evenkeel_retries_denied_total{route="none",reason="committed"})",
             R"(evenkeel_stream_ends_total{route="phase1",reason="client_gone"})",
             R"(evenkeel_stream_resumptions_total{route="phase1",result="not_comparable"})",
+            R"(evenkeel_upcast_total{route="phase1",result="unknown_field"})",
+            R"(evenkeel_upstream_attempts_total{route="phase1",upstream="deepseek",kind="plain_retry",result="success"})",
             R"(evenkeel_requests_served_total{route="phase1",service="hedged"})",
             R"(evenkeel_requests_served_total{route="phase1",service="degraded"})",
             R"(evenkeel_requests_refused_total{reason="body_not_split"})",
@@ -177,6 +179,12 @@ TEST_CASE("every series of every route exists before the first request, with zer
             R"(evenkeel_connections{side="upstream",upstream="deepseek"})",
             R"(evenkeel_connections_opened_total{side="upstream",upstream="deepseek"})",
             R"(evenkeel_upstream_idle_connections{upstream="backup"})",
+            R"(evenkeel_upstream_cold_connections_total{upstream="backup"})",
+            R"(evenkeel_prewarm_target_connections{upstream="backup"})",
+            R"(evenkeel_prewarm_connections_total{upstream="backup",result="opened"})",
+            R"(evenkeel_prewarm_connections_total{upstream="backup",result="failed"})",
+            R"(evenkeel_prewarm_connections_total{upstream="backup",result="used"})",
+            R"(evenkeel_prewarm_connections_total{upstream="backup",result="unused"})",
             R"(evenkeel_connections_refused_total{reason="max_connections"})",
             R"(evenkeel_requests_refused_total{reason="no_route"})",
             R"(evenkeel_requests_refused_total{reason="other"})",
@@ -286,6 +294,28 @@ TEST_CASE("connections come and go, on whatever thread, and the gauges return to
     seen.connection_refused("something new");
     CHECK(value_of(seen, R"(evenkeel_connections_refused_total{reason="no_fds"})") == "1");
     CHECK(value_of(seen, R"(evenkeel_connections_refused_total{reason="other"})") == "1");
+}
+
+TEST_CASE("what pre-warming does is counted per upstream") {
+    metrics seen(options());
+    const auto settings = sample_settings({{"phase1", "deepseek"}});
+    seen.configuration_loaded(settings);
+    const auto& upstream = *settings->upstreams[0];
+
+    seen.prewarm_target_changed(upstream, 5);
+    seen.prewarm_target_changed(upstream, -2);
+    seen.connected_cold(upstream);
+    for (int i = 0; i < 3; ++i) seen.prewarmed(upstream, prewarm_event::opened);
+    seen.prewarmed(upstream, prewarm_event::used);
+    seen.prewarmed(upstream, prewarm_event::used);
+    seen.prewarmed(upstream, prewarm_event::unused);
+
+    CHECK(value_of(seen, R"(evenkeel_prewarm_target_connections{upstream="deepseek"})") == "3");
+    CHECK(value_of(seen, R"(evenkeel_upstream_cold_connections_total{upstream="deepseek"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_prewarm_connections_total{upstream="deepseek",result="opened"})") == "3");
+    CHECK(value_of(seen, R"(evenkeel_prewarm_connections_total{upstream="deepseek",result="used"})") == "2");
+    CHECK(value_of(seen, R"(evenkeel_prewarm_connections_total{upstream="deepseek",result="unused"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_prewarm_connections_total{upstream="deepseek",result="failed"})") == "0");
 }
 
 TEST_CASE("a reload keeps counts by name, counts requests of the old snapshot, and keeps what vanished") {
@@ -466,6 +496,11 @@ TEST_CASE("how answers came about, why retries were denied, how streams ended, w
     seen.stream_resumed(route, stream_resumption::differs);
     CHECK(value_of(seen, R"(evenkeel_stream_resumptions_total{route="phase1",result="differs"})") == "1");
     CHECK(value_of(seen, R"(evenkeel_stream_resumptions_total{route="phase1",result="resumed"})") == "0");
+    seen.upcast_ended(route, upcast_result::assembled);
+    seen.upcast_ended(route, upcast_result::refused);
+    CHECK(value_of(seen, R"(evenkeel_upcast_total{route="phase1",result="assembled"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_upcast_total{route="phase1",result="refused"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_upcast_total{route="phase1",result="incomplete"})") == "0");
     CHECK(value_of(seen, R"(evenkeel_wasted_output_events_total{route="phase1",upstream="deepseek"})") == "7");
     CHECK(value_of(seen, R"(evenkeel_upstream_attempts_total{route="phase1",upstream="deepseek",kind="first",result="stream_error"})") == "1");
     CHECK(value_of(seen, R"(evenkeel_upstream_attempts_total{route="phase1",upstream="deepseek",kind="retry",result="success"})") == "1");

@@ -1,0 +1,207 @@
+#include "policies/chaos.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace evenkeel {
+
+namespace {
+
+// FNV-1a over the bytes (Fowler, Noll and Vo), then SplitMix64's finaliser (Steele, Lea and Flood, OOPSLA 2014), without
+// which the upper bits of short inputs are not uniform.
+class hash64 {
+public:
+    void add(std::uint64_t number) noexcept {
+        for (int i = 0; i < 8; ++i) add_byte(static_cast<unsigned char>(number >> (8 * i)));
+    }
+    void add(std::string_view text) noexcept {
+        add(text.size());
+        for (const char c : text) add_byte(static_cast<unsigned char>(c));
+    }
+    [[nodiscard]] std::uint64_t value() const noexcept {
+        std::uint64_t mixed = state_ + 0x9E3779B97F4A7C15U;
+        mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9U;
+        mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EBU;
+        return mixed ^ (mixed >> 31);
+    }
+
+private:
+    void add_byte(unsigned char byte) noexcept { state_ = (state_ ^ byte) * 0x100000001B3U; }
+    std::uint64_t state_ = 0xCBF29CE484222325U;
+};
+
+enum class purpose : std::uint64_t { suffers, which, jitter };
+
+// Uniform in [0, 1).
+double draw(std::uint64_t seed, const chaos_question& asked, std::uint64_t rule, purpose what) noexcept {
+    hash64 mix;
+    mix.add(seed);
+    mix.add(asked.request_id);
+    mix.add(asked.attempt);
+    mix.add(rule);
+    mix.add(static_cast<std::uint64_t>(what));
+    return static_cast<double>(mix.value() >> 11) * 0x1p-53;
+}
+
+std::uint64_t id_of(const chaos_rule& rule) noexcept {
+    hash64 mix;
+    mix.add(rule.route);
+    mix.add(rule.upstream);
+    mix.add(rule.profile);
+    mix.add(static_cast<std::uint64_t>(rule.fault.is));
+    mix.add(static_cast<std::uint64_t>(rule.fault.after_events.value_or(-1)));
+    mix.add(rule.fault.after_bytes.value_or(UINT64_MAX));
+    mix.add(static_cast<std::uint64_t>(rule.fault.status));
+    mix.add(rule.fault.code);
+    return mix.value();
+}
+
+} // namespace
+
+chaos::kept_rule chaos::keep(chaos_rule rule, bool from_file, steady_time now) {
+    kept_rule made;
+    made.id = id_of(rule);
+    made.until = now + rule.lasts;
+    made.from_file = from_file;
+    made.rule = std::move(rule);
+    return made;
+}
+
+void chaos::tell(const changes& what) const {
+    if (!told_) return;
+    for (const auto& [how, rule] : what) told_(how, rule);
+}
+
+void chaos::note_expired(steady_time now, changes& out) {
+    for (kept_rule& each : rules_) {
+        if (each.over || now < each.until) continue;
+        each.over = true;
+        out.emplace_back(change::expired, each.rule);
+    }
+    std::erase_if(rules_, [](const kept_rule& one) { return one.over && !one.from_file; });
+}
+
+void chaos::load(const chaos_options& options, steady_time now) {
+    changes what;
+    {
+        const std::scoped_lock lock(mutex_);
+        note_expired(now, what);
+        enabled_ = options.enabled;
+        seed_ = options.seed;
+        std::vector<kept_rule> before = std::exchange(rules_, {});
+        if (enabled_) {
+            for (const chaos_rule& wanted : options.rules) {
+                const auto same = std::find_if(before.begin(), before.end(), [&](const kept_rule& one) { return one.from_file && one.rule == wanted; });
+                if (same != before.end()) {
+                    rules_.push_back(std::move(*same));
+                    before.erase(same);
+                } else {
+                    rules_.push_back(keep(wanted, true, now));
+                    what.emplace_back(change::began, wanted);
+                }
+            }
+        } else {
+            set_seed_.reset();
+        }
+        for (kept_rule& left : before) {
+            if (enabled_ && !left.from_file) {
+                rules_.push_back(std::move(left));
+            } else if (!left.over) {
+                what.emplace_back(change::ended, std::move(left.rule));
+            }
+        }
+    }
+    tell(what);
+}
+
+void chaos::set(std::vector<chaos_rule> rules, std::optional<std::uint64_t> seed, steady_time now) {
+    changes what;
+    {
+        const std::scoped_lock lock(mutex_);
+        if (!enabled_) return;
+        note_expired(now, what);
+        for (const kept_rule& each : rules_) {
+            if (!each.from_file) what.emplace_back(change::ended, each.rule);
+        }
+        std::erase_if(rules_, [](const kept_rule& one) { return !one.from_file; });
+        set_seed_ = seed;
+        for (chaos_rule& each : rules) {
+            what.emplace_back(change::began, each);
+            rules_.push_back(keep(std::move(each), false, now));
+        }
+    }
+    tell(what);
+}
+
+void chaos::off(steady_time now) {
+    changes what;
+    {
+        const std::scoped_lock lock(mutex_);
+        note_expired(now, what);
+        for (kept_rule& each : rules_) {
+            if (!each.over) what.emplace_back(change::ended, each.rule);
+            each.over = true;
+        }
+        std::erase_if(rules_, [](const kept_rule& one) { return !one.from_file; });
+        set_seed_.reset();
+    }
+    tell(what);
+}
+
+std::optional<steady_time> chaos::expire(steady_time now) {
+    changes what;
+    std::optional<steady_time> next;
+    {
+        const std::scoped_lock lock(mutex_);
+        note_expired(now, what);
+        for (const kept_rule& each : rules_) {
+            if (!each.over && (!next || each.until < *next)) next = each.until;
+        }
+    }
+    tell(what);
+    return next;
+}
+
+std::optional<chaos_injection> chaos::decide(const chaos_question& asked, steady_time now) {
+    const std::scoped_lock lock(mutex_);
+    const std::uint64_t seed = set_seed_.value_or(seed_);
+    for (kept_rule& each : rules_) {
+        const chaos_rule& rule = each.rule;
+        if (each.over || now >= each.until || rule.route != asked.route) continue;
+        if (!rule.upstream.empty() && rule.upstream != asked.upstream) continue;
+        if (rule.attempts > 0 && asked.attempt > static_cast<std::uint64_t>(rule.attempts)) continue;
+        if (draw(seed, asked, each.id, purpose::suffers) >= rule.probability) continue;
+
+        chaos_fault_options fault = rule.fault;
+        if (const chaos_profile* profile = find_chaos_profile(rule.profile)) {
+            const double u = profile->faults.size() > 1 ? draw(seed, asked, each.id, purpose::which) : 0.0;
+            const chaos_profile_fault& drawn = profile->faults[static_cast<std::size_t>(u * static_cast<double>(profile->faults.size()))];
+            if (drawn.attempts > 0 && asked.attempt > static_cast<std::uint64_t>(drawn.attempts)) continue;
+            fault = drawn.fault;
+        }
+        // Only taken and counted here, under the mutex; given back from anywhere.
+        if (rule.max_active > 0 && each.active->load(std::memory_order_relaxed) >= rule.max_active) continue;
+        each.active->fetch_add(1, std::memory_order_relaxed);
+        ++each.injected;
+        if (fault.is == chaos_fault::latency && fault.jitter > duration::zero()) {
+            const double more = draw(seed, asked, each.id, purpose::jitter) * static_cast<double>(fault.jitter.count());
+            fault.delay += duration{static_cast<duration::rep>(more)};
+        }
+        return chaos_injection{std::move(fault), chaos_permit{each.active}};
+    }
+    return std::nullopt;
+}
+
+chaos::summary chaos::report(steady_time now) const {
+    const std::scoped_lock lock(mutex_);
+    summary out;
+    out.enabled = enabled_;
+    out.seed = set_seed_.value_or(seed_);
+    for (const kept_rule& each : rules_) {
+        if (each.over || now >= each.until) continue;
+        out.rules.push_back({each.rule, each.from_file, each.until - now, each.injected, each.active->load(std::memory_order_relaxed)});
+    }
+    return out;
+}
+
+} // namespace evenkeel

@@ -1,0 +1,46 @@
+// Which of a flight's attempts ask for a stream although its client did not (stream.upcast).
+
+#include "proxy/request/flight.hpp"
+
+#include "proxy/request/outgoing.hpp"
+#include "proxy/request/local_answer.hpp"
+#include "proxy/request/wants_stream.hpp"
+#include "proxy/wire/json_model.hpp"
+#include "proxy/wire/upcast_request.hpp"
+
+namespace evenkeel::request {
+
+// The same key with another body would be taken for a mistake.
+namespace {
+bool has_idempotency_key(const wire::request_head& head) noexcept { return head.find(std::string_view{"idempotency-key"}) != nullptr; }
+} // namespace
+
+bool flight::upcasts(endpoint_index at) {
+    if (!route_.stream.upcast || !request_.head->is_post() || !request_.body.complete() || !repeatable(at)) return false;
+    const config::upstream& upstream = *route_.upstreams[at];
+    const auto dialect = wire::upcast_dialect(dialect_of(route_, upstream, request_.head->path), aim(at).target);
+    if (!dialect) return false;
+    auto& possible = can_upcast_[*dialect == wire::dialect::anthropic ? 1 : 0];
+    if (!possible) {
+        possible = !has_idempotency_key(*request_.head) && !evenkeel::request::wants_stream(request_) && wire::upcast_request(*dialect, request_.body.held()).has_value();
+        if (*possible && !upcast_model_) upcast_model_ = wire::find_members(request_.body.held()).model;
+    }
+    return *possible && !request_.policies->not_upcast().excludes(upstream.name, *upcast_model_, services_.loop.now());
+}
+
+void flight::fill_upcast(attempt_order& order, const flight_action::launch& what, std::string_view target) {
+    auto body = wire::upcast_request(order.rules.dialect, order.renamed.empty() ? request_.body.held() : std::string_view{order.renamed});
+    if (!body) return;
+    auto made = std::make_unique<upcast_order>(order.rules.dialect, services_.memory);
+    made->body = std::move(*body);
+    made->model = *upcast_model_;
+    made->exclusions = &request_.policies->not_upcast();
+    made->plain_hold = what.hold;
+    append_request_head(made->head, upcast_head(*request_.head), target, route_, *order.upstream, {wire::body_kind::length, made->body.size()},
+                        request_.client_address);
+    order.hold = holding::answers; // the last attempt's as well: nothing of a stream may be passed on
+    order.leaves_last_words = false;
+    order.upcast = std::move(made);
+}
+
+} // namespace evenkeel::request
