@@ -70,7 +70,7 @@ std::vector<std::string> policy_order(const entry& route) {
     }
     if (const entry* list = route.find("fallback"); list != nullptr && !list->children.empty()) out.push_back(fallback(*list));
     if (const entry* mode = route.find("coalesce"); mode != nullptr && !mode->is_off() && !mode->is_word("off")) {
-        out.push_back(fmt::format("coalesce: identical requests in flight share one answer ({})", mode->text()));
+        out.push_back(fmt::format("coalesce: identical requests in flight share one answer ({})", format_leaf(mode->value)));
     }
     if (is_on(route, "bulkhead")) {
         out.push_back(fmt::format("bulkhead: {} at a time, {} wait (at most {})", value_at(route, "bulkhead", "max_concurrent"),

@@ -186,6 +186,13 @@ TEST_CASE("what has no effect is not shown") {
     CHECK(has_line(shown, "        min_samples: 10  # built-in"));
 }
 
+TEST_CASE("coalescing stands in the order of policies where it is on") {
+    const std::string line = "  # coalesce: identical requests in flight share one answer (deterministic)";
+    CHECK(has_line(show(good("", "", "    coalesce: deterministic\n")), line));
+    CHECK(show(good("defaults: {coalesce: always}\n")).find("share one answer (always)") != std::string::npos);
+    CHECK(show(good()).find("# coalesce:") == std::string::npos);
+}
+
 TEST_CASE("a route's off overrides what defaults say") {
     const std::string yaml = good("defaults: {timeout: {attempt: 20s}}\n", "", "    timeout: {attempt: off}\n");
     const load_result result = load(yaml);
@@ -229,6 +236,7 @@ TEST_CASE("what is shown loads again and means the same") {
                                      "[GET]}\n    rewrite: {path: /a$$b}\n"));
     files.emplace_back("classic", good("profile: classic\n"));
     files.emplace_back("classic with an own budget", good("profile: classic\n", "", "    retry: {budget: {}}\n    cooldown: {}\n"));
+    files.emplace_back("coalesce", good("defaults: {coalesce: always}\n", "", "    coalesce: deterministic\n"));
     files.emplace_back("retry off", good("profile: classic\n", "", "    retry: off\n"));
     files.emplace_back("fixed attempt", good("", "", "    timeout: {attempt: 9s}\n    hedge: {delay: p80}\n"));
     files.emplace_back("short deadline", good("", "", "    timeout: {total: 3s}\n    hedge: {}\n"));
