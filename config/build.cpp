@@ -120,6 +120,9 @@ upstream build_upstream(const entry& e, const std::string& directory) {
     out.prewarm.on = prewarm.is_there() && !prewarm.is_off();
     prewarm.into<std::int64_t>("min_idle", out.prewarm.min_idle);
     prewarm.into<bool>("predict", out.prewarm.predict);
+    const block_reader probe = prewarm.block("probe");
+    if (probe.is_there() && !probe.is_off()) out.prewarm.probe_path = probe.text("path");
+    probe.into<duration>("interval", out.prewarm.probe_interval);
     return out;
 }
 

@@ -50,6 +50,13 @@ void check_prewarm(const entry& root, const entry& upstream, report& problems) {
     const entry* prewarm = upstream.find("prewarm");
     const entry* pool = upstream.find("connections");
     if (prewarm == nullptr || prewarm->is_off() || pool == nullptr) return;
+    const entry* probe = prewarm->find("probe");
+    const entry* headers = upstream.find("headers");
+    const entry* set = headers != nullptr ? headers->find("set") : nullptr;
+    if (probe != nullptr && !probe->is_off() && (set == nullptr || set->children.empty())) {
+        problems.error(probe->key_at, "has-no-effect",
+                       fmt::format("'prewarm.probe' needs a credential of upstream '{}' itself (headers.set): those of the applications are not sent for it", upstream.key));
+    }
     const entry* idle = pool->find("idle_timeout");
     if (idle != nullptr && idle->get<duration>() != nullptr && *idle->get<duration>() == duration::zero()) {
         problems.error(prewarm->key_at, "has-no-effect",

@@ -67,14 +67,18 @@ void add_upstream_keys(std::vector<key_row>& table) {
          .documentation = "Beyond min_idle, what the rate of requests, its trend and the time each takes are about to need; at most 32 "
                           "idle per worker.",
          .price = "More idle connections for a while after each burst."},
+        {.path = "upstreams.prewarm.probe", .kind = block, .fallback = "off", .words = "off",
+         .documentation = "A GET with this upstream's own credential on one of its idle connections now and then, so that a dead "
+                          "way and a refused credential are found early. It changes no circuit.",
+         .price = "One request per interval and worker, which the provider may count."},
+        {.path = "upstreams.prewarm.probe.path", .kind = path, .documentation = "Path of that request, behind the URL's base path.", .required = true},
+        {.path = "upstreams.prewarm.probe.interval", .kind = duration, .fallback = "15s", .min = "1s", .max = "24h",
+         .documentation = "Between two of them."},
     };
     table.insert(table.end(), rows.begin(), rows.end());
 
     add_later(table, false, {
         {.path = "upstreams.urls", .kind = url, .shape = list, .documentation = "Replicas of one provider."},
-        {.path = "upstreams.prewarm.probe", .kind = block, .fallback = "off",
-         .documentation = "Request that warms a connection."},
-        {.path = "upstreams.prewarm.probe.path", .kind = path, .documentation = "Path of that request."},
     });
 }
 

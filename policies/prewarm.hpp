@@ -20,6 +20,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 
 namespace evenkeel {
 
@@ -27,6 +28,8 @@ struct prewarm_options {
     bool on = false;
     std::uint32_t min_idle = 2; // per endpoint, of all workers together; each keeps its share, rounded up
     bool predict = true;
+    std::string probe_path{};   // of a request that is sent on an idle connection now and then; empty: none is
+    duration probe_interval = std::chrono::seconds{15}; // between two, per worker
     bool operator==(const prewarm_options&) const = default;
 };
 

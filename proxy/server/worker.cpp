@@ -13,7 +13,9 @@ worker::worker(const shared_parts& shared, config::snapshot settings, std::share
                std::uint64_t seed)
     : connections_(loop_.executor()), pool_(loop_, shared.resolver, shared.tls, shared.observer), chaos_(shared.chaos),
       services_{loop_, pool_, shared.observer, shared.memory, shared.health_document, std::mt19937_64{seed}},
-      context_{.services = services_, .settings = {}, .policies = {}, .id_seed = seed} {
+      context_{.services = services_, .settings = {}, .policies = {}, .id_seed = seed},
+      probes_({loop_, pool_, services_.buffers, shared.observer,
+               [this](const config::upstream& to) { return request::may_warm(*context_.settings, *context_.policies, to, loop_.now()); }}) {
     services_.last_good = &shared.last_good;
     services_.chaos = settings->chaos.enabled ? &chaos_ : nullptr;
     services_.flights = &shared.flights;
@@ -36,6 +38,7 @@ void worker::start() {
                      .draw = [this] { return services_.draw(); },
                      .workers = context_.settings->workers},
                     context_.settings->upstreams);
+    probes_.use(context_.settings->upstreams);
     for (auto& one : listeners_) {
         one->start([this](std::unique_ptr<net::client_stream> stream) { accept(std::move(stream)); });
     }
@@ -51,6 +54,8 @@ void worker::use(config::snapshot settings, std::shared_ptr<const request::polic
         services_.chaos = settings->chaos.enabled ? &chaos_ : nullptr;
         context_.use(std::move(settings), std::move(policies));
         pool_.keep_only(context_.settings->upstreams);
+        if (winding_down_) return;
+        probes_.use(context_.settings->upstreams);
     });
 }
 
@@ -66,6 +71,7 @@ void worker::stop_now() { drain(duration::zero()); }
 
 net::task<void> worker::wind_down(duration within) {
     context_.draining = true;
+    probes_.stop();
     pool_.drain();
     for (auto& one : listeners_) one->stop();
     const auto each = [this](void (request::client_connection::*action)()) {

@@ -9,6 +9,7 @@
 #include "proxy/net/nursery.hpp"
 #include "proxy/request/client_connection.hpp"
 #include "proxy/request/serve.hpp"
+#include "proxy/request/upstream_probes.hpp"
 
 #include <atomic>
 #include <functional>
@@ -72,6 +73,7 @@ private:
     evenkeel::chaos& chaos_;
     request::worker_services services_;
     request::connection_context context_;
+    request::upstream_probes probes_;
     std::vector<std::unique_ptr<net::listener>> listeners_;
     std::thread thread_;
     bool winding_down_ = false;

@@ -89,6 +89,9 @@ public:
     void prewarmed(const config::upstream& upstream, prewarm_event what) noexcept override {
         for (auto* each : to_) each->prewarmed(upstream, what);
     }
+    void upstream_probed(const config::upstream& upstream, probe_result how) noexcept override {
+        for (auto* each : to_) each->upstream_probed(upstream, how);
+    }
     void prewarm_target_changed(const config::upstream& upstream, int by) noexcept override {
         for (auto* each : to_) each->prewarm_target_changed(upstream, by);
     }

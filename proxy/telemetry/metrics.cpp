@@ -95,6 +95,7 @@ struct upstream_cells {
     cell attempts_in_flight{0};
     cell connections{0}, connections_opened{0}, idle_connections{0};
     std::array<cell, prewarm_event_count> prewarmed{};
+    std::array<cell, probe_result_count> probed{};
     cell prewarm_target{0}, connected_cold{0};
 };
 struct client_cells {
@@ -295,6 +296,10 @@ void metrics::prewarmed(const config::upstream& upstream, prewarm_event what) no
     if (auto* found = state_->index.find(&upstream)) add(found->mine().prewarmed[static_cast<std::size_t>(what)]);
 }
 
+void metrics::upstream_probed(const config::upstream& upstream, probe_result how) noexcept {
+    if (auto* found = state_->index.find(&upstream)) add(found->mine().probed[static_cast<std::size_t>(how)]);
+}
+
 void metrics::prewarm_target_changed(const config::upstream& upstream, int by) noexcept {
     if (auto* found = state_->index.find(&upstream))
         add(found->mine().prewarm_target, static_cast<std::uint64_t>(static_cast<std::int64_t>(by)));
@@ -471,6 +476,12 @@ void metrics::state::write_connections(family_list& out) const {
         for (std::size_t what = 0; what < prewarm_event_count; ++what)
             out.value(series.sum([&](const upstream_cells& cells) -> const cell& { return cells.prewarmed[what]; }),
                       {{"upstream", upstream}, {"result", to_string(static_cast<prewarm_event>(what))}});
+    });
+    out.begin(counter, "prewarm_probes_total", "Requests of prewarm.probe, by how they ended.");
+    index.for_each_upstream([&](const std::string& upstream, const counted::upstream& series) {
+        for (std::size_t how = 0; how < probe_result_count; ++how)
+            out.value(series.sum([&](const upstream_cells& cells) -> const cell& { return cells.probed[how]; }),
+                      {{"upstream", upstream}, {"result", to_string(static_cast<probe_result>(how))}});
     });
     out.begin(gauge, "prewarm_target_connections", "Idle connections that pre-warming wants, all workers together.");
     index.for_each_upstream([&](const std::string& upstream, const counted::upstream& series) {

@@ -57,6 +57,7 @@ public:
     void connection_closed(side which, const config::upstream* upstream) noexcept override;
     void idle_changed(const config::upstream& upstream, int by) noexcept override;
     void prewarmed(const config::upstream& upstream, prewarm_event what) noexcept override;
+    void upstream_probed(const config::upstream& upstream, probe_result how) noexcept override;
     void prewarm_target_changed(const config::upstream& upstream, int by) noexcept override;
     void connected_cold(const config::upstream& upstream) noexcept override;
     void connection_refused(std::string_view reason) noexcept override;

@@ -129,6 +129,16 @@ std::string_view to_string(stream_resumption how) noexcept {
     return "resumed";
 }
 
+std::string_view to_string(probe_result how) noexcept {
+    switch (how) {
+    case probe_result::answered: return "answered";
+    case probe_result::refused: return "refused";
+    case probe_result::error: return "error";
+    case probe_result::failed: return "failed";
+    }
+    return "answered";
+}
+
 std::string_view to_string(prewarm_event what) noexcept {
     switch (what) {
     case prewarm_event::opened: return "opened";

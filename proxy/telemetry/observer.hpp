@@ -211,6 +211,16 @@ enum class prewarm_event : unsigned char {
     unused, // it was closed before any did
 };
 inline constexpr int prewarm_event_count = 4;
+
+// How a request of `prewarm.probe` ended; the label `result` of prewarm_probes_total.
+enum class probe_result : unsigned char {
+    answered, // below 500, and the credential was taken
+    refused,  // 401 or 403
+    error,    // 500 and above
+    failed,   // no answer, or none in time
+};
+inline constexpr int probe_result_count = 4;
+[[nodiscard]] std::string_view to_string(probe_result) noexcept;
 [[nodiscard]] std::string_view to_string(prewarm_event) noexcept;
 
 class observer {
@@ -259,6 +269,7 @@ public:
     // The pool: a connection became idle (+1) or stopped being idle (-1).
     virtual void idle_changed(const config::upstream&, int by) noexcept { static_cast<void>(by); }
     virtual void prewarmed(const config::upstream&, prewarm_event what) noexcept { static_cast<void>(what); }
+    virtual void upstream_probed(const config::upstream&, probe_result how) noexcept { static_cast<void>(how); }
     virtual void prewarm_target_changed(const config::upstream&, int by) noexcept { static_cast<void>(by); }
     virtual void connected_cold(const config::upstream&) noexcept {} // an attempt found no connection ready, and opened one
     virtual void connection_refused(std::string_view reason) noexcept { static_cast<void>(reason); } // max_connections, no_fds

@@ -165,7 +165,7 @@ TEST_CASE("the reference file shows the defaults and the ranges that the table h
     CHECK(shown.upstreams[0]->connections == plain.upstreams[0]->connections);
     CHECK(shown.upstreams[0]->tls == plain.upstreams[0]->tls);
     CHECK(shown.upstreams[0]->dialect == plain.upstreams[0]->dialect);
-    CHECK(shown.upstreams[0]->prewarm == evenkeel::prewarm_options{.on = true});
+    CHECK(shown.upstreams[0]->prewarm == evenkeel::prewarm_options{.on = true, .probe_path = "/v1/models"});
     CHECK(shown.upstreams[0]->forwarded == plain.upstreams[0]->forwarded);
     CHECK(shown.routes[1]->timeout == plain.routes[0]->timeout);
     CHECK(shown.routes[1]->retry == plain.routes[0]->retry);
@@ -260,6 +260,8 @@ TEST_CASE("the schema accepts what the reader accepts and refuses what it refuse
           row{"attempt adaptive", good("", "", "    timeout: {attempt: adaptive}\n"), true},
           row{"profile", good("profile: classic\n"), true},
           row{"no such profile", good("profile: modern\n"), false},
+          row{"a probe", good("", "    headers: {set: {x-api-key: k}}\n    prewarm: {probe: {path: /v1/models}}\n"), true},
+          row{"a probe of nothing", good("", "    headers: {set: {x-api-key: k}}\n    prewarm: {probe: {interval: 5s}}\n"), false},
           row{"breaker off", good("", "", "    circuit_breaker: off\n"), true},
           row{"breaker automatic", good("", "", "    circuit_breaker: {failure_ratio: auto, min_calls: auto, hold_max: auto}\n"), true},
           row{"breaker by numbers", good("", "", "    circuit_breaker: {failure_ratio: 0.5, min_calls: 12, hold_max: 3s}\n"), true},

@@ -84,6 +84,7 @@ TEST_CASE("other quantities must fit each other") {
         {"idle over age", good("", "    connections: {idle_timeout: 2m, max_age: 1m}\n"), {"error contradiction 5:33"}},
         {"more warm connections than there may be", good("", "    prewarm: {min_idle: 8}\n    connections: {max: 7}\n"), {"error contradiction 5:25"}},
         {"... of each worker", good("workers: 2\n", "    prewarm: {min_idle: 8}\n    connections: {max: 4}\n"), {}},
+        {"a probe without a credential", good("", "    prewarm: {probe: {path: /v1/models}}\n"), {"error has-no-effect 5:15"}},
         {"warm connections where none is kept", good("", "    prewarm: {}\n    connections: {idle_timeout: 0s}\n"), {"error has-no-effect 5:5"}},
         {"built-in idle yields", good("", "    connections: {max_age: 1s}\n"), {}},
     });

@@ -493,4 +493,6 @@ TEST_CASE("prewarm is off until it is written, and has its defaults then") {
     CHECK(warmed("    prewarm: off\n") == evenkeel::prewarm_options{});
     CHECK(warmed("    prewarm: {}\n") == evenkeel::prewarm_options{.on = true, .min_idle = 2, .predict = true});
     CHECK(warmed("    prewarm: {min_idle: 7, predict: false, probe: off}\n") == evenkeel::prewarm_options{.on = true, .min_idle = 7, .predict = false});
+    CHECK(warmed("    headers: {set: {x-api-key: k}}\n    prewarm: {probe: {path: /v1/models, interval: 20s}}\n") ==
+          evenkeel::prewarm_options{.on = true, .probe_path = "/v1/models", .probe_interval = std::chrono::seconds{20}});
 }

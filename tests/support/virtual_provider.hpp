@@ -1,6 +1,6 @@
 #pragma once
 // A provider at the other end of pairs of sockets, in the loop of the proxy and in its virtual time: for tests of the real
-// connection pool. Its dial() takes the place of net::dial. Requests end with a body of two bytes.
+// connection pool. Its dial() takes the place of net::dial. Requests end with a body of two bytes, but a GET has none.
 
 #include "proxy/net/byte_stream.hpp"
 #include "proxy/net/dial.hpp"
@@ -29,7 +29,10 @@ public:
     std::function<duration(std::size_t number)> answers_after = [](std::size_t) { return duration{}; }; // of the n-th request
     std::function<bool(std::size_t number)> ends_instead = [](std::size_t) { return false; }; // ... closes unanswered
 
+    std::string answers = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n{\"a\":1}";
+
     std::vector<steady_time> dials{}; // when each began
+    std::string last_request{};
     std::size_t requests = 0, dialling = 0, most_dialling = 0, open = 0, most_open = 0;
 
     [[nodiscard]] net::dial_function dialler() {
@@ -82,12 +85,13 @@ private:
             if (!got.ok()) break;
             seen.append(block, got.bytes);
             const auto head = seen.find("\r\n\r\n");
-            if (head == std::string::npos || seen.size() < head + 6) continue;
-            seen.clear();
+            const std::size_t body = seen.starts_with("GET ") ? 0 : 2;
+            if (head == std::string::npos || seen.size() < head + 4 + body) continue;
+            last_request = std::exchange(seen, {});
             one->busy = true;
             if (ends_instead(requests)) break;
             co_await loop_.sleep_until(loop_.now() + answers_after(requests++));
-            static const std::string answer = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n{\"a\":1}";
+            const std::string answer = answers;
             const boost::asio::const_buffer whole = boost::asio::buffer(answer);
             const net::io_result sent = co_await net::await_completion<net::io_result>(
                 [&](net::completion<net::io_result> ended) { stream.start_write({&whole, 1}, std::move(ended)); });

@@ -5,6 +5,7 @@
 #include "proxy/net/tls_context.hpp"
 #include "proxy/net/warm_keeper.hpp"
 #include "proxy/request/may_warm.hpp"
+#include "proxy/request/upstream_probes.hpp"
 #include "tests/proxy/request/flow_fixture.hpp"
 #include "tests/support/virtual_provider.hpp"
 
@@ -34,6 +35,8 @@ struct counting final : telemetry::observer {
     void connected_cold(const config::upstream&) noexcept override { ++cold; }
     void prewarmed(const config::upstream&, telemetry::prewarm_event what) noexcept override { ++warm[static_cast<std::size_t>(what)]; }
     void prewarm_target_changed(const config::upstream&, int by) noexcept override { target += by; }
+    std::vector<telemetry::probe_result> probes{};
+    void upstream_probed(const config::upstream&, telemetry::probe_result how) noexcept override { probes.push_back(how); }
     void idle_changed(const config::upstream&, int by) noexcept override { idle += by; }
     void connection_opened(telemetry::side of, const config::upstream*) noexcept override { opened += of == telemetry::side::upstream; }
     void connection_closed(telemetry::side of, const config::upstream*) noexcept override { closed += of == telemetry::side::upstream; }
@@ -404,4 +407,113 @@ TEST_CASE("a pool that ends takes its dials with it") {
     world.pass(0s);
     CHECK(world.loop.nursery().size() == 0);
     CHECK(world.loop.timers().armed() == 0);
+}
+
+namespace {
+struct probed : warmed {
+    bool may = true;
+    std::optional<request::upstream_probes> probes{std::in_place, request::upstream_probes::parts{loop, *pool, services.buffers, seen, [this](const config::upstream&) { return may; }}};
+    probed() : warmed({.on = true, .min_idle = 1, .predict = false, .probe_path = "/v1/models", .probe_interval = 10s}) {
+        provider->address.base_path = "/base";
+        provider->headers.set = {{"authorization", "Bearer own"}};
+        there.connect_time = 1ms;
+    }
+    void go() {
+        warmed::go();
+        probes->use(context.settings->upstreams);
+        pass(5s);
+    }
+    void expect_nothing_left() {
+        probes->stop();
+        warmed::expect_nothing_left();
+    }
+};
+using telemetry::probe_result;
+} // namespace
+
+TEST_CASE("prewarm.probe: a GET with the upstream's own credential on an idle connection, every interval") {
+    probed world;
+    world.go();
+    CHECK(world.there.requests == 0);
+    world.pass(5100ms);
+    CHECK(world.there.requests == 1);
+    CHECK(world.there.last_request == "GET /base/v1/models HTTP/1.1\r\nhost: api.example\r\naccept: application/json\r\nauthorization: Bearer own\r\n\r\n");
+    CHECK(world.seen.probes == std::vector{probe_result::answered});
+    CHECK(world.pool->idle() == 2); // put back, beside the one that was opened in its place
+    CHECK(world.there.dials.size() == 2);
+    world.pass(30s);
+    CHECK(world.there.dials.size() <= 4); // once idle for 30 s they age out
+    CHECK(world.there.requests == 4);
+    CHECK(world.seen.attempts == 0);
+    world.expect_nothing_left();
+    CHECK(world.there.requests == 4);
+}
+
+TEST_CASE("prewarm.probe: what it says of each answer, and what becomes of the connection") {
+    struct row {
+        const char* answer;
+        probe_result result;
+        bool kept;
+    };
+    for (const row& one : {row{"HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\n{}", probe_result::refused, true},
+                           row{"HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", probe_result::answered, true},
+                           row{"HTTP/1.1 102 Wait\r\n\r\nHTTP/1.1 204 No\r\n\r\n", probe_result::answered, true},
+                           row{"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", probe_result::error, true},
+                           row{"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", probe_result::answered, false},
+                           row{"HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n{", probe_result::answered, false},
+                           row{"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{}", probe_result::answered, false}, // the rest does not come
+                           row{"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}stray", probe_result::answered, false},
+                           row{"what?\r\n\r\n", probe_result::failed, false}}) {
+        probed world;
+        world.there.answers = one.answer;
+        world.go();
+        world.pass(5s);
+        world.may = false; // no second one
+        world.pass(14s);
+        CAPTURE(std::string{one.answer});
+        CHECK(world.seen.probes == std::vector{one.result});
+        CHECK(world.pool->idle() == (one.kept ? 2 : 1)); // one was opened in its place
+        world.expect_nothing_left();
+    }
+    SUBCASE("silence") {
+        probed world;
+        world.there.answers_after = [](std::size_t) { return duration{1h}; };
+        world.go();
+        world.pass(14s);
+        CHECK(world.seen.probes.empty());
+        world.pass(2s);
+        CHECK(world.seen.probes == std::vector{probe_result::failed});
+        world.probes->stop();
+    }
+}
+
+TEST_CASE("prewarm.probe: none without an idle connection, where requests would not go, after a reload without it, or while stopping") {
+    probed world;
+    world.there.refuses = true;
+    world.go();
+    world.pass(20s);
+    CHECK(world.there.requests == 0);
+    world.there.refuses = false;
+    world.may = false;
+    world.pass(90s);
+    CHECK(world.pool->idle() == 1);
+    CHECK(world.there.requests == 0);
+    world.may = true;
+    world.pass(10s);
+    CHECK(world.there.requests >= 1);
+    const std::size_t before = world.there.requests;
+    world.provider->prewarm.probe_path.clear();
+    world.probes->use(std::array{std::shared_ptr<const config::upstream>{world.provider}});
+    world.pass(60s);
+    CHECK(world.there.requests == before);
+    world.expect_nothing_left();
+
+    probed ending;
+    ending.there.answers_after = [](std::size_t) { return duration{5s}; };
+    ending.go();
+    ending.pass(6s);
+    ending.probes->stop(); // one is under way
+    ending.pass(1s);
+    CHECK(ending.seen.probes.empty());
+    ending.expect_nothing_left();
 }

@@ -127,6 +127,7 @@ TEST_CASE("every series of every route exists before the first request, with zer
             R"(evenkeel_retries_denied_total{route="none",reason="committed"})",
             R"(evenkeel_stream_ends_total{route="phase1",reason="client_gone"})",
             R"(evenkeel_stream_resumptions_total{route="phase1",result="not_comparable"})",
+            R"(evenkeel_prewarm_probes_total{upstream="deepseek",result="refused"})",
             R"(evenkeel_upcast_total{route="phase1",result="unknown_field"})",
             R"(evenkeel_upstream_attempts_total{route="phase1",upstream="deepseek",kind="plain_retry",result="success"})",
             R"(evenkeel_requests_served_total{route="phase1",service="hedged"})",
