@@ -1,33 +1,31 @@
 #include "policies/chaos.hpp"
 
+#include "policies/hash64.hpp"
+
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace evenkeel {
 
 namespace {
 
-// FNV-1a over the bytes (Fowler, Noll and Vo), then SplitMix64's finaliser (Steele, Lea and Flood, OOPSLA 2014), without
-// which the upper bits of short inputs are not uniform.
+// Of several parts, each told from the next.
 class hash64 {
 public:
     void add(std::uint64_t number) noexcept {
-        for (int i = 0; i < 8; ++i) add_byte(static_cast<unsigned char>(number >> (8 * i)));
+        std::array<char, 8> bytes{};
+        for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(number >> (8 * i));
+        state_ = fnv1a({bytes.data(), bytes.size()}, state_);
     }
     void add(std::string_view text) noexcept {
         add(text.size());
-        for (const char c : text) add_byte(static_cast<unsigned char>(c));
+        state_ = fnv1a(text, state_);
     }
-    [[nodiscard]] std::uint64_t value() const noexcept {
-        std::uint64_t mixed = state_ + 0x9E3779B97F4A7C15U;
-        mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9U;
-        mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EBU;
-        return mixed ^ (mixed >> 31);
-    }
+    [[nodiscard]] std::uint64_t value() const noexcept { return mix64(state_); }
 
 private:
-    void add_byte(unsigned char byte) noexcept { state_ = (state_ ^ byte) * 0x100000001B3U; }
-    std::uint64_t state_ = 0xCBF29CE484222325U;
+    std::uint64_t state_ = fnv1a_start;
 };
 
 enum class purpose : std::uint64_t { suffers, which, jitter };
@@ -40,7 +38,7 @@ double draw(std::uint64_t seed, const chaos_question& asked, std::uint64_t rule,
     mix.add(asked.attempt);
     mix.add(rule);
     mix.add(static_cast<std::uint64_t>(what));
-    return static_cast<double>(mix.value() >> 11) * 0x1p-53;
+    return unit_interval(mix.value());
 }
 
 std::uint64_t id_of(const chaos_rule& rule) noexcept {

@@ -1,5 +1,7 @@
 #include "policies/shuffle_shard.hpp"
 
+#include "policies/hash64.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -11,20 +13,8 @@ namespace evenkeel {
 namespace {
 constexpr std::size_t most = 32;
 
-// The finaliser of splitmix64 (Steele, Lea and Flood, OOPSLA 2014): every bit of the result depends on every bit of `x`.
-constexpr std::uint64_t mixed(std::uint64_t x) noexcept {
-    x += 0x9e3779b97f4a7c15ULL;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-    return x ^ (x >> 31);
-}
-
-// FNV-1a, 64 bits, mixed: names that differ in their last letter differ everywhere.
-std::uint64_t hash_of(std::string_view text) noexcept {
-    std::uint64_t hash = 0xcbf29ce484222325ULL;
-    for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
-    return mixed(hash);
-}
+// Names that differ in their last letter differ everywhere.
+std::uint64_t hash_of(std::string_view text) noexcept { return mix64(fnv1a(text)); }
 } // namespace
 
 shuffle_shard::shuffle_shard(const std::vector<std::string>& names, std::vector<double> weights, int size)
@@ -41,7 +31,7 @@ shuffle_shard::members shuffle_shard::of(std::uint64_t tenant) const noexcept {
     std::array<std::pair<double, std::size_t>, most> scores;
     for (std::size_t i = 0; i < names_.size(); ++i) {
         // 53 bits, never 0 or 1.
-        const double u = (static_cast<double>(mixed(tenant ^ names_[i]) >> 11) + 0.5) * 0x1p-53;
+        const double u = (static_cast<double>(mix64(tenant ^ names_[i]) >> 11) + 0.5) * 0x1p-53;
         scores[i] = {std::log(u) / weights_[i], i}; // -1/score: the order is that of the scores
     }
     const auto end = scores.begin() + static_cast<std::ptrdiff_t>(names_.size());

@@ -3,10 +3,10 @@
 #include "proxy/net/chaos_words.hpp"
 #include "proxy/wire/characters.hpp"
 #include "proxy/wire/gate.hpp"
+#include "proxy/wire/head_builder.hpp"
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <utility>
 
 namespace evenkeel::net {
@@ -15,21 +15,6 @@ namespace {
 
 constexpr std::size_t max_head_bytes = 1024 * 1024; // limits.max_header_bytes goes no further: the attempt's own bound decides
 constexpr std::size_t max_stored_block = 65535;     // RFC 1951 3.2.4
-
-// CRC-32 of RFC 1952, bit by bit: bodies under chaos are small.
-std::uint32_t crc32(std::uint32_t crc, std::string_view data) noexcept {
-    for (const char c : data) {
-        crc ^= static_cast<unsigned char>(c);
-        for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1U) != 0 ? 0xEDB88320U : 0U);
-    }
-    return crc;
-}
-
-std::string chunk_head(std::size_t size) {
-    std::array<char, 24> line{};
-    const int length = std::snprintf(line.data(), line.size(), "%zx\r\n", size);
-    return {line.data(), static_cast<std::size_t>(length)};
-}
 
 void append_little_endian(std::string& to, std::uint32_t number, int bytes) {
     for (int i = 0; i < bytes; ++i) to += static_cast<char>(number >> (8 * i) & 0xFFU);
@@ -273,7 +258,7 @@ void faulty_answer::finish() {
     if (fault_.is == chaos_fault::gzip) {
         if (!gzip_begun_) emit_compressed({});
         std::string last("\x01\x00\x00\xFF\xFF", 5); // a last, empty stored block
-        append_little_endian(last, crc_ ^ 0xFFFFFFFFU, 4);
+        append_little_endian(last, crc_.checksum(), 4);
         append_little_endian(last, static_cast<std::uint32_t>(passed_), 4);
         const std::uint64_t size = passed_;
         emit(last);
@@ -295,13 +280,14 @@ void faulty_answer::emit(std::string_view data) {
         out_.append(data);
         return;
     }
-    out_.append(chunk_head(data.size())).append(data).append("\r\n");
+    std::array<char, 18> size_line;
+    out_.append(wire::chunk_head(size_line.data(), data.size())).append(data).append(wire::chunk_tail);
 }
 
 // Stored blocks (RFC 1951 3.2.4): whoever reads gzip reads these, and nothing has to be compressed.
 void faulty_answer::emit_compressed(std::string_view data) {
     const std::uint64_t before = passed_;
-    crc_ = crc32(crc_, data);
+    crc_.process_bytes(data.data(), data.size());
     std::string block;
     if (!std::exchange(gzip_begun_, true)) block.assign("\x1F\x8B\x08\x00\x00\x00\x00\x00\x00\xFF", 10); // RFC 1952 2.3
     for (std::string_view left = data; !left.empty();) {

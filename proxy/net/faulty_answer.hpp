@@ -13,6 +13,8 @@
 #include "proxy/wire/event_borders.hpp"
 #include "proxy/wire/head.hpp"
 
+#include <boost/crc.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -84,7 +86,7 @@ private:
     std::string held_;                   // the event that may be the last, or that will be cut in two
     bool held_whole_ = false;
     bool halving_ = false;               // held_ will be cut in two
-    std::uint32_t crc_ = 0xFFFFFFFFU;    // of the body, for gzip
+    boost::crc_32_type crc_;             // of the body, for gzip (RFC 1952)
     bool gzip_begun_ = false;
 };
 

@@ -7,8 +7,6 @@
 #include "proxy/wire/deterministic.hpp"
 #include "proxy/wire/json_model.hpp"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -28,42 +26,31 @@ bool is_left_out(std::string_view name) noexcept {
     return wire::iequals(name, own_timeout) || std::any_of(ids.begin(), ids.end(), [&](std::string_view one) { return wire::iequals(name, one); });
 }
 
-// With its length in front, so that no two lists read the same.
-void add_part(std::string& to, std::string_view part) { to.append(std::to_string(part.size())).append(1, ':').append(part); }
-void add_number(std::string& to, std::uint64_t number) { add_part(to, std::to_string(number)); }
 // A live object, which the flight keeps alive: no other has its address meanwhile.
-void add_address(std::string& to, const void* of) { add_number(to, reinterpret_cast<std::uintptr_t>(of)); }
+void add_address(identity_text& to, const void* of) { to.add(std::uint64_t{reinterpret_cast<std::uintptr_t>(of)}); }
 
-// The body may be large; its digest stands for it under the keyed hash.
-void add_digest(std::string& to, std::string_view body) {
-    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-    unsigned size = 0;
-    EVP_Digest(body.data(), body.size(), digest.data(), &size, EVP_sha256(), nullptr);
-    add_part(to, {reinterpret_cast<const char*>(digest.data()), size});
-}
-
-std::string identity_of(const client_request& request) {
+identity_text identity_of(const client_request& request) {
     const wire::request_head& head = *request.head;
     const config::route& asked = *request.asked();
-    std::string identity;
+    identity_text identity;
     // Of one configuration: after a reload the same request may be sent elsewhere, or otherwise.
     add_address(identity, request.route.get());
     add_address(identity, &asked);
-    add_number(identity, request.something_follows); // decides how long it is held
-    add_part(identity, head.method);
-    add_part(identity, head.target);
+    identity.add(std::uint64_t{request.something_follows}); // decides how long it is held
+    identity.add(head.method);
+    identity.add(head.target);
     for (const wire::field& one : head.fields) {
         if (is_left_out(one.name)) continue;
         std::string name{one.name};
         std::transform(name.begin(), name.end(), name.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-        add_part(identity, name);
-        add_part(identity, one.value);
+        identity.add(std::string_view{name});
+        identity.add(one.value);
     }
-    add_part(identity, {}); // no field has an empty name
+    identity.add(std::string_view{}); // no field has an empty name
     const bool tells_address = std::any_of(asked.upstreams.begin(), asked.upstreams.end(), [](const auto& one) { return one->forwarded; });
-    add_part(identity, tells_address ? request.client_address : std::string_view{});
-    add_number(identity, static_cast<std::uint64_t>(head.body.kind != wire::body_kind::none));
-    add_digest(identity, request.body.held());
+    identity.add(tells_address ? request.client_address : std::string_view{});
+    identity.add(static_cast<std::uint64_t>(head.body.kind != wire::body_kind::none));
+    identity.add_digest(request.body.held());
     return identity;
 }
 
@@ -75,13 +62,6 @@ std::string_view member(std::string_view object, std::string_view name, std::str
     return {};
 }
 } // namespace
-
-coalesce_key::coalesce_key(const principal& whose, std::string_view identity, const hash_key& key) {
-    std::string all;
-    all.reserve(whose.bytes().size() + identity.size());
-    all.append(whose.bytes()).append(identity); // the former's length is fixed
-    hash_ = key.digest(all);
-}
 
 bool asks_deterministically(const client_request& request, std::string_view target) {
     const std::string_view path = target.substr(0, target.find('?'));
@@ -103,8 +83,7 @@ std::optional<coalesce_key> coalesce_key_of(const client_request& request, const
     if (!(facts.is_get || facts.is_post) || !facts.body_held) return std::nullopt;
     std::string room;
     const std::string_view target = upstream_target(route, *route.upstreams.front(), head, room);
-    facts.repeatable = route.retry.replay != replay_mode::automatic ? route.retry.replay == replay_mode::always
-                                                                     : is_replay_eligible(head, target, request.body.held());
+    facts.repeatable = may_replay(route, head, target, request.body.held());
     facts.deterministic = mode == coalesce_mode::deterministic && facts.is_post && asks_deterministically(request, target);
     if (!may_coalesce(mode, facts)) return std::nullopt;
     return coalesce_key{principal{head, key}, identity_of(request), key};

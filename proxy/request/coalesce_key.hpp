@@ -10,30 +10,16 @@
 
 #include "policies/coalesce.hpp"
 #include "proxy/request/client_request.hpp"
-#include "proxy/request/principal.hpp"
+#include "proxy/request/identity.hpp"
 
-#include <cstring>
 #include <optional>
 #include <string_view>
 
 namespace evenkeel::request {
 
-class coalesce_key {
+class coalesce_key : public identity_hash {
 public:
-    // `identity`: what else makes two requests the same.
-    coalesce_key(const principal& whose, std::string_view identity, const hash_key& key);
-
-    bool operator==(const coalesce_key&) const = default;
-    struct hash {
-        std::size_t operator()(const coalesce_key& key) const noexcept {
-            std::size_t out = 0;
-            std::memcpy(&out, key.hash_.data(), sizeof out); // it is a hash already
-            return out;
-        }
-    };
-
-private:
-    hash_key::bytes hash_;
+    coalesce_key(const principal& whose, const identity_text& what, const hash_key& key) : identity_hash(whose, what, key) {}
 };
 
 // Empty: this request shares nothing, under the `coalesce` of the route its client asked.

@@ -35,9 +35,8 @@ bool follows(const std::vector<config::fallback_step>& ladder, std::size_t from)
 
 bool is_repeatable(const client_request& request) {
     const config::route& route = *request.route;
-    if (route.retry.replay != replay_mode::automatic) return route.retry.replay == replay_mode::always;
     std::string room;
-    return is_replay_eligible(*request.head, upstream_target(route, *route.upstreams.front(), *request.head, room), request.body.held());
+    return may_replay(route, *request.head, upstream_target(route, *route.upstreams.front(), *request.head, room), request.body.held());
 }
 
 // An answer that is here, in the form the client asked for: what lies in one piece becomes a stream of one event. Empty: it

@@ -1,38 +1,23 @@
 #pragma once
-// Under what a last good answer is kept: a keyed hash of the principal, the route and what makes two requests the same.
-// It cannot be made without a principal, so no two of them ever share an answer, and it tells nothing of either: it may be
-// written to a file.
+// Under what a last good answer is kept: the principal, the route and what makes two requests the same.
 
 #include "config/settings.hpp"
 #include "proxy/request/client_request.hpp"
-#include "proxy/request/principal.hpp"
+#include "proxy/request/identity.hpp"
 
-#include <array>
-#include <cstring>
 #include <optional>
 #include <string_view>
 
 namespace evenkeel::request {
 
-class last_good_key {
+class last_good_key : public identity_hash {
 public:
-    // `identity`: what else makes two requests the same.
-    last_good_key(const principal& whose, std::string_view identity, const hash_key& key);
-
-    [[nodiscard]] const hash_key::bytes& value() const noexcept { return hash_; }
-    bool operator==(const last_good_key&) const = default;
-    struct hash {
-        std::size_t operator()(const last_good_key& key) const noexcept {
-            std::size_t out = 0;
-            std::memcpy(&out, key.hash_.data(), sizeof out); // it is a hash already
-            return out;
-        }
-    };
+    last_good_key(const principal& whose, const identity_text& what, const hash_key& key) : identity_hash(whose, what, key) {}
+    [[nodiscard]] const hash_key::bytes& value() const noexcept { return bytes(); }
 
 private:
     friend class last_good_file; // reads back what was made above
-    explicit last_good_key(const hash_key::bytes& kept) noexcept : hash_(kept) {}
-    hash_key::bytes hash_;
+    explicit last_good_key(const hash_key::bytes& kept) noexcept : identity_hash(kept) {}
 };
 
 inline constexpr std::string_view partial_key_header = "x-evenkeel-partial-key";

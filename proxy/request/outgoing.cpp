@@ -104,4 +104,13 @@ bool is_replay_eligible(const wire::request_head& head, std::string_view target,
            body.find("\"background\"") == std::string_view::npos;
 }
 
+bool may_replay(const config::route& route, const wire::request_head& head, std::string_view target, std::string_view body) noexcept {
+    switch (route.retry.replay) {
+    case replay_mode::always: return true;
+    case replay_mode::never: return false;
+    case replay_mode::automatic: break;
+    }
+    return is_replay_eligible(head, target, body);
+}
+
 } // namespace evenkeel::request

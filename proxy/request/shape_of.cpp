@@ -1,5 +1,6 @@
 #include "proxy/request/shape_of.hpp"
 
+#include "policies/hash64.hpp"
 #include "proxy/wire/find_word.hpp"
 
 #include <algorithm>
@@ -13,8 +14,7 @@ namespace {
 constexpr std::size_t looked_at = 2048; // bytes at each end: the members that matter stand before or behind the messages
 
 std::uint64_t hash_of(std::string_view text) noexcept { // FNV-1a; a clash mixes two models' latencies and nothing else
-    std::uint64_t hash = 14695981039346656037U;
-    for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211U;
+    const std::uint64_t hash = fnv1a(text);
     return hash == 0 ? 1 : hash;
 }
 

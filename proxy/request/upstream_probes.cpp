@@ -1,12 +1,9 @@
 #include "proxy/request/upstream_probes.hpp"
 
-#include "proxy/wire/chunk_decoder.hpp"
-#include "proxy/wire/gate.hpp"
+#include "proxy/request/ask_plainly.hpp"
 #include "proxy/wire/head_builder.hpp"
 
-#include <algorithm>
-#include <array>
-#include <string>
+#include <string_view>
 #include <utility>
 
 namespace evenkeel::request {
@@ -15,7 +12,6 @@ namespace {
 using telemetry::probe_result;
 
 constexpr duration answer_time = std::chrono::seconds{10}; // for the whole answer (chosen: a list of models, not a model)
-constexpr std::size_t max_head = 64 * 1024;
 constexpr std::uint64_t max_body = 1024 * 1024; // of an answer that is read to its end; a longer one costs its connection
 
 probe_result result_of(int status) noexcept {
@@ -71,67 +67,14 @@ private:
     }
 
     net::task<probe_result> ask() {
-        const std::array parts{boost::asio::const_buffer(head_.view().data(), head_.view().size())};
-        const net::io_result sent = co_await on_->write(parts);
-        if (!sent.ok()) co_return probe_result::failed;
-        io_buffer in(with_.buffers);
-        wire::response_head head;
-        std::size_t scanned = 0;
-        for (;;) {
-            const auto read = wire::read_response_head(in.unread(), {.max_head_bytes = max_head}, scanned, {}, head);
-            if (read.is == wire::head_result::state::refused) co_return probe_result::failed;
-            if (read.is == wire::head_result::state::complete) {
-                in.consume(read.consumed);
-                scanned = 0;
-                if (head.status >= 200) break;
-                continue;
-            }
-            if (!co_await more(in)) co_return probe_result::failed;
-        }
-        const probe_result how = result_of(head.status);
-        const bool keep_alive = head.keep_alive;
-        const duration idle_time = std::chrono::seconds{head.keep_alive_timeout_seconds};
-        if (!co_await pass_over(in, head.body)) co_return how; // its end is of no interest, its connection is lost
-        if (keep_alive && in.empty()) {
-            on_->recycle(idle_time);
+        std::uint64_t passed = 0;
+        const plain_answer got = co_await ask_plainly(*on_, head_.view(), [&](std::string_view data) { return (passed += data.size()) <= max_body; });
+        if (got.reusable) {
+            on_->recycle(got.keep_alive);
         } else {
             on_->close();
         }
-        co_return how;
-    }
-
-    net::task<bool> more(io_buffer& in) {
-        const auto room = in.space(1, max_head + buffer_pool::block_bytes);
-        if (room.size() == 0) co_return false;
-        const net::io_result got = co_await on_->read_some(room);
-        in.commit(got.bytes);
-        co_return got.ok();
-    }
-
-    // Reads the body to its end. False: it has none that can be waited for.
-    net::task<bool> pass_over(io_buffer& in, wire::body_framing body) {
-        if (body.kind == wire::body_kind::none) co_return true;
-        if (body.kind == wire::body_kind::until_close || body.length > max_body) co_return false;
-        wire::chunk_decoder decoder;
-        std::uint64_t left = body.length, passed = 0;
-        for (;;) {
-            if (body.kind == wire::body_kind::length) {
-                const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(left, in.unread().size()));
-                in.consume(size);
-                left -= size;
-                if (left == 0) co_return true;
-            } else {
-                for (;;) {
-                    const auto step = decoder.next(in.unread());
-                    in.consume(step.consumed);
-                    passed += step.data.size();
-                    if (step.is == wire::chunk_decoder::state::done) co_return true;
-                    if (step.is == wire::chunk_decoder::state::refused || passed > max_body) co_return false;
-                    if (step.is == wire::chunk_decoder::state::need_more) break;
-                }
-            }
-            if (!co_await more(in)) co_return false;
-        }
+        co_return got.status == 0 ? probe_result::failed : result_of(got.status);
     }
 
     const parts& with_;

@@ -8,7 +8,6 @@
 #include "config/settings.hpp"
 #include "proxy/net/loop.hpp"
 #include "proxy/net/transport.hpp"
-#include "proxy/request/io_buffer.hpp"
 #include "proxy/telemetry/observer.hpp"
 
 #include <functional>
@@ -23,7 +22,6 @@ public:
     struct parts { // all of them outlive the probes
         net::loop& loop;
         net::transport& transport;
-        buffer_pool& buffers;
         telemetry::observer& observer;
         std::function<bool(const config::upstream&)> may_ask; // requests would be sent there now
     };

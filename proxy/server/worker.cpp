@@ -14,7 +14,7 @@ worker::worker(const shared_parts& shared, config::snapshot settings, std::share
     : connections_(loop_.executor()), pool_(loop_, shared.resolver, shared.tls, shared.observer), chaos_(shared.chaos),
       services_{loop_, pool_, shared.observer, shared.memory, shared.health_document, std::mt19937_64{seed}},
       context_{.services = services_, .settings = {}, .policies = {}, .id_seed = seed},
-      probes_({loop_, pool_, services_.buffers, shared.observer,
+      probes_({loop_, pool_, shared.observer,
                [this](const config::upstream& to) { return request::may_warm(*context_.settings, *context_.policies, to, loop_.now()); }}) {
     services_.last_good = &shared.last_good;
     services_.chaos = settings->chaos.enabled ? &chaos_ : nullptr;

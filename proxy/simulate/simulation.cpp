@@ -1,8 +1,8 @@
 #include "proxy/simulate/simulation.hpp"
 
+#include "proxy/request/ask_plainly.hpp"
 #include "proxy/request/serve.hpp"
 #include "proxy/simulate/answer_text.hpp"
-#include "proxy/simulate/direct_client.hpp"
 #include "proxy/simulate/model_transport.hpp"
 #include "proxy/simulate/no_client.hpp"
 #include "proxy/wire/find_word.hpp"
@@ -39,7 +39,7 @@ struct tally final : telemetry::observer {
 class simulation;
 
 // One request under way; used again for later ones. Its timer is the client's patience.
-class session final : private net::timer_entry, private direct_listener {
+class session final : private net::timer_entry {
 public:
     session(simulation& owner, request::buffer_pool& buffers) : owner_(owner), input_(buffers) {}
     ~session() override = default;
@@ -51,7 +51,6 @@ private:
     net::task<void> ask_provider();
     [[nodiscard]] wire::request_head& read_head();
     void on_timer() override; // the client leaves
-    void on_body(std::string_view so_far) override;
     void note_content(bool first_event);
     void finish(int status, bool whole, bool degraded);
 
@@ -243,18 +242,18 @@ net::task<void> session::ask_proxy() {
 
 net::task<void> session::ask_provider() {
     direct_ = owner_.transport_.connect(static_cast<int>(number_ % static_cast<unsigned>(owner_.facts_.servers)));
-    direct_answer answer;
+    request::plain_answer answer;
     if (direct_) {
-        std::string request;
-        owner_.text_for(plan_).append(request, number_);
-        answer = co_await ask_directly(*direct_, request, body_, *this);
+        std::string question;
+        owner_.text_for(plan_).append(question, number_);
+        answer = co_await request::ask_plainly(*direct_, question, [this](std::string_view piece) {
+            body_.append(piece);
+            note_content(!first_content_ && wire::has_word(body_, R"("content":"[)", 3)); // of the first piece
+            return true;
+        });
     }
     direct_.reset();
     finish(answer.status, answer.whole, false);
-}
-
-void session::on_body(std::string_view so_far) {
-    note_content(!first_content_ && wire::has_word(so_far, R"("content":"[)", 3)); // of the first piece
 }
 
 void session::note_content(bool first_event) {

@@ -1,5 +1,6 @@
 #include "proxy/telemetry/access_log.hpp"
 
+#include "policies/hash64.hpp"
 #include "proxy/telemetry/json_text.hpp"
 
 #include <algorithm>
@@ -79,10 +80,9 @@ private:
 // which would favour one of two routes called in turns.
 std::uint64_t draw() noexcept {
     thread_local std::uint64_t state = reinterpret_cast<std::uintptr_t>(&state);
-    std::uint64_t mixed = state += 0x9E3779B97F4A7C15U;
-    mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9U;
-    mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EBU;
-    return mixed ^ (mixed >> 31);
+    const std::uint64_t drawn = mix64(state);
+    state += 0x9e3779b97f4a7c15ULL;
+    return drawn;
 }
 
 } // namespace

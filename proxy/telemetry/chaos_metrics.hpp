@@ -27,16 +27,7 @@ private:
     struct route_cells {
         std::array<cell, chaos_fault_count> injected{};
     };
-    struct counted {
-        using context = unsigned; // workers
-        using route = sharded<route_cells>;
-        struct pair {
-            explicit pair(context) {}
-        };
-        struct upstream {
-            explicit upstream(context) {}
-        };
-    };
+    using counted = counted_by_route<route_cells>;
     series_index<counted> index_;
 };
 

@@ -35,16 +35,7 @@ private:
         cell leaders{0}, followers{0}, ended{0};
         std::array<cell, coalesce_detachment_count> detached{};
     };
-    struct counted {
-        using context = unsigned; // workers
-        using route = sharded<route_cells>;
-        struct pair {
-            explicit pair(context) {}
-        };
-        struct upstream {
-            explicit upstream(context) {}
-        };
-    };
+    using counted = counted_by_route<route_cells>;
     series_index<counted> index_;
 };
 

@@ -37,16 +37,7 @@ private:
         std::array<std::array<cell, fallback_skip_count>, fallback_kind_count> skipped{};
         cell exhausted{0};
     };
-    struct counted {
-        using context = unsigned; // workers
-        using route = sharded<route_cells>;
-        struct pair {
-            explicit pair(context) {}
-        };
-        struct upstream {
-            explicit upstream(context) {}
-        };
-    };
+    using counted = counted_by_route<route_cells>;
     series_index<counted> index_;
 };
 

@@ -14,6 +14,7 @@
 // reclamation, std::atomic<shared_ptr> costs two locked instructions per look-up.
 
 #include "config/settings.hpp"
+#include "proxy/telemetry/cells.hpp"
 
 #include <atomic>
 #include <bit>
@@ -220,6 +221,19 @@ private:
     std::vector<held_upstream> held_upstreams_;
     std::shared_ptr<const table> table_;
     std::atomic<std::uint64_t> version_{0};
+};
+
+// What an index counts where only routes matter: one set of cells for each.
+template <class RouteCells>
+struct counted_by_route {
+    using context = unsigned; // workers
+    using route = sharded<RouteCells>;
+    struct pair {
+        explicit pair(context) {}
+    };
+    struct upstream {
+        explicit upstream(context) {}
+    };
 };
 
 } // namespace evenkeel::telemetry

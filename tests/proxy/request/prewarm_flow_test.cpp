@@ -412,7 +412,7 @@ TEST_CASE("a pool that ends takes its dials with it") {
 namespace {
 struct probed : warmed {
     bool may = true;
-    std::optional<request::upstream_probes> probes{std::in_place, request::upstream_probes::parts{loop, *pool, services.buffers, seen, [this](const config::upstream&) { return may; }}};
+    std::optional<request::upstream_probes> probes{std::in_place, request::upstream_probes::parts{loop, *pool, seen, [this](const config::upstream&) { return may; }}};
     probed() : warmed({.on = true, .min_idle = 1, .predict = false, .probe_path = "/v1/models", .probe_interval = 10s}) {
         provider->address.base_path = "/base";
         provider->headers.set = {{"authorization", "Bearer own"}};

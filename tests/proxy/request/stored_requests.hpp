@@ -4,6 +4,7 @@
 #include "proxy/request/last_good_store.hpp"
 
 #include <string>
+#include <string_view>
 
 namespace evenkeel::test {
 
@@ -11,7 +12,9 @@ inline request::last_good_key key_for(const request::last_good_store& store, con
     wire::request_head head;
     head.method = "POST";
     head.fields = {{"authorization", credential, wire::field_id::authorization}};
-    return {request::principal{head, *store.key()}, what, *store.key()};
+    request::identity_text identity;
+    identity.add(std::string_view{what});
+    return {request::principal{head, *store.key()}, identity, *store.key()};
 }
 
 } // namespace evenkeel::test
