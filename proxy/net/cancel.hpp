@@ -1,6 +1,9 @@
 #pragma once
-// Tells one party that its work is no longer wanted. The party that waits hangs in a hook; request() calls it at once,
-// and a hook put in afterwards is called at once as well. One worker's; no allocation.
+// Tells whoever waits that work is no longer wanted. Everybody who waits hangs in a hook of his own, so that nobody's hook
+// takes the place of another's; request() calls each once, and a hook put in afterwards is called at once. One worker's; no
+// allocation.
+
+#include <boost/intrusive/list.hpp>
 
 namespace evenkeel::net {
 
@@ -10,33 +13,39 @@ public:
     cancel_source(const cancel_source&) = delete;
     cancel_source& operator=(const cancel_source&) = delete;
 
-    // Runs `function(context)` on request(); while set, one hook at a time. The scope takes it out again.
-    class hook {
+    // Runs `function(context)` on request(), at most once. Leaves the source with its scope, in any order; may outlive it.
+    class hook : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
     public:
         using function_type = void (*)(void*);
-        hook(cancel_source& source, function_type function, void* context) : source_(&source) {
-            source.function_ = function;
-            source.context_ = context;
-            if (source.requested_) function(context);
+        hook(cancel_source& source, function_type function, void* context) : function_(function), context_(context) {
+            if (source.requested_) {
+                function(context);
+            } else {
+                source.hooks_.push_back(*this);
+            }
         }
-        ~hook() { source_->function_ = nullptr; }
         hook(const hook&) = delete;
         hook& operator=(const hook&) = delete;
 
     private:
-        cancel_source* source_;
+        friend class cancel_source;
+        function_type function_;
+        void* context_;
     };
 
     void request() {
-        if (requested_) return;
         requested_ = true;
-        if (function_ != nullptr) function_(context_);
+        // What is called may put hooks in, which are called by themselves, or take out any of these.
+        while (!hooks_.empty()) {
+            hook& one = hooks_.front();
+            hooks_.pop_front();
+            one.function_(one.context_);
+        }
     }
     [[nodiscard]] bool requested() const noexcept { return requested_; }
 
 private:
-    hook::function_type function_ = nullptr;
-    void* context_ = nullptr;
+    boost::intrusive::list<hook, boost::intrusive::constant_time_size<false>> hooks_;
     bool requested_ = false;
 };
 

@@ -77,7 +77,7 @@ portion next_portion(tampered& what) {
 }
 
 // Serves one read after the other until the exchange is closed or has ended.
-task<void> pump(std::shared_ptr<tampered> what) {
+task<void> serve_reads(std::shared_ptr<tampered> what) {
     std::array<char, block_bytes> block;
     for (;;) {
         while (!what->closed && !what->reader) co_await what->changed.wait();
@@ -116,6 +116,15 @@ task<void> pump(std::shared_ptr<tampered> what) {
         }
         what->finish({*what->ended});
         co_return;
+    }
+}
+
+task<void> pump(std::shared_ptr<tampered> what) {
+    try {
+        co_await serve_reads(what);
+    } catch (...) {
+        what->close(); // whoever reads is told
+        throw;
     }
 }
 

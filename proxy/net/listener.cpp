@@ -295,7 +295,7 @@ void listener::state::wait() {
     if (!socket || full || armed()) return;
     acceptor.async_wait(boost::asio::posix::descriptor_base::wait_read, [self = shared_from_this()](error_code error) {
         if (error || !self->socket) return;
-        self->accept_some(accepts_per_turn);
+        self->worker.failures().guard([&] { self->accept_some(accepts_per_turn); });
         self->wait();
     });
 }

@@ -19,7 +19,8 @@ struct loop::wake_timer {
         timer_.expires_at(when); // completes a wait under way with operation_aborted
         timer_.async_wait([this](error_code error) {
             if (error) return;
-            loop_.timers_.advance(loop_.now());
+            // Every other timer depends on this one going on.
+            loop_.failures_.guard([this] { loop_.timers_.advance(loop_.now()); });
             if (const auto next = loop_.timers_.next()) arm(*next);
         });
     }
@@ -32,10 +33,10 @@ struct loop::wake_timer {
     steady_time armed_for_{};
 };
 
-loop::loop() : timers_(std::chrono::steady_clock::now()), nursery_(executor()), wake_(std::make_unique<wake_timer>(*this)) {}
+loop::loop() : timers_(std::chrono::steady_clock::now()), nursery_(executor(), failures_), wake_(std::make_unique<wake_timer>(*this)) {}
 
 loop::loop(steady_time virtual_start)
-    : virtual_(true), virtual_now_(virtual_start), timers_(virtual_start), nursery_(executor()) {}
+    : virtual_(true), virtual_now_(virtual_start), timers_(virtual_start), nursery_(executor(), failures_) {}
 
 loop::~loop() = default;
 
@@ -47,7 +48,9 @@ wall_time loop::wall_now() const noexcept {
     return wall_time{sys_days{year{2026} / January / 1}} + virtual_now_.time_since_epoch();
 }
 
-void loop::run() { context_.run(); }
+void loop::run() {
+    while (!context_.stopped()) failures_.guard([this] { context_.run(); });
+}
 
 void loop::stop() { context_.stop(); }
 

@@ -5,6 +5,7 @@
 // run_virtual() polls until idle, sets the clock to the earliest timer entry, advances, and so on.
 
 #include "policies/time.hpp"
+#include "proxy/net/failure_sink.hpp"
 #include "proxy/net/io.hpp"
 #include "proxy/net/nursery.hpp"
 #include "proxy/net/timer_queue.hpp"
@@ -28,10 +29,11 @@ public:
     [[nodiscard]] net::executor executor() noexcept { return context_.get_executor(); }
     [[nodiscard]] timer_queue& timers() noexcept { return timers_; }
     [[nodiscard]] net::nursery& nursery() noexcept { return nursery_; }
+    [[nodiscard]] failure_sink& failures() noexcept { return failures_; }
     [[nodiscard]] steady_time now() const noexcept;
     [[nodiscard]] wall_time wall_now() const noexcept; // virtual: counted from 2026-01-01
 
-    void run();  // until stop(); real time only
+    void run();  // until stop(), whatever is thrown; real time only
     void stop(); // from any thread
 
     // Runs until nothing is ready and no timer is due at or before `until` (no bound: until nothing is left).
@@ -47,6 +49,7 @@ private:
     bool virtual_ = false;
     steady_time virtual_now_{};
     timer_queue timers_;
+    failure_sink failures_;
     net::nursery nursery_;
     std::unique_ptr<wake_timer> wake_; // null in virtual time
 };

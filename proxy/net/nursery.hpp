@@ -2,7 +2,7 @@
 // Owns the running attempts and flights of one worker. A request holds handles; what a request no longer wants is told to
 // stop and unwinds here, off the response path. Shutdown waits until the nursery is empty; a test asserts that it is.
 
-#include "proxy/net/event.hpp"
+#include "proxy/net/failure_sink.hpp"
 #include "proxy/net/io.hpp"
 
 #include <cstddef>
@@ -11,20 +11,20 @@ namespace evenkeel::net {
 
 class nursery {
 public:
-    explicit nursery(executor where) noexcept : executor_(where), changed_(where) {}
+    nursery(executor where, failure_sink& failures) noexcept : executor_(where), failures_(failures) {}
     nursery(const nursery&) = delete;
     nursery& operator=(const nursery&) = delete;
 
-    // Starts `work` on the loop. An exception leaving it is a bug of ours: it leaves loop::run() and ends the process.
+    // Starts `work` on the loop. An exception leaving it ends in the failure sink; whoever waits for the work is told by the
+    // work itself, however it ends.
     void spawn(task<void> work);
 
     [[nodiscard]] std::size_t size() const noexcept { return running_; }
-    [[nodiscard]] task<bool> wait_empty_until(timer_queue& timers, steady_time due); // false: `due` came first
 
 private:
     executor executor_;
+    failure_sink& failures_;
     std::size_t running_ = 0;
-    event changed_;
 };
 
 } // namespace evenkeel::net

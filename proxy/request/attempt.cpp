@@ -3,8 +3,11 @@
 #include "proxy/wire/gate.hpp"
 #include "proxy/wire/head_builder.hpp"
 
+#include <boost/container/small_vector.hpp>
+
 #include <algorithm>
 #include <array>
+#include <span>
 
 namespace evenkeel::request {
 
@@ -20,7 +23,7 @@ attempt_outcome not_connected(const net::transport_error& error) {
 } // namespace
 
 attempt::attempt(const attempt_services& services, endpoint_leave&& leave, attempt_id id, mailbox& box)
-    : services_(services), leave_(std::move(leave)), id_(id), box_(&box), in_(services.buffers), head_block_(services.buffers) {}
+    : services_(services), leave_(std::move(leave)), id_(id), box_(&box), in_(services.buffers), head_block_(services.buffers), kept_(services.memory) {}
 
 attempt::~attempt() {
     if (recording_) report(telemetry::attempt_result::cancelled);
@@ -97,63 +100,84 @@ bool attempt::can_resend() const noexcept {
 
 net::task<void> attempt::run(std::shared_ptr<attempt> self) {
     attempt& me = *self;
-    // What could not be sent a second time goes out on a fresh connection: there is no stale one to die under it.
-    bool fresh = me.order_.upstream->connections.retry_stale && !me.order_.may_repeat;
-    auto kind = me.order_.kind;
-    for (;;) {
-        me.begin_record(kind);
-        me.sent_at_ = me.launched_; // no time passes where a connection is at hand
-        me.exchange_ = fresh ? nullptr : me.services_.transport.reuse(me.order_.upstream);
-        if (!me.exchange_) {
-            const steady_time connected_in_time = me.launched_ + me.order_.route->timeout.connect;
-            const steady_time connect_by = me.order_.deadline_moves ? connected_in_time : std::min(connected_in_time, me.order_.deadline);
-            net::open_result opened = co_await me.services_.transport.open(me.order_.upstream, fresh, connect_by, me.cancel_);
-            if (me.cancelled_) co_return; // reported by cancel()
-            if (!opened.exchange) {
-                const bool tls = opened.error.is == net::transport_error::kind::tls;
-                me.transport_error_ = std::move(opened.error);
-                me.error_ = me.transport_error_.token;
-                me.report(tls ? telemetry::attempt_result::tls_failure : telemetry::attempt_result::connect_failure);
-                me.post_failure(not_connected(me.transport_error_));
+    try {
+        // What could not be sent a second time goes out on a fresh connection: there is no stale one to die under it.
+        bool fresh = me.order_.upstream->connections.retry_stale && !me.order_.may_repeat;
+        auto kind = me.order_.kind;
+        for (;;) {
+            me.begin_record(kind);
+            me.sent_at_ = me.launched_; // no time passes where a connection is at hand
+            me.exchange_ = fresh ? nullptr : me.services_.transport.reuse(me.order_.upstream);
+            if (!me.exchange_) {
+                const steady_time connected_in_time = me.launched_ + me.order_.route->timeout.connect;
+                const steady_time connect_by = me.order_.deadline_moves ? connected_in_time : std::min(connected_in_time, me.order_.deadline);
+                net::open_result opened = co_await me.services_.transport.open(me.order_.upstream, fresh, connect_by, me.cancel_);
+                if (me.cancelled_) co_return; // reported by cancel()
+                if (!opened.exchange) {
+                    const bool tls = opened.error.is == net::transport_error::kind::tls;
+                    me.transport_error_ = std::move(opened.error);
+                    me.error_ = me.transport_error_.token;
+                    me.report(tls ? telemetry::attempt_result::tls_failure : telemetry::attempt_result::connect_failure);
+                    me.post_failure(not_connected(me.transport_error_));
+                    co_return;
+                }
+                me.exchange_ = std::move(opened.exchange);
+                me.sent_at_ = me.services_.loop.now();
+            }
+            me.record_.reused = me.exchange_->reused();
+            me.record_.connect = me.exchange_->connect_time();
+
+            const round_result result = co_await me.round();
+            if (me.cancelled_) co_return;
+            if (result.is == round_result::kind::head) {
+                const bool ready = me.hold_ready();
+                if (!ready) co_await me.hold_more();
+                if (me.cancelled_) co_return;
+                if (me.order_.upcast && me.order_.upcast->again) {
+                    me.begin_plain();
+                    kind = telemetry::attempt_kind::plain_retry;
+                    continue;
+                }
+                me.learn(ready ? me.head_at_ : me.services_.loop.now());
+                me.post(me.event_);
                 co_return;
             }
-            me.exchange_ = std::move(opened.exchange);
-            me.sent_at_ = me.services_.loop.now();
-        }
-        me.record_.reused = me.exchange_->reused();
-        me.record_.connect = me.exchange_->connect_time();
-
-        const round_result result = co_await me.round();
-        if (me.cancelled_) co_return;
-        if (result.is == round_result::kind::head) {
-            const bool ready = me.hold_ready();
-            if (!ready) co_await me.hold_more();
-            if (me.cancelled_) co_return;
-            if (me.order_.upcast && me.order_.upcast->again) {
-                me.begin_plain();
-                kind = telemetry::attempt_kind::plain_retry;
-                continue;
+            // Neither the client's doing nor that of a sibling which was quicker with a body that may not all be held says anything
+            // of the upstream.
+            const bool body_failed = me.upload_ == upload_state::withdrawn ||
+                                     (me.order_.body != nullptr && me.order_.body->failed() != request_body::failure::none);
+            const bool stale = me.record_.reused && result.unanswered && !body_failed && me.can_resend();
+            me.exchange_->close();
+            const attempt_outcome outcome = failed_with(body_failed ? outcome_kind::cancelled : result.why, !me.wrote_);
+            me.report(result_of(outcome));
+            if (!stale) {
+                me.post_failure(outcome);
+                co_return;
             }
-            me.learn(ready ? me.head_at_ : me.services_.loop.now());
-            me.post(me.event_);
-            co_return;
+            fresh = true;
+            kind = telemetry::attempt_kind::stale_retry;
+            me.in_.clear();
+            me.scanned_ = 0;
+            me.wrote_ = false;
+            me.error_ = {};
+            me.upload_ = upload_state::none;
         }
-        const bool body_failed = me.order_.body != nullptr && me.order_.body->failed() != request_body::failure::none;
-        const bool stale = me.record_.reused && result.unanswered && !body_failed && me.can_resend();
-        me.exchange_->close();
-        const attempt_outcome outcome = failed_with(body_failed ? outcome_kind::cancelled : result.why, !me.wrote_);
-        me.report(result_of(outcome));
-        if (!stale) {
-            me.post_failure(outcome);
-            co_return;
-        }
-        fresh = true;
-        kind = telemetry::attempt_kind::stale_retry;
-        me.in_.clear();
-        me.scanned_ = 0;
-        me.wrote_ = false;
-        me.error_ = {};
-        me.upload_ = upload_state::none;
+    } catch (...) {
+        me.broke_down();
+        throw; // counted and logged by the nursery
+    }
+}
+
+// Its flight is told like of any failure, which is nobody's but ours.
+void attempt::broke_down() noexcept {
+    if (exchange_) exchange_->close();
+    if (cancelled_) return;
+    order_.body = nullptr; // an upload that goes on ends
+    if (recording_) report(telemetry::attempt_result::cancelled);
+    try {
+        post_failure(failed_with(outcome_kind::cancelled, !wrote_));
+    } catch (...) { // not even memory for that: the flight goes on at its next timer
+        box_ = nullptr;
     }
 }
 
@@ -162,11 +186,13 @@ attempt::round_result attempt::give_up(outcome_kind why, std::string_view token)
     return {round_result::kind::failed, why, in_.empty() && interim_ == 0};
 }
 
-// One gather write for head and body.
+// One gather write for head and body, which owns what it is written from.
 struct attempt::whole_request {
-    std::array<boost::asio::const_buffer, 4> parts;
+    std::array<boost::asio::const_buffer, request_body::most_pieces + 3> parts;
     std::size_t count = 0;
     std::array<char, 18> size_line;
+    std::array<shared_bytes, request_body::most_pieces> body;
+    std::size_t body_size = 0;
 
     void add(std::string_view bytes) { parts[count++] = boost::asio::const_buffer(bytes.data(), bytes.size()); }
 };
@@ -185,7 +211,7 @@ net::task<attempt::round_result> attempt::round() {
         }
         // A failed write does not end the attempt: the answer that explains it may be there to read.
         upload_ = sent.ok() ? upload_state::done : upload_state::broken;
-        if (sent.ok() && order_.body != nullptr) record_.bytes_sent = order_.body->received();
+        if (sent.ok()) record_.bytes_sent = whole.body_size;
     } else {
         services_.loop.nursery().spawn(upload(shared_from_this(), exchange_));
     }
@@ -241,47 +267,58 @@ bool attempt::read_head() {
 }
 
 bool attempt::gather(whole_request& out) const {
-    if (const std::string_view other = out_body(); !other.empty()) {
-        if (other.size() > inline_body_bytes) return false;
-        out.add(out_head());
-        out.add(other);
-        return true;
-    }
-    const request_body& source = *order_.body;
-    const std::string_view held = source.held();
-    if (!source.complete() || !source.replayable() || held.size() > inline_body_bytes) return false;
-    const bool chunked = source.framing().kind == wire::body_kind::chunked;
-    out.add(order_.head);
-    if (chunked && !held.empty()) out.add(wire::chunk_head(out.size_line.data(), held.size()));
-    if (!held.empty()) out.add(held);
-    if (chunked) out.add(held.empty() ? wire::last_chunk : std::string_view{"\r\n0\r\n\r\n"});
+    const bool replaced = !other_body().empty();
+    const std::span<const shared_bytes> source = replaced ? other_body() : order_.body->pieces();
+    if (!replaced && !order_.body->whole()) return false;
+    for (const shared_bytes& one : source) out.body_size += one.size();
+    if (out.body_size > inline_body_bytes || source.size() > out.body.size()) return false;
+    if (!replaced && out.body_size != order_.body->received()) return false; // in too many pieces
+    const bool chunked = !replaced && order_.body->framing().kind == wire::body_kind::chunked;
+    out.add(out_head());
+    if (chunked && !source.empty()) out.add(wire::chunk_head(out.size_line.data(), out.body_size));
+    std::size_t count = 0;
+    for (const shared_bytes& one : source) out.add((out.body[count++] = one).view());
+    if (chunked) out.add(source.empty() ? wire::last_chunk : std::string_view{"\r\n0\r\n\r\n"});
     return true;
 }
 
 // Sends head and body while the answer is already being read. `to` tells the exchange of this round: after a stale
 // connection was replaced, the upload of the old one ends here and the new one starts from the first byte.
 net::task<void> attempt::upload(std::shared_ptr<attempt> self, std::shared_ptr<net::exchange> to) {
-    attempt& me = *self;
+    try {
+        co_await self->send(to);
+    } catch (...) {
+        if (self->exchange_ == to) self->upload_ = upload_state::withdrawn;
+        to->close(); // whoever reads the answer reports
+        throw;
+    }
+}
+
+net::task<void> attempt::send(std::shared_ptr<net::exchange> to) {
+    attempt& me = *this; // upload() holds it
     const auto current = [&] { return me.order_.body != nullptr && me.exchange_ == to && !me.cancelled_; };
     if (!current()) co_return;
-    if (const std::string_view head = me.out_head(), other = me.out_body(); !other.empty()) {
-        const std::array<boost::asio::const_buffer, 2> parts{boost::asio::buffer(head), boost::asio::buffer(other)};
-        const net::io_result sent = co_await to->write(parts);
+    if (const std::span<const shared_bytes> other = me.other_body(); !other.empty()) {
+        // Of the order, which lives as long as the attempt; a plain repetition leaves them in place.
+        boost::container::small_vector<boost::asio::const_buffer, 4> parts{boost::asio::buffer(me.out_head())};
+        for (const shared_bytes& one : other) parts.push_back(boost::asio::buffer(one.view()));
+        const net::io_result sent = co_await to->write({parts.data(), parts.size()});
         if (!current()) co_return;
         me.wrote_ = me.wrote_ || sent.bytes > 0;
         me.upload_ = sent.ok() ? upload_state::done : upload_state::broken;
-        me.record_.bytes_sent = other.size();
+        me.record_.bytes_sent = sent.bytes;
         co_return;
     }
     const bool chunked = me.order_.body->framing().kind == wire::body_kind::chunked;
-    std::uint64_t position = 0;
+    request_body::reader source(*me.order_.body);
+    std::uint64_t sent_bytes = 0;
     bool head_sent = false;
     for (;;) {
         request_body::step step;
-        if (!head_sent && me.order_.body->held().empty()) {
+        if (!head_sent && me.order_.body->received() == 0) {
             step.is = request_body::step::kind::data; // the head goes ahead of the first byte of a slow client
         } else {
-            step = co_await me.order_.body->read(position);
+            step = co_await source.next();
             if (!current()) co_return;
         }
         std::array<boost::asio::const_buffer, 4> parts;
@@ -292,13 +329,13 @@ net::task<void> attempt::upload(std::shared_ptr<attempt> self, std::shared_ptr<n
         head_sent = true;
         const bool last = step.is == request_body::step::kind::end;
         if (step.is == request_body::step::kind::failed) {
-            me.upload_ = upload_state::broken;
+            me.upload_ = source.outrun() ? upload_state::withdrawn : upload_state::broken;
             to->close(); // the reader reports: what was promised upstream cannot be kept
             co_return;
         }
         if (!step.data.empty()) {
             if (chunked) add(wire::chunk_head(size_line.data(), step.data.size()));
-            add(step.data);
+            add(step.data.view());
             if (chunked) add(wire::chunk_tail);
         } else if (last && chunked) {
             add(wire::last_chunk);
@@ -312,8 +349,8 @@ net::task<void> attempt::upload(std::shared_ptr<attempt> self, std::shared_ptr<n
                 co_return;
             }
         }
-        position += step.data.size();
-        me.record_.bytes_sent = position;
+        sent_bytes += step.data.size();
+        me.record_.bytes_sent = sent_bytes;
         if (last) {
             me.upload_ = upload_state::done;
             co_return;

@@ -27,6 +27,7 @@
 #include "proxy/wire/stream_reader.hpp"
 
 #include <memory>
+#include <span>
 #include <string>
 
 namespace evenkeel::request {
@@ -46,7 +47,7 @@ struct attempt_order {
     std::shared_ptr<const policy_set> policies; // of which the leave is: after a reload a loser may be the last to need it
     wire::head_text head;            // outgoing, complete
     request_body* body = nullptr;    // of the client's request; used only until cancel() or the end of the upload
-    std::string renamed;             // goes out instead of that body, whole; empty: that body itself
+    body_pieces renamed;             // goes out instead of that body, whole; empty: that body itself
     std::unique_ptr<upcast_order> upcast; // goes out as a stream instead, at first; null: it does not
     bool head_request = false;       // the answer to HEAD has no body
     bool may_repeat = false;         // sending it twice does no harm
@@ -110,7 +111,7 @@ private:
     class body;
     class body_clock;
     struct whole_request;
-    enum class upload_state : unsigned char { none, running, done, broken };
+    enum class upload_state : unsigned char { none, running, done, broken, withdrawn }; // withdrawn: through no fault of the upstream's
     enum class held_part : unsigned char { nothing, error, whole, stream };
 
     struct round_result {
@@ -120,7 +121,9 @@ private:
     };
 
     static net::task<void> run(std::shared_ptr<attempt> self);
+    void broke_down() noexcept; // an exception of ours ended run()
     static net::task<void> upload(std::shared_ptr<attempt> self, std::shared_ptr<net::exchange> to);
+    [[nodiscard]] net::task<void> send(std::shared_ptr<net::exchange> to);
     [[nodiscard]] net::task<round_result> round();
     [[nodiscard]] bool gather(whole_request& out) const; // false: too large, or not all here
     [[nodiscard]] round_result give_up(outcome_kind why, std::string_view token);
@@ -144,13 +147,17 @@ private:
     void settle();                                  // what lies in the read buffer is copied, since it is about to be reused
     void let_go() noexcept;                         // what was held has been delivered
     void fail(const attempt_outcome& outcome);
-    [[nodiscard]] std::string_view held() const noexcept { return in_place_.data() != nullptr ? in_place_ : std::string_view{kept_}; }
+    [[nodiscard]] std::string_view held() const noexcept { return in_place_.data() != nullptr ? in_place_ : kept_.view(); }
 
     // A request that goes upstream as a stream (attempt_upcast.cpp).
     [[nodiscard]] bool upcasting() const noexcept { return order_.upcast && order_.upcast->streams; }
     [[nodiscard]] bool assembling() const noexcept { return part_ == held_part::stream && upcasting(); }
     [[nodiscard]] std::string_view out_head() const noexcept { return upcasting() ? order_.upcast->head.view() : order_.head.view(); }
-    [[nodiscard]] std::string_view out_body() const noexcept { return upcasting() ? order_.upcast->body : order_.renamed; } // empty: the client's
+    // What goes out instead of the client's body; empty: that itself.
+    [[nodiscard]] std::span<const shared_bytes> other_body() const noexcept {
+        const body_pieces& other = upcasting() ? order_.upcast->body : order_.renamed;
+        return {other.data(), other.size()};
+    }
     bool repeat_plain(telemetry::upcast_result why, std::string_view what); // true
     [[nodiscard]] bool assemble_piece(std::string_view data);
     void assemble_end(bool whole, bool silent);
@@ -193,8 +200,7 @@ private:
     wire::error_facts facts_;                 // of an error answer or error event that was looked into
     held_part part_ = held_part::nothing;
     std::string_view in_place_;               // what is held, as long as it lies in one piece in the read buffer
-    std::string kept_;                        // ... else
-    std::uint64_t charged_ = 0;               // bytes taken from the memory bound
+    charged_text kept_;                       // ... else
     any_flight_event event_;
 
     steady_time launched_{}, sent_at_{}, head_at_{}, meant_at_{}; // meant_at_: of the last meaningful event

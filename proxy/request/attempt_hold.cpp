@@ -28,27 +28,21 @@ bool attempt::keep(std::string_view data) {
         return true;
     }
     settle();
-    if (!services_.memory.take(data.size())) {
-        kept_.append(data); // this piece is here already; it goes out with the rest
-        return false;
-    }
-    charged_ += data.size();
-    kept_.append(data);
-    return true;
+    if (kept_.append(data)) return true;
+    kept_.add(data); // this piece is here already; it goes out with the rest
+    return false;
 }
 
 void attempt::settle() {
     if (in_place_.data() == nullptr) return;
-    kept_.assign(in_place_);
+    kept_.release();
+    kept_.add(in_place_);
     in_place_ = {};
 }
 
 void attempt::let_go() noexcept {
     in_place_ = {};
-    if (kept_.empty()) return;
-    kept_ = {};
-    services_.memory.give(charged_);
-    charged_ = 0;
+    if (!kept_.empty()) kept_.release();
 }
 
 void attempt::fail(const attempt_outcome& outcome) {

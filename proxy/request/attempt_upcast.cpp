@@ -68,7 +68,7 @@ void attempt::assemble_end(bool whole, bool silent) {
         final_ = {.is = body_step::kind::end};
     }
     upcast.assembled = true;
-    kept_ = std::move(*answer);
+    kept_.adopt(std::move(*answer));
     services_.observer.upcast_ended(*order_.route, upcast_result::assembled);
     event_ = flight_event::complete{id_};
 }
@@ -94,6 +94,7 @@ void attempt::begin_plain() {
     if (!body_over_) exchange_->close();
     upcast.streams = false;
     upcast.charge.release();
+    upcast.charged = 0;
     order_.hold = upcast.plain_hold;
     let_go();
     head_.clear();

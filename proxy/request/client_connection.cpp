@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <array>
+#include <exception>
 #include <optional>
 
 namespace evenkeel::request {
@@ -314,12 +315,24 @@ net::task<bool> client_connection::handle() {
     bool goes_on = false;
     if (gone_) client_left(); // it sent its request and left at once
     ahead_.begin(request, context_.head_hold_tick);
-    answer given = co_await serve(services_, request);
+    // An error of ours costs this request and its connection; what depends on the request ends all the same.
+    std::exception_ptr failure;
+    answer given;
+    try {
+        given = co_await serve(services_, request);
+    } catch (...) {
+        failure = std::current_exception();
+    }
     ahead_.stop();
     if (ahead_.is_writing()) {
         if (gone_) stream_->close(); // nobody reads what is being written
         static_cast<void>(co_await ahead_.written());
         if (ahead_.broken()) gone_ = true;
+    }
+    if (failure) {
+        closing_ = true;
+        if (!request.announced) services_.observer.request_started(request.route.get());
+        given = internal_error(request);
     }
     seen.upstream = given.upstream;
     seen.attempts = given.attempts;
@@ -336,13 +349,22 @@ net::task<bool> client_connection::handle() {
     seen.upcast = given.upcast;
     seen.upstream_model = given.upstream_model;
     seen.degraded = given.degraded;
-    if (given.degraded.is && ahead_.given() && !gone_ && !co_await say_degraded(given.degraded)) gone_ = true;
-    if (given.body && !gone_ && ahead_.given() && !is_event_stream(*given.head)) {
-        goes_on = co_await relay_as_event(std::move(given), request, seen);
-    } else if (given.body && (!gone_ || given.local)) { // what was made here costs nothing; half-closed clients may read it
-        goes_on = co_await relay(std::move(given), request, seen);
-    } else {
-        seen.outcome = telemetry::request_outcome::client_cancelled;
+    request.body.answered();
+    try {
+        if (given.degraded.is && ahead_.given() && !gone_ && !co_await say_degraded(given.degraded)) gone_ = true;
+        if (given.body && !gone_ && ahead_.given() && !is_event_stream(*given.head)) {
+            goes_on = co_await relay_as_event(std::move(given), request, seen);
+        } else if (given.body && (!gone_ || given.local)) { // what was made here costs nothing; half-closed clients may read it
+            goes_on = co_await relay(std::move(given), request, seen);
+        } else {
+            seen.outcome = telemetry::request_outcome::client_cancelled;
+            stream_->close();
+        }
+    } catch (...) {
+        failure = std::current_exception();
+        relaying_ = nullptr;
+        seen.outcome = telemetry::request_outcome::proxy_error;
+        seen.reason = "internal_error";
         stream_->close();
     }
     ahead_.forget();
@@ -351,6 +373,7 @@ net::task<bool> client_connection::handle() {
     if (request.body.in_use()) co_await request.body.released();
     current_ = nullptr;
     finish_record(&request, seen);
+    if (failure) std::rethrow_exception(failure); // counted and logged by the nursery
     if (!whole || !goes_on) {
         if (goes_on || (!whole && !gone_)) co_await linger();
         co_return false;
@@ -365,6 +388,18 @@ net::task<bool> client_connection::handle() {
         }
     }
     co_return !closing_;
+}
+
+answer client_connection::internal_error(const client_request& request) const {
+    answer made = make_local_answer({.status = 500,
+                                     .code = "internal_error",
+                                     .proxy_error = "proxy_internal_error",
+                                     .message = "an error of the proxy's own ended this request; its log says more",
+                                     .outcome = telemetry::request_outcome::proxy_error},
+                                    dialect_of(request.route.get(), head_.path), services_.loop.wall_now());
+    made.service = telemetry::request_service::error;
+    made.may_have_arrived = true;
+    return made;
 }
 
 net::task<bool> client_connection::relay(answer given, client_request& request, facts& seen) {

@@ -76,6 +76,7 @@ private:
     [[nodiscard]] net::task<net::io_result> read_more(std::size_t max_bytes);
     [[nodiscard]] net::task<bool> handle();                    // one request; true: the connection goes on
     [[nodiscard]] net::task<void> refuse(wire::refusal why, int status);
+    [[nodiscard]] answer internal_error(const client_request& request) const;
     [[nodiscard]] net::task<bool> relay(answer given, client_request& request, facts& seen);
     [[nodiscard]] net::task<bool> relay_as_event(answer given, client_request& request, facts& seen);
     [[nodiscard]] net::task<bool> say_degraded(telemetry::degradation how);

@@ -73,6 +73,7 @@ struct client_request {
     std::unique_ptr<parts_record> parts;         // of a fan-out, once it is over
     bool sse_possible = true;                    // a stream's head may be given ahead of its answer
     net::cancel_source gone;                     // requested when the client has left
+    bool announced = false;                      // the observer has heard of it (request_started)
 };
 
 } // namespace evenkeel::request

@@ -19,7 +19,7 @@ using telemetry::coalesce_role;
 
 constexpr int max_tries = 8; // to find or found a flight while others do the same; then the request goes by itself
 // What the flight itself says at the deadline is heard: it knows what was tried. (chosen: a few turns of a busy loop)
-constexpr duration last_words_time = std::chrono::milliseconds{5};
+constexpr duration flights_last_words = std::chrono::milliseconds{5};
 
 struct entered {
     std::shared_ptr<shared_flight> flight; // null: it goes by itself
@@ -87,11 +87,11 @@ net::task<answer> coalesce(worker_services& services, client_request& request) {
     const auto key = coalesce_key_of(request, services.flights->key());
     if (!key) co_return co_await ask_upstreams(services, request);
 
-    const steady_time deadline = flight::deadline_of(request, told) + last_words_time;
+    const steady_time deadline = flight::deadline_of(request, told) + flights_last_words;
     const auto seat = std::make_shared<flight_seat>(services.loop);
     coalesce_role role = coalesce_role::none;
     {
-        entered in = enter(services, request, *key, seat, deadline - last_words_time);
+        entered in = enter(services, request, *key, seat, deadline - flights_last_words);
         if (in.flight) {
             role = in.role;
             flight_membership member(std::move(in.flight), seat);

@@ -50,7 +50,7 @@ identity_text identity_of(const client_request& request) {
     const bool tells_address = std::any_of(asked.upstreams.begin(), asked.upstreams.end(), [](const auto& one) { return one->forwarded; });
     identity.add(tells_address ? request.client_address : std::string_view{});
     identity.add(static_cast<std::uint64_t>(head.body.kind != wire::body_kind::none));
-    identity.add_digest(request.body.held());
+    identity.add_digest(request.body.text().view());
     return identity;
 }
 
@@ -67,7 +67,8 @@ bool asks_deterministically(const client_request& request, std::string_view targ
     const std::string_view path = target.substr(0, target.find('?'));
     static constexpr std::array<std::string_view, 5> embeddings{"/embeddings", "/api/embed", "/api/embeddings", ":embedContent", ":batchEmbedContents"};
     if (std::any_of(embeddings.begin(), embeddings.end(), [&](std::string_view end) { return path.ends_with(end); })) return true;
-    const std::string_view body = request.body.held();
+    const shared_bytes held = request.body.text();
+    const std::string_view body = held.view();
     switch (dialect_of(*request.asked(), *request.asked()->upstreams.front(), request.head->path)) {
     case wire::dialect::gemini: return wire::is_deterministic(member(body, "generationConfig", "generation_config"));
     case wire::dialect::ollama: return wire::is_deterministic(member(body, "options"));
@@ -79,11 +80,11 @@ std::optional<coalesce_key> coalesce_key_of(const client_request& request, const
     const wire::request_head& head = *request.head;
     const config::route& route = *request.asked();
     const coalesce_mode mode = request.route->coalesce;
-    coalesce_facts facts{.is_get = head.method == "GET", .is_post = head.is_post(), .body_held = request.body.complete() && request.body.replayable()};
+    coalesce_facts facts{.is_get = head.method == "GET", .is_post = head.is_post(), .body_held = request.body.whole()};
     if (!(facts.is_get || facts.is_post) || !facts.body_held) return std::nullopt;
     std::string room;
     const std::string_view target = upstream_target(route, *route.upstreams.front(), head, room);
-    facts.repeatable = may_replay(route, head, target, request.body.held());
+    facts.repeatable = may_replay(route, head, target, request.body.text().view());
     facts.deterministic = mode == coalesce_mode::deterministic && facts.is_post && asks_deterministically(request, target);
     if (!may_coalesce(mode, facts)) return std::nullopt;
     return coalesce_key{principal{head, key}, identity_of(request), key};

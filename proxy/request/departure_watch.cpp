@@ -7,7 +7,7 @@
 namespace evenkeel::request {
 
 struct departure_watch::set {
-    set(net::executor where, int epoll) : descriptor(where, epoll) {}
+    set(net::loop& worker, int epoll) : failures(worker.failures()), descriptor(worker.executor(), epoll) {}
 
     static void wait(const std::shared_ptr<set>& self) {
         self->descriptor.async_wait(boost::asio::posix::descriptor_base::wait_read, [self](net::error_code error) {
@@ -15,12 +15,13 @@ struct departure_watch::set {
             // One at a time: what is told may end another that is watched.
             for (epoll_event one; self->alive && ::epoll_wait(self->descriptor.native_handle(), &one, 1, 0) == 1;) {
                 const watched& gone = *static_cast<watched*>(one.data.ptr);
-                gone.on_departure_(gone.context_);
+                self->failures.guard([&] { gone.on_departure_(gone.context_); });
             }
             if (self->alive) wait(self);
         });
     }
 
+    net::failure_sink& failures;
     boost::asio::posix::basic_stream_descriptor<net::executor> descriptor;
     bool alive = true;
 };
@@ -39,7 +40,7 @@ departure_watch::watched::watched(departure_watch& watch, const net::client_stre
     if (!watch.set_) {
         const int epoll = ::epoll_create1(EPOLL_CLOEXEC);
         if (epoll < 0) return; // out of descriptors: this client's leaving shows when its answer cannot be written
-        watch.set_ = std::make_shared<set>(watch.loop_.executor(), epoll);
+        watch.set_ = std::make_shared<set>(watch.loop_, epoll);
         set::wait(watch.set_);
     }
     epoll_event wanted{};

@@ -36,7 +36,7 @@ bool follows(const std::vector<config::fallback_step>& ladder, std::size_t from)
 bool is_repeatable(const client_request& request) {
     const config::route& route = *request.route;
     std::string room;
-    return may_replay(route, *request.head, upstream_target(route, *route.upstreams.front(), *request.head, room), request.body.held());
+    return may_replay(route, *request.head, upstream_target(route, *route.upstreams.front(), *request.head, room), request.body.text().view());
 }
 
 // An answer that is here, in the form the client asked for: what lies in one piece becomes a stream of one event. Empty: it
@@ -70,7 +70,7 @@ std::unique_ptr<stored_body> in_form(const client_request& request, const ready_
     return made;
 }
 
-answer finish(std::unique_ptr<stored_body> body) {
+answer answer_of(std::unique_ptr<stored_body> body) {
     answer made;
     made.head = &body->finish_head();
     made.stream = made.head->body.kind == wire::body_kind::chunked;
@@ -131,7 +131,7 @@ public:
         body->add_field("age", std::to_string(seconds));
         // It was never fresh: nothing of what is kept is given while there is anything better (RFC 9211 2.4).
         body->add_field("cache-status", fmt::format("evenkeel; hit; ttl={}; detail=last_good", -seconds));
-        return degraded(finish(std::move(body)), unaided, {.by = fallback_kind::last_good, .age = age});
+        return degraded(answer_of(std::move(body)), unaided, {.by = fallback_kind::last_good, .age = age});
     }
 
     [[nodiscard]] answer respond(const config::canned_answer& canned, const answer& unaided) const {
@@ -140,7 +140,7 @@ public:
             for (const std::string_view name : {"retry-after", "retry-after-ms"})
                 if (const wire::field* const told = unaided.head->find(name)) body->add_field(std::string{name}, std::string{told->value});
         }
-        answer made = degraded(finish(std::move(body)), unaided, {.by = fallback_kind::respond});
+        answer made = degraded(answer_of(std::move(body)), unaided, {.by = fallback_kind::respond});
         if (canned.status < 400) return made;
         made.outcome = made.attempts > 0 ? telemetry::request_outcome::proxy_error : telemetry::request_outcome::rejected;
         made.stop_client_retries = unaided.stop_client_retries;

@@ -79,7 +79,7 @@ const flight::aim_taken& flight::aim(endpoint_index at) {
     if (aim_.target.empty() || aim_.at != at) {
         aim_.at = at;
         aim_.target = upstream_target(route_, *route_.upstreams[at], *request_.head, aim_.rewritten);
-        aim_.may_repeat = is_replay_eligible(*request_.head, aim_.target, request_.body.held());
+        aim_.may_repeat = is_replay_eligible(*request_.head, aim_.target, request_.body.text().view());
     }
     return aim_;
 }
@@ -93,12 +93,17 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
     const auto& upstream = route_.upstreams[what.endpoint];
     wire::body_framing framing = request_.body.framing();
     if (!upstream->models.empty()) {
-        const wire::json_members found = wire::find_members(request_.body.held());
+        const shared_bytes body = request_.body.text();
+        const wire::json_members found = wire::find_members(body.view());
         const auto renamed = found.has_model ? upstream->models.find(found.model) : upstream->models.end();
         request_.model = found.model;
         if (renamed != upstream->models.end()) {
-            order.renamed = wire::replace_model(request_.body.held(), found, renamed->second);
-            framing = {wire::body_kind::length, order.renamed.size()};
+            // Of the client's bytes none is copied.
+            const std::string name = wire::json_string(renamed->second);
+            order.renamed.push_back(body.part(body.view().substr(0, found.model_offset)));
+            order.renamed.push_back(copy_to_block(services_.buffers, name));
+            order.renamed.push_back(body.from(found.model_offset + found.model_size));
+            framing = {wire::body_kind::length, body.size() - found.model_size + name.size()};
         }
     }
     const std::string_view target = aim(what.endpoint).target;

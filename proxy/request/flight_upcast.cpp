@@ -22,21 +22,25 @@ bool flight::upcasts(endpoint_index at) {
     if (!dialect) return false;
     auto& possible = can_upcast_[*dialect == wire::dialect::anthropic ? 1 : 0];
     if (!possible) {
-        possible = !has_idempotency_key(*request_.head) && !evenkeel::request::wants_stream(request_) && wire::upcast_request(*dialect, request_.body.held()).has_value();
-        if (*possible && !upcast_model_) upcast_model_ = wire::find_members(request_.body.held()).model;
+        possible = !has_idempotency_key(*request_.head) && !evenkeel::request::wants_stream(request_) && wire::upcast_request(*dialect, request_.body.text().view()).has_value();
+        if (*possible && !upcast_model_) upcast_model_ = wire::find_members(request_.body.text().view()).model;
     }
     return *possible && !request_.policies->not_upcast().excludes(upstream.name, *upcast_model_, services_.loop.now());
 }
 
 void flight::fill_upcast(attempt_order& order, const flight_action::launch& what, std::string_view target) {
-    auto body = wire::upcast_request(order.rules.dialect, order.renamed.empty() ? request_.body.held() : std::string_view{order.renamed});
+    std::string renamed;
+    for (const shared_bytes& one : order.renamed) renamed += one.view();
+    const shared_bytes own = request_.body.text();
+    const auto body = wire::upcast_request(order.rules.dialect, renamed.empty() ? own.view() : std::string_view{renamed});
     if (!body) return;
     auto made = std::make_unique<upcast_order>(order.rules.dialect, services_.memory);
-    made->body = std::move(*body);
+    if (!made->charge.take(body->size())) return; // it goes as it is
+    made->body.push_back(copy_to_block(services_.buffers, *body));
     made->model = *upcast_model_;
     made->exclusions = &request_.policies->not_upcast();
     made->plain_hold = what.hold;
-    append_request_head(made->head, upcast_head(*request_.head), target, route_, *order.upstream, {wire::body_kind::length, made->body.size()},
+    append_request_head(made->head, upcast_head(*request_.head), target, route_, *order.upstream, {wire::body_kind::length, body->size()},
                         request_.client_address);
     order.hold = holding::answers; // the last attempt's as well: nothing of a stream may be passed on
     order.leaves_last_words = false;

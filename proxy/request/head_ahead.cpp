@@ -13,7 +13,7 @@ namespace evenkeel::request {
 namespace {
 constexpr duration longest_tick = std::chrono::seconds{1};
 constexpr duration untold_hold = std::chrono::seconds{25}; // shorter than the 60 s after which load balancers give up
-constexpr duration longest_hold = std::chrono::seconds{30};
+constexpr duration longest_head_hold = std::chrono::seconds{30};
 constexpr std::string_view heartbeat = "2\r\n:\n\r\n";     // one newline: two would end an event that nobody began
 
 duration hold_of(const client_request& request) {
@@ -22,7 +22,7 @@ duration hold_of(const client_request& request) {
     const client_hints told = read_client_hints(*request.head);
     if (!told.timeout && !told.silence) return untold_hold;
     const duration patience = std::min(told.timeout.value_or(duration::max()), told.silence.value_or(duration::max()));
-    return std::min(patience / 2, longest_hold);
+    return std::min(patience / 2, longest_head_hold);
 }
 
 // Closes the stream if its client does not read.
@@ -95,15 +95,24 @@ net::task<bool> head_ahead::write(std::string_view bytes) {
 
 net::task<void> head_ahead::run(head_ahead* self, wire::head_text head, duration pause) {
     head_ahead& me = *self;
-    bool alive = co_await me.write(head);
+    // However it ends, the connection is told, which waits before it writes or goes.
+    struct end {
+        head_ahead& of;
+        bool alive = false;
+        ~end() {
+            of.broken_ = !alive;
+            of.running_ = false;
+            of.ended_.set();
+        }
+    } state{me};
+    bool& alive = state.alive;
+    alive = co_await me.write(head);
     while (alive) { // a stop that came during the write is remembered
         const bool stopped = co_await me.stop_.wait_until(me.services_.loop.timers(), me.services_.loop.now() + pause);
         if (stopped) break;
+        alive = false; // should the write throw
         alive = co_await me.write(heartbeat);
     }
-    me.broken_ = !alive;
-    me.running_ = false;
-    me.ended_.set();
 }
 
 } // namespace evenkeel::request

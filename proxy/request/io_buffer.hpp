@@ -1,62 +1,50 @@
 #pragma once
-// One block of memory between a socket and a parser: bytes are appended at the end and consumed at the front. Blocks of
-// the usual size come from a worker's free list, so that a connection holds one only while bytes are on their way.
+// Memory between a socket and a parser: bytes are appended at the end and consumed at the front. It lies in a block, of which
+// others may take a share (share()): what is shared is neither moved nor written over; the buffer goes on in another block
+// instead.
+
+#include "proxy/request/block.hpp"
 
 #include <boost/asio/buffer.hpp>
 
 #include <cstddef>
-#include <memory>
 #include <string_view>
-#include <vector>
 
 namespace evenkeel::request {
-
-// Free list of one worker; it outlives every buffer that borrows from it.
-class buffer_pool {
-public:
-    static constexpr std::size_t block_bytes = 16 * 1024; // chosen: a TLS record, and any head of an ordinary API call
-    static constexpr std::size_t keep = 64;               // blocks kept for reuse: 1 MiB
-
-    [[nodiscard]] std::unique_ptr<char[]> take();
-    void give(std::unique_ptr<char[]> block);
-
-private:
-    std::vector<std::unique_ptr<char[]>> free_;
-};
 
 class io_buffer {
 public:
     explicit io_buffer(buffer_pool& pool) noexcept : pool_(&pool) {}
-    ~io_buffer() { release(); }
     io_buffer(const io_buffer&) = delete;
     io_buffer& operator=(const io_buffer&) = delete;
     io_buffer(io_buffer&& other) noexcept;
     io_buffer& operator=(io_buffer&& other) noexcept;
 
-    [[nodiscard]] std::string_view unread() const noexcept { return {data_.get() + begin_, end_ - begin_}; }
+    [[nodiscard]] std::string_view unread() const noexcept { return {base() + begin_, end_ - begin_}; }
     [[nodiscard]] bool empty() const noexcept { return begin_ == end_; }
-    [[nodiscard]] char* begin() noexcept { return data_.get() + begin_; }
+    [[nodiscard]] char* begin() noexcept { return base() + begin_; } // what is unread may be changed in place
     void consume(std::size_t bytes) noexcept { begin_ += bytes; }
 
-    // Room for at least `at_least` more bytes. Moves what is unread, so views into it end, unless there is room already.
-    // Empty if the whole would exceed `max_bytes`.
+    // A share in the block for `bytes` of it, which lie in front of the end and stay as they are from now on.
+    [[nodiscard]] shared_bytes share(std::string_view bytes) const { return {block_, bytes}; }
+
+    // Room for at least `at_least` more bytes. Moves what is unread, so views into it end, unless there is room already or
+    // somebody has a share in it. Empty if the whole would exceed `max_bytes`.
     [[nodiscard]] boost::asio::mutable_buffer space(std::size_t at_least, std::size_t max_bytes);
     void commit(std::size_t bytes) noexcept { end_ += bytes; }
 
-    // Where the free space begins, when `pinned` bytes of the front must stay in place: bytes consumed before are kept
-    // too. Empty if there is none left behind.
-    [[nodiscard]] boost::asio::mutable_buffer space_behind() noexcept { return {data_.get() + end_, capacity_ - end_}; }
-
-    // Everything in front of what is unread may go; views into it end.
-    void compact() noexcept;
-    void clear() noexcept { begin_ = end_ = 0; }
+    void clear() noexcept;   // nothing is unread; the block stays, unless somebody has a share in it
     void release() noexcept; // gives the block back
-    [[nodiscard]] bool holds_block() const noexcept { return data_ != nullptr; }
+    [[nodiscard]] bool holds_block() const noexcept { return block_ != nullptr; }
 
 private:
+    [[nodiscard]] char* base() const noexcept { return block_ ? block_->data() : nullptr; }
+    [[nodiscard]] std::size_t capacity() const noexcept { return block_ ? block_->capacity() : 0; }
+    void move_to(block_ptr other) noexcept;
+
     buffer_pool* pool_;
-    std::unique_ptr<char[]> data_;
-    std::size_t capacity_ = 0, begin_ = 0, end_ = 0;
+    block_ptr block_;
+    std::size_t begin_ = 0, end_ = 0;
 };
 
 } // namespace evenkeel::request

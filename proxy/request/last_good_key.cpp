@@ -29,13 +29,13 @@ std::optional<last_good_key> last_good_key_of(const client_request& request, con
         identity.add(told->value);
         identity.add_fields(head, form_fields);
     } else {
-        if (!request.body.complete() || !request.body.replayable()) return std::nullopt;
+        if (!request.body.whole()) return std::nullopt;
         std::string room;
         identity.add(std::string_view{"request"});
         identity.add(head.method);
         identity.add(upstream_target(route, *route.upstreams.front(), head, room));
         identity.add_fields(head, telling_fields);
-        identity.add_digest(request.body.held());
+        identity.add_digest(request.body.text().view());
     }
     return last_good_key{principal{head, key}, identity, key};
 }

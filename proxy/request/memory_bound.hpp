@@ -1,9 +1,13 @@
 #pragma once
-// The bound on all request bodies held for replay or inspection, over every worker (`limits.memory`). A holder takes
-// before it grows and gives back when it lets go; refusal means "stream it instead", never "fail".
+// The bound on all bodies held for replay or inspection, over every worker (`limits.memory`). A holder takes before it
+// grows, by the capacity of what it grows to, and gives back when it lets go; refusal means "stream it instead".
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
 
 namespace evenkeel::request {
 
@@ -17,12 +21,66 @@ public:
         used_.fetch_sub(bytes, std::memory_order_relaxed);
         return false;
     }
+    // What cannot be done without is counted all the same, so that others are refused the sooner.
+    void add(std::uint64_t bytes) noexcept { used_.fetch_add(bytes, std::memory_order_relaxed); }
     void give(std::uint64_t bytes) noexcept { used_.fetch_sub(bytes, std::memory_order_relaxed); }
     [[nodiscard]] std::uint64_t used() const noexcept { return used_.load(std::memory_order_relaxed); }
 
 private:
     std::atomic<std::uint64_t> used_{0};
     std::atomic<std::uint64_t> limit_{UINT64_MAX};
+};
+
+// Text that grows as it comes and counts by its capacity.
+class charged_text {
+public:
+    explicit charged_text(memory_bound& of) noexcept : of_(of) {}
+    ~charged_text() { of_.give(charged_); }
+    charged_text(const charged_text&) = delete;
+    charged_text& operator=(const charged_text&) = delete;
+
+    // False: there is no room, and nothing is added.
+    [[nodiscard]] bool append(std::string_view data) {
+        const std::uint64_t grown = capacity_for(data.size());
+        if (grown > charged_ && !of_.take(grown - charged_)) return false;
+        charged_ = std::max(charged_, grown);
+        text_.reserve(grown);
+        text_ += data;
+        return true;
+    }
+    // What is here already has to stay, whatever there is room for.
+    void add(std::string_view data) {
+        text_.reserve(capacity_for(data.size()));
+        text_ += data;
+        count();
+    }
+    void adopt(std::string text) {
+        text_ = std::move(text);
+        count();
+    }
+    void release() noexcept {
+        text_ = {};
+        of_.give(std::exchange(charged_, 0));
+    }
+
+    [[nodiscard]] std::string_view view() const noexcept { return text_; }
+    [[nodiscard]] std::size_t size() const noexcept { return text_.size(); }
+    [[nodiscard]] bool empty() const noexcept { return text_.empty(); }
+
+private:
+    [[nodiscard]] std::uint64_t capacity_for(std::size_t more) const noexcept {
+        const std::uint64_t wanted = text_.size() + more;
+        return wanted <= text_.capacity() ? std::max<std::uint64_t>(charged_, wanted) : std::max<std::uint64_t>(wanted, 2 * text_.capacity());
+    }
+    void count() noexcept {
+        if (text_.capacity() <= charged_) return;
+        of_.add(text_.capacity() - charged_);
+        charged_ = text_.capacity();
+    }
+
+    memory_bound& of_;
+    std::string text_;
+    std::uint64_t charged_ = 0;
 };
 
 // What one holder has taken; given back with it.

@@ -10,9 +10,8 @@
 
 namespace evenkeel::request {
 
-owned_request::owned_request(worker_services& services, const client_request& of, std::shared_ptr<const std::string> storage,
-                             std::string_view body)
-    : storage_(std::move(storage)), request_(services.loop, services.buffers, services.memory) {
+owned_request::owned_request(worker_services& services, const client_request& of, shared_bytes body)
+    : request_(services.loop, services.buffers, services.memory) {
     // What the gate has let through once it lets through again, now with views into memory of ours.
     const std::string_view text = keep(std::string{of.head->raw});
     std::size_t scanned = 0;
@@ -30,7 +29,7 @@ owned_request::owned_request(worker_services& services, const client_request& of
     request_.received = of.received;
     request_.deadline = of.deadline;
     request_.started = of.started;
-    request_.body.begin_whole(head_.body, body);
+    request_.body.begin_whole(head_.body, std::move(body));
     adopt(*of.head);
 }
 

@@ -16,9 +16,9 @@ namespace evenkeel::request {
 
 class owned_request {
 public:
-    // `body` is in `storage`, which several may share and whose bytes its maker has charged to the memory bound. Of the
-    // client's request everything else is copied but its body, route and cancel source.
-    owned_request(worker_services& services, const client_request& of, std::shared_ptr<const std::string> storage, std::string_view body);
+    // `body` may be shared with others, the client's request among them. Of that everything else is copied but its route and
+    // cancel source.
+    owned_request(worker_services& services, const client_request& of, shared_bytes body);
     owned_request(const owned_request&) = delete;
     owned_request& operator=(const owned_request&) = delete;
 
@@ -36,7 +36,6 @@ private:
 
     std::list<std::string> texts_; // what the views of head_ point to
     wire::request_head head_;
-    std::shared_ptr<const std::string> storage_;
     client_request request_;
 };
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <exception>
 
 namespace evenkeel::request {
 
@@ -39,11 +40,11 @@ part_group::part_group(worker_services& services, const client_request& of, stea
       charge_(services.memory), changed_(services.loop.executor()) {}
 
 // Which bytes each part is sent; false: the body is no object of the parts, and has to be one.
-bool part_group::divide(const client_request& of, const std::shared_ptr<const std::string>& whole, std::vector<std::string_view>& bodies) const {
+bool part_group::divide(const client_request& of, const shared_bytes& whole, std::vector<std::string_view>& bodies) const {
     const config::fan_out_options& options = of.route->fan_out;
-    bodies.assign(options.parts.size(), *whole);
+    bodies.assign(options.parts.size(), whole.view());
     if (options.body == config::fan_out_body::same) return true;
-    const auto members = wire::list_members(*whole, options.parts.size());
+    const auto members = wire::list_members(whole.view(), options.parts.size());
     std::vector<std::string_view> split;
     for (const std::string& name : options.parts) {
         const auto found = std::find_if(members.begin(), members.end(), [&](const wire::json_member& one) { return one.name == name; });
@@ -55,9 +56,8 @@ bool part_group::divide(const client_request& of, const std::shared_ptr<const st
     return true;
 }
 
-std::unique_ptr<owned_request> part_group::request_for(const config::route& route, const client_request& of,
-                                                       const std::shared_ptr<const std::string>& whole, std::string_view body, bool progressive) {
-    auto made = std::make_unique<owned_request>(services_, of, whole, body);
+std::unique_ptr<owned_request> part_group::request_for(const config::route& route, const client_request& of, shared_bytes body, bool progressive) {
+    auto made = std::make_unique<owned_request>(services_, of, std::move(body));
     client_request& request = made->get();
     request.deadline = deadline_;
     // It goes where a client of the part's own route would have sent it.
@@ -74,9 +74,8 @@ std::unique_ptr<owned_request> part_group::request_for(const config::route& rout
 }
 
 part_group::refusal part_group::start(const client_request& of, bool progressive) {
-    const std::string_view held = of.body.held();
-    if (!charge_.take(held.size())) return refusal::memory;
-    const auto whole = std::make_shared<const std::string>(held);
+    const shared_bytes whole = of.body.text(); // the parts may outlive the request of the client
+    if (!charge_.take(whole.size())) return refusal::memory;
     std::vector<std::string_view> bodies;
     if (!divide(of, whole, bodies)) return refusal::not_split;
     const auto& names = of.route->fan_out.parts;
@@ -86,7 +85,7 @@ part_group::refusal part_group::start(const client_request& of, bool progressive
         const auto& routes = settings_->routes;
         one.route = *std::find_if(routes.begin(), routes.end(), [&](const auto& each) { return each->name == names[place]; });
         one.answer.name = one.route->name;
-        one.request = request_for(*one.route, of, whole, bodies[place], progressive);
+        one.request = request_for(*one.route, of, whole.part(bodies[place]), progressive);
         one.request->get().route = one.route;
     }
     for (std::size_t place = 0; place < parts_.size(); ++place) services_.loop.nursery().spawn(run(shared_from_this(), place));
@@ -206,14 +205,23 @@ void part_group::settle(part& one, const answer& given, const body_end& end) {
 net::task<void> part_group::run(std::shared_ptr<part_group> self, std::size_t place) {
     part& one = self->parts_[place];
     client_request& request = one.request->get();
-    answer given = co_await serve(self->services_, request);
+    answer given;
     body_end end;
-    if (given.body && !one.over && !self->cancelled_) end = co_await self->collect(given, one);
+    std::exception_ptr failure;
+    try {
+        given = co_await serve(self->services_, request);
+        if (given.body && !one.over && !self->cancelled_) end = co_await self->collect(given, one);
+    } catch (...) {
+        failure = std::current_exception();
+        one.reading = nullptr;
+        end.is = body_end::how::nobody_waits;
+    }
     const bool given_up = one.over || self->cancelled_; // while it was served, or read
     if (given_up) end.is = body_end::how::nobody_waits;
     if (!one.over && !self->cancelled_) {
         if (end.is == body_end::how::nobody_waits) {
-            self->fail(one, 502, "part_cancelled", "this part ended without an answer");
+            failure ? self->fail(one, 500, "internal_error", "an error of the proxy's own ended this part")
+                    : self->fail(one, 502, "part_cancelled", "this part ended without an answer");
         } else {
             self->settle(one, given, end);
         }
@@ -222,6 +230,7 @@ net::task<void> part_group::run(std::shared_ptr<part_group> self, std::size_t pl
     self->report(one, given, end);
     given.body.reset();
     if (request.body.in_use()) co_await request.body.released();
+    if (failure) std::rethrow_exception(failure); // counted and logged by the nursery
 }
 
 void part_group::report(const part& one, const answer& given, const body_end& end) noexcept {

@@ -60,9 +60,8 @@ private:
     void fail(part& one, int status, std::string_view code, std::string_view message);
     void report(const part& one, const answer& given, const body_end& end) noexcept;
     void end_now(part& one) noexcept;
-    [[nodiscard]] bool divide(const client_request& of, const std::shared_ptr<const std::string>& whole, std::vector<std::string_view>& bodies) const;
-    [[nodiscard]] std::unique_ptr<owned_request> request_for(const config::route& route, const client_request& of,
-                                                             const std::shared_ptr<const std::string>& whole, std::string_view body,
+    [[nodiscard]] bool divide(const client_request& of, const shared_bytes& whole, std::vector<std::string_view>& bodies) const;
+    [[nodiscard]] std::unique_ptr<owned_request> request_for(const config::route& route, const client_request& of, shared_bytes body,
                                                              bool progressive);
 
     worker_services& services_;

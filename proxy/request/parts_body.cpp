@@ -8,7 +8,7 @@
 namespace evenkeel::request {
 
 namespace {
-constexpr std::string_view comment = ":\n"; // one newline: two would end an event that nobody began
+constexpr std::string_view keep_alive_comment = ":\n"; // one newline: two would end an event that nobody began
 } // namespace
 
 void note_parts(client_request& request, const part_group& parts) {
@@ -80,7 +80,7 @@ net::task<body_step> parts_body::next() {
         if (parts->cancelled()) {
             co_return body_step{.is = body_step::kind::truncated, .why = "connection_terminated", .ended = telemetry::stream_end::client_gone};
         }
-        if (loop_.now() >= due) co_return body_step{.is = body_step::kind::data, .data = comment};
+        if (loop_.now() >= due) co_return body_step{.is = body_step::kind::data, .data = keep_alive_comment};
         static_cast<void>(co_await parts->changed(due));
         parts->give_up_late();
     }

@@ -163,7 +163,7 @@ private:
         if (cancelled_ || request_.gone.requested() || how == stream_end::client_gone) co_return end_broken(why, stream_end::client_gone);
         from_.reset();
         splitter_.clear();
-        const bool possible = transcript_.can_replay() && request_.replay->times < max_replays && request_.body.complete() && request_.body.replayable();
+        const bool possible = transcript_.can_replay() && request_.replay->times < max_replays && request_.body.whole();
         if (possible) {
             stream_replay& replay = *request_.replay;
             ++replay.times;
@@ -224,8 +224,8 @@ private:
 } // namespace
 
 bool is_replayable_stream(client_request& request, wire::dialect which) {
-    if (!stream_transcript::knows(which) || !request.body.complete() || !request.body.replayable()) return false;
-    if (!request.deterministic) request.deterministic = wire::is_deterministic(request.body.held());
+    if (!stream_transcript::knows(which) || !request.body.whole()) return false;
+    if (!request.deterministic) request.deterministic = wire::is_deterministic(request.body.text().view());
     return *request.deterministic;
 }
 

@@ -33,7 +33,7 @@ bool needs_body(const std::vector<config::fallback_step>& ladder) {
 }
 
 void find_model(client_request& request) {
-    request.model = wire::find_members(request.body.held()).model;
+    request.model = wire::find_members(request.body.text().view()).model;
 }
 
 answer no_route(const worker_services& services, const client_request& request) {
@@ -83,6 +83,7 @@ net::task<answer> serve(worker_services& services, client_request& request) {
         request.route = std::move(choice.route);
     }
     services.observer.request_started(request.route.get());
+    request.announced = true;
     if (!seen) {
         co_return has_failed(request) ? body_failure_answer(services, request) : body_not_seen(services, request);
     }
@@ -103,7 +104,7 @@ net::task<answer> serve(worker_services& services, client_request& request) {
     const std::uint64_t ahead = wants_body ? request.route->retry.replay_buffer : whole_body_bytes;
     if (reads_ahead(request, ahead)) co_await request.body.read_whole(ahead);
     if (has_failed(request)) co_return body_failure_answer(services, request);
-    if (must_see_body && !(request.body.complete() && request.body.replayable())) co_return body_not_seen(services, request);
+    if (must_see_body && !request.body.whole()) co_return body_not_seen(services, request);
 
     if (fans_out) co_return co_await serve_parts(services, request);
     if (!ladder.empty()) co_return co_await with_fallback(services, request);

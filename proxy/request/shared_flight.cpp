@@ -9,6 +9,7 @@
 #include <boost/asio/post.hpp>
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 namespace evenkeel::request {
@@ -34,12 +35,11 @@ shared_answer::shared_answer(const answer& of) : provenance(of), head(*of.head) 
 std::shared_ptr<shared_flight> shared_flight::make(worker_services& services, coalesced_flights& among, const coalesce_key& key,
                                                    const client_request& of, steady_time deadline) {
     auto made = std::make_shared<shared_flight>(services, among, key, of.asked()->stream.hold_buffer);
-    const std::string_view body = of.body.held();
+    const shared_bytes body = of.body.text(); // of the leader's connection, which may leave
     if (!made->charge_.take(body.size() + of.head->raw.size())) return nullptr;
     made->route_ = of.route;
     made->latest_ = deadline;
-    const auto copy = std::make_shared<const std::string>(body);
-    made->request_ = std::make_unique<owned_request>(services, of, copy, *copy);
+    made->request_ = std::make_unique<owned_request>(services, of, body);
     client_request& request = made->request_->get();
     request.route = of.route;
     request.fallback_route = of.fallback_route;
@@ -233,9 +233,21 @@ net::task<void> shared_flight::read(answer& given, client_request& request) {
     end(last, again != nullptr ? replays{again->times, again->attempts, again->hedges} : replays{});
 }
 
+// After an exception of ours: those who wait for an answer ask by themselves; for those who have its head it is cut short.
+void shared_flight::give_up() {
+    bool answered = false;
+    {
+        const std::lock_guard lock(mutex_);
+        answered = answer_ != nullptr;
+    }
+    if (!answered) return end(std::nullopt, {});
+    end(body_step{.is = body_step::kind::truncated, .why = "proxy_internal_error", .ended = scan_ ? telemetry::stream_end::truncated : telemetry::stream_end::none}, {});
+}
+
 net::task<void> shared_flight::run(std::shared_ptr<shared_flight> self) {
     client_request& request = self->request_->get();
-    {
+    std::exception_ptr failure;
+    try {
         answer given = co_await ask_upstreams(self->services_, request);
         self->queued_ = request.queued;
         self->chaos_ = request.chaos;
@@ -246,12 +258,17 @@ net::task<void> shared_flight::run(std::shared_ptr<shared_flight> self) {
             self->end(std::nullopt, {});
         }
         given.body.reset();
+    } catch (...) {
+        failure = std::current_exception();
+        self->reading_ = nullptr;
+        self->give_up();
     }
     if (request.body.in_use()) co_await request.body.released();
     self->request_.reset();
     self->charge_.release();
     --self->services_.shared_flights;
     self->services_.observer.coalesced_flight_ended(*self->route_);
+    if (failure) std::rethrow_exception(failure); // counted and logged by the nursery
 }
 
 } // namespace evenkeel::request

@@ -111,6 +111,7 @@ private:
     [[nodiscard]] net::task<void> read(answer& given, client_request& request);
     void publish(const answer& given);
     void append(const body_step& step);
+    void give_up();
     void end(std::optional<body_step> final, replays later);
     [[nodiscard]] bool may_go_on(); // a reader waits for more, or none is left
     [[nodiscard]] bool deserted();

@@ -5,6 +5,7 @@
 
 #include "policies/flight_plan.hpp"
 #include "policies/time.hpp"
+#include "proxy/request/block.hpp"
 #include "proxy/request/body_source.hpp"
 #include "proxy/request/memory_bound.hpp"
 #include "proxy/telemetry/observer.hpp"
@@ -50,7 +51,7 @@ struct upcast_order {
     upcast_order(wire::dialect which, memory_bound& memory) : assembler(which), charge(memory) {}
 
     wire::head_text head; // what goes out instead of the order's
-    std::string body;
+    body_pieces body;     // ... and instead of the client's body: one piece
     std::string model;
     upcast_memory* exclusions = nullptr;    // of the order's policies
     holding plain_hold = holding::nothing;  // ... where it is repeated

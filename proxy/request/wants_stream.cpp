@@ -13,7 +13,7 @@ bool accepts_events(const wire::request_head& head) noexcept {
 bool wants_stream(const client_request& request) {
     const wire::request_head& head = *request.head;
     if (head.path.ends_with(":streamGenerateContent") || accepts_events(head)) return true;
-    const wire::json_members found = wire::find_members(request.body.held());
+    const wire::json_members found = wire::find_members(request.body.text().view());
     if (found.stream) return *found.stream;
     return dialect_of(request.route.get(), head.path) == wire::dialect::ollama; // streams unless told not to
 }
@@ -28,7 +28,7 @@ bool wants_events(const client_request& request) {
     case wire::dialect::openai:
     case wire::dialect::anthropic: break;
     }
-    return accepts_events(head) || wire::find_members(request.body.held()).stream.value_or(false);
+    return accepts_events(head) || wire::find_members(request.body.text().view()).stream.value_or(false);
 }
 
 } // namespace evenkeel::request

@@ -11,11 +11,12 @@ namespace evenkeel::server {
 
 worker::worker(const shared_parts& shared, config::snapshot settings, std::shared_ptr<const request::policy_set> policies,
                std::uint64_t seed)
-    : connections_(loop_.executor()), pool_(loop_, shared.resolver, shared.tls, shared.observer), chaos_(shared.chaos),
+    : connections_(loop_.executor(), loop_.failures()), pool_(loop_, shared.resolver, shared.tls, shared.observer), chaos_(shared.chaos),
       services_{loop_, pool_, shared.observer, shared.memory, shared.health_document, std::mt19937_64{seed}},
       context_{.services = services_, .settings = {}, .policies = {}, .id_seed = seed},
       probes_({loop_, pool_, shared.observer,
                [this](const config::upstream& to) { return request::may_warm(*context_.settings, *context_.policies, to, loop_.now()); }}) {
+    loop_.failures().tell([&seen = shared.observer](std::string_view what) { seen.internal_error(what); });
     services_.last_good = &shared.last_good;
     services_.chaos = settings->chaos.enabled ? &chaos_ : nullptr;
     services_.flights = &shared.flights;

@@ -164,6 +164,13 @@ void app_log::upcast_excluded(const config::route& route, const config::upstream
                   upstream, {"why", to_string(why)}, {"what", what});
 }
 
+void app_log::internal_error(std::string_view what) noexcept {
+    const auto kept_back = internal_errors_.allow(wall_now_());
+    if (!kept_back) return;
+    const std::string skipped = std::to_string(*kept_back);
+    error("a request or a connection was given up because of an error of ours: please report this", {{"what", what}, {"lines_left_out", skipped}});
+}
+
 void app_log::write(config::log_level level, std::string_view message, fields with) {
     if (!enabled(level)) return;
     writer_.push(

@@ -64,6 +64,8 @@ public:
     void overload_changed(const config::route& route, const config::upstream& upstream, bool overloaded) noexcept override;
     void upcast_excluded(const config::route& route, const config::upstream& upstream, upcast_result why, std::string_view what) noexcept override;
 
+    void internal_error(std::string_view what) noexcept override;
+
     [[nodiscard]] bool enabled(config::log_level level) const noexcept {
         return level >= level_.load(std::memory_order_relaxed);
     }
@@ -80,7 +82,7 @@ private:
     void write_limited(line_limit& limit, config::log_level level, std::string_view message, const config::route& route,
                        const config::upstream& upstream, log_field one, log_field two = {});
 
-    line_limit circuits_, cooldowns_, overloads_, upcasts_;
+    line_limit circuits_, cooldowns_, overloads_, upcasts_, internal_errors_;
     std::function<wall_time()> wall_now_;
     std::atomic<config::log_level> level_{config::log_level::info};
     std::atomic<bool> json_{false};

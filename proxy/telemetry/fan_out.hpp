@@ -98,6 +98,9 @@ public:
     void connected_cold(const config::upstream& upstream) noexcept override {
         for (auto* each : to_) each->connected_cold(upstream);
     }
+    void internal_error(std::string_view what) noexcept override {
+        for (auto* each : to_) each->internal_error(what);
+    }
     void connection_refused(std::string_view reason) noexcept override {
         for (auto* each : to_) each->connection_refused(reason);
     }

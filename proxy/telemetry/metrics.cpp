@@ -11,6 +11,7 @@
 #include "proxy/wire/refusal.hpp"
 
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <initializer_list>
 #include <limits>
@@ -151,6 +152,7 @@ struct metrics::state {
     policy_reporter reporter;
     last_good_reporter last_good;
     std::vector<foreign_counter> foreign;
+    std::atomic<std::uint64_t> internal_errors{0};
     bool reload_successful = false;
     double reload_success_seconds = 0;
     std::string configuration_hash;
@@ -312,6 +314,8 @@ void metrics::connected_cold(const config::upstream& upstream) noexcept {
 void metrics::connection_refused(std::string_view reason) noexcept {
     state_->connection_refusals.count(reason);
 }
+
+void metrics::internal_error(std::string_view) noexcept { state_->internal_errors.fetch_add(1, std::memory_order_relaxed); }
 
 void metrics::configuration_loaded(const config::snapshot& snapshot) noexcept {
     state_->index.load(snapshot);
@@ -503,6 +507,8 @@ void metrics::state::write_refusals(family_list& out) const {
 
 void metrics::state::write_configuration(family_list& out) const {
     const std::lock_guard lock(mutex);
+    out.begin(counter, "internal_errors_total", "Requests and connections given up because of an error of ours.");
+    out.value(internal_errors.load(std::memory_order_relaxed));
     out.begin(gauge, "config_last_reload_successful", "Whether the configuration was accepted when it was last read.");
     out.value(reload_successful ? 1.0 : 0.0);
     out.begin(gauge, "config_last_reload_success_timestamp_seconds", "When a configuration was last accepted.");

@@ -61,6 +61,7 @@ public:
     void prewarm_target_changed(const config::upstream& upstream, int by) noexcept override;
     void connected_cold(const config::upstream& upstream) noexcept override;
     void connection_refused(std::string_view reason) noexcept override;
+    void internal_error(std::string_view what) noexcept override;
     void
     configuration_loaded(const config::snapshot& snapshot) noexcept override; // before the workers see the snapshot
     void configuration_failed() noexcept override;

@@ -273,6 +273,8 @@ public:
     virtual void prewarm_target_changed(const config::upstream&, int by) noexcept { static_cast<void>(by); }
     virtual void connected_cold(const config::upstream&) noexcept {} // an attempt found no connection ready, and opened one
     virtual void connection_refused(std::string_view reason) noexcept { static_cast<void>(reason); } // max_connections, no_fds
+    // An exception of ours ended the work under way. `what`: its words.
+    virtual void internal_error(std::string_view what) noexcept { static_cast<void>(what); }
     // Before the snapshot is handed to the workers: whoever listens prepares what it keeps per route here.
     virtual void configuration_loaded(const config::snapshot&) noexcept {}
     virtual void configuration_failed() noexcept {}

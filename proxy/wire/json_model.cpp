@@ -429,14 +429,12 @@ json_members find_members(std::string_view body) {
     return out;
 }
 
-std::string replace_model(std::string_view body, const json_members& found, std::string_view new_name) {
+std::string json_string(std::string_view text) {
     std::string out;
-    out.reserve(body.size() + new_name.size() + 2);
-    out.append(body.substr(0, found.model_offset));
+    out.reserve(text.size() + 2);
     out.push_back('"');
-    append_json_escaped(out, new_name);
+    append_json_escaped(out, text);
     out.push_back('"');
-    out.append(body.substr(found.model_offset + found.model_size));
     return out;
 }
 

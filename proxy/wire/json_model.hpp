@@ -30,8 +30,8 @@ struct json_members {
 // surrogates written as escapes are let through (Python's json.dumps emits them) and read as U+FFFD in the model.
 [[nodiscard]] json_members find_members(std::string_view body);
 
-// The body with another model name. `found` is what find_members said of the same body, with has_model.
-[[nodiscard]] std::string replace_model(std::string_view body, const json_members& found, std::string_view new_name);
+// `text` as a JSON string, with its quotes: another model's name in the place of model_size bytes at model_offset.
+[[nodiscard]] std::string json_string(std::string_view text);
 
 // The members of the outermost object in their order, each with the bytes of its value as they stand; empty if `body` is no
 // well-formed object or has more than `most` members.

@@ -1,5 +1,7 @@
 #include "tests/support/scripted_transport.hpp"
 
+#include "proxy/net/event.hpp"
+
 #include <boost/asio/defer.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/ssl/error.hpp>

@@ -48,7 +48,7 @@ struct exchange_log {
 
 class scripted_transport final : public net::transport {
 public:
-    explicit scripted_transport(net::loop& worker) : loop_(worker), players_(worker.executor()) {}
+    explicit scripted_transport(net::loop& worker) : loop_(worker), players_(worker.executor(), worker.failures()) {}
 
     void next(exchange_script script) { scripts_.push_back(std::move(script)); }
     // Used whenever no script is queued; without one, running out is a connection refused.

@@ -21,7 +21,7 @@ namespace evenkeel::test {
 
 class virtual_provider {
 public:
-    explicit virtual_provider(net::loop& in) : loop_(in), servers_(in.executor()) {}
+    explicit virtual_provider(net::loop& in) : loop_(in), servers_(in.executor(), in.failures()) {}
 
     duration connect_time = std::chrono::milliseconds{150};
     duration idle_limit{}; // ends connections that are idle for so long; 0: never

@@ -45,7 +45,7 @@ struct keys {
         request.settings = f.settings;
         request.route = f.route;
         request.client_address = address;
-        request.body.begin_whole(head.body, std::string_view{text}.substr(read.consumed));
+        request.body.begin_whole(head.body, request::copy_to_block(f.services.buffers, std::string_view{text}.substr(read.consumed)));
         return request::coalesce_key_of(request, secret);
     }
 };

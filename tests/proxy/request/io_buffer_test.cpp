@@ -53,3 +53,31 @@ TEST_CASE("an idle buffer holds no block and the pool hands the same one out aga
     append(buffer, "y");
     CHECK(buffer.begin() == block);
 }
+
+TEST_CASE("what has been shared of a buffer is neither moved nor written over") {
+    buffer_pool pool;
+    io_buffer buffer(pool);
+    append(buffer, "shared bytes, then more");
+    const shared_bytes kept = buffer.share(buffer.unread().substr(0, 12));
+    const std::string as_it_was{kept.view()};
+
+    buffer.consume(12);
+    append(buffer, std::string(buffer_pool::block_bytes - 20, 'x')); // has to make room
+    CHECK(buffer.unread().substr(0, 11) == ", then more");
+    CHECK(kept.view() == as_it_was);
+
+    buffer.clear();
+    append(buffer, std::string(100, '#'));
+    CHECK(kept.view() == as_it_was);
+}
+
+TEST_CASE("a block may outlive its pool") {
+    shared_bytes kept;
+    {
+        buffer_pool pool;
+        kept = copy_to_block(pool, "here to stay");
+        io_buffer other(pool);
+        append(other, "gone");
+    }
+    CHECK(kept.view() == "here to stay");
+}

@@ -37,8 +37,7 @@ struct asking : fixture {
         of.client_address = "192.0.2.7";
         of.id = "an-id";
         of.received = loop.now();
-        const auto storage = std::make_shared<const std::string>(content);
-        owned = std::make_unique<request::owned_request>(services, of, storage, *storage);
+        owned = std::make_unique<request::owned_request>(services, of, request::copy_to_block(services.buffers, content));
         std::fill(bytes.begin(), bytes.end(), '#');
     }
     static net::task<void> ask(asking& me) {
@@ -75,8 +74,7 @@ TEST_CASE("a copy of a request that was changed since its head came has the chan
     f.owned->set_path("/v1/embeddings");
     f.owned->set_field("accept-encoding", "identity");
     f.owned->drop_field(wire::field_id::authorization);
-    const auto storage = std::make_shared<const std::string>("{}");
-    auto second = std::make_unique<request::owned_request>(f.services, f.owned->get(), storage, *storage);
+    auto second = std::make_unique<request::owned_request>(f.services, f.owned->get(), request::copy_to_block(f.services.buffers, "{}"));
     f.owned = nullptr;
 
     const wire::request_head& got = *second->get().head;
