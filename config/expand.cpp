@@ -5,7 +5,7 @@
 namespace evenkeel::config {
 namespace {
 
-constexpr std::size_t longest = 64 * 1024; // of one value; chosen, larger than any credential
+constexpr std::size_t longest_value = 64 * 1024; // of one value; chosen, larger than any credential
 
 bool is_variable_name(std::string_view name) {
     if (name.empty() || name.size() > 128 || (name[0] >= '0' && name[0] <= '9')) return false;
@@ -95,7 +95,7 @@ std::variant<expansion, bad_expansion> expand(std::string_view text, const envir
         }
         if (const auto* wrong = std::get_if<bad_expansion>(&value)) return *wrong;
         out.text += std::get<std::string>(value);
-        if (out.text.size() > longest)
+        if (out.text.size() > longest_value)
             return bad_expansion{"bad-expansion", "the expanded value is longer than 64 KiB"};
         at = close + 1;
     }

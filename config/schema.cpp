@@ -24,7 +24,7 @@ schema_node& descend(schema_node& from, const std::string& name) {
     return *from.children.back();
 }
 
-void place(schema_node& root, const key_row& row) {
+void put_row(schema_node& root, const key_row& row) {
     schema_node* at = &root;
     std::vector<schema_node*> way{at};
     std::string_view rest = row.path;
@@ -44,10 +44,10 @@ std::unique_ptr<schema_node> grow() {
     auto root = std::make_unique<schema_node>();
     for (const key_row& row : key_table()) {
         if (row.policy) {
-            place(descend(*root, "defaults"), row);
-            place(descend(*root, "routes"), row);
+            put_row(descend(*root, "defaults"), row);
+            put_row(descend(*root, "routes"), row);
         } else {
-            place(*root, row);
+            put_row(*root, row);
         }
     }
     return root;

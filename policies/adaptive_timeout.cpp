@@ -9,13 +9,9 @@ namespace {
 constexpr double z = 1.645; // one-sided 95 %
 constexpr double highest_quantile = 0.98;
 constexpr double fall_per_window = 0.8;
-constexpr double run_into_share = 0.2, most = 0.5;
+constexpr double run_into_share = 0.2, hopeless_share = 0.5;
 constexpr std::uint32_t least_ended = 10;
 constexpr double same_timeout = 0.95; // timers fire a little late, never 5 % early
-
-duration scaled(duration length, double by) noexcept {
-    return duration{static_cast<duration::rep>(static_cast<double>(length.count()) * by)};
-}
 
 // What the attempts that answered can justify at most (P6.8).
 duration justified(const adaptive_options& options, latency_window& learned, bool streamed, steady_time now) noexcept {
@@ -44,7 +40,7 @@ duration learn(const adaptive_options& options, latency_window& learned, bool st
 // faster than falling, whatever the traffic and the timeout.
 duration adaptive_timeout::least(side& of, const adaptive_options& options, steady_time now) noexcept {
     if (!of.learned) return duration::zero();
-    const bool too_short = of.ran_into_it >= 2 && of.ran_into_it > most * of.ended;
+    const bool too_short = of.ran_into_it >= 2 && of.ran_into_it > hopeless_share * of.ended;
     if (too_short || now < of.holds_until) {
         of.highest = *of.current;
         of.window_began = now;
@@ -107,7 +103,7 @@ void adaptive_timeout::close_slice(side& of, const adaptive_options& options, st
     if (since < options.window / latency_window::slices_per_window) return;
     if (of.ended < least_ended && since < latency_window::furthest_back) return;
     if (of.ended >= least_ended && of.ran_into_it > run_into_share * of.ended) {
-        of.due = of.ran_into_it > most * of.ended ? doubling::free : doubling::bounded;
+        of.due = of.ran_into_it > hopeless_share * of.ended ? doubling::free : doubling::bounded;
     }
     of.ended = of.ran_into_it = 0;
     of.slice_began = now;

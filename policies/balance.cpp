@@ -8,7 +8,6 @@ namespace evenkeel {
 
 namespace {
 constexpr double least_gain = 0.1; // of the usual latency, per answer: it is known after about ten
-double seconds(duration length) noexcept { return std::chrono::duration<double>(length).count(); }
 
 std::size_t drawn(double u, std::size_t of) noexcept {
     return std::min(static_cast<std::size_t>(u * static_cast<double>(of)), of - 1);
@@ -29,11 +28,11 @@ balancer::endpoint* balancer::find(std::uint32_t number) noexcept {
 }
 
 void balancer::fade(endpoint& at, steady_time now) noexcept {
-    const double passed = seconds(now - at.renewed);
+    const double passed = in_seconds(now - at.renewed);
     if (passed <= 0) return;
     at.renewed = now;
-    if (at.excess > 0) at.excess = at.excess < 1e-3 ? 0 : at.excess * std::exp(-passed / seconds(decay));
-    at.usual /= 1 + passed / seconds(fading);
+    if (at.excess > 0) at.excess = at.excess < 1e-3 ? 0 : at.excess * std::exp(-passed / in_seconds(decay));
+    at.usual /= 1 + passed / in_seconds(fading);
 }
 
 double balancer::cost(const endpoint& at) noexcept {
@@ -95,23 +94,23 @@ void balancer::ended(std::uint32_t number, ending how, duration took, steady_tim
     if (at == nullptr) return;
     at->in_flight = std::max(at->in_flight - 1, 0);
     if (kind_ != balance_kind::least_latency) return;
-    const double since = seconds(now - at->renewed);
+    const double since = in_seconds(now - at->renewed);
     fade(*at, now);
-    const double length = seconds(took);
+    const double length = in_seconds(took);
     switch (how) {
     case ending::answered: {
         at->failures = 0;
         if (!at->known) at->usual = length;
         at->known = true;
         // Answers that come seldom say more each.
-        const double gain = std::max(least_gain, since / (since + seconds(decay)));
+        const double gain = std::max(least_gain, since / (since + in_seconds(decay)));
         at->usual += gain * (length - at->usual);
         at->excess = std::max(at->excess, length - at->usual);
         return;
     }
     case ending::cut_off: at->excess = std::max(at->excess, length - at->usual); return;
     case ending::failed: {
-        const double charge = seconds(failure_charge) * std::exp2(std::min(at->failures, most_doublings));
+        const double charge = in_seconds(failure_charge) * std::exp2(std::min(at->failures, most_doublings));
         ++at->failures;
         at->excess = std::max({at->excess, charge, length - at->usual});
         return;

@@ -9,7 +9,6 @@ namespace evenkeel {
 namespace {
 constexpr double least_retry_after = 0.125, most_retry_after = 10; // seconds, before the spread
 constexpr double gain = 0.2;                                     // of one gap in the mean: about the last ten count (chosen)
-double seconds(duration length) noexcept { return std::chrono::duration<double>(length).count(); }
 
 void identify(bulkhead::requester& who) noexcept {
     if (who.known == 0) who.known = who.identify(who.context);
@@ -78,7 +77,7 @@ void bulkhead::leave(slot which, steady_time now) {
         put_back(which);
         latest_ = std::max(latest_, now);
         if (all_out) {
-            const double gap = seconds(now - std::max(full_since_, freed_));
+            const double gap = in_seconds(now - std::max(full_since_, freed_));
             gap_ = gap_ == 0 ? gap : gap_ + gain * (gap - gap_);
             freed_ = now;
         }
@@ -233,7 +232,7 @@ void bulkhead::give_to_waiting(steady_time now, waking& woken) {
 duration bulkhead::retry_after(double u, steady_time now) const {
     const std::scoped_lock lock(mutex_);
     // A silence longer than the gaps so far says that permits come free more slowly now.
-    const double gap = std::max(gap_, seconds(now - std::max(full_since_, freed_)));
+    const double gap = std::max(gap_, in_seconds(now - std::max(full_since_, freed_)));
     const double wait = std::clamp(gap * static_cast<double>(queue_.size() + 1), least_retry_after, most_retry_after);
     return std::chrono::duration_cast<duration>(std::chrono::duration<double>(wait * (0.8 + 0.2 * u)));
 }

@@ -9,11 +9,7 @@ namespace evenkeel {
 namespace {
 constexpr double ramp_start = 0.1;       // share of the requests that a circuit lets through right after it closed
 constexpr double recovery_spread = 0.2;  // so that many proxies that tripped together do not come back together (P5.6)
-constexpr duration soon = std::chrono::milliseconds{100}, late = std::chrono::seconds{1};
-
-duration scaled(duration length, double by) noexcept {
-    return duration{static_cast<duration::rep>(static_cast<double>(length.count()) * by)};
-}
+constexpr duration soonest_look = std::chrono::milliseconds{100}, latest_look = std::chrono::seconds{1};
 
 attempt_mark mark_of(circuit_breaker::verdict what) noexcept {
     switch (what) {
@@ -85,7 +81,7 @@ bool circuit_breaker::probes_silent(steady_time now) const noexcept {
 }
 
 steady_time circuit_breaker::verdict_expected(steady_time now) const noexcept {
-    return std::clamp(probed_ + usual_p95_.value_or(duration::zero()), now + soon, now + late);
+    return std::clamp(probed_ + usual_p95_.value_or(duration::zero()), now + soonest_look, now + latest_look);
 }
 
 std::optional<circuit_breaker::refusal> circuit_breaker::refuse(bool probe_allowed, bool ramp_applies, double u,
@@ -102,7 +98,7 @@ std::optional<circuit_breaker::refusal> circuit_breaker::refuse(bool probe_allow
     case circuit_state::open:
         if (forced_) return refusal{reason::open, now + options_.max_recovery_timeout, down_since_};
         if (now < until_) return refusal{reason::open, until_, down_since_};
-        if (!probe_allowed) return refusal{reason::open, now + soon, down_since_};
+        if (!probe_allowed) return refusal{reason::open, now + soonest_look, down_since_};
         return std::nullopt;
     case circuit_state::half_open:
         if (!probe_allowed) return refusal{reason::probes_busy, verdict_expected(now), down_since_};

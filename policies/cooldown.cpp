@@ -10,10 +10,6 @@ constexpr double overload_spread = 0.2;
 constexpr duration least_rest = std::chrono::milliseconds{1}; // a hint of nothing still ends this instant
 constexpr std::uint32_t longest_row = 32;                     // 2^32 times any start is past any maximum
 
-duration scaled(duration length, double by) noexcept {
-    return duration{static_cast<duration::rep>(static_cast<double>(length.count()) * by)};
-}
-
 duration doubled(duration start, std::uint32_t times, duration most) noexcept {
     duration grown = start;
     for (; times > 0 && grown < most; --times) grown *= 2;

@@ -7,7 +7,7 @@ namespace evenkeel {
 
 namespace {
 constexpr duration max_hint_jitter = std::chrono::seconds{1};
-constexpr double hedge_work = 1; // what reserve_hedge() takes
+constexpr double reserved_work = 1; // what reserve_hedge() takes
 
 template <class... F>
 struct overloaded : F... {
@@ -21,9 +21,6 @@ bool needs_another_credential(outcome_kind kind) noexcept {
     return kind == outcome_kind::quota || kind == outcome_kind::credential;
 }
 
-duration scaled(duration length, double by) noexcept {
-    return duration{static_cast<duration::rep>(static_cast<double>(length.count()) * by)};
-}
 } // namespace
 
 std::string_view to_string(retry_denial denied) noexcept {
@@ -362,7 +359,7 @@ hedge_refusal flight_plan::try_hedge(steady_time now, policy_view& view) {
     if (now + std::max(min_attempt_time, view.quickest(target, now)) > options_.deadline) return hedge_refusal::deadline;
     if (!view.reserve_hedge(target, now)) return hedge_refusal::budget;
     if (view.admit(target, attempt_purpose::hedge, pressed, now)) {
-        view.refund(target, hedge_work, now);
+        view.refund(target, reserved_work, now);
         return hedge_refusal::no_endpoint;
     }
     unsettled_.push_back(target);

@@ -19,9 +19,6 @@ double slow_share(const hedge_options& options) noexcept {
     return std::min(2 * (1 - options.quantile), half);
 }
 
-duration scaled(duration length, double by) noexcept {
-    return duration{static_cast<duration::rep>(static_cast<double>(length.count()) * by)};
-}
 } // namespace
 
 // The earliest delay at which a fresh attempt is as likely as not to be done before the silent one: half of those that last as

@@ -37,7 +37,6 @@ constexpr int unlimited = 1'000'000;
 constexpr duration soonest = std::chrono::milliseconds{10}, latest = std::chrono::seconds{1};
 constexpr std::int64_t most_slices = 1000; // that are caught up with after a silence
 
-double seconds(duration length) noexcept { return std::chrono::duration<double>(length).count(); }
 } // namespace
 
 // --- place
@@ -115,7 +114,7 @@ void overload_control::note_report(place& by, verdict what, duration took, stead
 void overload_control::note_leave(place& by, std::optional<steady_time> now) noexcept {
     const steady_time start = attempts_.leave(by.number_);
     if (!by.succeeded_) return;
-    const double work = seconds(now ? *now - start : by.took_);
+    const double work = in_seconds(now ? *now - start : by.took_);
     slice& at = slices_[current_];
     at.work += work, sum_.work += work;
     ++at.completed, ++sum_.completed;
@@ -138,7 +137,7 @@ bool overload_control::calm(steady_time now) const noexcept { return now - troub
 
 // In the beginning only what is quick has completed.
 bool overload_control::known() const noexcept {
-    return rate_ * usual_horizon >= known_from && averaged_ * usual_horizon >= known_after * seconds(usual_time());
+    return rate_ * usual_horizon >= known_from && averaged_ * usual_horizon >= known_after * in_seconds(usual_time());
 }
 
 duration overload_control::usual_time() const noexcept {
@@ -148,7 +147,7 @@ duration overload_control::usual_time() const noexcept {
 
 double overload_control::completions_per_second(steady_time now) const noexcept {
     const duration covered = static_cast<int>(slice_count - 1) * slice_length() + (now - slice_began_.value_or(now));
-    return sum_.successes / seconds(covered);
+    return sum_.successes / in_seconds(covered);
 }
 
 duration overload_control::slice_length() const noexcept {
@@ -161,7 +160,7 @@ void overload_control::turn(steady_time now) noexcept {
     if (now - *slice_began_ < length) return;
     const std::int64_t passed = (now - *slice_began_) / length;
     for (std::int64_t i = std::max<std::int64_t>(passed - most_slices, 0); i < passed; ++i) {
-        slice_ended(*slice_began_ + (i + 1) * length, seconds(length));
+        slice_ended(*slice_began_ + (i + 1) * length, in_seconds(length));
     }
     *slice_began_ += passed * length;
 }
@@ -193,7 +192,7 @@ void overload_control::learn_usual(steady_time end, double length) noexcept {
         // Those who wait now must not all go at once: the limit grows until it is none any more.
         const bool nobody_waits = end - refused_ >= options_.window;
         if (crowded_ && calm(end) && (nobody_waits || extra_limit_ >= room_over_peak * peak_)) crowded_ = false;
-        const bool well = sum_.work <= served_well * sum_.completed * seconds(usual_time());
+        const bool well = sum_.work <= served_well * sum_.completed * in_seconds(usual_time());
         if (well && !crowded_) peak_ = std::max(peak_, sum_.work / (length * slice_count));
     }
     peak_ *= 1 - length / peak_horizon;
@@ -227,7 +226,7 @@ double overload_control::extra_limit() const noexcept {
 }
 
 bool overload_control::spaced(steady_time now) const noexcept {
-    return !extra_ || seconds(now - *extra_) * extra_share * rate_ >= 1;
+    return !extra_ || in_seconds(now - *extra_) * extra_share * rate_ >= 1;
 }
 
 int overload_control::room(duration attempt_timeout, steady_time now, urgency who) {
@@ -266,7 +265,7 @@ steady_time overload_control::ask_again(steady_time now) {
     const std::scoped_lock lock(mutex_);
     turn(now);
     const double rate = completions_per_second(now);
-    const duration pause = rate * seconds(latest) > 1 ? duration{static_cast<duration::rep>(1e9 / rate)} : latest;
+    const duration pause = rate * in_seconds(latest) > 1 ? duration{static_cast<duration::rep>(1e9 / rate)} : latest;
     return now + std::clamp(pause, soonest, latest);
 }
 

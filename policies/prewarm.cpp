@@ -11,8 +11,7 @@ constexpr double fast_span = 1.0, slow_span = 10.0;
 constexpr double peak_span = 10.0;    // how slowly a need is forgotten: less than the pool's idle_timeout
 constexpr double held_weight = 1.0 / 16; // of the latest; chosen
 
-double seconds(duration d) noexcept { return std::chrono::duration<double>(d).count(); }
-double decay(duration passed, double span) noexcept { return std::exp(-std::max(seconds(passed), 0.0) / span); }
+double decay(duration passed, double span) noexcept { return std::exp(-std::max(in_seconds(passed), 0.0) / span); }
 } // namespace
 
 void prewarm::configure(const prewarm_options& options, unsigned workers) noexcept {
@@ -36,7 +35,7 @@ void prewarm::taken(bool ready, double u, steady_time now) noexcept {
 }
 
 void prewarm::released(duration held) noexcept {
-    const double took = std::max(seconds(held), 0.0);
+    const double took = std::max(in_seconds(held), 0.0);
     held_ = held_ == 0 ? took : held_ + held_weight * (took - held_);
 }
 
@@ -57,7 +56,7 @@ double prewarm::rate(steady_time now) const noexcept {
     const double slow = slow_ * decay(now - counted_, slow_span);
     // The averages lag behind a steady rise by their spans.
     const double slope = (fast - slow) / (slow_span - fast_span);
-    return fast + std::max(slope, 0.0) * (fast_span + seconds(horizon));
+    return fast + std::max(slope, 0.0) * (fast_span + in_seconds(horizon));
 }
 
 double prewarm::needed(steady_time now) noexcept {

@@ -23,11 +23,11 @@ void work_budget::configure(budget_options options) noexcept {
 void work_budget::refill(steady_time now) noexcept {
     if (!refilled_) refilled_ = succeeded_ = now; // nothing is known to fail yet
     if (now <= *refilled_) return; // a clock that stands still, or a call that was overtaken by another thread's
-    const double seconds = std::chrono::duration<double>(now - *refilled_).count();
+    const double passed = in_seconds(now - *refilled_);
     refilled_ = now;
     const double up_to = std::min(trickle_level, options_.burst);
     if (level_ >= up_to || options_.min_per_second <= 0) return;
-    level_ = std::min(up_to, level_ + options_.min_per_second * seconds);
+    level_ = std::min(up_to, level_ + options_.min_per_second * passed);
     trickled_ = true;
 }
 

@@ -11,7 +11,6 @@ namespace evenkeel::admin {
 
 namespace {
 
-double seconds(duration value) { return std::chrono::duration<double>(value).count(); }
 
 void add_text(std::string& out, std::string_view name, std::string_view value) {
     if (value.empty()) return;
@@ -23,12 +22,12 @@ void add_parameters(std::string& out, const chaos_fault_options& fault) {
     const auto number = [&](std::string_view name, auto value) { fmt::format_to(std::back_inserter(out), ",\"{}\":{}", name, value); };
     switch (fault.is) {
     case chaos_fault::latency:
-        number("delay_s", seconds(fault.delay));
-        number("jitter_s", seconds(fault.jitter));
+        number("delay_s", in_seconds(fault.delay));
+        number("jitter_s", in_seconds(fault.jitter));
         break;
     case chaos_fault::abort:
         number("status", fault.status);
-        if (fault.retry_after) number("retry_after_s", seconds(*fault.retry_after));
+        if (fault.retry_after) number("retry_after_s", in_seconds(*fault.retry_after));
         break;
     case chaos_fault::drip: number("bytes_per_second", fault.bytes_per_second); break;
     default: break;
@@ -59,7 +58,7 @@ std::string chaos_document(const chaos::summary& shown) {
         if (each.rule.attempts > 0) fmt::format_to(std::back_inserter(out), ",\"attempts\":{}", each.rule.attempts);
         if (each.rule.max_active > 0) fmt::format_to(std::back_inserter(out), ",\"max_active\":{}", each.rule.max_active);
         fmt::format_to(std::back_inserter(out), ",\"probability\":{},\"left_s\":{:.3f},\"source\":\"{}\",\"injected\":{},\"active\":{}}}",
-                       each.rule.probability, seconds(each.left), each.from_file ? "file" : "admin", each.injected, each.active);
+                       each.rule.probability, in_seconds(each.left), each.from_file ? "file" : "admin", each.injected, each.active);
     }
     return out + "]}\n";
 }

@@ -15,7 +15,7 @@ struct member {
     std::string_view name;
     std::size_t probe;
 };
-constexpr member content{R"("content")", 3}, finish_reason{R"("finish_reason")", 6}, error{R"("error")", 2};
+constexpr member content{R"("content")", 3}, finish_reason{R"("finish_reason")", 6}, error_object{R"("error")", 2};
 
 // The string value of the first member of that name; the texts here hold no escapes.
 std::optional<std::string_view> text_of(std::string_view json, const member& which) {
@@ -28,7 +28,7 @@ std::optional<std::string_view> text_of(std::string_view json, const member& whi
     return json.substr(at + 1, end - at - 1);
 }
 
-bool has_error(std::string_view json) { return wire::has_word(json, error.name, error.probe); }
+bool has_error(std::string_view json) { return wire::has_word(json, error_object.name, error_object.probe); }
 
 bool is_whole_stream(std::string_view body, std::string_view nonce) {
     std::string text;

@@ -21,7 +21,6 @@ enum class use : std::uint64_t {
 constexpr double error_median = 0.4, error_sigma = 0.6; // seconds until an error answer
 constexpr double throttle_after = 0.1;                  // chosen: a rate limiter sits in front of everything slow
 constexpr double cut_after = 0.05;                      // chosen: one round trip
-constexpr double first_of_whole = 0.25;                 // where only the whole answer is given: 0.8 s of 3.2 s
 constexpr double lasts = 120;                           // seconds behind the last arrival in which attempts may still begin
 constexpr std::array<int, 4> error_statuses{500, 502, 503, 529};
 

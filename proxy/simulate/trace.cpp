@@ -1,5 +1,7 @@
 #include "proxy/simulate/trace.hpp"
 
+#include "proxy/simulate/traffic.hpp"
+
 #include <boost/json/monotonic_resource.hpp>
 #include <boost/json/parse.hpp>
 
@@ -24,7 +26,6 @@ constexpr double usual_failure = 0.4;   // seconds until an error answer
 constexpr double silence_from = 10;     // seconds without a byte: a client that leaves then was not answered
 constexpr double longest = 24 * 3600;   // seconds, of a duration
 constexpr double most_attempts = 1000;
-constexpr double first_of_whole = 0.25; // as in the models
 
 // Calls `take` with each line, without its end; one that is too long comes as nothing but its first bytes.
 template <class Take>

@@ -13,6 +13,9 @@
 
 namespace evenkeel::simulate {
 
+// Where only the time of the whole answer is given: 0.8 s of 3.2 s.
+inline constexpr double first_of_whole = 0.25;
+
 struct planned_request {
     double due = 0; // seconds
     bool stream = false;

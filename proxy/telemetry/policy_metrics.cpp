@@ -58,11 +58,8 @@ constexpr std::array<std::string_view, 2> overload_words{"left", "entered"};
 constexpr std::array<std::string_view, 2> budget_words{"retry", "hedge"};
 constexpr std::array<std::string_view, 2> hold_words{"gave_up", "went_on"};
 
-double seconds(duration value) {
-    return std::chrono::duration<double>(value).count();
-}
 double seconds_left(std::optional<steady_time> until, steady_time now) {
-    return until && *until > now ? seconds(*until - now) : 0.0;
+    return until && *until > now ? in_seconds(*until - now) : 0.0;
 }
 
 } // namespace
@@ -260,7 +257,7 @@ void policy_metrics::write_states(family_list& out, const policy_report& report,
              [&](const endpoint_report& seen) {
                  if (!seen.circuit || seen.circuit->since == steady_time{}) return 0.0;
                  // Whole seconds, or the difference of two clocks would make every scrape a change.
-                 return std::round(seconds(wall_now.time_since_epoch() - (report.at - seen.circuit->since)));
+                 return std::round(in_seconds(wall_now.time_since_epoch() - (report.at - seen.circuit->since)));
              });
     gauge_of("circuit_breaker_next_probe_seconds",
              "Time until an open circuit may be probed; 0: now, or it is not open.", [&](const endpoint_report& seen) {
@@ -288,16 +285,16 @@ void policy_metrics::write_states(family_list& out, const policy_report& report,
     out.begin(gauge, "adaptive_timeout_seconds",
               "How long an attempt may take now, as learned, by the shape of its answer.");
     for_each_endpoint([&](const std::string& route, const std::string& upstream, const endpoint_report& seen) {
-        out.value(seconds(seen.latency.current_timeout_stream),
+        out.value(in_seconds(seen.latency.current_timeout_stream),
                   {{"route", route}, {"upstream", upstream}, {"shape", "stream"}});
-        out.value(seconds(seen.latency.current_timeout_buffered),
+        out.value(in_seconds(seen.latency.current_timeout_buffered),
                   {{"route", route}, {"upstream", upstream}, {"shape", "buffered"}});
     });
     // `quantile` is a summary's label.
     out.begin(gauge, "learned_latency_seconds", "What share of the attempts stays within, as learned; NaN: not known.");
     for_each_endpoint([&](const std::string& route, const std::string& upstream, const endpoint_report& seen) {
         const auto number = [](std::optional<duration> value) {
-            return value ? seconds(*value) : std::numeric_limits<double>::quiet_NaN();
+            return value ? in_seconds(*value) : std::numeric_limits<double>::quiet_NaN();
         };
         out.value(number(seen.latency.p50), {{"route", route}, {"upstream", upstream}, {"percentile", "50"}});
         out.value(number(seen.latency.p95), {{"route", route}, {"upstream", upstream}, {"percentile", "95"}});
