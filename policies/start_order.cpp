@@ -8,8 +8,8 @@ namespace evenkeel {
 
 std::uint64_t start_order::take(duration patience, duration window, steady_time now) noexcept {
     if (next_ - first_ >= ring_.size() && ring_.size() < size) {
-        const bool wanted = ring_.size() < always_held || at(next_).what == attempt_mark::pending || now - at(next_).when < window;
-        if (wanted) grow();
+        const auto wanted = [&](const attempt& one) { return one.what == attempt_mark::pending || now - one.when < window; };
+        if (ring_.size() < always_held || wanted(at(next_))) grow();
     }
     attempt& mine = ring_[next_ & (ring_.size() - 1)];
     const bool awaited = next_ - first_ >= ring_.size() && mine.what == attempt_mark::pending && now - mine.when < patience;
