@@ -138,7 +138,8 @@ private:
     [[gnu::noinline]] static padded& make(std::atomic<padded*>& place) noexcept {
         auto fresh = std::make_unique<padded>();
         padded* there = nullptr; // another thread of the same number may have been faster
-        const bool first = place.compare_exchange_strong(there, fresh.get(), std::memory_order_acq_rel, std::memory_order_acquire);
+        const bool first =
+            place.compare_exchange_strong(there, fresh.get(), std::memory_order_acq_rel, std::memory_order_acquire);
         return first ? *fresh.release() : *there;
     }
 

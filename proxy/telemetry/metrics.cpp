@@ -56,7 +56,8 @@ constexpr bool is_usual(request_outcome outcome, std::size_t code_class) noexcep
     return false;
 }
 
-// First attempts that show how an upstream is; not the caller's doing, and not what is rare and shows in requests_total.
+// First attempts whose results show how an upstream is: not the caller's doing, not what hardly ever happens, and not what
+// requests_total tells as well (truncated).
 constexpr bool is_alerted(attempt_kind kind, attempt_result result) noexcept {
     if (kind != attempt_kind::first) return false;
     switch (result) {
@@ -69,12 +70,12 @@ constexpr bool is_alerted(attempt_kind kind, attempt_result result) noexcept {
     case attempt_result::connect_failure:
     case attempt_result::reset:
     case attempt_result::timeout:
-    case attempt_result::truncated:
         return true;
     case attempt_result::caller_error:
     case attempt_result::tls_failure:
     case attempt_result::protocol_error:
     case attempt_result::stream_error:
+    case attempt_result::truncated:
     case attempt_result::cancelled:
         return false;
     }
@@ -229,7 +230,8 @@ void metrics::request_started(const config::route* route) noexcept {
 }
 
 void metrics::request_finished(const request_record& record) noexcept {
-    auto& cells = state_->cells_of(record.route);
+    const auto found = state_->index.find(record.route, record.upstream);
+    auto& cells = (found.route == nullptr ? state_->none : *found.route).mine();
     subtract(cells.in_flight);
     add(cells.finished[static_cast<std::size_t>(record.outcome)][code_class_of(record.status)]);
     cells.duration.observe(record.total);
@@ -239,12 +241,10 @@ void metrics::request_finished(const request_record& record) noexcept {
     if (record.ended != stream_end::none) add(cells.stream_ends[static_cast<std::size_t>(record.ended)]);
     if (record.bytes_in > 0) add(cells.bytes_in, record.bytes_in);
     if (record.bytes_out > 0) add(cells.bytes_out, record.bytes_out);
-    if (record.upstream != nullptr && (record.first_byte > duration::zero() || record.first_token > duration::zero())) {
-        if (auto* pair = state_->index.find(record.route, record.upstream).pair) {
-            auto& seen = pair->mine();
-            if (record.first_byte > duration::zero()) seen.first_byte.observe(record.first_byte);
-            if (record.first_token > duration::zero()) seen.first_token.observe(record.first_token);
-        }
+    if (found.pair != nullptr && (record.first_byte > duration::zero() || record.first_token > duration::zero())) {
+        auto& seen = found.pair->mine();
+        if (record.first_byte > duration::zero()) seen.first_byte.observe(record.first_byte);
+        if (record.first_token > duration::zero()) seen.first_token.observe(record.first_token);
     }
     if (record.outcome == request_outcome::rejected) state_->request_refusals.count(record.reason);
     if (record.degraded.is) state_->fallbacks.request_finished(record);
