@@ -142,7 +142,7 @@ duration circuit_breaker::patience(const std::optional<duration>& usual_p95) con
 void circuit_breaker::note_sent(permit& by, steady_time now) noexcept {
     const std::scoped_lock lock(mutex_);
     if (by.generation_ != generation_) return;
-    by.slot_ = attempts_.take(patience(usual_p95_), now);
+    by.slot_ = attempts_.take(patience(usual_p95_), options_.window, now);
     by.owes_ = by.slot_ != 0;
 }
 
@@ -168,7 +168,7 @@ std::optional<circuit_transition> circuit_breaker::note_report(permit& by, verdi
         if (first) --probes_;
         return probe_reported(by, what, known.alone, u, now);
     }
-    if (by.slot_ == 0 && what != verdict::neutral) by.slot_ = attempts_.take(patience(known.usual_p95), now);
+    if (by.slot_ == 0 && what != verdict::neutral) by.slot_ = attempts_.take(patience(known.usual_p95), options_.window, now);
     const bool placed = attempts_.set(by.slot_, mark_of(what), now);
     if (!placed || what == verdict::success || what == verdict::neutral || forced_ || !trips(known, now)) return std::nullopt;
     return trip(known.alone, u, now);

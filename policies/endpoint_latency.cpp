@@ -106,7 +106,7 @@ std::uint8_t size_class_of(std::uint64_t body_bytes) noexcept {
 }
 
 struct endpoint_latency::state {
-    explicit state(const adaptive_options& given) : options(given) { nodes.reserve(2 * max_shapes); }
+    explicit state(const adaptive_options& given) : options(given) {}
 
     adaptive_options options;
     std::unordered_map<level_key, std::unique_ptr<node>, level_hash> nodes;

@@ -19,9 +19,11 @@ void median_estimate::turn(steady_time now) noexcept {
     if (!began_) began_ = now;
     if (now - *began_ < window) return;
     const bool both_old = now - *began_ >= 2 * window;
-    previous_ = both_old ? counts{} : current_;
+    if (tables_) {
+        tables_->previous = both_old ? counts{} : tables_->current;
+        tables_->current = {};
+    }
     previous_total_ = both_old ? 0 : current_total_;
-    current_ = {};
     current_total_ = 0;
     began_ = now;
     cached_.reset();
@@ -29,7 +31,8 @@ void median_estimate::turn(steady_time now) noexcept {
 
 void median_estimate::add(duration sample, steady_time now) noexcept {
     turn(now);
-    ++current_[static_cast<std::size_t>(std::clamp(bucket_of(sample), 0, buckets - 1))];
+    if (!tables_) [[unlikely]] tables_ = std::make_unique<tables>();
+    ++tables_->current[static_cast<std::size_t>(std::clamp(bucket_of(sample), 0, buckets - 1))];
     ++current_total_;
     if (++since_cached_ >= refresh_every) cached_.reset();
 }
@@ -41,7 +44,8 @@ std::optional<duration> median_estimate::value(steady_time now) noexcept {
     if (!cached_) {
         std::uint32_t seen = 0;
         std::size_t at = 0;
-        while (at + 1 < current_.size() && (seen += current_[at] + previous_[at]) * 2 < total) ++at;
+        const auto& [current, previous] = *tables_;
+        while (at + 1 < current.size() && (seen += current[at] + previous[at]) * 2 < total) ++at;
         // The middle of the bucket, on the logarithmic scale.
         cached_ = duration{static_cast<duration::rep>(1e6 * std::exp2((static_cast<double>(at) + 0.5) / per_doubling))};
         since_cached_ = 0;

@@ -2,22 +2,35 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace evenkeel {
 
-std::uint64_t start_order::take(duration patience, steady_time now) noexcept {
-    attempt& at = ring_[next_ % size];
-    const bool awaited = next_ - first_ >= size && at.what == attempt_mark::pending && now - at.when < patience;
+std::uint64_t start_order::take(duration patience, duration window, steady_time now) noexcept {
+    if (next_ - first_ >= ring_.size() && ring_.size() < size) {
+        const auto wanted = [&](const attempt& one) { return one.what == attempt_mark::pending || now - one.when < window; };
+        if (ring_.size() < always_held || wanted(at(next_))) grow();
+    }
+    attempt& mine = ring_[next_ & (ring_.size() - 1)];
+    const bool awaited = next_ - first_ >= ring_.size() && mine.what == attempt_mark::pending && now - mine.when < patience;
     if (awaited) return 0;
-    at = {now, attempt_mark::pending};
+    mine = {now, attempt_mark::pending};
     return next_++;
+}
+
+void start_order::grow() noexcept {
+    constexpr std::size_t first_size = 16;
+    std::vector<attempt> larger(ring_.empty() ? first_size : 2 * ring_.size());
+    first_ = oldest(); // what was pushed out stays out
+    for (std::uint64_t place = first_; place < next_; ++place) larger[place & (larger.size() - 1)] = at(place);
+    ring_ = std::move(larger);
 }
 
 bool start_order::set(std::uint64_t place, attempt_mark what, steady_time now) noexcept {
     if (place < oldest() || place >= next_) return false;
-    attempt& at = ring_[place % size];
-    if (what == attempt_mark::neutral && at.what != attempt_mark::pending) return true;
-    at = {now, what};
+    attempt& mine = ring_[place & (ring_.size() - 1)];
+    if (what == attempt_mark::neutral && mine.what != attempt_mark::pending) return true;
+    mine = {now, what};
     return true;
 }
 
@@ -26,12 +39,12 @@ void start_order::clear() noexcept { first_ = next_; }
 int start_order::failures_in_a_row(int enough, duration patience, steady_time now) const noexcept {
     int row = 0;
     for (std::uint64_t place = next_; place-- > oldest() && row < enough;) {
-        const attempt& at = ring_[place % size];
-        switch (at.what) {
+        const attempt& one = at(place);
+        switch (one.what) {
         case attempt_mark::success: return row;
         case attempt_mark::failure: ++row; break;
         case attempt_mark::pending:
-            if (row > 0 && now - at.when < patience) return row;
+            if (row > 0 && now - one.when < patience) return row;
             break;
         case attempt_mark::neutral:
         case attempt_mark::overloaded: break;
@@ -51,10 +64,10 @@ bool start_order::unlikely_row(int least, double chance, duration window, durati
 start_order::tally start_order::within(duration window, steady_time now) const noexcept {
     tally all;
     for (std::uint64_t place = oldest(); place < next_; ++place) {
-        const attempt& at = ring_[place % size];
-        if (at.what < attempt_mark::success || now - at.when >= window) continue;
+        const attempt& one = at(place);
+        if (one.what < attempt_mark::success || now - one.when >= window) continue;
         ++all.calls;
-        if (at.what != attempt_mark::success) ++all.failures;
+        if (one.what != attempt_mark::success) ++all.failures;
     }
     return all;
 }

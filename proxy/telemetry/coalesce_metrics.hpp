@@ -10,6 +10,7 @@
 namespace evenkeel::telemetry {
 
 class family_list;
+class from_start;
 
 class coalesce_metrics {
 public:
@@ -28,7 +29,7 @@ public:
         if (auto* found = index_.find(&route)) add(found->mine().detached[static_cast<std::size_t>(why)]);
     }
 
-    void write(family_list& out) const;
+    void write(family_list& out, const from_start& shown) const;
 
 private:
     struct route_cells {

@@ -1,7 +1,9 @@
 #include "proxy/telemetry/fallback_metrics.hpp"
 
 #include "proxy/telemetry/family_list.hpp"
+#include "proxy/telemetry/from_start.hpp"
 
+#include <algorithm>
 #include <span>
 
 namespace evenkeel::telemetry {
@@ -12,12 +14,18 @@ constexpr std::array last_good_reasons{fallback_skip::no_key, fallback_skip::no_
 constexpr std::array route_reasons{fallback_skip::no_time, fallback_skip::not_replayable, fallback_skip::failed};
 } // namespace
 
-void fallback_metrics::write(family_list& out, const last_good_report& store) const {
+void fallback_metrics::write(family_list& out, const from_start& shown, const last_good_report& store) const {
+    const auto has = [&](const std::string& route, fallback_kind step) {
+        const config::route* configured = shown.route(route);
+        return configured != nullptr && std::any_of(configured->fallback.begin(), configured->fallback.end(),
+                                                    [&](const config::fallback_step& one) { return one.is == step; });
+    };
     out.begin(counter, "fallbacks_total", "Requests answered by a step of their route's fallback ladder.");
     index_.for_each_route([&](const std::string& route, const counted::route& series) {
         for (std::size_t step = 0; step < fallback_kind_count; ++step)
             out.value(series.sum([&](const route_cells& cells) -> const cell& { return cells.served[step]; }),
-                      {{"route", route}, {"step", to_string(static_cast<fallback_kind>(step))}});
+                      {{"route", route}, {"step", to_string(static_cast<fallback_kind>(step))}},
+                      has(route, static_cast<fallback_kind>(step)));
     });
     out.begin(counter, "fallback_steps_skipped_total", "Steps of fallback ladders that could not answer, by reason.");
     index_.for_each_route([&](const std::string& route, const counted::route& series) {
@@ -26,14 +34,15 @@ void fallback_metrics::write(family_list& out, const last_good_report& store) co
                 out.value(series.sum([&](const route_cells& cells) -> const cell& {
                     return cells.skipped[static_cast<std::size_t>(step)][static_cast<std::size_t>(why)];
                 }),
-                          {{"route", route}, {"step", to_string(step)}, {"reason", to_string(why)}});
+                          {{"route", route}, {"step", to_string(step)}, {"reason", to_string(why)}}, has(route, step));
         };
         write_step(fallback_kind::last_good, last_good_reasons);
         write_step(fallback_kind::route, route_reasons);
     });
     out.begin(counter, "fallbacks_exhausted_total", "Requests that no step of their route's fallback ladder could answer.");
     index_.for_each_route([&](const std::string& route, const counted::route& series) {
-        out.value(series.sum([](const route_cells& cells) -> const cell& { return cells.exhausted; }), {{"route", route}});
+        out.value(series.sum([](const route_cells& cells) -> const cell& { return cells.exhausted; }), {{"route", route}},
+                  has(route, fallback_kind::last_good) || has(route, fallback_kind::route));
     });
 
     out.begin(counter, "last_good_lookups_total", "Look-ups of last good answers by requests that needed one.");

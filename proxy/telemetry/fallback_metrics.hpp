@@ -12,6 +12,7 @@
 namespace evenkeel::telemetry {
 
 class family_list;
+class from_start;
 
 class fallback_metrics {
 public:
@@ -29,7 +30,7 @@ public:
         if (auto* found = index_.find(&route)) add(found->mine().exhausted);
     }
 
-    void write(family_list& out, const last_good_report& store) const;
+    void write(family_list& out, const from_start& shown, const last_good_report& store) const;
 
 private:
     struct route_cells {

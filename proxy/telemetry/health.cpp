@@ -36,7 +36,8 @@ double health_window::upper_bound(std::size_t bucket) noexcept {
 
 void health_window::record(steady_time now, bool success, duration latency) noexcept {
     const auto number = now.time_since_epoch() / slice;
-    auto& at = slots_[static_cast<std::size_t>(number) % slices];
+    if (!slots_) [[unlikely]] slots_ = std::make_unique<std::array<slot, slices>>();
+    auto& at = (*slots_)[static_cast<std::size_t>(number) % slices];
     if (at.number != number) {
         at = slot{};
         at.number = number;
@@ -52,9 +53,10 @@ health_sample health_window::sample(steady_time now) const {
     const auto newest = now.time_since_epoch() / slice;
     const auto oldest = newest - static_cast<std::int64_t>(slices) + 1;
     health_sample sum;
+    if (!slots_) return sum;
     double latency_sum = 0;
     std::array<std::uint64_t, buckets> latency{};
-    for (const auto& at : slots_) {
+    for (const auto& at : *slots_) {
         if (at.number < oldest || at.number > newest || at.requests == 0) continue;
         sum.requests += at.requests;
         sum.successes += at.successes;

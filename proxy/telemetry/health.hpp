@@ -31,7 +31,7 @@ struct health_sample {
 
 using fallback_counts = std::array<std::uint64_t, fallback_kind_count>; // by fallback_kind
 
-// A minute of samples, as of `now`. Not thread-safe.
+// A minute of samples, as of `now`; 4 KiB, from the first sample on. Not thread-safe.
 class health_window {
 public:
     static constexpr duration slice = std::chrono::seconds{5};
@@ -52,7 +52,7 @@ private:
         double latency_sum = 0; // seconds
         std::array<std::uint32_t, buckets> latency{};
     };
-    std::array<slot, slices> slots_{};
+    std::unique_ptr<std::array<slot, slices>> slots_;
 };
 
 struct upstream_health {

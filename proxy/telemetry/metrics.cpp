@@ -5,6 +5,7 @@
 #include "proxy/telemetry/coalesce_metrics.hpp"
 #include "proxy/telemetry/fallback_metrics.hpp"
 #include "proxy/telemetry/family_list.hpp"
+#include "proxy/telemetry/from_start.hpp"
 #include "proxy/telemetry/policy_metrics.hpp"
 #include "proxy/telemetry/process_sample.hpp"
 #include "proxy/telemetry/series_index.hpp"
@@ -36,6 +37,69 @@ constexpr std::string_view compiler = __VERSION__;
 #else
 constexpr std::string_view compiler = "g++ " __VERSION__;
 #endif
+
+// What every route comes to sooner or later.
+constexpr bool is_usual(request_outcome outcome, std::size_t code_class) noexcept {
+    enum : std::size_t { success, redirection, client_error, server_error, nothing };
+    switch (outcome) {
+    case request_outcome::ok:
+    case request_outcome::truncated:
+        return code_class == success;
+    case request_outcome::upstream_error:
+    case request_outcome::rejected:
+        return code_class == client_error || code_class == server_error;
+    case request_outcome::proxy_error:
+        return code_class == server_error;
+    case request_outcome::client_cancelled:
+        return code_class == nothing;
+    }
+    return false;
+}
+
+// First attempts whose results show how an upstream is: not the caller's doing, not what hardly ever happens, and not what
+// requests_total tells as well (truncated).
+constexpr bool is_alerted(attempt_kind kind, attempt_result result) noexcept {
+    if (kind != attempt_kind::first) return false;
+    switch (result) {
+    case attempt_result::success:
+    case attempt_result::credential:
+    case attempt_result::server_error:
+    case attempt_result::rate_limited:
+    case attempt_result::overloaded:
+    case attempt_result::quota:
+    case attempt_result::connect_failure:
+    case attempt_result::reset:
+    case attempt_result::timeout:
+        return true;
+    case attempt_result::caller_error:
+    case attempt_result::tls_failure:
+    case attempt_result::protocol_error:
+    case attempt_result::stream_error:
+    case attempt_result::truncated:
+    case attempt_result::cancelled:
+        return false;
+    }
+    return false;
+}
+
+// Whether a request of this route can be served in this way.
+bool may_serve(const config::route& route, request_service how) noexcept {
+    switch (how) {
+    case request_service::retried:
+        return route.retry.max_retries > 0;
+    case request_service::failed_over:
+        return route.upstreams.size() > 1;
+    case request_service::hedged:
+        return route.hedge.on;
+    case request_service::degraded:
+        return !route.fallback.empty() || route.serves == config::route_serves::fan_out;
+    case request_service::ok:
+    case request_service::error:
+    case request_service::rejected:
+        return true;
+    }
+    return true;
+}
 
 constexpr std::array<std::string_view, 3> connection_refusals{"max_connections", "no_fds", "other"};
 
@@ -126,9 +190,9 @@ struct metrics::state {
         function(std::string("none"), none);
     }
 
-    void write_requests(family_list& out) const;
-    void write_attempts(family_list& out) const;
-    void write_connections(family_list& out) const;
+    void write_requests(family_list& out, const from_start& shown) const;
+    void write_attempts(family_list& out, const from_start& shown) const;
+    void write_connections(family_list& out, const from_start& shown) const;
     void write_refusals(family_list& out) const;
     void write_configuration(family_list& out) const;
     static void write_process(family_list& out);
@@ -142,6 +206,7 @@ struct metrics::state {
     coalesce_metrics coalescing;
     chaos_metrics faults;
     word_counters request_refusals{refusal_words()};
+    mutable std::atomic<std::size_t> last_size{0}; // of a text
     word_counters connection_refusals{{telemetry::connection_refusals.begin(), telemetry::connection_refusals.end()}};
 
     struct foreign_counter {
@@ -153,9 +218,9 @@ struct metrics::state {
     last_good_reporter last_good;
     std::vector<foreign_counter> foreign;
     std::atomic<std::uint64_t> internal_errors{0};
+    config::snapshot in_force;
     bool reload_successful = false;
     double reload_success_seconds = 0;
-    std::string configuration_hash;
 };
 
 metrics::metrics(metrics_options options) : state_(std::make_unique<state>(std::move(options))) {}
@@ -166,7 +231,8 @@ void metrics::request_started(const config::route* route) noexcept {
 }
 
 void metrics::request_finished(const request_record& record) noexcept {
-    auto& cells = state_->cells_of(record.route);
+    const auto found = state_->index.find(record.route, record.upstream);
+    auto& cells = (found.route == nullptr ? state_->none : *found.route).mine();
     subtract(cells.in_flight);
     add(cells.finished[static_cast<std::size_t>(record.outcome)][code_class_of(record.status)]);
     cells.duration.observe(record.total);
@@ -176,12 +242,11 @@ void metrics::request_finished(const request_record& record) noexcept {
     if (record.ended != stream_end::none) add(cells.stream_ends[static_cast<std::size_t>(record.ended)]);
     if (record.bytes_in > 0) add(cells.bytes_in, record.bytes_in);
     if (record.bytes_out > 0) add(cells.bytes_out, record.bytes_out);
-    if (record.upstream != nullptr && record.first_byte > duration::zero())
-        if (auto* pair = state_->index.find(record.route, record.upstream).pair)
-            pair->mine().first_byte.observe(record.first_byte);
-    if (record.upstream != nullptr && record.first_token > duration::zero())
-        if (auto* pair = state_->index.find(record.route, record.upstream).pair)
-            pair->mine().first_token.observe(record.first_token);
+    if (found.pair != nullptr && (record.first_byte > duration::zero() || record.first_token > duration::zero())) {
+        auto& seen = found.pair->mine();
+        if (record.first_byte > duration::zero()) seen.first_byte.observe(record.first_byte);
+        if (record.first_token > duration::zero()) seen.first_token.observe(record.first_token);
+    }
     if (record.outcome == request_outcome::rejected) state_->request_refusals.count(record.reason);
     if (record.degraded.is) state_->fallbacks.request_finished(record);
 }
@@ -327,7 +392,7 @@ void metrics::configuration_loaded(const config::snapshot& snapshot) noexcept {
     const std::lock_guard lock(state_->mutex);
     state_->reload_successful = true;
     state_->reload_success_seconds = std::chrono::duration<double>(now).count();
-    state_->configuration_hash = snapshot->hash;
+    state_->in_force = snapshot;
 }
 
 void metrics::configuration_failed() noexcept {
@@ -350,44 +415,53 @@ void metrics::count_from(std::string name, std::string help, std::function<std::
     state_->foreign.push_back({std::move(name), std::move(help), std::move(read)});
 }
 
-void metrics::state::write_requests(family_list& out) const {
+void metrics::state::write_requests(family_list& out, const from_start& shown) const {
     out.begin(counter, "requests_total", "Requests by what became of them and the class of the status the client got.");
     for_each_route([&](const std::string& route, const counted::route& series) {
+        const bool standing = &series == &none || shown.route(route) != nullptr;
         for (std::size_t outcome = 0; outcome < request_outcome_count; ++outcome)
             for (std::size_t code = 0; code < code_classes.size(); ++code)
                 out.value(
                     series.sum([&](const route_cells& cells) -> const cell& { return cells.finished[outcome][code]; }),
                     {{"route", route},
                      {"outcome", to_string(static_cast<request_outcome>(outcome))},
-                     {"code_class", code_classes[code]}});
+                     {"code_class", code_classes[code]}},
+                    standing && is_usual(static_cast<request_outcome>(outcome), code));
     });
-    // Labelled words from `first` on: the ones before mean that there is nothing to count.
-    const auto words = [&](std::string_view label, std::size_t first, std::size_t count, auto member, auto word) {
+    // Labelled words from `first` on: the ones before mean that there is nothing to count. `standing`: of a configured
+    // route, whether a word's series exists from the start.
+    const auto words = [&](std::string_view label, std::size_t first, std::size_t count, auto member, auto word, auto standing) {
         for_each_route([&](const std::string& route, const counted::route& series) {
+            const config::route* configured = shown.route(route);
             for (std::size_t i = first; i < count; ++i)
                 out.value(series.sum([&](const route_cells& cells) -> const cell& { return (cells.*member)[i]; }),
-                          {{"route", route}, {label, word(i)}});
+                          {{"route", route}, {label, word(i)}}, configured != nullptr && standing(*configured, i));
         });
     };
     out.begin(counter, "requests_served_total", "Requests by how their answer came about.");
     words("service", 0, request_service_count, &route_cells::served,
-          [](std::size_t i) { return to_string(static_cast<request_service>(i)); });
+          [](std::size_t i) { return to_string(static_cast<request_service>(i)); },
+          [](const config::route& route, std::size_t i) { return may_serve(route, static_cast<request_service>(i)); });
     out.begin(counter, "retries_denied_total", "Failed attempts that were not followed by another, by reason.");
     words("reason", 1, retry_denial_count, &route_cells::denied,
-          [](std::size_t i) { return to_string(static_cast<denied_reason>(i)); });
+          [](std::size_t i) { return to_string(static_cast<denied_reason>(i)); },
+          [](const config::route&, std::size_t) { return false; });
     out.begin(counter, "stream_ends_total", "Streams that clients were sent something of, by how they ended.");
     words("reason", 1, stream_end_count, &route_cells::stream_ends,
-          [](std::size_t i) { return to_string(static_cast<stream_end>(i)); });
+          [](std::size_t i) { return to_string(static_cast<stream_end>(i)); },
+          [](const config::route&, std::size_t) { return false; });
     out.begin(counter, "stream_resumptions_total", "Streams that broke on a route with stream.resume: verified_replay, by what became of them.");
     words("result", 0, stream_resumption_count, &route_cells::resumptions,
-          [](std::size_t i) { return to_string(static_cast<stream_resumption>(i)); });
+          [](std::size_t i) { return to_string(static_cast<stream_resumption>(i)); },
+          [](const config::route& route, std::size_t) { return route.stream.resume == config::stream_resume::verified_replay; });
     out.begin(counter, "upcast_total", "Attempts of buffered requests that went upstream as streams (stream.upcast), by what became of them.");
     words("result", 0, upcast_result_count, &route_cells::upcasts,
-          [](std::size_t i) { return to_string(static_cast<upcast_result>(i)); });
+          [](std::size_t i) { return to_string(static_cast<upcast_result>(i)); },
+          [](const config::route& route, std::size_t) { return route.stream.upcast; });
     out.begin(gauge, "requests_in_flight", "Requests begun and not yet finished.");
     for_each_route([&](const std::string& route, const counted::route& series) {
-        out.value(series.gauge([](const route_cells& cells) -> const cell& { return cells.in_flight; }),
-                  {{"route", route}});
+        out.value(series.gauge([](const route_cells& cells) -> const cell& { return cells.in_flight; }), {{"route", route}},
+                  &series == &none || shown.route(route) != nullptr);
     });
     out.begin(histogram, "request_duration_seconds", "From a request's head to the end of its answer.");
     for_each_route([&](const std::string& route, const counted::route& series) {
@@ -402,15 +476,16 @@ void metrics::state::write_requests(family_list& out) const {
     out.begin(counter, "body_bytes_total", "Body bytes read from clients (request) and sent to them (response).");
     for_each_route([&](const std::string& route, const counted::route& series) {
         out.value(series.sum([](const route_cells& cells) -> const cell& { return cells.bytes_in; }),
-                  {{"route", route}, {"direction", "request"}});
+                  {{"route", route}, {"direction", "request"}}, false);
         out.value(series.sum([](const route_cells& cells) -> const cell& { return cells.bytes_out; }),
-                  {{"route", route}, {"direction", "response"}});
+                  {{"route", route}, {"direction", "response"}}, false);
     });
 }
 
-void metrics::state::write_attempts(family_list& out) const {
+void metrics::state::write_attempts(family_list& out, const from_start& shown) const {
     out.begin(counter, "upstream_attempts_total", "Tries sent upstream, or meant to be, by kind and result.");
     index.for_each_pair([&](const std::string& route, const std::string& upstream, const counted::pair& series) {
+        const bool standing = shown.pair(route, upstream) != nullptr;
         for (std::size_t kind = 0; kind < attempt_kind_count; ++kind)
             for (std::size_t result = 0; result < attempt_result_count; ++result)
                 out.value(
@@ -418,7 +493,8 @@ void metrics::state::write_attempts(family_list& out) const {
                     {{"route", route},
                      {"upstream", upstream},
                      {"kind", to_string(static_cast<attempt_kind>(kind))},
-                     {"result", to_string(static_cast<attempt_result>(result))}});
+                     {"result", to_string(static_cast<attempt_result>(result))}},
+                    standing && is_alerted(static_cast<attempt_kind>(kind), static_cast<attempt_result>(result)));
     });
     out.begin(histogram, "time_to_first_byte_seconds",
               "From a request's head to the first body byte sent to the client.");
@@ -434,8 +510,9 @@ void metrics::state::write_attempts(family_list& out) const {
     });
     out.begin(counter, "wasted_output_events_total", "Meaningful events of streams whose attempt was not the answer.");
     index.for_each_pair([&](const std::string& route, const std::string& upstream, const counted::pair& series) {
+        const config::route* configured = shown.pair(route, upstream);
         out.value(series.sum([](const pair_cells& cells) -> const cell& { return cells.wasted_events; }),
-                  {{"route", route}, {"upstream", upstream}});
+                  {{"route", route}, {"upstream", upstream}}, configured != nullptr && configured->hedge.on);
     });
     out.begin(histogram, "upstream_attempt_duration_seconds",
               "From the launch of an attempt to its end, however it ended.");
@@ -446,51 +523,56 @@ void metrics::state::write_attempts(family_list& out) const {
     out.begin(gauge, "upstream_attempts_in_flight", "Attempts begun and not yet finished.");
     index.for_each_upstream([&](const std::string& upstream, const counted::upstream& series) {
         out.value(series.gauge([](const upstream_cells& cells) -> const cell& { return cells.attempts_in_flight; }),
-                  {{"upstream", upstream}});
+                  {{"upstream", upstream}}, shown.upstream(upstream) != nullptr);
     });
 }
 
-void metrics::state::write_connections(family_list& out) const {
+void metrics::state::write_connections(family_list& out, const from_start& shown) const {
     out.begin(gauge, "connections", "Open connections from clients and to upstreams.");
     out.value(clients.gauge([](const client_cells& cells) -> const cell& { return cells.connections; }),
               {{"side", "downstream"}});
     index.for_each_upstream([&](const std::string& upstream, const counted::upstream& series) {
         out.value(series.gauge([](const upstream_cells& cells) -> const cell& { return cells.connections; }),
-                  {{"side", "upstream"}, {"upstream", upstream}});
+                  {{"side", "upstream"}, {"upstream", upstream}}, shown.upstream(upstream) != nullptr);
     });
     out.begin(counter, "connections_opened_total", "Connections accepted from clients and opened to upstreams.");
     out.value(clients.sum([](const client_cells& cells) -> const cell& { return cells.connections_opened; }),
               {{"side", "downstream"}});
     index.for_each_upstream([&](const std::string& upstream, const counted::upstream& series) {
         out.value(series.sum([](const upstream_cells& cells) -> const cell& { return cells.connections_opened; }),
-                  {{"side", "upstream"}, {"upstream", upstream}});
+                  {{"side", "upstream"}, {"upstream", upstream}}, shown.upstream(upstream) != nullptr);
     });
     out.begin(gauge, "upstream_idle_connections", "Open connections to an upstream that wait for work.");
     index.for_each_upstream([&](const std::string& upstream, const counted::upstream& series) {
         out.value(series.gauge([](const upstream_cells& cells) -> const cell& { return cells.idle_connections; }),
-                  {{"upstream", upstream}});
+                  {{"upstream", upstream}}, shown.upstream(upstream) != nullptr);
     });
     out.begin(counter, "upstream_cold_connections_total", "Attempts that found no connection ready and had to open one.");
     index.for_each_upstream([&](const std::string& upstream, const counted::upstream& series) {
         out.value(series.sum([](const upstream_cells& cells) -> const cell& { return cells.connected_cold; }),
-                  {{"upstream", upstream}});
+                  {{"upstream", upstream}}, shown.upstream(upstream) != nullptr);
     });
+    const auto warms = [&](const std::string& upstream) {
+        const config::upstream* configured = shown.upstream(upstream);
+        return configured != nullptr && configured->prewarm.on;
+    };
     out.begin(counter, "prewarm_connections_total", "Connections opened ahead of demand, by what became of them.");
     index.for_each_upstream([&](const std::string& upstream, const counted::upstream& series) {
         for (std::size_t what = 0; what < prewarm_event_count; ++what)
             out.value(series.sum([&](const upstream_cells& cells) -> const cell& { return cells.prewarmed[what]; }),
-                      {{"upstream", upstream}, {"result", to_string(static_cast<prewarm_event>(what))}});
+                      {{"upstream", upstream}, {"result", to_string(static_cast<prewarm_event>(what))}}, warms(upstream));
     });
     out.begin(counter, "prewarm_probes_total", "Requests of prewarm.probe, by how they ended.");
     index.for_each_upstream([&](const std::string& upstream, const counted::upstream& series) {
+        const bool probes = warms(upstream) && !shown.upstream(upstream)->prewarm.probe_path.empty();
         for (std::size_t how = 0; how < probe_result_count; ++how)
             out.value(series.sum([&](const upstream_cells& cells) -> const cell& { return cells.probed[how]; }),
-                      {{"upstream", upstream}, {"result", to_string(static_cast<probe_result>(how))}});
+                      {{"upstream", upstream}, {"result", to_string(static_cast<probe_result>(how))}}, probes);
     });
     out.begin(gauge, "prewarm_target_connections", "Idle connections that pre-warming wants, all workers together.");
     index.for_each_upstream([&](const std::string& upstream, const counted::upstream& series) {
         out.value(series.gauge([](const upstream_cells& cells) -> const cell& { return cells.prewarm_target; }),
-                  {{"upstream", upstream}});
+                  {{"upstream", upstream}}, warms(upstream));
     });
 }
 
@@ -514,7 +596,7 @@ void metrics::state::write_configuration(family_list& out) const {
     out.begin(gauge, "config_last_reload_success_timestamp_seconds", "When a configuration was last accepted.");
     out.value(reload_success_seconds);
     out.begin(gauge, "config_info", "The configuration in force.");
-    out.value(1.0, {{"hash", configuration_hash}});
+    out.value(1.0, {{"hash", in_force ? std::string_view(in_force->hash) : std::string_view{}}});
     out.begin(gauge, "build_info", "The program that runs.");
     out.value(1.0, {{"version", options.version}, {"compiler", compiler}});
     for (const auto& [name, help, read] : foreign) {
@@ -538,26 +620,31 @@ void metrics::state::write_process(family_list& out) {
 }
 
 std::string metrics::text() const {
-    family_list out;
-    state_->write_requests(out);
-    state_->write_attempts(out);
     policy_reporter reporter;
     last_good_reporter last_good;
+    config::snapshot in_force;
     {
         const std::lock_guard lock(state_->mutex);
         reporter = state_->reporter;
         last_good = state_->last_good;
+        in_force = state_->in_force;
     }
+    const from_start shown(std::move(in_force));
+    family_list out(state_->last_size + state_->last_size / 16);
+    state_->write_requests(out, shown);
+    state_->write_attempts(out, shown);
     const policy_report report = reporter ? reporter() : policy_report{};
-    state_->policies.write(out, report, state_->options.wall_now());
-    state_->fallbacks.write(out, last_good ? last_good() : last_good_report{});
+    state_->policies.write(out, shown, report, state_->options.wall_now());
+    state_->fallbacks.write(out, shown, last_good ? last_good() : last_good_report{});
     state_->faults.write(out, report.chaos_rules);
-    state_->coalescing.write(out);
-    state_->write_connections(out);
+    state_->coalescing.write(out, shown);
+    state_->write_connections(out, shown);
     state_->write_refusals(out);
     state_->write_configuration(out);
     state_->write_process(out);
-    return out.text();
+    std::string text = out.take_text();
+    state_->last_size = text.size();
+    return text;
 }
 
 } // namespace evenkeel::telemetry

@@ -2,9 +2,8 @@
 // Counts what the request path reports and writes it in Prometheus' text format, every name with the prefix
 // `evenkeel_`.
 //
-// Every series of every configured route and upstream exists from configuration_loaded() on, with zero, so that rate()
-// sees the first event and an alert never waits for a label to appear; after a reload the series of vanished routes
-// stay. No label takes a value a client chose: routes and upstreams are names of the file (`none` for requests without
+// from_start.hpp says which series exist from configuration_loaded() on, with zero, and which from their first event on;
+// after a reload the counts of vanished routes stay. No label takes a value a client chose: routes and upstreams are names of the file (`none` for requests without
 // a route), every other label is a word of a closed list (`other` for a reason that is not on it).
 //
 // Observing takes no lock and builds no label: series_index.hpp finds the counters, cells.hpp adds to them.
@@ -66,7 +65,7 @@ public:
     configuration_loaded(const config::snapshot& snapshot) noexcept override; // before the workers see the snapshot
     void configuration_failed() noexcept override;
 
-    // Where the gauges of the policies come from; asked at each scrape, from its thread. Without one they are zero.
+    // Where the gauges of the policies come from; asked at each scrape, from its thread. Without one there are none.
     void report_from(policy_reporter reporter);
 
     // ... and what is told of the store of last good answers.

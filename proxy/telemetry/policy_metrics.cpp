@@ -1,10 +1,10 @@
 #include "proxy/telemetry/policy_metrics.hpp"
 
 #include "proxy/telemetry/family_list.hpp"
+#include "proxy/telemetry/from_start.hpp"
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -35,6 +35,7 @@ constexpr std::array<policy_metrics::known_transition, policy_metrics::transitio
     {half_open, closed, "other"},
     {half_open, open, "other"},
 }};
+constexpr std::size_t trip = 0; // what an alert counts
 
 constexpr std::array<std::string_view, 5> cooldown_words{"rate_limited", "overloaded", "quota", "credential", "other"};
 std::size_t place_of(outcome_kind why) noexcept {
@@ -132,69 +133,92 @@ void policy_metrics::bulkhead_passed(const config::route& route, const bulkhead_
     if (passage.queued) cells.bulkhead_wait.observe(passage.waited);
 }
 
-// One counter per pair and word of an array of cells.
+// One counter per pair and word of an array of cells; `standing(route, upstream, i)`: whether it exists from the start.
 void policy_metrics::for_each_count(family_list& out, std::string_view label, std::size_t count, auto member,
-                                    auto word) const {
+                                    auto word, auto standing) const {
     index_.for_each_pair([&](const std::string& route, const std::string& upstream, const counted::pair& series) {
         for (std::size_t i = 0; i < count; ++i)
             out.value(series.sum([&](const pair_cells& cells) -> const cell& { return (cells.*member)[i]; }),
-                      {{"route", route}, {"upstream", upstream}, {label, word(i)}});
+                      {{"route", route}, {"upstream", upstream}, {label, word(i)}}, standing(route, upstream, i));
     });
 }
 
-void policy_metrics::write_hedges(family_list& out) const {
+namespace {
+constexpr auto from_its_first_event = [](const std::string&, const std::string&, std::size_t) { return false; };
+} // namespace
+
+void policy_metrics::write_hedges(family_list& out, const from_start& shown) const {
     out.begin(counter, "hedges_total",
               "Hedges that were launched: won (its answer became the request's), lost (cancelled), failed by itself.");
-    for_each_count(out, "result", hedge_end_count, &pair_cells::hedges, [](std::size_t i) { return hedge_words[i]; });
+    for_each_count(
+        out, "result", hedge_end_count, &pair_cells::hedges, [](std::size_t i) { return hedge_words[i]; },
+        [&](const std::string& route, const std::string& upstream, std::size_t) {
+            const config::route* configured = shown.pair(route, upstream);
+            return configured != nullptr && configured->hedge.on;
+        });
     out.begin(counter, "hedges_refused_total", "Hedges that were wanted and not launched, by reason.");
     index_.for_each_route([&](const std::string& route, const counted::route& series) {
+        const config::route* configured = shown.route(route);
         for (std::size_t i = 1; i < hedge_refusal_count; ++i)
             out.value(series.sum([&](const route_cells& cells) -> const cell& { return cells.hedges_refused[i]; }),
-                      {{"route", route}, {"reason", to_string(static_cast<hedge_refusal>(i))}});
+                      {{"route", route}, {"reason", to_string(static_cast<hedge_refusal>(i))}},
+                      configured != nullptr && configured->hedge.on);
     });
 }
 
-void policy_metrics::write_circuits(family_list& out) const {
+void policy_metrics::write_circuits(family_list& out, const from_start& shown) const {
     out.begin(counter, "circuit_breaker_transitions_total",
               "Changes of a circuit, by the states between and the reason.");
     index_.for_each_pair([&](const std::string& route, const std::string& upstream, const counted::pair& series) {
+        const config::route* configured = shown.pair(route, upstream);
+        const bool on = configured != nullptr && configured->circuit_breaker.on;
         for (std::size_t i = 0; i < transition_count; ++i)
             out.value(series.sum([&](const pair_cells& cells) -> const cell& { return cells.transitions[i]; }),
                       {{"route", route},
                        {"upstream", upstream},
                        {"from", to_string(transitions[i].from)},
                        {"to", to_string(transitions[i].to)},
-                       {"why", transitions[i].why}});
+                       {"why", transitions[i].why}},
+                      on && i == trip);
     });
     out.begin(counter, "circuit_breaker_probes_total", "Attempts sent to a half-open circuit, by what they showed.");
     for_each_count(out, "result", probe_words.size(), &pair_cells::probes,
-                   [](std::size_t i) { return probe_words[i]; });
+                   [](std::size_t i) { return probe_words[i]; }, from_its_first_event);
 }
 
-void policy_metrics::write_pressure(family_list& out) const {
+void policy_metrics::write_pressure(family_list& out, const from_start& shown) const {
     out.begin(counter, "cooldowns_total", "Rests that began because an endpoint asked for less, by reason.");
     for_each_count(out, "reason", cooldown_words.size(), &pair_cells::cooldowns,
-                   [](std::size_t i) { return cooldown_words[i]; });
+                   [](std::size_t i) { return cooldown_words[i]; }, from_its_first_event);
     out.begin(counter, "overload_changes_total", "Beginnings and ends of overload.");
     for_each_count(out, "change", overload_words.size(), &pair_cells::overload,
-                   [](std::size_t i) { return overload_words[i]; });
+                   [](std::size_t i) { return overload_words[i]; }, from_its_first_event);
     out.begin(counter, "budget_refusals_total", "Extra attempts that an empty budget refused.");
     for_each_count(out, "kind", budget_words.size(), &pair_cells::budget_refusals,
-                   [](std::size_t i) { return budget_words[i]; });
+                   [](std::size_t i) { return budget_words[i]; },
+                   [&](const std::string& route, const std::string& upstream, std::size_t i) {
+                       const config::route* configured = shown.pair(route, upstream);
+                       return configured != nullptr && (i == 0 ? configured->retry.max_retries > 0 : configured->hedge.on);
+                   });
 }
 
-void policy_metrics::write_holds(family_list& out) const {
+void policy_metrics::write_holds(family_list& out, const from_start& shown) const {
+    // Only who asks an upstream waits for one.
+    const auto waits = [&](const std::string& route) {
+        const config::route* configured = shown.route(route);
+        return configured != nullptr && configured->serves == config::route_serves::upstream;
+    };
     out.begin(gauge, "requests_held", "Requests that wait because no endpoint may be asked.");
     index_.for_each_route([&](const std::string& route, const counted::route& series) {
         out.value(series.gauge([](const route_cells& cells) -> const cell& { return cells.holding; }),
-                  {{"route", route}});
+                  {{"route", route}}, waits(route));
     });
     out.begin(counter, "holds_total",
               "Such waits by their end: went_on to an endpoint, or gave_up (refused, or its client left).");
     index_.for_each_route([&](const std::string& route, const counted::route& series) {
         for (std::size_t i = 0; i < hold_words.size(); ++i)
             out.value(series.sum([&](const route_cells& cells) -> const cell& { return cells.held[i]; }),
-                      {{"route", route}, {"result", hold_words[i]}});
+                      {{"route", route}, {"result", hold_words[i]}}, waits(route));
     });
     out.begin(histogram, "hold_duration_seconds", "How long such waits lasted.");
     index_.for_each_route([&](const std::string& route, const counted::route& series) {
@@ -203,18 +227,23 @@ void policy_metrics::write_holds(family_list& out) const {
     });
 }
 
-void policy_metrics::write_bulkheads(family_list& out) const {
+void policy_metrics::write_bulkheads(family_list& out, const from_start& shown) const {
+    const auto has_one = [&](const std::string& route) {
+        const config::route* configured = shown.route(route);
+        return configured != nullptr && configured->bulkhead.on;
+    };
     out.begin(counter, "bulkhead_rejected_total",
               "Requests refused by the bulkhead: the queue was full, their time in it was over, or their tenant had its share.");
     index_.for_each_route([&](const std::string& route, const counted::route& series) {
         for (std::size_t i = 1; i < bulkhead_refusal_count; ++i)
             out.value(series.sum([&](const route_cells& cells) -> const cell& { return cells.bulkhead_refused[i]; }),
-                      {{"route", route}, {"reason", to_string(static_cast<bulkhead_refusal>(i))}});
+                      {{"route", route}, {"reason", to_string(static_cast<bulkhead_refusal>(i))}}, has_one(route));
     });
     out.begin(counter, "bulkhead_tenant_limited_total",
               "Requests that let others pass or were refused because their tenant had its share.");
     index_.for_each_route([&](const std::string& route, const counted::route& series) {
-        out.value(series.sum([](const route_cells& cells) -> const cell& { return cells.tenant_limited; }), {{"route", route}});
+        out.value(series.sum([](const route_cells& cells) -> const cell& { return cells.tenant_limited; }), {{"route", route}},
+                  has_one(route));
     });
     out.begin(histogram, "bulkhead_queue_seconds", "How long requests were queued for a permit, whatever came of it.");
     index_.for_each_route([&](const std::string& route, const counted::route& series) {
@@ -223,8 +252,6 @@ void policy_metrics::write_bulkheads(family_list& out) const {
 }
 
 void policy_metrics::write_states(family_list& out, const policy_report& report, wall_time wall_now) const {
-    static const endpoint_report unknown{};
-    static const route_report unknown_route{};
     std::map<std::pair<std::string_view, std::string_view>, const endpoint_report*> endpoints;
     std::map<std::string_view, const route_report*> routes;
     for (const auto& route : report.routes) {
@@ -232,102 +259,122 @@ void policy_metrics::write_states(family_list& out, const policy_report& report,
         for (const auto& endpoint : route.endpoints)
             endpoints.emplace(std::pair(std::string_view(route.route), std::string_view(endpoint.upstream)), &endpoint);
     }
-    // A series per pair there ever was; one that the report does not name, or whose policy is off, is zero.
+    // Of the pairs and routes there are cells for, so that no name comes from elsewhere; what the report does not name has
+    // vanished, and what a policy that is off would say is empty in it: neither has a state to show.
     const auto for_each_endpoint = [&](auto&& function) {
         index_.for_each_pair([&](const std::string& route, const std::string& upstream, const counted::pair&) {
             const auto found = endpoints.find(std::pair(std::string_view(route), std::string_view(upstream)));
-            function(route, upstream, found != endpoints.end() ? *found->second : unknown);
+            if (found != endpoints.end()) function(route, upstream, *found->second);
         });
     };
+    const auto for_each_route = [&](auto&& function) {
+        index_.for_each_route([&](const std::string& route, const counted::route&) {
+            if (const auto found = routes.find(route); found != routes.end()) function(route, *found->second);
+        });
+    };
+    // `read` gives the value, or nothing where there is none.
     const auto gauge_of = [&](std::string_view name, std::string_view help, auto&& read) {
         out.begin(gauge, name, help);
         for_each_endpoint([&](const std::string& route, const std::string& upstream, const endpoint_report& seen) {
-            out.value(static_cast<double>(read(seen)), {{"route", route}, {"upstream", upstream}});
+            if (const std::optional<double> value = read(seen)) out.value(*value, {{"route", route}, {"upstream", upstream}});
         });
     };
 
-    out.begin(gauge, "circuit_breaker_state",
-              "1 for the state a circuit is in, 0 for the others; all 0: circuit_breaker is off.");
+    out.begin(gauge, "circuit_breaker_state", "1 for the state a circuit is in, 0 for the others.");
     for_each_endpoint([&](const std::string& route, const std::string& upstream, const endpoint_report& seen) {
+        if (!seen.circuit) return;
         for (std::size_t i = 0; i < static_cast<std::size_t>(circuit_state_count); ++i)
-            out.value(seen.circuit && static_cast<std::size_t>(seen.circuit->state) == i ? 1.0 : 0.0,
+            out.value(static_cast<std::size_t>(seen.circuit->state) == i ? 1.0 : 0.0,
                       {{"route", route}, {"upstream", upstream}, {"state", to_string(static_cast<circuit_state>(i))}});
     });
-    gauge_of("circuit_breaker_last_transition_timestamp_seconds", "When a circuit came into its state; 0: it has none.",
-             [&](const endpoint_report& seen) {
-                 if (!seen.circuit || seen.circuit->since == steady_time{}) return 0.0;
+    gauge_of("circuit_breaker_last_transition_timestamp_seconds",
+             "When a circuit came into its state, once it has left the first one.",
+             [&](const endpoint_report& seen) -> std::optional<double> {
+                 if (!seen.circuit || seen.circuit->since == steady_time{}) return std::nullopt;
                  // Whole seconds, or the difference of two clocks would make every scrape a change.
                  return std::round(in_seconds(wall_now.time_since_epoch() - (report.at - seen.circuit->since)));
              });
-    gauge_of("circuit_breaker_next_probe_seconds",
-             "Time until an open circuit may be probed; 0: now, or it is not open.", [&](const endpoint_report& seen) {
-                 return seen.circuit ? seconds_left(seen.circuit->next_probe, report.at) : 0.0;
+    gauge_of("circuit_breaker_next_probe_seconds", "Time until an open circuit may be probed; 0: now.",
+             [&](const endpoint_report& seen) -> std::optional<double> {
+                 if (!seen.circuit || !seen.circuit->next_probe) return std::nullopt;
+                 return seconds_left(seen.circuit->next_probe, report.at);
              });
     gauge_of("circuit_breaker_forced", "1 while an operator holds a circuit in its state.",
-             [](const endpoint_report& seen) { return seen.circuit && seen.circuit->forced ? 1 : 0; });
-    gauge_of("cooldown_seconds", "Time until the last credential's rest ends; 0: none rests.",
-             [&](const endpoint_report& seen) {
-                 return seen.cooldown ? seconds_left(seen.cooldown->until, report.at) : 0.0;
+             [](const endpoint_report& seen) -> std::optional<double> {
+                 if (!seen.circuit || !seen.circuit->forced) return std::nullopt;
+                 return 1.0;
              });
-    gauge_of("cooldown_credentials", "Credentials for which an endpoint rests.",
-             [](const endpoint_report& seen) { return seen.cooldown ? seen.cooldown->resting : 0; });
+    gauge_of("cooldown_seconds", "Time until the last credential's rest ends, while one rests.",
+             [&](const endpoint_report& seen) -> std::optional<double> {
+                 if (!seen.cooldown || seen.cooldown->resting == 0) return std::nullopt;
+                 return seconds_left(seen.cooldown->until, report.at);
+             });
+    gauge_of("cooldown_credentials", "Credentials for which an endpoint rests, while one rests.",
+             [](const endpoint_report& seen) -> std::optional<double> {
+                 if (!seen.cooldown || seen.cooldown->resting == 0) return std::nullopt;
+                 return static_cast<double>(seen.cooldown->resting);
+             });
     gauge_of("overload_active", "1 while an endpoint counts as overloaded.",
-             [](const endpoint_report& seen) { return seen.overload && seen.overload->overloaded ? 1 : 0; });
-    gauge_of("overload_limit", "Attempts at a time that an endpoint is given; +Inf: nothing limits.",
-             [](const endpoint_report& seen) {
-                 return seen.overload && seen.overload->limit ? *seen.overload->limit
-                                                              : std::numeric_limits<double>::infinity();
+             [](const endpoint_report& seen) -> std::optional<double> {
+                 if (!seen.overload) return std::nullopt;
+                 return seen.overload->overloaded ? 1.0 : 0.0;
              });
-    gauge_of("overload_in_service", "Attempts that occupy a place of that limit.",
-             [](const endpoint_report& seen) { return seen.overload ? seen.overload->in_service : 0; });
+    gauge_of("overload_limit", "Attempts at a time that an endpoint is given, while something limits.",
+             [](const endpoint_report& seen) { return seen.overload ? seen.overload->limit : std::nullopt; });
+    gauge_of("overload_in_service", "Attempts that occupy a place of that limit, while some do.",
+             [](const endpoint_report& seen) -> std::optional<double> {
+                 if (!seen.overload || seen.overload->in_service == 0) return std::nullopt;
+                 return seen.overload->in_service;
+             });
     gauge_of("budget_work", "What is left for extra attempts, in work; 1 is an ordinary attempt.",
-             [](const endpoint_report& seen) { return seen.budget_level; });
+             [](const endpoint_report& seen) { return std::optional(seen.budget_level); });
+    // What is in force without a sample is `initial` of the configuration.
     out.begin(gauge, "adaptive_timeout_seconds",
-              "How long an attempt may take now, as learned, by the shape of its answer.");
+              "How long an attempt may take, as learned, by the shape of its answer.");
     for_each_endpoint([&](const std::string& route, const std::string& upstream, const endpoint_report& seen) {
+        if (seen.latency.samples == 0) return;
         out.value(in_seconds(seen.latency.current_timeout_stream),
                   {{"route", route}, {"upstream", upstream}, {"shape", "stream"}});
         out.value(in_seconds(seen.latency.current_timeout_buffered),
                   {{"route", route}, {"upstream", upstream}, {"shape", "buffered"}});
     });
     // `quantile` is a summary's label.
-    out.begin(gauge, "learned_latency_seconds", "What share of the attempts stays within, as learned; NaN: not known.");
+    out.begin(gauge, "learned_latency_seconds", "What share of the attempts stays within, once it is known.");
     for_each_endpoint([&](const std::string& route, const std::string& upstream, const endpoint_report& seen) {
-        const auto number = [](std::optional<duration> value) {
-            return value ? in_seconds(*value) : std::numeric_limits<double>::quiet_NaN();
+        const auto write = [&](std::optional<duration> value, std::string_view percentile) {
+            if (value) out.value(in_seconds(*value), {{"route", route}, {"upstream", upstream}, {"percentile", percentile}});
         };
-        out.value(number(seen.latency.p50), {{"route", route}, {"upstream", upstream}, {"percentile", "50"}});
-        out.value(number(seen.latency.p95), {{"route", route}, {"upstream", upstream}, {"percentile", "95"}});
+        write(seen.latency.p50, "50");
+        write(seen.latency.p95, "95");
     });
-    gauge_of("learned_latency_samples", "Attempts that this is learned from.",
-             [](const endpoint_report& seen) { return seen.latency.samples; });
+    gauge_of("learned_latency_samples", "Attempts that this is learned from, while there are some.",
+             [](const endpoint_report& seen) -> std::optional<double> {
+                 if (seen.latency.samples == 0) return std::nullopt;
+                 return seen.latency.samples;
+             });
     const auto bulkhead_gauge = [&](std::string_view name, std::string_view help, auto member) {
         out.begin(gauge, name, help);
-        index_.for_each_route([&](const std::string& route, const counted::route&) {
-            const auto found = routes.find(route);
-            const auto& seen = found != routes.end() ? *found->second : unknown_route;
-            out.value(seen.bulkhead ? static_cast<double>((*seen.bulkhead).*member) : 0.0, {{"route", route}});
+        for_each_route([&](const std::string& route, const route_report& seen) {
+            if (seen.bulkhead) out.value(static_cast<double>((*seen.bulkhead).*member), {{"route", route}});
         });
     };
     bulkhead_gauge("bulkhead_in_use", "Permits that are out: requests being served.", &bulkhead::summary::in_use);
-    bulkhead_gauge("bulkhead_limit", "bulkhead.max_concurrent; 0: the bulkhead is off.", &bulkhead::summary::limit);
+    bulkhead_gauge("bulkhead_limit", "bulkhead.max_concurrent.", &bulkhead::summary::limit);
     bulkhead_gauge("bulkhead_queued", "Requests that wait for a permit.", &bulkhead::summary::queued);
     bulkhead_gauge("bulkhead_queue_limit", "bulkhead.max_queue.", &bulkhead::summary::queue_limit);
     out.begin(gauge, "hedging_suspended",
               "1 while a route's hedges pause, because they do not win or everything is slow.");
-    index_.for_each_route([&](const std::string& route, const counted::route&) {
-        const auto found = routes.find(route);
-        const auto& seen = found != routes.end() ? *found->second : unknown_route;
-        out.value(seen.hedging && (seen.hedging->suspended || seen.hedging->slow) ? 1.0 : 0.0, {{"route", route}});
+    for_each_route([&](const std::string& route, const route_report& seen) {
+        if (seen.hedging) out.value(seen.hedging->suspended || seen.hedging->slow ? 1.0 : 0.0, {{"route", route}});
     });
 }
 
-void policy_metrics::write(family_list& out, const policy_report& report, wall_time wall_now) const {
-    write_hedges(out);
-    write_circuits(out);
-    write_pressure(out);
-    write_holds(out);
-    write_bulkheads(out);
+void policy_metrics::write(family_list& out, const from_start& shown, const policy_report& report, wall_time wall_now) const {
+    write_hedges(out, shown);
+    write_circuits(out, shown);
+    write_pressure(out, shown);
+    write_holds(out, shown);
+    write_bulkheads(out, shown);
     write_states(out, report, wall_now);
 }
 

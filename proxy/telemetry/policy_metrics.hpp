@@ -16,6 +16,7 @@
 namespace evenkeel::telemetry {
 
 class family_list;
+class from_start;
 
 class policy_metrics {
 public:
@@ -35,7 +36,7 @@ public:
     void hold_ended(const config::route& route, duration waited, bool went_on) noexcept;
 
     // `wall_now` is the wall time of `report.at`.
-    void write(family_list& out, const policy_report& report, wall_time wall_now) const;
+    void write(family_list& out, const from_start& shown, const policy_report& report, wall_time wall_now) const;
 
     // What a circuit can do, and why; what is not on the list counts as the row with the same states and `other`.
     struct known_transition {
@@ -74,13 +75,13 @@ private:
         };
     };
 
-    void write_hedges(family_list& out) const;
-    void write_circuits(family_list& out) const;
-    void write_pressure(family_list& out) const;
-    void write_holds(family_list& out) const;
-    void write_bulkheads(family_list& out) const;
+    void write_hedges(family_list& out, const from_start& shown) const;
+    void write_circuits(family_list& out, const from_start& shown) const;
+    void write_pressure(family_list& out, const from_start& shown) const;
+    void write_holds(family_list& out, const from_start& shown) const;
+    void write_bulkheads(family_list& out, const from_start& shown) const;
     void write_states(family_list& out, const policy_report& report, wall_time wall_now) const;
-    void for_each_count(family_list& out, std::string_view label, std::size_t count, auto member, auto word) const;
+    void for_each_count(family_list& out, std::string_view label, std::size_t count, auto member, auto word, auto standing) const;
 
     series_index<counted> index_;
 };

@@ -21,6 +21,7 @@ public:
     [[nodiscard]] std::shared_ptr<const std::string> text(steady_time now) {
         const std::lock_guard lock(mutex_);
         if (!held_ || now - taken_ >= lifetime_) {
+            held_.reset(); // two texts of a large configuration are more than need be
             held_ = std::make_shared<const std::string>(source_.text());
             taken_ = now;
         }

@@ -119,6 +119,7 @@ public:
     }
 
     struct pair_found {
+        route_series* route = nullptr;
         pair_series* pair = nullptr;
         upstream_series* upstream = nullptr;
     };
@@ -132,12 +133,13 @@ public:
         const auto* found = current().upstreams.find(upstream);
         return found == nullptr ? nullptr : *found;
     }
+    // The route's alone where it has no such upstream.
     [[nodiscard]] pair_found find(const config::route* route, const config::upstream* upstream) const {
         const auto* found = current().routes.find(route);
-        if (found != nullptr)
-            for (const auto& used : found->pairs)
-                if (used.address == upstream) return {used.pair, used.upstream};
-        return {};
+        if (found == nullptr) return {};
+        for (const auto& used : found->pairs)
+            if (used.address == upstream) return {found->series, used.pair, used.upstream};
+        return {found->series};
     }
 
     // Every series there ever was, in the order of names; the mutex is held meanwhile.

@@ -200,7 +200,7 @@ TEST_CASE("an operator sets rules, sees them with the time left, and ends them; 
     CHECK(first.at("left_s").to_number<double>() <= 600);
     const std::string metrics = one.admin("GET", "/metrics").body;
     CHECK(metrics.find("evenkeel_chaos_injected_total{route=\"all\",fault=\"abort\"} 1\n") != std::string::npos);
-    CHECK(metrics.find("evenkeel_chaos_injected_total{route=\"all\",fault=\"gzip\"} 0\n") != std::string::npos);
+    CHECK(metrics.find("evenkeel_chaos_injected_total{route=\"all\",fault=\"gzip\"}") == std::string::npos);
     CHECK(metrics.find("evenkeel_chaos_active_rules 1\n") != std::string::npos);
     CHECK(one.admin("GET", "/health").body.find("\"chaos_rules\":1") != std::string::npos);
 
