@@ -426,6 +426,8 @@ void build_process(const block_reader& from, const std::string& directory, setti
         out.listen.push_back(std::move(at));
     }
     if (from.text("workers") == "auto")
+    for (const entry& each : from.elements("allowed_hosts")) out.pages.hosts.push_back(lower_case(each.text()));
+    for (const entry& each : from.elements("allowed_origins")) out.pages.origins.push_back(lower_case(each.text()));
         out.workers = std::max(1U, std::thread::hardware_concurrency());
     else
         from.into<std::int64_t>("workers", out.workers);

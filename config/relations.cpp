@@ -31,6 +31,26 @@ void check_file(const entry* e, report& problems, const environment& env, const 
     problems.error(e->at, "unreadable-file", fmt::format("'{}': file{} cannot be read", e->key, shown));
 }
 
+void check_pages(const entry& root, report& problems) {
+    const auto each_of = [&root](std::string_view key, const auto& judge) {
+        if (const entry* list = root.find(key)) {
+            for (const entry& each : list->children) judge(each, each.text());
+        }
+    };
+    each_of("allowed_hosts", [&](const entry& each, const std::string& text) {
+        if (text.find_first_of(":/@[") == std::string::npos) return;
+        problems.error(each.at, "bad-host-pattern",
+                       "a name without scheme, port and path, like llm.example.com or *.example.com (literal addresses need no entry)");
+    });
+    each_of("allowed_origins", [&](const entry& each, const std::string& text) {
+        if (text == "*" || text == "null") return;
+        const std::size_t mark = text.find("://");
+        if (mark != std::string::npos && mark > 0 && text.size() > mark + 3 && text.find_first_of("/@?#", mark + 3) == std::string::npos) return;
+        if (mark != std::string::npos && mark > 0 && text.size() == mark + 3) return; // file://
+        problems.error(each.at, "bad-origin", "an origin is scheme://host[:port] without a path, like https://app.example.com; or null; or *");
+    });
+}
+
 void check_edits(const entry& owner, report& problems) {
     const entry* headers = owner.find("headers");
     const entry* set = headers != nullptr ? headers->find("set") : nullptr;
@@ -192,6 +212,7 @@ void check_relations(const entry& root, report& problems, const environment& env
     check_fallbacks(root, problems, env, directory);
     check_chaos(root, problems);
     check_retry(root.find("defaults"), problems);
+    check_pages(root, problems);
     if (const entry* routes = root.find("routes")) {
         for (const entry& each : routes->children) {
             check_edits(each, problems);

@@ -30,6 +30,16 @@ void add_listening_keys(std::vector<key_row>& table) {
 
         {.path = "workers", .kind = integer, .fallback = "1", .min = "1", .max = "256", .words = "auto",
          .documentation = "Event loops, each on a thread of its own; auto: one per core. Changing it needs a restart.",
+        {.path = "allowed_hosts", .kind = glob, .shape = one_or_list,
+         .documentation = "Names, or globs over them, that a Host field may have on a loopback listener beside localhost, literal "
+                          "addresses, names without a dot and host.*.internal; without port. Once it is written, other TCP "
+                          "listeners ask for one of these too. Against DNS rebinding.",
+         .price = "A page whose name is in it, and resolves to this machine, may use the proxy's credentials."},
+        {.path = "allowed_origins", .kind = glob, .shape = one_or_list,
+         .documentation = "Origins, or globs over them, of pages that may use this proxy from a browser, beside those on loopback: "
+                          "scheme://host[:port], null, or * for all.",
+         .price = "Such a page spends the proxy's credentials. null is any sandboxed frame."},
+
          .price = "Each worker has its own connection pools, so upstreams see up to that many times more connections."},
 
         {.path = "admin", .kind = block, .words = "off",

@@ -248,8 +248,16 @@ struct last_good_options {
 };
 
 struct settings {
+// Which pages in a browser may use the data port, beside those that need no leave. Globs in small letters.
+struct page_options {
+    std::vector<std::string> hosts;                // names that a Host field may have, without port
+    std::vector<std::string> origins;              // of Origin fields: scheme://host[:port], `null`, `*`
+    bool operator==(const page_options&) const = default;
+};
+
     std::vector<listener> listen;
     unsigned workers = 1;
+    page_options pages;
     config::admin admin;
     std::vector<std::shared_ptr<const config::upstream>> upstreams; // in file order
     std::vector<std::shared_ptr<const config::route>> routes;       // in file order; the first match wins

@@ -88,10 +88,11 @@ void connection_context::use(config::snapshot next, std::shared_ptr<const policy
     policies = std::move(its_policies);
 }
 
-client_connection::client_connection(connection_context& context, std::unique_ptr<net::client_stream> stream)
+client_connection::client_connection(connection_context& context, std::unique_ptr<net::client_stream> stream, arrival via)
     : context_(context), services_(context.services), stream_(std::move(stream)), input_(context.services.buffers),
       ahead_(services_, *stream_),
-      watched_(services_.departures, *stream_, [](void* self) { static_cast<client_connection*>(self)->client_left(); }, this) {
+      watched_(services_.departures, *stream_, [](void* self) { static_cast<client_connection*>(self)->client_left(); }, this),
+      via_(via) {
     context_.open.push_back(*this);
 }
 
@@ -299,6 +300,7 @@ net::task<bool> client_connection::handle() {
     request.policies = context_.policies;
     request.head = &head_;
     request.client_address = stream_->peer();
+    request.via = via_;
     request.received = services_.loop.now();
     request.started = services_.loop.wall_now();
     const wire::field* told_id = head_.find(wire::field_id::x_request_id);

@@ -38,7 +38,7 @@ struct connection_context {
 
 class client_connection final : public connection_hook {
 public:
-    client_connection(connection_context& context, std::unique_ptr<net::client_stream> stream);
+    client_connection(connection_context& context, std::unique_ptr<net::client_stream> stream, arrival via = arrival::unix_socket);
     ~client_connection();
     client_connection(const client_connection&) = delete;
     client_connection& operator=(const client_connection&) = delete;
@@ -106,6 +106,7 @@ private:
     bool writing_ = false;
     bool closing_ = false;     // no further request
     bool gone_ = false;
+    arrival via_;
     client_request* current_ = nullptr;
     body_source* relaying_ = nullptr;
 };
