@@ -99,7 +99,12 @@ void check_prewarm(const entry& root, const entry& upstream, report& problems) {
 void check_listeners(const entry& root, report& problems) {
     std::vector<place_to_listen> places;
     if (const entry* listen = root.find("listen")) {
-        for (const entry& each : listen->children) add_place(places, each.find("address"), "listen");
+        for (const entry& each : listen->children) {
+            add_place(places, each.find("address"), "listen");
+            const entry* mode = each.find("mode");
+            if (mode == nullptr || places.empty() || places.back().parsed.unix) continue;
+            problems.error(mode->at, "has-no-effect", "'mode' is of a unix socket's file, and this address has none");
+        }
     }
     const entry* admin = root.find("admin");
     const entry* admin_listen = admin != nullptr ? admin->find("listen") : nullptr;
@@ -207,12 +212,12 @@ void check_coalesce(const entry& holder, origin own, report& problems) {
 
 void check_relations(const entry& root, report& problems, const environment& env, const std::string& directory) {
     check_listeners(root, problems);
+    check_pages(root, problems);
     check_upstreams(root, problems, env, directory);
     check_routes(root, problems);
     check_fallbacks(root, problems, env, directory);
     check_chaos(root, problems);
     check_retry(root.find("defaults"), problems);
-    check_pages(root, problems);
     if (const entry* routes = root.find("routes")) {
         for (const entry& each : routes->children) {
             check_edits(each, problems);

@@ -20,6 +20,8 @@ void add_listening_keys(std::vector<key_row>& table) {
         {.path = "listen.address", .kind = address,
          .documentation = "Literal address and port, or unix:/path. Port 0 asks the system for a free one.",
          .required = true},
+        {.path = "listen.mode", .kind = value_kind::word, .words = "0600|0660|0666",
+         .documentation = "Of a unix socket's file: its owner, its group or everybody may connect. Without it: 0660."},
         {.path = "listen.tls", .kind = block,
          .documentation = "Serve HTTPS on this address. Without this block it serves plain HTTP.",
          .optional_block = true},
@@ -28,8 +30,6 @@ void add_listening_keys(std::vector<key_row>& table) {
         {.path = "listen.tls.key_file", .kind = file,
          .documentation = "Private key in PEM, relative to this file.", .required = true},
 
-        {.path = "workers", .kind = integer, .fallback = "1", .min = "1", .max = "256", .words = "auto",
-         .documentation = "Event loops, each on a thread of its own; auto: one per core. Changing it needs a restart.",
         {.path = "allowed_hosts", .kind = glob, .shape = one_or_list,
          .documentation = "Names, or globs over them, that a Host field may have on a loopback listener beside localhost, literal "
                           "addresses, names without a dot and host.*.internal; without port. Once it is written, other TCP "
@@ -40,6 +40,8 @@ void add_listening_keys(std::vector<key_row>& table) {
                           "scheme://host[:port], null, or * for all.",
          .price = "Such a page spends the proxy's credentials. null is any sandboxed frame."},
 
+        {.path = "workers", .kind = integer, .fallback = "1", .min = "1", .max = "256", .words = "auto",
+         .documentation = "Event loops, each on a thread of its own; auto: one per core. Changing it needs a restart.",
          .price = "Each worker has its own connection pools, so upstreams see up to that many times more connections."},
 
         {.path = "admin", .kind = block, .words = "off",

@@ -513,3 +513,11 @@ TEST_CASE("allowed_hosts and allowed_origins are a value or a list, in small let
         CHECK(brief(load(good(std::string("allowed_origins: [") + wrong + "]\n")).diagnostics) == std::vector<std::string>{"error bad-origin 2:19"});
     }
 }
+
+TEST_CASE("the mode of a unix socket is one of three, and of a unix socket only") {
+    CHECK(load(good("listen: unix:/run/e.sock\n")).settings->listen[0].unix->mode == 0660);
+    CHECK(load(good("listen: {address: \"unix:/run/e.sock\", mode: 0666}\n")).settings->listen[0].unix->mode == 0666);
+    CHECK(load(good("listen: {address: \"unix:/run/e.sock\", mode: \"0600\"}\n")).settings->listen[0].unix->mode == 0600);
+    CHECK(brief(load(good("listen: {address: \"unix:/run/e.sock\", mode: 0777}\n")).diagnostics) == std::vector<std::string>{"error bad-word 2:45"});
+    CHECK(brief(load(good("listen: {address: \"127.0.0.1:1\", mode: 0600}\n")).diagnostics) == std::vector<std::string>{"error has-no-effect 2:40"});
+}

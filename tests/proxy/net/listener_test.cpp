@@ -198,6 +198,23 @@ TEST_CASE("a unix socket: one file for all workers, a mode, and no file afterwar
     CHECK(::stat(path.c_str(), &found) != 0);
 }
 
+TEST_CASE("the file of a unix socket has the mode that was asked for, whatever the umask, and never a wider one") {
+    const temporary_directory files;
+    const std::string path = files.path("mode.sock");
+    for (const mode_t mask : {0022, 0, 0777}) {
+        for (const unsigned mode : {0600U, 0660U, 0666U}) {
+            config::listener where = unix_at(path);
+            where.unix->mode = mode;
+            const mode_t before = ::umask(mask);
+            const auto listening = bound(where);
+            ::umask(before);
+            struct stat found{};
+            REQUIRE(::stat(path.c_str(), &found) == 0);
+            CHECK((found.st_mode & 0777) == mode);
+        }
+    }
+}
+
 TEST_CASE("the kernel tells a peer that only sends no more from one that is gone") {
     const temporary_directory files;
     const auto judge = [](net::client_stream& stream) { return net::look_at_peer(stream.descriptor()); };
