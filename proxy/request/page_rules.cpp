@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,13 @@ std::string_view name_in(std::string_view authority) noexcept {
 
 // Neither can be made to point here by whoever controls a name on the internet.
 bool stays_put(std::string_view host) noexcept { return wire::names_loopback(host) || wire::is_address(host); }
+
+// What nearly every Host says. The gate has seen to it that a port is one.
+bool is_usual_host(std::string_view host) noexcept {
+    constexpr std::size_t size = 9;
+    return host.size() >= size && (host.size() == size || host[size] == ':') &&
+           (std::memcmp(host.data(), "127.0.0.1", size) == 0 || std::memcmp(host.data(), "localhost", size) == 0);
+}
 
 bool is_welcome_host(const config::page_options& allowed, std::string_view host) noexcept {
     if (wire::names_loopback(host)) return true;
@@ -79,7 +87,7 @@ std::string_view explain(page_verdict verdict) noexcept {
 
 page_verdict judge_page(const config::page_options& allowed, arrival via, const wire::request_head& head) noexcept {
     const bool host_matters = via == arrival::loopback || (via == arrival::network && !allowed.hosts.empty());
-    if (host_matters && !is_welcome_host(allowed, head.host)) return page_verdict::foreign_host;
+    if (host_matters && !is_usual_host(head.host) && !is_welcome_host(allowed, head.host)) return page_verdict::foreign_host;
     if (!head.from_page) return page_verdict::welcome; // nearly always
     const wire::field* const told = head.find(wire::field_id::sec_fetch_site);
     const std::string_view site = told != nullptr ? told->value : std::string_view{};

@@ -123,7 +123,7 @@ void keep_end_to_end(std::vector<field>& fields, const field_summary& summary,
     constexpr std::uint64_t dropped = [] {
         std::uint64_t bits = 0;
         for (unsigned i = 0; i < field_ids; ++i)
-            if (is_rebuilt_or_hop_by_hop(static_cast<field_id>(i))) bits |= std::uint64_t{1} << i;
+            if (is_rebuilt_or_hop_by_hop(static_cast<field_id>(i))) bits |= bit_of(static_cast<field_id>(i));
         return bits;
     }();
     if (options != nullptr && options->nominated != 0) {
