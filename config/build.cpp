@@ -419,12 +419,15 @@ void build_process(const block_reader& from, const std::string& directory, setti
     for (const entry& each : from.elements("listen")) {
         const block_reader one(&each);
         listener at = build_listener(one.text("address"));
+        if (at.unix) at.unix->mode = static_cast<unsigned>(std::stoul(one.text("mode").empty() ? "0660" : one.text("mode"), nullptr, 8));
         if (one.key("tls") != nullptr) {
             at.tls = server_tls{file_path(one.block("tls"), "cert_file", directory),
                                 file_path(one.block("tls"), "key_file", directory)};
         }
         out.listen.push_back(std::move(at));
     }
+    for (const entry& each : from.elements("allowed_hosts")) out.pages.hosts.push_back(lower_case(each.text()));
+    for (const entry& each : from.elements("allowed_origins")) out.pages.origins.push_back(lower_case(each.text()));
     if (from.text("workers") == "auto")
         out.workers = std::max(1U, std::thread::hardware_concurrency());
     else

@@ -3,35 +3,14 @@
 #include "config/build.hpp"
 #include "config/effective.hpp"
 #include "config/expand.hpp"
+#include "config/file_text.hpp"
 #include "config/parse.hpp"
 #include "config/report.hpp"
 
-#include <sys/stat.h>
-
 #include <cstdlib>
 #include <exception>
-#include <fstream>
 
 namespace evenkeel::config {
-namespace {
-
-std::optional<std::string> read_bounded(const std::string& path, std::size_t most) {
-    std::ifstream in(path, std::ios::binary);
-    if (!in) return std::nullopt;
-    std::string out(most + 1, '\0');
-    in.read(out.data(), static_cast<std::streamsize>(out.size()));
-    if (in.bad()) return std::nullopt;
-    out.resize(static_cast<std::size_t>(in.gcount()));
-    return out;
-}
-
-bool is_directory(const std::string& path) {
-    struct stat about {};
-    return ::stat(path.c_str(), &about) == 0 && S_ISDIR(about.st_mode);
-}
-
-} // namespace
-
 environment process_environment() {
     environment out;
     out.variable = [](const std::string& name) -> std::optional<std::string> {
@@ -40,10 +19,7 @@ environment process_environment() {
         return value != nullptr ? std::optional<std::string>(value) : std::nullopt;
     };
     out.file = [](const std::string& path) -> std::optional<std::string> {
-        // A pipe or a device could block a reload for ever, so only regular files (symlinks included) count.
-        struct stat about {};
-        if (::stat(path.c_str(), &about) != 0 || !S_ISREG(about.st_mode)) return std::nullopt;
-        return read_bounded(path, max_file_bytes);
+        return read_regular_file(path, max_file_bytes); // a pipe or a device could block a reload for ever
     };
     return out;
 }
@@ -66,16 +42,13 @@ load_result load_text(std::string_view yaml, const std::string& file_name, const
     return out;
 }
 
-load_result load_file(const std::string& path, const environment& env) {
+load_result load_file(const std::string& path, const environment& env, std::string* text) {
+    const file_text read = read_file_or_pipe(path, max_file_bytes);
+    if (text != nullptr) *text = read.text.value_or(std::string{});
+    if (read.text) return load_text(*read.text, path, env);
     load_result out;
-    const std::optional<std::string> text = is_directory(path) ? std::nullopt : read_bounded(path, max_file_bytes);
-    if (!text) {
-        out.diagnostics.push_back(
-            whole_file(path, "unreadable-file",
-                       is_directory(path) ? "this is a directory, not a file" : "the file cannot be read"));
-        return out;
-    }
-    return load_text(*text, path, env);
+    out.diagnostics.push_back(whole_file(path, "unreadable-file", read.problem));
+    return out;
 }
 
 } // namespace evenkeel::config

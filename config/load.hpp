@@ -59,7 +59,8 @@ struct load_result {
 };
 
 [[nodiscard]] load_result load_text(std::string_view yaml, const std::string& file_name, const environment& env);
-[[nodiscard]] load_result load_file(const std::string& path, const environment& env);
+// A file, or a pipe that somebody writes to. `text`, if given, gets what was read.
+[[nodiscard]] load_result load_file(const std::string& path, const environment& env, std::string* text = nullptr);
 
 // "file:line:col: error: message", the source line and a caret, one after the other, then a count.
 void print_text(std::ostream& out, const std::vector<diagnostic>& diagnostics);

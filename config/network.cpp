@@ -50,7 +50,7 @@ std::variant<listener, bad_network_text> read_address(std::string_view text) {
         if (path.empty() || path.front() != '/')
             return bad_network_text{"the path of a unix socket starts with '/': unix:/run/evenkeel.sock"};
         if (path.size() > longest_unix_path) return bad_network_text{"the path of a unix socket has at most 107 bytes"};
-        out.unix = unix_path{std::string(path)};
+        out.unix.emplace().path = std::string(path);
         return out;
     }
     if (text.find("://") != std::string_view::npos)
@@ -83,7 +83,7 @@ bool is_loopback(const listener& at) {
 }
 
 bool collide(const listener& a, const listener& b) {
-    if (a.unix || b.unix) return a.unix && b.unix && *a.unix == *b.unix;
+    if (a.unix || b.unix) return a.unix && b.unix && a.unix->path == b.unix->path;
     if (a.port != b.port || a.port == 0) return false; // port 0 is a fresh one each time
     if (a.host == b.host) return true;
     return is_ipv6(a) == is_ipv6(b) && (is_wildcard(a) || is_wildcard(b));

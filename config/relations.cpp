@@ -31,6 +31,26 @@ void check_file(const entry* e, report& problems, const environment& env, const 
     problems.error(e->at, "unreadable-file", fmt::format("'{}': file{} cannot be read", e->key, shown));
 }
 
+void check_pages(const entry& root, report& problems) {
+    const auto each_of = [&root](std::string_view key, const auto& judge) {
+        if (const entry* list = root.find(key)) {
+            for (const entry& each : list->children) judge(each, each.text());
+        }
+    };
+    each_of("allowed_hosts", [&](const entry& each, const std::string& text) {
+        if (text.find_first_of(":/@[") == std::string::npos) return;
+        problems.error(each.at, "bad-host-pattern",
+                       "a name without scheme, port and path, like llm.example.com or *.example.com (literal addresses need no entry)");
+    });
+    each_of("allowed_origins", [&](const entry& each, const std::string& text) {
+        if (text == "*" || text == "null") return;
+        const std::size_t mark = text.find("://");
+        if (mark != std::string::npos && mark > 0 && text.size() > mark + 3 && text.find_first_of("/@?#", mark + 3) == std::string::npos) return;
+        if (mark != std::string::npos && mark > 0 && text.size() == mark + 3) return; // file://
+        problems.error(each.at, "bad-origin", "an origin is scheme://host[:port] without a path, like https://app.example.com; or null; or *");
+    });
+}
+
 void check_edits(const entry& owner, report& problems) {
     const entry* headers = owner.find("headers");
     const entry* set = headers != nullptr ? headers->find("set") : nullptr;
@@ -79,7 +99,12 @@ void check_prewarm(const entry& root, const entry& upstream, report& problems) {
 void check_listeners(const entry& root, report& problems) {
     std::vector<place_to_listen> places;
     if (const entry* listen = root.find("listen")) {
-        for (const entry& each : listen->children) add_place(places, each.find("address"), "listen");
+        for (const entry& each : listen->children) {
+            add_place(places, each.find("address"), "listen");
+            const entry* mode = each.find("mode");
+            if (mode == nullptr || places.empty() || places.back().parsed.unix) continue;
+            problems.error(mode->at, "has-no-effect", "'mode' is of a unix socket's file, and this address has none");
+        }
     }
     const entry* admin = root.find("admin");
     const entry* admin_listen = admin != nullptr ? admin->find("listen") : nullptr;
@@ -187,6 +212,7 @@ void check_coalesce(const entry& holder, origin own, report& problems) {
 
 void check_relations(const entry& root, report& problems, const environment& env, const std::string& directory) {
     check_listeners(root, problems);
+    check_pages(root, problems);
     check_upstreams(root, problems, env, directory);
     check_routes(root, problems);
     check_fallbacks(root, problems, env, directory);

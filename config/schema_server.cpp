@@ -20,6 +20,8 @@ void add_listening_keys(std::vector<key_row>& table) {
         {.path = "listen.address", .kind = address,
          .documentation = "Literal address and port, or unix:/path. Port 0 asks the system for a free one.",
          .required = true},
+        {.path = "listen.mode", .kind = value_kind::word, .words = "0600|0660|0666",
+         .documentation = "Of a unix socket's file: its owner, its group or everybody may connect. Without it: 0660."},
         {.path = "listen.tls", .kind = block,
          .documentation = "Serve HTTPS on this address. Without this block it serves plain HTTP.",
          .optional_block = true},
@@ -27,6 +29,16 @@ void add_listening_keys(std::vector<key_row>& table) {
          .documentation = "Certificate chain in PEM, relative to this file.", .required = true},
         {.path = "listen.tls.key_file", .kind = file,
          .documentation = "Private key in PEM, relative to this file.", .required = true},
+
+        {.path = "allowed_hosts", .kind = glob, .shape = one_or_list,
+         .documentation = "Names, or globs over them, that a Host field may have on a loopback listener beside localhost, literal "
+                          "addresses, names without a dot and host.*.internal; without port. Once it is written, other TCP "
+                          "listeners ask for one of these too. Against DNS rebinding.",
+         .price = "A page whose name is in it, and resolves to this machine, may use the proxy's credentials."},
+        {.path = "allowed_origins", .kind = glob, .shape = one_or_list,
+         .documentation = "Origins, or globs over them, of pages that may use this proxy from a browser, beside those on loopback: "
+                          "scheme://host[:port], null, or * for all.",
+         .price = "Such a page spends the proxy's credentials. null is any sandboxed frame."},
 
         {.path = "workers", .kind = integer, .fallback = "1", .min = "1", .max = "256", .words = "auto",
          .documentation = "Event loops, each on a thread of its own; auto: one per core. Changing it needs a restart.",

@@ -40,6 +40,7 @@ struct url {
 
 struct unix_path {
     std::string path;
+    unsigned mode = 0660;             // of the socket's file: who may connect
     bool operator==(const unix_path&) const = default;
 };
 struct server_tls {
@@ -247,8 +248,16 @@ struct last_good_options {
     bool operator==(const last_good_options&) const = default;
 };
 
+// Which pages in a browser may use the data port, beside those that need no leave. Globs in small letters.
+struct page_options {
+    std::vector<std::string> hosts;                // names that a Host field may have, without port
+    std::vector<std::string> origins;              // of Origin fields: scheme://host[:port], `null`, `*`
+    bool operator==(const page_options&) const = default;
+};
+
 struct settings {
     std::vector<listener> listen;
+    page_options pages;
     unsigned workers = 1;
     config::admin admin;
     std::vector<std::shared_ptr<const config::upstream>> upstreams; // in file order

@@ -1,8 +1,7 @@
 #include "proxy/admin/access_rules.hpp"
 
+#include "proxy/wire/authority.hpp"
 #include "proxy/wire/characters.hpp"
-
-#include <boost/asio/ip/address.hpp>
 
 #include <openssl/crypto.h>
 
@@ -39,26 +38,6 @@ access_decision refuse(int status, std::string_view explanation, std::string_vie
     return {.status = status, .allow = allow, .explanation = explanation};
 }
 
-// The host of `host[:port]`; brackets stay. Empty: malformed.
-std::string_view host_of(std::string_view authority) noexcept {
-    std::string_view port;
-    std::string_view host = authority;
-    if (authority.starts_with('[')) {
-        const auto end = authority.find(']');
-        if (end == std::string_view::npos) return {};
-        host = authority.substr(0, end + 1);
-        port = authority.substr(end + 1);
-        if (!port.empty() && port[0] != ':') return {};
-    } else if (const auto colon = authority.find(':'); colon != std::string_view::npos) {
-        host = authority.substr(0, colon);
-        port = authority.substr(colon);
-    }
-    if (!port.empty()) port.remove_prefix(1);
-    if (!std::all_of(port.begin(), port.end(), [](char c) { return wire::has_class(c, wire::char_class::digit); }))
-        return {};
-    return host;
-}
-
 bool bears(std::string_view authorization, std::string_view token) noexcept {
     constexpr std::string_view scheme = "bearer ";
     if (authorization.size() < scheme.size() || !wire::iequals(authorization.substr(0, scheme.size()), scheme))
@@ -68,37 +47,7 @@ bool bears(std::string_view authorization, std::string_view token) noexcept {
     return same_secret(authorization, token);
 }
 
-// `null`, another scheme, another host or another port are foreign. We are asked over http, or https behind someone
-// who ends TLS for us.
-bool is_own_origin(std::string_view origin, std::string_view host) noexcept {
-    for (const std::string_view scheme : {"http://", "https://"})
-        if (origin.starts_with(scheme)) return wire::iequals(origin.substr(scheme.size()), host);
-    return false;
-}
-
 } // namespace
-
-bool is_loopback_address(std::string_view address) noexcept {
-    boost::system::error_code error;
-    const auto parsed = boost::asio::ip::make_address(std::string(address), error);
-    return !error && parsed.is_loopback();
-}
-
-bool names_loopback(std::string_view authority) noexcept {
-    auto host = host_of(authority);
-    if (host.starts_with('[')) {
-        host.remove_prefix(1);
-        host.remove_suffix(1);
-        return is_loopback_address(host);
-    }
-    if (host.ends_with('.')) host.remove_suffix(1);
-    constexpr std::string_view name = "localhost";
-    if (wire::iequals(host, name)) return true;
-    if (host.size() > name.size() + 1 && host[host.size() - name.size() - 1] == '.' &&
-        wire::iequals(host.substr(host.size() - name.size()), name))
-        return true;
-    return host.find(':') == std::string_view::npos && is_loopback_address(host);
-}
 
 bool same_secret(std::string_view a, std::string_view b) noexcept {
     return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
@@ -106,14 +55,14 @@ bool same_secret(std::string_view a, std::string_view b) noexcept {
 
 access_rules rules_for(const config::listener& on, surface what, const std::string& token) {
     if (what == surface::read_only) return {.what = what, .check_host = false, .token = {}};
-    return {.what = what, .check_host = on.unix.has_value() || is_loopback_address(on.host), .token = token};
+    return {.what = what, .check_host = on.unix.has_value() || wire::is_loopback_address(on.host), .token = token};
 }
 
 access_decision decide(const access_rules& rules, const access_question& question) {
     if (question.hosts.size() > 1) return refuse(400, "A request has one Host field.");
     if (rules.check_host) {
         if (question.hosts.empty()) return refuse(400, "This listener needs a Host field.");
-        if (!names_loopback(question.hosts[0]))
+        if (!wire::names_loopback(question.hosts[0]))
             return refuse(403, "This listener answers to loopback names only: use localhost, 127.0.0.1 or [::1].");
     }
 
@@ -131,7 +80,7 @@ access_decision decide(const access_rules& rules, const access_question& questio
         if (question.method != "POST") return refuse(405, "This endpoint takes POST.", "POST");
         if (question.origins.size() > 1 ||
             (question.origins.size() == 1 &&
-             (question.hosts.empty() || !is_own_origin(question.origins[0], question.hosts[0]))))
+             (question.hosts.empty() || !wire::is_own_origin(question.origins[0], question.hosts[0]))))
             return refuse(403, "A page of another origin may not control this process.");
     } else if (question.method != "GET" && question.method != "HEAD") {
         return found->both ? refuse(405, "This endpoint takes GET, HEAD and POST.", "GET, HEAD, POST")

@@ -45,10 +45,6 @@ struct access_decision {
 };
 [[nodiscard]] access_decision decide(const access_rules& rules, const access_question& question);
 
-// localhost, names under .localhost, 127.0.0.0/8, [::1], each with or without a port.
-[[nodiscard]] bool names_loopback(std::string_view authority) noexcept;
-[[nodiscard]] bool is_loopback_address(std::string_view address) noexcept; // literal, IPv6 without brackets
-
 // Takes a time that depends on the lengths only.
 [[nodiscard]] bool same_secret(std::string_view a, std::string_view b) noexcept;
 

@@ -3,6 +3,7 @@
 #include "proxy/admin/access_rules.hpp"
 #include "proxy/admin/chaos_document.hpp"
 #include "proxy/net/io.hpp"
+#include "proxy/net/listener.hpp"
 #include "proxy/telemetry/json_text.hpp"
 #include "proxy/telemetry/scrape_cache.hpp"
 
@@ -11,23 +12,22 @@
 #include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/ip/v6_only.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 
-#include <cstring>
+#include <algorithm>
+#include <cerrno>
 #include <exception>
 #include <future>
 #include <set>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
-#include <unistd.h>
+#include <fcntl.h>
 
 namespace evenkeel::admin {
 
@@ -152,12 +152,15 @@ struct admin_server::state : std::enable_shared_from_this<admin_server::state> {
         access_rules rules;
         acceptor_type acceptor;
         timer_type pause;
+        std::optional<net::bound_socket> socket; // and its file
         std::uint16_t port = 0;
-        bool bound = false;
     };
     struct connection {
         explicit connection(net::executor on) : stream(on) {}
         stream_type stream;
+        steady_time since = now(); // it came, or its last request was answered
+        bool answering = false;
+        bool ended = false; // closed by us; its coroutine has yet to notice
     };
 
     state(telemetry::background& on, const config::admin& options, admin_sources from, admin_callbacks calls,
@@ -174,12 +177,13 @@ struct admin_server::state : std::enable_shared_from_this<admin_server::state> {
     [[nodiscard]] boost::system::error_code open(listening& on);
     [[nodiscard]] std::uint16_t port_of(surface what) const noexcept;
     void close_all();
+    void make_room(); // for one more connection
 
     [[nodiscard]] static net::task<void> accept(std::shared_ptr<state> me, listening& on);
     [[nodiscard]] static net::task<void> serve(std::shared_ptr<state> me, std::shared_ptr<connection> with,
                                                const access_rules& rules);
 
-    [[nodiscard]] response_type answer(const access_rules& rules, const request_type& request);
+    [[nodiscard]] static net::task<response_type> answer(std::shared_ptr<state> me, const access_rules& rules, const request_type& request);
     struct order {
         endpoint asked;
         std::string_view subject, query, body;
@@ -188,6 +192,7 @@ struct admin_server::state : std::enable_shared_from_this<admin_server::state> {
     [[nodiscard]] reply perform(const access_rules& rules, const order& given);
     [[nodiscard]] reply force_circuit(const order& given);
     [[nodiscard]] reply control(std::string_view what, const std::function<control_result()>& call);
+    [[nodiscard]] static net::task<reply> reload(std::shared_ptr<state> me);
 
     telemetry::background& helper;
     admin_sources sources;
@@ -198,6 +203,7 @@ struct admin_server::state : std::enable_shared_from_this<admin_server::state> {
     // Helper thread, once started.
     std::vector<std::unique_ptr<listening>> listeners;
     std::set<connection*> connections;
+    telemetry::line_limit evictions;
     bool stopping = false;
 };
 
@@ -206,40 +212,20 @@ boost::system::error_code admin_server::state::open(listening& on) {
     // Plain text where TLS was asked for would be a surprise.
     if (on.on.tls) return asio::error::operation_not_supported;
 
-    protocol::endpoint where;
-    if (on.on.unix) {
-        if (on.on.unix->path.size() >= sizeof(sockaddr_un::sun_path)) return asio::error::name_too_long;
-        where = asio::local::stream_protocol::endpoint(on.on.unix->path);
-    } else {
-        const auto address = asio::ip::make_address(on.on.host, error);
-        if (error) return error;
-        where = asio::ip::tcp::endpoint(address, on.on.port);
+    config::listener where = on.on;
+    // Who may write to the socket may stop the process; what is only read may be scraped by another user of the group.
+    if (where.unix && on.rules.what == surface::full) where.unix->mode = 0600;
+    try {
+        on.socket.emplace(std::move(net::bind_listener(where, 1).front()));
+    } catch (const boost::system::system_error& failed) {
+        return failed.code();
     }
-
-    on.acceptor.open(where.protocol(), error);
-    if (error) return error;
-    if (!on.on.unix) on.acceptor.set_option(acceptor_type::reuse_address(true), error);
-    on.acceptor.bind(where, error);
-    if (error == asio::error::address_in_use && on.on.unix) {
-        // A socket file that nobody listens on is what a killed process left.
-        asio::basic_stream_socket<protocol, net::executor> probe(helper.context().get_executor());
-        boost::system::error_code refused;
-        probe.connect(where, refused);
-        if (refused == asio::error::connection_refused && ::unlink(on.on.unix->path.c_str()) == 0)
-            on.acceptor.bind(where, error);
-    }
-    if (error) return error;
-    on.bound = true;
-    on.acceptor.listen(asio::socket_base::max_listen_connections, error);
-    if (error) return error;
-
-    if (!on.on.unix) {
-        const auto bound = on.acceptor.local_endpoint(error);
-        asio::ip::tcp::endpoint chosen;
-        chosen.resize(bound.size());
-        std::memcpy(chosen.data(), bound.data(), bound.size());
-        on.port = chosen.port();
-    }
+    on.port = on.socket->port();
+    // Asio closes what it is given, so it gets a duplicate; the original keeps the file.
+    const int duplicate = ::fcntl(on.socket->native_handle(), F_DUPFD_CLOEXEC, 0);
+    if (duplicate < 0) return {errno, boost::system::system_category()};
+    const int family = where.unix ? AF_UNIX : where.host.find(':') != std::string::npos ? AF_INET6 : AF_INET;
+    on.acceptor.assign(protocol(family, 0), duplicate, error);
     return error;
 }
 
@@ -253,12 +239,30 @@ void admin_server::state::close_all() {
     stopping = true;
     boost::system::error_code ignored;
     for (const auto& on : listeners) {
-        if (on->bound && on->on.unix) ::unlink(on->on.unix->path.c_str());
-        on->bound = false;
         on->acceptor.close(ignored);
+        on->socket.reset();
         on->pause.cancel();
     }
     for (auto* each : connections) each->stream.socket().close(ignored);
+}
+
+void admin_server::state::make_room() {
+    const auto live = static_cast<std::size_t>(std::count_if(connections.begin(), connections.end(), [](const connection* one) { return !one->ended; }));
+    if (live < limits.max_connections) return;
+    // Bytes of a head are no sign of life: a client that drips would keep its place for ever. One whose answer is being
+    // made is the last to go.
+    connection* longest = nullptr;
+    for (connection* const one : connections) {
+        if (one->ended) continue;
+        if (longest == nullptr || std::pair(one->answering, one->since) < std::pair(longest->answering, longest->since)) longest = one;
+    }
+    if (longest == nullptr) return;
+    longest->ended = true;
+    boost::system::error_code ignored;
+    longest->stream.socket().close(ignored);
+    if (evictions.allow(wall_time{std::chrono::system_clock::now()}))
+        sources.log.warning("the admin listeners are full: the connection silent longest was closed for another",
+                            {{"limit", std::to_string(limits.max_connections)}});
 }
 
 net::task<void> admin_server::state::accept(std::shared_ptr<state> me, listening& on) {
@@ -272,7 +276,7 @@ net::task<void> admin_server::state::accept(std::shared_ptr<state> me, listening
             static_cast<void>(co_await on.pause.async_wait(as_values));
             continue;
         }
-        if (me->connections.size() >= me->limits.max_connections) continue; // closes it
+        me->make_room();
         me->connections.insert(next.get());
         asio::co_spawn(me->helper.context(), serve(me, next, on.rules), [me, next](std::exception_ptr failed) {
             me->connections.erase(next.get());
@@ -290,7 +294,7 @@ net::task<void> admin_server::state::serve(std::shared_ptr<state> me, std::share
         if (buffer.size() == 0) {
             stream.expires_after(first ? me->limits.request_timeout : me->limits.idle_timeout);
             const auto [error, bytes] = co_await stream.async_read_some(buffer.prepare(4096), as_values);
-            if (error || me->stopping) co_return;
+            if (error || me->stopping || with->ended) co_return;
             buffer.commit(bytes);
         }
         stream.expires_after(me->limits.request_timeout);
@@ -299,11 +303,15 @@ net::task<void> admin_server::state::serve(std::shared_ptr<state> me, std::share
         parser.body_limit(me->limits.max_body_bytes);
         const auto [failed, read] = co_await http::async_read(stream, buffer, parser, as_values);
         static_cast<void>(read);
-        if (me->stopping) co_return;
+        if (me->stopping || with->ended) co_return;
 
         response_type response;
         if (!failed) {
-            response = me->answer(rules, parser.get());
+            with->answering = true;
+            response = co_await answer(me, rules, parser.get());
+            with->answering = false;
+            with->since = now();
+            if (me->stopping || with->ended) co_return;
         } else {
             // What is not HTTP gets an answer; who left or fell asleep does not.
             if (failed.category() != make_error_code(http::error::end_of_stream).category() ||
@@ -318,7 +326,7 @@ net::task<void> admin_server::state::serve(std::shared_ptr<state> me, std::share
         stream.expires_after(me->limits.write_timeout);
         const auto [broken, written] = co_await http::async_write(stream, response, as_values);
         static_cast<void>(written);
-        if (broken || me->stopping) co_return;
+        if (broken || me->stopping || with->ended) co_return;
         if (failed || response.need_eof()) break;
     }
     // Closing with unread bytes would reset the connection and with it an answer that is still on its way.
@@ -328,12 +336,12 @@ net::task<void> admin_server::state::serve(std::shared_ptr<state> me, std::share
     for (std::size_t drained = 0; drained < me->limits.max_body_bytes;) {
         buffer.clear();
         const auto [error, bytes] = co_await stream.async_read_some(buffer.prepare(4096), as_values);
-        if (error || me->stopping) co_return;
+        if (error || me->stopping || with->ended) co_return;
         drained += bytes;
     }
 }
 
-response_type admin_server::state::answer(const access_rules& rules, const request_type& request) {
+net::task<response_type> admin_server::state::answer(std::shared_ptr<state> me, const access_rules& rules, const request_type& request) {
     const std::string_view target(request.target().data(), request.target().size());
     const std::string_view method(request.method_string().data(), request.method_string().size());
     const auto path = target.substr(0, target.find('?'));
@@ -347,9 +355,13 @@ response_type admin_server::state::answer(const access_rules& rules, const reque
     if (decision.status != 200) {
         auto refused = sentence(decision.status, decision.explanation);
         refused.allow = decision.allow;
-        return to_message(std::move(refused), request.version(), method == "HEAD", request.keep_alive());
+        co_return to_message(std::move(refused), request.version(), method == "HEAD", request.keep_alive());
     }
-    return to_message(perform(rules, {decision.asked, decision.subject, query, request.body(), decision.change}), request.version(), decision.head_only,
+    if (decision.asked == endpoint::reload) {
+        reply done = co_await reload(me);
+        co_return to_message(std::move(done), request.version(), false, request.keep_alive());
+    }
+    co_return to_message(me->perform(rules, {decision.asked, decision.subject, query, request.body(), decision.change}), request.version(), decision.head_only,
                       request.keep_alive());
 }
 
@@ -373,8 +385,8 @@ reply admin_server::state::perform(const access_rules& rules, const order& given
         if (why.empty()) return {.body = "ok\n"};
         return {.status = 503, .body = "not ready: " + why + '\n'};
     }
-    case endpoint::reload:
-        return control("reload", callbacks.reload);
+    case endpoint::reload: // takes a while: reload()
+        break;
     case endpoint::drain:
         return control("drain", callbacks.drain);
     case endpoint::circuit:
@@ -395,6 +407,26 @@ reply admin_server::state::control(std::string_view what, const std::function<co
     sources.log.info("asked for over the admin listener", {{"action", what}});
     const auto result = call();
     return sentence(result.done ? 200 : 422, result.message, result.done ? "message" : "error");
+}
+
+net::task<reply> admin_server::state::reload(std::shared_ptr<state> me) {
+    if (!me->callbacks.reload) co_return sentence(501, "This process cannot do that.");
+    me->sources.log.info("asked for over the admin listener", {{"action", "reload"}});
+    struct pending {
+        explicit pending(net::executor on) : told(on) {}
+        timer_type told; // never fires; cancelled when the result is here
+        std::optional<control_result> result;
+    };
+    auto waits = std::make_shared<pending>(me->helper.context().get_executor());
+    waits->told.expires_at(timer_type::time_point::max());
+    me->callbacks.reload([waits](control_result made) {
+        asio::post(waits->told.get_executor(), [waits, made = std::move(made)]() mutable {
+            waits->result = std::move(made);
+            waits->told.cancel();
+        });
+    });
+    while (!waits->result) static_cast<void>(co_await waits->told.async_wait(as_values));
+    co_return sentence(waits->result->done ? 200 : 422, waits->result->message, waits->result->done ? "message" : "error");
 }
 
 reply admin_server::state::force_circuit(const order& given) {

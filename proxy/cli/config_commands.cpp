@@ -5,9 +5,8 @@
 #include <boost/version.hpp>
 #include <openssl/crypto.h>
 
-#include <fstream>
 #include <iostream>
-#include <sstream>
+#include <string>
 
 namespace evenkeel::cli {
 
@@ -25,15 +24,14 @@ int check(const config_choice& choice) {
 
 int config_show(const config_choice& choice) {
     const config::environment environment = config::process_environment();
-    const config::load_result result = config::load_file(choice.file, environment);
+    // Read once: a pipe can be.
+    std::string text;
+    const config::load_result result = config::load_file(choice.file, environment, &text);
     if (!result.ok()) {
         config::print_text(std::cerr, result.diagnostics);
         return 1;
     }
-    std::ifstream in(choice.file, std::ios::binary);
-    std::ostringstream text;
-    text << in.rdbuf();
-    const auto shown = config::show_effective(text.str(), choice.file, environment, choice.route);
+    const auto shown = config::show_effective(text, choice.file, environment, choice.route);
     if (!shown) {
         std::cerr << choice.file << ": there is no route '" << choice.route << "'\n";
         return 1;

@@ -6,7 +6,9 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 
+#include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <exception>
 #include <iostream>
 #include <thread>
@@ -33,7 +35,7 @@ private:
         signals_.async_wait([this](const boost::system::error_code& error, int number) {
             if (error) return;
             if (number == SIGHUP) {
-                target_.reload();
+                target_.request_reload(); // may wait for a disk, which the next signal does not
             } else if (!draining_) {
                 draining_ = true;
                 target_.drain();
@@ -50,6 +52,14 @@ private:
     std::thread thread_;
     bool draining_ = false;
 };
+
+// What is torn down at the end waits for threads, and one may be stuck in a file on a disk that hangs: nobody waits for that.
+void end_within(std::chrono::seconds most, int exit_code) {
+    std::thread([most, exit_code] {
+        std::this_thread::sleep_for(most);
+        std::_Exit(exit_code);
+    }).detach();
+}
 } // namespace
 
 int run(const std::string& config_file) {
@@ -62,7 +72,9 @@ int run(const std::string& config_file) {
                              loaded.settings);
         const signal_handling signals(proxy);
         proxy.start();
-        return proxy.wait() ? 0 : 1;
+        const int exit_code = proxy.wait() ? 0 : 1;
+        end_within(std::chrono::seconds{5}, exit_code);
+        return exit_code;
     } catch (const std::exception& error) {
         std::cerr << "evenkeel: " << error.what() << '\n';
         return 1;

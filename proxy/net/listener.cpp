@@ -27,7 +27,6 @@ namespace evenkeel::net {
 
 namespace {
 constexpr int backlog = 4096;                                 // the kernel caps it at net.core.somaxconn
-constexpr mode_t socket_mode = 0660;                          // owner and group may connect
 constexpr duration retry_after = std::chrono::milliseconds{100}; // chosen: short against any client's timeout
 constexpr int accepts_per_turn = 32;                          // then others have the loop
 
@@ -73,7 +72,7 @@ boost::asio::ip::tcp::endpoint local_endpoint(int fd) {
     return out;
 }
 
-int bind_unix(const std::string& path, const std::string& address) {
+int bind_unix(const std::string& path, mode_t mode, const std::string& address) {
     sockaddr_un name{};
     name.sun_family = AF_UNIX;
     if (path.size() >= sizeof name.sun_path) fail(ENAMETOOLONG, address);
@@ -90,9 +89,10 @@ int bind_unix(const std::string& path, const std::string& address) {
     }
     descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (socket.get() < 0) fail(errno, address);
-    if (::bind(socket.get(), as_any, sizeof name) != 0) fail(errno, address);
-    // Before listen(): until then nobody can connect, whatever the umask made of the mode.
-    if (::chmod(path.c_str(), socket_mode) != 0 || ::listen(socket.get(), backlog) != 0) {
+    // The file is made with the mode of its descriptor less the umask, so at no time wider than wanted; then it gets the very
+    // mode, still before listen(): until then nobody can connect.
+    if (::fchmod(socket.get(), mode) != 0 || ::bind(socket.get(), as_any, sizeof name) != 0) fail(errno, address);
+    if (::chmod(path.c_str(), mode) != 0 || ::listen(socket.get(), backlog) != 0) {
         const int error = errno;
         ::unlink(path.c_str());
         fail(error, address);
@@ -144,7 +144,7 @@ std::vector<bound_socket> bind_listener(const config::listener& where, unsigned 
         const std::string& path = where.unix->path;
         bound_socket first;
         first.address_ = "unix:" + path;
-        first.fd_ = bind_unix(path, first.address_);
+        first.fd_ = bind_unix(path, static_cast<mode_t>(where.unix->mode), first.address_);
         first.file_ = std::make_shared<bound_socket::socket_file>(path);
         out.push_back(std::move(first));
         for (unsigned i = 1; i < workers; ++i) {

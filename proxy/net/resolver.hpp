@@ -1,6 +1,6 @@
 #pragma once
-// Names to addresses, off the loops. getaddrinfo blocks and may hang for many seconds, so it runs on helper threads, at
-// most a few at a time and one per name; answers are shared by all workers. An answer older than its time is still handed
+// Names to addresses, off the loops. getaddrinfo blocks and may hang for many seconds, so each look-up has a thread of its
+// own for as long as it takes (bounded; names come from the configuration); answers are shared by all workers. An answer older than its time is still handed
 // out while a fresh one is fetched in the background, so that only the first request for a name waits.
 
 #include "policies/time.hpp"
@@ -27,7 +27,7 @@ struct resolved {
 struct resolver_options {
     duration lifetime = std::chrono::seconds{30};        // getaddrinfo tells no TTL; chosen, as most resolvers' floor
     duration failure_lifetime = std::chrono::seconds{1}; // a failure is not asked for again sooner, and not kept longer
-    unsigned threads = 4;                                // so that one hanging name does not hold up the others
+    unsigned threads = 32;                               // at a time, one a name: those that hang hold up no other name
 };
 
 class resolver {

@@ -89,10 +89,17 @@ void connection_context::use(config::snapshot next, std::shared_ptr<const policy
     policies = std::move(its_policies);
 }
 
-client_connection::client_connection(connection_context& context, std::unique_ptr<net::client_stream> stream)
+client_connection::client_connection(connection_context& context, std::unique_ptr<net::client_stream> stream, arrival via)
     : context_(context), services_(context.services), stream_(std::move(stream)), input_(context.services.buffers),
       ahead_(services_, *stream_),
-      watched_(services_.departures, *stream_, [](void* self) { static_cast<client_connection*>(self)->client_left(); }, this) {
+      watched_(
+          services_.departures, *stream_,
+          [](void* self, departure what) {
+              auto& me = *static_cast<client_connection*>(self);
+              what == departure::left ? me.client_left() : me.client_sends_no_more();
+          },
+          this),
+      via_(via) {
     context_.open.push_back(*this);
 }
 
@@ -226,6 +233,14 @@ void client_connection::client_left() {
     if (relaying_ != nullptr) relaying_->cancel();
 }
 
+void client_connection::client_sends_no_more() {
+    half_close_ = std::make_unique<half_close>(
+        services_.loop, *stream_,
+        half_close::owner{.gone = [this] { client_left(); },
+                          .takes_interim = [this] { return unanswered_ && !ahead_.given() && head_.minor_version >= 1 && current_->body.complete(); }});
+    if (current_ != nullptr) half_close_->look();
+}
+
 void client_connection::drain() {
     closing_ = true;
     if (waiting_ && idle_) stream_->cancel_read();
@@ -300,6 +315,7 @@ net::task<bool> client_connection::handle() {
     request.policies = context_.policies;
     request.head = &head_;
     request.client_address = stream_->peer();
+    request.via = via_;
     request.received = services_.loop.now();
     request.started = services_.loop.wall_now();
     const wire::field* told_id = head_.find(wire::field_id::x_request_id);
@@ -313,7 +329,9 @@ net::task<bool> client_connection::handle() {
                        head_.expect_continue);
     current_ = &request;
     bool goes_on = false;
+    unanswered_ = true;
     if (gone_) client_left(); // it sent its request and left at once
+    else if (half_close_) half_close_->look();
     ahead_.begin(request, context_.head_hold_tick);
     // An error of ours costs this request and its connection; what depends on the request ends all the same.
     std::exception_ptr failure;
@@ -323,6 +341,7 @@ net::task<bool> client_connection::handle() {
     } catch (...) {
         failure = std::current_exception();
     }
+    unanswered_ = false;
     ahead_.stop();
     if (ahead_.is_writing()) {
         if (gone_) stream_->close(); // nobody reads what is being written
@@ -372,6 +391,7 @@ net::task<bool> client_connection::handle() {
     if (!whole) request.body.abandon();
     if (request.body.in_use()) co_await request.body.released();
     current_ = nullptr;
+    if (half_close_) half_close_->stop();
     finish_record(&request, seen);
     if (failure) std::rethrow_exception(failure); // counted and logged by the nursery
     if (!whole || !goes_on) {

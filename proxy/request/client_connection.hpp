@@ -6,6 +6,7 @@
 #include "config/settings.hpp"
 #include "proxy/net/client_stream.hpp"
 #include "proxy/net/timer_queue.hpp"
+#include "proxy/request/half_close.hpp"
 #include "proxy/request/head_ahead.hpp"
 #include "proxy/request/serve.hpp"
 #include "proxy/wire/head.hpp"
@@ -38,7 +39,7 @@ struct connection_context {
 
 class client_connection final : public connection_hook {
 public:
-    client_connection(connection_context& context, std::unique_ptr<net::client_stream> stream);
+    client_connection(connection_context& context, std::unique_ptr<net::client_stream> stream, arrival via = arrival::unix_socket);
     ~client_connection();
     client_connection(const client_connection&) = delete;
     client_connection& operator=(const client_connection&) = delete;
@@ -84,6 +85,7 @@ private:
     [[nodiscard]] net::task<void> linger();                    // lets the client read our last words before the reset
     void on_read_timer();
     void client_left();
+    void client_sends_no_more();
     void begin_wait(wait_purpose purpose, duration length);
     void finish_record(const client_request* request, const facts& seen) noexcept;
     [[nodiscard]] std::string make_id();
@@ -107,6 +109,9 @@ private:
     bool writing_ = false;
     bool closing_ = false;     // no further request
     bool gone_ = false;
+    bool unanswered_ = false;  // current_ waits for its answer
+    arrival via_;
+    std::unique_ptr<half_close> half_close_; // once the client's FIN has come
     client_request* current_ = nullptr;
     body_source* relaying_ = nullptr;
 };

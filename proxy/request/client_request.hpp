@@ -6,6 +6,7 @@
 #include "policies/flight_plan.hpp"
 #include "policies/time.hpp"
 #include "proxy/net/cancel.hpp"
+#include "proxy/request/page_rules.hpp"
 #include "proxy/request/policy_registry.hpp"
 #include "proxy/request/request_body.hpp"
 #include "proxy/telemetry/observer.hpp"
@@ -59,6 +60,7 @@ struct client_request {
     [[nodiscard]] const std::shared_ptr<const config::route>& asked() const noexcept { return fallback_route ? fallback_route : route; }
     std::string model;                           // of the body, where the route looked at it
     std::string_view client_address;
+    arrival via = arrival::unix_socket;
     std::string id;
     steady_time received{};
     steady_time deadline = steady_time::max();   // of whoever sends it on the client's behalf; the route's own still holds

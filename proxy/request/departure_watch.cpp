@@ -14,8 +14,13 @@ struct departure_watch::set {
             if (error || !self->alive) return;
             // One at a time: what is told may end another that is watched.
             for (epoll_event one; self->alive && ::epoll_wait(self->descriptor.native_handle(), &one, 1, 0) == 1;) {
-                const watched& gone = *static_cast<watched*>(one.data.ptr);
-                self->failures.guard([&] { gone.on_departure_(gone.context_); });
+                const watched& told = *static_cast<watched*>(one.data.ptr);
+                const bool left = (one.events & (EPOLLHUP | EPOLLERR)) != 0;
+                if (!left) { // what is left to wait for is reported without being asked for
+                    one.events = EPOLLONESHOT;
+                    static_cast<void>(::epoll_ctl(self->descriptor.native_handle(), EPOLL_CTL_MOD, told.stream_.descriptor(), &one));
+                }
+                self->failures.guard([&] { told.on_departure_(told.context_, left ? departure::left : departure::sends_no_more); });
             }
             if (self->alive) wait(self);
         });

@@ -3,6 +3,8 @@
 // one epoll descriptor of its own, which asks for nothing but the end of a connection and is itself waited for by the
 // loop: a connection costs one system call when it begins and nothing per request or event. (The loop's own wait for
 // readability sees no end behind unread bytes, and has to be taken back when the next head is to be read.)
+//
+// A FIN alone may be a departure or not (half_close.hpp), so it is told apart from the end of both directions.
 
 #include "proxy/net/client_stream.hpp"
 #include "proxy/net/loop.hpp"
@@ -11,12 +13,17 @@
 
 namespace evenkeel::request {
 
+enum class departure : unsigned char {
+    sends_no_more, // a FIN; the other direction may be open
+    left,          // both directions are over, or an error ended them
+};
+
 class departure_watch {
 public:
     class watched {
     public:
-        // `on_departure` is called once, from the loop: also if the client has left already. `stream` lives longer.
-        using callback = void (*)(void* context);
+        // `on_departure` is called from the loop, once for each, also if it has happened already. `stream` lives longer.
+        using callback = void (*)(void* context, departure what);
         watched(departure_watch& watch, const net::client_stream& stream, callback on_departure, void* context);
         ~watched();
         watched(const watched&) = delete;

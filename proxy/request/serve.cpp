@@ -44,6 +44,11 @@ answer no_route(const worker_services& services, const client_request& request) 
                              dialect_of(nullptr, request.head->path), services.loop.wall_now());
 }
 
+answer not_for_pages(const worker_services& services, const client_request& request, page_verdict why) {
+    return make_local_answer({.status = 403, .code = to_string(why), .proxy_error = "http_request_denied", .message = std::string{explain(why)}},
+                             dialect_of(request.route.get(), request.head->path), services.loop.wall_now());
+}
+
 answer body_not_seen(const worker_services& services, const client_request& request) {
     return make_local_answer({.status = 413,
                               .code = "body_too_large_to_inspect",
@@ -67,10 +72,15 @@ answer body_failure_answer(const worker_services& services, const client_request
 }
 
 net::task<answer> serve(worker_services& services, client_request& request) {
-    // route: the first match wins; where a match depends on the model, the body is read first
+    // route: the first match wins, unless a foreign page asks; where a match depends on the model, the body is read first
     bool seen = true;
     if (!request.route) {
         route_choice choice = choose_route(*request.settings, {*request.head, std::nullopt});
+        if (const page_verdict why = judge_page(request.settings->pages, request.via, *request.head); why != page_verdict::welcome) {
+            request.route = std::move(choice.route);
+            services.observer.request_started(request.route.get());
+            co_return not_for_pages(services, request, why);
+        }
         if (choice.needs_model) {
             const std::uint64_t limit = request.settings->replay_buffer;
             if (reads_ahead(request, limit)) co_await request.body.read_whole(limit);

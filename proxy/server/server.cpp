@@ -51,7 +51,7 @@ std::uint64_t random_seed() {
 struct server::parts {
     parts(server_options given, config::snapshot first)
         : options(std::move(given)), settings(std::move(first)), metrics({.version = options.version, .workers = settings->workers}),
-          log(helper), access(helper, log), everyone({&log, &access, &metrics, &health}),
+          log(log_lines), access(access_lines, log), everyone({&log, &access, &metrics, &health}),
           beats(settings->workers, std::chrono::steady_clock::now()) {}
 
     server_options options;
@@ -60,6 +60,7 @@ struct server::parts {
     config::snapshot settings;
 
     telemetry::background helper{"evenkeel-help"};
+    telemetry::background log_lines{"evenkeel-log"}, access_lines{"evenkeel-access"}; // a disk may hang: not one for the other
     telemetry::metrics metrics;
     telemetry::health health;
     telemetry::app_log log;
@@ -77,6 +78,7 @@ struct server::parts {
     std::vector<std::string> bound;
     std::vector<std::unique_ptr<worker>> workers;
     std::vector<std::unique_ptr<telemetry::pulse>> pulses;
+    telemetry::background loading{"evenkeel-load"}; // reloads; refers to everything above
     std::unique_ptr<admin::admin_server> admin; // last: it refers to everything above
     bool started = false;
     std::atomic<bool> draining{false};
@@ -143,10 +145,12 @@ server::server(server_options options, config::snapshot settings)
             admin::admin_callbacks{
                 .why_not_ready = [&all] { return std::string{all.draining ? "draining" : ""}; },
                 .reload =
-                    [this] {
-                        return reload() ? admin::control_result{true, "the configuration was reloaded"}
-                                        : admin::control_result{false, "the configuration was not taken, the old one stays in "
-                                                                       "force; the log and `evenkeel check` say why"};
+                    [this](admin::admin_callbacks::answer_later answer) {
+                        request_reload([answer = std::move(answer)](bool taken) {
+                            answer(taken ? admin::control_result{true, "the configuration was reloaded"}
+                                         : admin::control_result{false, "the configuration was not taken, the old one stays in "
+                                                                        "force; the log and `evenkeel check` say why"});
+                        });
                     },
                 .drain =
                     [this] {
@@ -218,6 +222,13 @@ bool server::reload() {
     for (auto& each : all.workers) each->use(all.settings, policies);
     all.log.info("configuration reloaded", {{"file", all.options.config_file}, {"hash", all.settings->hash}});
     return true;
+}
+
+void server::request_reload(std::function<void(bool)> told) {
+    parts_->loading.post([this, told = std::move(told)] {
+        const bool taken = reload();
+        if (told) told(taken);
+    });
 }
 
 void server::drain() {

@@ -6,6 +6,7 @@
 #include "policies/time.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,6 +32,8 @@ public:
     // Reads the file again. A bad file changes nothing, is logged, and sets evenkeel_config_last_reload_successful to 0.
     // False: the file was not taken. From any thread.
     bool reload();
+    // The same on a thread of its own, where a disk that hangs holds up nothing else; `told` is called there. From any thread.
+    void request_reload(std::function<void(bool taken)> told = {});
 
     void drain();    // stop accepting, let requests end, at most drain.timeout; from any thread
     void stop_now(); // from any thread

@@ -2,6 +2,7 @@
 
 #include "proxy/net/warm_keeper.hpp"
 #include "proxy/request/may_warm.hpp"
+#include "proxy/wire/authority.hpp"
 
 #include <boost/asio/post.hpp>
 
@@ -27,11 +28,15 @@ worker::~worker() = default;
 
 void worker::add_listener(net::bound_socket socket, std::shared_ptr<const net::tls_server_context> tls,
                           const net::listener_options& options) {
-    listeners_.push_back(std::make_unique<net::listener>(loop_, std::move(socket), std::move(tls), options, services_.observer));
+    const std::string_view host = wire::host_of(socket.address());
+    const request::arrival via = socket.is_unix()               ? request::arrival::unix_socket
+                                 : wire::names_loopback(host) ? request::arrival::loopback
+                                                                : request::arrival::network;
+    doors_.push_back({std::make_unique<net::listener>(loop_, std::move(socket), std::move(tls), options, services_.observer), via});
 }
 
-void worker::accept(std::unique_ptr<net::client_stream> stream) {
-    connections_.spawn(request::client_connection::run(std::make_unique<request::client_connection>(context_, std::move(stream))));
+void worker::accept(std::unique_ptr<net::client_stream> stream, request::arrival via) {
+    connections_.spawn(request::client_connection::run(std::make_unique<request::client_connection>(context_, std::move(stream), via)));
 }
 
 void worker::start() {
@@ -40,8 +45,8 @@ void worker::start() {
                      .workers = context_.settings->workers},
                     context_.settings->upstreams);
     probes_.use(context_.settings->upstreams);
-    for (auto& one : listeners_) {
-        one->start([this](std::unique_ptr<net::client_stream> stream) { accept(std::move(stream)); });
+    for (auto& one : doors_) {
+        one.listener->start([this, via = one.via](std::unique_ptr<net::client_stream> stream) { accept(std::move(stream), via); });
     }
     thread_ = std::thread([this] { loop_.run(); });
 }
@@ -74,7 +79,7 @@ net::task<void> worker::wind_down(duration within) {
     context_.draining = true;
     probes_.stop();
     pool_.drain();
-    for (auto& one : listeners_) one->stop();
+    for (auto& one : doors_) one.listener->stop();
     const auto each = [this](void (request::client_connection::*action)()) {
         for (auto one = context_.open.begin(); one != context_.open.end();) {
             auto& connection = static_cast<request::client_connection&>(*one++); // may end itself

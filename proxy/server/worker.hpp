@@ -65,7 +65,7 @@ public:
 
 private:
     net::task<void> wind_down(duration within);
-    void accept(std::unique_ptr<net::client_stream> stream);
+    void accept(std::unique_ptr<net::client_stream> stream, request::arrival via);
 
     net::loop loop_;
     net::nursery connections_;
@@ -74,7 +74,11 @@ private:
     request::worker_services services_;
     request::connection_context context_;
     request::upstream_probes probes_;
-    std::vector<std::unique_ptr<net::listener>> listeners_;
+    struct door {
+        std::unique_ptr<net::listener> listener;
+        request::arrival via;
+    };
+    std::vector<door> doors_;
     std::thread thread_;
     bool winding_down_ = false;
     leftovers leftovers_;

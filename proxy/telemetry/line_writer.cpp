@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <limits.h>
 #include <mutex>
+#include <thread>
 #include <utility>
 
 #include <fcntl.h>
@@ -33,6 +34,25 @@ struct target {
 
 boost::system::error_code last_error() {
     return {errno, boost::system::system_category()};
+}
+
+// Without waiting for anybody. A FIFO is opened in both directions: its other end is always there then, so that opening never
+// blocks and a reader may come, go and come again; meanwhile the pipe holds 64 KiB, then the queue, then lines are dropped.
+boost::system::error_code open_file(const std::string& path, target& out) {
+    constexpr int flags = O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+    out.fd = ::open(path.c_str(), O_WRONLY | O_CREAT | flags, 0640);
+    const auto failed = last_error();
+    if (out.fd < 0 && errno != ENXIO) return failed; // ENXIO: a FIFO that nobody reads, or a socket
+    struct stat is {};
+    const bool fifo = (out.fd >= 0 ? ::fstat(out.fd, &is) : ::stat(path.c_str(), &is)) == 0 && S_ISFIFO(is.st_mode);
+    if (fifo) {
+        if (const int both = ::open(path.c_str(), O_RDWR | flags); both >= 0) {
+            if (out.fd >= 0) ::close(out.fd);
+            out.fd = both;
+        }
+    }
+    out.owned = out.fd >= 0;
+    return out.fd >= 0 ? boost::system::error_code{} : failed;
 }
 
 // systemd sets JOURNAL_STREAM=device:inode of the socket it gave as stderr (systemd.exec(5)); a stderr that was
@@ -121,7 +141,7 @@ struct line_writer::state : std::enable_shared_from_this<line_writer::state> {
     bool scheduled = false; // a drain is on its way
     bool hurried = false;   // one without delay is
 
-    std::mutex file_mutex; // taken before queue_mutex
+    std::mutex file_mutex; // taken before queue_mutex; held while the file takes a write, which a disk that hangs may never do
     target to;
     std::string writing;
     std::size_t written = 0;
@@ -142,9 +162,7 @@ boost::system::error_code line_writer::open(const std::string& path) {
     } else if (path == "stderr") {
         next.fd = STDERR_FILENO;
     } else if (path != "off") {
-        next.fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-        if (next.fd < 0) return last_error();
-        next.owned = true;
+        if (const auto failed = open_file(path, next)) return failed;
     }
     struct stat is {};
     next.regular = next.fd >= 0 && ::fstat(next.fd, &is) == 0 && S_ISREG(is.st_mode);
@@ -190,7 +208,13 @@ bool line_writer::push(std::string_view line, bool urgent) noexcept {
 void line_writer::flush() {
     using namespace std::chrono;
     const auto give_up_at = steady_clock::now() + state_->options.last_flush;
-    const std::lock_guard lock(state_->file_mutex);
+    // Tried again and again: the thread sanitizer of g++ 12 knows no timed mutex.
+    std::unique_lock lock(state_->file_mutex, std::try_to_lock);
+    while (!lock) {
+        if (steady_clock::now() >= give_up_at) return; // the disk hangs
+        std::this_thread::sleep_for(milliseconds{1});
+        static_cast<void>(lock.try_lock());
+    }
     while (state_->refill()) {
         const auto left = duration_cast<milliseconds>(give_up_at - steady_clock::now()).count();
         if (!state_->write_some(static_cast<int>(std::max<std::int64_t>(left, 0)))) break;

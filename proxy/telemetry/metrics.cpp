@@ -104,8 +104,8 @@ bool may_serve(const config::route& route, request_service how) noexcept {
 constexpr std::array<std::string_view, 3> connection_refusals{"max_connections", "no_fds", "other"};
 
 // Why a request was rejected: the gate's words and those of the request path.
-constexpr std::array<std::string_view, 15> own_refusals{
-    "no_route", "body_not_split", "header_timeout", "body_timeout", "body_too_large_to_inspect", "memory",      "draining",
+constexpr std::array<std::string_view, 17> own_refusals{
+    "no_route", "foreign_host", "foreign_origin", "body_not_split", "header_timeout", "body_timeout", "body_too_large_to_inspect", "memory",      "draining",
     "circuit_open", "hold_queue_full", "hold_timeout", "bulkhead_full", "bulkhead_timeout", "bulkhead_tenant_share",
     "internal_error", "other"};
 

@@ -26,6 +26,7 @@ namespace detail {
     case 6:
         if (token_is(p, "accept")) return field_id::accept;
         if (token_is(p, "expect")) return field_id::expect;
+        if (token_is(p, "origin")) return field_id::origin;
         break;
     case 7:
         if (token_is(p, "trailer")) return field_id::trailer;
@@ -51,6 +52,7 @@ namespace detail {
         if (token_is(p, "content-length")) return field_id::content_length;
         if (token_is(p, "http2-settings")) return field_id::http2_settings;
         if (token_is(p, "x-should-retry")) return field_id::x_should_retry;
+        if (token_is(p, "sec-fetch-site")) return field_id::sec_fetch_site;
         break;
     case 15:
         if (token_is(p, "accept-encoding")) return field_id::accept_encoding;

@@ -120,10 +120,10 @@ bool closes_by_proxy_connection(const std::vector<field>& fields, const field_su
 
 void keep_end_to_end(std::vector<field>& fields, const field_summary& summary,
                      const connection_options* options) noexcept {
-    constexpr std::uint32_t dropped = [] {
-        std::uint32_t bits = 0;
-        for (unsigned i = 0; i < 32; ++i)
-            if (is_rebuilt_or_hop_by_hop(static_cast<field_id>(i))) bits |= 1U << i;
+    constexpr std::uint64_t dropped = [] {
+        std::uint64_t bits = 0;
+        for (unsigned i = 0; i < field_ids; ++i)
+            if (is_rebuilt_or_hop_by_hop(static_cast<field_id>(i))) bits |= bit_of(static_cast<field_id>(i));
         return bits;
     }();
     if (options != nullptr && options->nominated != 0) {

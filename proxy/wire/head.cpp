@@ -26,7 +26,7 @@ void request_head::clear() noexcept {
     body = {};
     minor_version = 1;
     keep_alive = true;
-    expect_continue = false;
+    expect_continue = from_page = false;
 }
 
 const field* request_head::find(field_id id) const noexcept {

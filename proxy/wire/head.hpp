@@ -18,13 +18,14 @@ namespace evenkeel::wire {
 enum class field_id : unsigned char {
     other,
     accept, accept_encoding, authorization, cache_control, connection, content_encoding, content_length, content_type,
-    date, expect, host, keep_alive, proxy_authenticate, proxy_authorization, proxy_connection, retry_after, request_id,
-    te, trailer, transfer_encoding, upgrade, http2_settings, via, x_request_id, x_should_retry,
+    date, expect, host, keep_alive, origin, proxy_authenticate, proxy_authorization, proxy_connection, retry_after, request_id,
+    sec_fetch_site, te, trailer, transfer_encoding, upgrade, http2_settings, via, x_request_id, x_should_retry,
     x_server_timeout, x_stainless_read_timeout, x_stainless_retry_count, x_stainless_timeout,
     own, // any x-evenkeel-* field
     connection_nominated, // internal to the gates: named by `Connection`, hence never delivered
 };
-static_assert(static_cast<unsigned>(field_id::connection_nominated) < 32, "sets of ids are words of 32 bits");
+inline constexpr unsigned field_ids = static_cast<unsigned>(field_id::connection_nominated) + 1;
+static_assert(field_ids <= 64, "sets of ids are words of 64 bits");
 
 struct field {
     std::string_view name;  // as received
@@ -51,6 +52,7 @@ struct request_head {
     int minor_version = 1;      // HTTP/1.minor_version
     bool keep_alive = true;     // what the client asked for
     bool expect_continue = false;
+    bool from_page = false;     // an Origin or a Sec-Fetch-Site came along: a browser, or what is made like one, sent it
 
     void clear() noexcept;      // keeps the capacity of `fields`
     [[nodiscard]] bool is_post() const noexcept { return method.size() == 4 && std::memcmp(method.data(), "POST", 4) == 0; }

@@ -253,7 +253,7 @@ template <class StartLine>
             [[unlikely]]
             return refuse(bad_name(*p));
         if (id != field_id::other) {
-            const std::uint32_t bit = 1U << static_cast<unsigned>(id);
+            const std::uint64_t bit = bit_of(id);
             summary.repeated |= summary.seen & bit;
             summary.seen |= bit;
             summary.at[static_cast<unsigned>(id)] = static_cast<std::uint32_t>(fields.size());

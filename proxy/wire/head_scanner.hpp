@@ -31,17 +31,18 @@ struct status_line {
     char minor = '1';
 };
 
+[[nodiscard]] constexpr std::uint64_t bit_of(field_id id) noexcept { return std::uint64_t{1} << static_cast<unsigned>(id); }
+
 // What came by while the field lines were read, so that a gate need not look again for what is not there.
 struct field_summary {
-    std::uint32_t seen = 0;           // a bit for each field_id
-    std::uint32_t repeated = 0;       // likewise, for those seen more than once
+    std::uint64_t seen = 0;           // a bit for each field_id
+    std::uint64_t repeated = 0;       // likewise, for those seen more than once
     bool underscore = false;          // some name contains '_'
-    std::array<std::uint32_t, 32> at; // where in the fields an id was seen last; only for those seen
+    std::array<std::uint32_t, field_ids> at; // where in the fields an id was seen last; only for those seen
 
-    [[nodiscard]] bool has(field_id id) const noexcept { return (seen >> static_cast<unsigned>(id) & 1U) != 0; }
-    [[nodiscard]] bool has_more_than_one(field_id id) const noexcept {
-        return (repeated >> static_cast<unsigned>(id) & 1U) != 0;
-    }
+    [[nodiscard]] bool has(field_id id) const noexcept { return (seen & bit_of(id)) != 0; }
+    [[nodiscard]] bool has_any(std::uint64_t of) const noexcept { return (seen & of) != 0; }
+    [[nodiscard]] bool has_more_than_one(field_id id) const noexcept { return (repeated & bit_of(id)) != 0; }
     [[nodiscard]] std::uint32_t index(field_id id) const noexcept { return at[static_cast<unsigned>(id)]; }
 };
 

@@ -496,3 +496,28 @@ TEST_CASE("prewarm is off until it is written, and has its defaults then") {
     CHECK(warmed("    headers: {set: {x-api-key: k}}\n    prewarm: {probe: {path: /v1/models, interval: 20s}}\n") ==
           evenkeel::prewarm_options{.on = true, .probe_path = "/v1/models", .probe_interval = std::chrono::seconds{20}});
 }
+
+TEST_CASE("allowed_hosts and allowed_origins are a value or a list, in small letters") {
+    const load_result result = load(good("allowed_hosts: LLM.Example.com\nallowed_origins: [\"https://App.example.com\", \"null\", \"*\", \"file://\"]\n"));
+    REQUIRE(result.ok());
+    CHECK(result.settings->pages.hosts == std::vector<std::string>{"llm.example.com"});
+    CHECK(result.settings->pages.origins == std::vector<std::string>{"https://app.example.com", "null", "*", "file://"});
+    CHECK(load(good()).settings->pages == page_options{});
+
+    for (const char* wrong : {"https://llm.example.com", "llm.example.com:8080", "llm.example.com/v1", "\"[::1]\""}) {
+        CAPTURE(wrong);
+        CHECK(brief(load(good(std::string("allowed_hosts: [") + wrong + "]\n")).diagnostics) == std::vector<std::string>{"error bad-host-pattern 2:17"});
+    }
+    for (const char* wrong : {"app.example.com", "https://app.example.com/", "https://app.example.com/x", "https://a@app.example.com", "\"://x\""}) {
+        CAPTURE(wrong);
+        CHECK(brief(load(good(std::string("allowed_origins: [") + wrong + "]\n")).diagnostics) == std::vector<std::string>{"error bad-origin 2:19"});
+    }
+}
+
+TEST_CASE("the mode of a unix socket is one of three, and of a unix socket only") {
+    CHECK(load(good("listen: unix:/run/e.sock\n")).settings->listen[0].unix->mode == 0660);
+    CHECK(load(good("listen: {address: \"unix:/run/e.sock\", mode: 0666}\n")).settings->listen[0].unix->mode == 0666);
+    CHECK(load(good("listen: {address: \"unix:/run/e.sock\", mode: \"0600\"}\n")).settings->listen[0].unix->mode == 0600);
+    CHECK(brief(load(good("listen: {address: \"unix:/run/e.sock\", mode: 0777}\n")).diagnostics) == std::vector<std::string>{"error bad-word 2:45"});
+    CHECK(brief(load(good("listen: {address: \"127.0.0.1:1\", mode: 0600}\n")).diagnostics) == std::vector<std::string>{"error has-no-effect 2:40"});
+}

@@ -59,6 +59,8 @@ program::~program() {
     std::filesystem::remove_all(directory_, ignored);
 }
 
+void program::hang_up() { ::kill(id_, SIGHUP); }
+
 int program::finish() {
     int status = 0;
     ::kill(id_, SIGTERM);

@@ -20,6 +20,8 @@ public:
     [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
     [[nodiscard]] int finish(); // SIGTERM; its exit code, or -1
     [[nodiscard]] std::string log() const;
+    void hang_up(); // SIGHUP
+    [[nodiscard]] std::string file() const { return directory_ + "/evenkeel.yaml"; }
 
 private:
     std::string directory_;

@@ -36,7 +36,7 @@ void scripted_client::shared::serve_reader() {
         incoming.erase(0, n);
         return finish(reader, {{}, n});
     }
-    if (left) finish(reader, only_waits ? net::io_result{} : net::io_result{error::eof});
+    if (left || sends_no_more) finish(reader, only_waits ? net::io_result{} : net::io_result{error::eof});
 }
 
 void scripted_client::shared::write(std::span<const boost::asio::const_buffer> from) {
@@ -106,6 +106,12 @@ void scripted_client::send(std::string_view bytes) {
 void scripted_client::leave() {
     wire_->left = true;
     if (wire_->ends[1] >= 0) ::close(std::exchange(wire_->ends[1], -1));
+    wire_->serve_reader();
+}
+
+void scripted_client::half_close() {
+    wire_->sends_no_more = true;
+    if (wire_->ends[1] >= 0) ::shutdown(wire_->ends[1], SHUT_WR);
     wire_->serve_reader();
 }
 

@@ -22,6 +22,7 @@ public:
 
     void send(std::string_view bytes);        // arrives at once
     void leave();                             // closes its side: reads of the proxy end, peek_closed() tells, poll() does
+    void half_close();                        // ends its sending side only: reads of the proxy end behind what was sent
     void stop_reading() { wire_->stalled = true; } // writes of the proxy do not complete any more
     void read_again();                             // ... and now the one under way does
 
@@ -39,7 +40,7 @@ private:
         ~shared();
         net::loop& loop;
         std::string incoming, received;
-        bool left = false, closed = false, send_shut = false, was_reset = false, stalled = false;
+        bool left = false, sends_no_more = false, closed = false, send_shut = false, was_reset = false, stalled = false;
         int writes = 0;
         int ends[2] = {-1, -1}; // of a pair of sockets nothing is sent through
         bool watched = true;

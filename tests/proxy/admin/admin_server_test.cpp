@@ -15,10 +15,16 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <string>
 #include <thread>
 #include <vector>
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 using namespace evenkeel;
 using namespace evenkeel::admin;
@@ -43,10 +49,13 @@ struct running {
             helper, options, admin_sources{metrics, health, heartbeat, log},
             admin_callbacks{.why_not_ready = [this] { return ready ? std::string{} : std::string("draining"); },
                             .reload =
-                                [this] {
+                                [this](admin_callbacks::answer_later answer) {
                                     ++reloads;
-                                    return reload_works ? control_result{true, "generation 2"}
-                                                        : control_result{false, "line 3: unknown key \"liste\""};
+                                    elsewhere.post([this, answer = std::move(answer)] {
+                                        while (reload_hangs) std::this_thread::sleep_for(1ms);
+                                        answer(reload_works ? control_result{true, "generation 2"}
+                                                            : control_result{false, "line 3: unknown key \"liste\""});
+                                    });
                                 },
                             .drain =
                                 [this] {
@@ -68,11 +77,12 @@ struct running {
     telemetry::metrics metrics{{.version = "0.1.0"}};
     telemetry::health health;
     telemetry::heartbeat heartbeat{1, steady_time{std::chrono::steady_clock::now()}};
-    std::atomic<bool> ready{true}, reload_works{true};
+    std::atomic<bool> ready{true}, reload_works{true}, reload_hangs{false};
     std::atomic<int> reloads{0};
     std::vector<std::string> orders; // written by the helper thread before it answers
     telemetry::background helper;
     telemetry::app_log log{helper};
+    telemetry::background elsewhere; // its last answer is posted before the helper goes
     std::unique_ptr<admin_server> server;
 };
 
@@ -333,7 +343,7 @@ TEST_CASE("a head that drips and a connection that idles are cut") {
     CHECK(std::chrono::steady_clock::now() - start < 10s);
 }
 
-TEST_CASE("connections beyond the limit are closed, and a place that becomes free is given again") {
+TEST_CASE("at the limit the connection silent longest makes room") {
     running now("", {.max_connections = 3});
     const std::string request = "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n";
     std::vector<std::unique_ptr<client>> open;
@@ -342,20 +352,64 @@ TEST_CASE("connections beyond the limit are closed, and a place that becomes fre
         open.back()->send(request);
         CHECK(status_of(open.back()->read_one()) == 200);
     }
-    client refused(now.server->port());
-    CHECK(refused.read_all().empty());
+    open[0]->send(request); // a sign of life: the second is the one now
+    CHECK(status_of(open[0]->read_one()) == 200);
 
-    open.pop_back();
-    bool again = false;
-    for (int i = 0; i < 1000 && !again; ++i) {
-        client next(now.server->port());
-        boost::system::error_code refused_again;
-        asio::write(next.socket, asio::buffer("GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"s),
-                    refused_again);
-        again = status_of(next.read_all()) == 200;
-        if (!again) std::this_thread::sleep_for(5ms);
+    CHECK(status_of(ask(now.server->port(), "GET", "/livez")) == 200);
+    CHECK(open[1]->read_all().empty());
+    for (const int i : {0, 2}) {
+        open[i]->send(request);
+        CHECK(status_of(open[i]->read_one()) == 200);
     }
-    CHECK(again);
+}
+
+TEST_CASE("a thousand silent connections and half-sent heads shut no probe out") {
+    running now;
+    std::vector<int> held;
+    const auto hold = [&](std::uint16_t port, const char* bytes) {
+        const int one = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        REQUIRE(one >= 0);
+        sockaddr_in to{};
+        to.sin_family = AF_INET;
+        to.sin_port = htons(port);
+        to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        REQUIRE(::connect(one, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0);
+        if (bytes != nullptr) static_cast<void>(::send(one, bytes, std::strlen(bytes), MSG_NOSIGNAL)); // it may be closed already
+        held.push_back(one);
+    };
+    const std::string deep = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for (int i = 0; i < 1000; ++i) {
+        const auto port = i % 2 == 0 ? now.server->port() : now.server->metrics_port();
+        hold(port, i % 4 < 2 ? nullptr : i % 4 == 2 ? "GET /livez HT" : deep.c_str()); // idle, half a head, an answer nobody reads
+        if (i % 100 != 99) continue;
+        for (const auto where : {now.server->port(), now.server->metrics_port()})
+            for (const char* target : {"/livez", "/readyz", "/metrics"}) {
+                const auto start = std::chrono::steady_clock::now();
+                CHECK(status_of(ask(where, "GET", target)) == 200);
+                CHECK(std::chrono::steady_clock::now() - start < 2s);
+            }
+    }
+    for (const int one : held) ::close(one);
+}
+
+TEST_CASE("a reload that hangs holds up nobody but who asked for it") {
+    running now;
+    const auto port = now.server->port();
+    now.reload_hangs = true;
+    client operators(port);
+    operators.send("POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    while (now.reloads == 0) std::this_thread::sleep_for(1ms);
+    for (const char* target : {"/livez", "/readyz", "/metrics", "/health"}) CHECK(status_of(ask(port, "GET", target)) == 200);
+    now.reload_hangs = false;
+    CHECK(status_of(operators.read_all()) == 200);
+
+    now.reload_hangs = true; // and a server that stops does not wait for it
+    client other(port);
+    other.send("POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
+    while (now.reloads == 1) std::this_thread::sleep_for(1ms);
+    now.server->stop();
+    CHECK(other.read_all().empty());
+    now.reload_hangs = false;
 }
 
 TEST_CASE("scrapes go on while workers count") {
@@ -413,6 +467,9 @@ TEST_CASE("a unix socket works, a left-over file is replaced, a living one is no
     {
         admin_server local(now.helper, options, {now.metrics, now.health, now.heartbeat, now.log}, {});
         CHECK_FALSE(local.start());
+        struct stat file {};
+        REQUIRE(::stat(path.c_str(), &file) == 0);
+        CHECK((file.st_mode & 0777) == 0600); // whoever may write to it may stop the process
         admin_server other(now.helper, options, {now.metrics, now.health, now.heartbeat, now.log}, {});
         CHECK(other.start());
 

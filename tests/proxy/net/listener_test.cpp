@@ -2,6 +2,7 @@
 #include "tests/proxy/net/tls_peer.hpp"
 
 #include "proxy/net/listener.hpp"
+#include "proxy/net/peer_end.hpp"
 
 #include <boost/asio/error.hpp>
 #include <boost/system/system_error.hpp>
@@ -195,6 +196,75 @@ TEST_CASE("a unix socket: one file for all workers, a mode, and no file afterwar
         CHECK(::stat(path.c_str(), &found) == 0); // the other worker still listens
     }
     CHECK(::stat(path.c_str(), &found) != 0);
+}
+
+TEST_CASE("the file of a unix socket has the mode that was asked for, whatever the umask, and never a wider one") {
+    const temporary_directory files;
+    const std::string path = files.path("mode.sock");
+    for (const mode_t mask : {0022, 0, 0777}) {
+        for (const unsigned mode : {0600U, 0660U, 0666U}) {
+            config::listener where = unix_at(path);
+            where.unix->mode = mode;
+            const mode_t before = ::umask(mask);
+            const auto listening = bound(where);
+            ::umask(before);
+            struct stat found{};
+            REQUIRE(::stat(path.c_str(), &found) == 0);
+            CHECK((found.st_mode & 0777) == mode);
+        }
+    }
+}
+
+TEST_CASE("the kernel tells a peer that only sends no more from one that is gone") {
+    const temporary_directory files;
+    const auto judge = [](net::client_stream& stream) { return net::look_at_peer(stream.descriptor()); };
+    struct row {
+        const char* name;
+        config::listener where;
+        int family;
+    };
+    for (const auto& [name, where, family] : {row{"IPv4", tcp_at(), AF_INET}, row{"IPv6", tcp_at(0, "::1"), AF_INET6},
+                                              row{"IPv4 on an IPv6 listener", tcp_at(0, "::"), AF_INET}, row{"unix", unix_at(files.path("peer.sock")), AF_UNIX}}) {
+        CAPTURE(name);
+        listener_bench bench;
+        auto& listener = bench.listen(bound(where));
+        const auto connect = [&] {
+            const int fd = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+            sockaddr_storage to{};
+            to.ss_family = static_cast<sa_family_t>(family);
+            if (family == AF_INET) {
+                auto& in = reinterpret_cast<sockaddr_in&>(to);
+                in.sin_port = htons(listener.port());
+                in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+            } else if (family == AF_INET6) {
+                auto& in = reinterpret_cast<sockaddr_in6&>(to);
+                in.sin6_port = htons(listener.port());
+                in.sin6_addr = in6addr_loopback;
+            } else {
+                auto& un = reinterpret_cast<sockaddr_un&>(to);
+                where.unix->path.copy(un.sun_path, sizeof un.sun_path - 1);
+            }
+            const socklen_t size = family == AF_INET ? sizeof(sockaddr_in) : family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_un);
+            REQUIRE(::connect(fd, reinterpret_cast<const sockaddr*>(&to), size) == 0);
+            return fd;
+        };
+        const int stays = connect(), ends = connect(), leaves = connect();
+        REQUIRE(bench.accepted(3));
+        for (auto& one : bench.streams) CHECK(judge(*one) == net::peer_end::reads);
+
+        ::shutdown(ends, SHUT_WR);
+        ::close(leaves); // at once: no moment in which it looks half-closed
+        CHECK(judge(*bench.streams[2]) == net::peer_end::gone);
+        CHECK(judge(*bench.streams[1]) == net::peer_end::reads);
+        std::this_thread::sleep_for(50ms); // the acknowledgement of a FIN may make it another kind of socket
+        CHECK(judge(*bench.streams[2]) == net::peer_end::gone);
+        CHECK(judge(*bench.streams[1]) == net::peer_end::reads);
+        CHECK(judge(*bench.streams[0]) == net::peer_end::reads);
+        ::close(ends); // which sends nothing
+        CHECK(judge(*bench.streams[1]) == net::peer_end::gone);
+        ::close(stays);
+    }
+    CHECK(net::look_at_peer(-1) == net::peer_end::unknown);
 }
 
 TEST_CASE("a stale socket file is replaced; a live one, another file and a successor's are left alone") {

@@ -3,7 +3,9 @@
 #include <boost/asio/error.hpp>
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <condition_variable>
+#include <map>
 
 using namespace evenkeel;
 using namespace evenkeel::test;
@@ -189,4 +191,49 @@ TEST_CASE("the system's resolver knows localhost and says when a name does not e
     REQUIRE(!local.error);
     CHECK(local.addresses.front().is_loopback());
     CHECK(net::resolver::system_lookup("no-such-name.invalid").error);
+}
+
+TEST_CASE("names that hang hold up neither another name nor the loop, and each has one look-up however many wait for it") {
+    struct names {
+        std::mutex mutex;
+        std::condition_variable changed;
+        std::map<std::string, int> asked;
+        bool released = false;
+    };
+    const auto fake = std::make_shared<names>();
+    net::loop worker{steady_time{1000s}};
+    net::event wake{worker.executor()};
+    net::resolver resolver{[fake](const std::string& host) {
+        std::unique_lock lock(fake->mutex);
+        ++fake->asked[host];
+        if (host.starts_with("hangs")) fake->changed.wait_for(lock, 20s, [&] { return fake->released; });
+        return addresses({"192.0.2.1"});
+    }};
+    const auto ask = [&](const std::string& host) {
+        return std::make_unique<net::resolver::query>(resolver, host, worker.now(), worker.executor(), wake, &worker);
+    };
+    const auto pump = [&](const auto& done) {
+        for (int i = 0; i < 5000; ++i) {
+            worker.run_virtual(worker.now());
+            if (done()) return true;
+            std::this_thread::sleep_for(1ms);
+        }
+        return false;
+    };
+
+    std::vector<std::unique_ptr<net::resolver::query>> stuck;
+    for (int times = 0; times < 3; ++times)
+        for (int i = 0; i < 20; ++i) stuck.push_back(ask("hangs" + std::to_string(i) + ".example"));
+    for (int i = 0; i < 10; ++i) {
+        const auto quick = ask("quick" + std::to_string(i) + ".example");
+        CHECK(pump([&] { return quick->ready(); }));
+    }
+    CHECK_FALSE(stuck.front()->ready());
+    {
+        const std::scoped_lock lock(fake->mutex);
+        for (const auto& [host, times] : fake->asked) CHECK(times == 1);
+        fake->released = true;
+        fake->changed.notify_all();
+    }
+    CHECK(pump([&] { return std::all_of(stuck.begin(), stuck.end(), [](const auto& one) { return one->ready(); }); }));
 }

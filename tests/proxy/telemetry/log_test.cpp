@@ -358,19 +358,59 @@ TEST_CASE("a reader that stalls costs lines, which are counted, and neither time
     ::close(reader);
 }
 
-TEST_CASE("a reader that left costs the lines and not the process") {
+TEST_CASE("a FIFO opens without a reader; what was written waits for one, and one that left may come again") {
     const scratch folder;
     const auto fifo = folder.file("fifo");
     REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
-    const int reader = ::open(fifo.c_str(), O_RDONLY | O_NONBLOCK);
     background helper;
     line_writer to(helper, {.delay = 1ms});
     REQUIRE_FALSE(to.open(fifo));
-    ::close(reader);
+    const auto read_until = [&](const std::string& wanted) {
+        const int reader = ::open(fifo.c_str(), O_RDONLY | O_NONBLOCK);
+        REQUIRE(reader >= 0);
+        std::string seen;
+        char buffer[4096];
+        const bool all = soon([&] {
+            for (ssize_t got = 0; (got = ::read(reader, buffer, sizeof buffer)) > 0;) seen.append(buffer, static_cast<std::size_t>(got));
+            return seen.size() >= wanted.size();
+        });
+        ::close(reader);
+        CHECK(all);
+        CHECK(seen == wanted);
+    };
+    CHECK(to.push("one\n"));
+    read_until("one\n");
+    CHECK(to.push("two\n"));
+    CHECK(to.push("three\n"));
+    read_until("two\nthree\n");
+    CHECK(to.dropped() == 0);
 
-    CHECK(to.push("lost\n"));
-    CHECK(to.push("lost too\n"));
-    CHECK(soon([&] { return to.dropped() == 2; }));
+    // Nobody comes: the queue fills, lines are dropped and counted, and the end of the process waits `last_flush` at most.
+    const std::string line = std::string(999, 'x') + '\n';
+    while (to.push(line)) {}
+    CHECK(to.dropped() > 0);
+    const auto start = std::chrono::steady_clock::now();
+    to.flush();
+    CHECK(std::chrono::steady_clock::now() - start < 5s);
+}
+
+TEST_CASE("an access log that is a FIFO without a reader holds up neither its opening nor a reload, nor the other log") {
+    const scratch folder;
+    const auto fifo = folder.file("fifo");
+    REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+    background helper, other;
+    app_log problems(other);
+    problems.configure({.path = folder.file("app.log")});
+    access_log to(helper, problems, {.capacity_bytes = 64 * 1024, .delay = 1ms, .last_flush = 20ms});
+    const auto settings = sample_settings({{"phase1", "deepseek"}});
+    settings->access_log.path = fifo;
+    const auto start = std::chrono::steady_clock::now();
+    for (int reload = 0; reload < 3; ++reload) to.configuration_loaded(settings);
+    for (int i = 0; i < 2000; ++i) to.request_finished({.path = "/one"});
+    CHECK(std::chrono::steady_clock::now() - start < 5s);
+    CHECK(to.dropped() > 0);
+    problems.error("still here");
+    CHECK(soon([&] { return lines_in(folder.file("app.log")).size() == 1; }));
 }
 
 TEST_CASE("many threads write whole lines") {

@@ -1,0 +1,327 @@
+// The surfaces of a running proxy: pages in a browser, clients that half-close, files that are FIFOs.
+
+#include "tests/proxy/server/running_proxy.hpp"
+#include "tests/proxy/server/scripted_provider.hpp"
+#include "tests/support/certificates.hpp"
+
+#include <boost/json.hpp>
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <thread>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+using namespace evenkeel;
+using namespace evenkeel::support;
+using namespace evenkeel::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+header_list asking(const header_list& more) {
+    header_list out{{"content-type", "text/plain"}}; // what a page may send without asking for leave
+    out.insert(out.end(), more.begin(), more.end());
+    return out;
+}
+
+std::uint16_t admin_port(running_proxy& proxy) {
+    const std::string address = proxy->admin_addresses().front();
+    return static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
+}
+
+test_response get(std::uint16_t port, const std::string& target) {
+    test_client client({.port = port});
+    return client.request("GET", target, {{"connection", "close"}});
+}
+
+std::string text_of(const std::filesystem::path& file) {
+    std::ifstream in(file);
+    std::ostringstream text;
+    text << in.rdbuf();
+    return text.str();
+}
+
+// A client of bytes over a unix socket, with a deadline.
+class unix_client {
+public:
+    explicit unix_client(const std::string& path) : fd_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+        sockaddr_un to{};
+        to.sun_family = AF_UNIX;
+        path.copy(to.sun_path, sizeof to.sun_path - 1);
+        REQUIRE(::connect(fd_, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0);
+    }
+    ~unix_client() { close(); }
+    unix_client(const unix_client&) = delete;
+    unix_client& operator=(const unix_client&) = delete;
+    void send(const std::string& bytes) { REQUIRE(::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size())); }
+    void half_close() { ::shutdown(fd_, SHUT_WR); }
+    void close() {
+        if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+    }
+    std::string read_all() {
+        std::string out;
+        char buffer[4096];
+        for (;;) {
+            pollfd one{fd_, POLLIN, 0};
+            if (::poll(&one, 1, 20'000) <= 0) return out + "<timeout>";
+            const ssize_t got = ::recv(fd_, buffer, sizeof buffer, 0);
+            if (got <= 0) return out;
+            out.append(buffer, static_cast<std::size_t>(got));
+        }
+    }
+
+private:
+    int fd_;
+};
+
+} // namespace
+
+TEST_CASE("a page in a browser cannot spend the credential of a sidecar") {
+    scripted_provider upstream;
+    running_proxy proxy(through(upstream.url()), "127.0.0.1:0", "", "admin: {listen: \"127.0.0.1:0\"}\n");
+    auto client = proxy.connect();
+    const struct { const char* name; const char* method; header_list fields; const char* reason; } refused[] = {
+        {"fetch", "POST", {{"origin", "https://evil.example"}}, "foreign_origin"},
+        {"no-cors", "POST", {{"origin", "https://evil.example"}, {"sec-fetch-site", "cross-site"}, {"sec-fetch-mode", "no-cors"}}, "foreign_origin"},
+        {"a sandboxed frame", "POST", {{"origin", "null"}}, "foreign_origin"},
+        {"a preflight", "OPTIONS", {{"origin", "https://evil.example"}, {"access-control-request-method", "POST"}}, "foreign_origin"},
+        {"an image", "GET", {{"sec-fetch-site", "cross-site"}, {"sec-fetch-mode", "no-cors"}}, "foreign_origin"},
+        {"rebound", "POST", {{"host", "evil.example:8080"}, {"origin", "http://evil.example:8080"}}, "foreign_host"},
+        {"rebound, reading", "GET", {{"host", "evil.example:8080"}}, "foreign_host"},
+    };
+    std::size_t count = 0;
+    for (const auto& row : refused) {
+        CAPTURE(row.name);
+        const auto answer = client.request(row.method, "/v1/chat/completions", asking(row.fields), row.method == std::string("POST") ? chat("n", false) : "");
+        REQUIRE(answer.complete());
+        CHECK(answer.status == 403);
+        CHECK(answer.header("proxy-status").find("error=http_request_denied") != std::string::npos);
+        CHECK(boost::json::parse(answer.body).at("error").at("code") == row.reason);
+        CHECK(answer.header("access-control-allow-origin").empty());
+        ++count;
+    }
+    CHECK(upstream.attempts() == 0);
+
+    // In the dialect of the route, and before a body of any size has come.
+    const auto anthropic = client.request("POST", "/v1/messages", asking({{"origin", "https://evil.example"}}), "{}");
+    CHECK(boost::json::parse(anthropic.body).at("type") == "error");
+    ++count;
+    auto uploading = proxy.connect();
+    uploading.send("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\nContent-Length: 1000000\r\n\r\n{");
+    CHECK(uploading.read_response().status == 403);
+    ++count;
+
+    for (const auto& fields : {header_list{}, header_list{{"origin", "http://localhost:3000"}}, header_list{{"origin", "vscode-webview://0a"}, {"sec-fetch-site", "cross-site"}},
+                               header_list{{"host", "evenkeel"}}, header_list{{"sec-fetch-mode", "cors"}}}) {
+        CHECK(proxy.connect().request("POST", "/v1/chat/completions", asking(fields), chat("n", false)).status == 200);
+    }
+    CHECK(upstream.attempts() == 5);
+
+    const std::string metrics = get(admin_port(proxy), "/metrics").body;
+    CHECK(metrics.find("evenkeel_requests_refused_total{reason=\"foreign_origin\"} " + std::to_string(count - 2) + "\n") != std::string::npos);
+    CHECK(metrics.find("evenkeel_requests_refused_total{reason=\"foreign_host\"} 2\n") != std::string::npos);
+    CHECK(proxy.finish());
+    CHECK(text_of(proxy.access_log()).find("\"reason\":\"foreign_origin\"") != std::string::npos);
+}
+
+TEST_CASE("allowed_hosts and allowed_origins let pages in, and a reload takes them out") {
+    scripted_provider upstream;
+    const std::string rest = through(upstream.url());
+    running_proxy proxy("allowed_hosts: [llm.example.com]\nallowed_origins: [\"https://app.example.com\"]\n" + rest);
+    const auto status = [&](const header_list& fields) { return proxy.connect().request("POST", "/v1/chat/completions", asking(fields), chat("n", false)).status; };
+    CHECK(status({{"host", "llm.example.com"}}) == 200);
+    CHECK(status({{"origin", "https://app.example.com"}, {"sec-fetch-site", "cross-site"}}) == 200);
+    CHECK(status({{"origin", "https://evil.example"}}) == 403);
+    proxy.write(rest);
+    REQUIRE(proxy->reload());
+    CHECK(status({{"host", "llm.example.com"}}) == 403);
+    CHECK(status({{"origin", "https://app.example.com"}}) == 403);
+    CHECK(proxy.finish());
+}
+
+TEST_CASE("a client that half-closes after its request gets its whole answer, and nothing else") {
+    certificate_authority ca;
+    temporary_directory files;
+    const auto server = ca.issue({.addresses = {"127.0.0.1"}});
+    const std::string tls = "{address: \"127.0.0.1:0\", tls: {cert_file: " + files.write("cert.pem", server.pem) + ", key_file: " + files.write("key.pem", server.key) + "}}";
+    for (const bool encrypted : {false, true}) {
+        scripted_provider upstream;
+        running_proxy proxy(through(upstream.url()), encrypted ? tls : "127.0.0.1:0");
+        const struct { const char* name; const char* script; bool stream; int status; } rows[] = {
+            {"buffered", "", false, 200},
+            {"buffered, slow to begin", "delay=300ms", false, 200},
+            {"buffered, slow inside", "stall_after=100b; stall=300ms", false, 200},
+            {"a stream", "gap=20ms", true, 200},
+            {"a stream that is slow to begin", "delay=1500ms", true, 200},
+            {"an error of the provider", "status=400; delay=100ms", false, 400},
+        };
+        int serial = 0;
+        for (const auto& row : rows) {
+            CAPTURE(encrypted);
+            CAPTURE(row.name);
+            upstream.play(row.script);
+            const std::string nonce = "half" + std::to_string(++serial);
+            test_client client({.port = proxy.port(), .tls = encrypted ? std::optional<test_client_tls>(test_client_tls{}) : std::nullopt});
+            client.send_request("POST", "/v1/chat/completions", {{"content-type", "application/json"}}, chat(nonce, row.stream));
+            client.half_close();
+            const auto answer = client.read_response();
+            CHECK(answer.complete());
+            CHECK(answer.status == row.status);
+            CHECK(answer.informational.empty());
+            if (row.status == 200) CHECK(got(answer, nonce, row.stream) == "ok");
+            CHECK(client.wait_closed(5s) == message_end::complete);
+        }
+        {
+            upstream.play("");
+            test_client client({.port = proxy.port(), .tls = encrypted ? std::optional<test_client_tls>(test_client_tls{}) : std::nullopt});
+            client.send_request("POST", "/v1/chat/completions", {{"content-type", "application/json"}}, // arrives after its FIN was seen
+                                R"({"model":"m","pad":")" + std::string(4 * 1024 * 1024, 'x') + R"(","messages":[{"role":"user","content":"nonce:big"}]})");
+            client.half_close();
+            CHECK(client.read_response().status == 200);
+        }
+        {
+            test_client client({.port = proxy.port(), .tls = encrypted ? std::optional<test_client_tls>(test_client_tls{}) : std::nullopt});
+            client.send("GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\nGET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            client.half_close(); // two are under way: both are answered
+            CHECK(client.read_response().complete());
+            CHECK(client.read_response().complete());
+            CHECK(client.wait_closed(5s) == message_end::complete);
+        }
+        CHECK(proxy.finish());
+    }
+}
+
+TEST_CASE("a client of a unix socket that half-closes gets its answer, and one that closes cancels its work") {
+    provider upstream;
+    temporary_directory files;
+    const std::string path = files.path("data.sock");
+    running_proxy proxy(through(upstream.url()), "unix:" + path);
+    struct stat file {};
+    REQUIRE(::stat(path.c_str(), &file) == 0);
+    CHECK((file.st_mode & 0777) == 0660);
+    const auto request = [](const std::string& script, const std::string& body) {
+        return "POST /v1/chat/completions HTTP/1.1\r\nHost: anything.example\r\nContent-Type: application/json\r\nx-sim: " + script +
+               "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+    };
+    for (const bool stream : {false, true}) {
+        unix_client client(path);
+        client.send(request("delay=200ms", chat("u", stream)));
+        client.half_close();
+        const std::string all = client.read_all();
+        CHECK(all.starts_with("HTTP/1.1 200 OK\r\n"));
+        CHECK(all.find(stream ? "[DONE]" : "[u:11]") != std::string::npos);
+        CHECK(all.find("<timeout>") == std::string::npos);
+    }
+    for (const bool half_first : {false, true}) {
+        const std::string nonce = half_first ? "late" : "once";
+        unix_client client(path);
+        client.send(request("stall_after=request", chat(nonce, false)));
+        if (half_first) client.half_close();
+        REQUIRE(upstream.wait_for([](const provider_counters& now) { return now.in_flight == 1; }));
+        std::this_thread::sleep_for(20ms);
+        const std::int64_t left = monotonic_ns();
+        client.close();
+        const auto record = upstream.wait_for_record([&](const attempt_record& one) { return one.nonce == nonce && one.peer_closed_ns != 0; }, 3s);
+        REQUIRE(record);
+        CHECK(record->peer_closed_ns - left < 100'000'000);
+    }
+    CHECK(proxy.finish());
+}
+
+TEST_CASE("a client that half-closes and leaves later is noticed within a second or two") {
+    provider upstream;
+    running_proxy proxy(through(upstream.url()));
+    for (const bool stream : {false, true}) {
+        const std::string nonce = stream ? "stream" : "buffered";
+        auto client = proxy.connect();
+        client.send_request("POST", "/v1/chat/completions", {{"content-type", "application/json"}, {"x-sim", stream ? "stall_after=3" : "stall_after=request"}}, chat(nonce, stream));
+        client.half_close();
+        if (stream) REQUIRE(client.read_head().status == 200);
+        std::this_thread::sleep_for(200ms);
+        CHECK(upstream.counters().in_flight == 1);
+        const std::int64_t left = monotonic_ns();
+        client.close();
+        const auto record = upstream.wait_for_record([&](const attempt_record& one) { return one.nonce == nonce && one.peer_closed_ns != 0; }, 5s);
+        REQUIRE(record);
+        CHECK(record->peer_closed_ns - left < 2'000'000'000);
+    }
+    CHECK(proxy.finish());
+}
+
+TEST_CASE("an access log that is a FIFO without a reader stops neither the start nor requests nor a reload") {
+    scripted_provider upstream;
+    temporary_directory files;
+    const std::string fifo = files.path("fifo");
+    REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+    const std::string rest = through(upstream.url());
+    running_proxy proxy(rest);
+    const auto logging_to = [&](const std::string& path) {
+        std::string text = text_of(proxy.file());
+        const std::string before = "access_log: {path: ";
+        const auto at = text.find(before) + before.size();
+        std::ofstream(proxy.file()) << text.replace(at, text.find('}', at) - at, path);
+    };
+    logging_to(fifo);
+    const auto start = std::chrono::steady_clock::now();
+    REQUIRE(proxy->reload());
+    REQUIRE(proxy->reload());
+    for (int i = 0; i < 20; ++i) CHECK(proxy.connect().request("POST", "/v1/chat/completions", {{"content-type", "application/json"}}, chat("n", false)).status == 200);
+    CHECK(std::chrono::steady_clock::now() - start < 10s);
+
+    const int reader = ::open(fifo.c_str(), O_RDONLY | O_NONBLOCK);
+    REQUIRE(reader >= 0);
+    std::string lines;
+    for (int tries = 0; tries < 500 && std::count(lines.begin(), lines.end(), '\n') < 20; ++tries) {
+        char buffer[4096];
+        const ssize_t got = ::read(reader, buffer, sizeof buffer);
+        if (got > 0)
+            lines.append(buffer, static_cast<std::size_t>(got));
+        else
+            std::this_thread::sleep_for(10ms);
+    }
+    ::close(reader);
+    CHECK(std::count(lines.begin(), lines.end(), '\n') == 20);
+    CHECK(proxy.finish());
+}
+
+TEST_CASE("while a reload waits for a file, probes are answered, requests are served and the process drains") {
+    scripted_provider upstream;
+    running_proxy proxy(through(upstream.url()), "127.0.0.1:0", "", "admin: {listen: \"127.0.0.1:0\"}\n");
+    const auto port = admin_port(proxy);
+    std::filesystem::remove(proxy.file());
+    REQUIRE(::mkfifo(proxy.file().c_str(), 0600) == 0);
+    std::atomic<int> told{-1};
+    proxy->request_reload([&](bool taken) { told = taken ? 1 : 0; });
+    test_client operators({.port = port});
+    operators.send("POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
+    std::this_thread::sleep_for(50ms);
+    const auto start = std::chrono::steady_clock::now();
+    for (const char* target : {"/livez", "/readyz", "/metrics", "/health"}) CHECK(get(port, target).status == 200);
+    CHECK(proxy.connect().request("POST", "/v1/chat/completions", {{"content-type", "application/json"}}, chat("n", false)).status == 200);
+    proxy->drain();
+    CHECK(proxy->wait());
+    CHECK(std::chrono::steady_clock::now() - start < 5s);
+    CHECK(told == -1);
+    // Two reloads wait for a writer, one after the other; it writes nothing, which is no configuration.
+    for (int reload = 0; reload < 2; ++reload) {
+        int writer = -1;
+        for (int tries = 0; writer < 0 && tries < 1000; ++tries) {
+            writer = ::open(proxy.file().c_str(), O_WRONLY | O_NONBLOCK);
+            if (writer < 0) std::this_thread::sleep_for(5ms);
+        }
+        REQUIRE(writer >= 0);
+        ::close(writer);
+        if (reload == 0)
+            for (int tries = 0; told < 0 && tries < 1000; ++tries) std::this_thread::sleep_for(5ms);
+    }
+    CHECK(told == 0);
+}
