@@ -4,7 +4,9 @@
 
 #include "proxy/net/client_stream.hpp"
 #include "proxy/net/loop.hpp"
+#include "tests/support/turns.hpp"
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,6 +24,7 @@ public:
 
     void send(std::string_view bytes);        // arrives at once
     void leave();                             // closes its side: reads of the proxy end, peek_closed() tells, poll() does
+    void half_close();                        // ends its sending, and goes on reading
     void stop_reading() { wire_->stalled = true; } // writes of the proxy do not complete any more
     void read_again();                             // ... and now the one under way does
 
@@ -30,6 +33,11 @@ public:
     [[nodiscard]] bool reset_by_proxy() const noexcept { return wire_->was_reset; }
     [[nodiscard]] int writes() const noexcept { return wire_->writes; }
     void forget_received() { wire_->received.clear(); }
+
+    // Completions come in their drawn turn from now on.
+    void shuffle(turn_taker turn) { wire_->turn = turn; }
+    // Called whenever something was received, or the proxy has closed or shut down its side.
+    void on_change(std::function<void()> told) { wire_->told = std::move(told); }
 
 private:
     struct shared {
@@ -45,7 +53,9 @@ private:
         bool watched = true;
         std::optional<net::completion<net::io_result>> reader, writer;
         boost::asio::mutable_buffer into{};
-        bool only_waits = false;
+        bool only_waits = false, ended = false;
+        turn_taker turn;
+        std::function<void()> told;
         std::vector<boost::asio::const_buffer> unwritten; // of a write that waits for a client that does not read
         void write(std::span<const boost::asio::const_buffer> from);
         void serve_reader();
