@@ -6,45 +6,17 @@
 // default is 10 to 20 s of a release build; EVENKEEL_STORM=10 runs ten times as many; EVENKEEL_SEED=n runs one case again.
 
 #include "tests/proxy/request/upload_case.hpp"
+#include "tests/support/stale_memory.hpp"
 #include "tests/support/storm_scale.hpp"
 
 #include <cstdlib>
 #include <unordered_set>
 
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/common_interface_defs.h>
-#elif defined(__GLIBC__)
-#include <malloc.h>
-#endif
-
 using namespace evenkeel;
 using namespace evenkeel::test;
 
-namespace {
-
-std::uint32_t seed_under_way = 0;
-
-// What is read after it was freed must not look as it did: freed memory is written over, and none goes back to the kernel,
-// where reading it would end the process. A sanitizer does better, and ends it: then with the seed.
-struct stale_memory_shows {
-#if defined(__SANITIZE_ADDRESS__)
-    stale_memory_shows() {
-        __sanitizer_set_death_callback([] { std::fprintf(stderr, "EVENKEEL_SEED=%u\n", seed_under_way); });
-    }
-#elif defined(__GLIBC__)
-    stale_memory_shows() {
-        mallopt(M_PERTURB, 0x5a);
-        mallopt(M_MMAP_THRESHOLD, 256 * 1024 * 1024);
-        mallopt(M_TRIM_THRESHOLD, 1024 * 1024 * 1024);
-    }
-    ~stale_memory_shows() { mallopt(M_PERTURB, 0); }
-#endif
-};
-
-} // namespace
-
 TEST_CASE("uploads that are still coming, in every order: each upstream gets its client's bytes, each request one answer, nothing is left over") {
-    const stale_memory_shows perturbed;
+    const stale_memory_shows memory;
 #ifdef NDEBUG
     const int cases = scaled(8000);
 #else
@@ -56,7 +28,7 @@ TEST_CASE("uploads that are still coming, in every order: each upstream gets its
     int ran = 0, failed = 0;
     for (std::uint32_t seed = 1; seed <= static_cast<std::uint32_t>(cases); ++seed) {
         if (only != nullptr) seed = static_cast<std::uint32_t>(std::strtoul(only, nullptr, 10));
-        seed_under_way = seed;
+        stale_memory_shows::seed = seed;
         CAPTURE(seed);
         auto one = std::make_unique<upload_case>(seed);
         const auto wrong = one->run(sum);
