@@ -62,6 +62,8 @@ struct provider_options {
     // Asked for a script once the body of a request was read and its nonce is known, before rules and `script`, after the
     // request's own x-sim; nothing: they speak. Called on the provider's thread, which waits for it.
     std::function<std::optional<std::string>(const attempt_record&)> script_for = {};
+    // Told each piece of a request's body as it is read, and its place; on the provider's thread.
+    std::function<void(const attempt_record&, std::uint64_t position, std::string_view data)> on_body = {};
 };
 
 // One request as the provider saw it. Times are CLOCK_MONOTONIC in ns; 0: has not happened.

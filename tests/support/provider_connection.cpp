@@ -111,7 +111,7 @@ private:
         auto self = shared_from_this();
         std::array<char, 65536> block; // NOLINT(cppcoreguidelines-pro-type-member-init): filled by the read
         for (;;) {
-            while (input_.size() >= read_ahead_bytes && open_) {
+            while (input_.size() >= (script_.reads_bytes > 0 ? script_.reads_bytes : read_ahead_bytes) && open_) {
                 timer room{socket_.get_executor(), forever};
                 reader_pause_ = &room;
                 co_await room.async_wait(as_result);
@@ -307,14 +307,32 @@ private:
         co_return written;
     }
 
-    task<bool> read_body(body_reader& reader) {
+    task<bool> read_body(body_reader& reader, std::uint64_t until = std::numeric_limits<std::uint64_t>::max()) {
         for (;;) {
-            const auto state = reader.consume(input_);
+            const auto before = reader.bytes();
+            const auto state = script_.reads_bytes > 0 ? take_piece(reader) : reader.consume(input_);
             wake_reader();
             if (state == body_reader::state::done) co_return true;
             if (state == body_reader::state::malformed || gone()) co_return false;
-            co_await wait_until(forever);
+            if (reader.bytes() >= until) co_return true;
+            if (script_.reads_bytes > 0 && reader.bytes() > before) {
+                if (!co_await pause(script_.reads_interval)) co_return false;
+            } else {
+                co_await wait_until(forever);
+            }
         }
+    }
+    // What lies behind the body stays.
+    body_reader::state take_piece(body_reader& reader) {
+        const auto size = std::min(script_.reads_bytes, input_.size());
+        piece_.append(input_, 0, size);
+        input_.erase(0, size);
+        const auto state = reader.consume(piece_);
+        if (state == body_reader::state::done) {
+            input_.insert(0, piece_);
+            piece_.clear();
+        }
+        return state;
     }
 
     [[nodiscard]] bool expects_continue() const {
@@ -327,11 +345,15 @@ private:
         unread_body_ = false;
         const auto path = std::string{api_path(record_->target)};
         const bool keep = path.starts_with("/v1/") || core_.options().record_body_bytes > 0;
-        // An early answer must be known before there is a body to take a nonce from.
-        const bool picked = choice && choice->may_be_early();
+        // An early answer, and how the body is read, must be known before there is a body to take a nonce from.
+        const bool picked = choice && choice->is_about_reading();
         if (picked) script_ = core_.pick(*choice, {}, path);
         const bool early = script_.early != early_end::none;
         body_reader reader{*record_, keep};
+        piece_.clear();
+        if (const auto& told = core_.options().on_body)
+            reader.tell([this, &told](std::uint64_t at, std::string_view data) { told(*record_, at, data); });
+        if (early && script_.early_after > 0 && !co_await read_body(reader, script_.early_after)) co_return false;
         if (!early) {
             if (expects_continue()) co_await write_raw("HTTP/1.1 100 Continue\r\n\r\n");
             const bool read = co_await read_body(reader);
@@ -819,6 +841,7 @@ private:
     std::int64_t accepted_ns_;
 
     std::string input_;
+    std::string piece_; // of a body that is read slowly
     bool open_ = true;
     bool reading_ = false;
     bool peer_gone_ = false;

@@ -171,6 +171,13 @@ const std::vector<std::pair<std::string_view, setter>>& setters() {
              using enum early_end;
              s.early = word_of<early_end>(v, {{"", close}, {"close", close}, {"drain", drain}, {"reset", reset}});
          }},
+        {"early_after", [](script& s, text v) { s.early_after = size_of(v); }},
+        {"reads",
+         [](script& s, text v) {
+             const auto at = v.find('@');
+             s.reads_bytes = size_of(v.substr(0, at));
+             if (at != text::npos) s.reads_interval = time_of(v.substr(at + 1));
+         }},
         {"reset_after", [](script& s, text v) { s.reset_after = place_of(v); }},
         {"close_after", [](script& s, text v) { s.close_after = place_of(v); }},
         {"end_after", [](script& s, text v) { s.end_after = place_of(v); }},
@@ -298,9 +305,9 @@ script_choice::script_choice(std::string_view text) : text_(trim(text)) {
     }
 }
 
-bool script_choice::may_be_early() const noexcept {
+bool script_choice::is_about_reading() const noexcept {
     return std::any_of(alternatives_.begin(), alternatives_.end(),
-                       [](const alternative& a) { return a.script.early != early_end::none; });
+                       [](const alternative& a) { return a.script.early != early_end::none || a.script.reads_bytes > 0; });
 }
 
 const provider_script& script_choice::pick(double u) const noexcept {

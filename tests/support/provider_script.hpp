@@ -45,6 +45,8 @@
 //   should_retry=B       x-should-retry: true | false
 //   body=W               html | empty | text:ANY: instead of the body due
 //   early[=W]            answer before the body is read; then close (default), drain or reset
+//   early_after=SIZE     ... once so much of the body was read, or all of it
+//   reads=SIZE@T         the body is read slowly: at most SIZE each T
 // Breaking off
 //   reset_after=PLACE    RST
 //   close_after=PLACE    FIN, without the last chunk or short of the announced length
@@ -153,6 +155,9 @@ struct provider_script {
     std::string should_retry;
     std::optional<std::string> body; // html, empty, text:...
     early_end early = early_end::none;
+    std::size_t early_after = 0;
+    std::size_t reads_bytes = 0; // 0: as it comes
+    script_time reads_interval;
 
     std::optional<script_place> reset_after, close_after, end_after, stall_after;
     std::optional<script_time> stall; // none: until the peer leaves
@@ -194,7 +199,7 @@ public:
     explicit script_choice(std::string_view text);
     [[nodiscard]] const provider_script& pick(double u) const noexcept; // u in [0, 1)
     [[nodiscard]] const std::string& text() const noexcept { return text_; }
-    [[nodiscard]] bool may_be_early() const noexcept;
+    [[nodiscard]] bool is_about_reading() const noexcept; // one of them is: it has to be picked before the body is read
 
 private:
     struct alternative {

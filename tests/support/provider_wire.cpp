@@ -93,12 +93,14 @@ body_reader::body_reader(const attempt_record& record, bool keep) : keep_(keep) 
 }
 
 void body_reader::take(std::string_view data) {
+    if (told_ && !data.empty()) told_(bytes_, data);
     hash_.add(data);
     bytes_ += data.size();
     if (keep_) body_.append(data);
 }
 
 body_reader::state body_reader::consume(std::string& input) {
+    if (done_) return state::done;
     const auto before = input.size();
     state out = state::more;
     if (chunked_) {
@@ -111,6 +113,7 @@ body_reader::state body_reader::consume(std::string& input) {
         if (remaining_ == 0) out = state::done;
     }
     wire_bytes_ += before - input.size();
+    done_ = out == state::done;
     return out;
 }
 

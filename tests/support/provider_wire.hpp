@@ -5,9 +5,11 @@
 #include "tests/support/provider.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace evenkeel::support {
 
@@ -34,6 +36,8 @@ class body_reader {
 public:
     // `keep`: the body is gathered in body(); otherwise counted and hashed only.
     body_reader(const attempt_record& record, bool keep);
+    // Told each piece, and its place.
+    void tell(std::function<void(std::uint64_t position, std::string_view data)> whom) { told_ = std::move(whom); }
     enum class state : unsigned char { more, done, malformed };
     state consume(std::string& input); // takes what it can
     [[nodiscard]] const std::string& body() const noexcept { return body_; }
@@ -47,11 +51,13 @@ private:
 
     bool keep_;
     bool chunked_ = false;
+    bool done_ = false;
     enum class part : unsigned char { size, data, crlf, trailer } part_ = part::size;
     std::uint64_t remaining_ = 0;
     std::uint64_t bytes_ = 0, wire_bytes_ = 0;
     std::string body_;
     sha256 hash_;
+    std::function<void(std::uint64_t, std::string_view)> told_;
 };
 
 // A valid gzip stream of stored blocks: one more layer for a client to decode, no compression.

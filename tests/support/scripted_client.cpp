@@ -1,6 +1,5 @@
 #include "tests/support/scripted_client.hpp"
 
-#include <boost/asio/defer.hpp>
 #include <boost/asio/error.hpp>
 
 #include <algorithm>
@@ -22,7 +21,7 @@ scripted_client::shared::~shared() {
 
 void scripted_client::shared::finish(std::optional<net::completion<net::io_result>>& whose, net::io_result result) {
     if (!whose) return;
-    boost::asio::defer(loop.executor(), [done = std::move(*whose), result]() mutable { std::move(done)(result); });
+    turn.complete(loop, std::move(*whose), result, &whose == &reader ? 'r' : 'w');
     whose.reset();
 }
 
@@ -46,6 +45,7 @@ void scripted_client::shared::write(std::span<const boost::asio::const_buffer> f
         bytes += part.size();
     }
     finish(writer, {{}, bytes});
+    if (told) told();
 }
 
 class scripted_client::stream final : public net::client_stream {
@@ -73,12 +73,16 @@ public:
         if (wire_->stalled) return wire_->unwritten.assign(from.begin(), from.end());
         wire_->write(from);
     }
-    bool peek_closed() const noexcept override { return wire_->left; }
-    void shutdown_send() noexcept override { wire_->send_shut = true; }
+    bool peek_closed() const noexcept override { return wire_->left || wire_->sends_no_more; }
+    void shutdown_send() noexcept override {
+        wire_->send_shut = true;
+        if (wire_->told) wire_->told();
+    }
     void close() noexcept override {
         wire_->closed = true;
         wire_->finish(wire_->reader, {error::operation_aborted});
         wire_->finish(wire_->writer, {error::operation_aborted});
+        if (wire_->told) wire_->told();
     }
     void reset() noexcept override {
         wire_->was_reset = true;

@@ -4,7 +4,9 @@
 
 #include "proxy/net/client_stream.hpp"
 #include "proxy/net/loop.hpp"
+#include "tests/support/turns.hpp"
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,6 +34,11 @@ public:
     [[nodiscard]] int writes() const noexcept { return wire_->writes; }
     void forget_received() { wire_->received.clear(); }
 
+    // Completions come in their drawn turn from now on.
+    void shuffle(turn_taker turn) { wire_->turn = turn; }
+    // Called whenever something was received, or the proxy has closed or shut down its side.
+    void on_change(std::function<void()> told) { wire_->told = std::move(told); }
+
 private:
     struct shared {
         explicit shared(net::loop& worker) : loop(worker) {}
@@ -47,6 +54,8 @@ private:
         std::optional<net::completion<net::io_result>> reader, writer;
         boost::asio::mutable_buffer into{};
         bool only_waits = false;
+        turn_taker turn;
+        std::function<void()> told;
         std::vector<boost::asio::const_buffer> unwritten; // of a write that waits for a client that does not read
         void write(std::span<const boost::asio::const_buffer> from);
         void serve_reader();

@@ -16,22 +16,47 @@ namespace error = boost::asio::error;
 
 // Shared by the exchange, which the proxy owns, and the player, which outlives it for a turn.
 struct scripted_transport::playing {
-    playing(net::loop& worker, exchange_script steps, std::shared_ptr<exchange_log> log_)
-        : loop(worker), script(std::move(steps)), log(std::move(log_)), changed(worker.executor()) {}
+    playing(net::loop& worker, exchange_script steps, std::shared_ptr<exchange_log> log_, turn_taker its_turn)
+        : loop(worker), script(std::move(steps)), log(std::move(log_)), turn(its_turn), changed(worker.executor()), written_to(worker.executor()) {}
 
     net::loop& loop;
     exchange_script script;
     std::shared_ptr<exchange_log> log;
-    net::event changed; // bytes were written, or the exchange was closed
+    turn_taker turn;
+    net::event changed;    // bytes were taken, or the exchange was closed
+    net::event written_to; // ... a write has begun; for take()
     std::string incoming;
     std::optional<net::error_code> ended;
     std::optional<net::completion<net::io_result>> reader, writer;
     boost::asio::mutable_buffer into{};
+    std::vector<boost::asio::const_buffer> untaken; // of the write under way
+    std::size_t taken = 0;
 
     void finish(std::optional<net::completion<net::io_result>>& whose, net::io_result result) {
         if (!whose) return;
-        boost::asio::defer(loop.executor(), [done = std::move(*whose), result]() mutable { std::move(done)(result); });
+        turn.complete(loop, std::move(*whose), result, &whose == &reader ? 'r' : 'w');
         whose.reset();
+    }
+    // The bytes are copied out of the writer's memory here and nowhere else.
+    std::size_t take(std::span<boost::asio::const_buffer>& from, std::size_t most) {
+        std::size_t bytes = 0;
+        while (!from.empty() && (most > bytes || from.front().size() == 0)) {
+            const std::size_t n = std::min(from.front().size(), most - bytes);
+            const std::string_view some{static_cast<const char*>(from.front().data()), n};
+            log->written.append(some);
+            log->requests.read(some);
+            bytes += n;
+            from.front() += n;
+            if (from.front().size() == 0) from = from.subspan(1);
+        }
+        return bytes;
+    }
+    void take_some(std::size_t most) {
+        std::span<boost::asio::const_buffer> from{untaken};
+        taken += take(from, most);
+        untaken.erase(untaken.begin(), untaken.end() - static_cast<std::ptrdiff_t>(from.size()));
+        if (untaken.empty()) finish(writer, {{}, taken});
+        changed.set();
     }
     void serve_reader() {
         if (!reader) return;
@@ -53,8 +78,9 @@ struct scripted_transport::playing {
         log->closed = true;
         log->closed_at = loop.now();
         finish(reader, {error::operation_aborted});
-        finish(writer, {error::operation_aborted});
+        finish(writer, {error::operation_aborted, taken});
         changed.set();
+        written_to.set();
     }
     bool has_request(std::size_t body_bytes) const {
         const std::size_t end = log->written.find("\r\n\r\n");
@@ -77,13 +103,16 @@ public:
         if (played_->log->closed) return played_->finish(played_->writer, {error::operation_aborted});
         if (played_->script.writes_fail) return played_->finish(played_->writer, {error::broken_pipe});
         if (played_->script.writes_stall) return;
-        std::size_t bytes = 0;
-        for (const auto& part : from) {
-            played_->log->written.append(static_cast<const char*>(part.data()), part.size());
-            bytes += part.size();
-        }
-        played_->finish(played_->writer, {{}, bytes});
+        played_->untaken.assign(from.begin(), from.end());
+        played_->taken = 0;
+        if (played_->script.takes.empty()) return played_->take_some(SIZE_MAX);
+        played_->written_to.set();
+    }
+    net::io_result write_now(std::span<boost::asio::const_buffer>& from) noexcept override {
+        if (played_->log->closed || played_->script.writes_fail || played_->script.takes_now == 0) return {};
+        const std::size_t bytes = played_->take(from, played_->script.takes_now);
         played_->changed.set();
+        return {{}, bytes};
     }
     void close() noexcept override { played_->close(); }
     void recycle(duration) noexcept override {
@@ -128,8 +157,10 @@ net::task<net::open_result> scripted_transport::open(const std::shared_ptr<const
     log->closed = false;
     log->fresh_asked = fresh;
     log->opened_at = loop_.now();
-    auto played = std::make_shared<playing>(loop_, std::move(script), log);
+    const turn_taker turn{turns_, static_cast<std::uint32_t>(logs_.size())};
+    auto played = std::make_shared<playing>(loop_, std::move(script), log, turn);
     players_.spawn(play(played));
+    if (!played->script.takes.empty()) players_.spawn(take(played));
     co_return net::open_result{std::make_unique<scripted_exchange>(played), {}};
 }
 
@@ -137,6 +168,11 @@ net::task<void> scripted_transport::play(std::shared_ptr<playing> what) {
     for (const play_step& step : what->script.steps) {
         if (const auto* request = std::get_if<play::request>(&step)) {
             while (!what->log->closed && !what->has_request(request->body_bytes)) co_await what->changed.wait();
+        } else if (const auto* body = std::get_if<play::body>(&step)) {
+            const auto& seen = what->log->requests;
+            while (!what->log->closed && (seen.messages().empty() || (seen.body_bytes() < body->bytes && seen.whole() == 0))) co_await what->changed.wait();
+        } else if (std::holds_alternative<play::whole>(step)) {
+            while (!what->log->closed && what->log->requests.whole() == 0) co_await what->changed.wait();
         } else if (const auto* pause = std::get_if<play::pause>(&step)) {
             const steady_time until = what->loop.now() + pause->length;
             while (!what->log->closed && what->loop.now() < until) co_await what->changed.wait_until(what->loop.timers(), until);
@@ -153,6 +189,18 @@ net::task<void> scripted_transport::play(std::shared_ptr<playing> what) {
         if (what->log->closed) co_return;
     }
     while (!what->log->closed) co_await what->changed.wait();
+}
+
+net::task<void> scripted_transport::take(std::shared_ptr<playing> what) {
+    const auto& takes = what->script.takes;
+    for (std::size_t i = 0; !what->log->closed; i = std::min(i + 1, takes.size() - 1)) {
+        const steady_time until = what->loop.now() + takes[i].after;
+        while (!what->log->closed && what->loop.now() < until) co_await what->written_to.wait_until(what->loop.timers(), until);
+        while (!what->log->closed && what->untaken.empty()) co_await what->written_to.wait();
+        if (what->log->closed) co_return;
+        what->take_some(takes[i].most);
+        what->turn.note('t');
+    }
 }
 
 std::size_t scripted_transport::opened_to(std::string_view upstream) const noexcept {

@@ -6,7 +6,10 @@
 #include "proxy/net/loop.hpp"
 #include "proxy/net/nursery.hpp"
 #include "proxy/net/transport.hpp"
+#include "tests/support/message_reading.hpp"
+#include "tests/support/turns.hpp"
 
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -20,6 +23,8 @@ namespace evenkeel::test {
 
 namespace play {
 struct request { std::size_t body_bytes = 0; }; // waits until a head and this many bytes behind it have been written
+struct body { std::size_t bytes = 0; };         // waits until a head and this much of its body, decoded, have been taken
+struct whole {};                                // waits for the end of the request
 struct pause { duration length; };
 struct send { std::string bytes; };
 struct end {};                                  // FIN
@@ -27,7 +32,14 @@ struct reset {};                                // RST
 struct truncate_tls {};                         // the end of a TLS connection without close_notify
 struct silence {};                              // nothing ever again
 } // namespace play
-using play_step = std::variant<play::request, play::pause, play::send, play::end, play::reset, play::truncate_tls, play::silence>;
+using play_step = std::variant<play::request, play::body, play::whole, play::pause, play::send, play::end, play::reset, play::truncate_tls, play::silence>;
+
+// How a slow upstream reads. What is written stays in the writer's own buffers, as it does with a socket whose buffer is full
+// and with a TLS connection, until it is taken: bytes that are moved, freed or written over meanwhile arrive as they are then.
+struct taking {
+    duration after{};    // since the last one
+    std::size_t most = SIZE_MAX;
+};
 
 struct exchange_script {
     std::vector<play_step> steps{};
@@ -36,12 +48,15 @@ struct exchange_script {
     bool reused = false;
     bool writes_fail = false;    // the peer has reset the connection: writing says so
     bool writes_stall = false;   // the peer reads nothing
+    std::vector<taking> takes{}; // one after the other, the last one again and again; none: all of a write, at once
+    std::size_t takes_now = 0;   // ... but so much of every write goes without waiting
 };
 
 // What became of one exchange.
 struct exchange_log {
     std::string upstream; // whom it was opened to
     std::string written;
+    message_reading requests; // the same, taken apart
     bool fresh_asked = false, recycled = false, closed = false;
     steady_time opened_at{}, closed_at{};
 };
@@ -56,6 +71,8 @@ public:
     // Asked for the script of every exchange for which none is queued; its place among exchanges() is told.
     using chooser = std::function<exchange_script(const config::upstream& to, std::size_t place)>;
     void choose(chooser by) { chooser_ = std::move(by); }
+    // Completions of exchanges come in their drawn turn from now on.
+    void shuffle(turns& by) { turns_ = &by; }
 
     [[nodiscard]] net::task<net::open_result> open(const std::shared_ptr<const config::upstream>& to, bool fresh,
                                                    steady_time deadline, net::cancel_source& cancel) override;
@@ -68,12 +85,14 @@ private:
     class scripted_exchange;
     struct playing;
     static net::task<void> play(std::shared_ptr<playing> what);
+    static net::task<void> take(std::shared_ptr<playing> what);
 
     net::loop& loop_;
     net::nursery players_;
     std::deque<exchange_script> scripts_;
     std::optional<exchange_script> fallback_;
     chooser chooser_;
+    turns* turns_ = nullptr;
     std::vector<std::shared_ptr<exchange_log>> logs_;
 };
 
