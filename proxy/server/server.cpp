@@ -82,6 +82,7 @@ struct server::parts {
     std::unique_ptr<admin::admin_server> admin; // last: it refers to everything above
     bool started = false;
     std::atomic<bool> draining{false};
+    std::atomic<bool> reload_waits{false}; // for its turn, asked for by a signal
 
     void load_tls(const config::settings& wanted) {
         for (const auto& upstream : wanted.upstreams) {
@@ -225,7 +226,10 @@ bool server::reload() {
 }
 
 void server::request_reload(std::function<void(bool)> told) {
+    // A signal's is one with the one that is about to begin, so that a hundred of them make no queue behind a disk that hangs.
+    if (!told && parts_->reload_waits.exchange(true)) return;
     parts_->loading.post([this, told = std::move(told)] {
+        if (!told) parts_->reload_waits = false;
         const bool taken = reload();
         if (told) told(taken);
     });

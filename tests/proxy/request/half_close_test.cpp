@@ -19,7 +19,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-net::peer_end verdict = net::peer_end::unknown;
+net::peer_end kernel_says = net::peer_end::unknown;
 
 // A client on another machine: of a pair of sockets the kernel is not asked.
 struct far_client {
@@ -70,8 +70,8 @@ TEST_CASE("a peer that the kernel does not know is asked with an interim answer,
     far_stream stream(client.ends[0]);
     int gone = 0;
     bool may = true;
-    verdict = net::peer_end::unknown;
-    request::half_close watched(loop, stream, {.gone = [&] { ++gone; }, .takes_interim = [&] { return may; }, .kernel = [](int) { return verdict; }});
+    kernel_says = net::peer_end::unknown;
+    request::half_close watched(loop, stream, {.gone = [&] { ++gone; }, .takes_interim = [&] { return may; }, .kernel = [](int) { return kernel_says; }});
 
     std::vector<int> seconds;
     watched.look();
@@ -85,7 +85,7 @@ TEST_CASE("a peer that the kernel does not know is asked with an interim answer,
     may = false; // the answer has begun
     loop.run_virtual(loop.now() + 100s);
     CHECK(client.received().empty());
-    verdict = net::peer_end::gone;
+    kernel_says = net::peer_end::gone;
     loop.run_virtual(loop.now() + 1s);
     CHECK(gone == 1);
     CHECK(loop.timers().armed() == 0);
@@ -95,13 +95,13 @@ TEST_CASE("a peer of this machine is sent nothing, and bytes under way keep a qu
     net::loop loop{steady_time{1000s}};
     far_client client;
     far_stream stream(client.ends[0]);
-    request::half_close watched(loop, stream, {.gone = [] {}, .takes_interim = [] { return true; }, .kernel = [](int) { return verdict; }});
-    verdict = net::peer_end::reads;
+    request::half_close watched(loop, stream, {.gone = [] {}, .takes_interim = [] { return true; }, .kernel = [](int) { return kernel_says; }});
+    kernel_says = net::peer_end::reads;
     watched.look();
     loop.run_virtual(loop.now() + 10s);
     CHECK(client.received().empty());
 
-    verdict = net::peer_end::unknown;
+    kernel_says = net::peer_end::unknown;
     REQUIRE(::send(client.ends[0], "x", 1, 0) == 1);
     loop.run_virtual(loop.now() + 10s);
     CHECK(client.received() == "x");
@@ -119,7 +119,7 @@ TEST_CASE("a client that half-closes after its request gets its answer, also if 
     for (const bool before : {false, true}) {
         CAPTURE(before);
         fixture f;
-        f.upstream.script({.steps = {play::request{2}, play::pause{5s}, play::send{ok_json}}});
+        f.upstream.next({.steps = {play::request{2}, play::pause{5s}, play::send{ok_json}}});
         f.connect();
         if (before) f.client.half_close();
         f.send(post);
@@ -142,9 +142,9 @@ TEST_CASE("a client that half-closes and then leaves is noticed, while it waits 
         CAPTURE(stream);
         fixture f;
         if (stream)
-            f.upstream.script(streaming({play::send{stream_head + chunk(hello) + chunk(word)}, play::pause{100s}}));
+            f.upstream.next(streaming({play::send{stream_head + chunk(hello) + chunk(word)}, play::pause{100s}}));
         else
-            f.upstream.script({.steps = {play::request{2}, play::pause{100s}}});
+            f.upstream.next({.steps = {play::request{2}, play::pause{100s}}});
         f.connect();
         f.send(stream ? post_stream() : post);
         f.client.half_close();
@@ -160,7 +160,7 @@ TEST_CASE("a client that half-closes and then leaves is noticed, while it waits 
 
 TEST_CASE("a client that half-closes in the middle of its upload has sent no request") {
     fixture f;
-    f.upstream.script({.steps = {play::request{100}, play::pause{100s}}});
+    f.upstream.next({.steps = {play::request{100}, play::pause{100s}}});
     f.connect();
     f.send("POST /v1/files HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n{}");
     f.client.half_close();

@@ -293,6 +293,19 @@ TEST_CASE("an access log that is a FIFO without a reader stops neither the start
     CHECK(proxy.finish());
 }
 
+TEST_CASE("a store of last good answers that is a FIFO is said, and answers are kept in memory") {
+    scripted_provider upstream;
+    temporary_directory files;
+    const std::string fifo = files.path("store");
+    REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+    const auto start = std::chrono::steady_clock::now();
+    running_proxy proxy(through(upstream.url(), "", "    fallback: [{last_good: {max_age: 1h}}]\n"), "127.0.0.1:0", "last_good: {path: " + fifo + "}\n");
+    CHECK(proxy.connect().request("POST", "/v1/chat/completions", {{"content-type", "application/json"}}, chat("n", false)).status == 200);
+    CHECK(std::chrono::steady_clock::now() - start < 5s);
+    CHECK(proxy.finish());
+    CHECK(text_of(proxy.directory() / "log").find("not a regular file") != std::string::npos);
+}
+
 TEST_CASE("while a reload waits for a file, probes are answered, requests are served and the process drains") {
     scripted_provider upstream;
     running_proxy proxy(through(upstream.url()), "127.0.0.1:0", "", "admin: {listen: \"127.0.0.1:0\"}\n");
