@@ -20,7 +20,7 @@ namespace evenkeel::net {
 namespace {
 
 // One end of a TCP connection; IPv4 in IPv6 clothes is IPv4, as the peer's own socket most likely is.
-struct endpoint {
+struct socket_end {
     int family = AF_UNSPEC;
     in_port_t port = 0; // network order
     in6_addr address{}; // IPv4: in the first four bytes
@@ -28,8 +28,8 @@ struct endpoint {
 
 bool operator==(const in6_addr& a, const in6_addr& b) noexcept { return std::memcmp(&a, &b, sizeof a) == 0; }
 
-std::optional<endpoint> read(const sockaddr_storage& from) noexcept {
-    endpoint out;
+std::optional<socket_end> read(const sockaddr_storage& from) noexcept {
+    socket_end out;
     if (from.ss_family == AF_INET) {
         const auto& in = reinterpret_cast<const sockaddr_in&>(from);
         out.family = AF_INET;
@@ -50,10 +50,13 @@ std::optional<endpoint> read(const sockaddr_storage& from) noexcept {
     return out;
 }
 
+// NLMSG_DATA, which casts in the old style.
+const void* payload_of(const nlmsghdr* head) noexcept { return reinterpret_cast<const char*>(head) + NLMSG_ALIGN(sizeof(nlmsghdr)); }
+
 enum class found : unsigned char { open, shut, none, no_answer };
 
 // The socket whose own address is `from` and whose peer's is `to`.
-found look_up(const endpoint& from, const endpoint& to) noexcept {
+found look_up(const socket_end& from, const socket_end& to) noexcept {
     const int netlink = ::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
     if (netlink < 0) return found::no_answer;
     struct {
@@ -80,9 +83,9 @@ found look_up(const endpoint& from, const endpoint& to) noexcept {
     const auto* head = reinterpret_cast<const nlmsghdr*>(reply);
     if (size < 0 || !NLMSG_OK(head, static_cast<std::size_t>(size))) return found::no_answer;
     if (head->nlmsg_type == NLMSG_ERROR && head->nlmsg_len >= NLMSG_LENGTH(sizeof(nlmsgerr)))
-        return static_cast<const nlmsgerr*>(NLMSG_DATA(head))->error == -ENOENT ? found::none : found::no_answer;
+        return static_cast<const nlmsgerr*>(payload_of(head))->error == -ENOENT ? found::none : found::no_answer;
     if (head->nlmsg_type != SOCK_DIAG_BY_FAMILY || head->nlmsg_len < NLMSG_LENGTH(sizeof(inet_diag_msg))) return found::no_answer;
-    const auto* const about = static_cast<const inet_diag_msg*>(NLMSG_DATA(head));
+    const auto* const about = static_cast<const inet_diag_msg*>(payload_of(head));
     if (about->idiag_inode == 0) return found::shut;
     // close() sets both directions before it sends its FIN, and takes the inode away after it: this one has no gap.
     const char* at = reinterpret_cast<const char*>(about) + NLMSG_ALIGN(sizeof(inet_diag_msg));

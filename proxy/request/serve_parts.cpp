@@ -47,15 +47,15 @@ answer joined(const worker_services& services, client_request& request, const pa
         // Only where every failed part says so.
         duration pause = duration::max();
         made.stop_client_retries = true;
-        duration longest{};
+        duration longest_pause{};
         for (const part_answer* one : all) {
             if (one->good) continue;
             pause = std::min(pause, one->retry_after);
-            longest = std::max(longest, one->retry_after);
+            longest_pause = std::max(longest_pause, one->retry_after);
             made.stop_client_retries = made.stop_client_retries && one->stop_client_retries;
         }
         if (pause > duration::zero()) {
-            body->add_field("retry-after", std::to_string(std::chrono::ceil<std::chrono::seconds>(longest).count()));
+            body->add_field("retry-after", std::to_string(std::chrono::ceil<std::chrono::seconds>(longest_pause).count()));
         }
     }
     note_parts(request, parts);
