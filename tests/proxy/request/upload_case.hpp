@@ -76,7 +76,7 @@ private:
     turns turns_;
     fixture f_;
     request::coalesced_flights flights_;
-    net::nursery actors_{f_.loop.executor()};
+    net::nursery actors_{f_.loop.executor(), f_.loop.failures()};
     arrangement how_ = arrangement::plain;
     std::vector<std::unique_ptr<visitor>> visitors_;
     std::map<std::string, std::string, std::less<>> bodies_; // by tag
