@@ -36,6 +36,7 @@ bool attempt::keep(std::string_view data) {
 void attempt::settle() {
     if (in_place_.data() == nullptr) return;
     kept_.release();
+    if (part_ == held_part::whole && head_.body.kind == wire::body_kind::length) kept_.expect(head_.body.length); // no more than is held
     kept_.add(in_place_);
     in_place_ = {};
 }

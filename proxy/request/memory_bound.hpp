@@ -48,6 +48,13 @@ public:
         text_ += data;
         return true;
     }
+    // Room for so much in all, at once, where it is known: growing by doubling takes up to twice that. Does nothing where there
+    // is none.
+    void expect(std::uint64_t size) {
+        if (size <= text_.capacity() || size <= charged_ || !of_.take(size - charged_)) return;
+        charged_ = size;
+        text_.reserve(size);
+    }
     // What is here already has to stay, whatever there is room for.
     void add(std::string_view data) {
         text_.reserve(capacity_for(data.size()));
