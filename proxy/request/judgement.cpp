@@ -147,13 +147,4 @@ bool is_event_stream(const wire::response_head& head) noexcept {
     return head.status == 200 && stream_format_of(content_of(head), {}) == wire::stream_format::sse;
 }
 
-bool sets_credential(const config::upstream& upstream) noexcept {
-    static constexpr std::array<std::string_view, 4> names{"authorization", "x-api-key", "x-goog-api-key", "api-key"};
-    return std::any_of(upstream.headers.set.begin(), upstream.headers.set.end(), [](const auto& edit) {
-        return std::any_of(names.begin(), names.end(), [&](std::string_view name) {
-            return edit.first.size() == name.size() && starts_with_word(edit.first, name);
-        });
-    });
-}
-
 } // namespace evenkeel::request
