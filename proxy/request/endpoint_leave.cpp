@@ -54,14 +54,16 @@ std::uint64_t caller_of(const leave_request& of) {
 std::uint64_t shown_to(const endpoint_policies& at, const leave_request& of) { return at.own_credential ? 0 : caller_of(of); }
 
 // The rest an answer asks for, if it asks for one.
-bool asks_for_rest(const attempt_outcome& outcome, bool own_credential) noexcept {
+bool asks_for_rest(const attempt_outcome& outcome, const endpoint_policies& at, const leave_request& of, steady_time now) {
     switch (outcome.what.kind) {
     case outcome_kind::rate_limited:
     case outcome_kind::overloaded:
     case outcome_kind::quota: return true;
-    case outcome_kind::credential: return own_credential;
+    case outcome_kind::credential: break;
     default: return false;
     }
+    if (!at.own_credential || outcome.over == refused_over::request) return false;
+    return outcome.over == refused_over::key || at.rest->refused_to_several(caller_of(of), now);
 }
 } // namespace
 
@@ -154,7 +156,9 @@ void endpoint_leave::answers(steady_time now) noexcept {
     first_ = now - sent_;
     judge(circuit_breaker::verdict::success, unlucky, now);
     cooldown* const rest = endpoint().rest;
-    if (rest != nullptr && !rest->idle()) rest->succeeded(shown_to(endpoint(), what_));
+    if (rest == nullptr) return;
+    if (!rest->idle()) rest->succeeded(shown_to(endpoint(), what_));
+    rest->accepted();
 }
 
 void endpoint_leave::took(steady_time now) noexcept {
@@ -182,7 +186,7 @@ void endpoint_leave::failed(const attempt_outcome& outcome, double u, steady_tim
     judge(circuit_verdict(outcome), u, now);
     served(load_verdict(outcome), now);
     balanced(outcome.what.is == outcome_class::success ? balancer::ending::answered : balancer::ending::failed, now);
-    if (endpoint().rest == nullptr || !asks_for_rest(outcome, endpoint().own_credential)) return;
+    if (endpoint().rest == nullptr || !asks_for_rest(outcome, endpoint(), what_, now)) return;
     const std::uint64_t whom = shown_to(endpoint(), what_);
     const steady_time until = endpoint().rest->throttled(whom, outcome.what.kind, outcome.retry_after, u, now);
     if (until > now) observer_->cooldown_began(*what_.route, *what_.route->upstreams[what_.at], outcome.what.kind, until - now);

@@ -430,3 +430,42 @@ TEST_CASE("a body without its credentials keeps every other byte") {
         if (!kept.empty()) CHECK(wire::is_json(std::string_view{kept}.substr(kept.starts_with("\xEF") ? 3 : 0)));
     }
 }
+
+TEST_CASE("401 and 403 of an upstream's own credential: about the request nobody rests, about the key everybody does, and unsaid "
+          "where several callers meet it") {
+    struct row {
+        const char* name;
+        std::string answer;
+        int callers;
+        bool rests;
+    };
+    const auto error = [](const char* type, const char* code, const char* message) {
+        return std::string{R"({"error":{"type":")"} + type + R"(","code":")" + code + R"(","message":")" + message + R"("}})";
+    };
+    for (const row& r :
+         {row{"model", status_answer(403, "", error("invalid_request_error", "model_not_found", "no")), 8, false},
+          row{"permission", status_answer(403, "", error("permission_error", "", "no")), 8, false},
+          row{"scopes", status_answer(401, "", error("invalid_request_error", "", "You have insufficient permissions")), 8,
+              false},
+          row{"content", status_answer(403, "", error("", "content_policy_violation", "no")), 8, false},
+          row{"key", status_answer(401, "", error("invalid_request_error", "invalid_api_key", "Incorrect API key")), 1, true},
+          row{"key, 403", status_answer(403, "", error("permission_error", "", "token has been revoked")), 1, true},
+          row{"unsaid, one caller", status_answer(403, "", "{}"), 1, false},
+          row{"unsaid, several callers", status_answer(401, "", "{}"), 3, true}}) {
+        CAPTURE(r.name);
+        world f;
+        f.route->coalesce = coalesce_mode::off;
+        f.route->cooldown.on = true;
+        f.route->retry.max_retries = 1; // else nobody looks into an answer
+        f.provider->own_credential = true;
+        f.provider->headers.set = {{"authorization", "Bearer own"}};
+        f.context.use(f.settings, f.registry.prepare(*f.settings));
+        f.upstream.always(answering(r.answer));
+        for (int i = 0; i < 8; ++i) f.ask(asked{}.and_field("Authorization", "Bearer " + std::to_string(i % r.callers)));
+        const auto& policies = f.context.policies->of(*f.route).endpoints.at(0);
+        REQUIRE(policies.own_credential);
+        CHECK(policies.rest->resting(0, f.loop.now()).has_value() == r.rests);
+        f.connect();
+        f.expect_nothing_left();
+    }
+}
