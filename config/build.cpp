@@ -1,6 +1,7 @@
 #include "config/build.hpp"
 
 #include "config/chaos_rules.hpp"
+#include "config/credential_checks.hpp"
 #include "config/expand.hpp"
 #include "config/fan_out_rules.hpp"
 #include "config/grammar.hpp"
@@ -95,13 +96,20 @@ dialect build_dialect(const std::string& word) {
     return dialect::automatic;
 }
 
-upstream build_upstream(const entry& e, const std::string& directory) {
+bool has_secret(const header_edits& edits, const credential_rules& rules) {
+    return std::any_of(edits.set.begin(), edits.set.end(), [&](const auto& one) { return sets_credential(rules, one.first, one.second); });
+}
+
+upstream build_upstream(const entry& e, const std::string& directory, const credential_rules& rules) {
     const block_reader from(&e);
     upstream out;
     out.name = e.key;
     if (auto address = build_url(from.text("url"), true)) out.address = std::move(*address);
     out.dialect = build_dialect(from.text("dialect"));
     out.headers = build_edits(from.block("headers"));
+    out.own_credential = has_secret(out.headers, rules);
+    const std::string callers = from.text("caller_credentials");
+    out.caller_credentials = callers == "pass" ? caller_credentials::pass : callers == "drop" ? caller_credentials::drop : caller_credentials::automatic;
     for (const entry& each : from.elements("models")) out.models.emplace(each.key, each.text());
     const block_reader tls = from.block("tls");
     out.tls.ca_file = file_path(tls, "ca_file", directory);
@@ -371,6 +379,7 @@ route build_route(const entry& e, const settings& so_far) {
     const block_reader from(&e);
     route out;
     out.name = from.text("name");
+    out.credentials = so_far.credentials;
     out.match = build_match(from.block("match"));
     if (from.text("serve") == "health") {
         out.serves = route_serves::health;
@@ -399,6 +408,7 @@ route build_route(const entry& e, const settings& so_far) {
         out.rewrite = {path_rewrite::kind::prefix, without_trailing_slash(rewrite.text("path_prefix"))};
     }
     out.headers = build_edits(from.block("headers"));
+    out.own_credential = has_secret(out.headers, out.credentials);
     out.timeout = build_timeouts(from.block("timeout"));
     out.retry = build_retry(from.block("retry"));
     out.own_budget = out.retry.max_retries > 0 && !(out.retry.budget == so_far.budget);
@@ -415,7 +425,8 @@ route build_route(const entry& e, const settings& so_far) {
     return out;
 }
 
-void build_process(const block_reader& from, const std::string& directory, settings& out) {
+void build_process(const entry& root, const std::string& directory, settings& out) {
+    const block_reader from(&root);
     for (const entry& each : from.elements("listen")) {
         const block_reader one(&each);
         listener at = build_listener(one.text("address"));
@@ -470,6 +481,7 @@ void build_process(const block_reader& from, const std::string& directory, setti
     store.into<bytes>("max_bytes", out.last_good.max_bytes);
     out.last_good.path = store.own_text("path");
 
+    out.credentials = build_credential_rules(root);
     out.chaos = build_chaos(from.key("chaos"));
     from.block("drain").into<duration>("timeout", out.drain_timeout);
 }
@@ -479,15 +491,24 @@ void build_process(const block_reader& from, const std::string& directory, setti
 settings build_settings(const entry& root, const std::string& directory, const file_reader& read_file) {
     const block_reader from(&root);
     settings out;
-    build_process(from, directory, out);
+    build_process(root, directory, out);
     for (const entry& each : from.elements("upstreams")) {
-        out.upstreams.push_back(std::make_shared<const upstream>(build_upstream(each, directory)));
+        out.upstreams.push_back(std::make_shared<const upstream>(build_upstream(each, directory, out.credentials)));
     }
+    std::vector<route> routes;
     for (const entry& each : from.elements("routes")) {
-        route built = build_route(each, out);
-        built.fallback = build_fallback(block_reader(&each), *root.find("routes"), directory, read_file);
-        out.routes.push_back(std::make_shared<const route>(std::move(built)));
+        routes.push_back(build_route(each, out));
+        routes.back().fallback = build_fallback(block_reader(&each), *root.find("routes"), directory, read_file);
     }
+    const auto hides = [](const route& one) {
+        return std::any_of(one.upstreams.begin(), one.upstreams.end(), [&](const auto& to) { return hides_callers(one, *to); });
+    };
+    for (route& each : routes) {
+        each.hides_some = hides(each) || std::any_of(each.fallback.begin(), each.fallback.end(), [&](const fallback_step& step) {
+                              return step.is == fallback_kind::route && step.route < routes.size() && hides(routes[step.route]);
+                          });
+    }
+    for (route& each : routes) out.routes.push_back(std::make_shared<const route>(std::move(each)));
     return out;
 }
 

@@ -1,5 +1,7 @@
 #include "config/grammar.hpp"
 
+#include "config/credentials.hpp"
+
 #include <algorithm>
 #include <array>
 
@@ -132,11 +134,6 @@ std::string check_editable_header(std::string_view name) {
     return "";
 }
 
-bool carries_credential(std::string_view name) {
-    constexpr std::array<std::string_view, 8> known{"authorization", "proxy-authorization", "x-api-key",
-                                                    "api-key",       "x-goog-api-key",      "cookie",
-                                                    "x-auth-token",  "x-amz-security-token"};
-    return std::find(known.begin(), known.end(), name) != known.end();
-}
+bool carries_credential(std::string_view name) { return credential_rules{}.field(name) == credential_kind::secret; }
 
 } // namespace evenkeel::config

@@ -83,6 +83,8 @@ json::object written_out(const key_row& row) {
         return text_with("^/[^?#]*$");
     case value_kind::header_name:
         return text_with("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$");
+    case value_kind::credential:
+        return text_with("^!?[!-~]{1,128}$");
     case value_kind::tenant:
         return text_with("^header:[!#$%&'*+.^_`|~0-9A-Za-z-]+$");
     case value_kind::word:

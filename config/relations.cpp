@@ -1,6 +1,7 @@
 #include "config/relations.hpp"
 
 #include "config/chaos_rules.hpp"
+#include "config/credential_checks.hpp"
 #include "config/expand.hpp"
 #include "config/grammar.hpp"
 #include "config/network.hpp"
@@ -216,6 +217,8 @@ void check_relations(const entry& root, report& problems, const environment& env
     check_upstreams(root, problems, env, directory);
     check_routes(root, problems);
     check_fallbacks(root, problems, env, directory);
+    // Of a file that was read whole: an upstream whose key could not be read would look as if it had none.
+    if (!problems.has_errors()) check_credentials(root, problems);
     check_chaos(root, problems);
     check_retry(root.find("defaults"), problems);
     if (const entry* routes = root.find("routes")) {

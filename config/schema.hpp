@@ -27,6 +27,7 @@ enum class value_kind : unsigned char {
     path,         // of a request: starts with '/'
     glob,         // `*` and `?`
     header_name,  // a token; lower-cased
+    credential,   // name or glob of a credential; with '!' before it an exception
     header_value, // visible ASCII and inner blanks
     token,        // visible ASCII; may be empty
     tenant,       // what names the tenant of a request: header:NAME

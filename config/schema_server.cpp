@@ -111,6 +111,19 @@ void add_process_keys(std::vector<key_row>& table) {
     };
     table.insert(table.end(), rows.begin(), rows.end());
 
+    const std::initializer_list<key_row> credentials{
+        {.path = "credential_fields", .kind = value_kind::credential, .shape = list,
+         .documentation = "Request fields that are credentials beside the known ones (authorization, x-api-key, cookie, *-token, ...): names or "
+                          "globs; `!NAME` excepts what a known pattern catches. A name in full also names tenants, before all others.",
+         .price = "What is listed goes to no upstream with a credential of its own."},
+        {.path = "credential_query", .kind = value_kind::credential, .shape = list,
+         .documentation = "Likewise members of the query, beside key, api_key, access_token, sig, X-Amz-Signature, ..."},
+        {.path = "credential_body", .kind = value_kind::credential, .shape = list,
+         .documentation = "Likewise members of a JSON body's outermost object, beside api_key, access_token, ...",
+         .price = "Where one is listed, a body that cannot be looked through is refused by routes that would have to drop it."},
+    };
+    table.insert(table.end(), credentials.begin(), credentials.end());
+
     add_chaos_keys(table);
     add_later(table, false, {
         {.path = "tracing", .kind = block, .documentation = "Spans to an OTLP collector."},

@@ -20,13 +20,17 @@ void add_upstream_keys(std::vector<key_row>& table) {
          .words = "auto|openai|anthropic|gemini|ollama|generic",
          .documentation = "How answers and errors are read; auto: recognised from the path and the first event."},
         {.path = "upstreams.headers", .kind = block,
-         .documentation = "Edits of each request's headers on the way to this upstream. Without one the application's own "
-                          "credential passes through."},
+         .documentation = "Edits of each request's headers on the way to this upstream. With a credential among them no "
+                          "credential of the application's own goes there, in any field, query member or member of the body."},
         {.path = "upstreams.headers.set", .kind = header_value, .shape = map,
          .documentation = "Replaces every field of that name. Take credentials from ${env:NAME} or ${file:PATH}.",
          .secret = true, .can_be_empty = true, .map_keys = "header_name"},
         {.path = "upstreams.headers.remove", .kind = header_name, .shape = list,
          .documentation = "Header names that are dropped."},
+        {.path = "upstreams.caller_credentials", .kind = value_kind::word, .fallback = "auto", .words = "auto|pass|drop",
+         .documentation = "Whether the applications' own credentials go to this upstream. auto: not if headers.set has one; else to the "
+                          "authority of a route's first upstream alone, and any other must have one of its own or say pass or drop here.",
+         .price = "pass: whoever runs this upstream can use its callers' credentials at the first one."},
         {.path = "upstreams.models", .kind = text, .shape = map,
          .documentation = "Renames the request's model on the way out; rewrites that one value of the body.",
          .map_keys = "text"},

@@ -2,6 +2,7 @@
 // The effective configuration: what a checked file means, after defaults, inheritance and expansion. Immutable once
 // built; a reload builds another. Holds no YAML and no sockets. Durations are nanoseconds, sizes bytes.
 
+#include "config/credentials.hpp"
 #include "policies/adaptive_timeout.hpp"
 #include "policies/balance.hpp"
 #include "policies/bulkhead.hpp"
@@ -86,6 +87,10 @@ struct connection_options {
     bool operator==(const connection_options&) const = default;
 };
 
+// Whether an upstream is shown the callers' own credentials. automatic: unless it has one of its own; the checks have seen to it
+// that it is then of the authority that they belong to.
+enum class caller_credentials : unsigned char { automatic, pass, drop };
+
 struct upstream {
     std::string name;
     url address;
@@ -97,6 +102,8 @@ struct upstream {
     connection_options connections;
     prewarm_options prewarm;
     bool forwarded = false;                        // append X-Forwarded-*
+    config::caller_credentials caller_credentials = caller_credentials::automatic;
+    bool own_credential = false;                   // `headers.set` has a credential: it never sees a caller's
     bool operator==(const upstream&) const = default;
 };
 
@@ -197,6 +204,9 @@ struct route {
     std::vector<std::shared_ptr<const config::upstream>> upstreams; // in order of preference; empty only where `serves` is not `upstream`
     path_rewrite rewrite;
     header_edits headers;                          // the upstream's own edits come after these and win
+    bool own_credential = false;                   // `headers.set` has a credential
+    credential_rules credentials;                  // of the file
+    bool hides_some = false;                       // one of its upstreams, or of its fallbacks', is not shown callers' credentials
     timeouts timeout;
     balance_kind balance = balance_kind::failover;
     std::vector<double> weights;                   // of the upstreams, by place; all 1 unless `balance: weighted`
@@ -215,6 +225,11 @@ struct route {
     fan_out_options fan_out;                       // of a route that `serves` fan_out; of the rest then timeout.total and stream count
     bool operator==(const route&) const = default;
 };
+
+// Whether no credential of a caller's goes to this upstream, by this route.
+[[nodiscard]] inline bool hides_callers(const route& by, const upstream& to) noexcept {
+    return to.own_credential || by.own_credential || to.caller_credentials == caller_credentials::drop;
+}
 
 struct access_log_options {
     std::string path = "stdout";                   // stdout | stderr | off | a file
@@ -267,6 +282,7 @@ struct settings {
     config::limits limits;
     last_good_options last_good;
     chaos_options chaos;
+    credential_rules credentials;
     duration drain_timeout = std::chrono::seconds{30};
     std::uint64_t replay_buffer = std::uint64_t{32} * 1024 * 1024; // defaults.retry.replay_buffer: where a body must be read to choose the route
     breaker_options circuit_breaker; // defaults.circuit_breaker, shared likewise

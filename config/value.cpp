@@ -1,5 +1,6 @@
 #include "config/value.hpp"
 
+#include "config/credentials.hpp"
 #include "config/grammar.hpp"
 #include "config/network.hpp"
 #include "config/suggest.hpp"
@@ -160,6 +161,11 @@ leaf_or_failure read_leaf(const key_row& row, const std::string& text, written h
         if (const auto* wrong = std::get_if<bad_network_text>(&parsed)) {
             return failure{wrong->may_hold_secret ? "bad-url-hidden" : "bad-url", wrong->message};
         }
+        return leaf{text};
+    }
+    if (row.kind == value_kind::credential) {
+        const auto where = row.path == "credential_query" ? credential_place::query : row.path == "credential_body" ? credential_place::body : credential_place::field;
+        if (const std::string wrong = check_credential_pattern(where, text); !wrong.empty()) return failure{"bad-credential-name", wrong};
         return leaf{text};
     }
     const std::string wrong = check_text(row.kind, text);

@@ -8,6 +8,7 @@ namespace evenkeel {
 namespace {
 constexpr double overload_spread = 0.2;
 constexpr duration least_rest = std::chrono::milliseconds{1}; // a hint of nothing still ends this instant
+constexpr duration refusals_count_for = std::chrono::minutes{1}; // chosen
 constexpr std::uint32_t longest_row = 32;                     // 2^32 times any start is past any maximum
 
 duration doubled(duration start, std::uint32_t times, duration most) noexcept {
@@ -68,6 +69,22 @@ void cooldown::succeeded(std::uint64_t principal) noexcept {
     const auto found = entries_.find(principal);
     if (found == entries_.end()) return;
     found->second.in_a_row = 0;
+}
+
+bool cooldown::refused_to_several(std::uint64_t caller, steady_time now) noexcept {
+    const std::scoped_lock lock(mutex_);
+    any_refused_.store(true, std::memory_order_relaxed);
+    auto same = std::find_if(refused_.begin(), refused_.end(), [&](const refusal& one) { return one.at != steady_time{} && one.caller == caller; });
+    if (same == refused_.end()) same = std::min_element(refused_.begin(), refused_.end(), [](const refusal& a, const refusal& b) { return a.at < b.at; });
+    *same = {caller, now};
+    return std::all_of(refused_.begin(), refused_.end(), [&](const refusal& one) { return one.at != steady_time{} && now - one.at <= refusals_count_for; });
+}
+
+void cooldown::accepted() noexcept {
+    if (!any_refused_.load(std::memory_order_relaxed)) return;
+    const std::scoped_lock lock(mutex_);
+    any_refused_.store(false, std::memory_order_relaxed);
+    refused_ = {};
 }
 
 std::optional<cooldown::rest> cooldown::resting(std::uint64_t principal, steady_time now) {

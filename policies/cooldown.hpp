@@ -13,6 +13,7 @@
 #include "policies/small_mutex.hpp"
 #include "policies/time.hpp"
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -42,6 +43,11 @@ public:
     // from overload. The time until which the endpoint now rests.
     steady_time throttled(std::uint64_t principal, outcome_kind kind, std::optional<duration> hint, double u, steady_time now);
     void succeeded(std::uint64_t principal) noexcept; // the ramp begins anew
+    // A credential of the upstream's own was refused to `caller`, and the answer does not say whether that is about the credential:
+    // true once it was refused to several callers within a minute, and to none of them was it good in between.
+    [[nodiscard]] bool refused_to_several(std::uint64_t caller, steady_time now) noexcept;
+    // ... it is good, for somebody. Takes no lock where nobody was refused.
+    void accepted() noexcept;
     // Nobody rests and no ramp is remembered: then nobody needs to know who asks. Takes no lock.
     [[nodiscard]] bool idle() const noexcept { return known_.load(std::memory_order_relaxed) == 0; }
     // Resting at `now`? Until when, and for what.
@@ -71,6 +77,13 @@ private:
     small_mutex mutex_;
     cooldown_options options_;
     std::unordered_map<std::uint64_t, entry> entries_;
+    static constexpr std::size_t several = 3; // chosen: two callers may well want the same model that the key may not have
+    struct refusal {
+        std::uint64_t caller = 0;
+        steady_time at{};
+    };
+    std::array<refusal, several> refused_; // the latest of each, oldest first out
+    std::atomic<bool> any_refused_{false};
     std::atomic<std::size_t> known_{0}; // entries, to be read without the mutex
 };
 

@@ -177,6 +177,59 @@ std::string_view to_string(outcome_kind kind) noexcept {
     return "cancelled";
 }
 
+namespace {
+// Words of a refusal that can mean nothing else.
+constexpr std::array<std::string_view, 16> plainly_request{
+    "model_not_found",        "model_not_available",     "model_access_denied",          "key_model_access_denied",     "team_model_access_denied",
+    "content_filter",         "content_policy_violation", "moderation_blocked",          "unsupported_country_region_territory", "user_location_not_supported",
+    "responsibleaipolicyviolation", "insufficient_scope", "insufficient_permissions",    "missing_scope",               "access_token_scope_insufficient", "service_disabled"};
+constexpr std::array<std::string_view, 25> plainly_key{
+    "invalid_api_key",      "incorrect_api_key",  "api_key_invalid",    "api_key_expired",     "expired_api_key",        "api_key_disabled",
+    "api_key_revoked",      "missing_api_key",    "no_api_key",         "key_expired",         "key_revoked",            "invalid_token",
+    "token_expired",        "expired_token",      "token_revoked",      "access_token_expired", "invalid_authentication", "authentication_error",
+    "authentication_failed", "account_deactivated", "account_disabled",  "account_suspended",   "unrecognizedclientexception", "expiredtokenexception",
+    "invalidsignatureexception"};
+// ... and of a message.
+constexpr std::array<std::string_view, 23> key_sentences{
+    "incorrect api key", "invalid api key",   "invalid api-key",  "invalid x-api-key", "api key not valid", "api key is invalid", "api key expired",
+    "api key not found", "no api key",        "missing api key",  "provide an api key", "provide your api key", "invalid bearer token", "invalid token",
+    "invalid subscription key", "invalid authentication", "authentication fails", "no auth credentials", "user not found", "expired", "revoked", "deactivated",
+    "invalid credentials"};
+constexpr std::array<std::string_view, 15> request_sentences{
+    "permission",  "not allowed", "not permitted", "do not have access", "does not have access", "don't have access", "no access to",
+    "missing scopes", "not available in your", "not supported", "not enabled", "content policy", "flagged", "moderation", "your region"};
+
+// What is quoted may be the caller's. An apostrophe quotes nothing.
+std::string_view before_quotes(std::string_view message) noexcept {
+    const auto letter = [](char c) { return lower(c) >= 'a' && lower(c) <= 'z'; };
+    for (std::size_t at = 0; (at = message.find_first_of("\"'`", at)) != std::string_view::npos; ++at) {
+        const bool apostrophe = message[at] == '\'' && at > 0 && letter(message[at - 1]) && at + 1 < message.size() && letter(message[at + 1]);
+        if (!apostrophe) return message.substr(0, at);
+    }
+    return message;
+}
+
+template <std::size_t n>
+bool has_any(const std::array<std::string_view, n>& table, const error_words& said) noexcept {
+    return std::any_of(table.begin(), table.end(), [&](std::string_view one) { return same(said.code, one) || same(said.type, one) || same(said.status, one); });
+}
+template <std::size_t n>
+bool says_any(const std::array<std::string_view, n>& table, std::string_view message) noexcept {
+    return std::any_of(table.begin(), table.end(), [&](std::string_view one) { return says(message, one); });
+}
+} // namespace
+
+refused_over refused_over_what(const error_words& said) noexcept {
+    if (has_any(plainly_request, said)) return refused_over::request;
+    if (has_any(plainly_key, said)) return refused_over::key;
+    const std::string_view message = before_quotes(said.message);
+    if (says_any(key_sentences, message)) return refused_over::key; // Anthropic: permission_error, "OAuth token has been revoked"
+    static constexpr std::array<std::string_view, 2> permission{"permission_error", "permission_denied"};
+    if (has_any(permission, said) || says_any(request_sentences, message)) return refused_over::request;
+    static constexpr std::array<std::string_view, 1> unnamed{"unauthenticated"}; // Google's status of every 401
+    return has_any(unnamed, said) ? refused_over::key : refused_over::unknown;
+}
+
 verdict classify_answer(int status, const error_words& said, std::optional<duration> hint, duration max_retry_after) noexcept {
     if (status < 400) return {};
     const verdict plain = by_status(status, hint.has_value());

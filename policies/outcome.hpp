@@ -60,9 +60,20 @@ struct error_words {
 // An error inside a 200, in an event or a whole body: by its words; a code that is a status counts as one.
 [[nodiscard]] verdict classify_embedded(const error_words& words, duration max_retry_after) noexcept;
 
+// What a refusal (401, 403) of a credential of ours is about. A key that is revoked is refused to everybody, so it rests; a model,
+// a region, a content or an operation that this key may not have is refused to who asked for it, and everybody else goes on.
+enum class refused_over : unsigned char {
+    unknown, // it does not say: if several callers meet it, it is the key
+    key,
+    request,
+};
+// By the structured words first, of which some are plainer than others, then by the message.
+[[nodiscard]] refused_over refused_over_what(const error_words& words) noexcept;
+
 // All a flight needs to know of a failed attempt.
 struct attempt_outcome {
     verdict what{outcome_class::failure, outcome_kind::reset};
+    refused_over over = refused_over::unknown; // of the kind `credential`
     bool embedded = false;    // an error inside a 200 (`retry.on: stream_error`)
     bool never_sent = false;  // no byte of the request left
     bool has_answer = false;  // an HTTP answer is there to be handed on

@@ -74,6 +74,7 @@ void attempt::end_well(bool told_of_error) noexcept {
     if (head_.status >= 400) {
         attempt_outcome outcome;
         outcome.what = classify_answer(head_.status, {}, std::nullopt, duration::max());
+        outcome.over = refused_over::request; // nobody has looked: nothing may be held against a credential
         if (part_ == held_part::nothing) leave_.failed(outcome, order_.luck, now);
         return;
     }

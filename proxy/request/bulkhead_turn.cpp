@@ -41,8 +41,12 @@ private:
 
 bulkhead::requester requester_of(const client_request& request) noexcept {
     return {.known = tenant_by_header(request),
-            .context = request.head,
-            .identify = [](const void* head) noexcept { return principal_of(*static_cast<const wire::request_head*>(head)); }};
+            .context = &request,
+            // Asked by any thread: only what does not change while the request is served may be looked at.
+            .identify = [](const void* of) noexcept {
+                const auto& one = *static_cast<const client_request*>(of);
+                return tenant_of(*one.head, rules_of(one));
+            }};
 }
 
 struct refusal_words {

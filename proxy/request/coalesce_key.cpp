@@ -3,7 +3,6 @@
 #include "proxy/request/local_answer.hpp"
 #include "proxy/request/outgoing.hpp"
 #include "proxy/request/router.hpp"
-#include "proxy/wire/characters.hpp"
 #include "proxy/wire/deterministic.hpp"
 #include "proxy/wire/json_model.hpp"
 
@@ -15,16 +14,7 @@
 namespace evenkeel::request {
 
 namespace {
-// Of each request alone, and of no interest to who answers it.
-constexpr std::array<std::string_view, 15> ids{
-    "x-request-id", "request-id", "x-client-request-id", "x-correlation-id", "traceparent", "tracestate", "b3", "x-b3-traceid", "x-b3-spanid",
-    "x-b3-parentspanid", "x-amzn-trace-id", "x-cloud-trace-context", "sentry-trace", "x-datadog-trace-id", "x-datadog-parent-id"};
-constexpr std::string_view own_timeout = "x-evenkeel-timeout";
 constexpr std::size_t most_members = 1000;
-
-bool is_left_out(std::string_view name) noexcept {
-    return wire::iequals(name, own_timeout) || std::any_of(ids.begin(), ids.end(), [&](std::string_view one) { return wire::iequals(name, one); });
-}
 
 // A live object, which the flight keeps alive: no other has its address meanwhile.
 void add_address(identity_text& to, const void* of) { to.add(std::uint64_t{reinterpret_cast<std::uintptr_t>(of)}); }
@@ -39,14 +29,7 @@ identity_text identity_of(const client_request& request) {
     identity.add(std::uint64_t{request.something_follows}); // decides how long it is held
     identity.add(head.method);
     identity.add(head.target);
-    for (const wire::field& one : head.fields) {
-        if (is_left_out(one.name)) continue;
-        std::string name{one.name};
-        std::transform(name.begin(), name.end(), name.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-        identity.add(std::string_view{name});
-        identity.add(one.value);
-    }
-    identity.add(std::string_view{}); // no field has an empty name
+    identity.add_fields(head);
     const bool tells_address = std::any_of(asked.upstreams.begin(), asked.upstreams.end(), [](const auto& one) { return one->forwarded; });
     identity.add(tells_address ? request.client_address : std::string_view{});
     identity.add(static_cast<std::uint64_t>(head.body.kind != wire::body_kind::none));
@@ -87,7 +70,7 @@ std::optional<coalesce_key> coalesce_key_of(const client_request& request, const
     facts.repeatable = may_replay(route, head, target, request.body.text().view());
     facts.deterministic = mode == coalesce_mode::deterministic && facts.is_post && asks_deterministically(request, target);
     if (!may_coalesce(mode, facts)) return std::nullopt;
-    return coalesce_key{principal{head, key}, identity_of(request), key};
+    return coalesce_key{principal{head, key, route.credentials, request.body.text().view()}, identity_of(request), key};
 }
 
 } // namespace evenkeel::request

@@ -1,10 +1,7 @@
 #pragma once
 // What makes two requests identical, so that one answer is right for both: a keyed hash of the principal, the route, and all
-// that goes upstream or shapes the answer: method, target, body, and every end-to-end field in its order and with its exact
-// value. What is not known to be harmless counts: better two requests than one wrong answer. Left out are only
-//
-//   - the ids that tracing gives to each request, which change no answer (ids below), and
-//   - x-evenkeel-timeout, which is not sent upstream: each client waits under its own deadline.
+// that goes upstream or shapes the answer: method, target, body, and every end-to-end field that is not known to be harmless
+// (identity_text::add_fields): better two requests than one wrong answer. Each client waits under its own deadline.
 //
 // It cannot be made without a principal, so no two of them ever share an answer, and it tells nothing of either.
 

@@ -1,5 +1,6 @@
 #include "proxy/request/endpoint_leave.hpp"
 
+#include "proxy/request/client_request.hpp"
 #include "proxy/request/principal.hpp"
 
 #include <algorithm>
@@ -43,15 +44,26 @@ overload_control::verdict load_verdict(const attempt_outcome& outcome) noexcept 
     }
 }
 
+std::uint64_t caller_of(const leave_request& of) {
+    const request_body& body = of.request->body;
+    const shared_bytes text = body.whole() ? body.text() : shared_bytes{};
+    return principal_of(*of.request->head, of.route->credentials, text.view());
+}
+
+// Who rests: whose credential the endpoint was shown. 0: its own.
+std::uint64_t shown_to(const endpoint_policies& at, const leave_request& of) { return at.own_credential ? 0 : caller_of(of); }
+
 // The rest an answer asks for, if it asks for one.
-bool asks_for_rest(const attempt_outcome& outcome, bool own_credential) noexcept {
+bool asks_for_rest(const attempt_outcome& outcome, const endpoint_policies& at, const leave_request& of, steady_time now) {
     switch (outcome.what.kind) {
     case outcome_kind::rate_limited:
     case outcome_kind::overloaded:
     case outcome_kind::quota: return true;
-    case outcome_kind::credential: return own_credential;
+    case outcome_kind::credential: break;
     default: return false;
     }
+    if (!at.own_credential || outcome.over == refused_over::request) return false;
+    return outcome.over == refused_over::key || at.rest->refused_to_several(caller_of(of), now);
 }
 } // namespace
 
@@ -59,7 +71,7 @@ namespace {
 // Nobody rests, nearly always: then nobody needs to know who asks.
 std::optional<endpoint_refusal> resting(const endpoint_policies& at, const leave_request& wanted, urgency how, steady_time now) {
     if (at.rest == nullptr || at.rest->idle()) return std::nullopt;
-    const auto rest = at.rest->resting(at.own_credential ? 0 : principal_of(*wanted.head), now);
+    const auto rest = at.rest->resting(shown_to(at, wanted), now);
     if (!rest || (rest->guessed && how != urgency::normal)) return std::nullopt;
     return endpoint_refusal{.why = endpoint_refusal::reason::cooldown, .again = rest->until, .avoidable = rest->guessed};
 }
@@ -144,7 +156,9 @@ void endpoint_leave::answers(steady_time now) noexcept {
     first_ = now - sent_;
     judge(circuit_breaker::verdict::success, unlucky, now);
     cooldown* const rest = endpoint().rest;
-    if (rest != nullptr && !rest->idle()) rest->succeeded(endpoint().own_credential ? 0 : principal_of(*what_.head));
+    if (rest == nullptr) return;
+    if (!rest->idle()) rest->succeeded(shown_to(endpoint(), what_));
+    rest->accepted();
 }
 
 void endpoint_leave::took(steady_time now) noexcept {
@@ -172,8 +186,8 @@ void endpoint_leave::failed(const attempt_outcome& outcome, double u, steady_tim
     judge(circuit_verdict(outcome), u, now);
     served(load_verdict(outcome), now);
     balanced(outcome.what.is == outcome_class::success ? balancer::ending::answered : balancer::ending::failed, now);
-    if (endpoint().rest == nullptr || !asks_for_rest(outcome, endpoint().own_credential)) return;
-    const std::uint64_t whom = endpoint().own_credential ? 0 : principal_of(*what_.head);
+    if (endpoint().rest == nullptr || !asks_for_rest(outcome, endpoint(), what_, now)) return;
+    const std::uint64_t whom = shown_to(endpoint(), what_);
     const steady_time until = endpoint().rest->throttled(whom, outcome.what.kind, outcome.retry_after, u, now);
     if (until > now) observer_->cooldown_began(*what_.route, *what_.route->upstreams[what_.at], outcome.what.kind, until - now);
 }

@@ -17,6 +17,8 @@
 
 namespace evenkeel::request {
 
+struct client_request;
+
 // What an attempt brings along for the policies, beside its endpoint.
 struct leave_request {
     const config::route* route = nullptr;
@@ -26,7 +28,7 @@ struct leave_request {
     request_shape shape;
     bool held = false;        // the request has waited for an endpoint already
     shuffle_shard::members shard = shuffle_shard::all; // the endpoints the request may turn to
-    const wire::request_head* head = nullptr; // whose credential it shows; looked at only while the flight waits for the attempt
+    const client_request* request = nullptr; // whose credentials it has; looked at only while the flight waits for the attempt
 };
 
 class endpoint_leave {

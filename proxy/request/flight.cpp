@@ -1,5 +1,6 @@
 #include "proxy/request/flight.hpp"
 
+#include "proxy/request/credentials.hpp"
 #include "proxy/request/inject_fault.hpp"
 #include "proxy/request/outgoing.hpp"
 #include "proxy/request/local_answer.hpp"
@@ -89,23 +90,45 @@ flight::flying* flight::find(attempt_id id) noexcept {
     return found == attempts_.end() ? nullptr : &*found;
 }
 
+// What goes out in place of the client's body: without the caller's credentials, where this upstream is not shown them, and with
+// its own name of the model. Of the client's bytes none is copied. (serve() has seen to it that the body is here where that matters.)
+void flight::fill_body(attempt_order& order, const config::upstream& upstream, bool hides, wire::body_framing& framing) {
+    const bool looks = hides && may_be_json(*request_.head) && request_.body.whole();
+    if (!looks && upstream.models.empty()) return;
+    const shared_bytes body = request_.body.text();
+    std::vector<std::string_view> kept;
+    if (looks) kept = body_without_credentials(body.view(), route_.credentials);
+    const wire::json_members found = upstream.models.empty() ? wire::json_members{} : wire::find_members(body.view());
+    const auto renamed = found.has_model ? upstream.models.find(found.model) : upstream.models.end();
+    const bool renames = renamed != upstream.models.end();
+    if (!upstream.models.empty()) request_.model = found.model;
+    if (kept.empty() && !renames) return;
+    if (kept.empty()) kept.push_back(body.view());
+
+    std::uint64_t size = 0;
+    const auto add = [&](shared_bytes piece) {
+        size += piece.size();
+        order.renamed.push_back(std::move(piece));
+    };
+    for (const std::string_view piece : kept) {
+        const auto begin = static_cast<std::size_t>(piece.data() - body.view().data());
+        const std::size_t name_end = found.model_offset + found.model_size;
+        if (!renames || found.model_offset < begin || name_end > begin + piece.size()) {
+            add(body.part(piece));
+            continue;
+        }
+        add(body.part(piece.substr(0, found.model_offset - begin)));
+        add(copy_to_block(services_.buffers, wire::json_string(renamed->second)));
+        add(body.part(piece.substr(name_end - begin)));
+    }
+    framing = {wire::body_kind::length, size};
+}
+
 void flight::fill(attempt_order& order, const flight_action::launch& what) {
     const auto& upstream = route_.upstreams[what.endpoint];
     wire::body_framing framing = request_.body.framing();
-    if (!upstream->models.empty()) {
-        const shared_bytes body = request_.body.text();
-        const wire::json_members found = wire::find_members(body.view());
-        const auto renamed = found.has_model ? upstream->models.find(found.model) : upstream->models.end();
-        request_.model = found.model;
-        if (renamed != upstream->models.end()) {
-            // Of the client's bytes none is copied.
-            const std::string name = wire::json_string(renamed->second);
-            order.renamed.push_back(body.part(body.view().substr(0, found.model_offset)));
-            order.renamed.push_back(copy_to_block(services_.buffers, name));
-            order.renamed.push_back(body.from(found.model_offset + found.model_size));
-            framing = {wire::body_kind::length, body.size() - found.model_size + name.size()};
-        }
-    }
+    const bool hides = config::hides_callers(route_, *upstream);
+    fill_body(order, *upstream, hides, framing);
     const std::string_view target = aim(what.endpoint).target;
     order.route = request_.asked();
     order.upstream = upstream;
@@ -120,7 +143,7 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
     order.rules.wants_content = order.may_repeat && request_.head->is_post() && order.rules.dialect != wire::dialect::generic;
     order.leaves_last_words = route_.stream.resume == config::stream_resume::verified_replay && order.may_repeat &&
                               is_replayable_stream(request_, order.rules.dialect);
-    order.rules.own_credential = sets_credential(*upstream);
+    order.rules.own_credential = hides;
     order.rules.array_stream = is_googles_array(order.rules.dialect, target);
     order.rules.max_retry_after = route_.retry.max_retry_after;
     order.kind = what.purpose == attempt_purpose::first   ? telemetry::attempt_kind::first

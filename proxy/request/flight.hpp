@@ -88,6 +88,7 @@ private:
     void fill_upcast(attempt_order& order, const flight_action::launch& what, std::string_view target);
 
     [[nodiscard]] const aim_taken& aim(endpoint_index at);
+    void fill_body(attempt_order& order, const config::upstream& upstream, bool hides, wire::body_framing& framing);
     static flight_options options_of(const client_request& request, steady_time deadline) noexcept;
     void launch(const flight_action::launch& what);
     void cancel(const flight_action::cancel& what);

@@ -70,7 +70,8 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
         given.outcome = telemetry::request_outcome::upstream_error;
         given.stop_client_retries = last_failure_ && ends_client_retries(*last_failure_, what.denied);
     }
-    if (from.is_renamed()) given.upstream_model = given.upstream->models.find(request_.model)->second;
+    const auto renamed = from.is_renamed() ? given.upstream->models.find(request_.model) : given.upstream->models.end();
+    if (renamed != given.upstream->models.end()) given.upstream_model = renamed->second;
     given.sent = from.sent_at();
     given.head_read = from.head_at();
     const bool replayable = good && from.leaves_last_words();

@@ -45,7 +45,7 @@ const request_shape& flight::shape(endpoint_index at) {
 }
 
 leave_request flight::leave_for(endpoint_index at, attempt_purpose what) {
-    return {.route = &route_, .policies = &policies_, .at = at, .purpose = what, .shape = shape(at), .held = ticket_.has_value(), .shard = shard_, .head = request_.head};
+    return {.route = &route_, .policies = &policies_, .at = at, .purpose = what, .shape = shape(at), .held = ticket_.has_value(), .shard = shard_, .request = &request_};
 }
 
 // Who has an attempt in flight stands in no line: a hedge, or what is to take the place of a silent attempt, asks now and then.

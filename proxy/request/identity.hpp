@@ -21,7 +21,10 @@ public:
     void add(std::uint64_t number) { add(std::string_view{std::to_string(number)}); }
     // A body may be large: its SHA-256 stands for it.
     void add_digest(std::string_view body);
-    void add_fields(const wire::request_head& head, std::span<const std::string_view> names) { append_fields(text_, head, names); }
+    // Every end-to-end field of a request in its order and with its exact value, but those that change no answer: what is not known
+    // to be harmless counts. Left out are the ids that tracing gives to each request, what a client says of its own repetitions,
+    // x-evenkeel-timeout, which is not sent upstream, and `harmless` (lower case).
+    void add_fields(const wire::request_head& head, std::span<const std::string_view> harmless = {});
     [[nodiscard]] std::string_view view() const noexcept { return text_; }
 
 private:

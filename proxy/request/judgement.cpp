@@ -26,8 +26,13 @@ bool is_closed_json(std::string_view text) noexcept {
 }
 
 // A credential the client brought is the client's own affair: any endpoint would be shown the same.
-void own_up(attempt_outcome& outcome, const judge_rules& rules) noexcept {
-    if (outcome.what.kind == outcome_kind::credential && !rules.own_credential) outcome.what = {outcome_class::success, outcome_kind::caller_error};
+void own_up(attempt_outcome& outcome, const error_words& said, const judge_rules& rules) noexcept {
+    if (outcome.what.kind != outcome_kind::credential) return;
+    if (rules.own_credential) {
+        outcome.over = refused_over_what(said);
+    } else {
+        outcome.what = {outcome_class::success, outcome_kind::caller_error};
+    }
 }
 } // namespace
 
@@ -68,7 +73,7 @@ attempt_outcome judge_error(const wire::response_head& head, content_facts conte
     outcome.retry_after = wire::retry_hint(head, facts, now);
     outcome.should_retry = wire::should_retry(head);
     outcome.what = classify_answer(head.status, facts.words(), outcome.retry_after, rules.max_retry_after);
-    own_up(outcome, rules);
+    own_up(outcome, facts.words(), rules);
     return outcome;
 }
 
@@ -102,7 +107,7 @@ attempt_outcome judge_error_event(const wire::error_facts& facts, const judge_ru
     outcome.has_answer = true;
     outcome.retry_after = facts.retry_delay;
     outcome.what = classify_embedded(facts.words(), rules.max_retry_after);
-    own_up(outcome, rules);
+    own_up(outcome, facts.words(), rules);
     return outcome;
 }
 
@@ -145,15 +150,6 @@ std::optional<wire::stream_format> stream_format_of(content_facts content, const
 
 bool is_event_stream(const wire::response_head& head) noexcept {
     return head.status == 200 && stream_format_of(content_of(head), {}) == wire::stream_format::sse;
-}
-
-bool sets_credential(const config::upstream& upstream) noexcept {
-    static constexpr std::array<std::string_view, 4> names{"authorization", "x-api-key", "x-goog-api-key", "api-key"};
-    return std::any_of(upstream.headers.set.begin(), upstream.headers.set.end(), [](const auto& edit) {
-        return std::any_of(names.begin(), names.end(), [&](std::string_view name) {
-            return edit.first.size() == name.size() && starts_with_word(edit.first, name);
-        });
-    });
 }
 
 } // namespace evenkeel::request

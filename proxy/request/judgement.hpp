@@ -18,7 +18,7 @@ namespace evenkeel::request {
 struct judge_rules {
     wire::dialect dialect = wire::dialect::generic;
     bool wants_content = false;  // a generation: an empty or unreadable 200 is no answer
-    bool own_credential = false; // the upstream's configuration sets it: a 401 is not the caller's doing
+    bool own_credential = false; // it was shown none of the caller's: a 401 is not the caller's doing
     bool array_stream = false;   // Google's stream without alt=sse
     duration max_retry_after{};
 };
@@ -53,8 +53,5 @@ struct content_facts {
 
 // Whether it is server-sent events that anybody may read: a good answer, not compressed.
 [[nodiscard]] bool is_event_stream(const wire::response_head& head) noexcept;
-
-// Whether the upstream's own header edits replace the client's credential.
-[[nodiscard]] bool sets_credential(const config::upstream& upstream) noexcept;
 
 } // namespace evenkeel::request

@@ -1,5 +1,6 @@
 #include "proxy/request/last_good_key.hpp"
 
+#include "proxy/request/credentials.hpp"
 #include "proxy/request/router.hpp"
 
 #include <array>
@@ -8,17 +9,17 @@
 namespace evenkeel::request {
 
 namespace {
-// Fields that change what a provider answers to the same body.
-constexpr std::array<std::string_view, 8> telling_fields{"accept",           "accept-encoding",   "accept-language", "content-encoding",
-                                                         "content-type",     "anthropic-version", "anthropic-beta",  "openai-beta"};
-// ... and what the same client puts up with, whatever the question.
-constexpr std::array<std::string_view, 2> form_fields{"accept", "accept-encoding"};
+// Of each repetition of the same question: what stood for one attempt at an effect, and what names the answer wanted, which
+// is part of the key by itself.
+constexpr std::array<std::string_view, 3> of_repetitions{"idempotency-key", "x-idempotency-key", partial_key_header};
 } // namespace
 
 std::optional<last_good_key> last_good_key_of(const client_request& request, config::last_good_key_kind kind, bool stream,
                                               const hash_key& key) {
     const wire::request_head& head = *request.head;
     const config::route& route = *request.route;
+    const bool whole = request.body.whole();
+    const shared_bytes body = whole ? request.body.text() : shared_bytes{};
     identity_text identity;
     identity.add(std::string_view{route.name});
     identity.add(std::string_view{stream ? "stream" : "whole"});
@@ -26,18 +27,21 @@ std::optional<last_good_key> last_good_key_of(const client_request& request, con
         const wire::field* const told = head.find(partial_key_header);
         if (told == nullptr || told->value.empty() || told->value.size() > max_partial_key) return std::nullopt;
         identity.add(std::string_view{"partial_key"});
+        // The body is not part of the key, but who is named in it is: one that is not here whole might name anybody.
+        if (may_be_json(head) && !whole) return std::nullopt;
         identity.add(told->value);
-        identity.add_fields(head, form_fields);
+        identity.add(head.query);
     } else {
-        if (!request.body.whole()) return std::nullopt;
+        if (!whole) return std::nullopt;
         std::string room;
         identity.add(std::string_view{"request"});
         identity.add(head.method);
-        identity.add(upstream_target(route, *route.upstreams.front(), head, room));
-        identity.add_fields(head, telling_fields);
-        identity.add_digest(request.body.text().view());
+        identity.add(head.target);
+        identity.add(upstream_target(route, *route.upstreams.front(), head, room)); // a file outlives the configuration
+        identity.add_digest(body.view());
     }
-    return last_good_key{principal{head, key}, identity, key};
+    identity.add_fields(head, of_repetitions);
+    return last_good_key{principal{head, key, route.credentials, body.view()}, identity, key};
 }
 
 } // namespace evenkeel::request

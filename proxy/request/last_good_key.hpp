@@ -1,5 +1,7 @@
 #pragma once
-// Under what a last good answer is kept: the principal, the route and what makes two requests the same.
+// Under what a last good answer is kept: the principal, the route and what makes two requests the same. As for a shared flight all
+// fields count that are not known to be harmless (identity_text::add_fields), whatever the kind of key: an answer given to somebody
+// else's question is worse than none.
 
 #include "config/settings.hpp"
 #include "proxy/request/client_request.hpp"

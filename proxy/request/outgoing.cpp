@@ -1,5 +1,6 @@
 #include "proxy/request/outgoing.hpp"
 
+#include "proxy/request/credentials.hpp"
 #include "proxy/wire/head_builder.hpp"
 
 #include <algorithm>
@@ -31,9 +32,11 @@ void append_request_head(wire::head_text& out, const wire::request_head& head, s
     builder.request_line(head.method, target);
     builder.field("host", upstream.address.authority);
     const bool edited = !is_empty(route.headers) || !is_empty(upstream.headers);
+    const bool hides = config::hides_callers(route, upstream);
     std::string forwarded;
     builder.fields(head.raw, head.fields, [&](const wire::field& one) {
         if (one.id == wire::field_id::own) return false; // meant for us
+        if (hides && is_credential(route.credentials, one)) return false;
         if (edited && (is_edited(route.headers, one.name) || is_edited(upstream.headers, one.name))) return false;
         if (upstream.forwarded && same_name(one.name, forwarded_for)) {
             if (!forwarded.empty()) forwarded += ", ";

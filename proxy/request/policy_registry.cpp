@@ -1,7 +1,5 @@
 #include "proxy/request/policy_registry.hpp"
 
-#include "proxy/request/judgement.hpp"
-
 #include <algorithm>
 #include <utility>
 
@@ -42,7 +40,7 @@ endpoint_policies policy_registry::endpoint_of(const config::route& route, const
     const std::string pair = pair_key(route, upstream);
     const std::string& circuit_key = route.own_circuit || route.circuit_breaker.scope == circuit_scope::route ? pair : upstream.name;
     endpoint_policies made;
-    made.own_credential = sets_credential(upstream);
+    made.own_credential = config::hides_callers(route, upstream);
     made.budget = configured(budgets_, route.own_budget ? pair : upstream.name, route.retry.budget);
     made.latency = configured(latencies_, pair, route.timeout.adaptive);
     if (route.circuit_breaker.on) made.circuit = configured(circuits_, circuit_key, route.circuit_breaker);

@@ -43,7 +43,7 @@ struct endpoint_policies {
     circuit_breaker* circuit = nullptr;   // null: circuit_breaker off
     cooldown* rest = nullptr;             // null: cooldown off
     overload_control* load = nullptr;     // null: neither overload control nor a circuit whose recovery is to be paced
-    bool own_credential = false;          // the upstream's configuration brings it: all requests rest together
+    bool own_credential = false;          // it is shown none of the callers': all requests rest together
 };
 
 struct route_policies {

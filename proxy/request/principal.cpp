@@ -1,5 +1,7 @@
 #include "proxy/request/principal.hpp"
 
+#include "proxy/request/credentials.hpp"
+
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
@@ -18,42 +20,58 @@ const hash_key& process_key() {
     return drawn;
 }
 
-constexpr std::array<std::string_view, 9> credential_fields{
-    "authorization", "x-api-key", "x-goog-api-key", "api-key", "openai-organization", "openai-project", "anthropic-organization-id",
-    "x-goog-user-project", "cookie"};
-
 // Each part with its length in front, so that no two lists read the same.
-void add_part(std::string& to, std::string_view name, std::string_view value) {
-    to.append(name).push_back('\0');
-    to.append(std::to_string(value.size())).push_back('\0');
-    to.append(value);
-}
+void add_part(std::string& to, std::string_view part) { to.append(std::to_string(part.size())).append(1, ':').append(part); }
 
-void add_query_key(std::string& to, std::string_view query) {
-    while (!query.empty()) {
-        const std::string_view one = query.substr(0, query.find('&'));
-        if (one.starts_with("key=")) add_part(to, "key=", one.substr(4));
-        query.remove_prefix(std::min(query.size(), one.size() + 1));
-    }
-}
-
-std::string credentials_of(const wire::request_head& head) {
+std::string credentials_of(const wire::request_head& head, std::string_view body, const config::credential_rules& rules) {
     std::string parts;
-    append_fields(parts, head, credential_fields);
-    add_query_key(parts, head.query);
+    for_each_credential(head, body, rules, [&](std::string_view name, std::string_view value) {
+        add_part(parts, name);
+        add_part(parts, value);
+    });
     return parts;
 }
-} // namespace
 
-void append_fields(std::string& to, const wire::request_head& head, std::span<const std::string_view> names) {
-    for (const std::string_view name : names) {
-        for (const wire::field& one : head.fields) {
-            if (one.name.size() != name.size()) continue;
-            const bool same = std::equal(name.begin(), name.end(), one.name.begin(), [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? b + 32 : b); });
-            if (same) add_part(to, name, one.value);
-        }
-    }
+std::uint64_t hash_of(std::string_view text) {
+    const auto digest = process_key().digest(text);
+    std::uint64_t hash = 0;
+    std::memcpy(&hash, digest.data(), sizeof hash);
+    return hash == 0 ? 1 : hash;
 }
+
+char as_compared(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c == '_' ? '-' : c; }
+bool is_called(std::string_view name, std::string_view compared) noexcept {
+    return name.size() == compared.size() && std::equal(name.begin(), name.end(), compared.begin(), [](char a, char b) { return as_compared(a) == b; });
+}
+
+// What remains of a value however it is written: no scheme, no blanks; of a signature that is another with each request the name
+// of the key that made it (AWS, "AWS4-HMAC-SHA256 Credential=NAME/...").
+std::string_view essence_of(std::string_view value) noexcept {
+    constexpr std::string_view blanks = " \t", signer = "Credential=";
+    while (!value.empty() && blanks.find(value.front()) != std::string_view::npos) value.remove_prefix(1);
+    while (!value.empty() && blanks.find(value.back()) != std::string_view::npos) value.remove_suffix(1);
+    const std::size_t blank = value.find_first_of(blanks);
+    if (blank == std::string_view::npos) return value;
+    std::string_view rest = value.substr(value.find_first_not_of(blanks, blank));
+    if (const std::size_t at = rest.find(signer); at != std::string_view::npos) {
+        rest.remove_prefix(at + signer.size());
+        rest = rest.substr(0, rest.find_first_of("/, "));
+    }
+    return rest;
+}
+
+// The credential that one group of places agrees on.
+struct found_credential {
+    std::string value{};
+    bool differ = false;
+    void add(std::string_view another) {
+        another = essence_of(another);
+        if (another.empty()) return;
+        differ = differ || (!value.empty() && value != another);
+        value = another;
+    }
+};
+} // namespace
 
 hash_key hash_key::draw() {
     bytes drawn{};
@@ -74,13 +92,34 @@ hash_key::bytes hash_key::digest(std::string_view of) const {
     return result;
 }
 
-principal::principal(const wire::request_head& head, const hash_key& key) : hash_(key.digest(credentials_of(head))) {}
+principal::principal(const wire::request_head& head, const hash_key& key, const config::credential_rules& rules, std::string_view body)
+    : hash_(key.digest(credentials_of(head, body, rules))) {}
 
-std::uint64_t principal_of(const wire::request_head& head) {
-    const auto digest = process_key().digest(credentials_of(head));
-    std::uint64_t hash = 0;
-    std::memcpy(&hash, digest.data(), sizeof hash);
-    return hash == 0 ? 1 : hash;
+std::uint64_t principal_of(const wire::request_head& head, const config::credential_rules& rules, std::string_view body) {
+    return hash_of(credentials_of(head, body, rules));
+}
+
+std::uint64_t tenant_of(const wire::request_head& head, const config::credential_rules& rules) {
+    const auto order = rules.tenant_order();
+    for (auto place = order.begin(); place != order.end();) {
+        found_credential found;
+        const unsigned group = place->group;
+        for (; place != order.end() && place->group == group; ++place) {
+            if (place->in_query) {
+                if (head.query.empty()) continue;
+                for_each_query_member(head.query, [&](const std::string& name, const std::string& value, std::string_view) {
+                    if (is_called(name, place->name)) found.add(value);
+                });
+            } else {
+                for (const wire::field& one : head.fields) {
+                    if (is_called(one.name, place->name)) found.add(one.value);
+                }
+            }
+        }
+        if (found.differ) return hash_of("?");
+        if (!found.value.empty()) return hash_of('=' + found.value);
+    }
+    return hash_of("");
 }
 
 } // namespace evenkeel::request

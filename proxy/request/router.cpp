@@ -1,6 +1,7 @@
 #include "proxy/request/router.hpp"
 
 #include "config/glob.hpp"
+#include "proxy/request/credentials.hpp"
 
 #include <algorithm>
 
@@ -39,8 +40,8 @@ route_choice choose_route(const config::settings& settings, const route_question
     return {};
 }
 
-std::string_view upstream_target(const config::route& route, const config::upstream& upstream, const wire::request_head& head,
-                                 std::string& room) {
+namespace {
+std::string_view whole_target(const config::route& route, const config::upstream& upstream, const wire::request_head& head, std::string& room) {
     if (route.rewrite.is == config::path_rewrite::kind::none && upstream.address.base_path.empty()) return head.target;
     std::string& target = room;
     target.clear();
@@ -63,6 +64,18 @@ std::string_view upstream_target(const config::route& route, const config::upstr
     }
     if (head.target.size() > head.path.size()) target += head.target.substr(head.path.size()); // '?' and the query
     return target;
+}
+
+} // namespace
+
+std::string_view upstream_target(const config::route& route, const config::upstream& upstream, const wire::request_head& head, std::string& room) {
+    const std::string_view target = whole_target(route, upstream, head, room);
+    if (head.query.empty() || !config::hides_callers(route, upstream)) return target;
+    std::string kept; // apart from `room`, of which `target` may be
+    const std::string_view shown = target_without_credentials(target, route.credentials, kept);
+    if (kept.empty()) return shown;
+    room = std::move(kept);
+    return room;
 }
 
 } // namespace evenkeel::request

@@ -2,6 +2,7 @@
 
 #include "proxy/request/bulkhead_turn.hpp"
 #include "proxy/request/coalesce.hpp"
+#include "proxy/request/credentials.hpp"
 #include "proxy/request/fallback.hpp"
 #include "proxy/request/local_answer.hpp"
 #include "proxy/request/router.hpp"
@@ -27,9 +28,7 @@ bool has_failed(const client_request& request) { return request.body.failed() !=
 
 // A ladder may send the body elsewhere, or know the request by it.
 bool needs_body(const std::vector<config::fallback_step>& ladder) {
-    return std::any_of(ladder.begin(), ladder.end(), [](const config::fallback_step& step) {
-        return step.is == fallback_kind::route || (step.is == fallback_kind::last_good && step.key == config::last_good_key_kind::request);
-    });
+    return std::any_of(ladder.begin(), ladder.end(), [](const config::fallback_step& step) { return step.is != fallback_kind::respond; });
 }
 
 void find_model(client_request& request) {
@@ -110,11 +109,14 @@ net::task<answer> serve(worker_services& services, client_request& request) {
     const bool must_see_body = fans_out || std::any_of(upstreams.begin(), upstreams.end(), [](const auto& one) { return !one->models.empty(); });
     request.body.hold_up_to(request.route->retry.replay_buffer);
     const auto& ladder = request.route->fallback;
-    const bool wants_body = must_see_body || request.route->coalesce != coalesce_mode::off || request.route->stream.upcast || needs_body(ladder);
+    // A member of the body may be a credential that not everybody is shown.
+    const bool looks_for_credentials = request.route->hides_some && may_be_json(*request.head);
+    const bool must_see_credentials = looks_for_credentials && request.route->credentials.names_body();
+    const bool wants_body = must_see_body || looks_for_credentials || request.route->coalesce != coalesce_mode::off || request.route->stream.upcast || needs_body(ladder);
     const std::uint64_t ahead = wants_body ? request.route->retry.replay_buffer : whole_body_bytes;
     if (reads_ahead(request, ahead)) co_await request.body.read_whole(ahead);
     if (has_failed(request)) co_return body_failure_answer(services, request);
-    if (must_see_body && !request.body.whole()) co_return body_not_seen(services, request);
+    if ((must_see_body || must_see_credentials) && !request.body.whole()) co_return body_not_seen(services, request);
 
     if (fans_out) co_return co_await serve_parts(services, request);
     if (!ladder.empty()) co_return co_await with_fallback(services, request);

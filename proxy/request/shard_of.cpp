@@ -17,6 +17,11 @@ std::string_view value_of(const wire::request_head& head, std::string_view lower
 }
 } // namespace
 
+const config::credential_rules& rules_of(const client_request& request) noexcept {
+    static const config::credential_rules built_in;
+    return request.settings != nullptr ? request.settings->credentials : built_in;
+}
+
 std::uint64_t tenant_by_header(const client_request& request) noexcept {
     const shuffle_shard_options& how = request.asked()->shuffle_shard;
     if (!how.on || how.header.empty()) return 0;
@@ -26,7 +31,7 @@ std::uint64_t tenant_by_header(const client_request& request) noexcept {
 shuffle_shard::members shard_of(const client_request& request, const route_policies& policies) {
     if (policies.shard == nullptr) return shuffle_shard::all;
     const std::uint64_t named = tenant_by_header(request);
-    return policies.shard->of(named != 0 ? named : principal_of(*request.head));
+    return policies.shard->of(named != 0 ? named : tenant_of(*request.head, rules_of(request)));
 }
 
 } // namespace evenkeel::request

@@ -22,7 +22,8 @@ reply good(double after) { return {.after = after, .body = std::string{answer_bo
 reply failing(double after) { return {.after = after, .status = 500, .body = std::string{error_body}}; }
 
 std::string one_route(std::string_view head, std::string_view policies, std::string_view upstreams = "[provider]") {
-    return fmt::format("version: 1\n{}upstreams:\n  provider: {{url: \"http://provider.invalid\"}}\n  second: {{url: \"http://second.invalid\"}}\n"
+    return fmt::format("version: 1\n{}upstreams:\n  provider: {{url: \"http://provider.invalid\"}}\n"
+                       "  second: {{url: \"http://second.invalid\", caller_credentials: drop}}\n"
                        "routes:\n  - name: llm\n    match: {{path_prefix: /v1}}\n    upstreams: {}\n{}",
                        head, upstreams, policies);
 }
@@ -154,7 +155,7 @@ std::string degradation() {
     stage on(R"(version: 1
 upstreams:
   quick: {url: "http://quick.invalid"}
-  thorough: {url: "http://thorough.invalid"}
+  thorough: {url: "http://thorough.invalid", caller_credentials: drop}
 routes:
   - {name: phase1, match: {path: /phase1}, upstreams: [quick], rewrite: {path: /v1/chat/completions}}
   - {name: phase2, match: {path: /phase2}, upstreams: [thorough], rewrite: {path: /v1/chat/completions}, timeout: {attempt: 8s}, retry: {max_retries: 1}}

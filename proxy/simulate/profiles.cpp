@@ -12,7 +12,7 @@ namespace {
 constexpr std::string_view common = R"(version: 1
 upstreams:
   first: {url: "http://first.invalid"}
-  second: {url: "http://second.invalid"}
+  second: {url: "http://second.invalid", caller_credentials: drop}
 routes:
   - name: llm
     match: {path_prefix: /v1}

@@ -21,7 +21,7 @@ const field* find_in(const std::vector<field>& fields, std::string_view name) no
 } // namespace
 
 void request_head::clear() noexcept {
-    method = target = path = query = host = raw = {};
+    method = target = path = query = host = raw = proxy_authorization = {};
     fields.clear();
     body = {};
     minor_version = 1;

@@ -47,6 +47,7 @@ struct request_head {
     std::string_view query;     // after '?', without it; empty if none
     std::string_view host;      // value of Host, validated
     std::string_view raw;       // the whole head as it came from the gate; empty for one put together by hand
+    std::string_view proxy_authorization; // of the first such field, which is never passed on; empty if none
     std::vector<field> fields;  // end-to-end fields in order: without Host, framing, hop-by-hop and Connection-nominated
     body_framing body;
     int minor_version = 1;      // HTTP/1.minor_version

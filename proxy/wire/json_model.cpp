@@ -392,6 +392,36 @@ std::vector<json_member> list_members(std::string_view body, std::size_t most) {
     return out;
 }
 
+std::vector<std::string_view> without_members(std::string_view body, std::size_t most,
+                                              const std::function<bool(std::string_view)>& drops) {
+    const auto members = list_members(body, most);
+    std::vector<std::string_view> pieces;
+    const auto add = [&](std::string_view piece) {
+        if (!pieces.empty() && pieces.back().data() + pieces.back().size() == piece.data()) {
+            pieces.back() = {pieces.back().data(), pieces.back().size() + piece.size()};
+        } else {
+            pieces.push_back(piece);
+        }
+    };
+    std::size_t begin = body.find('{') + 1; // of a member, with the comma before it
+    add(body.substr(0, begin));
+    bool kept = false, dropped = false;
+    for (const json_member& one : members) {
+        const std::size_t end = static_cast<std::size_t>(one.value.data() - body.data()) + one.value.size();
+        std::string_view piece = body.substr(begin, end - begin);
+        begin = end;
+        if (drops(one.name)) {
+            dropped = true;
+            continue;
+        }
+        if (!kept && dropped) piece.remove_prefix(piece.find(',') + 1);
+        kept = true;
+        add(piece);
+    }
+    add(body.substr(begin));
+    return dropped ? pieces : std::vector<std::string_view>{};
+}
+
 std::optional<std::vector<std::string_view>> list_values(std::string_view array, std::size_t most) {
     std::vector<std::string_view> out;
     if (!scanner(array).run_values(out, most)) return std::nullopt;

@@ -5,6 +5,7 @@
 // our own; the tests and a fuzzer hold it against Boost.JSON.
 
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -40,6 +41,11 @@ struct json_member {
     std::string_view value; // within the body, without the blanks around it
 };
 [[nodiscard]] std::vector<json_member> list_members(std::string_view body, std::size_t most);
+
+// The object without those members whose name `drops` says, as pieces of it in their order. Empty: none is dropped, or it is no
+// such object.
+[[nodiscard]] std::vector<std::string_view> without_members(std::string_view body, std::size_t most,
+                                                            const std::function<bool(std::string_view name)>& drops);
 
 // The values of an array in their order, likewise; empty optional: it is none, or has more than `most`.
 [[nodiscard]] std::optional<std::vector<std::string_view>> list_values(std::string_view array, std::size_t most);

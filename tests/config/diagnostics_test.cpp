@@ -193,7 +193,7 @@ TEST_CASE("every block of a later version accepts off, and nothing else") {
 
 TEST_CASE("an upstream named twice in one route is reported with the first place") {
     const load_result twice =
-        load(good("", "  more: {url: \"http://x\"}\n") + "  - {name: b, match: {path: /b}, upstreams: [openai, more, openai]}\n");
+        load(good("", "  more: {url: \"http://x\", caller_credentials: drop}\n") + "  - {name: b, match: {path: /b}, upstreams: [openai, more, openai]}\n");
     CHECK(brief(twice.diagnostics).at(0).starts_with("error duplicate-upstream 9:"));
 }
 

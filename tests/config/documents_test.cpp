@@ -287,7 +287,7 @@ TEST_CASE("the schema accepts what the reader accepts and refuses what it refuse
           row{"several models", good("", "", "    match: {model: [\"a*\", b]}\n"), true},
           row{"bad header name", good("", "    headers: {set: {\"a b\": c}}\n"), false},
           row{"two upstreams",
-              "version: 1\nupstreams: {a: {url: \"http://a\"}, b: {url: \"http://b\"}}\nroutes: [{name: r, upstreams: "
+              "version: 1\nupstreams: {a: {url: \"http://a\"}, b: {url: \"http://b\", caller_credentials: drop}}\nroutes: [{name: r, upstreams: "
               "[a, b]}]\n",
               true},
           row{"seventeen upstreams", seventeen_upstreams(), false},

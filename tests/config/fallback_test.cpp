@@ -78,7 +78,7 @@ TEST_CASE("what is shown of a ladder can be loaded again and means the same") {
 
 TEST_CASE("one route is shown with those that take over from it") {
     const std::string third = "  - name: three\n    match: {path: /3}\n    upstreams: [b]\n";
-    const std::string yaml = two(ladder("[{route: three}]")).replace(two("").find("upstreams: {a:"), 14, "upstreams: {b: {url: \"http://b\"}, c: {url: \"http://c\"}, a:") + third +
+    const std::string yaml = two(ladder("[{route: three}]")).replace(two("").find("upstreams: {a:"), 14, "upstreams: {b: {url: \"http://b\", caller_credentials: drop}, c: {url: \"http://c\"}, a:") + third +
                              "  - {name: four, upstreams: [c]}\n";
     const auto shown = show_effective(yaml, "conf/evenkeel.yaml", world(), "one");
     REQUIRE(shown);

@@ -23,7 +23,7 @@ void check_rows(const std::vector<row>& rows, const environment& env = world({},
 }
 
 std::string with_routes(const std::string& routes, const std::string& more = "") {
-    return "version: 1\n" + more + "upstreams: {a: {url: \"http://a\"}, b: {url: \"http://b\"}}\nroutes:\n" + routes;
+    return "version: 1\n" + more + "upstreams: {a: {url: \"http://a\"}, b: {url: \"http://b\", caller_credentials: drop}}\nroutes:\n" + routes;
 }
 
 } // namespace

@@ -83,7 +83,10 @@ upstreams:
     proxy: http://egress:3128
     connections: {max: 7, idle_timeout: 1s, max_age: 2m, retry_stale: false}
     forwarded: true
-  two: {url: "http://two"}
+  two: {url: "http://two", caller_credentials: pass}
+credential_fields: [X-Corp, "x-*-ticket", "!x-page-token"]
+credential_query: [ticket]
+credential_body: [user_ticket]
 defaults:
   timeout: {total: 100s, connect: 1s, attempt: 50s, stream_idle: 20s, content_idle: 70s,
             adaptive: {min_samples: 7, window: 30s}}
@@ -164,7 +167,7 @@ drain: {timeout: 7s}
 
     CAPTURE(printed(result.diagnostics));
     REQUIRE(result.ok());
-    CHECK(result.diagnostics.empty());
+    CHECK(brief(result.diagnostics) == std::vector<std::string>{"warning open-to-all 5:15"});
     const settings& s = *result.settings;
     REQUIRE(s.listen.size() == 3);
     CHECK(s.listen[0] == listener{"::1", 8080, std::nullopt, std::nullopt});
@@ -188,6 +191,11 @@ drain: {timeout: 7s}
     CHECK(u.proxy == url{false, "egress", 3128, "egress:3128", ""});
     CHECK(u.connections == connection_options{7, 1s, 2min, false});
     CHECK(u.forwarded);
+    CHECK(u.own_credential);
+    CHECK(u.caller_credentials == caller_credentials::automatic);
+    CHECK(s.upstreams[1]->caller_credentials == caller_credentials::pass);
+    CHECK_FALSE(s.upstreams[1]->own_credential);
+    CHECK(s.credentials == credential_rules{{{"X-Corp", "x-*-ticket", "!x-page-token"}, {"ticket"}, {"user_ticket"}}});
 
     REQUIRE(s.routes.size() == 7);
     const route& r1 = *s.routes[0];
@@ -201,6 +209,7 @@ drain: {timeout: 7s}
     CHECK(r1.rewrite == path_rewrite{path_rewrite::kind::whole, "/y"});
     CHECK(r1.headers.set[0].first == "x-r");
     CHECK(r1.headers.remove[0] == "x-s");
+    CHECK(r1.credentials == s.credentials);
     evenkeel::adaptive_options learned;
     learned.min_samples = 7;
     learned.window = 30s;
@@ -369,8 +378,8 @@ TEST_CASE("coalesce is read from defaults and routes, and is off where nobody as
 }
 
 TEST_CASE("bulkhead and shuffle shard are read, and a tenant's header in any case") {
-    const load_result result = load(good("", "  b: {url: \"http://b\"}\n  c: {url: \"http://c\"}\n").replace(
-        good("", "  b: {url: \"http://b\"}\n  c: {url: \"http://c\"}\n").find("[openai]"), 8, "[openai, b, c]") +
+    const load_result result = load(good("", "  b: {url: \"http://b\", caller_credentials: drop}\n  c: {url: \"http://c\", caller_credentials: drop}\n").replace(
+        good("", "  b: {url: \"http://b\", caller_credentials: drop}\n  c: {url: \"http://c\", caller_credentials: drop}\n").find("[openai]"), 8, "[openai, b, c]") +
         "    bulkhead: {max_concurrent: 3, max_queue: 4, queue_timeout: 5s, tenant_share: 0.25}\n"
         "    shuffle_shard: {by: \"header:X-Team\", size: 1}\n");
 

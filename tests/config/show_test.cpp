@@ -28,6 +28,7 @@ TEST_CASE("each value shows where it comes from: built-in, defaults, route") {
                    "  openai:\n"
                    "    url: https://api.openai.com  # upstream:7\n"
                    "    dialect: openai  # upstream:8\n"
+                   "    caller_credentials: auto  # built-in\n"
                    "    tls:\n"
                    "      ca_file: system  # built-in\n"
                    "      server_name: auto  # built-in\n"

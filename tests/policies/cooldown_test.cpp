@@ -72,3 +72,18 @@ TEST_CASE("at most so many principals are known, and who rests shortest is forgo
     CHECK(cooldown.resting(4999, start));
     CHECK_FALSE(cooldown.resting(0, start));
 }
+
+TEST_CASE("a refusal that does not say what it is about is the key's once several callers met it and none was served in between") {
+    cooldown rest({.on = true});
+    const steady_time now{1000s};
+    for (int i = 0; i < 50; ++i) CHECK_FALSE(rest.refused_to_several(7, now + i * 1s)); // one caller, however often
+    CHECK_FALSE(rest.refused_to_several(8, now + 50s));
+    CHECK(rest.refused_to_several(9, now + 51s));
+    rest.accepted();
+    CHECK_FALSE(rest.refused_to_several(9, now + 52s));
+    CHECK_FALSE(rest.refused_to_several(8, now + 52s));
+    CHECK_FALSE(rest.refused_to_several(7, now + 120s)); // the others are long ago
+    CHECK_FALSE(rest.refused_to_several(8, now + 121s));
+    CHECK(rest.refused_to_several(9, now + 122s));
+    CHECK(rest.idle()); // nobody rests for that alone
+}

@@ -111,3 +111,46 @@ TEST_CASE("P2.1: every row of the classification tables") {
         CHECK(to_string(got.is) == to_string(one.expected.is));
     }
 }
+
+TEST_CASE("a refused credential: what the answer says it is about") {
+    using enum refused_over;
+    struct row {
+        const char* name;
+        error_words said;
+        refused_over expected;
+    };
+    const auto words = [](std::string_view type, std::string_view code, std::string_view status, std::string_view message) {
+        return error_words{.type = type, .code = code, .status = status, .message = message, .quota = {}, .retry_delay = {}};
+    };
+    for (const row& r : {
+             row{"OpenAI, 401", words("invalid_request_error", "invalid_api_key", "", "Incorrect API key provided: sk-abc."), key},
+             {"OpenAI, account", words("invalid_request_error", "account_deactivated", "", ""), key},
+             {"OpenAI, message only", words("invalid_request_error", "", "", "Incorrect API key provided: sk-abc."), key},
+             {"OpenAI, no key", words("invalid_request_error", "", "", "You didn't provide an API key. You need to ..."), key},
+             {"OpenAI, scopes (401)", words("invalid_request_error", "", "", "You have insufficient permissions for this operation. Missing scopes: model.request"), request},
+             {"OpenAI, model (403)", words("invalid_request_error", "model_not_found", "", "Project `p` does not have access to model `m`"), request},
+             {"OpenAI, country (403)", words("request_forbidden", "unsupported_country_region_territory", "", "Country, region, or territory not supported"), request},
+             {"Anthropic, 401", words("authentication_error", "", "", "invalid x-api-key"), key},
+             {"Anthropic, 403", words("permission_error", "", "", "Your API key does not have permission to use the specified resource."), request},
+             {"Anthropic, revoked (403)", words("permission_error", "", "", "OAuth token has been revoked. Please obtain a new token."), key},
+             {"Google, 400/401", words("", "401", "UNAUTHENTICATED", "Request had invalid authentication credentials."), key},
+             {"Google, bare", words("", "401", "UNAUTHENTICATED", ""), key},
+             {"Google, 403", words("", "403", "PERMISSION_DENIED", "Permission denied on resource project p."), request},
+             {"Google, expired", words("", "403", "PERMISSION_DENIED", "API key expired. Please renew the API key."), key},
+             {"Azure, 401", words("", "401", "", "Access denied due to invalid subscription key or wrong API endpoint."), key},
+             {"OpenRouter, 401", words("", "401", "", "No auth credentials found"), key},
+             {"OpenRouter, 403", words("", "403", "", "Input was flagged by moderation"), request},
+             {"LiteLLM, model (401)", words("key_model_access_denied", "401", "", "key not allowed to access model. This key can only access models=[a]"), request},
+             {"DeepSeek, 401", words("authentication_error", "invalid_request_error", "", "Authentication Fails, Your api key: ****abcd is invalid"), key},
+             {"Bedrock, model", words("", "AccessDeniedException", "", "You don't have access to the model with the specified model ID."), request},
+             {"Bedrock, key", words("", "UnrecognizedClientException", "", "The security token included in the request is invalid."), key},
+             {"content", words("", "content_policy_violation", "", ""), request},
+             {"a model named in the caller's words", words("", "", "", "model \"revoked-api-key\" cannot be used"), unknown},
+             {"nothing", words("", "", "", ""), unknown},
+             {"a page of a CDN", words("", "", "", "Attention required"), unknown},
+             {"a plain word", words("forbidden", "403", "", "Forbidden"), unknown},
+         }) {
+        CAPTURE(r.name);
+        CHECK(refused_over_what(r.said) == r.expected);
+    }
+}

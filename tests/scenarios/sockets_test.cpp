@@ -107,7 +107,7 @@ outcome run(scenario model, std::uint64_t seed, double speed) {
     const auto zero = std::chrono::steady_clock::now() + std::chrono::seconds{1} + std::chrono::duration_cast<duration>(std::chrono::duration<double>(-facts.begin / speed));
     model_server servers(traffic, zero, speed);
     program proxy(fmt::format("{}\n"
-                              "upstreams:\n  first: {{url: \"http://127.0.0.1:{}\"}}\n  second: {{url: \"http://127.0.0.1:{}\"}}\n"
+                              "upstreams:\n  first: {{url: \"http://127.0.0.1:{}\"}}\n  second: {{url: \"http://127.0.0.1:{}\", caller_credentials: drop}}\n"
                               "routes:\n  - {{name: llm, match: {{path_prefix: /v1}}, upstreams: [first, second]}}\n",
                               faster(tuned, speed), servers.port(0), servers.port(1)));
     run_result result;

@@ -40,6 +40,11 @@ function environment(sdks, baseUrl, providerUrl) {
     anthropic: (options = {}) => new sdks.Anthropic({ apiKey: 'sk-sim', baseURL: baseUrl, maxRetries: 0, ...options }),
     records: () => control('records'),
     reset: () => control('reset', {}),
+    // From now on the provider treats every request so, whatever the request says.
+    play: async (script) => {
+      await control('reset', {});
+      await control('script', { script });
+    },
     // Waits for what holds of the provider's records; they change within milliseconds.
     until: async (holds, what) => {
       const deadline = Date.now() + 5_000;

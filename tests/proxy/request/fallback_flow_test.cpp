@@ -221,6 +221,7 @@ TEST_CASE("open circuits: the ladder answers at once with reject, after at most 
 
 TEST_CASE("another route: its upstream, its policies, both counted; the first answer where that fails too") {
     laddered f({to_route(1)});
+    f.other->own_credential = true;
     f.other->headers.set = {{"authorization", "Bearer theirs"}};
     f.cheap->fallback = {canned("{\"never\":1}")}; // a ladder is climbed once
     f.upstream.next(answering(status_answer(503)));

@@ -238,6 +238,7 @@ TEST_CASE("both fail: the request is tried again, and in the end gets the last a
 
 TEST_CASE("a hedge goes out with the other upstream's own host, credential and model name") {
     hedging f;
+    f.backup->own_credential = true;
     f.backup->headers.set = {{"authorization", "Bearer backup"}};
     f.backup->models = {{"m", "other"}};
     const std::string body = R"({"model":"m"})";
@@ -512,6 +513,7 @@ TEST_CASE("one client's 429 does not rest another's credential; where the upstre
         f.route->hedge.on = false;
         f.route->cooldown.on = true;
         f.route->retry.max_retries = 0;
+        f.provider->own_credential = own;
         if (own) f.provider->headers.set = {{"authorization", "Bearer ours"}};
         f.connect();
         f.upstream.next(answering(status_answer(429, "retry-after: 5\r\n")));

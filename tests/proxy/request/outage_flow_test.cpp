@@ -25,7 +25,7 @@ struct busy : fixture {
     explicit busy(int upstreams, const std::string& route_lines = "") {
         std::string text = "version: 1\nlisten: 127.0.0.1:0\nadmin: off\nupstreams:\n", names;
         for (int i = 0; i < upstreams; ++i) {
-            text += "  u" + std::to_string(i) + ":\n    url: http://u" + std::to_string(i) + ".example\n";
+            text += "  u" + std::to_string(i) + ":\n    url: http://u" + std::to_string(i) + ".example\n    caller_credentials: " + (i == 0 ? "auto" : "drop") + "\n";
             names += (i > 0 ? ", u" : "u") + std::to_string(i);
         }
         text += "routes:\n  - name: all\n    match: {path_prefix: /}\n    upstreams: [" + names + "]\n    bulkhead: off\n" + route_lines;

@@ -47,6 +47,7 @@ TEST_CASE("edits replace every field of a name; the upstream's edit wins over th
     route.headers.set = {{"authorization", "Bearer route"}, {"x-route", "1"}};
     route.headers.remove = {"cookie"};
     auto upstream = provider();
+    upstream.own_credential = true;
     upstream.headers.set = {{"authorization", "Bearer upstream"}};
     const auto out = written(post({{"Authorization", "Bearer app"}, {"authorization", "again"}, {"Cookie", "c=1"}, {"accept", "*/*"}}),
                              route, upstream);

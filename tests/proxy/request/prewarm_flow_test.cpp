@@ -300,6 +300,7 @@ TEST_CASE("nothing is opened to an endpoint whose circuit is open") {
 
 TEST_CASE("nothing is opened to an endpoint that rests by its own credential") {
     warmed world(two);
+    world.provider->own_credential = true;
     world.provider->headers.set = {{"authorization", "Bearer secret"}};
     world.route->cooldown.on = true;
     world.go();
@@ -415,6 +416,7 @@ struct probed : warmed {
     std::optional<request::upstream_probes> probes{std::in_place, request::upstream_probes::parts{loop, *pool, seen, [this](const config::upstream&) { return may; }}};
     probed() : warmed({.on = true, .min_idle = 1, .predict = false, .probe_path = "/v1/models", .probe_interval = 10s}) {
         provider->address.base_path = "/base";
+        provider->own_credential = true;
         provider->headers.set = {{"authorization", "Bearer own"}};
         there.connect_time = 1ms;
     }

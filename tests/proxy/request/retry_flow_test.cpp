@@ -46,6 +46,7 @@ TEST_CASE("a failed attempt is followed by another after its pause, unseen by th
 
 TEST_CASE("another upstream is asked at once, with its own host, credential and model name") {
     retrying f(true);
+    f.backup->own_credential = true;
     f.backup->headers.set = {{"authorization", "Bearer backup"}};
     f.backup->models = {{"m", "other"}};
     const std::string body = R"({"model":"m"})";

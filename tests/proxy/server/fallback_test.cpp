@@ -48,7 +48,7 @@ std::string ladders(const std::string& dead, const std::string& alive) {
         return "  - name: " + name + "\n    match: {path_prefix: /" + name + "}\n    upstreams: [dead]\n    rewrite: {path: /v1/chat/completions}\n    retry: off\n" +
                "    circuit_breaker: {failure_threshold: 2, failure_ratio: 0, min_calls: 2, recovery_timeout: 60s, " + when_open + "}\n";
     };
-    return "defaults: {retry: {max_retries: 1, backoff: {initial: 2ms, max: 4ms}}}\nupstreams:\n  dead: {url: " + dead + "}\n  alive: {url: " + alive + "}\nroutes:\n" +
+    return "defaults: {retry: {max_retries: 1, backoff: {initial: 2ms, max: 4ms}}}\nupstreams:\n  dead: {url: " + dead + "}\n  alive: {url: " + alive + ", caller_credentials: drop}\nroutes:\n" +
            "  - {name: kept, match: {path_prefix: /kept}, upstreams: [dead], rewrite: {path: /v1/chat/completions},\n     fallback: [{last_good: {}}]}\n" +
            "  - {name: other, match: {path_prefix: /other}, upstreams: [dead], rewrite: {path: /v1/chat/completions},\n     fallback: [{route: cheap}]}\n" +
            "  - {name: canned, match: {path_prefix: /canned}, upstreams: [dead], rewrite: {path: /v1/chat/completions},\n" +
@@ -115,14 +115,14 @@ TEST_CASE("with every upstream dead, routes with a fallback answer every request
 }
 
 TEST_CASE("a hundred credentials over two workers never share a last good answer") {
-    auto upstream = std::make_unique<provider>();
+    auto upstream = std::make_unique<provider>(provider_options{.script_for = [](const attempt_record& seen) -> std::optional<std::string> {
+        return "piece=" + std::to_string(20 + std::stoi(seen.header("authorization").substr(10))); // so that the answers differ
+    }});
     running_proxy proxy(ladders(upstream->url(), upstream->url()), "127.0.0.1:0", "workers: 2\n");
     std::vector<std::string> bodies;
     for (int who = 0; who < 100; ++who) {
         auto client = proxy.connect();
-        auto headers = as("sk-" + std::to_string(who));
-        headers.emplace_back("x-sim", "piece=" + std::to_string(20 + who)); // so that the answers differ
-        bodies.push_back(client.request("POST", "/kept", headers, chat("same")).body);
+        bodies.push_back(client.request("POST", "/kept", as("sk-" + std::to_string(who)), chat("same")).body);
     }
     CHECK(std::set<std::string>(bodies.begin(), bodies.end()).size() == 100);
     upstream.reset();
@@ -175,10 +175,10 @@ TEST_CASE("a file that is damaged or cannot be written costs no request") {
         running_proxy proxy(ladders(upstream.url(), upstream.url()), "127.0.0.1:0", "last_good: {path: " + path + "}\n");
         auto client = proxy.connect();
         CHECK(client.request("POST", "/kept", as("sk"), chat("n")).status == 200);
-        auto scripted = as("sk");
-        scripted.emplace_back("x-sim", "status=500");
-        CHECK(client.request("POST", "/kept", scripted, chat("n")).header("x-evenkeel-degraded").starts_with("last_good"));
+        upstream.script({.script = "status=500"});
+        CHECK(client.request("POST", "/kept", as("sk"), chat("n")).header("x-evenkeel-degraded").starts_with("last_good"));
         CHECK(proxy.finish());
+        upstream.clear_scripts();
     }
 }
 
@@ -186,9 +186,9 @@ TEST_CASE("a reload changes ladders and the size of the store, and keeps what is
     provider upstream;
     running_proxy proxy(ladders(upstream.url(), upstream.url()));
     auto client = proxy.connect();
-    auto failing = as("sk");
-    failing.emplace_back("x-sim", "status=500; fail_times=1000");
-    CHECK(client.request("POST", "/kept", as("sk"), chat("n")).status == 200);
+    const auto failing = as("sk");
+    CHECK(client.request("POST", "/kept", failing, chat("n")).status == 200);
+    upstream.script({.script = "status=500"});
     CHECK(client.request("POST", "/kept", failing, chat("n")).header("x-evenkeel-degraded").starts_with("last_good"));
     proxy.write("last_good: {max_bytes: 1MiB}\n" + ladders(upstream.url(), upstream.url()));
     REQUIRE(proxy->reload());
@@ -228,8 +228,6 @@ TEST_CASE("a credential shows in no log, metric, error, health document, and not
         const std::string body = R"({"model":"m","user":")" + canary + R"(-body","messages":[]})";
         const header_list headers{{"content-type", "application/json"},    {"authorization", "Bearer " + canary + "-bearer"}, {"x-api-key", canary + "-key"},
                                   {"cookie", "s=" + canary + "-cookie"},      {"x-other", canary + "-other"},                   {"x-evenkeel-partial-key", canary + "-partial"}};
-        auto failing = headers;
-        failing.emplace_back("x-sim", "status=503");
         const auto ask = [&](const char* target, const header_list& with) {
             const auto answer = client.request("POST", target + ("?key=" + canary + "-query"), with, body);
             std::string all_of = answer.body;
@@ -238,7 +236,8 @@ TEST_CASE("a credential shows in no log, metric, error, health document, and not
             return answer;
         };
         for (const char* target : {"/v1/chat/completions", "/keyed"}) CHECK(ask(target, headers).status == (std::string_view{target} == "/keyed" ? 404 : 200));
-        CHECK(ask("/v1/chat/completions", failing).header("x-evenkeel-degraded").starts_with("last_good"));
+        upstream->script({.script = "status=503"});
+        CHECK(ask("/v1/chat/completions", headers).header("x-evenkeel-degraded").starts_with("last_good"));
         upstream.reset();
         CHECK(ask("/v1/chat/completions", headers).header("x-evenkeel-degraded").starts_with("last_good"));
         auto stranger = headers;

@@ -73,13 +73,14 @@ std::string michelin(const std::string& url) {
         text += line + "\n";
     }
     text = std::regex_replace(text, std::regex("https://api.deepseek.com"), url + "/deepseek");
+    text = std::regex_replace(text, std::regex(R"(\$\{env:SILICONFLOW_API_KEY\})"), "sk-of-siliconflow");
     return std::regex_replace(text, std::regex("https://api.siliconflow.cn"), url + "/siliconflow");
 }
 
 // Each phase with an upstream of its own, tried once or twice and quickly.
 std::string two_phases(const std::string& first, const std::string& second) {
     return "defaults: {retry: {max_retries: 1, backoff: {initial: 2ms, max: 10ms}}, cooldown: off}\n"
-           "upstreams:\n  one: {url: \"" + first + "\", dialect: openai}\n  two: {url: \"" + second + "\", dialect: openai}\n"
+           "upstreams:\n  one: {url: \"" + first + "\", dialect: openai}\n  two: {url: \"" + second + "\", dialect: openai, caller_credentials: drop}\n"
            "routes:\n"
            "  - {name: phase1, match: {path: " + base + "/analyze/phase1}, upstreams: [one], rewrite: {path: /v1/chat/completions}}\n"
            "  - {name: phase2, match: {path: " + base + "/analyze/phase2}, upstreams: [two], rewrite: {path: /v1/chat/completions}}\n"

@@ -24,7 +24,7 @@ namespace {
 // whether a connection happens to be reused.
 std::string two_proxies_config(const scripted_provider& first, const scripted_provider& second) {
     const std::string pool = "\", connections: {retry_stale: false}}\n";
-    return "upstreams:\n  first: {url: \"" + first.url() + pool + "  second: {url: \"" + second.url() + pool +
+    return "upstreams:\n  first: {url: \"" + first.url() + pool + "  second: {url: \"" + second.url() + "\", caller_credentials: drop, connections: {retry_stale: false}}\n" +
            "defaults:\n"
            "  timeout: {total: 6s, attempt: 700ms, stream_idle: 500ms}\n"
            "  retry: {max_retries: 3, backoff: {initial: 5ms, max: 20ms}, budget: {burst: 1000}}\n"

@@ -21,7 +21,7 @@ namespace {
 
 std::string config_of(const scripted_provider& primary, const scripted_provider& fallback, const std::string& resume) {
     return "upstreams:\n  primary: {url: \"" + primary.url() + "\", connections: {retry_stale: false}}\n  fallback: {url: \"" + fallback.url() +
-           "\", models: {m: fallback-model}}\n"
+           "\", caller_credentials: drop, models: {m: fallback-model}}\n"
            "defaults:\n"
            "  timeout: {total: 10s, attempt: 1500ms, stream_idle: 1250ms}\n" // 30 s, 25 s
            "  retry: {max_retries: 3, backoff: {initial: 12ms, max: 400ms}, budget: {min_per_second: 4}}\n"

@@ -67,7 +67,7 @@ fate of_kind(fate::kind kind, double after = 0.5) {
     return met;
 }
 config::snapshot settings_from(const std::string& defaults) {
-    const auto loaded = config::load_text("version: 1\nupstreams: {a: {url: 'http://a.invalid'}, b: {url: 'http://b.invalid'}}\ndefaults:\n" +
+    const auto loaded = config::load_text("version: 1\nupstreams: {a: {url: 'http://a.invalid'}, b: {url: 'http://b.invalid', caller_credentials: drop}}\ndefaults:\n" +
                                               defaults + "\nroutes: [{name: all, upstreams: [a, b]}]\n",
                                           "test.yaml", {});
     REQUIRE(loaded.ok());
@@ -219,7 +219,7 @@ TEST_CASE("first attempts meet the same luck with and without a proxy") {
     const profile retries_only{"retries only", R"(version: 1
 upstreams:
   first: {url: "http://first.invalid"}
-  second: {url: "http://second.invalid"}
+  second: {url: "http://second.invalid", caller_credentials: drop}
 defaults: {timeout: {total: 60s, attempt: off}, circuit_breaker: off, cooldown: off, overload: off}
 routes:
   - {name: llm, match: {path_prefix: /v1}, upstreams: [first, second]}
