@@ -395,6 +395,10 @@ void listener::start(on_connection handler) {
 }
 
 void listener::stop() noexcept { state_->stop(); }
+void listener::use(std::shared_ptr<const tls_server_context> tls) noexcept {
+    if ((tls != nullptr) == (state_->tls != nullptr)) state_->tls = std::move(tls);
+}
+
 std::uint16_t listener::port() const noexcept { return state_->port; }
 const std::string& listener::address() const noexcept { return state_->address; }
 std::size_t listener::connections() const noexcept { return state_->open; }

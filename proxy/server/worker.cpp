@@ -65,6 +65,12 @@ void worker::use(config::snapshot settings, std::shared_ptr<const request::polic
     });
 }
 
+void worker::use(std::vector<std::shared_ptr<const net::tls_server_context>> certificates) {
+    boost::asio::post(loop_.executor(), [this, certificates = std::move(certificates)]() mutable {
+        for (std::size_t at = 0; at < doors_.size(); ++at) doors_[at].listener->use(std::move(certificates[at]));
+    });
+}
+
 void worker::drain(duration within) {
     boost::asio::post(loop_.executor(), [this, within] {
         if (std::exchange(winding_down_, true)) return;

@@ -53,6 +53,7 @@ public:
 
     // From any thread.
     void use(config::snapshot settings, std::shared_ptr<const request::policy_set> policies);
+    void use(std::vector<std::shared_ptr<const net::tls_server_context>> certificates); // one per listener, in their order
     void drain(duration within); // stops accepting, lets requests end, then ends the loop
     void stop_now();
     [[nodiscard]] net::loop& loop() noexcept { return loop_; }
