@@ -65,7 +65,7 @@ public:
     [[nodiscard]] leftovers remaining() const noexcept { return leftovers_; }
 
 private:
-    net::task<void> wind_down(duration within);
+    net::task<void> wind_down();
     void accept(std::unique_ptr<net::client_stream> stream, request::arrival via);
 
     net::loop loop_;
@@ -82,6 +82,7 @@ private:
     std::vector<door> doors_;
     std::thread thread_;
     bool winding_down_ = false;
+    steady_time end_by_ = steady_time::max(); // of the winding down
     leftovers leftovers_;
 };
 
