@@ -95,7 +95,7 @@ void add_process_keys(std::vector<key_row>& table) {
          .documentation = "How long a client's idle keep-alive connection is kept; announced in Keep-Alive.",
          .price = "Open file descriptors."},
         {.path = "limits.write_timeout", .kind = duration, .fallback = "60s", .min = "10ms", .max = "1h",
-         .documentation = "A client that accepts no byte for this long is gone.",
+         .documentation = "A client that takes no byte of what is written to it for this long is gone.",
          .price = "How long a stuck client keeps its upstream answer, and its cost, alive."},
         {.path = "limits.max_connections", .kind = integer, .fallback = "10000", .min = "1", .max = "1000000",
          .documentation = "Open client connections of the whole process.",

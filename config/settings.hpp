@@ -251,7 +251,7 @@ struct limits {
     duration header_timeout = std::chrono::seconds{10}; // absolute, from the first byte of a head
     duration body_timeout = std::chrono::seconds{30};   // longest silence while a request body is being read
     duration idle_timeout = std::chrono::seconds{75};   // of a client's keep-alive connection; announced
-    duration write_timeout = std::chrono::seconds{60};  // a client that reads nothing for this long is gone
+    duration write_timeout = std::chrono::seconds{60};  // a client that takes nothing for this long is gone
     std::uint32_t max_connections = 10000;
     std::uint64_t memory = std::uint64_t{1024} * 1024 * 1024; // all held request bodies together
     bool operator==(const limits&) const = default;

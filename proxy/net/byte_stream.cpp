@@ -2,13 +2,13 @@
 
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/write.hpp>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -63,28 +63,27 @@ struct byte_stream::read_retry {
     }
 };
 
-struct byte_stream::plain_write {
-    std::shared_ptr<byte_stream> stream; // async_write refers to the socket until its last step
-    completion<io_result> done;
-    void operator()(error_code error, std::size_t bytes) {
-        const auto held = std::move(stream);
-        held->writing_ = false;
-        std::move(done)(io_result{error, bytes});
-    }
-};
-
-// What is still to be written, as OpenSSL is to see it.
-struct byte_stream::tls_cursor {
+// What is still to be written.
+struct byte_stream::write_cursor {
     std::span<const boost::asio::const_buffer> from;
     std::size_t offset = 0; // into from.front()
     std::size_t written = 0;
 
-    [[nodiscard]] boost::asio::const_buffer next() noexcept {
-        while (!from.empty() && offset == from.front().size()) {
-            from = from.subspan(1);
-            offset = 0;
+    // As the kernel is to see it: up to `parts` buffers.
+    [[nodiscard]] std::size_t gather(std::span<iovec> parts) const noexcept {
+        std::size_t count = 0, skip = offset;
+        for (const auto& buffer : from) {
+            const boost::asio::const_buffer rest = buffer + skip;
+            skip = 0;
+            if (rest.size() == 0) continue;
+            if (count == parts.size()) break;
+            parts[count++] = {const_cast<void*>(rest.data()), rest.size()}; // sendmsg only reads
         }
-        if (from.empty()) return {};
+        return count;
+    }
+    // As OpenSSL is to see it: one record.
+    [[nodiscard]] boost::asio::const_buffer next() noexcept {
+        if (at_end()) return {};
         const boost::asio::const_buffer first = from.front() + offset;
         if (from.size() == 1 || first.size() >= record) return first;
         std::size_t length = 0;
@@ -98,6 +97,13 @@ struct byte_stream::tls_cursor {
             if (length == record) break;
         }
         return {flat, length};
+    }
+    [[nodiscard]] bool at_end() noexcept {
+        while (!from.empty() && offset == from.front().size()) {
+            from = from.subspan(1);
+            offset = 0;
+        }
+        return from.empty();
     }
     void advance(std::size_t bytes) noexcept {
         written += bytes;
@@ -113,9 +119,9 @@ struct byte_stream::tls_cursor {
     }
 };
 
-struct byte_stream::tls_write {
+struct byte_stream::pending_write {
     std::shared_ptr<byte_stream> stream;
-    tls_cursor what;
+    write_cursor what;
     completion<io_result> done;
     void operator()(error_code error) {
         const auto held = stream;
@@ -241,38 +247,70 @@ void byte_stream::watch(watcher& by) {
 void byte_stream::start_write(std::span<const boost::asio::const_buffer> from, completion<io_result> done) {
     if (closed_) return post_result(std::move(done), {aborted, 0});
     writing_ = true;
-    if (tls_) return continue_write(tls_write{shared_from_this(), {from}, std::move(done)}, false);
-    boost::asio::async_write(socket_, from, plain_write{shared_from_this(), std::move(done)}); // up to 16 buffers a call
+    continue_write(pending_write{shared_from_this(), {from}, std::move(done)}, false);
 }
 
 io_result byte_stream::write_now(std::span<boost::asio::const_buffer>& from) noexcept {
     if (closed_) return {aborted};
+    write_cursor what{from};
     if (tls_) {
-        tls_cursor what{from};
         tls_session::progress stopped;
         const io_result result = send_tls(what, stopped);
         consume(from, result.bytes);
         return result;
     }
+    error_code error;
+    const std::size_t sent = send_some(what, error);
+    consume(from, sent);
+    return {error, sent};
+}
+
+// One call; without an error and without a byte, the socket is full.
+std::size_t byte_stream::send_some(const write_cursor& what, error_code& error) noexcept {
     std::array<iovec, 16> parts;
-    const std::size_t count = std::min(from.size(), parts.size());
-    for (std::size_t index = 0; index < count; ++index) {
-        parts[index] = {const_cast<void*>(from[index].data()), from[index].size()}; // sendmsg only reads
-    }
     msghdr message{};
     message.msg_iov = parts.data();
-    message.msg_iovlen = count;
+    message.msg_iovlen = what.gather(parts);
     const ssize_t sent = ::sendmsg(native_handle(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (sent < 0) {
-        if (errno == EAGAIN || errno == EINTR) return {};
-        return {error_code(errno, boost::system::system_category())};
+    if (sent >= 0) return static_cast<std::size_t>(sent);
+    if (errno != EAGAIN && errno != EINTR) error = error_code(errno, boost::system::system_category());
+    return 0;
+}
+
+// Until all is written, the connection failed, or the socket is full.
+io_result byte_stream::send_plain(write_cursor& what, tls_session::progress& stopped) noexcept {
+    stopped = tls_session::progress::done;
+    while (!what.at_end()) {
+        error_code error;
+        const std::size_t sent = send_some(what, error);
+        what.advance(sent);
+        if (error) {
+            stopped = tls_session::progress::failed;
+            return {error, what.written};
+        }
+        if (sent == 0) {
+            stopped = tls_session::progress::want_write;
+            return {{}, what.written};
+        }
     }
-    consume(from, static_cast<std::size_t>(sent));
-    return {{}, static_cast<std::size_t>(sent)};
+    return {{}, what.written};
+}
+
+io_result byte_stream::send(write_cursor& what, tls_session::progress& stopped) noexcept {
+    const std::size_t before = what.written;
+    const io_result result = tls_ ? send_tls(what, stopped) : send_plain(what, stopped);
+    handed_ += what.written - before;
+    return result;
+}
+
+std::uint64_t byte_stream::moved() const noexcept {
+    int queued = 0; // not yet acknowledged by the peer's kernel; of a unix socket: not yet read
+    if (closed_ || ::ioctl(native_handle(), TIOCOUTQ, &queued) != 0) return handed_;
+    return handed_ - static_cast<std::uint64_t>(queued);
 }
 
 // Until all is written, the connection failed, or `stopped` says what has to be waited for.
-io_result byte_stream::send_tls(tls_cursor& what, tls_session::progress& stopped) noexcept {
+io_result byte_stream::send_tls(write_cursor& what, tls_session::progress& stopped) noexcept {
     stopped = tls_session::progress::done;
     for (boost::asio::const_buffer next = what.next(); next.size() != 0; next = what.next()) {
         const tls_session::step sent = tls_->write(next);
@@ -285,9 +323,9 @@ io_result byte_stream::send_tls(tls_cursor& what, tls_session::progress& stopped
     return {{}, what.written};
 }
 
-void byte_stream::continue_write(tls_write write, bool from_loop) {
+void byte_stream::continue_write(pending_write write, bool from_loop) {
     tls_session::progress stopped;
-    const io_result result = send_tls(write.what, stopped);
+    const io_result result = send(write.what, stopped);
     if (stopped == tls_session::progress::want_write) return socket_.async_wait(stream_socket::wait_write, std::move(write));
     if (stopped == tls_session::progress::want_read) return socket_.async_wait(stream_socket::wait_read, std::move(write));
     writing_ = false;

@@ -16,6 +16,7 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -63,7 +64,8 @@ public:
     [[nodiscard]] bool at_rest() noexcept;
     // True if there is neither a byte nor an end of the connection to be read. One non-blocking system call.
     [[nodiscard]] bool quiet() noexcept;
-    [[nodiscard]] bool peek_closed() const noexcept; // as client_stream
+    [[nodiscard]] bool peek_closed() const noexcept;    // as client_stream
+    [[nodiscard]] std::uint64_t moved() const noexcept; // likewise
 
     void shutdown_send() noexcept;
     // TLS: says close_notify if that can be done without blocking, and does not wait for the peer's.
@@ -79,9 +81,8 @@ private:
     enum class reader_kind : unsigned char { none, read, wait };
     struct wait_handler;
     struct read_retry;
-    struct plain_write;
-    struct tls_cursor;
-    struct tls_write;
+    struct write_cursor;
+    struct pending_write;
     struct handshake;
 
     void arm_wait();
@@ -89,8 +90,11 @@ private:
     void read_tls(bool from_loop);
     void finish_reader(io_result result, bool from_loop);
     void post_result(completion<io_result> done, io_result result);
-    [[nodiscard]] io_result send_tls(tls_cursor& what, tls_session::progress& stopped) noexcept;
-    void continue_write(tls_write write, bool from_loop);
+    [[nodiscard]] std::size_t send_some(const write_cursor& what, error_code& error) noexcept;
+    [[nodiscard]] io_result send(write_cursor& what, tls_session::progress& stopped) noexcept;
+    [[nodiscard]] io_result send_plain(write_cursor& what, tls_session::progress& stopped) noexcept;
+    [[nodiscard]] io_result send_tls(write_cursor& what, tls_session::progress& stopped) noexcept;
+    void continue_write(pending_write write, bool from_loop);
     void continue_handshake(handshake work, bool from_loop);
 
     stream_socket socket_;
@@ -99,6 +103,7 @@ private:
     std::optional<completion<io_result>> reader_;
     boost::asio::mutable_buffer into_;
     reader_kind kind_ = reader_kind::none;
+    std::uint64_t handed_ = 0; // bytes of slow writes that the kernel took
     bool waiting_ = false;   // an async_wait for readability is with the reactor
     bool expect_data_ = true; // TLS: worth asking OpenSSL before waiting
     bool writing_ = false;

@@ -6,6 +6,7 @@
 
 #include <boost/asio/buffer.hpp>
 
+#include <cstdint>
 #include <span>
 #include <string_view>
 
@@ -32,6 +33,11 @@ public:
     // Has the peer ended or reset the connection? Asks the kernel and does not block; unread bytes may still be there.
     // A client that only shut down its sending side looks the same as one that left.
     [[nodiscard]] virtual bool peek_closed() const noexcept = 0;
+
+    // Changes whenever bytes that were written have gone on towards the peer, as well as the system can tell. A write that
+    // is under way says nothing before its end, and one of megabytes to a slow reader takes minutes; nor does a socket
+    // turn writable for each byte that left it, but for a third of its buffer. Asks the kernel: for a timer, not for each write.
+    [[nodiscard]] virtual std::uint64_t moved() const noexcept { return 0; }
 
     virtual void shutdown_send() noexcept = 0; // FIN after what was written (TLS: close_notify first); reading goes on
     virtual void close() noexcept = 0;         // at once; operations under way complete with operation_aborted

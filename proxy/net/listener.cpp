@@ -239,6 +239,7 @@ public:
     void start_wait_readable(completion<io_result> done) override { stream_->start_wait_readable(std::move(done)); }
     void cancel_read() noexcept override { stream_->cancel_read(); }
     [[nodiscard]] bool peek_closed() const noexcept override { return stream_->peek_closed(); }
+    [[nodiscard]] std::uint64_t moved() const noexcept override { return stream_->moved(); }
     void shutdown_send() noexcept override { stream_->shutdown_send(); }
     void close() noexcept override {
         stream_->close();
@@ -392,6 +393,10 @@ listener::~listener() {
 void listener::start(on_connection handler) {
     state_->handler = std::move(handler);
     state_->start();
+}
+
+void listener::use(std::shared_ptr<const tls_server_context> tls) noexcept {
+    if ((tls != nullptr) == (state_->tls != nullptr)) state_->tls = std::move(tls);
 }
 
 void listener::stop() noexcept { state_->stop(); }

@@ -70,6 +70,8 @@ public:
     // Both on the worker's thread, or before it runs. `handler` is called through the loop, once per connection that is
     // ready for its first byte.
     void start(on_connection handler);
+    // Clients that come from now on get this certificate. Not from plain to TLS or back.
+    void use(std::shared_ptr<const tls_server_context> tls) noexcept;
     // For drain: connections already queued in the kernel are still accepted, then the socket closes. Handshakes under
     // way go on and are still handed out.
     void stop() noexcept;

@@ -4,6 +4,7 @@
 #include <openssl/ssl.h>
 
 #include <algorithm>
+#include <fstream>
 #include <stdexcept>
 #include <string_view>
 
@@ -41,7 +42,27 @@ context_ptr make_context(const SSL_METHOD* method) {
     return context;
 }
 
+// OpenSSL takes whatever does not begin like an entry for the end of the list, also one whose first line is cut short: a CA
+// file that is being written would be taken for one with fewer CAs.
+void refuse_half_written(const std::string& what, const std::string& file) {
+    std::ifstream in(file, std::ios::binary);
+    std::string line;
+    bool inside = false, dashes = false;
+    while (std::getline(in, line)) {
+        while (!line.empty() && (line.back() == '\r' || line.back() == ' ' || line.back() == '\t')) line.pop_back();
+        const bool whole = line.size() > 10 && line.ends_with("-----");
+        if (line.starts_with("-----BEGIN ") && whole) {
+            inside = true;
+        } else if (line.starts_with("-----END ") && whole) {
+            inside = false;
+        }
+        dashes = line.starts_with('-') && !whole;
+    }
+    if (inside || dashes) throw std::runtime_error("cannot load the " + what + " '" + file + "': it ends in the middle of an entry");
+}
+
 void use_certificate(SSL_CTX* context, const std::string& cert_file, const std::string& key_file) {
+    refuse_half_written("certificate", cert_file);
     if (SSL_CTX_use_certificate_chain_file(context, cert_file.c_str()) != 1) {
         fail("cannot load the certificate '" + cert_file + "'");
     }
@@ -72,8 +93,9 @@ tls_client_context::tls_client_context(config::client_tls settings) : settings_(
     if (settings_.verify) {
         if (settings_.ca_file.empty()) {
             if (SSL_CTX_set_default_verify_paths(context.get()) != 1) fail("cannot load the system's CA store");
-        } else if (SSL_CTX_load_verify_file(context.get(), settings_.ca_file.c_str()) != 1) {
-            fail("cannot load the CA file '" + settings_.ca_file + "'");
+        } else {
+            refuse_half_written("CA file", settings_.ca_file);
+            if (SSL_CTX_load_verify_file(context.get(), settings_.ca_file.c_str()) != 1) fail("cannot load the CA file '" + settings_.ca_file + "'");
         }
     }
     if (!settings_.cert_file.empty()) use_certificate(context.get(), settings_.cert_file, settings_.key_file);
@@ -100,19 +122,46 @@ tls_server_context::tls_server_context(const config::server_tls& settings) : nat
 
 tls_server_context::~tls_server_context() { SSL_CTX_free(native_); }
 
-std::shared_ptr<const tls_client_context> tls_contexts::get(const config::client_tls& settings) {
-    const std::scoped_lock lock(mutex_);
-    // The server name belongs to the connection, not to the context.
-    config::client_tls wanted = settings;
-    wanted.server_name.clear();
-    const auto found = std::find_if(loaded_.begin(), loaded_.end(), [&](const auto& one) { return one->settings() == wanted; });
-    if (found != loaded_.end()) return *found;
-    return loaded_.emplace_back(std::make_shared<const tls_client_context>(std::move(wanted)));
+namespace {
+// The server name belongs to the connection, not to the context.
+config::client_tls without_name(config::client_tls settings) {
+    settings.server_name.clear();
+    return settings;
 }
 
-void tls_contexts::forget_all() {
+const std::shared_ptr<const tls_client_context>* find_in(const tls_contexts::loaded& among, const config::client_tls& wanted) {
+    const auto found = std::find_if(among.begin(), among.end(), [&](const auto& one) { return one->settings() == wanted; });
+    return found == among.end() ? nullptr : &*found;
+}
+} // namespace
+
+tls_contexts::loaded tls_contexts::load(const config::settings& wanted) {
+    loaded out;
+    for (const auto& upstream : wanted.upstreams) {
+        if (!upstream->address.tls) continue;
+        config::client_tls settings = without_name(upstream->tls);
+        if (find_in(out, settings) == nullptr) out.push_back(std::make_shared<const tls_client_context>(std::move(settings)));
+    }
+    return out;
+}
+
+void tls_contexts::use(loaded next) {
+    loaded old; // goes after the lock has
     const std::scoped_lock lock(mutex_);
-    loaded_.clear();
+    old = std::move(previous_);
+    previous_.clear();
+    for (auto& one : current_) {
+        if (find_in(next, one->settings()) == nullptr) previous_.push_back(std::move(one));
+    }
+    current_ = std::move(next);
+}
+
+std::shared_ptr<const tls_client_context> tls_contexts::get(const config::client_tls& settings) {
+    config::client_tls wanted = without_name(settings);
+    const std::scoped_lock lock(mutex_);
+    if (const auto* found = find_in(current_, wanted)) return *found;
+    if (const auto* found = find_in(previous_, wanted)) return *found;
+    return current_.emplace_back(std::make_shared<const tls_client_context>(std::move(wanted)));
 }
 
 } // namespace evenkeel::net

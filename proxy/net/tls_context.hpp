@@ -43,19 +43,29 @@ private:
     ssl_ctx_st* native_;
 };
 
+using server_contexts = std::vector<std::shared_ptr<const tls_server_context>>; // one per listener, null where it is plain
+
 // All client contexts of the process, by settings; safe from any thread. A context that is in use survives its removal.
+//
+// A start or a reload loads beside what is in use and swaps when everything is there: a file that is missing or half written
+// refuses the reload, and nothing that works has been given up for it.
 class tls_contexts {
 public:
-    // Loads at the first call for these settings (call it at startup to load ahead of traffic and to report bad files).
-    // Throws std::runtime_error; a failure is not remembered, so a file put in place later is found.
-    [[nodiscard]] std::shared_ptr<const tls_client_context> get(const config::client_tls& settings);
+    using loaded = std::vector<std::shared_ptr<const tls_client_context>>;
 
-    // At a reload: files may have changed under equal names. Open connections keep what they have.
-    void forget_all();
+    // Reads all files anew, since they may have changed under equal names, and changes nothing. Throws std::runtime_error.
+    [[nodiscard]] static loaded load(const config::settings& wanted);
+    // From here on get() gives these. What they do not replace stays until the next call, for requests that still
+    // run under the settings before; open connections keep what they have.
+    void use(loaded next);
+
+    // Loads what use() did not bring. Throws std::runtime_error; a failure is not remembered.
+    [[nodiscard]] std::shared_ptr<const tls_client_context> get(const config::client_tls& settings);
 
 private:
     std::mutex mutex_;
-    std::vector<std::shared_ptr<const tls_client_context>> loaded_; // as many as there are distinct `tls` blocks
+    loaded current_;  // as many as there are distinct `tls` blocks
+    loaded previous_; // ... and were, where not the same
 };
 
 } // namespace evenkeel::net

@@ -20,8 +20,10 @@ namespace evenkeel::request {
 
 namespace {
 constexpr duration park_after = std::chrono::seconds{1}; // an idle connection gives its buffer back (2 instead of 8 KB each)
-constexpr duration linger_time = std::chrono::seconds{1};
-constexpr std::size_t linger_bytes = 256 * 1024; // of an unread request body that is read and dropped before closing
+// Of an unread request body that is read and dropped before closing. A client that is busy sending looks at the answer when it has
+// sent, or when it cannot go on: so what counts is that it goes on, and for how long we bear with it, not how much comes.
+constexpr duration linger_time = std::chrono::seconds{30};
+constexpr duration linger_silence = std::chrono::seconds{2};
 constexpr std::size_t max_request_id = 128;
 
 bool is_sane_id(std::string_view id) noexcept {
@@ -91,7 +93,7 @@ void connection_context::use(config::snapshot next, std::shared_ptr<const policy
 
 client_connection::client_connection(connection_context& context, std::unique_ptr<net::client_stream> stream, arrival via)
     : context_(context), services_(context.services), stream_(std::move(stream)), input_(context.services.buffers),
-      ahead_(services_, *stream_),
+      write_watch_(services_.loop, *stream_), ahead_(services_, *stream_),
       watched_(
           services_.departures, *stream_,
           [](void* self, departure what) {
@@ -253,24 +255,22 @@ void client_connection::close_now() {
 }
 
 net::task<bool> client_connection::write_rest(std::span<const boost::asio::const_buffer> parts) {
-    services_.loop.timers().arm(write_clock_, services_.loop.now() + context_.settings->limits.write_timeout);
-    writing_ = true;
+    write_watch_.begin(context_.settings->limits.write_timeout);
     const net::io_result sent = co_await stream_->write(parts);
-    writing_ = false;
+    write_watch_.end();
     co_return sent.ok();
 }
 
 net::task<void> client_connection::linger() {
     // Closing with unread bytes makes the kernel send a reset, which can overtake our answer (RFC 9112 9.6).
     stream_->shutdown_send();
-    std::size_t dropped = 0;
     timed_out_ = false;
-    begin_wait(wait_purpose::head, linger_time);
-    while (dropped < linger_bytes && !timed_out_) {
+    const steady_time until = services_.loop.now() + linger_time;
+    for (steady_time now = services_.loop.now(); now < until && !timed_out_; now = services_.loop.now()) {
+        begin_wait(wait_purpose::head, std::min(linger_silence, until - now));
         input_.clear();
         const net::io_result got = co_await read_more(buffer_pool::block_bytes);
         if (!got.ok()) break;
-        dropped += got.bytes;
     }
     stream_->close();
 }

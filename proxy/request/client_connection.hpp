@@ -9,6 +9,7 @@
 #include "proxy/request/half_close.hpp"
 #include "proxy/request/head_ahead.hpp"
 #include "proxy/request/serve.hpp"
+#include "proxy/request/write_watch.hpp"
 #include "proxy/wire/head.hpp"
 #include "proxy/wire/head_text.hpp"
 
@@ -62,15 +63,6 @@ private:
         void on_timer() override { owner_.on_read_timer(); }
         client_connection& owner_;
     };
-    class write_clock final : public net::timer_entry {
-    public:
-        explicit write_clock(client_connection& owner) noexcept : owner_(owner) {}
-    private:
-        void on_timer() override {
-            if (owner_.writing_) owner_.stream_->close();
-        }
-        client_connection& owner_;
-    };
 
     [[nodiscard]] net::task<head_state> read_head();
     [[nodiscard]] net::task<net::io_result> read_parked();     // between requests, after a while
@@ -99,14 +91,13 @@ private:
     wire::refusal refused_ = wire::refusal::none;
     wire::head_text out_;
     read_clock read_clock_{*this};
-    write_clock write_clock_{*this};
+    write_watch write_watch_;
     head_ahead ahead_;
     departure_watch::watched watched_;
     wait_purpose purpose_ = wait_purpose::idle;
     bool waiting_ = false;     // for bytes of a head
     bool idle_ = true;         // no byte of the next request has come
     bool timed_out_ = false;
-    bool writing_ = false;
     bool closing_ = false;     // no further request
     bool gone_ = false;
     bool unanswered_ = false;  // current_ waits for its answer

@@ -1,7 +1,7 @@
 #include "proxy/request/coalesce_key.hpp"
 
 #include "proxy/request/local_answer.hpp"
-#include "proxy/request/outgoing.hpp"
+#include "proxy/request/repeatable.hpp"
 #include "proxy/request/router.hpp"
 #include "proxy/wire/deterministic.hpp"
 #include "proxy/wire/json_model.hpp"
@@ -47,9 +47,8 @@ std::string_view member(std::string_view object, std::string_view name, std::str
 } // namespace
 
 bool asks_deterministically(const client_request& request, std::string_view target) {
-    const std::string_view path = target.substr(0, target.find('?'));
-    static constexpr std::array<std::string_view, 5> embeddings{"/embeddings", "/api/embed", "/api/embeddings", ":embedContent", ":batchEmbedContents"};
-    if (std::any_of(embeddings.begin(), embeddings.end(), [&](std::string_view end) { return path.ends_with(end); })) return true;
+    const wire::call* const called = call_of_target(target, base_of(*request.asked(), *request.asked()->upstreams.front()));
+    if (called != nullptr && called->embeds) return true;
     const shared_bytes held = request.body.text();
     const std::string_view body = held.view();
     switch (dialect_of(*request.asked(), *request.asked()->upstreams.front(), request.head->path)) {
@@ -67,7 +66,7 @@ std::optional<coalesce_key> coalesce_key_of(const client_request& request, const
     if (!(facts.is_get || facts.is_post) || !facts.body_held) return std::nullopt;
     std::string room;
     const std::string_view target = upstream_target(route, *route.upstreams.front(), head, room);
-    facts.repeatable = may_replay(route, head, target, request.body.text().view());
+    facts.repeatable = may_replay(route, *route.upstreams.front(), head, target, request.body);
     facts.deterministic = mode == coalesce_mode::deterministic && facts.is_post && asks_deterministically(request, target);
     if (!may_coalesce(mode, facts)) return std::nullopt;
     return coalesce_key{principal{head, key, route.credentials, request.body.text().view()}, identity_of(request), key};

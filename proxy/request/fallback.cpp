@@ -4,7 +4,7 @@
 #include "proxy/request/flight.hpp"
 #include "proxy/request/last_good_use.hpp"
 #include "proxy/request/local_answer.hpp"
-#include "proxy/request/outgoing.hpp"
+#include "proxy/request/repeatable.hpp"
 #include "proxy/request/router.hpp"
 #include "proxy/request/stored_body.hpp"
 #include "proxy/request/wants_stream.hpp"
@@ -35,8 +35,9 @@ bool follows(const std::vector<config::fallback_step>& ladder, std::size_t from)
 
 bool is_repeatable(const client_request& request) {
     const config::route& route = *request.route;
+    const config::upstream& upstream = *route.upstreams.front();
     std::string room;
-    return may_replay(route, *request.head, upstream_target(route, *route.upstreams.front(), *request.head, room), request.body.text().view());
+    return may_replay(route, upstream, *request.head, upstream_target(route, upstream, *request.head, room), request.body);
 }
 
 // An answer that is here, in the form the client asked for: what lies in one piece becomes a stream of one event. Empty: it

@@ -4,6 +4,7 @@
 #include "proxy/request/inject_fault.hpp"
 #include "proxy/request/outgoing.hpp"
 #include "proxy/request/local_answer.hpp"
+#include "proxy/request/repeatable.hpp"
 #include "proxy/request/resumed_body.hpp"
 #include "proxy/request/router.hpp"
 #include "proxy/request/shard_of.hpp"
@@ -20,9 +21,8 @@ namespace {
 constexpr duration longest_hold = std::chrono::seconds{60}; // `hold_max: auto`; the deadline bounds it as well
 constexpr duration fallback_hold = std::chrono::seconds{2}; // ... where a fallback answers in its place
 
-bool is_googles_array(wire::dialect dialect, std::string_view target) noexcept {
-    return dialect == wire::dialect::gemini && target.find(":streamGenerateContent") != std::string_view::npos &&
-           target.find("alt=sse") == std::string_view::npos;
+bool is_googles_array(wire::dialect dialect, const wire::call* called, std::string_view target) noexcept {
+    return dialect == wire::dialect::gemini && called != nullptr && called->streams && target.find("alt=sse") == std::string_view::npos;
 }
 } // namespace
 
@@ -77,10 +77,15 @@ steady_time flight::deadline_of(const client_request& request, const client_hint
 }
 
 const flight::aim_taken& flight::aim(endpoint_index at) {
-    if (aim_.target.empty() || aim_.at != at) {
+    const bool elsewhere = aim_.target.empty() || aim_.at != at;
+    if (elsewhere) {
         aim_.at = at;
         aim_.target = upstream_target(route_, *route_.upstreams[at], *request_.head, aim_.rewritten);
-        aim_.may_repeat = is_replay_eligible(*request_.head, aim_.target, request_.body.text().view());
+        aim_.called = call_of_target(aim_.target, base_of(route_, *route_.upstreams[at]));
+    }
+    if (elsewhere || aim_.saw_whole != request_.body.whole()) { // a member that decides may be the last one to come
+        aim_.saw_whole = request_.body.whole();
+        aim_.may_repeat = is_replay_eligible(*request_.head, aim_.called, request_.body);
     }
     return aim_;
 }
@@ -144,7 +149,7 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
     order.leaves_last_words = route_.stream.resume == config::stream_resume::verified_replay && order.may_repeat &&
                               is_replayable_stream(request_, order.rules.dialect);
     order.rules.own_credential = hides;
-    order.rules.array_stream = is_googles_array(order.rules.dialect, target);
+    order.rules.array_stream = is_googles_array(order.rules.dialect, aim_.called, target);
     order.rules.max_retry_after = route_.retry.max_retry_after;
     order.kind = what.purpose == attempt_purpose::first   ? telemetry::attempt_kind::first
                  : what.purpose == attempt_purpose::hedge ? telemetry::attempt_kind::hedge

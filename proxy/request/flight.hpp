@@ -11,6 +11,7 @@
 #include "proxy/request/endpoint_leave.hpp"
 #include "proxy/request/mailbox.hpp"
 #include "proxy/request/serve.hpp"
+#include "proxy/wire/calls.hpp"
 
 #include <boost/container/small_vector.hpp>
 
@@ -57,7 +58,9 @@ private:
         endpoint_index at = 0;
         std::string_view target{}; // of the client's head, or of `rewritten`
         std::string rewritten{};
+        const wire::call* called = nullptr;
         bool may_repeat = false;
+        bool saw_whole = false; // ... judged by the whole body
     };
 
     // What the plan asks (flight_view.cpp).

@@ -4,6 +4,7 @@
 
 #include "proxy/request/outgoing.hpp"
 #include "proxy/request/local_answer.hpp"
+#include "proxy/request/repeatable.hpp"
 #include "proxy/request/wants_stream.hpp"
 #include "proxy/wire/json_model.hpp"
 #include "proxy/wire/upcast_request.hpp"
@@ -18,7 +19,7 @@ bool has_idempotency_key(const wire::request_head& head) noexcept { return head.
 bool flight::upcasts(endpoint_index at) {
     if (!route_.stream.upcast || !request_.head->is_post() || !request_.body.complete() || !repeatable(at)) return false;
     const config::upstream& upstream = *route_.upstreams[at];
-    const auto dialect = wire::upcast_dialect(dialect_of(route_, upstream, request_.head->path), aim(at).target);
+    const auto dialect = wire::upcast_dialect(dialect_of(route_, upstream, request_.head->path), aim(at).target, base_of(route_, upstream));
     if (!dialect) return false;
     auto& possible = can_upcast_[*dialect == wire::dialect::anthropic ? 1 : 0];
     if (!possible) {

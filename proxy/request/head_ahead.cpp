@@ -4,6 +4,7 @@
 #include "proxy/request/local_answer.hpp"
 #include "proxy/request/outgoing.hpp"
 #include "proxy/request/wants_stream.hpp"
+#include "proxy/request/write_watch.hpp"
 
 #include <algorithm>
 #include <array>
@@ -24,18 +25,6 @@ duration hold_of(const client_request& request) {
     const duration patience = std::min(told.timeout.value_or(duration::max()), told.silence.value_or(duration::max()));
     return std::min(patience / 2, longest_head_hold);
 }
-
-// Closes the stream if its client does not read.
-class write_watch final : private net::timer_entry {
-public:
-    write_watch(net::loop& worker, net::client_stream& stream, duration patience) : stream_(stream) {
-        worker.timers().arm(*this, worker.now() + patience);
-    }
-
-private:
-    void on_timer() override { stream_.close(); }
-    net::client_stream& stream_;
-};
 } // namespace
 
 duration head_hold_tick(const config::settings& settings) noexcept {
@@ -87,7 +76,8 @@ wire::head_text head_ahead::head() const {
 }
 
 net::task<bool> head_ahead::write(std::string_view bytes) {
-    const write_watch watch(services_.loop, stream_, patience_);
+    write_watch watch(services_.loop, stream_);
+    watch.begin(patience_);
     const std::array parts{boost::asio::const_buffer(bytes.data(), bytes.size())};
     const net::io_result sent = co_await stream_.write(parts);
     co_return sent.ok();

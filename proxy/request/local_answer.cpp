@@ -1,5 +1,6 @@
 #include "proxy/request/local_answer.hpp"
 
+#include "proxy/request/repeatable.hpp"
 #include "proxy/request/stored_body.hpp"
 
 #include <fmt/format.h>
@@ -39,7 +40,8 @@ wire::dialect dialect_of(const config::route& route, const config::upstream& ups
     case config::dialect::generic: return wire::dialect::generic;
     case config::dialect::automatic: break;
     }
-    return wire::dialect_of_path(route.rewrite.is == config::path_rewrite::kind::whole ? std::string_view{route.rewrite.value} : path);
+    const wire::call* const called = call_of_path(&route, path);
+    return called != nullptr ? called->speaks : wire::dialect::generic;
 }
 
 wire::dialect dialect_of(const config::route* route, std::string_view path) noexcept {

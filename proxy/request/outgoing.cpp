@@ -4,7 +4,6 @@
 #include "proxy/wire/head_builder.hpp"
 
 #include <algorithm>
-#include <array>
 
 namespace evenkeel::request {
 
@@ -88,32 +87,6 @@ void append_response_head(wire::head_text& out, const wire::response_head& head,
         builder.connection("keep-alive");
     }
     builder.finish();
-}
-
-bool is_replay_eligible(const wire::request_head& head, std::string_view target, std::string_view body) noexcept {
-    if (!head.is_post()) { // PATCH is the one other method that is not idempotent (RFC 9110 9.2.2)
-        return head.method != "PATCH" || head.find(std::string_view{"idempotency-key"}) != nullptr;
-    }
-    if (head.find(std::string_view{"idempotency-key"}) != nullptr) return true;
-    const std::string_view path = target.substr(0, target.find('?'));
-    static constexpr std::array<std::string_view, 9> generation{
-        "/chat/completions", "/completions", "/embeddings", "/moderations", "/rerank",
-        "/messages", "/api/chat", "/api/generate", "/api/embed"};
-    if (std::any_of(generation.begin(), generation.end(), [&](std::string_view end) { return path.ends_with(end); })) return true;
-    if (path.ends_with(":generateContent") || path.ends_with(":streamGenerateContent") || path.ends_with(":embedContent")) return true;
-    // A stored or background response leaves an object behind. The words alone decide: looking no closer errs on the
-    // side of not sending twice.
-    return path.ends_with("/responses") && body.find("\"store\"") == std::string_view::npos &&
-           body.find("\"background\"") == std::string_view::npos;
-}
-
-bool may_replay(const config::route& route, const wire::request_head& head, std::string_view target, std::string_view body) noexcept {
-    switch (route.retry.replay) {
-    case replay_mode::always: return true;
-    case replay_mode::never: return false;
-    case replay_mode::automatic: break;
-    }
-    return is_replay_eligible(head, target, body);
 }
 
 } // namespace evenkeel::request

@@ -34,10 +34,4 @@ void append_request_head(wire::head_text& out, const wire::request_head& head, s
 void append_response_head(wire::head_text& out, const wire::response_head& head, const wire::body_framing& body,
                           const answer_labels& labels);
 
-// Whether the request may be sent again after it may have reached the upstream (DESIGN section 4, "Replay eligibility"):
-// the idempotent methods, anything with an Idempotency-Key, and the generation endpoints, judged on the outgoing target.
-[[nodiscard]] bool is_replay_eligible(const wire::request_head& head, std::string_view target, std::string_view body) noexcept;
-// ... as the route has it: `retry.replay` decides, and where it is auto the above.
-[[nodiscard]] bool may_replay(const config::route& route, const wire::request_head& head, std::string_view target, std::string_view body) noexcept;
-
 } // namespace evenkeel::request

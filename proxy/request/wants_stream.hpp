@@ -5,6 +5,8 @@
 
 namespace evenkeel::request {
 
+// What its path is called says so: Google's :streamGenerateContent.
+[[nodiscard]] bool asks_by_name(const client_request& request) noexcept;
 [[nodiscard]] bool wants_stream(const client_request& request);
 // ... and for server-sent events in particular, whose head may be given ahead of the answer.
 [[nodiscard]] bool wants_events(const client_request& request);

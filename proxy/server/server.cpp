@@ -30,10 +30,23 @@
 namespace evenkeel::server {
 
 namespace {
+// Other certificate files for the same sockets can be had without a restart.
+bool same_sockets(const std::vector<config::listener>& now, const std::vector<config::listener>& wanted) {
+    return std::equal(now.begin(), now.end(), wanted.begin(), wanted.end(), [](const config::listener& one, const config::listener& other) {
+        return one.host == other.host && one.port == other.port && one.unix == other.unix && one.tls.has_value() == other.tls.has_value();
+    });
+}
+
+net::server_contexts load_certificates(const std::vector<config::listener>& of) {
+    net::server_contexts out;
+    for (const auto& where : of) out.push_back(where.tls ? std::make_shared<const net::tls_server_context>(*where.tls) : nullptr);
+    return out;
+}
+
 // What a reload cannot change, because sockets and threads hang on it.
 std::vector<std::string_view> needs_restart(const config::settings& now, const config::settings& wanted) {
     std::vector<std::string_view> keys;
-    if (now.listen != wanted.listen) keys.push_back("listen");
+    if (!same_sockets(now.listen, wanted.listen)) keys.push_back("listen");
     if (now.workers != wanted.workers) keys.push_back("workers");
     if (now.admin != wanted.admin) keys.push_back("admin");
     if (now.last_good.path != wanted.last_good.path) keys.push_back("last_good.path");
@@ -84,11 +97,6 @@ struct server::parts {
     std::atomic<bool> draining{false};
     std::atomic<bool> reload_waits{false}; // for its turn, asked for by a signal
 
-    void load_tls(const config::settings& wanted) {
-        for (const auto& upstream : wanted.upstreams) {
-            if (upstream->address.tls) static_cast<void>(tls.get(upstream->tls));
-        }
-    }
     void take(config::snapshot next) {
         memory.set_limit(next->limits.memory);
         last_good.set_limit(next->last_good.max_bytes);
@@ -97,7 +105,7 @@ struct server::parts {
         const std::scoped_lock lock(taking);
         settings = std::move(next);
     }
-    // For the helper thread, while another may be taking the next one.
+    // For whoever is not reload(): another thread may be taking the next one.
     [[nodiscard]] config::snapshot current() {
         const std::scoped_lock lock(taking);
         return settings;
@@ -107,7 +115,8 @@ struct server::parts {
 server::server(server_options options, config::snapshot settings)
     : parts_(std::make_unique<parts>(std::move(options), std::move(settings))) {
     parts& all = *parts_;
-    all.load_tls(*all.settings);
+    all.tls.use(net::tls_contexts::load(*all.settings));
+    const net::server_contexts certificates = load_certificates(all.settings->listen);
     all.take(all.settings);
     all.metrics.count_from("access_log_dropped_total", "Access log lines dropped because the queue was full.",
                            [&all] { return all.access.dropped(); });
@@ -131,13 +140,12 @@ server::server(server_options options, config::snapshot settings)
         all.workers.push_back(std::make_unique<worker>(shared, all.settings, all.policies.prepare(*all.settings), random_seed()));
         all.pulses.push_back(std::make_unique<telemetry::pulse>(all.beats, number, all.workers.back()->loop()));
     }
-    for (const config::listener& where : all.settings->listen) {
-        auto sockets = net::bind_listener(where, all.settings->workers);
+    for (std::size_t at = 0; at < all.settings->listen.size(); ++at) {
+        auto sockets = net::bind_listener(all.settings->listen[at], all.settings->workers);
         all.bound.push_back(sockets.front().address());
-        const auto tls = where.tls ? std::make_shared<const net::tls_server_context>(*where.tls) : nullptr;
         for (std::size_t number = 0; number < sockets.size(); ++number) {
             const auto share = std::max<std::uint32_t>(1, all.settings->limits.max_connections / all.settings->workers);
-            all.workers[number]->add_listener(std::move(sockets[number]), tls, {.max_connections = share});
+            all.workers[number]->add_listener(std::move(sockets[number]), certificates[at], {.max_connections = share});
         }
     }
     if (all.settings->admin.listen || all.settings->admin.metrics_listen) {
@@ -192,14 +200,18 @@ bool server::reload() {
     const std::lock_guard lock(all.reloading);
     config::load_result loaded = config::load_file(all.options.config_file, all.options.environment);
     std::string failure;
+    net::tls_contexts::loaded contexts;
+    net::server_contexts certificates;
+    std::vector<config::listener> listen = all.settings->listen;
     if (!loaded.ok()) {
         std::ostringstream text;
         config::print_text(text, loaded.diagnostics);
         failure = text.str();
     } else {
+        if (same_sockets(listen, loaded.settings->listen)) listen = loaded.settings->listen;
         try {
-            all.tls.forget_all(); // files may have changed under equal names
-            all.load_tls(*loaded.settings);
+            contexts = net::tls_contexts::load(*loaded.settings);
+            certificates = load_certificates(listen);
         } catch (const std::exception& error) {
             failure = error.what();
         }
@@ -213,14 +225,18 @@ bool server::reload() {
         all.log.warning("a change of this key takes effect with a restart only", {{"key", key}});
     }
     auto next = std::make_shared<config::settings>(*loaded.settings);
-    next->listen = all.settings->listen;
+    next->listen = std::move(listen);
     next->workers = all.settings->workers;
     next->admin = all.settings->admin;
     next->last_good.path = all.settings->last_good.path;
     next->generation = all.settings->generation + 1;
+    all.tls.use(std::move(contexts));
     all.take(std::move(next));
     const auto policies = all.policies.prepare(*all.settings);
-    for (auto& each : all.workers) each->use(all.settings, policies);
+    for (auto& each : all.workers) {
+        each->use(certificates);
+        each->use(all.settings, policies);
+    }
     all.log.info("configuration reloaded", {{"file", all.options.config_file}, {"hash", all.settings->hash}});
     return true;
 }
@@ -236,9 +252,10 @@ void server::request_reload(std::function<void(bool)> told) {
 }
 
 void server::drain() {
+    const duration within = parts_->current()->drain_timeout;
     parts_->draining = true;
-    parts_->log.info("draining", {{"timeout", fmt::format("{}s", std::chrono::duration<double>(parts_->settings->drain_timeout).count())}});
-    for (auto& each : parts_->workers) each->drain(parts_->settings->drain_timeout);
+    parts_->log.info("draining", {{"timeout", fmt::format("{}s", std::chrono::duration<double>(within).count())}});
+    for (auto& each : parts_->workers) each->drain(within);
 }
 
 void server::stop_now() {
@@ -268,7 +285,8 @@ std::vector<std::string> server::addresses() const { return parts_->bound; }
 std::vector<std::string> server::admin_addresses() const {
     std::vector<std::string> addresses;
     if (!parts_->admin) return addresses;
-    const auto& wanted = parts_->settings->admin;
+    const config::snapshot settings = parts_->current();
+    const config::admin& wanted = settings->admin;
     if (wanted.listen) addresses.push_back(fmt::format("{}:{}", wanted.listen->host, parts_->admin->port()));
     if (wanted.metrics_listen) addresses.push_back(fmt::format("{}:{}", wanted.metrics_listen->host, parts_->admin->metrics_port()));
     return addresses;

@@ -6,6 +6,7 @@
 
 #include <boost/asio/post.hpp>
 
+#include <algorithm>
 #include <utility>
 
 namespace evenkeel::server {
@@ -65,17 +66,24 @@ void worker::use(config::snapshot settings, std::shared_ptr<const request::polic
     });
 }
 
+void worker::use(std::vector<std::shared_ptr<const net::tls_server_context>> certificates) {
+    boost::asio::post(loop_.executor(), [this, certificates = std::move(certificates)]() mutable {
+        for (std::size_t at = 0; at < doors_.size(); ++at) doors_[at].listener->use(std::move(certificates[at]));
+    });
+}
+
 void worker::drain(duration within) {
     boost::asio::post(loop_.executor(), [this, within] {
+        end_by_ = std::min(end_by_, loop_.now() + within);
         if (std::exchange(winding_down_, true)) return;
         // A nursery of its own cannot wait for itself: this one task is started beside both.
-        connections_.spawn(wind_down(within));
+        connections_.spawn(wind_down());
     });
 }
 
 void worker::stop_now() { drain(duration::zero()); }
 
-net::task<void> worker::wind_down(duration within) {
+net::task<void> worker::wind_down() {
     context_.draining = true;
     probes_.stop();
     pool_.drain();
@@ -87,10 +95,9 @@ net::task<void> worker::wind_down(duration within) {
         }
     };
     each(&request::client_connection::drain);
-    const steady_time by = loop_.now() + within;
     // This task is the one that remains. Clients of other workers may read what runs here.
-    while ((connections_.size() > 1 || services_.shared_flights > 0) && loop_.now() < by) {
-        co_await loop_.sleep_until(std::min(by, loop_.now() + std::chrono::milliseconds{20}));
+    while ((connections_.size() > 1 || services_.shared_flights > 0) && loop_.now() < end_by_) {
+        co_await loop_.sleep_until(std::min(end_by_, loop_.now() + std::chrono::milliseconds{20}));
     }
     each(&request::client_connection::close_now);
     const steady_time at_last = loop_.now() + std::chrono::seconds{2};

@@ -53,6 +53,7 @@ public:
 
     // From any thread.
     void use(config::snapshot settings, std::shared_ptr<const request::policy_set> policies);
+    void use(std::vector<std::shared_ptr<const net::tls_server_context>> certificates); // one per listener, in their order
     void drain(duration within); // stops accepting, lets requests end, then ends the loop
     void stop_now();
     [[nodiscard]] net::loop& loop() noexcept { return loop_; }
@@ -64,7 +65,7 @@ public:
     [[nodiscard]] leftovers remaining() const noexcept { return leftovers_; }
 
 private:
-    net::task<void> wind_down(duration within);
+    net::task<void> wind_down();
     void accept(std::unique_ptr<net::client_stream> stream, request::arrival via);
 
     net::loop loop_;
@@ -81,6 +82,7 @@ private:
     std::vector<door> doors_;
     std::thread thread_;
     bool winding_down_ = false;
+    steady_time end_by_ = steady_time::max(); // of the winding down
     leftovers leftovers_;
 };
 

@@ -1,5 +1,6 @@
 #include "proxy/wire/error_body.hpp"
 
+#include "proxy/wire/calls.hpp"
 #include "proxy/wire/json_model.hpp"
 
 namespace evenkeel::wire {
@@ -30,21 +31,9 @@ std::string_view to_string(dialect which) noexcept {
     return "generic";
 }
 
-dialect dialect_of_path(std::string_view path) noexcept {
-    if (path.ends_with(std::string_view{"/chat/completions"})) return dialect::openai; // as good as always
-    if (path.size() > 1 && path.back() == '/') path.remove_suffix(1);
-    if (path.ends_with(":generateContent") || path.ends_with(":streamGenerateContent") ||
-        path.ends_with(":countTokens") || path.ends_with(":embedContent") || path.ends_with(":batchEmbedContents"))
-        return dialect::gemini;
-    if (path.ends_with("/messages/count_tokens")) return dialect::anthropic;
-    // A thread's messages are OpenAI's (Assistants); Anthropic's endpoint has nothing of the kind before it.
-    if (path.ends_with("/messages") && path.find("/threads/") == std::string_view::npos) return dialect::anthropic;
-    for (const std::string_view tail : {"/api/chat", "/api/generate", "/api/embed", "/api/embeddings", "/api/tags"})
-        if (path.ends_with(tail)) return dialect::ollama;
-    for (const std::string_view tail :
-         {"/chat/completions", "/completions", "/responses", "/embeddings", "/models", "/moderations"})
-        if (path.ends_with(tail)) return dialect::openai;
-    return dialect::generic;
+dialect dialect_of_path(std::string_view path, std::size_t base) noexcept {
+    const call* const found = find_call(path, base);
+    return found != nullptr ? found->speaks : dialect::generic;
 }
 
 std::string_view google_status(int http_status) noexcept {

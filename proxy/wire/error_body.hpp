@@ -2,6 +2,7 @@
 // The bodies of the proxy's own errors, in the shape that the SDKs of each provider understand (measured against the
 // official SDKs: an HTML or empty body reaches the application as "503 status code (no body)").
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -11,8 +12,8 @@ enum class dialect : unsigned char { openai, anthropic, gemini, ollama, generic 
 
 [[nodiscard]] std::string_view to_string(dialect which) noexcept; // "openai", ...
 
-// Guesses from the path of a request, for errors made before a route is known.
-[[nodiscard]] dialect dialect_of_path(std::string_view path) noexcept;
+// Of the call that this path is, by the table in calls.hpp; `base` as there.
+[[nodiscard]] dialect dialect_of_path(std::string_view path, std::size_t base = 0) noexcept;
 
 // `code` is the stable word for programs ("circuit_open"), `message` the sentence for people. Always a JSON object.
 [[nodiscard]] std::string error_body(dialect which, int status, std::string_view code, std::string_view message);

@@ -1,5 +1,6 @@
 #include "proxy/wire/upcast_request.hpp"
 
+#include "proxy/wire/calls.hpp"
 #include "proxy/wire/json_model.hpp"
 
 #include <algorithm>
@@ -23,11 +24,10 @@ struct edit {
 };
 } // namespace
 
-std::optional<dialect> upcast_dialect(dialect which, std::string_view target) noexcept {
-    const std::string_view path = target.substr(0, target.find('?'));
-    if (which == dialect::openai && path.ends_with("/chat/completions")) return dialect::openai;
-    if (which == dialect::anthropic && path.ends_with("/messages")) return dialect::anthropic;
-    return std::nullopt;
+std::optional<dialect> upcast_dialect(dialect which, std::string_view target, std::size_t base) noexcept {
+    const call* const of = find_call(target.substr(0, target.find('?')), base);
+    if (of == nullptr || !of->upcasts || of->speaks != which) return std::nullopt;
+    return which;
 }
 
 std::optional<std::string> upcast_request(dialect which, std::string_view body) {

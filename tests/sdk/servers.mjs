@@ -67,7 +67,20 @@ async function waitForPort(port, server) {
 
 // The tests compare what the provider says with what arrives, so nothing in between may repeat or replace it.
 // `defaults` is YAML in flow style for the file's `defaults` key, e.g. "{retry: off}".
-export async function startProxy(binary, providerUrl, defaults) {
+export function startProxy(binary, providerUrl, defaults) {
+  return startProxyWith(binary, [
+    'upstreams:',
+    `  sim: {url: "${providerUrl}"}`,
+    ...(defaults ? [`defaults: ${defaults}`] : []),
+    'routes:',
+    '  - name: all',
+    '    match: {path_prefix: /}',
+    '    upstreams: [sim]',
+  ]);
+}
+
+// `lines`: the file without version, listen, admin and logs.
+export async function startProxyWith(binary, lines) {
   const port = await freePort();
   const directory = mkdtempSync(join(tmpdir(), 'evenkeel-sdk-'));
   running.push({ directory });
@@ -77,14 +90,8 @@ export async function startProxy(binary, providerUrl, defaults) {
     `listen: 127.0.0.1:${port}`,
     'admin:',
     '  listen: 127.0.0.1:0',
-    'upstreams:',
-    `  sim: {url: "${providerUrl}"}`,
-    ...(defaults ? [`defaults: ${defaults}`] : []),
-    'routes:',
-    '  - name: all',
-    '    match: {path_prefix: /}',
-    '    upstreams: [sim]',
     'access_log: {path: off}',
+    ...lines,
     '',
   ].join('\n'));
   const { server } = await launch(binary, ['run', '-c', file], null);

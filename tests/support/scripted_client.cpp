@@ -74,6 +74,7 @@ public:
         wire_->write(from);
     }
     bool peek_closed() const noexcept override { return wire_->left || wire_->sends_no_more; }
+    std::uint64_t moved() const noexcept override { return wire_->moved; }
     void shutdown_send() noexcept override {
         wire_->send_shut = true;
         if (wire_->told) wire_->told();

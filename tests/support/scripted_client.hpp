@@ -27,9 +27,13 @@ public:
     void half_close();                        // ends its sending side only: reads of the proxy end behind what was sent
     void stop_reading() { wire_->stalled = true; } // writes of the proxy do not complete any more
     void read_again();                             // ... and now the one under way does
+    void take_a_little() { ++wire_->moved; }       // some of it goes on, and it still does not complete
 
     [[nodiscard]] const std::string& received() const noexcept { return wire_->received; }
     [[nodiscard]] bool closed_by_proxy() const noexcept { return wire_->closed || wire_->send_shut; }
+    [[nodiscard]] bool ended_by_proxy() const noexcept { return wire_->send_shut; } // its sending side
+    [[nodiscard]] bool closed() const noexcept { return wire_->closed; }             // altogether
+    [[nodiscard]] std::size_t unread() const noexcept { return wire_->incoming.size(); }
     [[nodiscard]] bool reset_by_proxy() const noexcept { return wire_->was_reset; }
     [[nodiscard]] int writes() const noexcept { return wire_->writes; }
     void forget_received() { wire_->received.clear(); }
@@ -49,6 +53,7 @@ private:
         std::string incoming, received;
         bool left = false, sends_no_more = false, closed = false, send_shut = false, was_reset = false, stalled = false;
         int writes = 0;
+        std::uint64_t moved = 0;
         int ends[2] = {-1, -1}; // of a pair of sockets nothing is sent through
         bool watched = true;
         std::optional<net::completion<net::io_result>> reader, writer;

@@ -228,7 +228,7 @@ TEST_CASE("a client certificate is shown where it is configured, and its absence
     }
 }
 
-TEST_CASE("bad files are reported by name, and found once they are there") {
+TEST_CASE("bad files are reported to the operator by name, to no client, and found once they are there") {
     const tls_peer_context context(good_for("api.example"));
     loopback_server server([&](int fd, int) { echo_tls(context, fd); });
     tls_bench bench;
@@ -236,7 +236,16 @@ TEST_CASE("bad files are reported by name, and found once they are there") {
     up->tls.ca_file = bench.files.path("later.pem");
     const auto missing = bench.open(up);
     CHECK(missing.error.is == kind::tls);
-    CHECK(missing.error.detail.find("later.pem") != std::string::npos);
+    CHECK(missing.error.detail.find("later.pem") == std::string::npos); // goes to clients
+    config::settings wanted;
+    wanted.upstreams = {up};
+    std::string said;
+    try {
+        static_cast<void>(net::tls_contexts::load(wanted));
+    } catch (const std::runtime_error& error) {
+        said = error.what();
+    }
+    CHECK(said.find("later.pem") != std::string::npos);
 
     bench.files.write("later.pem", authority().pem());
     CHECK(bench.open(up).exchange);
@@ -244,6 +253,42 @@ TEST_CASE("bad files are reported by name, and found once they are there") {
     const certificate one = good_for("one.example"), other = good_for("other.example");
     const config::server_tls mismatch{bench.files.write("one.pem", one.pem), bench.files.write("other.key", other.key)};
     CHECK_THROWS_AS(net::tls_server_context{mismatch}, std::runtime_error);
+}
+
+TEST_CASE("a half-written file is refused wherever it breaks off, and what is in use stays") {
+    const tls_peer_context context(good_for("api.example"));
+    loopback_server server([&](int fd, int) { echo_tls(context, fd); });
+    tls_bench bench;
+    const certificate_authority other("another CA");
+    const std::string whole = "# two of them\n" + authority().pem() + other.pem();
+    auto up = bench.upstream(server, "api.example", whole);
+    config::settings wanted;
+    wanted.upstreams = {up};
+    bench.tls.use(net::tls_contexts::load(wanted));
+
+    const std::size_t border = whole.size() - other.pem().size(); // what ends here cannot be told from a shorter list
+    for (std::size_t cut = 0; cut < whole.size(); ++cut) {
+        if (cut == border || cut == border - 1 || cut + 1 == whole.size()) continue;
+        CAPTURE(cut);
+        bench.files.write("ca.pem", whole.substr(0, cut));
+        CHECK_THROWS_AS(static_cast<void>(net::tls_contexts::load(wanted)), std::runtime_error);
+    }
+    const certificate own = good_for("own.example");
+    for (std::size_t cut = 0; cut + 1 < own.pem.size(); ++cut) {
+        CAPTURE(cut);
+        const config::server_tls half{bench.files.write("own.pem", own.pem.substr(0, cut)), bench.files.write("own.key", own.key)};
+        CHECK_THROWS_AS(net::tls_server_context{half}, std::runtime_error);
+    }
+    for (std::size_t cut = 0; cut + 1 < own.key.size(); ++cut) {
+        CAPTURE(cut);
+        const config::server_tls half{bench.files.write("own.pem", own.pem), bench.files.write("own.key", own.key.substr(0, cut))};
+        CHECK_THROWS_AS(net::tls_server_context{half}, std::runtime_error);
+    }
+
+    bench.files.write("ca.pem", "");
+    auto opened = bench.open(up, true);
+    REQUIRE_MESSAGE(opened.exchange, opened.error.detail);
+    CHECK(bench.ping(*opened.exchange) == "ping\n");
 }
 
 TEST_CASE("TLS 1.1 is refused, 1.2 is spoken") {
@@ -388,7 +433,9 @@ TEST_CASE("the second connection resumes the session of the first, unless the se
         lax->tls.verify = false;
         visit(lax);
         CHECK(resumed == 2);
-        bench.tls.forget_all();
+        config::settings reloaded;
+        reloaded.upstreams = {up};
+        bench.tls.use(net::tls_contexts::load(reloaded));
         visit(up);
         CHECK(resumed == 2);
         CHECK(connections == 5);

@@ -86,34 +86,6 @@ TEST_CASE("the provider's request id is kept") {
     CHECK(out.view().find("x-request-id: req_theirs") != std::string::npos);
 }
 
-TEST_CASE("what may be sent twice") {
-    const struct { const char* method; const char* target; const char* body; bool key; bool eligible; } rows[] = {
-        {"GET", "/anything", "", false, true},
-        {"DELETE", "/v1/files/1", "", false, true},
-        {"POST", "/v1/chat/completions", "{}", false, true},
-        {"POST", "/v1/chat/completions?api-version=1", "{}", false, true},
-        {"POST", "/openai/deployments/x/embeddings", "{}", false, true},
-        {"POST", "/v1/messages", "{}", false, true},
-        {"POST", "/v1/messages/batches", "{}", false, false},
-        {"POST", "/v1beta/models/g:streamGenerateContent?alt=sse", "{}", false, true},
-        {"POST", "/api/chat", "{}", false, true},
-        {"POST", "/v1/responses", R"({"input":"x"})", false, true},
-        {"POST", "/v1/responses", R"({"store": true})", false, false},
-        {"POST", "/v1/responses", R"({"background":true})", false, false},
-        {"POST", "/v1/files", "", false, false},
-        {"POST", "/v1/files", "", true, true},
-        {"PATCH", "/v1/x", "", false, false},
-    };
-    for (const auto& row : rows) {
-        CAPTURE(row.method);
-        CAPTURE(row.target);
-        wire::request_head head;
-        head.method = row.method;
-        if (row.key) head.fields = {{"Idempotency-Key", "1"}};
-        CHECK(request::is_replay_eligible(head, row.target, row.body) == row.eligible);
-    }
-}
-
 TEST_CASE("fields of a received head are copied as they came, or written anew where they came in another form") {
     const std::string received = "HTTP/1.1 200 OK\r\nA: 1\r\nB:2\r\nC:  3\r\nx-evenkeel-route: forged\r\nD: 4 \r\nE: 5\r\nF: \r\nG: 7\r\nContent-Length: 0\r\n"
                                  "H: 8\r\n\r\n";

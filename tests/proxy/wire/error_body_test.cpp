@@ -35,7 +35,7 @@ TEST_CASE("an error body is JSON whatever its message holds") {
     CHECK(boost::json::parse(quoted).at("error").as_string() == "a\"b\\c\nd\001\177\303\244");
 }
 
-TEST_CASE("the dialect is guessed from the end of the path") {
+TEST_CASE("the dialect is that of the call which the path is") {
     const std::pair<const char*, dialect> rows[] = {
         {"/v1/chat/completions", dialect::openai},
         {"/openai/v1/completions", dialect::openai},

@@ -1,0 +1,82 @@
+// How long clients are borne with, over real sockets: while they send what is refused, while they read slowly, while they send slowly.
+
+#include "tests/proxy/server/running_proxy.hpp"
+#include "tests/support/provider.hpp"
+#include "tests/support/test_client.hpp"
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <string>
+#include <thread>
+
+using namespace evenkeel;
+using namespace evenkeel::support;
+using namespace evenkeel::test;
+using namespace std::chrono_literals;
+
+namespace {
+constexpr std::size_t mebibyte = 1024 * 1024;
+using steady = std::chrono::steady_clock;
+} // namespace
+
+TEST_CASE("a client that looks at the answer only when it has sent everything finds the refusal") {
+    provider upstream;
+    running_proxy proxy("limits: {max_body: 16MiB}\n" + through(upstream.url()));
+    const std::string piece(mebibyte, 'x');
+    int arrived = 0;
+    for (int round = 0; round < 20; ++round) {
+        auto client = proxy.connect();
+        const std::size_t pieces = round % 2 == 0 ? 20 : 64;
+        client.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(pieces * mebibyte) + "\r\n\r\n");
+        bool sent = true;
+        for (std::size_t n = 0; n < pieces && sent; ++n) sent = client.send(piece);
+        CHECK(sent);
+        if (client.read_response("POST").status == 413) ++arrived;
+    }
+    CHECK(arrived == 20);
+    CHECK(proxy.finish());
+}
+
+TEST_CASE("write_timeout is silence: who reads slowly gets everything, who stops is left") {
+    provider upstream;
+    running_proxy proxy("limits: {write_timeout: 400ms}\n" + through(upstream.url()));
+    {
+        test_client client({.port = proxy.port(), .timeout = 20s, .receive_buffer = 32 * 1024});
+        client.send_request("GET", "/bytes/16000000");
+        REQUIRE(client.read_head().status == 200);
+        std::size_t total = 0;
+        const auto began = steady::now();
+        for (std::string some = client.read_body_some(); !some.empty(); some = client.read_body_some()) {
+            total += some.size();
+            // About 4 MB/s at first: a third of the largest send buffer, after which a socket turns writable, lasts longer than the timeout.
+            if (steady::now() - began < 3s) std::this_thread::sleep_for(some.size() * 250ns);
+        }
+        CHECK(client.ended() == message_end::complete);
+        CHECK(total == 16'000'000);
+    }
+    {
+        test_client client({.port = proxy.port(), .timeout = 20s, .receive_buffer = 32 * 1024});
+        client.send_request("GET", "/bytes/64000000");
+        REQUIRE(client.read_head().status == 200);
+        std::this_thread::sleep_for(1500ms);
+        while (!client.read_body_some().empty()) {}
+        CHECK(client.ended() != message_end::complete);
+    }
+    CHECK(proxy.finish());
+}
+
+TEST_CASE("a second order to end ends at once") {
+    provider upstream;
+    running_proxy proxy(through(upstream.url()));
+    auto client = proxy.connect();
+    client.send_request("POST", "/v1/chat/completions", {{"content-type", "application/json"}, {"x-sim", "events=1000; gap=50ms"}},
+                        R"({"model":"m","stream":true,"messages":[{"role":"user","content":"nonce:a"}]})");
+    REQUIRE(client.read_head("POST").status == 200);
+    proxy->drain(); // within 30 s
+    std::this_thread::sleep_for(100ms);
+    const auto began = steady::now();
+    proxy->stop_now();
+    CHECK(proxy->wait());
+    CHECK(steady::now() - began < 1s);
+}
