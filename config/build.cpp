@@ -468,6 +468,8 @@ void build_process(const entry& root, const std::string& directory, settings& ou
     limit.into<bytes>("max_body", out.limits.max_body);
     limit.into<duration>("header_timeout", out.limits.header_timeout);
     limit.into<duration>("body_timeout", out.limits.body_timeout);
+    const auto body_rate = limit.value<bytes>("body_min_rate"); // empty: off
+    out.limits.body_min_rate = body_rate ? body_rate->count : 0;
     limit.into<duration>("idle_timeout", out.limits.idle_timeout);
     limit.into<duration>("write_timeout", out.limits.write_timeout);
     limit.into<std::int64_t>("max_connections", out.limits.max_connections);

@@ -91,6 +91,10 @@ void add_process_keys(std::vector<key_row>& table) {
         {.path = "limits.body_timeout", .kind = duration, .fallback = "30s", .min = "10ms", .max = "1h",
          .documentation = "Longest silence while a request body is being read.",
          .price = "How long a stalled upload occupies a connection and an upstream."},
+        {.path = "limits.body_min_rate", .kind = size, .fallback = "1KiB", .min = "1B", .max = "1GiB", .words = "off",
+         .documentation = "Bytes per second that a request body has to bring, over each 10 s of waiting for it (20 s at first). A slower one is refused "
+                          "with 408.",
+         .price = "Clients on very slow lines are refused; off lets one that sends a byte now and then stay until timeout.total."},
         {.path = "limits.idle_timeout", .kind = duration, .fallback = "75s", .min = "10ms", .max = "24h",
          .documentation = "How long a client's idle keep-alive connection is kept; announced in Keep-Alive.",
          .price = "Open file descriptors."},

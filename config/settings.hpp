@@ -254,6 +254,7 @@ struct limits {
     duration write_timeout = std::chrono::seconds{60};  // a client that takes nothing for this long is gone
     std::uint32_t max_connections = 10000;
     std::uint64_t memory = std::uint64_t{1024} * 1024 * 1024; // all held request bodies together
+    std::uint64_t body_min_rate = 1024;                 // bytes per second of a request body that is waited for; 0: off
     bool operator==(const limits&) const = default;
 };
 

@@ -325,7 +325,11 @@ net::task<bool> client_connection::handle() {
     seen.received = request.received;
     seen.started = request.started;
     const auto& limits = request.settings->limits;
-    request.body.begin(head_.body, {.max_body = limits.max_body, .max_held = request.settings->replay_buffer, .silence = limits.body_timeout},
+    request.body.begin(head_.body,
+                       {.max_body = limits.max_body,
+                        .max_held = request.settings->replay_buffer,
+                        .silence = limits.body_timeout,
+                        .min_rate = limits.body_min_rate},
                        head_.expect_continue);
     current_ = &request;
     bool goes_on = false;

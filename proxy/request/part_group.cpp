@@ -185,7 +185,10 @@ void part_group::settle(part& one, const answer& given, const body_end& end) {
         one.answer.proxy_error = end.why;
         return;
     case how::too_large: return fail(one, 502, "part_too_large", "the answer of this part is larger than stream.hold_buffer of the fan-out's route");
-    case how::no_memory: return fail(one, 502, "memory", "limits.memory has no room for the answer of this part");
+    case how::no_memory:
+        fail(one, 503, "memory", "limits.memory has no room for the answer of this part");
+        one.answer.retry_after = std::chrono::seconds{1};
+        return;
     case how::nobody_waits: return;
     case how::whole: break;
     }

@@ -77,6 +77,7 @@ request_body::~request_body() {
 void request_body::begin(const wire::body_framing& framing, const request_body_options& options, bool expect_continue) {
     framing_ = framing;
     options_ = options;
+    rate_ = upload_rate{options.min_rate};
     expect_continue_ = expect_continue;
     if (framing.kind == wire::body_kind::none || (framing.kind == wire::body_kind::length && framing.length == 0)) {
         complete_ = true;
@@ -182,7 +183,12 @@ void request_body::drop_passed() noexcept {
 
 block_ptr request_body::take_block(std::size_t bytes) {
     const std::size_t size = std::max(bytes, buffer_pool::block_bytes);
-    const auto charged = [&] { return position_ - dropped_ < options_.max_held && memory_.take(size); };
+    const auto charged = [&] {
+        if (position_ - dropped_ >= options_.max_held) return false;
+        const bool has_room = memory_.take(size);
+        lacked_memory_ = lacked_memory_ || !has_room;
+        return has_room;
+    };
     block_ptr made;
     if (charged()) {
         made = buffers_.take(size);
@@ -228,16 +234,19 @@ net::task<void> request_body::pull(reader* as) {
     if (failure_ != failure::none) co_return;
     const auto space = room();
     const block_ptr in = tail_;
-    loop_.timers().arm(*this, loop_.now() + options_.silence);
+    const steady_time asked = loop_.now();
+    loop_.timers().arm(*this, std::min(asked + options_.silence, until_));
     const auto got = co_await client_->read_some(space);
     if (!got.ok()) {
-        fail(timed_out_ ? failure::timeout : failure::client_gone);
+        const failure late = loop_.now() >= until_ ? failure::too_late : failure::timeout;
+        fail(timed_out_ ? late : failure::client_gone);
     } else if (framing_.kind == wire::body_kind::length) {
         tail_used_ += got.bytes;
         accept(in, {static_cast<const char*>(space.data()), got.bytes});
     } else {
         decode(in, static_cast<char*>(space.data()), got.bytes, nullptr);
     }
+    if (got.ok() && !rate_.note(got.bytes, loop_.now() - asked) && !complete_) fail(failure::too_slow);
     if (complete_ || failure_ != failure::none) tail_.reset();
 }
 
@@ -284,10 +293,12 @@ net::task<request_body::step> request_body::reader::next() {
     co_return out;
 }
 
-net::task<bool> request_body::read_whole(std::uint64_t limit) {
+net::task<bool> request_body::read_whole(std::uint64_t limit, steady_time until) {
     EVENKEEL_ASSERT(readers_.empty(), "a body is read ahead while an attempt reads it");
     const presence here(*this);
+    until_ = until;
     while (!complete_ && failure_ == failure::none && holding_ && position_ <= limit) co_await pull(nullptr);
+    until_ = steady_time::max();
     co_return complete_;
 }
 

@@ -16,6 +16,7 @@
 #include "proxy/request/block.hpp"
 #include "proxy/request/io_buffer.hpp"
 #include "proxy/request/memory_bound.hpp"
+#include "proxy/request/upload_rate.hpp"
 #include "proxy/wire/chunk_decoder.hpp"
 #include "proxy/wire/head.hpp"
 
@@ -32,11 +33,12 @@ struct request_body_options {
     std::uint64_t max_body = 0;  // bytes; more is refused with 413
     std::uint64_t max_held = 0;  // bytes kept for a second sending
     duration silence{};          // longest wait for the next byte
+    std::uint64_t min_rate = 0;  // bytes per second of waiting; 0: any
 };
 
 class request_body final : private net::timer_entry {
 public:
-    enum class failure : unsigned char { none, client_gone, timeout, refused };
+    enum class failure : unsigned char { none, client_gone, timeout, too_slow, too_late, refused };
 
     request_body(net::loop& worker, net::client_stream& client, io_buffer& input, buffer_pool& buffers, memory_bound& memory);
     // Of a request without a client connection: begin_whole() is the only way to begin it.
@@ -78,13 +80,14 @@ public:
         bool inside_ = false;
     };
 
-    // Reads on until the body is whole, failed, no longer held, or more than `limit` bytes have come. True: whole. Only
-    // before there is a reader.
-    [[nodiscard]] net::task<bool> read_whole(std::uint64_t limit);
+    // Reads on until the body is whole, failed, no longer held, or more than `limit` bytes have come. True: whole. Fails
+    // (too_late) if it is still coming at `until`. Only before there is a reader.
+    [[nodiscard]] net::task<bool> read_whole(std::uint64_t limit, steady_time until = steady_time::max());
 
     [[nodiscard]] bool complete() const noexcept { return complete_; }          // read to its end
     [[nodiscard]] bool replayable() const noexcept { return holding_; }         // all that has come is held, and stays
     [[nodiscard]] bool whole() const noexcept { return complete_ && replayable(); }
+    [[nodiscard]] bool lacked_memory() const noexcept { return lacked_memory_; } // ... not, because limits.memory is used up
     [[nodiscard]] std::uint64_t received() const noexcept { return position_; } // body bytes so far
     [[nodiscard]] const wire::body_framing& framing() const noexcept { return framing_; }
     [[nodiscard]] failure failed() const noexcept { return failure_; }
@@ -147,6 +150,9 @@ private:
     bool expect_continue_ = false;
     bool pulling_ = false;
     bool timed_out_ = false;
+    bool lacked_memory_ = false;
+    upload_rate rate_;
+    steady_time until_ = steady_time::max(); // of read_whole()
     failure failure_ = failure::none;
     wire::refusal refusal_ = wire::refusal::none;
 };

@@ -11,6 +11,8 @@ namespace evenkeel::request {
 [[nodiscard]] answer unreadable_timeout_answer(const worker_services& services, const client_request& request);
 
 // The answer to a request whose own body failed: 400, 408 or 413.
+// limits.memory has no room for what this request needs held: passing, unlike a body that is too large for good.
+[[nodiscard]] answer no_memory_answer(const worker_services& services, const client_request& request);
 [[nodiscard]] answer body_failure_answer(const worker_services& services, const client_request& request);
 
 } // namespace evenkeel::request

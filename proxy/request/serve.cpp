@@ -31,6 +31,13 @@ bool needs_body(const std::vector<config::fallback_step>& ladder) {
     return std::any_of(ladder.begin(), ladder.end(), [](const config::fallback_step& step) { return step.is != fallback_kind::respond; });
 }
 
+// Before a route is known, its own time is not either.
+duration longest_total(const config::settings& settings) {
+    duration longest{};
+    for (const auto& route : settings.routes) longest = std::max(longest, route->timeout.total);
+    return longest;
+}
+
 void find_model(client_request& request) {
     request.model = wire::find_members(request.body.text().view()).model;
 }
@@ -49,24 +56,38 @@ answer not_for_pages(const worker_services& services, const client_request& requ
 }
 
 answer body_not_seen(const worker_services& services, const client_request& request) {
+    if (request.body.lacked_memory()) return no_memory_answer(services, request);
     return make_local_answer({.status = 413,
                               .code = "body_too_large_to_inspect",
                               .proxy_error = {},
-                              .message = "this route must see the whole body and it is larger than retry.replay_buffer, or "
-                                         "limits.memory is used up"},
+                              .message = "this route must see the whole body and it is larger than retry.replay_buffer"},
                              dialect_of(request.route.get(), request.head->path), services.loop.wall_now());
 }
 } // namespace
+
+answer no_memory_answer(const worker_services& services, const client_request& request) {
+    return make_local_answer({.status = 503,
+                              .code = "memory",
+                              .proxy_error = "connection_limit_reached",
+                              .message = "limits.memory has no room for this request's body, which this route must see whole",
+                              .retry_after = std::chrono::seconds{1},
+                              .outcome = telemetry::request_outcome::rejected},
+                             dialect_of(request.route.get(), request.head->path), services.loop.wall_now());
+}
 
 answer body_failure_answer(const worker_services& services, const client_request& request) {
     const auto dialect = dialect_of(request.route.get(), request.head->path);
     if (request.body.failed() == request_body::failure::refused) {
         return make_refusal(request.body.refused(), dialect, services.loop.wall_now());
     }
+    const bool slow = request.body.failed() == request_body::failure::too_slow;
     return make_local_answer({.status = 408,
-                              .code = "body_timeout",
+                              .code = slow ? "body_too_slow" : "body_timeout",
                               .proxy_error = {},
-                              .message = "the request body stopped coming; see limits.body_timeout"},
+                              .message = slow ? "the request body came too slowly; see limits.body_min_rate"
+                                         : request.body.failed() == request_body::failure::too_late
+                                             ? "the request body was still coming at timeout.total of this route"
+                                             : "the request body stopped coming; see limits.body_timeout"},
                              dialect, services.loop.wall_now());
 }
 
@@ -82,7 +103,7 @@ net::task<answer> serve(worker_services& services, client_request& request) {
         }
         if (choice.needs_model) {
             const std::uint64_t limit = request.settings->replay_buffer;
-            if (reads_ahead(request, limit)) co_await request.body.read_whole(limit);
+            if (reads_ahead(request, limit)) co_await request.body.read_whole(limit, request.received + longest_total(*request.settings));
             seen = request.body.complete() && !has_failed(request);
             if (seen) {
                 find_model(request);
@@ -114,7 +135,7 @@ net::task<answer> serve(worker_services& services, client_request& request) {
     const bool must_see_credentials = looks_for_credentials && request.route->credentials.names_body();
     const bool wants_body = must_see_body || looks_for_credentials || request.route->coalesce != coalesce_mode::off || request.route->stream.upcast || needs_body(ladder);
     const std::uint64_t ahead = wants_body ? request.route->retry.replay_buffer : whole_body_bytes;
-    if (reads_ahead(request, ahead)) co_await request.body.read_whole(ahead);
+    if (reads_ahead(request, ahead)) co_await request.body.read_whole(ahead, request.received + request.route->timeout.total);
     if (has_failed(request)) co_return body_failure_answer(services, request);
     if ((must_see_body || must_see_credentials) && !request.body.whole()) co_return body_not_seen(services, request);
 

@@ -22,13 +22,11 @@ steady_time deadline_of(const client_request& request, const client_hints& told,
 }
 
 answer refused(const worker_services& services, const client_request& request, part_group::refusal why) {
-    const bool memory = why == part_group::refusal::memory;
+    if (why == part_group::refusal::memory) return no_memory_answer(services, request);
     local_failure failure;
-    failure.status = memory ? 503 : 400;
-    failure.code = memory ? "memory" : "body_not_split";
-    failure.message = memory ? "limits.memory has no room for this request's body"
-                             : "the body must be a JSON object with one member for each part of this route, and no other";
-    if (memory) failure.retry_after = std::chrono::seconds{1};
+    failure.status = 400;
+    failure.code = "body_not_split";
+    failure.message = "the body must be a JSON object with one member for each part of this route, and no other";
     return make_local_answer(failure, dialect_of(request.route.get(), request.head->path), services.loop.wall_now());
 }
 

@@ -102,16 +102,14 @@ constexpr std::array<std::string_view, 19> collections{
 constexpr std::array<std::string_view, 9> api_words{"openai",    "anthropic", "ollama", "openapi", "compat",
                                                     "inference", "beta",      "vllm",   "litellm"};
 
-constexpr std::size_t most_members = 1000; // of a body; real ones have up to about 40
-
-constexpr bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
+constexpr bool is_decimal(char c) noexcept { return c >= '0' && c <= '9'; }
 
 // v1, v1beta, v1beta2, v1alpha, v1.0
 bool is_version(std::string_view segment) noexcept {
-    if (segment.size() < 2 || segment.front() != 'v' || !is_digit(segment[1])) return false;
+    if (segment.size() < 2 || segment.front() != 'v' || !is_decimal(segment[1])) return false;
     std::string_view rest = segment.substr(1);
     const auto skip_number = [&] {
-        while (!rest.empty() && (is_digit(rest.front()) || rest.front() == '.')) rest.remove_prefix(1);
+        while (!rest.empty() && (is_decimal(rest.front()) || rest.front() == '.')) rest.remove_prefix(1);
     };
     skip_number();
     for (const std::string_view word : {std::string_view{"alpha"}, std::string_view{"beta"}, std::string_view{"preview"}}) {
@@ -176,6 +174,12 @@ bool fits(const call& one, std::string_view path, std::size_t base) noexcept {
 const call* find_call(std::string_view path, std::size_t base) noexcept {
     if (path.size() > 1 && path.back() == '/') path.remove_suffix(1);
     if (path.size() < 2) return nullptr;
+    static constexpr std::string_view usual = "/v1/"; // as good as always, and this is asked several times a request
+    if (path.starts_with(usual)) {
+        for (std::size_t row = 0; row < 4; ++row) {
+            if (path.substr(usual.size()) == calls[row].shape) return &calls[row];
+        }
+    }
     const char last = path.back();
     for (const call& one : calls) { // the last letter rules most rows out
         if ((one.shape.back() == last || one.shape.back() == '}') && fits(one, path, base)) return &one;
@@ -188,6 +192,7 @@ bool stores_something(std::string_view body) {
     const std::size_t first = body.find_first_not_of(blanks);
     if (first == std::string_view::npos || body[first] != '{' || body[body.find_last_not_of(blanks)] != '}') return true;
     // The words first, since this is asked of every such request, images and all. A name may be spelled with escapes.
+    static constexpr std::size_t most_members = 1000; // real ones have up to about 40
     static constexpr std::array<std::string_view, 4> words{"\"store\"", "\"background\"", "\"conversation\"", "\\u00"};
     if (std::none_of(words.begin(), words.end(), [&](std::string_view word) { return has_word(body, word); })) return false;
     const auto members = list_members(body, most_members);

@@ -159,7 +159,7 @@ routes:
     fan_out: {parts: [r5]}
 access_log: {path: /var/log/a.log, sample_ok: 0.25}
 log: {level: warning, format: json, path: stdout}
-limits: {max_header_bytes: 32KiB, max_body: 1MiB, header_timeout: 1s, body_timeout: 2s, idle_timeout: 3s, write_timeout: 4s,
+limits: {max_header_bytes: 32KiB, max_body: 1MiB, header_timeout: 1s, body_timeout: 2s, body_min_rate: 7KiB, idle_timeout: 3s, write_timeout: 4s,
          max_connections: 5, memory: 6MiB}
 drain: {timeout: 7s}
 )",
@@ -298,7 +298,7 @@ drain: {timeout: 7s}
 
     CHECK(s.access_log == access_log_options{"/var/log/a.log", 0.25});
     CHECK(s.log == log_options{log_level::warning, true, "stdout"});
-    CHECK(s.limits == limits{32 * 1024, 1024 * 1024, 1s, 2s, 3s, 4s, 5, 6 * 1024 * 1024});
+    CHECK(s.limits == limits{32 * 1024, 1024 * 1024, 1s, 2s, 3s, 4s, 5, 6 * 1024 * 1024, 7 * 1024});
     CHECK(s.drain_timeout == 7s);
 }
 

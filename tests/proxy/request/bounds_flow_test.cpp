@@ -84,3 +84,114 @@ TEST_CASE("a slow reader is served for as long as anything moves, and no longer 
         f.expect_nothing_left();
     }
 }
+
+namespace {
+std::string post_of(std::size_t bytes) { return "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(bytes) + "\r\n\r\n"; }
+} // namespace
+
+TEST_CASE("an upload that is never silent and never comes to anything is refused, before and after it has been begun to be passed on") {
+    for (const std::size_t size : {std::size_t{50'000}, std::size_t{500'000}}) { // read whole first; passed on as it comes
+        CAPTURE(size);
+        fixture f;
+        f.route->timeout.total = 10min;
+        f.route->timeout.attempt = 10min;
+        f.upstream.next({.steps = {play::request{size}, play::silence{}}});
+        f.connect();
+        f.send(post_of(size));
+        for (int second = 1; second < 20; ++second) {
+            f.pass(1s);
+            f.send(std::string(1000, 'x')); // 1 KiB would do
+            CHECK(f.client.received().empty());
+        }
+        f.pass(1s);
+        f.send(std::string(1000, 'x'));
+        CHECK(has(f.client.received(), "HTTP/1.1 408"));
+        CHECK(has(f.client.received(), "body_too_slow"));
+        CHECK(f.seen.requests.at(0).reason == "body_too_slow");
+        f.expect_nothing_left();
+    }
+}
+
+TEST_CASE("an upload at the least rate is served, and where there is none a slower one too") {
+    for (const bool bounded : {true, false}) {
+        CAPTURE(bounded);
+        fixture f;
+        f.route->timeout.total = 10min;
+        f.route->timeout.attempt = 10min;
+        f.settings->limits.body_min_rate = bounded ? 1024 : 0;
+        const std::size_t each = bounded ? 1024 : 10;
+        f.upstream.next(answering(ok_json, 100 * each));
+        f.connect();
+        f.send(post_of(100 * each));
+        for (int second = 1; second <= 100; ++second) {
+            f.pass(1s);
+            f.send(std::string(each, 'x'));
+        }
+        CHECK(has(f.client.received(), "HTTP/1.1 200"));
+        f.expect_nothing_left();
+    }
+}
+
+TEST_CASE("timeout.total ends a request whose body is still coming") {
+    for (const std::size_t size : {std::size_t{50'000}, std::size_t{500'000}}) {
+        for (const bool must_see : {false, true}) {
+            CAPTURE(size);
+            CAPTURE(must_see);
+            fixture f;
+            f.route->timeout.total = 5s;
+            if (must_see) f.provider->models = {{"a", "b"}};
+            f.upstream.next({.steps = {play::request{size}, play::silence{}}});
+            f.connect();
+            f.send(post_of(size));
+            for (int n = 0; n < 9; ++n) {
+                f.pass(500ms);
+                f.send(std::string(2000, 'x'));
+                CHECK(f.client.received().empty());
+            }
+            f.pass(499ms);
+            CHECK(f.client.received().empty());
+            f.pass(2ms);
+            const bool begun = size > 64 * 1024 && !must_see;
+            CHECK(has(f.client.received(), begun ? "HTTP/1.1 504" : "HTTP/1.1 408"));
+            f.expect_nothing_left();
+        }
+    }
+}
+
+TEST_CASE("timeout.total also ends the reading that choosing a route needs") {
+    fixture f;
+    f.route->match.models = {"m"};
+    f.route->timeout.total = 5s;
+    f.connect();
+    f.send(post_of(50'000));
+    for (int n = 0; n < 5; ++n) {
+        f.pass(990ms);
+        f.send(std::string(2000, 'x'));
+        CHECK(f.client.received().empty());
+    }
+    f.pass(60ms);
+    CHECK(has(f.client.received(), "HTTP/1.1 408"));
+    f.expect_nothing_left();
+}
+
+TEST_CASE("a body that must be seen: too large is 413, no memory is 503 with Retry-After") {
+    const std::string body(200'000, 'x');
+    for (const bool full : {false, true}) {
+        CAPTURE(full);
+        fixture f;
+        f.provider->models = {{"a", "b"}};
+        if (full) {
+            f.memory.set_limit(64 * 1024);
+        } else {
+            f.route->retry.replay_buffer = 64 * 1024;
+        }
+        f.connect();
+        f.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(body) + "0\r\n\r\n");
+        f.pass(10ms);
+        CHECK(has(f.client.received(), full ? "HTTP/1.1 503" : "HTTP/1.1 413"));
+        CHECK(has(f.client.received(), "retry-after: 1\r\n") == full);
+        CHECK(f.seen.requests.at(0).reason == (full ? "memory" : "body_too_large_to_inspect"));
+        CHECK(f.seen.requests.at(0).outcome == request_outcome::rejected);
+        f.expect_nothing_left();
+    }
+}

@@ -66,6 +66,30 @@ TEST_CASE("write_timeout is silence: who reads slowly gets everything, who stops
     CHECK(proxy.finish());
 }
 
+TEST_CASE("an upload that is still coming at timeout.total ends there") {
+    provider upstream;
+    running_proxy proxy(through(upstream.url(), "", "    timeout: {total: 1s, attempt: 1s}\n"));
+    for (const int length : {50'000, 5'000'000}) { // read whole first; passed on as it comes
+        CAPTURE(length);
+        auto client = proxy.connect();
+        client.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(length) + "\r\n\r\n");
+        const auto began = steady::now();
+        std::thread sending([&] {
+            for (int n = 0; n < 30; ++n) {
+                if (!client.send(std::string(1000, 'x'))) return;
+                std::this_thread::sleep_for(100ms);
+            }
+        });
+        const auto answer = client.read_head("POST");
+        const auto took = steady::now() - began;
+        sending.join();
+        CHECK((answer.status == 408 || answer.status == 504));
+        CHECK(took >= 900ms);
+        CHECK(took < 2s);
+    }
+    CHECK(proxy.finish());
+}
+
 TEST_CASE("a second order to end ends at once") {
     provider upstream;
     running_proxy proxy(through(upstream.url()));
