@@ -14,7 +14,6 @@
 namespace evenkeel::request {
 
 namespace {
-constexpr std::size_t most_members = 1000;
 
 // A live object, which the flight keeps alive: no other has its address meanwhile.
 void add_address(identity_text& to, const void* of) { to.add(std::uint64_t{reinterpret_cast<std::uintptr_t>(of)}); }
@@ -39,7 +38,7 @@ identity_text identity_of(const client_request& request) {
 
 // The value of the first of these members of an object.
 std::string_view member(std::string_view object, std::string_view name, std::string_view other = {}) {
-    for (const wire::json_member& one : wire::list_members(object, most_members)) {
+    for (const wire::json_member& one : wire::list_members(object, wire::most_members)) {
         if (one.name == name || (!other.empty() && one.name == other)) return one.value;
     }
     return {};

@@ -9,7 +9,6 @@
 namespace evenkeel::request {
 
 namespace {
-constexpr std::size_t most_members = 1000; // of a body; a question has a few dozen
 
 int hex(char c) noexcept {
     if (c >= '0' && c <= '9') return c - '0';
@@ -89,7 +88,7 @@ bool may_be_json(const wire::request_head& head) noexcept {
 
 std::vector<std::string_view> body_without_credentials(std::string_view body, const config::credential_rules& rules) {
     const std::string_view mark = body.substr(0, body.starts_with(byte_order_mark) ? byte_order_mark.size() : 0);
-    auto kept = wire::without_members(body.substr(mark.size()), most_members, [&](std::string_view name) {
+    auto kept = wire::without_members(body.substr(mark.size()), wire::most_members, [&](std::string_view name) {
         return rules.body_member(name) != config::credential_kind::none;
     });
     if (!kept.empty() && !mark.empty()) kept.insert(kept.begin(), mark);
@@ -109,7 +108,7 @@ void for_each_credential(const wire::request_head& head, std::string_view body, 
     });
     if (body.empty() || !may_be_json(head)) return;
     if (body.starts_with(byte_order_mark)) body.remove_prefix(byte_order_mark.size());
-    for (const wire::json_member& one : wire::list_members(body, most_members)) {
+    for (const wire::json_member& one : wire::list_members(body, wire::most_members)) {
         if (rules.body_member(one.name) != config::credential_kind::none)
             what('{' + config::credential_name(one.name), one.value);
     }

@@ -33,9 +33,9 @@ bool needs_body(const std::vector<config::fallback_step>& ladder) {
 
 // Before a route is known, its own time is not either.
 duration longest_total(const config::settings& settings) {
-    duration longest{};
-    for (const auto& route : settings.routes) longest = std::max(longest, route->timeout.total);
-    return longest;
+    duration all{};
+    for (const auto& route : settings.routes) all = std::max(all, route->timeout.total);
+    return all;
 }
 
 void find_model(client_request& request) {

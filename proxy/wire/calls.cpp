@@ -192,7 +192,6 @@ bool stores_something(std::string_view body) {
     const std::size_t first = body.find_first_not_of(blanks);
     if (first == std::string_view::npos || body[first] != '{' || body[body.find_last_not_of(blanks)] != '}') return true;
     // The words first, since this is asked of every such request, images and all. A name may be spelled with escapes.
-    static constexpr std::size_t most_members = 1000; // real ones have up to about 40
     static constexpr std::array<std::string_view, 4> words{"\"store\"", "\"background\"", "\"conversation\"", "\\u00"};
     if (std::none_of(words.begin(), words.end(), [&](std::string_view word) { return has_word(body, word); })) return false;
     const auto members = list_members(body, most_members);

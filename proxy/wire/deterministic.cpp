@@ -7,7 +7,6 @@
 namespace evenkeel::wire {
 
 namespace {
-constexpr std::size_t most_members = 1000;
 
 bool is_zero(std::string_view number) noexcept {
     if (number.starts_with('-')) number.remove_prefix(1);

@@ -34,6 +34,9 @@ struct json_members {
 // `text` as a JSON string, with its quotes: another model's name in the place of model_size bytes at model_offset.
 [[nodiscard]] std::string json_string(std::string_view text);
 
+// Of a body that is looked into; real ones have up to about 40.
+inline constexpr std::size_t most_members = 1000;
+
 // The members of the outermost object in their order, each with the bytes of its value as they stand; empty if `body` is no
 // well-formed object or has more than `most` members.
 struct json_member {

@@ -10,7 +10,7 @@
 namespace evenkeel::wire {
 
 namespace {
-constexpr std::size_t most_members = 128; // of a request; real ones have up to about 40
+constexpr std::size_t most_request_members = 128; // of a request; real ones have up to about 40
 
 // Members whose being there (other than as null) changes what is answered beyond what streams are known to say.
 constexpr std::array<std::string_view, 14> not_for_chat{
@@ -32,7 +32,7 @@ std::optional<dialect> upcast_dialect(dialect which, std::string_view target, st
 
 std::optional<std::string> upcast_request(dialect which, std::string_view body) {
     const bool chat = which == dialect::openai;
-    const auto members = list_members(body, most_members);
+    const auto members = list_members(body, most_request_members);
     if (members.empty()) return std::nullopt;
     const std::span<const std::string_view> ruled_out = chat ? std::span<const std::string_view>{not_for_chat} : std::span<const std::string_view>{not_for_messages};
 
