@@ -34,7 +34,6 @@ private:
 
 inline duration seconds(double s) noexcept { return duration{static_cast<duration::rep>(s * 1e9)}; }
 inline duration millis(double ms) noexcept { return duration{static_cast<duration::rep>(ms * 1e6)}; }
-inline double in_seconds(duration d) noexcept { return std::chrono::duration<double>(d).count(); }
 inline double in_millis(duration d) noexcept { return static_cast<double>(d.count()) / 1e6; }
 
 } // namespace evenkeel::testing

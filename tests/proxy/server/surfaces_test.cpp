@@ -151,7 +151,7 @@ TEST_CASE("allowed_hosts and allowed_origins let pages in, and a reload takes th
 TEST_CASE("a client that half-closes after its request gets its whole answer, and nothing else") {
     certificate_authority ca;
     temporary_directory files;
-    const auto server = ca.issue({.addresses = {"127.0.0.1"}});
+    const auto server = ca.issue({.dns = {}, .addresses = {"127.0.0.1"}});
     const std::string tls = "{address: \"127.0.0.1:0\", tls: {cert_file: " + files.write("cert.pem", server.pem) + ", key_file: " + files.write("key.pem", server.key) + "}}";
     for (const bool encrypted : {false, true}) {
         scripted_provider upstream;
