@@ -119,7 +119,7 @@ public:
         support::provider_options options{.seed = seed, .script = script, .record = false, .receive_buffer = receive_buffer, .on_body = witness.watching()};
         if (wire_.tls_upstream) options.tls = support::provider_tls{cert_, key_};
         upstreams_.push_back(std::make_unique<support::provider>(std::move(options)));
-        config_ += "  " + name + ": {url: " + upstreams_.back()->url() + ", connections: {max: 1500}" +
+        config_ += "  " + name + ": {url: " + upstreams_.back()->url() + ", connections: {max: 1500}, caller_credentials: pass" +
                    (wire_.tls_upstream ? ", tls: {ca_file: " + ca_ + "}" : "") + "}\n";
         names_ += (names_.empty() ? "" : ", ") + name;
         return *upstreams_.back();
