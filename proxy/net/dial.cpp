@@ -244,7 +244,8 @@ task<transport_error> secure(opening& work, const dial_context& with, byte_strea
         stream.encrypt(tls_session::client(with.tls.get(to.tls), fd, host, with.resumption));
     } catch (const std::runtime_error&) {
         // Only for settings that no start or reload has loaded. What is wrong names a file, which is no client's business.
-        co_return transport_error{kind::tls, "tls_certificate_error", 502, {}, "the files in `tls` of the upstream cannot be used; see `evenkeel check`"};
+        co_return transport_error{kind::tls, "tls_certificate_error", 502, {},
+                                  "the files in `tls` of the upstream cannot be used; see `evenkeel check`"};
     }
     const io_result result = co_await await_completion<io_result>(
         [&stream](completion<io_result> done) { stream.start_handshake(std::move(done)); });

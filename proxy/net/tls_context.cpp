@@ -58,7 +58,8 @@ void refuse_half_written(const std::string& what, const std::string& file) {
         }
         dashes = line.starts_with('-') && !whole;
     }
-    if (inside || dashes) throw std::runtime_error("cannot load the " + what + " '" + file + "': it ends in the middle of an entry");
+    if (!inside && !dashes) return;
+    throw std::runtime_error("cannot load the " + what + " '" + file + "': it ends in the middle of an entry");
 }
 
 void use_certificate(SSL_CTX* context, const std::string& cert_file, const std::string& key_file) {
@@ -95,7 +96,9 @@ tls_client_context::tls_client_context(config::client_tls settings) : settings_(
             if (SSL_CTX_set_default_verify_paths(context.get()) != 1) fail("cannot load the system's CA store");
         } else {
             refuse_half_written("CA file", settings_.ca_file);
-            if (SSL_CTX_load_verify_file(context.get(), settings_.ca_file.c_str()) != 1) fail("cannot load the CA file '" + settings_.ca_file + "'");
+            if (SSL_CTX_load_verify_file(context.get(), settings_.ca_file.c_str()) != 1) {
+                fail("cannot load the CA file '" + settings_.ca_file + "'");
+            }
         }
     }
     if (!settings_.cert_file.empty()) use_certificate(context.get(), settings_.cert_file, settings_.key_file);

@@ -28,7 +28,9 @@ const wire::call* call_of_path(const config::route* route, std::string_view path
 }
 
 replay_verdict judge_replay(const wire::request_head& head, const wire::call* called) {
-    if (!head.is_post() && std::find(idempotent.begin(), idempotent.end(), head.method) != idempotent.end()) return replay_verdict::yes;
+    if (!head.is_post() && std::find(idempotent.begin(), idempotent.end(), head.method) != idempotent.end()) {
+        return replay_verdict::yes;
+    }
     if (head.find(std::string_view{"idempotency-key"}) != nullptr) return replay_verdict::yes;
     if (called == nullptr || called->method != head.method) return replay_verdict::no;
     return called->effect == wire::call_effect::may_store ? replay_verdict::by_body : replay_verdict::yes;

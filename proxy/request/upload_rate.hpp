@@ -5,9 +5,9 @@
 // Only the time that was spent waiting for the client counts. An upload that stands still because the upstream does not take
 // it is the upstream's doing; what the client sent meanwhile lies in the kernel and comes without a wait. Pure.
 //
-// Judged window by window, of at least 10 s of waiting; the first takes 20 s, since a connection begins slowly and a small body has
-// little to show. At 1 KiB/s that is 20 KiB in 20 s, then 10 KiB in each 10 s. A window ends with a piece, so one that is silent
-// is noticed by `limits.body_timeout`, or here when its next piece comes.
+// Judged window by window, of at least 10 s of waiting; the first takes 20 s, since a connection begins slowly and a small body
+// has little to show. At 1 KiB/s that is 20 KiB in 20 s, then 10 KiB in each 10 s. A window ends with a piece, so one that is
+// silent is noticed by `limits.body_timeout`, or here when its next piece comes.
 
 #include "policies/time.hpp"
 

@@ -98,7 +98,8 @@ constexpr std::array<std::string_view, 19> collections{
     "threads",       "conversations", "sessions", "chats",        "assistants", "runs",           "files",
     "uploads",       "batches",       "fine_tuning", "fine_tunes", "vector_stores", "containers",  "evals",
     "interactions",  "corpora",       "cachedContents", "reasoningEngines", "batchPredictionJobs"};
-// Behind which gateways put an API: OpenAI's and Azure's, Cloudflare (compat), Vertex (openapi), GitHub (inference), DeepSeek (beta).
+// Behind which gateways put an API: OpenAI's and Azure's, Cloudflare (compat), Vertex (openapi), GitHub (inference), DeepSeek
+// (beta).
 constexpr std::array<std::string_view, 9> api_words{"openai",    "anthropic", "ollama", "openapi", "compat",
                                                     "inference", "beta",      "vllm",   "litellm"};
 

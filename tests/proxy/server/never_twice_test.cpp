@@ -14,9 +14,10 @@ using namespace evenkeel::test;
 
 TEST_CASE("a message for a thread is sent once, a message for the model is sent again") {
     provider failing({.script = "status=500"}), healthy;
-    const std::string config = "defaults: {retry: {backoff: {initial: 2ms, max: 10ms}, budget: {burst: 1000}}, circuit_breaker: off, cooldown: off}\n"
-                               "upstreams: {a: {url: " + failing.url() + "}, b: {url: " + healthy.url() + ", caller_credentials: pass}}\n"
-                               "routes: [{name: all, match: {path_prefix: /}, upstreams: [a, b]}]\n";
+    const std::string config =
+        "defaults: {retry: {backoff: {initial: 2ms, max: 10ms}, budget: {burst: 1000}}, circuit_breaker: off, cooldown: off}\n"
+        "upstreams: {a: {url: " + failing.url() + "}, b: {url: " + healthy.url() + ", caller_credentials: pass}}\n"
+        "routes: [{name: all, match: {path_prefix: /}, upstreams: [a, b]}]\n";
     running_proxy proxy(config);
     auto client = proxy.connect();
     const struct { const char* path; const char* body; bool again; } rows[] = {

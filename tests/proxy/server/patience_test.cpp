@@ -1,4 +1,5 @@
-// How long clients are borne with, over real sockets: while they send what is refused, while they read slowly, while they send slowly.
+// How long clients are borne with, over real sockets: while they send what is refused, while they read slowly, while they send
+// slowly.
 
 #include "tests/proxy/server/running_proxy.hpp"
 #include "tests/support/provider.hpp"
@@ -28,7 +29,8 @@ TEST_CASE("a client that looks at the answer only when it has sent everything fi
     for (int round = 0; round < 20; ++round) {
         auto client = proxy.connect();
         const std::size_t pieces = round % 2 == 0 ? 20 : 64;
-        client.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(pieces * mebibyte) + "\r\n\r\n");
+        client.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(pieces * mebibyte) +
+                    "\r\n\r\n");
         bool sent = true;
         for (std::size_t n = 0; n < pieces && sent; ++n) sent = client.send(piece);
         CHECK(sent);
@@ -49,7 +51,8 @@ TEST_CASE("write_timeout is silence: who reads slowly gets everything, who stops
         const auto began = steady::now();
         for (std::string some = client.read_body_some(); !some.empty(); some = client.read_body_some()) {
             total += some.size();
-            // About 4 MB/s at first: a third of the largest send buffer, after which a socket turns writable, lasts longer than the timeout.
+            // About 4 MB/s at first: a third of the largest send buffer, after which a socket turns writable, lasts longer than
+            // the timeout.
             if (steady::now() - began < 3s) std::this_thread::sleep_for(some.size() * 250ns);
         }
         CHECK(client.ended() == message_end::complete);
@@ -94,7 +97,8 @@ TEST_CASE("a second order to end ends at once") {
     provider upstream;
     running_proxy proxy(through(upstream.url()));
     auto client = proxy.connect();
-    client.send_request("POST", "/v1/chat/completions", {{"content-type", "application/json"}, {"x-sim", "events=1000; gap=50ms"}},
+    client.send_request("POST", "/v1/chat/completions",
+                        {{"content-type", "application/json"}, {"x-sim", "events=1000; gap=50ms"}},
                         R"({"model":"m","stream":true,"messages":[{"role":"user","content":"nonce:a"}]})");
     REQUIRE(client.read_head("POST").status == 200);
     proxy->drain(); // within 30 s

@@ -20,6 +20,7 @@ using namespace std::chrono_literals;
 
 namespace {
 const header_list json{{"content-type", "application/json"}};
+constexpr std::string_view question = R"({"model":"m","messages":[{"role":"user","content":"nonce:a"}]})";
 
 certificate issued(const certificate_authority& by) {
     certificate_request what;
@@ -50,8 +51,9 @@ struct tls_proxy {
     }
     [[nodiscard]] int ask(const std::string& trusted = "front-ca.pem") const {
         try {
-            test_client client({.port = proxy->port(), .timeout = 10s, .tls = test_client_tls{.ca_file = files.path(trusted), .server_name = "localhost"}});
-            const auto answer = client.request("POST", "/v1/chat/completions", json, R"({"model":"m","messages":[{"role":"user","content":"nonce:a"}]})");
+            const test_client_tls tls{.ca_file = files.path(trusted), .server_name = "localhost"};
+            test_client client({.port = proxy->port(), .timeout = 10s, .tls = tls});
+            const auto answer = client.request("POST", "/v1/chat/completions", json, question);
             last_body = answer.body;
             return answer.complete() ? answer.status : -1;
         } catch (const client_error&) {
@@ -80,7 +82,7 @@ TEST_CASE("a reload with a broken file is refused and no request notices") {
             for (int n = 0; n < 100 || !over; ++n) {
                 try {
                     test_client client({.port = bench.proxy->port(), .timeout = 10s, .tls = tls});
-                    const auto answer = client.request("POST", "/v1/chat/completions", json, R"({"messages":[{"role":"user","content":"nonce:b"}]})");
+                    const auto answer = client.request("POST", "/v1/chat/completions", json, question);
                     ++(answer.complete() && answer.status == 200 ? good : bad);
                 } catch (const client_error&) {
                     ++bad;

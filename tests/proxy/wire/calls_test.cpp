@@ -40,7 +40,7 @@ constexpr row rows[] = {
     {"/v1/projects/p/locations/l/publishers/google/models/g:generateContent", "{}:generateContent"},
     {"/v1/projects/p/locations/l/publishers/google/models/imagen:predict", "models/{}:predict"},
     {"/v1/projects/p/locations/l/publishers/anthropic/models/c:rawPredict", "publishers/anthropic/models/{}:rawPredict"},
-    {"/v1/projects/p/locations/l/publishers/anthropic/models/c:streamRawPredict", "publishers/anthropic/models/{}:streamRawPredict"},
+    {"/v1/projects/p/publishers/anthropic/models/c:streamRawPredict", "publishers/anthropic/models/{}:streamRawPredict"},
     {"/v1/projects/p/locations/l/publishers/mistralai/models/m:rawPredict", "models/{}:rawPredict"},
     {"/v1/projects/p/locations/l/endpoints/openapi/chat/completions", "chat/completions"},
     {"/api/chat", "api/chat"},
