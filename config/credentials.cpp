@@ -77,7 +77,7 @@ constexpr credential_rules::place tenant_places[]{
     {"xi-api-key", false, 2}, {"x-functions-key", false, 2}, {"x-rapidapi-key", false, 2}, {"apikey", false, 2}, {"apikey", true, 2}, {"token", true, 2},
 };
 
-constexpr std::size_t longest = 256; // of a name; a longer one is none of ours, and is a credential if it ends like one
+constexpr std::size_t longest_name = 256; // of a name; a longer one is none of ours, and is a credential if it ends like one
 
 // Of one place.
 struct name_list {
@@ -132,9 +132,9 @@ struct credential_rules::lists {
             return std::any_of(globs.begin(), globs.end(), [&](const std::string& glob) { return glob_match(glob, name); });
         }
         [[nodiscard]] credential_kind find(std::string_view as_received) const noexcept {
-            std::array<char, longest> room;
+            std::array<char, longest_name> room;
             // Of a name that is longer only the end is looked at, as everything built in is told by its end.
-            const std::string_view part = as_received.size() > longest ? as_received.substr(as_received.size() - longest) : as_received;
+            const std::string_view part = as_received.size() > longest_name ? as_received.substr(as_received.size() - longest_name) : as_received;
             std::transform(part.begin(), part.end(), room.begin(), as_compared);
             const std::string_view name{room.data(), part.size()};
             if (!more.empty() && any(more, name)) return credential_kind::secret;

@@ -32,7 +32,7 @@ std::string credentials_of(const wire::request_head& head, std::string_view body
     return parts;
 }
 
-std::uint64_t hash_of(std::string_view text) {
+std::uint64_t short_hash_of(std::string_view text) {
     const auto digest = process_key().digest(text);
     std::uint64_t hash = 0;
     std::memcpy(&hash, digest.data(), sizeof hash);
@@ -96,7 +96,7 @@ principal::principal(const wire::request_head& head, const hash_key& key, const 
     : hash_(key.digest(credentials_of(head, body, rules))) {}
 
 std::uint64_t principal_of(const wire::request_head& head, const config::credential_rules& rules, std::string_view body) {
-    return hash_of(credentials_of(head, body, rules));
+    return short_hash_of(credentials_of(head, body, rules));
 }
 
 std::uint64_t tenant_of(const wire::request_head& head, const config::credential_rules& rules) {
@@ -116,10 +116,10 @@ std::uint64_t tenant_of(const wire::request_head& head, const config::credential
                 }
             }
         }
-        if (found.differ) return hash_of("?");
-        if (!found.value.empty()) return hash_of('=' + found.value);
+        if (found.differ) return short_hash_of("?");
+        if (!found.value.empty()) return short_hash_of('=' + found.value);
     }
-    return hash_of("");
+    return short_hash_of("");
 }
 
 } // namespace evenkeel::request
