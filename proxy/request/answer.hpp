@@ -48,6 +48,11 @@ struct answer : provenance {
     // The head lives in `body`, which is never null once served: an answer without a body has an empty source.
     const wire::response_head* head = nullptr;
     std::unique_ptr<body_source> body;
+
+    void end() noexcept { // what it holds is given back in the order of its end
+        body.reset();
+        permit = {};
+    }
 };
 
 } // namespace evenkeel::request

@@ -62,7 +62,7 @@ void note_parts(telemetry::request_record& record, const parts_record& parts) no
 struct client_connection::facts {
     const config::upstream* upstream = nullptr;
     std::string_view reason, proxy_error;
-    std::string upstream_request_id;
+    std::string_view upstream_request_id; // in the connection's upstream_request_id_
     std::string_view upstream_model;
     telemetry::request_outcome outcome = telemetry::request_outcome::ok;
     telemetry::request_service service = telemetry::request_service::rejected;
@@ -167,11 +167,11 @@ net::task<client_connection::head_state> client_connection::read_head() {
     bool head_begun = false;
     for (;;) {
         // At most one empty line in front of a request (RFC 9112 2.2).
-        if (!skipped_line && input_.unread().starts_with("\r\n")) {
+        if (!skipped_line && wire::begins_with(input_.unread(), "\r\n")) {
             input_.consume(2);
             skipped_line = true;
         }
-        if (!input_.empty() && input_.unread() != "\r") {
+        if (!input_.empty() && !wire::is_word(input_.unread(), "\r")) {
             const auto result = wire::read_request_head(input_.unread(), bounds, scanned_, head_);
             if (result.is == wire::head_result::state::complete) {
                 input_.consume(result.consumed);
@@ -376,9 +376,9 @@ net::task<bool> client_connection::handle() {
     try {
         if (given.degraded.is && ahead_.given() && !gone_ && !co_await say_degraded(given.degraded)) gone_ = true;
         if (given.body && !gone_ && ahead_.given() && !is_event_stream(*given.head)) {
-            goes_on = co_await relay_as_event(std::move(given), request, seen);
+            goes_on = co_await relay_as_event(given, request, seen);
         } else if (given.body && (!gone_ || given.local)) { // what was made here costs nothing; half-closed clients may read it
-            goes_on = co_await relay(std::move(given), request, seen);
+            goes_on = co_await relay(given, request, seen);
         } else {
             seen.outcome = telemetry::request_outcome::client_cancelled;
             stream_->close();
@@ -390,6 +390,7 @@ net::task<bool> client_connection::handle() {
         seen.reason = "internal_error";
         stream_->close();
     }
+    given.end();
     ahead_.forget();
     const bool whole = request.body.complete();
     if (!whole) request.body.abandon();
@@ -426,13 +427,13 @@ answer client_connection::internal_error(const client_request& request) const {
     return made;
 }
 
-net::task<bool> client_connection::relay(answer given, client_request& request, facts& seen) {
+net::task<bool> client_connection::relay(answer& given, client_request& request, facts& seen) {
     const wire::response_head& head = *given.head;
     seen.status = head.status;
     if (!given.local) {
         const wire::field* id = head.find(wire::field_id::x_request_id);
         if (id == nullptr) id = head.find(wire::field_id::request_id);
-        if (id != nullptr) seen.upstream_request_id = id->value;
+        if (id != nullptr) seen.upstream_request_id = upstream_request_id_.assign(id->value);
     }
     // Framing is ours: a length where one is known, else chunks; an HTTP/1.0 client knows no chunks and gets the end of
     // the connection instead.
@@ -474,7 +475,7 @@ net::task<bool> client_connection::relay(answer given, client_request& request, 
         seen.reason = error.reason;
         seen.proxy_error = error.proxy_error;
         seen.stream = false;
-        co_return co_await relay(std::move(error), request, seen);
+        co_return co_await relay(error, request, seen);
     }
     relaying_ = given.body.get();
     const steady_time relaying_since = services_.loop.now();
@@ -563,7 +564,7 @@ net::task<bool> client_connection::say_degraded(telemetry::degradation how) {
 
 // The client has the head of a stream, and what came is none: an error, ours or the upstream's, or an answer in one piece
 // that nobody asked for. It becomes the error frame of the client's dialect, and the stream ends unfinished.
-net::task<bool> client_connection::relay_as_event(answer given, client_request& request, facts& seen) {
+net::task<bool> client_connection::relay_as_event(answer& given, client_request& request, facts& seen) {
     seen.status = 200;
     if (given.head->status < 400) {
         seen.outcome = telemetry::request_outcome::upstream_error;

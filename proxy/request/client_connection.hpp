@@ -70,8 +70,8 @@ private:
     [[nodiscard]] net::task<bool> handle();                    // one request; true: the connection goes on
     [[nodiscard]] net::task<void> refuse(wire::refusal why, int status);
     [[nodiscard]] answer internal_error(const client_request& request) const;
-    [[nodiscard]] net::task<bool> relay(answer given, client_request& request, facts& seen);
-    [[nodiscard]] net::task<bool> relay_as_event(answer given, client_request& request, facts& seen);
+    [[nodiscard]] net::task<bool> relay(answer& given, client_request& request, facts& seen);
+    [[nodiscard]] net::task<bool> relay_as_event(answer& given, client_request& request, facts& seen);
     [[nodiscard]] net::task<bool> say_degraded(telemetry::degradation how);
     [[nodiscard]] net::task<bool> write_rest(std::span<const boost::asio::const_buffer> parts); // what write_now() left
     [[nodiscard]] net::task<void> linger();                    // lets the client read our last words before the reset
@@ -90,6 +90,7 @@ private:
     wire::request_head head_;
     wire::refusal refused_ = wire::refusal::none;
     wire::head_text out_;
+    std::string upstream_request_id_; // of the last answer; its memory serves the next one
     read_clock read_clock_{*this};
     write_watch write_watch_;
     head_ahead ahead_;

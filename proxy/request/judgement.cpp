@@ -1,5 +1,6 @@
 #include "proxy/request/judgement.hpp"
 
+#include "proxy/wire/characters.hpp"
 #include "proxy/wire/retry_hint.hpp"
 
 #include <algorithm>
@@ -47,7 +48,7 @@ content_facts content_of(const wire::response_head& head) noexcept {
         if (one.id == wire::field_id::content_encoding) {
             content.encoded = !one.value.empty() && !starts_with_word(one.value, "identity");
         } else if (one.id == wire::field_id::content_type) {
-            if (one.value.starts_with(types[0].first)) { // as good as always
+            if (wire::begins_with(one.value, "application/json")) { // as good as always
                 content.is = kind::json;
                 continue;
             }

@@ -1,12 +1,12 @@
 #include "proxy/request/shape_of.hpp"
 
 #include "policies/hash64.hpp"
+#include "proxy/wire/characters.hpp"
 #include "proxy/wire/find_word.hpp"
 
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cstring>
 
 namespace evenkeel::request {
 
@@ -16,12 +16,6 @@ constexpr std::size_t looked_at = 2048; // bytes at each end: the members that m
 std::uint64_t hash_of(std::string_view text) noexcept { // FNV-1a; a clash mixes two models' latencies and nothing else
     const std::uint64_t hash = fnv1a(text);
     return hash == 0 ? 1 : hash;
-}
-
-// As ends_with, without a call: this is asked of every member of every request.
-template <std::size_t Size>
-bool ends_with(std::string_view text, const char (&word)[Size]) noexcept {
-    return text.size() >= Size - 1 && std::memcmp(text.data() + text.size() - (Size - 1), word, Size - 1) == 0;
 }
 
 std::size_t skip_blanks(std::string_view text, std::size_t at) noexcept {
@@ -44,7 +38,7 @@ void read_member(std::string_view text, std::size_t quote, std::size_t colon, me
     if (name.empty()) return;
     switch (name.back()) { // most names end otherwise
     case 'l':
-        if (!seen.model && ends_with(name, "\"model")) {
+        if (!seen.model && wire::ends_with(name, "\"model")) {
             const std::string_view model = value();
             const std::size_t end = model.starts_with('"') ? model.find('"', 1) : std::string_view::npos;
             if (end == std::string_view::npos) return;
@@ -53,14 +47,14 @@ void read_member(std::string_view text, std::size_t quote, std::size_t colon, me
         }
         return;
     case 'm':
-        if (!seen.stream && ends_with(name, "\"stream")) {
+        if (!seen.stream && wire::ends_with(name, "\"stream")) {
             seen.stream = true;
-            if (value().substr(0, 4) == std::string_view{"true"}) into.stream = true;
+            if (wire::begins_with(value(), "true")) into.stream = true;
         }
         return;
     case 's': // max_tokens, max_completion_tokens, max_output_tokens; Google's
     case 't': // Ollama's
-        if (!seen.tokens && (ends_with(name, "_tokens") || ends_with(name, "maxOutputTokens") || ends_with(name, "\"num_predict"))) {
+        if (!seen.tokens && (wire::ends_with(name, "_tokens") || wire::ends_with(name, "maxOutputTokens") || wire::ends_with(name, "\"num_predict"))) {
             const std::string_view number = value();
             std::uint64_t tokens = 0;
             if (std::from_chars(number.data(), number.data() + number.size(), tokens).ec != std::errc{}) return;

@@ -1,5 +1,6 @@
 #include "proxy/wire/calls.hpp"
 
+#include "proxy/wire/characters.hpp"
 #include "proxy/wire/find_word.hpp"
 #include "proxy/wire/json_model.hpp"
 
@@ -170,17 +171,18 @@ bool fits(const call& one, std::string_view path, std::size_t base) noexcept {
     if (!take_shape(path, one.shape)) return false;
     return (one.distinct || is_begin(path, base)) && !is_below_a_collection(path);
 }
+static_assert(calls[0].shape == "chat/completions" && calls[1].shape == "messages" && calls[2].shape == "responses" &&
+              calls[3].shape == "embeddings");
 } // namespace
 
 const call* find_call(std::string_view path, std::size_t base) noexcept {
     if (path.size() > 1 && path.back() == '/') path.remove_suffix(1);
     if (path.size() < 2) return nullptr;
-    static constexpr std::string_view usual = "/v1/"; // as good as always, and this is asked several times a request
-    if (path.starts_with(usual)) {
-        for (std::size_t row = 0; row < 4; ++row) {
-            if (path.substr(usual.size()) == calls[row].shape) return &calls[row];
-        }
-    }
+    // As good as always one of these, and this is asked several times a request.
+    if (is_word(path, "/v1/chat/completions")) return &calls[0];
+    if (is_word(path, "/v1/messages")) return &calls[1];
+    if (is_word(path, "/v1/responses")) return &calls[2];
+    if (is_word(path, "/v1/embeddings")) return &calls[3];
     const char last = path.back();
     for (const call& one : calls) { // the last letter rules most rows out
         if ((one.shape.back() == last || one.shape.back() == '}') && fits(one, path, base)) return &one;

@@ -93,6 +93,20 @@ template <std::size_t N>
     }
 }
 
+// As ==, starts_with and ends_with with a literal, without a call: these are asked of every request, some of every field.
+template <std::size_t N>
+[[nodiscard]] inline bool is_word(std::string_view text, const char (&literal)[N]) noexcept {
+    return text.size() == N - 1 && std::memcmp(text.data(), literal, N - 1) == 0;
+}
+template <std::size_t N>
+[[nodiscard]] inline bool begins_with(std::string_view text, const char (&literal)[N]) noexcept {
+    return text.size() >= N - 1 && std::memcmp(text.data(), literal, N - 1) == 0;
+}
+template <std::size_t N>
+[[nodiscard]] inline bool ends_with(std::string_view text, const char (&literal)[N]) noexcept {
+    return text.size() >= N - 1 && std::memcmp(text.data() + text.size() - (N - 1), literal, N - 1) == 0;
+}
+
 // Without leading and trailing SP and HTAB (OWS of RFC 9110, 5.6.3).
 [[nodiscard]] constexpr std::string_view trim(std::string_view s) noexcept {
     while (!s.empty() && (s.front() == ' ' || s.front() == '\t')) s.remove_prefix(1);

@@ -4,6 +4,8 @@
 #include "proxy/wire/field_names.hpp"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <string_view>
 
 namespace evenkeel::wire {
@@ -126,12 +128,25 @@ void keep_end_to_end(std::vector<field>& fields, const field_summary& summary,
             if (is_rebuilt_or_hop_by_hop(static_cast<field_id>(i))) bits |= bit_of(static_cast<field_id>(i));
         return bits;
     }();
+    const std::uint64_t going = summary.seen & dropped;
     if (options != nullptr && options->nominated != 0) {
         for (std::size_t i = 0; i < options->nominated; ++i)
             for (field& f : fields)
                 if (iequals(f.name, {options->names[i].data, options->names[i].size}))
                     f.id = field_id::connection_nominated;
-    } else if ((summary.seen & dropped) == 0) {
+    } else if (going == 0) {
+        return;
+    } else if ((summary.repeated & going) == 0) {
+        // One of each, as good as always: from the last on, so that the places in front of it stay what they are.
+        std::array<std::uint32_t, field_ids> places;
+        std::size_t count = 0;
+        for (std::uint64_t left = going; left != 0; left &= left - 1) {
+            const std::uint32_t place = summary.at[static_cast<unsigned>(std::countr_zero(left))];
+            std::size_t to = count++;
+            for (; to != 0 && places[to - 1] < place; --to) places[to] = places[to - 1];
+            places[to] = place;
+        }
+        for (std::size_t i = 0; i < count; ++i) fields.erase(fields.begin() + places[i]);
         return;
     }
     const auto goes = [](const field& f) { return (dropped >> static_cast<unsigned>(f.id) & 1U) != 0; };

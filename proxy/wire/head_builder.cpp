@@ -34,6 +34,16 @@ inline char* put(char* to, std::string_view piece) noexcept {
     return to + size;
 }
 
+// A literal's size is known where it is written.
+template <std::size_t N>
+[[gnu::always_inline]] inline char* put(char* to, const char (&piece)[N]) noexcept {
+    std::memcpy(to, piece, N - 1);
+    return to + (N - 1);
+}
+inline std::size_t size_of(std::string_view piece) noexcept { return piece.size(); }
+template <std::size_t N>
+constexpr std::size_t size_of(const char (&)[N]) noexcept { return N - 1; }
+
 std::string_view decimal(std::array<char, 20>& buffer, std::uint64_t value) noexcept {
     if (value < 10) { // how many attempts there were, nearly always
         buffer[0] = static_cast<char>('0' + value);
@@ -43,32 +53,30 @@ std::string_view decimal(std::array<char, 20>& buffer, std::uint64_t value) noex
     return {buffer.data(), static_cast<std::size_t>(result.ptr - buffer.data())};
 }
 
-using namespace std::string_view_literals;
-
 } // namespace
 
 // With one look at the room for all pieces.
 template <class... Pieces>
-inline void head_builder::append(Pieces... pieces) {
-    const std::size_t size = (pieces.size() + ...);
+[[gnu::always_inline]] inline void head_builder::append(const Pieces&... pieces) {
+    const std::size_t size = (size_of(pieces) + ...);
     char* to = out_->room(size);
     ((to = put(to, pieces)), ...);
     out_->commit(size);
 }
 
 void head_builder::request_line(std::string_view method, std::string_view target) {
-    append(method, " "sv, target, " HTTP/1.1\r\n"sv);
+    append(method, " ", target, " HTTP/1.1\r\n");
 }
 
 void head_builder::status_line(int status, std::string_view reason) {
     const std::array digits{static_cast<char>('0' + status / 100 % 10), static_cast<char>('0' + status / 10 % 10),
                             static_cast<char>('0' + status % 10)};
-    append("HTTP/1.1 "sv, std::string_view(digits.data(), digits.size()), " "sv,
-           reason.empty() ? reason_phrase(status) : reason, "\r\n"sv);
+    append("HTTP/1.1 ", std::string_view(digits.data(), digits.size()), " ",
+           reason.empty() ? reason_phrase(status) : reason, "\r\n");
 }
 
 void head_builder::field(std::string_view name, std::string_view value) {
-    append(name, ": "sv, value, "\r\n"sv);
+    append(name, ": ", value, "\r\n");
 }
 
 void head_builder::field(std::string_view name, std::uint64_t value) {
@@ -82,7 +90,7 @@ void head_builder::framing(const body_framing& body) {
         field("content-length", body.length);
         break;
     case body_kind::chunked:
-        append("transfer-encoding: chunked\r\n"sv);
+        append("transfer-encoding: chunked\r\n");
         break;
     case body_kind::none:
     case body_kind::until_close:
@@ -91,12 +99,12 @@ void head_builder::framing(const body_framing& body) {
 }
 
 void head_builder::connection(std::string_view token) {
-    append("connection: "sv, token, "\r\n"sv);
+    append("connection: ", token, "\r\n");
 }
 
 void head_builder::lines(std::string_view whole_lines) { append(whole_lines); }
 
-void head_builder::finish() { append("\r\n"sv); }
+void head_builder::finish() { append("\r\n"); }
 
 std::string_view chunk_head(char* buffer, std::uint64_t size) noexcept {
     char* const end = std::to_chars(buffer, buffer + 16, size, 16).ptr;

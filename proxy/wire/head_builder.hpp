@@ -31,8 +31,8 @@ public:
     void finish();                           // the empty line
 
 private:
-    template <class... Pieces>
-    void append(Pieces... pieces);
+    template <class... Pieces> // std::string_view or literals
+    void append(const Pieces&... pieces);
     void lines(std::string_view whole_lines);
 
     head_text* out_;

@@ -229,6 +229,7 @@ template <class StartLine>
     if (fields.capacity() == 0) fields.reserve(usual_fields);
     summary.seen = summary.repeated = 0;
     summary.underscore = false;
+    std::uint32_t count = 0; // of the fields
     for (const char* p = control + 2;;) {
         const line_marks marks = mark_line(p, end);
         control = marks.control;
@@ -246,7 +247,7 @@ template <class StartLine>
             return refuse(bad_name(*p));
         const std::string_view name(p, static_cast<std::size_t>(name_end - p));
         const field_id id = classify(name);
-        if (fields.size() == limits.max_fields) [[unlikely]]
+        if (count == limits.max_fields) [[unlikely]]
             return refuse(refusal::too_many_fields);
         // A name known by all its characters is a token; any other is checked.
         if ((id == field_id::other || id == field_id::own) && !is_name(p, name_end, end, summary.underscore))
@@ -256,7 +257,7 @@ template <class StartLine>
             const std::uint64_t bit = bit_of(id);
             summary.repeated |= summary.seen & bit;
             summary.seen |= bit;
-            summary.at[static_cast<unsigned>(id)] = static_cast<std::uint32_t>(fields.size());
+            summary.at[static_cast<unsigned>(id)] = count;
         }
         // No control but HTAB is left in the line, so one comparison knows white space, and the CR stops the first
         // loop.
@@ -265,6 +266,7 @@ template <class StartLine>
         const char* value_end = control;
         while (value_end != value && static_cast<unsigned char>(value_end[-1]) <= ' ') --value_end;
         fields.push_back({name, {value, static_cast<std::size_t>(value_end - value)}, id});
+        ++count;
         p = control + 2;
     }
 }

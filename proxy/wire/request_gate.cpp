@@ -14,21 +14,21 @@ namespace {
 refusal judge_method(std::string_view method) noexcept {
     switch (method.size()) {
     case 3:
-        if (method == "GET" || method == "PUT") return refusal::none;
+        if (is_word(method, "GET") || is_word(method, "PUT")) return refusal::none;
         break;
     case 4:
-        if (method == "POST" || method == "HEAD") return refusal::none;
+        if (is_word(method, "POST") || is_word(method, "HEAD")) return refusal::none;
         break;
     case 5:
-        if (method == "PATCH") return refusal::none;
-        if (method == "TRACE") return refusal::method_not_allowed;
+        if (is_word(method, "PATCH")) return refusal::none;
+        if (is_word(method, "TRACE")) return refusal::method_not_allowed;
         break;
     case 6:
-        if (method == "DELETE") return refusal::none;
+        if (is_word(method, "DELETE")) return refusal::none;
         break;
     case 7:
-        if (method == "OPTIONS") return refusal::none;
-        if (method == "CONNECT") return refusal::method_not_allowed;
+        if (is_word(method, "OPTIONS")) return refusal::none;
+        if (is_word(method, "CONNECT")) return refusal::method_not_allowed;
         break;
     default:
         break;

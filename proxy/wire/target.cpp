@@ -137,8 +137,6 @@ refusal read_target(std::string_view raw, target_parts& out) noexcept {
 
 bool is_host(std::string_view value) noexcept {
     if (value.empty()) return false;
-    std::string_view port;
-    bool has_port = false;
     if (value[0] == '[') {
         const std::size_t close = value.find(']');
         if (close == std::string_view::npos || !is_ipv6(value.substr(1, close - 1))) return false;
@@ -146,18 +144,14 @@ bool is_host(std::string_view value) noexcept {
         if (rest.empty()) return true;
         return rest[0] == ':' && is_port(rest.substr(1));
     }
-    if (const std::size_t colon = value.find(':'); colon != std::string_view::npos) {
-        has_port = true;
-        port = value.substr(colon + 1);
-        value = value.substr(0, colon);
+    char previous = '.'; // no empty label, but for one at the end
+    const char* at = value.data();
+    const char* const end = at + value.size();
+    for (; at != end && *at != ':'; previous = *at++) {
+        if (!has_class(*at, char_class::host) || (*at == '.' && previous == '.')) return false;
     }
-    if (value.empty() || value[0] == '.') return false;
-    char previous = 0;
-    for (const char c : value) {
-        if (!has_class(c, char_class::host) || (c == '.' && previous == '.')) return false;
-        previous = c;
-    }
-    return !has_port || is_port(port);
+    if (at == value.data()) return false;
+    return at == end || is_port({at + 1, static_cast<std::size_t>(end - at - 1)});
 }
 
 } // namespace evenkeel::wire
