@@ -4,7 +4,7 @@
 // from a body owns what it writes from until the write is over, whatever becomes of the body meanwhile.
 //
 // One worker's: the count is a plain number. A block may outlive the pool it came from and the buffer that filled it, but not
-// the memory bound it is charged to.
+// the memory bound that its pool charges it to.
 
 #include "proxy/request/memory_bound.hpp"
 
@@ -22,23 +22,27 @@ namespace evenkeel::request {
 class block;
 using block_ptr = boost::intrusive_ptr<block>;
 
-// Free list of one worker: blocks of the usual size, so that a connection holds one only while bytes are on their way.
+// Free list of one worker: blocks of the usual size, so that a connection holds one only while bytes are on their way. Every
+// block that is out counts whole against the memory bound, those of connections too: they are as resident as any body.
 class buffer_pool {
 public:
     static constexpr std::size_t block_bytes = 16 * 1024; // chosen: a TLS record, and any head of an ordinary API call
     static constexpr std::size_t keep = 64;               // blocks kept for reuse: 1 MiB
 
-    buffer_pool();
+    explicit buffer_pool(memory_bound& charges);
     ~buffer_pool();
     buffer_pool(const buffer_pool&) = delete;
     buffer_pool& operator=(const buffer_pool&) = delete;
 
-    [[nodiscard]] block_ptr take(); // of block_bytes
-    [[nodiscard]] block_ptr take(std::size_t bytes); // of at least so many; only those of the usual size come back
+    // Of at least so many bytes; only those of the usual size come back. take() is for what cannot be done without and counts
+    // whatever there is room for; take_if_room() gives none where the bound is reached.
+    [[nodiscard]] block_ptr take(std::size_t bytes = block_bytes);
+    [[nodiscard]] block_ptr take_if_room(std::size_t bytes);
 
 private:
     friend class block;
     struct shelf;
+    [[nodiscard]] block_ptr make(std::size_t capacity); // which is counted already
     shelf* shelf_; // shared with the blocks that are out
 };
 
@@ -51,12 +55,9 @@ public:
     [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
     [[nodiscard]] bool is_shared() const noexcept { return references_ > 1; }
 
-    // Its whole capacity counts against `bound` until it is gone; whoever calls this has taken it there.
-    void charge_to(memory_bound& bound) noexcept { charged_to_ = &bound; }
-
 private:
     friend class buffer_pool;
-    block(std::size_t capacity, buffer_pool::shelf* from) noexcept : capacity_(capacity), from_(from) {}
+    block(std::size_t capacity, buffer_pool::shelf& from) noexcept : capacity_(capacity), from_(from) {}
     void dispose() noexcept;
     friend void intrusive_ptr_add_ref(block* one) noexcept { ++one->references_; }
     friend void intrusive_ptr_release(block* one) noexcept {
@@ -65,8 +66,7 @@ private:
 
     std::size_t capacity_;
     std::size_t references_ = 0;
-    buffer_pool::shelf* from_;             // null: of another size, straight from the heap
-    memory_bound* charged_to_ = nullptr;
+    buffer_pool::shelf& from_;
 };
 
 // Some bytes of a block, and a share in it; or none.
@@ -93,5 +93,6 @@ using body_pieces = boost::container::small_vector<shared_bytes, 3>;
 
 // A copy of `text` in a block of its own, for what others are to share in.
 [[nodiscard]] shared_bytes copy_to_block(buffer_pool& pool, std::string_view text);
+[[nodiscard]] shared_bytes copy_to_block(block_ptr fresh, std::string_view text); // which has the capacity
 
 } // namespace evenkeel::request

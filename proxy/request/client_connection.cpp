@@ -310,7 +310,7 @@ net::task<void> client_connection::refuse(wire::refusal why, int status) {
 }
 
 net::task<bool> client_connection::handle() {
-    client_request request(services_.loop, *stream_, input_, services_.buffers, services_.memory);
+    client_request request(services_.loop, *stream_, input_, services_.buffers);
     request.settings = context_.settings;
     request.policies = context_.policies;
     request.head = &head_;

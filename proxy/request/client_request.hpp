@@ -46,9 +46,9 @@ struct stream_replay {
 };
 
 struct client_request {
-    client_request(net::loop& worker, net::client_stream& client, io_buffer& input, buffer_pool& buffers, memory_bound& memory)
-        : body(worker, client, input, buffers, memory) {}
-    client_request(net::loop& worker, buffer_pool& buffers, memory_bound& memory) : body(worker, buffers, memory) {}
+    client_request(net::loop& worker, net::client_stream& client, io_buffer& input, buffer_pool& buffers)
+        : body(worker, client, input, buffers) {}
+    client_request(net::loop& worker, buffer_pool& buffers) : body(worker, buffers) {}
 
     config::snapshot settings;                   // of the moment the head was read; a reload does not change it
     const wire::request_head* head = nullptr;    // of the owner; its views last as long as this request

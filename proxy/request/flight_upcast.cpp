@@ -36,8 +36,9 @@ void flight::fill_upcast(attempt_order& order, const flight_action::launch& what
     const auto body = wire::upcast_request(order.rules.dialect, renamed.empty() ? own.view() : std::string_view{renamed});
     if (!body) return;
     auto made = std::make_unique<upcast_order>(order.rules.dialect, services_.memory);
-    if (!made->charge.take(body->size())) return; // it goes as it is
-    made->body.push_back(copy_to_block(services_.buffers, *body));
+    block_ptr place = services_.buffers.take_if_room(body->size());
+    if (!place) return; // it goes as it is
+    made->body.push_back(copy_to_block(std::move(place), *body));
     made->model = *upcast_model_;
     made->exclusions = &request_.policies->not_upcast();
     made->plain_hold = what.hold;

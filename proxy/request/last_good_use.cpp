@@ -47,7 +47,7 @@ class recorded_body final : public body_source {
 public:
     recorded_body(answer& from, last_good_store& store, const last_good_key& key, memory_bound& memory, wire::dialect dialect, steady_time now,
                   wall_time wall_now)
-        : inner_(std::move(from.body)), store_(store), key_(key), memory_(memory), dialect_(dialect), most_(store.max_entry()),
+        : inner_(std::move(from.body)), store_(store), key_(key), charge_(memory), dialect_(dialect), most_(store.max_entry()),
           copy_(std::make_shared<stored_answer>()) {
         copy_->status = from.head->status;
         copy_->stream = from.stream;
@@ -80,14 +80,14 @@ private:
         switch (step.is) {
         case body_step::kind::data:
             if (copy_->body.size() + step.data.size() > most_) return give_up(not_kept::too_large);
-            if (!memory_.take(step.data.size())) return give_up(not_kept::no_memory);
-            copy_->body.append(step.data);
+            if (!charge_.append(copy_->body, step.data)) return give_up(not_kept::no_memory);
             return;
         case body_step::kind::truncated: return give_up(not_kept::not_whole);
         case body_step::kind::end: break;
         }
         if (copy_->stream && !is_whole_stream(step)) return give_up(not_kept::not_whole);
-        memory_.give(copy_->body.size()); // the store has a bound of its own
+        copy_->body.shrink_to_fit();
+        charge_.release(); // the store has a bound of its own
         store_.put(key_, std::exchange(copy_, nullptr));
     }
     [[nodiscard]] bool is_whole_stream(const body_step& step) const {
@@ -99,15 +99,15 @@ private:
     }
     void give_up(not_kept why) noexcept {
         if (!copy_) return;
-        memory_.give(copy_->body.size());
         copy_.reset();
+        charge_.release();
         store_.count_not_kept(why);
     }
 
     std::unique_ptr<body_source> inner_;
     last_good_store& store_;
     last_good_key key_;
-    memory_bound& memory_;
+    memory_charge charge_;
     wire::dialect dialect_;
     std::uint64_t most_;
     bool lines_ = false;

@@ -103,6 +103,17 @@ public:
         bytes_ += bytes;
         return true;
     }
+    // Appends, having counted the capacity that it takes. False: there is no room, and nothing is added.
+    [[nodiscard]] bool append(std::string& to, std::string_view data) {
+        const std::uint64_t size = to.size() + data.size();
+        if (size > to.capacity()) {
+            const std::uint64_t capacity = std::max<std::uint64_t>(size, 2 * to.capacity());
+            if (!take(capacity - to.capacity())) return false;
+            to.reserve(capacity);
+        }
+        to += data;
+        return true;
+    }
     void release() noexcept {
         of_.give(bytes_);
         bytes_ = 0;

@@ -11,7 +11,7 @@
 namespace evenkeel::request {
 
 owned_request::owned_request(worker_services& services, const client_request& of, shared_bytes body)
-    : request_(services.loop, services.buffers, services.memory) {
+    : request_(services.loop, services.buffers) {
     // What the gate has let through once it lets through again, now with views into memory of ours.
     const std::string_view text = keep(std::string{of.head->raw});
     std::size_t scanned = 0;

@@ -75,10 +75,10 @@ std::unique_ptr<owned_request> part_group::request_for(const config::route& rout
 
 part_group::refusal part_group::start(const client_request& of, bool progressive) {
     const shared_bytes whole = of.body.text(); // the parts may outlive the request of the client
-    if (!charge_.take(whole.size())) return refusal::memory;
+    const auto& names = of.route->fan_out.parts;
+    if (!charge_.take(names.size() * of.head->raw.size())) return refusal::memory; // a copy of the head each
     std::vector<std::string_view> bodies;
     if (!divide(of, whole, bodies)) return refusal::not_split;
-    const auto& names = of.route->fan_out.parts;
     parts_.resize(names.size());
     for (std::size_t place = 0; place < names.size(); ++place) {
         part& one = parts_[place];
@@ -161,10 +161,7 @@ net::task<part_group::body_end> part_group::collect(answer& given, part& one) {
         if (one.answer.body.empty()) end.first_byte = since;
         if (step->first_event) end.first_token = since;
         const bool fits = one.answer.body.size() + step->data.size() <= route_->stream.hold_buffer;
-        if (fits && charge_.take(step->data.size())) {
-            one.answer.body += step->data;
-            continue;
-        }
+        if (fits && charge_.append(one.answer.body, step->data)) continue;
         end.is = fits ? how::no_memory : how::too_large;
         break;
     }

@@ -63,11 +63,11 @@ private:
     reader* as_;
 };
 
-request_body::request_body(net::loop& worker, net::client_stream& client, io_buffer& input, buffer_pool& buffers, memory_bound& memory)
-    : loop_(worker), client_(&client), input_(&input), buffers_(buffers), memory_(memory), excess_(buffers), progress_(worker.executor()) {}
+request_body::request_body(net::loop& worker, net::client_stream& client, io_buffer& input, buffer_pool& buffers)
+    : loop_(worker), client_(&client), input_(&input), buffers_(buffers), excess_(buffers), progress_(worker.executor()) {}
 
-request_body::request_body(net::loop& worker, buffer_pool& buffers, memory_bound& memory)
-    : loop_(worker), client_(nullptr), input_(nullptr), buffers_(buffers), memory_(memory), excess_(buffers), progress_(worker.executor()) {}
+request_body::request_body(net::loop& worker, buffer_pool& buffers)
+    : loop_(worker), client_(nullptr), input_(nullptr), buffers_(buffers), excess_(buffers), progress_(worker.executor()) {}
 
 request_body::~request_body() {
     // With a loop that is torn down coroutines end in any order, never to go on.
@@ -182,31 +182,19 @@ void request_body::drop_passed() noexcept {
 }
 
 block_ptr request_body::take_block(std::size_t bytes) {
-    const std::size_t size = std::max(bytes, buffer_pool::block_bytes);
-    const auto charged = [&] {
-        if (position_ - dropped_ >= options_.max_held) return false;
-        const bool has_room = memory_.take(size);
-        lacked_memory_ = lacked_memory_ || !has_room;
-        return has_room;
+    const auto take = [&]() -> block_ptr {
+        if (position_ - dropped_ >= options_.max_held) return nullptr;
+        block_ptr made = buffers_.take_if_room(bytes);
+        lacked_memory_ = lacked_memory_ || !made;
+        return made;
     };
-    block_ptr made;
-    if (charged()) {
-        made = buffers_.take(size);
-    } else {
-        holding_ = false;
-        drop_passed(); // nothing, before there is a reader: whoever comes first reads from the first byte
-        if (charged()) {
-            made = buffers_.take(size);
-        } else {
-            // One block is needed to pass the body on at all; it is counted, whatever there is room for.
-            if (!readers_.empty()) outrun_others();
-            drop_passed();
-            memory_.add(buffer_pool::block_bytes);
-            made = buffers_.take();
-        }
-    }
-    made->charge_to(memory_);
-    return made;
+    if (block_ptr made = take()) return made;
+    holding_ = false;
+    drop_passed(); // nothing, before there is a reader: whoever comes first reads from the first byte
+    if (block_ptr made = take()) return made;
+    if (!readers_.empty()) outrun_others();
+    drop_passed();
+    return buffers_.take(); // one is needed to pass the body on at all
 }
 
 boost::asio::mutable_buffer request_body::room() {
@@ -306,10 +294,8 @@ shared_bytes request_body::text() const {
     if (dropped_ != 0 || pieces_.empty()) return {};
     if (pieces_.size() == 1) return pieces_.front();
     if (!complete_ && position_ > most_joined_early) return pieces_.front();
-    // Laid together once, counted whatever there is room for: the pieces go as soon as nobody writes from them.
+    // Laid together once, whatever there is room for: the pieces go as soon as nobody writes from them.
     block_ptr all = buffers_.take(static_cast<std::size_t>(position_));
-    memory_.add(all->capacity());
-    all->charge_to(memory_);
     std::size_t size = 0;
     for (const shared_bytes& one : pieces_) {
         std::memcpy(all->data() + size, one.view().data(), one.size());

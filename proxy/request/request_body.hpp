@@ -15,7 +15,6 @@
 #include "proxy/net/loop.hpp"
 #include "proxy/request/block.hpp"
 #include "proxy/request/io_buffer.hpp"
-#include "proxy/request/memory_bound.hpp"
 #include "proxy/request/upload_rate.hpp"
 #include "proxy/wire/chunk_decoder.hpp"
 #include "proxy/wire/head.hpp"
@@ -40,9 +39,9 @@ class request_body final : private net::timer_entry {
 public:
     enum class failure : unsigned char { none, client_gone, timeout, too_slow, too_late, refused };
 
-    request_body(net::loop& worker, net::client_stream& client, io_buffer& input, buffer_pool& buffers, memory_bound& memory);
+    request_body(net::loop& worker, net::client_stream& client, io_buffer& input, buffer_pool& buffers);
     // Of a request without a client connection: begin_whole() is the only way to begin it.
-    request_body(net::loop& worker, buffer_pool& buffers, memory_bound& memory);
+    request_body(net::loop& worker, buffer_pool& buffers);
     ~request_body() override; // readers that are left find nothing more
 
     // The route's own bound, once it is known; what is held already stays.
@@ -132,7 +131,6 @@ private:
     net::client_stream* client_; // null, as the next, where there is no client connection: the body is whole then
     io_buffer* input_;
     buffer_pool& buffers_;
-    memory_bound& memory_;
     io_buffer excess_;
     wire::body_framing framing_;
     request_body_options options_;

@@ -36,7 +36,7 @@ struct worker_services {
     memory_bound& memory;
     std::function<health_text()> health_document; // for `serve: health` routes
     std::mt19937_64 chance{};                     // of pauses; seeded by the worker
-    buffer_pool buffers{};
+    buffer_pool buffers{memory};
     departure_watch departures{loop};
     last_good_store* last_good = nullptr;         // of all workers; null: none
     evenkeel::chaos* chaos = nullptr;             // of all workers; null: `chaos.enabled` is false

@@ -36,7 +36,7 @@ std::shared_ptr<shared_flight> shared_flight::make(worker_services& services, co
                                                    const client_request& of, steady_time deadline) {
     auto made = std::make_shared<shared_flight>(services, among, key, of.asked()->stream.hold_buffer);
     const shared_bytes body = of.body.text(); // of the leader's connection, which may leave
-    if (!made->charge_.take(body.size() + of.head->raw.size())) return nullptr;
+    if (!made->charge_.take(of.head->raw.size())) return nullptr; // the body lies in blocks, which count already
     made->route_ = of.route;
     made->latest_ = deadline;
     made->request_ = std::make_unique<owned_request>(services, of, body);

@@ -205,7 +205,7 @@ wire::request_head& session::read_head() {
 net::task<void> session::ask_proxy() {
     const wire::request_head& head = read_head();
     request::client_request& request =
-        request_.emplace(owner_.loop_, owner_.nobody_, input_, owner_.services_.buffers, owner_.memory_);
+        request_.emplace(owner_.loop_, owner_.nobody_, input_, owner_.services_.buffers);
     request.settings = owner_.settings_;
     request.policies = owner_.policies_;
     request.head = &head;
@@ -237,6 +237,7 @@ net::task<void> session::ask_proxy() {
     given.permit = {};
     if (request.body.in_use()) co_await request.body.released();
     request_.reset();
+    input_.release();
     finish(status, whole, degraded);
 }
 

@@ -155,7 +155,7 @@ net::task<void> stage::parts::play(parts& me, double when, std::string text) {
     if (read.is != wire::head_result::state::complete) throw std::logic_error("a request of a demonstration was refused");
     input.consume(read.consumed);
 
-    request::client_request request(me.loop, me.nobody, input, me.services.buffers, me.memory);
+    request::client_request request(me.loop, me.nobody, input, me.services.buffers);
     request.settings = me.settings;
     request.policies = me.policies;
     request.head = &head;

@@ -40,7 +40,7 @@ struct keys {
         std::size_t scanned = 0;
         const auto read = wire::read_request_head(text, {.max_head_bytes = text.size()}, scanned, head);
         REQUIRE(read.is == wire::head_result::state::complete);
-        request::client_request request(f.loop, f.services.buffers, f.memory);
+        request::client_request request(f.loop, f.services.buffers);
         request.head = &head;
         request.settings = f.settings;
         request.route = f.route;

@@ -107,7 +107,7 @@ std::string joined(const std::vector<std::string_view>& pieces) {
 
 // One request as the gate reads it.
 struct one_request {
-    one_request(crowd& f, const asked& what) : text(what.text()), request(f.loop, f.services.buffers, f.memory) {
+    one_request(crowd& f, const asked& what) : text(what.text()), request(f.loop, f.services.buffers) {
         std::size_t scanned = 0;
         const auto read = wire::read_request_head(text, {.max_head_bytes = text.size()}, scanned, head);
         REQUIRE(read.is == wire::head_result::state::complete);

@@ -462,9 +462,9 @@ TEST_CASE_FIXTURE(fan, "when every failed part says when to come back, so does t
 }
 
 TEST_CASE_FIXTURE(fan, "without memory for the body nothing is sent, and without memory for an answer that part is missing") {
-    memory.set_limit(10);
+    memory.set_limit(100'000);
     script("one", answering(json_answer("1")));
-    script("two", answering(json_answer("\"a longer answer\"")));
+    script("two", answering(json_answer('"' + std::string(150'000, 'x') + '"')));
     ask();
     CHECK(has(body(), R"("phase1":{"status":200,)"));
     CHECK(has(body(), R"("code":"memory")"));

@@ -17,7 +17,8 @@ void append(io_buffer& to, std::string_view text) {
 } // namespace
 
 TEST_CASE("bytes come out in the order they went in, across compaction and growth") {
-    buffer_pool pool;
+    memory_bound memory;
+    buffer_pool pool{memory};
     io_buffer buffer(pool);
     std::string expected;
     for (int round = 0; round < 2000; ++round) {
@@ -35,7 +36,8 @@ TEST_CASE("bytes come out in the order they went in, across compaction and growt
 }
 
 TEST_CASE("no room is given beyond the bound") {
-    buffer_pool pool;
+    memory_bound memory;
+    buffer_pool pool{memory};
     io_buffer buffer(pool);
     append(buffer, std::string(buffer_pool::block_bytes, 'a'));
     CHECK(buffer.space(1, buffer_pool::block_bytes).size() == 0);
@@ -44,7 +46,8 @@ TEST_CASE("no room is given beyond the bound") {
 }
 
 TEST_CASE("an idle buffer holds no block and the pool hands the same one out again") {
-    buffer_pool pool;
+    memory_bound memory;
+    buffer_pool pool{memory};
     io_buffer buffer(pool);
     append(buffer, "x");
     const char* const block = buffer.begin();
@@ -55,7 +58,8 @@ TEST_CASE("an idle buffer holds no block and the pool hands the same one out aga
 }
 
 TEST_CASE("what has been shared of a buffer is neither moved nor written over") {
-    buffer_pool pool;
+    memory_bound memory;
+    buffer_pool pool{memory};
     io_buffer buffer(pool);
     append(buffer, "shared bytes, then more");
     const shared_bytes kept = buffer.share(buffer.unread().substr(0, 12));
@@ -72,12 +76,49 @@ TEST_CASE("what has been shared of a buffer is neither moved nor written over") 
 }
 
 TEST_CASE("a block may outlive its pool") {
+    memory_bound memory;
     shared_bytes kept;
     {
-        buffer_pool pool;
+        buffer_pool pool{memory};
         kept = copy_to_block(pool, "here to stay");
         io_buffer other(pool);
         append(other, "gone");
     }
     CHECK(kept.view() == "here to stay");
+    CHECK(memory.used() == buffer_pool::block_bytes);
+    kept = {};
+    CHECK(memory.used() == 0);
+}
+
+TEST_CASE("every block that is out counts whole, and one that can be done without is given only where there is room") {
+    memory_bound memory;
+    memory.set_limit(3 * buffer_pool::block_bytes);
+    buffer_pool pool{memory};
+    block_ptr needed = pool.take(), large = pool.take(buffer_pool::block_bytes + 1);
+    CHECK(memory.used() == 2 * buffer_pool::block_bytes + 1);
+    CHECK(pool.take_if_room(1) == nullptr);
+    large.reset();
+    block_ptr other = pool.take_if_room(1);
+    REQUIRE(other != nullptr);
+    CHECK(pool.take_if_room(2 * buffer_pool::block_bytes) == nullptr);
+    other.reset();
+    needed.reset(); // on the shelf they count no more
+    CHECK(memory.used() == 0);
+}
+
+TEST_CASE("what is charged as it grows is charged by its capacity") {
+    memory_bound memory;
+    memory.set_limit(4096);
+    std::string text;
+    {
+        memory_charge charge(memory);
+        REQUIRE(charge.append(text, std::string(1000, 'a')));
+        REQUIRE(charge.append(text, "b"));
+        CHECK(memory.used() >= 1985);
+        CHECK(memory.used() <= text.capacity());
+        const std::string before = text;
+        CHECK_FALSE(charge.append(text, std::string(4000, 'c')));
+        CHECK(text == before);
+    }
+    CHECK(memory.used() == 0);
 }

@@ -30,7 +30,7 @@ struct asking : fixture {
         REQUIRE(wire::read_request_head(bytes, {}, scanned, parsed).is == wire::head_result::state::complete);
         scripted_client nobody{loop};
         const auto stream = nobody.connect();
-        request::client_request of(loop, *stream, input, services.buffers, memory);
+        request::client_request of(loop, *stream, input, services.buffers);
         of.settings = settings;
         of.policies = registry.prepare(*settings);
         of.head = &parsed;
