@@ -97,7 +97,8 @@ dialect build_dialect(const std::string& word) {
 }
 
 bool has_secret(const header_edits& edits, const credential_rules& rules) {
-    return std::any_of(edits.set.begin(), edits.set.end(), [&](const auto& one) { return sets_credential(rules, one.first, one.second); });
+    return std::any_of(edits.set.begin(), edits.set.end(),
+                       [&](const auto& one) { return sets_credential(rules, one.first, one.second); });
 }
 
 upstream build_upstream(const entry& e, const std::string& directory, const credential_rules& rules) {
@@ -109,7 +110,9 @@ upstream build_upstream(const entry& e, const std::string& directory, const cred
     out.headers = build_edits(from.block("headers"));
     out.own_credential = has_secret(out.headers, rules);
     const std::string callers = from.text("caller_credentials");
-    out.caller_credentials = callers == "pass" ? caller_credentials::pass : callers == "drop" ? caller_credentials::drop : caller_credentials::automatic;
+    out.caller_credentials = callers == "pass"   ? caller_credentials::pass
+                             : callers == "drop" ? caller_credentials::drop
+                                                 : caller_credentials::automatic;
     for (const entry& each : from.elements("models")) out.models.emplace(each.key, each.text());
     const block_reader tls = from.block("tls");
     out.tls.ca_file = file_path(tls, "ca_file", directory);
@@ -185,7 +188,9 @@ breaker_options build_breaker(const block_reader& from) {
     from.into<std::int64_t>("success_threshold", out.success_threshold);
     from.into<duration>("ramp", out.ramp);
     const std::string scope = from.text("scope");
-    out.scope = scope == "upstream" ? circuit_scope::upstream : scope == "route" ? circuit_scope::route : circuit_scope::endpoint;
+    out.scope = scope == "upstream" ? circuit_scope::upstream
+                : scope == "route"  ? circuit_scope::route
+                                    : circuit_scope::endpoint;
     out.when_open = from.text("when_open") == "reject" ? when_open::reject : when_open::hold;
     out.hold_max = from.value<duration>("hold_max");
     from.into<std::int64_t>("hold_queue", out.hold_queue);
@@ -227,7 +232,9 @@ hedge_options build_hedge(const block_reader& from) {
     from.into<duration>("min_delay", out.min_delay);
     from.into<duration>("max_delay", out.max_delay);
     const std::string target = from.text("target");
-    out.target = target == "other" ? hedge_target::other : target == "any" ? hedge_target::any : hedge_target::prefer_other;
+    out.target = target == "other" ? hedge_target::other
+                 : target == "any" ? hedge_target::any
+                                   : hedge_target::prefer_other;
     from.into<double>("guard", out.guard);
     return out;
 }
@@ -244,7 +251,9 @@ bulkhead_options build_bulkhead(const block_reader& from) {
 
 coalesce_mode build_coalesce(const entry* mode) {
     if (mode == nullptr) return coalesce_mode::off;
-    return mode->is_word("deterministic") ? coalesce_mode::deterministic : mode->is_word("always") ? coalesce_mode::always : coalesce_mode::off;
+    return mode->is_word("deterministic") ? coalesce_mode::deterministic
+           : mode->is_word("always")      ? coalesce_mode::always
+                                          : coalesce_mode::off;
 }
 
 shuffle_shard_options build_shuffle_shard(const block_reader& from) {
@@ -258,10 +267,14 @@ shuffle_shard_options build_shuffle_shard(const block_reader& from) {
 
 retry_on build_retry_on(const block_reader& from) {
     static constexpr std::pair<std::string_view, retry_on> words[] = {
-        {"connect_failure", retry_on::connect_failure}, {"reset", retry_on::reset},
-        {"timeout", retry_on::timeout},                 {"overloaded", retry_on::overloaded},
-        {"rate_limited", retry_on::rate_limited},       {"server_error", retry_on::server_error},
-        {"stream_error", retry_on::stream_error},       {"protocol_error", retry_on::protocol_error},
+        {"connect_failure", retry_on::connect_failure},
+        {"reset", retry_on::reset},
+        {"timeout", retry_on::timeout},
+        {"overloaded", retry_on::overloaded},
+        {"rate_limited", retry_on::rate_limited},
+        {"server_error", retry_on::server_error},
+        {"stream_error", retry_on::stream_error},
+        {"protocol_error", retry_on::protocol_error},
     };
     if (from.key("on") == nullptr) return retry_on::all;
     unsigned set = 0;
@@ -272,7 +285,10 @@ retry_on build_retry_on(const block_reader& from) {
 }
 
 jitter build_jitter(const std::string& word) {
-    return word == "equal" ? jitter::equal : word == "decorrelated" ? jitter::decorrelated : word == "none" ? jitter::none : jitter::full;
+    return word == "equal"          ? jitter::equal
+           : word == "decorrelated" ? jitter::decorrelated
+           : word == "none"         ? jitter::none
+                                    : jitter::full;
 }
 
 retry_options build_retry(const block_reader& from) {
@@ -290,7 +306,9 @@ retry_options build_retry(const block_reader& from) {
     out.backoff.jitter = build_jitter(backoff.text("jitter"));
     from.into<duration>("max_retry_after", out.max_retry_after);
     const std::string replay = from.text("replay");
-    out.replay = replay == "always" ? replay_mode::always : replay == "never" ? replay_mode::never : replay_mode::automatic;
+    out.replay = replay == "always"  ? replay_mode::always
+                 : replay == "never" ? replay_mode::never
+                                     : replay_mode::automatic;
     from.into<bytes>("replay_buffer", out.replay_buffer);
     const block_reader budget = from.block("budget");
     out.budget.on = !budget.is_off();
@@ -310,7 +328,9 @@ stream_options build_stream(const block_reader& from) {
     from.into<duration>("heartbeat", out.heartbeat);
     from.into<bytes>("hold_buffer", out.hold_buffer);
     if (const entry* how = from.key("resume")) {
-        out.resume = how->is_word("buffer") ? stream_resume::buffer : how->is_word("verified_replay") ? stream_resume::verified_replay : stream_resume::off;
+        out.resume = how->is_word("buffer")            ? stream_resume::buffer
+                     : how->is_word("verified_replay") ? stream_resume::verified_replay
+                                                       : stream_resume::off;
     }
     from.into<double>("min_rate", out.min_rate);
     if (const entry* how = from.key("upcast")) out.upcast = how->is_word("on");
@@ -339,25 +359,29 @@ canned_answer build_respond(const block_reader& from, const std::string& directo
     from.into<std::int64_t>("status", out.status);
     out.content_type = from.text("content_type");
     std::optional<std::string> body;
-    if (from.key("body_file") != nullptr) body = read_file ? read_file(file_path(from, "body_file", directory)) : std::nullopt;
+    if (from.key("body_file") != nullptr)
+        body = read_file ? read_file(file_path(from, "body_file", directory)) : std::nullopt;
     out.body = std::make_shared<const std::string>(body ? std::move(*body) : from.own_text("body"));
     return out;
 }
 
-std::vector<fallback_step> build_fallback(const block_reader& route, const entry& all_routes, const std::string& directory,
-                                          const file_reader& read_file) {
+std::vector<fallback_step> build_fallback(const block_reader& route, const entry& all_routes,
+                                          const std::string& directory, const file_reader& read_file) {
     std::vector<fallback_step> out;
     for (const entry& each : route.elements("fallback")) {
         const block_reader from(&each);
         fallback_step step;
         if (const block_reader last = from.block("last_good"); last.is_there()) {
             step.is = fallback_kind::last_good;
-            step.key = last.text("key") == "partial_key" ? last_good_key_kind::partial_key : last_good_key_kind::request;
+            step.key =
+                last.text("key") == "partial_key" ? last_good_key_kind::partial_key : last_good_key_kind::request;
             last.into<duration>("max_age", step.max_age);
         } else if (from.key("route") != nullptr) {
             step.is = fallback_kind::route;
             const std::string wanted = from.text("route");
-            while (step.route < all_routes.children.size() && block_reader(&all_routes.children[step.route]).text("name") != wanted) ++step.route;
+            while (step.route < all_routes.children.size() &&
+                   block_reader(&all_routes.children[step.route]).text("name") != wanted)
+                ++step.route;
         } else {
             step.respond = build_respond(from.block("respond"), directory, read_file);
         }
@@ -430,7 +454,9 @@ void build_process(const entry& root, const std::string& directory, settings& ou
     for (const entry& each : from.elements("listen")) {
         const block_reader one(&each);
         listener at = build_listener(one.text("address"));
-        if (at.unix) at.unix->mode = static_cast<unsigned>(std::stoul(one.text("mode").empty() ? "0660" : one.text("mode"), nullptr, 8));
+        if (at.unix)
+            at.unix->mode =
+                static_cast<unsigned>(std::stoul(one.text("mode").empty() ? "0660" : one.text("mode"), nullptr, 8));
         if (one.key("tls") != nullptr) {
             at.tls = server_tls{file_path(one.block("tls"), "cert_file", directory),
                                 file_path(one.block("tls"), "key_file", directory)};
@@ -503,12 +529,14 @@ settings build_settings(const entry& root, const std::string& directory, const f
         routes.back().fallback = build_fallback(block_reader(&each), *root.find("routes"), directory, read_file);
     }
     const auto hides = [](const route& one) {
-        return std::any_of(one.upstreams.begin(), one.upstreams.end(), [&](const auto& to) { return hides_callers(one, *to); });
+        return std::any_of(one.upstreams.begin(), one.upstreams.end(),
+                           [&](const auto& to) { return hides_callers(one, *to); });
     };
     for (route& each : routes) {
-        each.hides_some = hides(each) || std::any_of(each.fallback.begin(), each.fallback.end(), [&](const fallback_step& step) {
-                              return step.is == fallback_kind::route && step.route < routes.size() && hides(routes[step.route]);
-                          });
+        each.hides_some =
+            hides(each) || std::any_of(each.fallback.begin(), each.fallback.end(), [&](const fallback_step& step) {
+                return step.is == fallback_kind::route && step.route < routes.size() && hides(routes[step.route]);
+            });
     }
     for (route& each : routes) out.routes.push_back(std::make_shared<const route>(std::move(each)));
     return out;

@@ -51,33 +51,44 @@ std::string text_at(const entry& rule, std::string_view key) {
 using route_lookup = std::function<std::optional<std::vector<std::string>>(const std::string&)>;
 
 // A name as a message may repeat it: not what came from a variable or a file.
-std::string shown(const entry& name) { return name.note.empty() && !name.secret ? " '" + name.text() + "'" : std::string{" of this name"}; }
+std::string shown(const entry& name) {
+    return name.note.empty() && !name.secret ? " '" + name.text() + "'" : std::string{" of this name"};
+}
 
-void check_target(const entry& rule, const route_lookup& upstreams_of, const std::vector<std::string>& routes, report& problems) {
+void check_target(const entry& rule, const route_lookup& upstreams_of, const std::vector<std::string>& routes,
+                  report& problems) {
     const entry* route = rule.find("route");
     if (route == nullptr) return;
     const auto upstreams = upstreams_of(route->text());
     if (!upstreams) {
         const auto near = route->note.empty() ? nearest(route->text(), {routes.begin(), routes.end()}) : std::nullopt;
-        problems.error(route->at, "unknown-route", fmt::format("there is no route{}{}", shown(*route), near ? fmt::format(" (did you mean '{}'?)", *near) : ""));
+        problems.error(route->at, "unknown-route",
+                       fmt::format("there is no route{}{}", shown(*route),
+                                   near ? fmt::format(" (did you mean '{}'?)", *near) : ""));
         return;
     }
     if (upstreams->empty()) {
-        problems.error(route->at, "has-no-upstream", fmt::format("route '{}' asks no upstream of its own, so nothing of it can be disturbed; "
-                                                                 "of a fan-out name the routes that are its parts", route->text()));
+        problems.error(route->at, "has-no-upstream",
+                       fmt::format("route '{}' asks no upstream of its own, so nothing of it can be disturbed; "
+                                   "of a fan-out name the routes that are its parts",
+                                   route->text()));
         return;
     }
     const entry* upstream = rule.find("upstream");
-    if (upstream == nullptr || std::find(upstreams->begin(), upstreams->end(), upstream->text()) != upstreams->end()) return;
-    problems.error(upstream->at, "unknown-upstream", fmt::format("route '{}' has no upstream{}", route->text(), shown(*upstream)));
+    if (upstream == nullptr || std::find(upstreams->begin(), upstreams->end(), upstream->text()) != upstreams->end())
+        return;
+    problems.error(upstream->at, "unknown-upstream",
+                   fmt::format("route '{}' has no upstream{}", route->text(), shown(*upstream)));
 }
 
 void check_fault(const entry& rule, report& problems) {
     const entry* fault = rule.find("fault");
     const entry* profile = rule.find("profile");
     if (fault != nullptr && profile != nullptr) {
-        problems.error(profile->key_at, "contradiction", fmt::format("'fault' ({}) and 'profile' exclude each other; keep one", problems.line(fault->key_at)),
-                       {{fault->key_at, "'fault' is set here"}});
+        problems.error(
+            profile->key_at, "contradiction",
+            fmt::format("'fault' ({}) and 'profile' exclude each other; keep one", problems.line(fault->key_at)),
+            {{fault->key_at, "'fault' is set here"}});
         return;
     }
     if (fault == nullptr && profile == nullptr) {
@@ -90,16 +101,21 @@ void check_fault(const entry& rule, report& problems) {
     for (const parameter& each : parameters) {
         const entry* set = rule.find(each.key);
         if (set == nullptr || (is && std::find(each.of.begin(), each.of.end(), *is) != each.of.end())) continue;
-        problems.error(set->key_at, "has-no-effect",
-                       fault != nullptr ? fmt::format("'{}' has no effect: the fault is {}", each.key, format_leaf(what.value))
-                                        : fmt::format("'{}' has no effect: a profile brings its own; write `fault` instead to choose", each.key),
-                       {{what.at, "set here"}});
+        problems.error(
+            set->key_at, "has-no-effect",
+            fault != nullptr
+                ? fmt::format("'{}' has no effect: the fault is {}", each.key, format_leaf(what.value))
+                : fmt::format("'{}' has no effect: a profile brings its own; write `fault` instead to choose",
+                              each.key),
+            {{what.at, "set here"}});
     }
     const entry* events = rule.find("after_events");
     const entry* bytes = rule.find("after_bytes");
     const entry* half = rule.find("mid_event");
     if (events != nullptr && bytes != nullptr)
-        problems.error(bytes->key_at, "contradiction", fmt::format("'after_events' ({}) and 'after_bytes' exclude each other; keep one", problems.line(events->key_at)));
+        problems.error(bytes->key_at, "contradiction",
+                       fmt::format("'after_events' ({}) and 'after_bytes' exclude each other; keep one",
+                                   problems.line(events->key_at)));
     if (half != nullptr && events == nullptr && !rule.was_refused("after_events"))
         problems.error(half->key_at, "has-no-effect", "'mid_event' has no effect without `after_events`");
 }
@@ -137,7 +153,8 @@ chaos_rule build_rule(const entry& from) {
     return out;
 }
 
-void check_rules(const entry& list, const route_lookup& upstreams_of, const std::vector<std::string>& routes, report& problems) {
+void check_rules(const entry& list, const route_lookup& upstreams_of, const std::vector<std::string>& routes,
+                 report& problems) {
     for (const entry& rule : list.children) {
         check_target(rule, upstreams_of, routes, problems);
         check_fault(rule, problems);
@@ -168,7 +185,8 @@ void check_chaos(const entry& root, report& problems) {
     const bool on = enabled != nullptr && enabled->get<bool>() != nullptr && *enabled->get<bool>();
     if (!on && !block->was_refused("enabled")) {
         problems.error(rules->key_at, "chaos-disabled",
-                       "there are chaos rules, but 'chaos.enabled' is not true, so none would be in force; write `enabled: true`, or remove the rules");
+                       "there are chaos rules, but 'chaos.enabled' is not true, so none would be in force; write "
+                       "`enabled: true`, or remove the rules");
     }
     const entry* all = root.find("routes");
     if (all == nullptr) return;
@@ -189,8 +207,10 @@ void check_chaos(const entry& root, report& problems) {
 chaos_options build_chaos(const entry* block) {
     chaos_options out;
     if (block == nullptr || block->is_off()) return out;
-    if (const entry* enabled = block->find("enabled"); enabled != nullptr && enabled->get<bool>() != nullptr) out.enabled = *enabled->get<bool>();
-    if (const entry* seed = block->find("seed"); seed != nullptr && seed->get<std::int64_t>() != nullptr) out.seed = static_cast<std::uint64_t>(*seed->get<std::int64_t>());
+    if (const entry* enabled = block->find("enabled"); enabled != nullptr && enabled->get<bool>() != nullptr)
+        out.enabled = *enabled->get<bool>();
+    if (const entry* seed = block->find("seed"); seed != nullptr && seed->get<std::int64_t>() != nullptr)
+        out.seed = static_cast<std::uint64_t>(*seed->get<std::int64_t>());
     if (const entry* rules = block->find("rules")) {
         for (const entry& each : rules->children) out.rules.push_back(build_rule(each));
     }
@@ -210,9 +230,12 @@ sent_rules read_chaos_rules(std::string_view json, const settings& against) {
     report problems(source, "rules");
     const std::optional<node> parsed = parse(source, problems);
     if (parsed && !parsed->children.empty()) {
-        const environment nothing{.variable = [](const std::string&) { return std::nullopt; }, .file = [](const std::string&) { return std::nullopt; }};
-        const auto block = read_part(parsed->children.front(), *schema_root().child("chaos"), source, problems, nothing);
-        if (block && block->find("enabled") != nullptr) problems.error(block->at, "not-here", "'enabled' is set in the file only");
+        const environment nothing{.variable = [](const std::string&) { return std::nullopt; },
+                                  .file = [](const std::string&) { return std::nullopt; }};
+        const auto block =
+            read_part(parsed->children.front(), *schema_root().child("chaos"), source, problems, nothing);
+        if (block && block->find("enabled") != nullptr)
+            problems.error(block->at, "not-here", "'enabled' is set in the file only");
         if (const entry* rules = block ? block->find("rules") : nullptr) {
             std::vector<std::string> names;
             for (const auto& each : against.routes) names.push_back(each->name);
@@ -229,7 +252,8 @@ sent_rules read_chaos_rules(std::string_view json, const settings& against) {
         }
         if (block && !problems.has_errors()) {
             out.rules = build_chaos(&*block).rules;
-            if (const entry* seed = block->find("seed")) out.seed = static_cast<std::uint64_t>(*seed->get<std::int64_t>());
+            if (const entry* seed = block->find("seed"))
+                out.seed = static_cast<std::uint64_t>(*seed->get<std::int64_t>());
         }
     }
     for (const diagnostic& each : problems.finish()) {

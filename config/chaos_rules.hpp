@@ -1,6 +1,6 @@
 #pragma once
-// The chaos block: what can be wrong with its rules, and from entries to the rules of the policy. The rules of a file and
-// those an operator sends while the process runs go through the same table and the same checks.
+// The chaos block: what can be wrong with its rules, and from entries to the rules of the policy. The rules of a file
+// and those an operator sends while the process runs go through the same table and the same checks.
 
 #include "config/entry.hpp"
 #include "config/report.hpp"

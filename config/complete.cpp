@@ -101,7 +101,9 @@ void completer::complete_block(entry& block, const entry* inherited) const {
         const entry* parent = inherited != nullptr ? inherited->find(schema->name) : nullptr;
         entry* own = block.find(schema->name);
         if (own == nullptr) {
-            if (calls_nobody && schema->row != nullptr && (schema->row->policy || schema->name == "balance" || schema->name == "shuffle_shard")) continue;
+            if (calls_nobody && schema->row != nullptr &&
+                (schema->row->policy || schema->name == "balance" || schema->name == "shuffle_shard"))
+                continue;
             if (without_tls && schema->name == "tls") continue;
             if (parent != nullptr) {
                 ordered.push_back(*parent);
@@ -122,7 +124,8 @@ void completer::complete_block(entry& block, const entry* inherited) const {
         ordered.push_back(std::move(*own));
     }
     block.children = std::move(ordered);
-    if (block.schema->row != nullptr && block.schema->row->path == "routes" && is_fan_out(block)) drop_unused_by_fan_out(block);
+    if (block.schema->row != nullptr && block.schema->row->path == "routes" && is_fan_out(block))
+        drop_unused_by_fan_out(block);
 }
 
 } // namespace

@@ -53,7 +53,8 @@ struct authority {
 
 class checker {
 public:
-    checker(const entry& root, report& problems) : root_(root), problems_(problems), rules_(build_credential_rules(root)) {}
+    checker(const entry& root, report& problems)
+        : root_(root), problems_(problems), rules_(build_credential_rules(root)) {}
 
     void run() {
         const entry* routes = root_.find("routes");
@@ -76,7 +77,8 @@ private:
     }
     [[nodiscard]] const entry* route(const std::string& name) const {
         const auto& all = root_.find("routes")->children;
-        const auto found = std::find_if(all.begin(), all.end(), [&](const entry& each) { return route_name(each) == name; });
+        const auto found =
+            std::find_if(all.begin(), all.end(), [&](const entry& each) { return route_name(each) == name; });
         return found == all.end() ? nullptr : &*found;
     }
     [[nodiscard]] static std::optional<authority> authority_of(const entry* upstream) {
@@ -93,8 +95,8 @@ private:
     [[nodiscard]] bool hides(const entry& by, const entry& to) const {
         const entry* word = to.find("caller_credentials");
         return !secrets_of(to, rules_).empty() || !secrets_of(by, rules_).empty() ||
-               (word != nullptr && (word->is_word("drop") || word->is_word("pass"))) || to.was_refused("caller_credentials") ||
-               to.was_refused("headers");
+               (word != nullptr && (word->is_word("drop") || word->is_word("pass"))) ||
+               to.was_refused("caller_credentials") || to.was_refused("headers");
     }
 
     struct home {
@@ -109,7 +111,8 @@ private:
         return at ? std::optional{home{&asked, first, *at}} : std::nullopt;
     }
 
-    // All upstreams of a route, against where its caller's credentials belong. `place`: what leads there, if not the reference.
+    // All upstreams of a route, against where its caller's credentials belong. `place`: what leads there, if not the
+    // reference.
     void check_upstreams(const home& of, const entry& by, const entry* place) {
         for (const entry& reference : children_of(by.find("upstreams"))) {
             const entry* to = upstream(reference);
@@ -117,17 +120,20 @@ private:
             if (!at || at->is == of.at.is || hides(by, *to)) continue;
             const entry& shown = place != nullptr ? *place : *reference.find("name");
             if (!said_.emplace(shown.at.begin, to->key).second) continue;
-            const auto where = [](const authority& one) { return one.shown.empty() ? std::string{"another one"} : one.shown; };
+            const auto where = [](const authority& one) {
+                return one.shown.empty() ? std::string{"another one"} : one.shown;
+            };
             const std::string via = place != nullptr ? fmt::format(" by way of route '{}'", route_name(by)) : "";
-            problems_.error(shown.at, "credential-crosses",
-                            fmt::format("route '{0}' would show its callers' credentials to a second authority{1}: they belong "
-                                        "to that of its first upstream, "
-                                        "'{2}'{3}, and upstream '{4}' is at {5}; give '{4}' a credential of its own (`headers: "
-                                        "{{set: {{authorization: ...}}}}`), or "
-                                        "write there `caller_credentials: drop`, or `pass` if it may see them",
-                                        route_name(*of.asked), via, of.first->key, of.at.shown.empty() ? "" : " at " + of.at.shown,
-                                        to->key, where(*at)),
-                            {{of.first->key_at, "where they belong"}, {to->key_at, "the other upstream"}});
+            problems_.error(
+                shown.at, "credential-crosses",
+                fmt::format("route '{0}' would show its callers' credentials to a second authority{1}: they belong "
+                            "to that of its first upstream, "
+                            "'{2}'{3}, and upstream '{4}' is at {5}; give '{4}' a credential of its own (`headers: "
+                            "{{set: {{authorization: ...}}}}`), or "
+                            "write there `caller_credentials: drop`, or `pass` if it may see them",
+                            route_name(*of.asked), via, of.first->key, of.at.shown.empty() ? "" : " at " + of.at.shown,
+                            to->key, where(*at)),
+                {{of.first->key_at, "where they belong"}, {to->key_at, "the other upstream"}});
         }
     }
     void check_ladder(const home& of, const entry& by, const entry* place) {
@@ -172,14 +178,15 @@ private:
             if (!at || at->is == of->at.is) continue;
             for (const entry* each : own) {
                 if (edits(*to, each->key) || !said_.emplace(each->key_at.begin, to->key).second) continue;
-                problems_.error(each->key_at, "credential-crosses",
-                                fmt::format("route '{0}' would show its own '{1}' to a second authority: it belongs to that of "
-                                            "its first upstream, '{2}', and "
-                                            "upstream '{3}' is at another; set it in `upstreams.{2}.headers` instead, and one of "
-                                            "its own, or `remove: [{1}]`, in "
-                                            "that of '{3}'",
-                                            route_name(one), each->key, of->first->key, to->key),
-                                {{of->first->key_at, "where it belongs"}, {to->key_at, "the other upstream"}});
+                problems_.error(
+                    each->key_at, "credential-crosses",
+                    fmt::format("route '{0}' would show its own '{1}' to a second authority: it belongs to that of "
+                                "its first upstream, '{2}', and "
+                                "upstream '{3}' is at another; set it in `upstreams.{2}.headers` instead, and one of "
+                                "its own, or `remove: [{1}]`, in "
+                                "that of '{3}'",
+                                route_name(one), each->key, of->first->key, to->key),
+                    {{of->first->key_at, "where it belongs"}, {to->key_at, "the other upstream"}});
             }
         }
     }
@@ -188,11 +195,12 @@ private:
         const entry* word = one.find("caller_credentials");
         const auto own = secrets_of(one, rules_);
         if (word == nullptr || !word->is_word("pass") || own.empty()) return;
-        problems_.error(word->at, "contradiction",
-                        fmt::format("upstream '{}' has a credential of its own ('{}', {}), so it never sees a caller's; leave "
-                                    "out `caller_credentials: pass`",
-                                    one.key, own.front()->key, problems_.line(own.front()->key_at)),
-                        {{own.front()->key_at, "its own"}});
+        problems_.error(
+            word->at, "contradiction",
+            fmt::format("upstream '{}' has a credential of its own ('{}', {}), so it never sees a caller's; leave "
+                        "out `caller_credentials: pass`",
+                        one.key, own.front()->key, problems_.line(own.front()->key_at)),
+            {{own.front()->key_at, "its own"}});
     }
 
     // evenkeel asks its callers for nothing: whoever reaches it spends what it has.
@@ -209,19 +217,19 @@ private:
         if (spent == nullptr && by_route == nullptr) return;
         for (const entry& each : children_of(root_.find("listen"))) {
             const entry* address = each.find("address");
-            const auto parsed =
-                address != nullptr ? read_address(address->text()) : std::variant<listener, bad_network_text>{bad_network_text{}};
+            const auto parsed = address != nullptr ? read_address(address->text())
+                                                   : std::variant<listener, bad_network_text>{bad_network_text{}};
             const auto* at = std::get_if<listener>(&parsed);
             if (at == nullptr || at->unix || is_loopback(*at)) continue;
             const entry& shown = spent != nullptr ? *spent : *by_route;
-            problems_.warning(
-                address->at, "open-to-all",
-                fmt::format(
-                    "whoever reaches this address spends the credential of {}: evenkeel asks its callers for none; listen on "
-                    "127.0.0.1 or "
-                    "unix:/path, or let only those who may use it come this far (network policy, a proxy that authenticates)",
-                    spent != nullptr ? what : fmt::format("route '{}'", route_name(*by_route))),
-                {{shown.key_at, "whose it is"}});
+            problems_.warning(address->at, "open-to-all",
+                              fmt::format("whoever reaches this address spends the credential of {}: evenkeel asks its "
+                                          "callers for none; listen on "
+                                          "127.0.0.1 or "
+                                          "unix:/path, or let only those who may use it come this far (network policy, "
+                                          "a proxy that authenticates)",
+                                          spent != nullptr ? what : fmt::format("route '{}'", route_name(*by_route))),
+                              {{shown.key_at, "whose it is"}});
         }
     }
 
@@ -244,8 +252,6 @@ credential_rules build_credential_rules(const entry& root) {
     return more == credential_names{} ? credential_rules{} : credential_rules{std::move(more)};
 }
 
-void check_credentials(const entry& root, report& problems) {
-    checker(root, problems).run();
-}
+void check_credentials(const entry& root, report& problems) { checker(root, problems).run(); }
 
 } // namespace evenkeel::config

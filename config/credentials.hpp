@@ -1,13 +1,14 @@
 #pragma once
-// What a credential is, in one place: which request fields, query members and members of a JSON body say who asks, beside
-// what a file adds (`credential_fields`, `credential_query`, `credential_body`). Three rules are made of it, and each errs
-// to its own side:
+// What a credential is, in one place: which request fields, query members and members of a JSON body say who asks,
+// beside what a file adds (`credential_fields`, `credential_query`, `credential_body`). Three rules are made of it, and
+// each errs to its own side:
 //
-//   - shown (proxy/request/outgoing): a caller's credentials go to one authority. The list is wide and has patterns, since a
-//     field too many is missed by an upstream that has a credential of its own anyway, and one too few is told to a stranger;
+//   - shown (proxy/request/outgoing): a caller's credentials go to one authority. The list is wide and has patterns,
+//     since a field too many is missed by an upstream that has a credential of its own anyway, and one too few is told
+//     to a stranger;
 //   - shared (principal.hpp): who rests with whom. As wide, so that two callers are apart wherever they may be;
-//   - divided (tenant_order below): tenants' shares and shards. Narrow, and in an order, so that nobody gets a second share by
-//     sending one more field.
+//   - divided (tenant_order below): tenants' shares and shards. Narrow, and in an order, so that nobody gets a second
+//     share by sending one more field.
 //
 // Names are compared without regard to case, and '_' is read as '-': servers do both.
 
@@ -25,8 +26,8 @@ enum class credential_kind : unsigned char {
     secret, // what authenticates
 };
 
-// What a file says beside the built-in lists. Names or globs (`*`, `?`); one that begins with '!' is an exception to what a
-// built-in pattern or scope catches.
+// What a file says beside the built-in lists. Names or globs (`*`, `?`); one that begins with '!' is an exception to
+// what a built-in pattern or scope catches.
 struct credential_names {
     std::vector<std::string> fields, query, body;
     bool operator==(const credential_names&) const = default;
@@ -40,11 +41,14 @@ public:
 
     [[nodiscard]] credential_kind field(std::string_view name) const noexcept;
     [[nodiscard]] credential_kind query_member(std::string_view name) const noexcept; // decoded
-    [[nodiscard]] credential_kind body_member(std::string_view name) const noexcept;  // of the outermost object; decoded
-    // The file itself names members of the body: then a body that cannot be looked through is refused where they are dropped.
+    // Of the outermost object; decoded.
+    [[nodiscard]] credential_kind body_member(std::string_view name) const noexcept;
+    // The file itself names members of the body: then a body that cannot be looked through is refused where they are
+    // dropped.
     [[nodiscard]] bool names_body() const noexcept;
 
-    // The places where a tenant's credential is looked for. Groups in order: the first that is there decides (principal.hpp).
+    // The places where a tenant's credential is looked for. Groups in order: the first that is there decides
+    // (principal.hpp).
     struct place {
         std::string_view name; // as it is compared
         bool in_query = false;
@@ -60,7 +64,8 @@ private:
 };
 
 // Whether a field that is set by the configuration brings a credential.
-[[nodiscard]] bool sets_credential(const credential_rules& rules, std::string_view name, std::string_view value) noexcept;
+[[nodiscard]] bool sets_credential(const credential_rules& rules, std::string_view name,
+                                   std::string_view value) noexcept;
 
 // As names are compared.
 [[nodiscard]] std::string credential_name(std::string_view name);

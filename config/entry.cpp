@@ -12,9 +12,7 @@ const entry* entry::find(std::string_view name) const noexcept {
     return nullptr;
 }
 
-entry* entry::find(std::string_view name) noexcept {
-    return const_cast<entry*>(std::as_const(*this).find(name));
-}
+entry* entry::find(std::string_view name) noexcept { return const_cast<entry*>(std::as_const(*this).find(name)); }
 
 bool entry::is_word(std::string_view text) const noexcept {
     const auto* w = get<word>();
@@ -25,9 +23,7 @@ bool entry::was_refused(std::string_view name) const noexcept {
     return std::find(refused.begin(), refused.end(), name) != refused.end();
 }
 
-bool entry::is_off() const noexcept {
-    return is_word("off");
-}
+bool entry::is_off() const noexcept { return is_word("off"); }
 
 std::string entry::text() const {
     const auto* s = get<std::string>();

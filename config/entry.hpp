@@ -23,7 +23,7 @@ struct entry {
     bool secret = false; // never printed
     origin from = origin::file;
     std::string_view profile; // of a built-in value: the profile it belongs to, where that is not the usual one
-    std::string note; // further words on the origin: clamped by what, taken from which variable
+    std::string note;         // further words on the origin: clamped by what, taken from which variable
     std::vector<entry> children;
     std::vector<std::string> refused; // keys of a block that are there, or meant to be, but were reported as wrong
 

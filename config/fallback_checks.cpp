@@ -1,5 +1,5 @@
-// What can be wrong with fallback ladders: steps in the wrong order, routes that are not there or lead back, bodies that
-// cannot be read.
+// What can be wrong with fallback ladders: steps in the wrong order, routes that are not there or lead back, bodies
+// that cannot be read.
 
 #include "config/expand.hpp"
 #include "config/fan_out_rules.hpp"
@@ -21,7 +21,8 @@
 namespace evenkeel::config {
 namespace {
 
-constexpr std::array<std::string_view, 3> kinds{"last_good", "route", "respond"}; // in the order in which they are tried
+// In the order in which they are tried.
+constexpr std::array<std::string_view, 3> kinds{"last_good", "route", "respond"};
 
 const entry* step_of(const entry& rung, std::string_view kind) { return rung.find(kind); }
 
@@ -34,9 +35,10 @@ void check_body(const entry& respond, report& problems, const environment& env, 
     const entry* body = respond.find("body");
     const entry* file = respond.find("body_file");
     if (body != nullptr && file != nullptr) {
-        problems.error(file->key_at, "contradiction",
-                       fmt::format("'body' ({}) and 'body_file' exclude each other; keep one", problems.line(body->key_at)),
-                       {{body->key_at, "'body' is set here"}});
+        problems.error(
+            file->key_at, "contradiction",
+            fmt::format("'body' ({}) and 'body_file' exclude each other; keep one", problems.line(body->key_at)),
+            {{body->key_at, "'body' is set here"}});
         return;
     }
     if (body == nullptr && file == nullptr) {
@@ -81,8 +83,8 @@ void check_ladder(const entry& list, report& problems, const environment& env, c
             if (found == nullptr) continue;
             if (what != nullptr) {
                 problems.error(found->key_at, "contradiction",
-                               fmt::format("'{}' and '{}' ({}) are two steps; write each as an entry of its own", kinds[i],
-                                           what->key, problems.line(what->key_at)),
+                               fmt::format("'{}' and '{}' ({}) are two steps; write each as an entry of its own",
+                                           kinds[i], what->key, problems.line(what->key_at)),
                                {{what->key_at, "the other step"}});
                 continue;
             }
@@ -91,16 +93,20 @@ void check_ladder(const entry& list, report& problems, const environment& env, c
         }
         if (what == nullptr) {
             if (rung.refused.empty())
-                problems.error(rung.at, "missing-key", "a step of 'fallback' is `last_good: {}`, `route: NAME` or `respond: {...}`");
+                problems.error(rung.at, "missing-key",
+                               "a step of 'fallback' is `last_good: {}`, `route: NAME` or `respond: {...}`");
             continue;
         }
         const bool repeated = before != nullptr && kind == reached && kinds[kind] != "route";
         if (before != nullptr && (kind < reached || repeated)) {
-            problems.error(what->key_at, "wrong-order",
-                           repeated ? fmt::format("'{}' stands in this ladder already ({})", kinds[kind], problems.line(before->key_at))
-                                    : fmt::format("'{}' comes before '{}' ({}): a ladder is tried in the order last_good, route, respond",
-                                                  kinds[kind], kinds[reached], problems.line(before->key_at)),
-                           {{before->key_at, "the step before"}});
+            problems.error(
+                what->key_at, "wrong-order",
+                repeated
+                    ? fmt::format("'{}' stands in this ladder already ({})", kinds[kind], problems.line(before->key_at))
+                    : fmt::format(
+                          "'{}' comes before '{}' ({}): a ladder is tried in the order last_good, route, respond",
+                          kinds[kind], kinds[reached], problems.line(before->key_at)),
+                {{before->key_at, "the step before"}});
             continue;
         }
         reached = kind;
@@ -131,14 +137,15 @@ void check_names(const entry& list, const route_list& routes, const places& know
         const entry* instead = is_fan_out(target) ? target.find("fan_out") : target.find("serve");
         if (instead == nullptr) continue;
         problems.error(to->at, "has-no-upstream",
-                       fmt::format("route '{}' asks no upstream of its own ({}), so it cannot take over", to->text(), problems.line(instead->key_at)),
+                       fmt::format("route '{}' asks no upstream of its own ({}), so it cannot take over", to->text(),
+                                   problems.line(instead->key_at)),
                        {{instead->key_at, "what it does instead"}});
     }
 }
 
 // The way from `at` back to `start` over ladders, along routes that stand no earlier in the file; empty: none.
-bool leads_back(std::size_t at, std::size_t start, const route_list& routes, const places& known, std::set<std::size_t>& seen,
-                std::vector<const entry*>& way) {
+bool leads_back(std::size_t at, std::size_t start, const route_list& routes, const places& known,
+                std::set<std::size_t>& seen, std::vector<const entry*>& way) {
     const entry* list = routes[at].find("fallback");
     if (list == nullptr) return false;
     for (const entry& rung : list->children) {
@@ -147,7 +154,8 @@ bool leads_back(std::size_t at, std::size_t start, const route_list& routes, con
         if (found == known.end() || found->second < start) continue;
         way.push_back(to);
         if (found->second == start) return true;
-        if (seen.insert(found->second).second && leads_back(found->second, start, routes, known, seen, way)) return true;
+        if (seen.insert(found->second).second && leads_back(found->second, start, routes, known, seen, way))
+            return true;
         way.pop_back();
     }
     return false;
@@ -165,12 +173,14 @@ void check_store(const entry& root, const route_list& routes, report& problems) 
     if (store == nullptr) return;
     if (store->is_off() && user != nullptr) {
         problems.error(user->key_at, "contradiction",
-                       fmt::format("a last good answer is asked for, but the store 'last_good' is off ({})", problems.line(store->at)),
+                       fmt::format("a last good answer is asked for, but the store 'last_good' is off ({})",
+                                   problems.line(store->at)),
                        {{store->at, "switched off here"}});
     }
     const entry* path = store->find("path");
     if (user == nullptr && path != nullptr && !path->text().empty()) {
-        problems.warning(path->key_at, "never-reached", "no route has a `last_good` step in its 'fallback', so nothing is kept in this file");
+        problems.warning(path->key_at, "never-reached",
+                         "no route has a `last_good` step in its 'fallback', so nothing is kept in this file");
     }
 }
 
@@ -212,11 +222,13 @@ void check_fallbacks(const entry& root, report& problems, const environment& env
         std::set<std::size_t> seen{i};
         if (!leads_back(i, i, routes, known, seen, way)) continue;
         std::vector<note> notes;
-        for (std::size_t step = 1; step < way.size(); ++step) notes.push_back({way[step]->at, "... which leads on here"});
+        for (std::size_t step = 1; step < way.size(); ++step)
+            notes.push_back({way[step]->at, "... which leads on here"});
         const std::string name = name_of(routes[i]);
         problems.error(way.front()->at, "fallback-cycle",
                        way.size() == 1 ? fmt::format("route '{}' is its own fallback", name)
-                                       : fmt::format("the fallback of route '{}' leads back to it ({})", name, problems.line(way.back()->at)),
+                                       : fmt::format("the fallback of route '{}' leads back to it ({})", name,
+                                                     problems.line(way.back()->at)),
                        std::move(notes));
     }
     check_store(root, routes, problems);

@@ -15,7 +15,8 @@ namespace {
 
 bool is_used(const entry& e) {
     static constexpr std::string_view used[] = {"timeout.total", "stream.heartbeat", "stream.hold_buffer"};
-    return e.schema->row != nullptr && std::find(std::begin(used), std::end(used), e.schema->row->path) != std::end(used);
+    return e.schema->row != nullptr &&
+           std::find(std::begin(used), std::end(used), e.schema->row->path) != std::end(used);
 }
 
 const entry* route_named(const entry& routes, const std::string& wanted) {
@@ -36,14 +37,16 @@ void check_own_keys(const entry& route, const std::string& name, report& problem
     const entry& fan_out = *route.find("fan_out");
     const auto object = [&](const entry& each) {
         problems.error(each.key_at, "has-no-effect",
-                       fmt::format("'{}' has no effect in route '{}', which fans out: its parts' routes have their own", each.key, name),
+                       fmt::format("'{}' has no effect in route '{}', which fans out: its parts' routes have their own",
+                                   each.key, name),
                        {{fan_out.key_at, "'fan_out' is set here"}});
     };
     for (const entry& each : route.children) {
         if (each.from != origin::route || each.key == "name" || each.key == "match" || each.key == "fan_out") continue;
         if (each.key == "upstreams" || each.key == "serve") {
             problems.error(each.key_at, "contradiction",
-                           fmt::format("'{}' and 'fan_out' ({}) exclude each other; keep one", each.key, problems.line(fan_out.key_at)),
+                           fmt::format("'{}' and 'fan_out' ({}) exclude each other; keep one", each.key,
+                                       problems.line(fan_out.key_at)),
                            {{fan_out.key_at, "'fan_out' is set here"}});
         } else if (each.key == "timeout" || each.key == "stream") {
             for (const entry& member : each.children) {
@@ -73,7 +76,8 @@ void check_part(const entry& part, const std::string& name, const entry& routes,
     const entry* serve = target->find("serve");
     if (is_fan_out(*target) || serve != nullptr) {
         problems.error(part.at, "bad-part",
-                       fmt::format("a part of '{}' must be a route with upstreams, and '{}' ({}) {}", name, wanted, problems.line(target->at),
+                       fmt::format("a part of '{}' must be a route with upstreams, and '{}' ({}) {}", name, wanted,
+                                   problems.line(target->at),
                                    serve != nullptr ? "answers by itself" : "is a fan-out itself"),
                        {{target->at, "the route"}});
         return;
@@ -81,11 +85,13 @@ void check_part(const entry& part, const std::string& name, const entry& routes,
     const entry* rewrite = target->find("rewrite");
     const entry* prefix = rewrite != nullptr ? rewrite->find("path_prefix") : nullptr;
     if (prefix == nullptr) return;
-    problems.error(part.at, "bad-part",
-                   fmt::format("route '{}' cannot be a part of '{}': it rewrites a prefix ({}), and the path of a fan-out's request does "
-                               "not begin with it; write `rewrite: {{path: ...}}` there",
-                               wanted, name, problems.line(prefix->key_at)),
-                   {{prefix->key_at, "the rewrite"}});
+    problems.error(
+        part.at, "bad-part",
+        fmt::format(
+            "route '{}' cannot be a part of '{}': it rewrites a prefix ({}), and the path of a fan-out's request does "
+            "not begin with it; write `rewrite: {{path: ...}}` there",
+            wanted, name, problems.line(prefix->key_at)),
+        {{prefix->key_at, "the rewrite"}});
 }
 
 } // namespace
@@ -98,7 +104,8 @@ bool is_fan_out(const entry& route) noexcept {
 void drop_unused_by_fan_out(entry& route) {
     const auto stays = [](const entry& e) { return e.from == origin::route || is_used(e); };
     std::erase_if(route.children, [&](entry& each) {
-        const bool policy = each.schema->row != nullptr && (each.schema->row->policy || each.key == "balance" || each.key == "shuffle_shard");
+        const bool policy = each.schema->row != nullptr &&
+                            (each.schema->row->policy || each.key == "balance" || each.key == "shuffle_shard");
         if (!policy) return false;
         if (each.is_block() && !each.is_off()) {
             std::erase_if(each.children, [&](const entry& member) { return !stays(member); });
@@ -121,9 +128,10 @@ void check_fan_out(const entry& route, const std::string& name, const entry& rou
             check_part(part, name, routes, problems);
             continue;
         }
-        problems.error(part.at, "duplicate-part",
-                       fmt::format("fan-out '{}' names part '{}' twice ({})", name, part.text(), problems.line(first->second->at)),
-                       {{first->second->at, "first named here"}});
+        problems.error(
+            part.at, "duplicate-part",
+            fmt::format("fan-out '{}' names part '{}' twice ({})", name, part.text(), problems.line(first->second->at)),
+            {{first->second->at, "first named here"}});
     }
     if (list->children.size() > max_fan_out_parts) {
         problems.error(list->children[max_fan_out_parts].at, "too-many-entries",
@@ -134,7 +142,8 @@ void check_fan_out(const entry& route, const std::string& name, const entry& rou
     if (wanted == nullptr || least->from == origin::built_in || list->children.empty()) return;
     if (static_cast<std::size_t>(*wanted) <= list->children.size()) return;
     problems.error(least->at, "contradiction",
-                   fmt::format("'min_success' ({}) exceeds the number of parts ({}, {})", *wanted, list->children.size(), problems.line(list->key_at)),
+                   fmt::format("'min_success' ({}) exceeds the number of parts ({}, {})", *wanted,
+                               list->children.size(), problems.line(list->key_at)),
                    {{list->key_at, "the parts"}});
 }
 

@@ -10,8 +10,8 @@ namespace evenkeel::config {
 
 [[nodiscard]] bool is_fan_out(const entry& route) noexcept;
 
-// A fan-out calls no upstream itself: of the policies that it inherits only the deadline, the heartbeat and the bound of what
-// is held stay. What the route itself has written stays too, for check_fan_out to object to.
+// A fan-out calls no upstream itself: of the policies that it inherits only the deadline, the heartbeat and the bound
+// of what is held stay. What the route itself has written stays too, for check_fan_out to object to.
 void drop_unused_by_fan_out(entry& route);
 
 // `route` is a fan-out: its own keys, and its parts among all routes.

@@ -12,11 +12,13 @@
 namespace evenkeel::config {
 namespace {
 
-constexpr int patience_milliseconds = 10'000; // chosen: longer than a tool needs that decrypts, shorter than anybody waits
+// chosen: longer than a tool needs that decrypts, shorter than anybody waits.
+constexpr int patience_milliseconds = 10'000;
 
 class opened_file {
 public:
-    explicit opened_file(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)) {
+    explicit opened_file(const std::string& path)
+        : fd_(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)) {
         struct stat about {};
         if (fd_ >= 0 && ::fstat(fd_, &about) == 0) kind_ = about.st_mode & S_IFMT;
     }
@@ -64,7 +66,9 @@ file_text read_file_or_pipe(const std::string& path, std::size_t most) {
     if (file.is(S_IFDIR)) return {std::nullopt, "this is a directory, not a file"};
     if (!file.is(S_IFREG) && !file.is(S_IFIFO)) return {std::nullopt, "this is neither a file nor a pipe"};
     auto text = read_all(file.get(), most);
-    if (!text) return {std::nullopt, file.is(S_IFIFO) ? "nothing was written to this pipe for ten seconds" : "the file cannot be read"};
+    if (!text)
+        return {std::nullopt,
+                file.is(S_IFIFO) ? "nothing was written to this pipe for ten seconds" : "the file cannot be read"};
     return {std::move(text)};
 }
 

@@ -8,13 +8,9 @@
 namespace evenkeel::config {
 namespace {
 
-bool is_alphanumeric(char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
+bool is_alphanumeric(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
-bool is_one_of(char c, std::string_view set) {
-    return set.find(c) != std::string_view::npos;
-}
+bool is_one_of(char c, std::string_view set) { return set.find(c) != std::string_view::npos; }
 
 bool has_control(std::string_view text) {
     return std::any_of(text.begin(), text.end(),

@@ -54,44 +54,27 @@ json::object number_range(const key_row& row, const char* type) {
     return out;
 }
 
-json::object text_with(const char* pattern) {
-    return {{"type", "string"}, {"pattern", pattern}};
-}
+json::object text_with(const char* pattern) { return {{"type", "string"}, {"pattern", pattern}}; }
 
 // What one value may be when it is written out; empty for a word, which only has its list.
 json::object written_out(const key_row& row) {
     switch (row.kind) {
-    case value_kind::boolean:
-        return {{"type", "boolean"}};
-    case value_kind::integer:
-        return number_range(row, "integer");
-    case value_kind::ratio:
-        return number_range(row, "number");
-    case value_kind::duration:
-        return text_with(duration_pattern);
-    case value_kind::delay:
-        return text_with(delay_pattern);
-    case value_kind::size:
-        return text_with(size_pattern);
-    case value_kind::name:
-        return text_with("^[A-Za-z0-9._-]{1,64}$");
-    case value_kind::address:
-        return text_with(R"(^(unix:/.+|[0-9.]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5})$)");
-    case value_kind::url:
-        return text_with("^https?://[^@?#]+$");
-    case value_kind::path:
-        return text_with("^/[^?#]*$");
-    case value_kind::header_name:
-        return text_with("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$");
-    case value_kind::credential:
-        return text_with("^!?[!-~]{1,128}$");
-    case value_kind::tenant:
-        return text_with("^header:[!#$%&'*+.^_`|~0-9A-Za-z-]+$");
+    case value_kind::boolean: return {{"type", "boolean"}};
+    case value_kind::integer: return number_range(row, "integer");
+    case value_kind::ratio: return number_range(row, "number");
+    case value_kind::duration: return text_with(duration_pattern);
+    case value_kind::delay: return text_with(delay_pattern);
+    case value_kind::size: return text_with(size_pattern);
+    case value_kind::name: return text_with("^[A-Za-z0-9._-]{1,64}$");
+    case value_kind::address: return text_with(R"(^(unix:/.+|[0-9.]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5})$)");
+    case value_kind::url: return text_with("^https?://[^@?#]+$");
+    case value_kind::path: return text_with("^/[^?#]*$");
+    case value_kind::header_name: return text_with("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$");
+    case value_kind::credential: return text_with("^!?[!-~]{1,128}$");
+    case value_kind::tenant: return text_with("^header:[!#$%&'*+.^_`|~0-9A-Za-z-]+$");
     case value_kind::word:
-    case value_kind::block:
-        return {};
-    default:
-        break;
+    case value_kind::block: return {};
+    default: break;
     }
     json::object out{{"type", "string"}};
     if (!row.can_be_empty) out["minLength"] = 1;
@@ -128,7 +111,8 @@ json::object element_schema(const schema_node& node) {
     const bool own_words = node.row != nullptr && !node.row->words.empty() && node.shape() == value_shape::one;
     if (node.row == nullptr || (node.row->short_form.empty() && !own_words)) return block;
     json::array any;
-    if (!node.row->short_form.empty()) any.emplace_back(leaf_schema(*node.child(split_words(node.row->short_form).front())->row));
+    if (!node.row->short_form.empty())
+        any.emplace_back(leaf_schema(*node.child(split_words(node.row->short_form).front())->row));
     if (own_words) any.emplace_back(json::object{{"enum", word_list(node.row->words)}});
     any.emplace_back(std::move(block));
     return {{"anyOf", std::move(any)}};
@@ -141,9 +125,7 @@ json::object node_schema(const schema_node& node) {
     }
     json::object out;
     switch (node.shape()) {
-    case value_shape::one:
-        out = element_schema(node);
-        break;
+    case value_shape::one: out = element_schema(node); break;
     case value_shape::map: {
         out = {{"type", "object"}, {"additionalProperties", element_schema(node)}};
         if (node.row->map_keys == "header_name") out["propertyNames"] = text_with("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$");
@@ -159,7 +141,8 @@ json::object node_schema(const schema_node& node) {
             out = {{"anyOf", json::array{json::object{{"enum", word_list(node.row->words)}}, std::move(list)}}};
             break;
         }
-        if (node.kind() == value_kind::block || node.shape() == value_shape::one_or_list || !node.row->fallback.empty()) {
+        if (node.kind() == value_kind::block || node.shape() == value_shape::one_or_list ||
+            !node.row->fallback.empty()) {
             list["minItems"] = 1;
         }
         if (node.row->path == "routes.upstreams") list["maxItems"] = max_upstreams_per_route;

@@ -28,12 +28,12 @@ struct related_place {
 struct diagnostic {
     severity level = severity::error;
     std::string file;
-    int line = 0;       // from 1; 0: the file as a whole
-    int column = 0;     // from 1
-    int length = 1;     // characters under the caret line
-    std::string code;   // stable, e.g. "unknown-key"
-    std::string message;// says what is wrong and what to do
-    std::string source; // the line, without its newline; secrets are ***, a long line is cut to a window
+    int line = 0;          // from 1; 0: the file as a whole
+    int column = 0;        // from 1
+    int length = 1;        // characters under the caret line
+    std::string code;      // stable, e.g. "unknown-key"
+    std::string message;   // says what is wrong and what to do
+    std::string source;    // the line, without its newline; secrets are ***, a long line is cut to a window
     int source_column = 1; // where the caret goes in `source`: masks and cuts move it away from `column`
     int source_length = 1;
     std::vector<related_place> related;
@@ -48,13 +48,14 @@ struct problem_count {
 // Where `${env:}` and `${file:}` look; a test hands in its own.
 struct environment {
     std::function<std::optional<std::string>(const std::string&)> variable;
-    std::function<std::optional<std::string>(const std::string&)> file; // path relative to the configuration file resolved
+    // Path relative to the configuration file resolved.
+    std::function<std::optional<std::string>(const std::string&)> file;
 };
 [[nodiscard]] environment process_environment();
 
 struct load_result {
-    snapshot settings;                    // null if there is an error
-    std::vector<diagnostic> diagnostics;  // in file order
+    snapshot settings;                   // null if there is an error
+    std::vector<diagnostic> diagnostics; // in file order
     [[nodiscard]] bool ok() const noexcept { return settings != nullptr; }
 };
 

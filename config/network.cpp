@@ -33,13 +33,9 @@ std::string canonical(int family, const std::string& text) {
     return inet_ntop(family, raw, printed, sizeof printed) != nullptr ? std::string(printed) : std::string{};
 }
 
-bool is_wildcard(const listener& at) {
-    return at.host == "0.0.0.0" || at.host == "::";
-}
+bool is_wildcard(const listener& at) { return at.host == "0.0.0.0" || at.host == "::"; }
 
-bool is_ipv6(const listener& at) {
-    return at.host.find(':') != std::string::npos;
-}
+bool is_ipv6(const listener& at) { return at.host.find(':') != std::string::npos; }
 
 } // namespace
 
@@ -111,18 +107,13 @@ std::variant<url, bad_network_text> read_url(std::string_view text, bool base_pa
     if (host.empty()) return bad("the URL names no host");
     if (host.size() > 253) return bad("a host name has at most 253 characters");
     switch (view.host_type()) {
-    case boost::urls::host_type::ipv4:
-        out.host = host;
-        break;
-    case boost::urls::host_type::ipv6:
-        out.host = host.substr(1, host.size() - 2);
-        break;
+    case boost::urls::host_type::ipv4: out.host = host; break;
+    case boost::urls::host_type::ipv6: out.host = host.substr(1, host.size() - 2); break;
     case boost::urls::host_type::name:
         if (!check_host(host).empty()) return bad(check_host(host));
         out.host = host;
         break;
-    default:
-        return bad("this kind of host is not supported");
+    default: return bad("this kind of host is not supported");
     }
     std::transform(out.host.begin(), out.host.end(), out.host.begin(),
                    [](unsigned char c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c); });

@@ -24,14 +24,10 @@ struct node {
 
 [[nodiscard]] constexpr const char* describe(node_kind kind) noexcept {
     switch (kind) {
-    case node_kind::null:
-        return "nothing";
-    case node_kind::scalar:
-        return "a single value";
-    case node_kind::sequence:
-        return "a list";
-    case node_kind::mapping:
-        return "a mapping";
+    case node_kind::null: return "nothing";
+    case node_kind::scalar: return "a single value";
+    case node_kind::sequence: return "a list";
+    case node_kind::mapping: return "a mapping";
     }
     return "";
 }

@@ -324,8 +324,7 @@ std::optional<node> parse(source_text& source, report& problems) {
     try {
         std::istringstream in{std::string(source.text())};
         YAML::Parser parser(in);
-        while (parser.HandleNextDocument(builder)) {
-        }
+        while (parser.HandleNextDocument(builder)) {}
     } catch (const stop_parsing&) {
         source.hide_unparsed(0, source.text().size());
         return std::nullopt;

@@ -68,17 +68,20 @@ std::vector<std::string> policy_order(const entry& route) {
         out.push_back(fmt::format("parts, at the same time and each with the policies of its own route: {}", parts));
         return out;
     }
-    if (const entry* list = route.find("fallback"); list != nullptr && !list->children.empty()) out.push_back(fallback(*list));
+    if (const entry* list = route.find("fallback"); list != nullptr && !list->children.empty())
+        out.push_back(fallback(*list));
     if (const entry* mode = route.find("coalesce"); mode != nullptr && !mode->is_off() && !mode->is_word("off")) {
-        out.push_back(fmt::format("coalesce: identical requests in flight share one answer ({})", format_leaf(mode->value)));
+        out.push_back(
+            fmt::format("coalesce: identical requests in flight share one answer ({})", format_leaf(mode->value)));
     }
     if (is_on(route, "bulkhead")) {
-        out.push_back(fmt::format("bulkhead: {} at a time, {} wait (at most {})", value_at(route, "bulkhead", "max_concurrent"),
-                                  value_at(route, "bulkhead", "max_queue"), value_at(route, "bulkhead", "queue_timeout")));
+        out.push_back(
+            fmt::format("bulkhead: {} at a time, {} wait (at most {})", value_at(route, "bulkhead", "max_concurrent"),
+                        value_at(route, "bulkhead", "max_queue"), value_at(route, "bulkhead", "queue_timeout")));
     }
     if (is_on(route, "shuffle_shard")) {
-        out.push_back(fmt::format("shuffle shard: {} of the upstreams per tenant (by {})", value_at(route, "shuffle_shard", "size"),
-                                  value_at(route, "shuffle_shard", "by")));
+        out.push_back(fmt::format("shuffle shard: {} of the upstreams per tenant (by {})",
+                                  value_at(route, "shuffle_shard", "size"), value_at(route, "shuffle_shard", "by")));
     }
     if (is_on(route, "circuit_breaker") && value_at(route, "circuit_breaker", "when_open") == "hold") {
         out.push_back(fmt::format("hold: while no endpoint can be asked (hold_max {}, at most {} requests)",

@@ -24,9 +24,7 @@ void print_excerpt(std::ostream& out, int line, const std::string& source, int c
     out << '^' << std::string(static_cast<std::size_t>(std::max(0, length - 1)), '~') << '\n';
 }
 
-std::string plural(std::size_t n, const char* word) {
-    return std::to_string(n) + " " + word + (n == 1 ? "" : "s");
-}
+std::string plural(std::size_t n, const char* word) { return std::to_string(n) + " " + word + (n == 1 ? "" : "s"); }
 
 } // namespace
 

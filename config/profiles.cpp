@@ -7,8 +7,8 @@ namespace evenkeel::config {
 namespace {
 
 // The numbers this proxy was first specified with: what many services do by hand. It knows no cooldown, no bulkhead, no
-// overload control, no budget, no held head and no ramp, so those are off rather than ours; its breaker counts consecutive
-// failures only, hence a ratio of 0 of at least one call; its pause before a probe does not grow.
+// overload control, no budget, no held head and no ramp, so those are off rather than ours; its breaker counts
+// consecutive failures only, hence a ratio of 0 of at least one call; its pause before a probe does not grow.
 constexpr std::array classic{
     profile_row{"timeout.total", "60s"},
     profile_row{"timeout.adaptive.multiplier", "1.5"},

@@ -76,13 +76,10 @@ private:
             return std::nullopt;
         }
         switch (schema.shape()) {
-        case value_shape::one:
-            return read_one(n, schema, from);
-        case value_shape::map:
-            return read_map(n, schema, from);
+        case value_shape::one: return read_one(n, schema, from);
+        case value_shape::map: return read_map(n, schema, from);
         case value_shape::list:
-        case value_shape::one_or_list:
-            return read_list(n, schema, from);
+        case value_shape::one_or_list: return read_list(n, schema, from);
         }
         return std::nullopt;
     }
@@ -335,7 +332,8 @@ private:
 
 } // namespace
 
-std::optional<entry> read_part(const node& n, const schema_node& schema, source_text& source, report& problems, const environment& env) {
+std::optional<entry> read_part(const node& n, const schema_node& schema, source_text& source, report& problems,
+                               const environment& env) {
     const std::string nowhere;
     return reader(source, problems, env, nowhere).read_only(n, schema);
 }

@@ -21,6 +21,7 @@ struct read_result {
                                     const std::string& directory);
 
 // One block by itself, which is not of a file.
-[[nodiscard]] std::optional<entry> read_part(const node& n, const schema_node& schema, source_text& source, report& problems, const environment& env);
+[[nodiscard]] std::optional<entry> read_part(const node& n, const schema_node& schema, source_text& source,
+                                             report& problems, const environment& env);
 
 } // namespace evenkeel::config

@@ -41,14 +41,18 @@ void check_pages(const entry& root, report& problems) {
     each_of("allowed_hosts", [&](const entry& each, const std::string& text) {
         if (text.find_first_of(":/@[") == std::string::npos) return;
         problems.error(each.at, "bad-host-pattern",
-                       "a name without scheme, port and path, like llm.example.com or *.example.com (literal addresses need no entry)");
+                       "a name without scheme, port and path, like llm.example.com or *.example.com (literal addresses "
+                       "need no entry)");
     });
     each_of("allowed_origins", [&](const entry& each, const std::string& text) {
         if (text == "*" || text == "null") return;
         const std::size_t mark = text.find("://");
-        if (mark != std::string::npos && mark > 0 && text.size() > mark + 3 && text.find_first_of("/@?#", mark + 3) == std::string::npos) return;
+        if (mark != std::string::npos && mark > 0 && text.size() > mark + 3 &&
+            text.find_first_of("/@?#", mark + 3) == std::string::npos)
+            return;
         if (mark != std::string::npos && mark > 0 && text.size() == mark + 3) return; // file://
-        problems.error(each.at, "bad-origin", "an origin is scheme://host[:port] without a path, like https://app.example.com; or null; or *");
+        problems.error(each.at, "bad-origin",
+                       "an origin is scheme://host[:port] without a path, like https://app.example.com; or null; or *");
     });
 }
 
@@ -76,22 +80,29 @@ void check_prewarm(const entry& root, const entry& upstream, report& problems) {
     const entry* set = headers != nullptr ? headers->find("set") : nullptr;
     if (probe != nullptr && !probe->is_off() && (set == nullptr || set->children.empty())) {
         problems.error(probe->key_at, "has-no-effect",
-                       fmt::format("'prewarm.probe' needs a credential of upstream '{}' itself (headers.set): those of the applications are not sent for it", upstream.key));
+                       fmt::format("'prewarm.probe' needs a credential of upstream '{}' itself (headers.set): those of "
+                                   "the applications are not sent for it",
+                                   upstream.key));
     }
     const entry* idle = pool->find("idle_timeout");
     if (idle != nullptr && idle->get<duration>() != nullptr && *idle->get<duration>() == duration::zero()) {
         problems.error(prewarm->key_at, "has-no-effect",
-                       fmt::format("'prewarm' has no effect: connections of upstream '{}' are never kept idle (connections.idle_timeout is 0s)", upstream.key),
+                       fmt::format("'prewarm' has no effect: connections of upstream '{}' are never kept idle "
+                                   "(connections.idle_timeout is 0s)",
+                                   upstream.key),
                        {{idle->at, "set here"}});
         return;
     }
-    const auto number = [](const entry* e) { return e != nullptr && e->get<std::int64_t>() != nullptr ? *e->get<std::int64_t>() : 0; };
+    const auto number = [](const entry* e) {
+        return e != nullptr && e->get<std::int64_t>() != nullptr ? *e->get<std::int64_t>() : 0;
+    };
     const std::int64_t workers = std::max<std::int64_t>(number(root.find("workers")), 1);
     const entry* least = prewarm->find("min_idle");
     const entry* most = pool->find("max");
     if (number(most) == 0 || (number(least) + workers - 1) / workers <= number(most)) return;
     problems.error(least->at, "contradiction",
-                   fmt::format("'prewarm.min_idle' is {} and upstream '{}' may have {} connections per worker", number(least), upstream.key, number(most)),
+                   fmt::format("'prewarm.min_idle' is {} and upstream '{}' may have {} connections per worker",
+                               number(least), upstream.key, number(most)),
                    {{most->at, "connections.max"}});
 }
 
@@ -205,9 +216,12 @@ void check_coalesce(const entry& holder, origin own, report& problems) {
     const entry* mode = holder.find("coalesce");
     const entry* retry = holder.find("retry");
     const entry* replay = retry != nullptr ? retry->find("replay") : nullptr;
-    if (mode == nullptr || mode->from != own || mode->is_off() || replay == nullptr || !replay->is_word("never")) return;
+    if (mode == nullptr || mode->from != own || mode->is_off() || replay == nullptr || !replay->is_word("never"))
+        return;
     problems.error(mode->key_at, "has-no-effect",
-                   fmt::format("'coalesce' has no effect beside `retry.replay: never` ({}): no request may be sent again, so none is shared", problems.line(replay->at)),
+                   fmt::format("'coalesce' has no effect beside `retry.replay: never` ({}): no request may be sent "
+                               "again, so none is shared",
+                               problems.line(replay->at)),
                    {{replay->key_at, "'replay' is set here"}});
 }
 

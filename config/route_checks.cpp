@@ -121,8 +121,9 @@ void check_references(const entry& route, const std::string& name, const entry* 
         uses.certain = false;
         // A list that was there but wrong has been reported with its own advice.
         if (!route.was_refused("upstreams") && !route.was_refused("serve") && !route.was_refused("fan_out")) {
-            problems.error(route.key_at, "missing-key",
-                           fmt::format("route '{}' has no 'upstreams'; name one, or write `serve: health` or `fan_out`", name));
+            problems.error(
+                route.key_at, "missing-key",
+                fmt::format("route '{}' has no 'upstreams'; name one, or write `serve: health` or `fan_out`", name));
         }
         return;
     }
@@ -138,11 +139,12 @@ void check_references(const entry& route, const std::string& name, const entry* 
         uses.used.insert(wanted);
         const auto [first, fresh] = named.try_emplace(wanted, reference);
         if (!fresh) {
-            problems.error(reference->at, "duplicate-upstream",
-                           fmt::format("route '{}' names upstream '{}' twice ({}); an upstream is one credential at one "
-                                       "place, asking it again is what `retry` does",
-                                       name, wanted, problems.line(first->second->at)),
-                           {{first->second->at, "first named here"}});
+            problems.error(
+                reference->at, "duplicate-upstream",
+                fmt::format("route '{}' names upstream '{}' twice ({}); an upstream is one credential at one "
+                            "place, asking it again is what `retry` does",
+                            name, wanted, problems.line(first->second->at)),
+                {{first->second->at, "first named here"}});
             continue;
         }
         if (upstreams != nullptr && upstreams->find(wanted) != nullptr) continue;
@@ -173,17 +175,20 @@ void check_choice(const entry& route, const std::string& name, report& problems)
         const entry* weight = each.find("weight");
         if (weight == nullptr || weighted || route.was_refused("balance")) continue;
         problems.error(weight->key_at, "has-no-effect",
-                       fmt::format("'weight' has no effect in route '{}': 'balance' is {}; write `balance: weighted`", name,
-                                   balance != nullptr ? format_leaf(balance->value) : "failover"));
+                       fmt::format("'weight' has no effect in route '{}': 'balance' is {}; write `balance: weighted`",
+                                   name, balance != nullptr ? format_leaf(balance->value) : "failover"));
     }
     const entry* shard = route.find("shuffle_shard");
     const entry* size = shard != nullptr ? shard->find("size") : nullptr;
-    if (size != nullptr && size->get<std::int64_t>() != nullptr && *size->get<std::int64_t>() >= static_cast<std::int64_t>(list->children.size())) {
-        problems.warning(size->from == origin::route ? size->at : shard->key_at, "has-no-effect",
-                         fmt::format("'shuffle_shard.size' is {} and route '{}' has {} upstream{}: every tenant has them all, and none is "
-                                     "kept apart",
-                                     format_leaf(size->value), name, list->children.size(), list->children.size() == 1 ? "" : "s"),
-                         {{list->key_at, "the upstreams"}});
+    if (size != nullptr && size->get<std::int64_t>() != nullptr &&
+        *size->get<std::int64_t>() >= static_cast<std::int64_t>(list->children.size())) {
+        problems.warning(
+            size->from == origin::route ? size->at : shard->key_at, "has-no-effect",
+            fmt::format(
+                "'shuffle_shard.size' is {} and route '{}' has {} upstream{}: every tenant has them all, and none is "
+                "kept apart",
+                format_leaf(size->value), name, list->children.size(), list->children.size() == 1 ? "" : "s"),
+            {{list->key_at, "the upstreams"}});
     }
     const entry* hedge = route.find("hedge");
     const entry* target = hedge != nullptr ? hedge->find("target") : nullptr;

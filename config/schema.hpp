@@ -42,7 +42,8 @@ struct key_row {
     std::string_view path{}; // dotted; names of map members and list positions are not part of it
     value_kind kind = value_kind::text;
     value_shape shape = value_shape::one;
-    std::string_view fallback{};   // the built-in default; empty: none. Of a block only `off`: it is not in force until written
+    // The built-in default; empty: none. Of a block only `off`: it is not in force until written.
+    std::string_view fallback{};
     std::string_view min{}, max{}; // inclusive; empty: unbounded
     std::string_view words{};      // separated by '|': further words accepted beside the kind's own values
     std::string_view documentation{};

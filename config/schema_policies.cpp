@@ -19,9 +19,10 @@ void add_policy_keys(std::vector<key_row>& table) {
         {.path = "timeout.connect", .kind = duration, .fallback = "5s", .min = "1ms", .max = "10m",
          .documentation = "Name resolution, TCP and TLS handshake together.",
          .price = "How long an unreachable upstream goes unnoticed.", .policy = true},
-        {.path = "timeout.attempt", .kind = duration, .fallback = "adaptive", .min = "1ms", .max = "24h", .words = "adaptive|off",
-         .documentation = "One attempt: of a stream to its first meaningful event, otherwise to the complete answer. adaptive: "
-                          "learned from what attempts take (timeout.adaptive).",
+        {.path = "timeout.attempt", .kind = duration, .fallback = "adaptive", .min = "1ms", .max = "24h",
+         .words = "adaptive|off",
+         .documentation = "One attempt: of a stream to its first meaningful event, otherwise to the complete "
+                          "answer. adaptive: learned from what attempts take (timeout.adaptive).",
          .price = "How long a silent attempt goes unnoticed; off: only `total` ends it.", .policy = true},
         {.path = "timeout.stream_idle", .kind = duration, .fallback = "60s", .min = "1ms", .max = "24h",
          .documentation = "Longest silence of any kind inside a stream; then it is cut and marked as broken.",
@@ -31,7 +32,8 @@ void add_policy_keys(std::vector<key_row>& table) {
          .price = "How long a stream that only pings looks alive.", .policy = true},
 
         {.path = "retry", .kind = block, .words = "off",
-         .documentation = "Further attempts after a failed one, before anything of an answer was sent.", .policy = true},
+         .documentation = "Further attempts after a failed one, before anything of an answer was sent.",
+         .policy = true},
         {.path = "retry.max_retries", .kind = integer, .fallback = "5", .min = "1", .max = "100",
          .documentation = "Extra attempts per request, over all its upstreams.",
          .price = "A request that cannot succeed costs as many attempts more.", .policy = true},
@@ -56,7 +58,8 @@ void add_policy_keys(std::vector<key_row>& table) {
          .documentation = "A longer Retry-After is not waited for: another upstream, or the answer as it is.",
          .price = "How long a caller may be kept waiting for a rate limit to end.", .policy = true},
         {.path = "retry.replay", .kind = value_kind::word, .fallback = "auto", .words = "auto|always|never",
-         .documentation = "Which requests may be sent again after they may have arrived: auto: idempotent ones and generations.",
+         .documentation = "Which requests may be sent again after they may have arrived: auto: idempotent ones and "
+                          "generations.",
          .price = "always: an effect of a request may happen twice.", .policy = true},
         {.path = "retry.replay_buffer", .kind = size, .fallback = "32MiB", .min = "64KiB", .max = "1GiB",
          .documentation = "Held body of one request; a larger one is served but not sent again.",
@@ -80,9 +83,10 @@ void add_policy_keys(std::vector<key_row>& table) {
     const std::initializer_list<key_row> holding{
         {.path = "stream", .kind = block, .documentation = "How answers are held back until they are known to be good.",
          .policy = true},
-        {.path = "stream.head_hold", .kind = duration, .fallback = "auto", .min = "10ms", .max = "1h", .words = "auto|off",
-         .documentation = "A stream without a first event gets its head after this long, then heartbeats; auto: half the "
-                          "client's own timeout, at most 30s; 25s where none is told.",
+        {.path = "stream.head_hold", .kind = duration, .fallback = "auto", .min = "10ms", .max = "1h",
+         .words = "auto|off",
+         .documentation = "A stream without a first event gets its head after this long, then heartbeats; auto: "
+                          "half the client's own timeout, at most 30s; 25s where none is told.",
          .price = "Off: clients and load balancers may give up before a slow model's first event.", .policy = true},
         {.path = "stream.heartbeat", .kind = duration, .fallback = "10s", .min = "10ms", .max = "1h",
          .documentation = "Pause between comments while a head was given and no event has come.", .policy = true},
@@ -90,18 +94,20 @@ void add_policy_keys(std::vector<key_row>& table) {
          .documentation = "Largest buffered answer that is held until it is whole; a longer one passes as it comes.",
          .price = "Memory per request in flight; counts against limits.memory.", .policy = true},
         {.path = "stream.resume", .kind = value_kind::word, .fallback = "off", .words = "off|buffer|verified_replay",
-         .documentation = "A stream that breaks: buffer holds it until it is whole (up to stream.hold_buffer), so that another "
-                          "attempt can take its place; verified_replay asks again where temperature is 0 or a seed is given, "
-                          "and goes on if the new answer says the same so far.",
-         .price = "buffer: the client sees nothing but comments until the end. verified_replay: the beginning is generated twice.",
+         .documentation = "A stream that breaks: buffer holds it until it is whole (up to stream.hold_buffer), so "
+                          "that another attempt can take its place; verified_replay asks again where temperature is "
+                          "0 or a seed is given, and goes on if the new answer says the same so far.",
+         .price = "buffer: the client sees nothing but comments until the end. verified_replay: the beginning is "
+                  "generated twice.",
          .policy = true},
         {.path = "stream.upcast", .kind = value_kind::word, .fallback = "off", .words = "off|on",
-         .documentation = "A buffered chat/completions or messages request goes upstream as a stream, and its answer is put "
-                          "together again, so that hedging, silences and timeouts see its first token.",
-         .price = "The provider must tell usage in streams; what cannot be put together is asked for twice.", .policy = true},
+         .documentation = "A buffered chat/completions or messages request goes upstream as a stream, and its "
+                          "answer is put together again, so that hedging, silences and timeouts see its first token.",
+         .price = "The provider must tell usage in streams; what cannot be put together is asked for twice.",
+         .policy = true},
         {.path = "stream.min_rate", .kind = ratio, .fallback = "off", .min = "0.001", .max = "1000", .words = "off",
-         .documentation = "Meaningful events per second; a stream that is slower over 5s (or three events' time) counts as silent "
-                          "while another attempt can still take its place.",
+         .documentation = "Meaningful events per second; a stream that is slower over 5s (or three events' time) "
+                          "counts as silent while another attempt can still take its place.",
          .price = "A slow model that would have come to its end is asked again.", .policy = true},
     };
     table.insert(table.end(), holding.begin(), holding.end());

@@ -11,8 +11,9 @@ void add_route_keys(std::vector<key_row>& table) {
     using enum value_shape;
     const std::initializer_list<key_row> rows{
         {.path = "profile", .kind = value_kind::word, .fallback = "tuned", .words = "tuned|classic",
-         .documentation = "Which built-in defaults apply where the file says nothing: those listed here, or the classic numbers "
-                          "(3 retries without a budget, a breaker of 3 consecutive failures, a hedge after 3s, P95 x 1.5)."},
+         .documentation = "Which built-in defaults apply where the file says nothing: those listed here, or the "
+                          "classic numbers (3 retries without a budget, a breaker of 3 consecutive failures, a "
+                          "hedge after 3s, P95 x 1.5)."},
         {.path = "defaults", .kind = block,
          .documentation = "Policies of every route. A route that writes a key overrides only that key."},
         {.path = "routes", .kind = block, .shape = list,
@@ -31,16 +32,18 @@ void add_route_keys(std::vector<key_row>& table) {
          .documentation = "Header name to a glob (`*`, `?`) over its value, case-sensitive; all must match.",
          .map_keys = "header_name"},
         {.path = "routes.match.model", .kind = glob, .shape = one_or_list,
-         .documentation = "Globs over the body's \"model\", case-sensitive; any may match. The body is held to see it."},
+         .documentation = "Globs over the body's \"model\", case-sensitive; any may match. The body is held to see "
+                          "it."},
         {.path = "routes.upstreams", .kind = block, .shape = list,
-         .documentation = "Where the route sends its requests, in order of preference; at most 16.", .short_form = "name"},
+         .documentation = "Where the route sends its requests, in order of preference; at most 16.",
+         .short_form = "name"},
         {.path = "routes.upstreams.name", .kind = name, .documentation = "Name of an upstream.", .required = true},
         {.path = "routes.upstreams.weight", .kind = integer, .min = "1", .max = "1000",
          .documentation = "Share of the requests under `balance: weighted`, which alone takes weights; absent: 1."},
         {.path = "routes.balance", .kind = value_kind::word, .fallback = "failover",
          .words = "failover|least_latency|round_robin|weighted",
-         .documentation = "Which upstream is asked first: the first of the list that can be asked, the faster of two drawn at "
-                          "random, each in turn, or drawn by weight. The others follow when it fails.",
+         .documentation = "Which upstream is asked first: the first of the list that can be asked, the faster of "
+                          "two drawn at random, each in turn, or drawn by weight. The others follow when it fails.",
          .price = "All but failover send ordinary traffic to every upstream."},
         {.path = "routes.rewrite", .kind = block, .documentation = "Changes the path on the way out; the query stays.",
          .optional_block = true},
@@ -55,22 +58,24 @@ void add_route_keys(std::vector<key_row>& table) {
         {.path = "routes.headers.remove", .kind = header_name, .shape = list,
          .documentation = "Header names that are dropped."},
         {.path = "routes.shuffle_shard", .kind = block, .fallback = "off", .words = "off",
-         .documentation = "Keeps each tenant on its own few of the upstreams, so that what one tenant breaks is broken for the "
-                          "tenants of the same shard only. Off until a block is written.",
+         .documentation = "Keeps each tenant on its own few of the upstreams, so that what one tenant breaks is "
+                          "broken for the tenants of the same shard only. Off until a block is written.",
          .price = "A tenant whose shard is down is not served by the others."},
         {.path = "routes.shuffle_shard.by", .kind = tenant, .fallback = "credential", .words = "credential",
-         .documentation = "What names the tenant: its credential, or header:NAME, the value of a request header; a request "
-                          "without it belongs to the tenant without a name.",
+         .documentation = "What names the tenant: its credential, or header:NAME, the value of a request header; a "
+                          "request without it belongs to the tenant without a name.",
          .price = "header:NAME believes what the client says."},
         {.path = "routes.shuffle_shard.size", .kind = integer, .fallback = "2", .min = "1", .max = "16",
-         .documentation = "Upstreams per tenant.", .price = "Larger: more tenants share one; smaller: fewer to fail over to."},
+         .documentation = "Upstreams per tenant.",
+         .price = "Larger: more tenants share one; smaller: fewer to fail over to."},
         {.path = "routes.serve", .kind = value_kind::word, .words = "health",
          .documentation = "health: answer with the health document instead of calling an upstream."},
     };
     table.insert(table.end(), rows.begin(), rows.end());
     const std::initializer_list<key_row> fan_out{
         {.path = "routes.fan_out", .kind = block, .words = "off",
-         .documentation = "Sends one request to several routes at the same time and joins their answers; instead of upstreams.",
+         .documentation = "Sends one request to several routes at the same time and joins their answers; instead of "
+                          "upstreams.",
          .optional_block = true},
         {.path = "routes.fan_out.parts", .kind = name, .shape = list,
          .documentation = "The routes, each asked under its own policies and at its own match.path; at most 16.",
@@ -79,8 +84,9 @@ void add_route_keys(std::vector<key_row>& table) {
          .documentation = "Parts that must have answered with a 2xx for the whole to be a 200; else it is a 502.",
          .price = "Higher: what the other parts said comes with an error status."},
         {.path = "routes.fan_out.body", .kind = value_kind::word, .fallback = "auto", .words = "auto|same|split",
-         .documentation = "What a part is sent. auto: its member of a JSON object whose names are exactly the parts, else the whole body; "
-                          "same: always the whole body; split: always its member, and anything else is refused with 400."},
+         .documentation = "What a part is sent. auto: its member of a JSON object whose names are exactly the "
+                          "parts, else the whole body; same: always the whole body; split: always its member, and "
+                          "anything else is refused with 400."},
     };
     table.insert(table.end(), fan_out.begin(), fan_out.end());
 }

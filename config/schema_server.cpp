@@ -14,8 +14,8 @@ void add_listening_keys(std::vector<key_row>& table) {
          .documentation = "Version of this file's format.", .required = true},
 
         {.path = "listen", .kind = block, .shape = one_or_list, .fallback = "127.0.0.1:8080",
-         .documentation = "Where applications connect: address:port, unix:/path, or a list of these. Addresses are literal; "
-                          "changing them needs a restart.",
+         .documentation = "Where applications connect: address:port, unix:/path, or a list of these. Addresses are "
+                          "literal; changing them needs a restart.",
          .short_form = "address"},
         {.path = "listen.address", .kind = address,
          .documentation = "Literal address and port, or unix:/path. Port 0 asks the system for a free one.",
@@ -31,13 +31,13 @@ void add_listening_keys(std::vector<key_row>& table) {
          .documentation = "Private key in PEM, relative to this file.", .required = true},
 
         {.path = "allowed_hosts", .kind = glob, .shape = one_or_list,
-         .documentation = "Names, or globs over them, that a Host field may have on a loopback listener beside localhost, literal "
-                          "addresses, names without a dot and host.*.internal; without port. Once it is written, other TCP "
-                          "listeners ask for one of these too. Against DNS rebinding.",
+         .documentation = "Names, or globs over them, that a Host field may have on a loopback listener beside "
+                          "localhost, literal addresses, names without a dot and host.*.internal; without port. "
+                          "Once it is written, other TCP listeners ask for one of these too. Against DNS rebinding.",
          .price = "A page whose name is in it, and resolves to this machine, may use the proxy's credentials."},
         {.path = "allowed_origins", .kind = glob, .shape = one_or_list,
-         .documentation = "Origins, or globs over them, of pages that may use this proxy from a browser, beside those on loopback: "
-                          "scheme://host[:port], null, or * for all.",
+         .documentation = "Origins, or globs over them, of pages that may use this proxy from a browser, beside "
+                          "those on loopback: scheme://host[:port], null, or * for all.",
          .price = "Such a page spends the proxy's credentials. null is any sandboxed frame."},
 
         {.path = "workers", .kind = integer, .fallback = "1", .min = "1", .max = "256", .words = "auto",
@@ -45,11 +45,13 @@ void add_listening_keys(std::vector<key_row>& table) {
          .price = "Each worker has its own connection pools, so upstreams see up to that many times more connections."},
 
         {.path = "admin", .kind = block, .words = "off",
-         .documentation = "Dashboard, /health, /metrics and control, apart from the data port. `admin: off` serves none of it."},
+         .documentation = "Dashboard, /health, /metrics and control, apart from the data port. `admin: off` serves "
+                          "none of it."},
         {.path = "admin.listen", .kind = address, .fallback = "127.0.0.1:9901",
          .documentation = "Where the admin pages are served. An address beyond loopback demands a token."},
         {.path = "admin.metrics_listen", .kind = address,
-         .documentation = "A second, read-only address for /metrics, /health, /livez and /readyz, for probes and Prometheus."},
+         .documentation = "A second, read-only address for /metrics, /health, /livez and /readyz, for probes and "
+                          "Prometheus."},
         {.path = "admin.token", .kind = token, .documentation = "Bearer token for admin; empty: none is asked for.",
          .secret = true, .can_be_empty = true},
     };
@@ -65,7 +67,8 @@ void add_process_keys(std::vector<key_row>& table) {
         {.path = "access_log.path", .kind = log_file, .fallback = "stdout", .words = "stdout|stderr|off",
          .documentation = "stdout, stderr, off, or a file that is appended to."},
         {.path = "access_log.sample_ok", .kind = ratio, .fallback = "1", .min = "0", .max = "1",
-         .documentation = "Share of undisturbed requests that are logged; retried, degraded and failed ones always are.",
+         .documentation = "Share of undisturbed requests that are logged; retried, degraded and failed ones always "
+                          "are.",
          .price = "One line of about 500 bytes per request."},
 
         {.path = "log", .kind = block, .documentation = "What evenkeel says about itself."},
@@ -92,9 +95,10 @@ void add_process_keys(std::vector<key_row>& table) {
          .documentation = "Longest silence while a request body is being read.",
          .price = "How long a stalled upload occupies a connection and an upstream."},
         {.path = "limits.body_min_rate", .kind = size, .fallback = "1KiB", .min = "1B", .max = "1GiB", .words = "off",
-         .documentation = "Bytes per second that a request body has to bring, over each 10 s of waiting for it (20 s at first). A slower one is refused "
-                          "with 408.",
-         .price = "Clients on very slow lines are refused; off lets one that sends a byte now and then stay until timeout.total."},
+         .documentation = "Bytes per second that a request body has to bring, over each 10 s of waiting for it (20 "
+                          "s at first). A slower one is refused with 408.",
+         .price = "Clients on very slow lines are refused; off lets one that sends a byte now and then stay until "
+                  "timeout.total."},
         {.path = "limits.idle_timeout", .kind = duration, .fallback = "75s", .min = "10ms", .max = "24h",
          .documentation = "How long a client's idle keep-alive connection is kept; announced in Keep-Alive.",
          .price = "Open file descriptors."},
@@ -117,14 +121,17 @@ void add_process_keys(std::vector<key_row>& table) {
 
     const std::initializer_list<key_row> credentials{
         {.path = "credential_fields", .kind = value_kind::credential, .shape = list,
-         .documentation = "Request fields that are credentials beside the known ones (authorization, x-api-key, cookie, *-token, ...): names or "
-                          "globs; `!NAME` excepts what a known pattern catches. A name in full also names tenants, before all others.",
+         .documentation = "Request fields that are credentials beside the known ones (authorization, x-api-key, "
+                          "cookie, *-token, ...): names or globs; `!NAME` excepts what a known pattern catches. A "
+                          "name in full also names tenants, before all others.",
          .price = "What is listed goes to no upstream with a credential of its own."},
         {.path = "credential_query", .kind = value_kind::credential, .shape = list,
-         .documentation = "Likewise members of the query, beside key, api_key, access_token, sig, X-Amz-Signature, ..."},
+         .documentation = "Likewise members of the query, beside key, api_key, access_token, sig, X-Amz-Signature, "
+                          "..."},
         {.path = "credential_body", .kind = value_kind::credential, .shape = list,
          .documentation = "Likewise members of a JSON body's outermost object, beside api_key, access_token, ...",
-         .price = "Where one is listed, a body that cannot be looked through is refused by routes that would have to drop it."},
+         .price = "Where one is listed, a body that cannot be looked through is refused by routes that would have "
+                  "to drop it."},
     };
     table.insert(table.end(), credentials.begin(), credentials.end());
 

@@ -5,14 +5,14 @@
 
 namespace evenkeel::config {
 
-void add_listening_keys(std::vector<key_row>& table); // version, listen, workers, admin
-void add_upstream_keys(std::vector<key_row>& table);  // upstreams
-void add_route_keys(std::vector<key_row>& table);     // defaults, routes
-void add_policy_keys(std::vector<key_row>& table);    // what `defaults` and each route may hold
+void add_listening_keys(std::vector<key_row>& table);  // version, listen, workers, admin
+void add_upstream_keys(std::vector<key_row>& table);   // upstreams
+void add_route_keys(std::vector<key_row>& table);      // defaults, routes
+void add_policy_keys(std::vector<key_row>& table);     // what `defaults` and each route may hold
 void add_resilience_keys(std::vector<key_row>& table); // ... those that learn and watch
-void add_fallback_keys(std::vector<key_row>& table);  // ... the fallback ladder; and last_good, the store it takes from
-void add_chaos_keys(std::vector<key_row>& table);     // chaos
-void add_process_keys(std::vector<key_row>& table);   // logs, limits, drain
+void add_fallback_keys(std::vector<key_row>& table); // ... the fallback ladder; and last_good, the store it takes from
+void add_chaos_keys(std::vector<key_row>& table);    // chaos
+void add_process_keys(std::vector<key_row>& table);  // logs, limits, drain
 
 // A block, or one of its keys, whose policy this version does not have: it accepts `off` and nothing else.
 void add_later(std::vector<key_row>& table, bool policy, std::initializer_list<key_row> rows);

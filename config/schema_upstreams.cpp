@@ -14,22 +14,26 @@ void add_upstream_keys(std::vector<key_row>& table) {
          .documentation = "The providers, by name. One upstream is one credential: several keys are several upstreams.",
          .map_keys = "name"},
         {.path = "upstreams.url", .kind = url,
-         .documentation = "Absolute http or https URL. A base path is put before each request's path; Host is its authority.",
+         .documentation = "Absolute http or https URL. A base path is put before each request's path; Host is its "
+                          "authority.",
          .required = true},
         {.path = "upstreams.dialect", .kind = value_kind::word, .fallback = "auto",
          .words = "auto|openai|anthropic|gemini|ollama|generic",
          .documentation = "How answers and errors are read; auto: recognised from the path and the first event."},
         {.path = "upstreams.headers", .kind = block,
-         .documentation = "Edits of each request's headers on the way to this upstream. With a credential among them no "
-                          "credential of the application's own goes there, in any field, query member or member of the body."},
+         .documentation = "Edits of each request's headers on the way to this upstream. With a credential among "
+                          "them no credential of the application's own goes there, in any field, query member or "
+                          "member of the body."},
         {.path = "upstreams.headers.set", .kind = header_value, .shape = map,
          .documentation = "Replaces every field of that name. Take credentials from ${env:NAME} or ${file:PATH}.",
          .secret = true, .can_be_empty = true, .map_keys = "header_name"},
         {.path = "upstreams.headers.remove", .kind = header_name, .shape = list,
          .documentation = "Header names that are dropped."},
-        {.path = "upstreams.caller_credentials", .kind = value_kind::word, .fallback = "auto", .words = "auto|pass|drop",
-         .documentation = "Whether the applications' own credentials go to this upstream. auto: not if headers.set has one; else to the "
-                          "authority of a route's first upstream alone, and any other must have one of its own or say pass or drop here.",
+        {.path = "upstreams.caller_credentials", .kind = value_kind::word, .fallback = "auto",
+         .words = "auto|pass|drop",
+         .documentation = "Whether the applications' own credentials go to this upstream. auto: not if headers.set "
+                          "has one; else to the authority of a route's first upstream alone, and any other must "
+                          "have one of its own or say pass or drop here.",
          .price = "pass: whoever runs this upstream can use its callers' credentials at the first one."},
         {.path = "upstreams.models", .kind = text, .shape = map,
          .documentation = "Renames the request's model on the way out; rewrites that one value of the body.",
@@ -68,14 +72,15 @@ void add_upstream_keys(std::vector<key_row>& table) {
          .documentation = "Idle connections kept ready, of all workers together; each keeps its share, rounded up.",
          .price = "As many that nobody uses in quiet times."},
         {.path = "upstreams.prewarm.predict", .kind = boolean, .fallback = "true",
-         .documentation = "Beyond min_idle, what the rate of requests, its trend and the time each takes are about to need; at most 32 "
-                          "idle per worker.",
+         .documentation = "Beyond min_idle, what the rate of requests, its trend and the time each takes are about "
+                          "to need; at most 32 idle per worker.",
          .price = "More idle connections for a while after each burst."},
         {.path = "upstreams.prewarm.probe", .kind = block, .fallback = "off", .words = "off",
-         .documentation = "A GET with this upstream's own credential on one of its idle connections now and then, so that a dead "
-                          "way and a refused credential are found early. It changes no circuit.",
+         .documentation = "A GET with this upstream's own credential on one of its idle connections now and then, "
+                          "so that a dead way and a refused credential are found early. It changes no circuit.",
          .price = "One request per interval and worker, which the provider may count."},
-        {.path = "upstreams.prewarm.probe.path", .kind = path, .documentation = "Path of that request, behind the URL's base path.", .required = true},
+        {.path = "upstreams.prewarm.probe.path", .kind = path,
+         .documentation = "Path of that request, behind the URL's base path.", .required = true},
         {.path = "upstreams.prewarm.probe.interval", .kind = duration, .fallback = "15s", .min = "1s", .max = "24h",
          .documentation = "Between two of them."},
     };

@@ -31,7 +31,7 @@ namespace evenkeel::config {
 // An absolute http(s) URL from the file, taken apart once.
 struct url {
     bool tls = false;
-    std::string host;      // without brackets for IPv6
+    std::string host; // without brackets for IPv6
     std::uint16_t port = 80;
     std::string authority; // as it goes into Host: host[:port], port only if written and not the scheme's default
     std::string base_path; // without trailing slash; empty for "/"
@@ -41,7 +41,7 @@ struct url {
 
 struct unix_path {
     std::string path;
-    unsigned mode = 0660;             // of the socket's file: who may connect
+    unsigned mode = 0660; // of the socket's file: who may connect
     bool operator==(const unix_path&) const = default;
 };
 struct server_tls {
@@ -49,9 +49,9 @@ struct server_tls {
     bool operator==(const server_tls&) const = default;
 };
 struct listener {
-    std::string host;                 // literal address; empty for a unix socket
-    std::uint16_t port = 0;           // 0 asks the system for a free one (tests)
-    std::optional<unix_path> unix;    // set: host and port are unused
+    std::string host;              // literal address; empty for a unix socket
+    std::uint16_t port = 0;        // 0 asks the system for a free one (tests)
+    std::optional<unix_path> unix; // set: host and port are unused
     std::optional<server_tls> tls;
     bool operator==(const listener&) const = default;
 };
@@ -66,29 +66,30 @@ struct admin {
 enum class dialect : unsigned char { automatic, openai, anthropic, gemini, ollama, generic };
 
 struct header_edits {
-    std::vector<std::pair<std::string, std::string>> set; // lower-case names; replaces every field of that name; values are secret
-    std::vector<std::string> remove;                      // lower case
+    // Lower-case names; replaces every field of that name; values are secret.
+    std::vector<std::pair<std::string, std::string>> set;
+    std::vector<std::string> remove; // lower case
     bool operator==(const header_edits&) const = default;
 };
 
 struct client_tls {
-    std::string ca_file;      // empty: the system's store
-    std::string server_name;  // empty: the URL's host (SNI and the name that is verified)
+    std::string ca_file;             // empty: the system's store
+    std::string server_name;         // empty: the URL's host (SNI and the name that is verified)
     std::string cert_file, key_file; // client certificate; empty: none
     bool verify = true;
     bool operator==(const client_tls&) const = default;
 };
 
 struct connection_options {
-    std::uint32_t max = 256;                       // open connections per worker and endpoint
+    std::uint32_t max = 256; // open connections per worker and endpoint
     duration idle_timeout = std::chrono::seconds{30};
     duration max_age = std::chrono::minutes{5};
-    bool retry_stale = true;                       // one free retry of a reused connection that died unanswered
+    bool retry_stale = true; // one free retry of a reused connection that died unanswered
     bool operator==(const connection_options&) const = default;
 };
 
-// Whether an upstream is shown the callers' own credentials. automatic: unless it has one of its own; the checks have seen to it
-// that it is then of the authority that they belong to.
+// Whether an upstream is shown the callers' own credentials. automatic: unless it has one of its own; the checks have
+// seen to it that it is then of the authority that they belong to.
 enum class caller_credentials : unsigned char { automatic, pass, drop };
 
 struct upstream {
@@ -98,62 +99,70 @@ struct upstream {
     header_edits headers;
     std::map<std::string, std::string, std::less<>> models; // rename on the way out
     client_tls tls;
-    std::optional<url> proxy;                      // CONNECT proxy
+    std::optional<url> proxy; // CONNECT proxy
     connection_options connections;
     prewarm_options prewarm;
-    bool forwarded = false;                        // append X-Forwarded-*
+    bool forwarded = false; // append X-Forwarded-*
     config::caller_credentials caller_credentials = caller_credentials::automatic;
-    bool own_credential = false;                   // `headers.set` has a credential: it never sees a caller's
+    bool own_credential = false; // `headers.set` has a credential: it never sees a caller's
     bool operator==(const upstream&) const = default;
 };
 
 struct timeouts {
-    duration total = std::chrono::seconds{600};    // streams: until content commit; else the whole request
+    duration total = std::chrono::seconds{600}; // streams: until content commit; else the whole request
     duration connect = std::chrono::seconds{5};
-    std::optional<duration> attempt;               // stream: to the first meaningful event; buffered: to the complete answer
-    duration stream_idle = std::chrono::seconds{60}; // silence of any kind in a stream
+    // stream: to the first meaningful event; buffered: to the complete answer.
+    std::optional<duration> attempt;
+    duration stream_idle = std::chrono::seconds{60};   // silence of any kind in a stream
     duration content_idle = std::chrono::seconds{300}; // silence of meaning in a stream: pings do not count
-    bool learn_attempt = false;                    // `attempt: adaptive`: learned, `attempt` is empty
+    bool learn_attempt = false;                        // `attempt: adaptive`: learned, `attempt` is empty
     adaptive_options adaptive;
     bool operator==(const timeouts&) const = default;
 };
 
 // What happens to a stream that breaks before it is whole.
 enum class stream_resume : unsigned char {
-    off,             // after its first meaningful event: the error frame
-    buffer,          // it is held until it is whole, so that another attempt can take its place to the end
-    verified_replay, // a deterministic one is asked for again and goes on where the broken one ended, if it says the same
+    off,    // after its first meaningful event: the error frame
+    buffer, // it is held until it is whole, so that another attempt can take its place to the end
+    // A deterministic one is asked for again and goes on where the broken one ended, if it says the same.
+    verified_replay,
 };
 
 struct stream_options {
-    bool hold_head = true;                         // `head_hold: off`: the head of a stream waits for its first event, however long
-    std::optional<duration> head_hold;             // empty: auto, half of the client's told timeout, at most 30 s; 25 s if none is told
+    // `head_hold: off`: the head of a stream waits for its first event, however long.
+    bool hold_head = true;
+    // empty: auto, half of the client's told timeout, at most 30 s; 25 s if none is told.
+    std::optional<duration> head_hold;
     duration heartbeat = std::chrono::seconds{10}; // between comments while a head given ahead has nothing behind it
     std::uint64_t hold_buffer = 1024 * 1024;       // bytes; a longer buffered answer is passed on as it comes
     stream_resume resume = stream_resume::off;
-    bool upcast = false;                           // a buffered request goes upstream as a stream, where its answer can be put together again
-    double min_rate = 0;                           // meaningful events per second; slower is as good as silent while another attempt can follow. 0: off
+    // A buffered request goes upstream as a stream, where its answer can be put together again.
+    bool upcast = false;
+    // Meaningful events per second; slower is as good as silent while another attempt can follow. 0: off.
+    double min_rate = 0;
     bool operator==(const stream_options&) const = default;
 };
 
 struct header_match {
-    std::string name;                              // lower case
-    std::string glob;                              // `*` and `?`
+    std::string name; // lower case
+    std::string glob; // `*` and `?`
     bool operator==(const header_match&) const = default;
 };
 struct route_match {
-    std::string path;                              // exact; empty: not asked for
-    std::string path_prefix;                       // on segment borders; no trailing slash but in "/"; empty: not asked for
-    std::vector<std::string> methods;              // empty: any
-    std::vector<header_match> headers;             // all must match
-    std::vector<std::string> models;               // globs over the body's "model"; any may match; empty: not asked for
+    std::string path; // exact; empty: not asked for
+    // On segment borders; no trailing slash but in "/"; empty: not asked for.
+    std::string path_prefix;
+    std::vector<std::string> methods;  // empty: any
+    std::vector<header_match> headers; // all must match
+    std::vector<std::string> models;   // globs over the body's "model"; any may match; empty: not asked for
     bool operator==(const route_match&) const = default;
 };
 
 struct path_rewrite {
     enum class kind : unsigned char { none, whole, prefix };
     kind is = kind::none;
-    std::string value;                             // new path, or what replaces the matched prefix (no trailing slash but in "/")
+    // New path, or what replaces the matched prefix (no trailing slash but in "/").
+    std::string value;
     bool operator==(const path_rewrite&) const = default;
 };
 
@@ -161,7 +170,7 @@ struct path_rewrite {
 struct canned_answer {
     int status = 200;
     std::string content_type = "application/json";
-    std::shared_ptr<const std::string> body;       // never null once built
+    std::shared_ptr<const std::string> body; // never null once built
     bool operator==(const canned_answer& other) const {
         return status == other.status && content_type == other.content_type &&
                (body == other.body || (body && other.body && *body == *other.body));
@@ -188,11 +197,11 @@ inline constexpr std::size_t max_fan_out_parts = 16;
 enum class fan_out_body : unsigned char {
     automatic, // split where the body is an object whose names are exactly the parts, else the same for each
     same,
-    split,     // anything else is refused
+    split, // anything else is refused
 };
 struct fan_out_options {
-    std::vector<std::string> parts;                // names of routes
-    int min_success = 1;                           // parts with a 2xx answer that make the whole a 200
+    std::vector<std::string> parts; // names of routes
+    int min_success = 1;            // parts with a 2xx answer that make the whole a 200
     fan_out_body body = fan_out_body::automatic;
     bool operator==(const fan_out_options&) const = default;
 };
@@ -201,28 +210,32 @@ struct route {
     std::string name;
     route_match match;
     route_serves serves = route_serves::upstream;
-    std::vector<std::shared_ptr<const config::upstream>> upstreams; // in order of preference; empty only where `serves` is not `upstream`
+    // In order of preference; empty only where `serves` is not `upstream`.
+    std::vector<std::shared_ptr<const config::upstream>> upstreams;
     path_rewrite rewrite;
-    header_edits headers;                          // the upstream's own edits come after these and win
-    bool own_credential = false;                   // `headers.set` has a credential
-    credential_rules credentials;                  // of the file
-    bool hides_some = false;                       // one of its upstreams, or of its fallbacks', is not shown callers' credentials
+    header_edits headers;         // the upstream's own edits come after these and win
+    bool own_credential = false;  // `headers.set` has a credential
+    credential_rules credentials; // of the file
+    // One of its upstreams, or of its fallbacks', is not shown callers' credentials.
+    bool hides_some = false;
     timeouts timeout;
     balance_kind balance = balance_kind::failover;
-    std::vector<double> weights;                   // of the upstreams, by place; all 1 unless `balance: weighted`
+    std::vector<double> weights; // of the upstreams, by place; all 1 unless `balance: weighted`
     retry_options retry;
     breaker_options circuit_breaker;
     cooldown_options cooldown;
     overload_options overload;
     hedge_options hedge;
     bulkhead_options bulkhead;
-    coalesce_mode coalesce = coalesce_mode::off;   // of requests whose client asked this route, whichever answers
+    coalesce_mode coalesce = coalesce_mode::off; // of requests whose client asked this route, whichever answers
     shuffle_shard_options shuffle_shard;
-    bool own_budget = false;                       // its budget is not that of `defaults`: shared with no other route
-    bool own_circuit = false;                      // its circuit_breaker is not that of `defaults`: circuits shared with no other route
+    bool own_budget = false; // its budget is not that of `defaults`: shared with no other route
+    // Its circuit_breaker is not that of `defaults`: circuits shared with no other route.
+    bool own_circuit = false;
     stream_options stream;
-    std::vector<fallback_step> fallback;           // last_good at most once, then routes, then respond at most once
-    fan_out_options fan_out;                       // of a route that `serves` fan_out; of the rest then timeout.total and stream count
+    std::vector<fallback_step> fallback; // last_good at most once, then routes, then respond at most once
+    // Of a route that `serves` fan_out; of the rest then timeout.total and stream count.
+    fan_out_options fan_out;
     bool operator==(const route&) const = default;
 };
 
@@ -232,8 +245,8 @@ struct route {
 }
 
 struct access_log_options {
-    std::string path = "stdout";                   // stdout | stderr | off | a file
-    double sample_ok = 1.0;                        // share of undisturbed requests that are logged, 0..1
+    std::string path = "stdout"; // stdout | stderr | off | a file
+    double sample_ok = 1.0;      // share of undisturbed requests that are logged, 0..1
     bool operator==(const access_log_options&) const = default;
 };
 
@@ -254,20 +267,20 @@ struct limits {
     duration write_timeout = std::chrono::seconds{60};  // a client that takes nothing for this long is gone
     std::uint32_t max_connections = 10000;
     std::uint64_t memory = std::uint64_t{1024} * 1024 * 1024; // all held request bodies together
-    std::uint64_t body_min_rate = 1024;                 // bytes per second of a request body that is waited for; 0: off
+    std::uint64_t body_min_rate = 1024; // bytes per second of a request body that is waited for; 0: off
     bool operator==(const limits&) const = default;
 };
 
 struct last_good_options {
     std::uint64_t max_bytes = std::uint64_t{64} * 1024 * 1024; // of the store
-    std::string path;                              // of the file that keeps it; empty: none
+    std::string path;                                          // of the file that keeps it; empty: none
     bool operator==(const last_good_options&) const = default;
 };
 
 // Which pages in a browser may use the data port, beside those that need no leave. Globs in small letters.
 struct page_options {
-    std::vector<std::string> hosts;                // names that a Host field may have, without port
-    std::vector<std::string> origins;              // of Origin fields: scheme://host[:port], `null`, `*`
+    std::vector<std::string> hosts;   // names that a Host field may have, without port
+    std::vector<std::string> origins; // of Origin fields: scheme://host[:port], `null`, `*`
     bool operator==(const page_options&) const = default;
 };
 
@@ -285,12 +298,13 @@ struct settings {
     chaos_options chaos;
     credential_rules credentials;
     duration drain_timeout = std::chrono::seconds{30};
-    std::uint64_t replay_buffer = std::uint64_t{32} * 1024 * 1024; // defaults.retry.replay_buffer: where a body must be read to choose the route
+    // defaults.retry.replay_buffer: where a body must be read to choose the route.
+    std::uint64_t replay_buffer = std::uint64_t{32} * 1024 * 1024;
     breaker_options circuit_breaker; // defaults.circuit_breaker, shared likewise
-    budget_options budget; // defaults.retry.budget, shared by all routes that have no other
-    std::string source;   // file name, as given
-    std::string hash;     // of the effective meaning; label of evenkeel_config_info
-    std::uint64_t generation = 0; // set by the reloader
+    budget_options budget;           // defaults.retry.budget, shared by all routes that have no other
+    std::string source;              // file name, as given
+    std::string hash;                // of the effective meaning; label of evenkeel_config_info
+    std::uint64_t generation = 0;    // set by the reloader
 };
 
 using snapshot = std::shared_ptr<const settings>;

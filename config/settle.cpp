@@ -25,9 +25,7 @@ enum class yields : unsigned char {
     lower,    // the inner one, if it lies lower: it is only a bound of something learned, or of a wait
     either,   // whichever lies lower: two bounds of one thing
 };
-int layer_of(const entry& e) {
-    return e.from == origin::built_in ? 0 : e.from == origin::route ? 2 : 1;
-}
+int layer_of(const entry& e) { return e.from == origin::built_in ? 0 : e.from == origin::route ? 2 : 1; }
 
 // All relations of one holder: `defaults`, a route, or an upstream.
 class settler {
@@ -239,7 +237,9 @@ void settle_stream(entry* holder, entry* retry, settler& settle) {
     }
     const entry* rate = stream->find("min_rate");
     // Only what another attempt can take the place of is ended for being slow.
-    if (rate != nullptr && !rate->is_word("off") && resume.at->is_word("off") && !(upcast.at != nullptr && upcast.at->is_word("on"))) settle.without_effect(stream, "stream", {"min_rate"}, resume);
+    if (rate != nullptr && !rate->is_word("off") && resume.at->is_word("off") &&
+        !(upcast.at != nullptr && upcast.at->is_word("on")))
+        settle.without_effect(stream, "stream", {"min_rate"}, resume);
 }
 
 void settle_policy_blocks(entry* holder, entry* limits, report& problems) {

@@ -91,7 +91,8 @@ private:
     }
 
     void comment(int indent, const std::vector<std::string>& lines) {
-        for (const std::string& each : lines) out_ += std::string(static_cast<std::size_t>(indent), ' ') + "# " + each + '\n';
+        for (const std::string& each : lines)
+            out_ += std::string(static_cast<std::size_t>(indent), ' ') + "# " + each + '\n';
     }
 
     static std::string value_of(const entry& e) {
@@ -108,21 +109,11 @@ private:
         std::string out;
         const std::string at = ":" + std::to_string(e.from == origin::built_in ? 0 : source_->line_of(e.at.begin));
         switch (e.from) {
-        case origin::built_in:
-            out = e.profile.empty() ? "built-in" : "profile " + std::string(e.profile);
-            break;
-        case origin::file:
-            out = "file" + at;
-            break;
-        case origin::upstream:
-            out = "upstream" + at;
-            break;
-        case origin::defaults:
-            out = "defaults" + at;
-            break;
-        case origin::route:
-            out = "route" + at;
-            break;
+        case origin::built_in: out = e.profile.empty() ? "built-in" : "profile " + std::string(e.profile); break;
+        case origin::file: out = "file" + at; break;
+        case origin::upstream: out = "upstream" + at; break;
+        case origin::defaults: out = "defaults" + at; break;
+        case origin::route: out = "route" + at; break;
         }
         if (!e.note.empty()) out += ", " + e.note;
         return out;
@@ -135,7 +126,9 @@ private:
 // The routes that the ladders of these lead to, and so on, after them.
 std::vector<entry> with_fallbacks(const entry& routes, entry first) {
     std::vector<entry> out{std::move(first)};
-    const auto name_of = [](const entry& route) { return route.find("name") != nullptr ? route.find("name")->text() : std::string{}; };
+    const auto name_of = [](const entry& route) {
+        return route.find("name") != nullptr ? route.find("name")->text() : std::string{};
+    };
     for (std::size_t i = 0; i < out.size(); ++i) {
         const entry* list = out[i].find("fallback");
         std::vector<std::string> wanted;
@@ -169,7 +162,8 @@ std::optional<entry> narrowed(const entry& root, std::string_view route_name) {
         std::erase_if(some.children, [&](const entry& upstream) {
             return std::none_of(some_routes.children.begin(), some_routes.children.end(), [&](const entry& route) {
                 const entry* list = route.find("upstreams");
-                return list != nullptr && std::any_of(list->children.begin(), list->children.end(), [&](const entry& reference) {
+                return list != nullptr &&
+                       std::any_of(list->children.begin(), list->children.end(), [&](const entry& reference) {
                            return reference.find("name") != nullptr && reference.find("name")->text() == upstream.key;
                        });
             });

@@ -73,22 +73,14 @@ failure bad_boolean(std::string_view text) {
 
 std::string check_text(value_kind kind, std::string_view text) {
     switch (kind) {
-    case value_kind::name:
-        return check_name(text);
-    case value_kind::host:
-        return check_host(text);
-    case value_kind::path:
-        return check_path(text);
-    case value_kind::header_name:
-        return check_header_name(text);
-    case value_kind::header_value:
-        return check_header_value(text);
-    case value_kind::token:
-        return check_token(text);
-    case value_kind::tenant:
-        return check_tenant(text);
-    default:
-        return check_plain_text(text);
+    case value_kind::name: return check_name(text);
+    case value_kind::host: return check_host(text);
+    case value_kind::path: return check_path(text);
+    case value_kind::header_name: return check_header_name(text);
+    case value_kind::header_value: return check_header_value(text);
+    case value_kind::token: return check_token(text);
+    case value_kind::tenant: return check_tenant(text);
+    default: return check_plain_text(text);
     }
 }
 
@@ -116,12 +108,9 @@ leaf_or_failure read_leaf(const key_row& row, const std::string& text, written h
         if (text == "true") return leaf{true};
         if (text == "false") return leaf{false};
         return echo ? bad_boolean(text) : bad_boolean("");
-    case value_kind::word:
-        return bad_word(words, text, echo);
-    case value_kind::integer:
-        return either(quantity<std::int64_t>(row, text, read_integer));
-    case value_kind::ratio:
-        return either(quantity<double>(row, text, read_number));
+    case value_kind::word: return bad_word(words, text, echo);
+    case value_kind::integer: return either(quantity<std::int64_t>(row, text, read_integer));
+    case value_kind::ratio: return either(quantity<double>(row, text, read_number));
     case value_kind::duration: {
         auto result = either(quantity<duration>(row, text, read_duration));
         auto* wrong = std::get_if<failure>(&result);
@@ -134,7 +123,8 @@ leaf_or_failure read_leaf(const key_row& row, const std::string& text, written h
         if (is_quantile(text)) return leaf{word{text}};
         auto result = quantity<duration>(row, text, read_duration);
         auto* wrong = std::get_if<failure>(&result);
-        if (wrong != nullptr && !echo && wrong->code == "bad-duration") wrong->message = "this is not a duration like 250ms";
+        if (wrong != nullptr && !echo && wrong->code == "bad-duration")
+            wrong->message = "this is not a duration like 250ms";
         if (wrong != nullptr) wrong->message += " (or " + list_words(words) + ", or a quantile: p50 to p99, p99.9)";
         return result;
     }
@@ -144,8 +134,7 @@ leaf_or_failure read_leaf(const key_row& row, const std::string& text, written h
         if (wrong != nullptr && !echo && wrong->code == "bad-size") wrong->message = "this is not a size like 64KiB";
         return result;
     }
-    default:
-        break;
+    default: break;
     }
     if (text.empty()) {
         if (row.can_be_empty) return leaf{text};
@@ -164,25 +153,22 @@ leaf_or_failure read_leaf(const key_row& row, const std::string& text, written h
         return leaf{text};
     }
     if (row.kind == value_kind::credential) {
-        const auto where = row.path == "credential_query" ? credential_place::query : row.path == "credential_body" ? credential_place::body : credential_place::field;
-        if (const std::string wrong = check_credential_pattern(where, text); !wrong.empty()) return failure{"bad-credential-name", wrong};
+        const auto where = row.path == "credential_query"  ? credential_place::query
+                           : row.path == "credential_body" ? credential_place::body
+                                                           : credential_place::field;
+        if (const std::string wrong = check_credential_pattern(where, text); !wrong.empty())
+            return failure{"bad-credential-name", wrong};
         return leaf{text};
     }
     const std::string wrong = check_text(row.kind, text);
     if (wrong.empty()) return leaf{text};
     switch (row.kind) {
-    case value_kind::name:
-        return failure{"bad-name", wrong};
-    case value_kind::path:
-        return failure{"bad-path", wrong};
-    case value_kind::header_name:
-        return failure{"bad-header-name", wrong};
-    case value_kind::header_value:
-        return failure{"bad-header-value", wrong};
-    case value_kind::tenant:
-        return failure{"bad-tenant", wrong};
-    default:
-        return failure{"bad-text", wrong};
+    case value_kind::name: return failure{"bad-name", wrong};
+    case value_kind::path: return failure{"bad-path", wrong};
+    case value_kind::header_name: return failure{"bad-header-name", wrong};
+    case value_kind::header_value: return failure{"bad-header-value", wrong};
+    case value_kind::tenant: return failure{"bad-tenant", wrong};
+    default: return failure{"bad-text", wrong};
     }
 }
 

@@ -20,7 +20,8 @@ duration justified(const adaptive_options& options, latency_window& learned, boo
 }
 
 // `timed_out`: the share of the attempts that ran into it lately.
-duration learn(const adaptive_options& options, latency_window& learned, bool streamed, double timed_out, steady_time now) noexcept {
+duration learn(const adaptive_options& options, latency_window& learned, bool streamed, double timed_out,
+               steady_time now) noexcept {
     const double q = options.quantile;
     const double above = z * std::sqrt(q * (1 - q) / learned.samples(now));
     const double wanted = std::max(q, std::min(q + above, highest_quantile));
@@ -35,9 +36,9 @@ duration learn(const adaptive_options& options, latency_window& learned, bool st
 }
 } // namespace
 
-// How far it may have fallen: 20 % below the highest of this window, a window's worth more for every one that has passed.
-// Not at all while most attempts run into it, or none that were given a doubled one can have ended: doubling has to be
-// faster than falling, whatever the traffic and the timeout.
+// How far it may have fallen: 20 % below the highest of this window, a window's worth more for every one that has
+// passed. Not at all while most attempts run into it, or none that were given a doubled one can have ended: doubling
+// has to be faster than falling, whatever the traffic and the timeout.
 duration adaptive_timeout::least(side& of, const adaptive_options& options, steady_time now) noexcept {
     if (!of.learned) return duration::zero();
     const bool too_short = of.ran_into_it >= 2 && of.ran_into_it > hopeless_share * of.ended;
@@ -59,7 +60,8 @@ duration adaptive_timeout::decide(const adaptive_options& options, latency_windo
     side& mine = sides_[streamed ? 1 : 0];
     close_slice(mine, options, now);
     const bool known = learned.samples(now) >= options.min_samples;
-    duration timeout = known ? learn(options, learned, streamed, mine.lately.share(), now) : options.initial.of(streamed);
+    duration timeout =
+        known ? learn(options, learned, streamed, mine.lately.share(), now) : options.initial.of(streamed);
     bool holds = known;
     if (mine.due != doubling::no && mine.current) {
         const duration doubled = mine.due == doubling::free

@@ -1,6 +1,7 @@
 #pragma once
-// For our own bugs only: conditions that no peer, file or clock can cause. On in every build, because what it guards against
-// (a lost waiter, bytes of another's) does silent harm, and a test of one pointer costs nothing beside an I/O operation.
+// For our own bugs only: conditions that no peer, file or clock can cause. On in every build, because what it guards
+// against (a lost waiter, bytes of another's) does silent harm, and a test of one pointer costs nothing beside an I/O
+// operation.
 
 namespace evenkeel {
 
@@ -9,8 +10,8 @@ namespace evenkeel {
 
 } // namespace evenkeel
 
-#define EVENKEEL_ASSERT(claim, because)                                                    \
-    do {                                                                                   \
-        if (!(claim)) [[unlikely]]                                                         \
-            ::evenkeel::assertion_failed(#claim, because, __FILE__, __LINE__);              \
+#define EVENKEEL_ASSERT(claim, because)                                                                                \
+    do {                                                                                                               \
+        if (!(claim)) [[unlikely]]                                                                                     \
+            ::evenkeel::assertion_failed(#claim, because, __FILE__, __LINE__);                                         \
     } while (false)

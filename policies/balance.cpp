@@ -14,7 +14,9 @@ std::size_t drawn(double u, std::size_t of) noexcept {
 }
 } // namespace
 
-balancer::balancer(balance_kind kind, std::vector<double> weights) : kind_(kind) { configure(kind, std::move(weights)); }
+balancer::balancer(balance_kind kind, std::vector<double> weights) : kind_(kind) {
+    configure(kind, std::move(weights));
+}
 
 void balancer::configure(balance_kind kind, std::vector<double> weights) {
     const std::scoped_lock lock(mutex_);
@@ -35,9 +37,7 @@ void balancer::fade(endpoint& at, steady_time now) noexcept {
     at.usual /= 1 + passed / in_seconds(fading);
 }
 
-double balancer::cost(const endpoint& at) noexcept {
-    return (at.usual + at.excess) * (at.in_flight + 1) / at.weight;
-}
+double balancer::cost(const endpoint& at) noexcept { return (at.usual + at.excess) * (at.in_flight + 1) / at.weight; }
 
 void balancer::order(std::span<std::uint32_t> order, double u1, double u2, steady_time now) {
     const std::scoped_lock lock(mutex_);
@@ -74,7 +74,8 @@ void balancer::take_turns(std::span<std::uint32_t> order, double u) noexcept {
     const auto owed_more = [&](std::uint32_t a, std::uint32_t b) { return endpoints_[a].turn > endpoints_[b].turn; };
     std::stable_sort(order.begin(), order.end(), owed_more);
     endpoints_[order[0]].turn -= all;
-    std::rotate(order.begin() + 1, order.begin() + 1 + static_cast<std::ptrdiff_t>(drawn(u, order.size() - 1)), order.end());
+    std::rotate(order.begin() + 1, order.begin() + 1 + static_cast<std::ptrdiff_t>(drawn(u, order.size() - 1)),
+                order.end());
     std::stable_sort(order.begin() + 1, order.end(), owed_more);
 }
 

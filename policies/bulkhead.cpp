@@ -8,7 +8,8 @@ namespace evenkeel {
 
 namespace {
 constexpr double least_retry_after = 0.125, most_retry_after = 10; // seconds, before the spread
-constexpr double gain = 0.2;                                     // of one gap in the mean: about the last ten count (chosen)
+// Of one gap in the mean: about the last ten count (chosen).
+constexpr double gain = 0.2;
 
 void identify(bulkhead::requester& who) noexcept {
     if (who.known == 0) who.known = who.identify(who.context);
@@ -39,7 +40,8 @@ void bulkhead::configure(const bulkhead_options& options) {
         share_ = share_of(options.max_concurrent, options.tenant_share);
         queue_share_ = share_of(options.max_queue, options.tenant_share);
         // Where no tenant is limited, nobody is identified before somebody waits.
-        known_at_.store(options.tenant_share < 1 ? std::min(limit_ / 4, known_from) : UINT32_MAX, std::memory_order_relaxed);
+        known_at_.store(options.tenant_share < 1 ? std::min(limit_ / 4, known_from) : UINT32_MAX,
+                        std::memory_order_relaxed);
         give_to_waiting(latest_, woken);
     }
     for (const auto& one : woken) one->wake();
@@ -139,7 +141,8 @@ bulkhead::entry bulkhead::wait(const std::shared_ptr<waiter>& one, requester who
         const bool others_wait = queue_.size() > mine.queued;
         if (others_wait && options_.tenant_share < 1 && mine.queued >= queue_share_) {
             result = {.refused = bulkhead_refusal::tenant_share, .limited = true};
-        } else if (queue_.size() >= static_cast<std::size_t>(options_.max_queue) && (mine.queued >= queue_share_ || !make_room(woken))) {
+        } else if (queue_.size() >= static_cast<std::size_t>(options_.max_queue) &&
+                   (mine.queued >= queue_share_ || !make_room(woken))) {
             result.refused = bulkhead_refusal::queue_full;
         } else {
             ++mine.queued;
@@ -193,7 +196,8 @@ bool bulkhead::make_room(waking& woken) {
         if (each.queued > queue_share_ && (most == nullptr || each.queued > most->queued)) most = &each;
     }
     if (most == nullptr) return false;
-    const auto youngest = std::find_if(queue_.rbegin(), queue_.rend(), [&](const auto& one) { return one->tenant_ == most; });
+    const auto youngest =
+        std::find_if(queue_.rbegin(), queue_.rend(), [&](const auto& one) { return one->tenant_ == most; });
     const std::shared_ptr<waiter> one = *youngest;
     take_out(*one);
     one->refused_ = bulkhead_refusal::tenant_share;

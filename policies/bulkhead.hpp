@@ -3,14 +3,14 @@
 // A slow provider then costs its own route's callers and not the memory, sockets and patience of everybody else.
 //
 // A permit is one logical request, from its admission to the last byte of its answer; retries and hedges need no other.
-// Who finds no permit waits in a bounded queue, first come first served, and is refused when its turn has not come by its
-// own time. Nobody waits while a permit is free, and no permit is kept free while somebody waits.
+// Who finds no permit waits in a bounded queue, first come first served, and is refused when its turn has not come by
+// its own time. Nobody waits while a permit is free, and no permit is kept free while somebody waits.
 //
 // Shares: a tenant that alone uses the route may have all of it. Once others wait, whoever holds `tenant_share` of
 // `max_concurrent` is passed over until no tenant below its share waits; among those above it the one that holds least
-// is next. The queue is shared likewise: over its share of it a tenant is refused while others wait, and where the queue
-// is full of one tenant's requests, the youngest of them makes room for another tenant's. Permits are never taken back:
-// what a tenant got while it was alone it keeps, and it gets no more until it is below its share.
+// is next. The queue is shared likewise: over its share of it a tenant is refused while others wait, and where the
+// queue is full of one tenant's requests, the youngest of them makes room for another tenant's. Permits are never taken
+// back: what a tenant got while it was alone it keeps, and it gets no more until it is below its share.
 //
 // Whose a request is matters only then. It is a keyed hash of a credential and costs more than everything else here, so
 // it is asked for only near the limit (from `known_from` permits in use on), and for the few permits given out below
@@ -34,10 +34,10 @@ namespace evenkeel {
 
 struct bulkhead_options {
     bool on = false;
-    int max_concurrent = 256;                          // permits, at least 1
-    int max_queue = 256;                               // requests that wait; 0: nobody waits
-    duration queue_timeout = std::chrono::seconds{2};  // the longest wait
-    double tenant_share = 0.5;                         // of both, over 0 to 1; 1: no tenant is limited
+    int max_concurrent = 256;                         // permits, at least 1
+    int max_queue = 256;                              // requests that wait; 0: nobody waits
+    duration queue_timeout = std::chrono::seconds{2}; // the longest wait
+    double tenant_share = 0.5;                        // of both, over 0 to 1; 1: no tenant is limited
     bool operator==(const bulkhead_options&) const = default;
 };
 
@@ -59,8 +59,8 @@ class bulkhead {
 public:
     using slot = std::uint32_t; // of a permit that is out
 
-    // Whose request. `identify(context)` is called at most once, from whichever thread needs to know, and never after the
-    // permit was given back or the wait has ended: `context` must live as long.
+    // Whose request. `identify(context)` is called at most once, from whichever thread needs to know, and never after
+    // the permit was given back or the wait has ended: `context` must live as long.
     struct requester {
         std::uint64_t known = 0; // 0: not yet
         const void* context = nullptr;
@@ -82,7 +82,7 @@ public:
         // It need wait no longer; stop_waiting() says why. Called once at most, from any thread, under no lock.
         virtual void wake() noexcept = 0;
 
-        tenant* tenant_ = nullptr; // while it waits
+        tenant* tenant_ = nullptr;                             // while it waits
         std::list<std::shared_ptr<waiter>>::iterator place_{}; // ... likewise
         steady_time until_{};
         requester who_{};
@@ -109,12 +109,12 @@ public:
     };
     // Queues one for which enter() had nothing, until `until` or queue_timeout from now.
     [[nodiscard]] entry wait(const std::shared_ptr<waiter>& one, requester who, steady_time until, steady_time now);
-    // Its wait is over: it was woken, its time has come, or its client has left. Exactly once per wait() that queued it; a
-    // permit among what it returns is the caller's.
+    // Its wait is over: it was woken, its time has come, or its client has left. Exactly once per wait() that queued
+    // it; a permit among what it returns is the caller's.
     [[nodiscard]] entry stop_waiting(waiter& one);
 
-    // When somebody who is refused now may find a permit: as fast as they come free, for the queue and one more. 100 ms to
-    // 10 s (chosen), less up to a fifth so that those refused together do not return together. u in [0, 1).
+    // When somebody who is refused now may find a permit: as fast as they come free, for the queue and one more. 100 ms
+    // to 10 s (chosen), less up to a fifth so that those refused together do not return together. u in [0, 1).
     [[nodiscard]] duration retry_after(double u, steady_time now) const;
 
     struct summary {
@@ -151,8 +151,9 @@ private:
     std::unordered_map<std::uint64_t, tenant> tenants_; // of identified permits and of all waiters
     std::list<std::shared_ptr<waiter>> queue_;          // in order of arrival
     steady_time full_since_{}, freed_{};                // since when all permits are out; when one last came back then
-    double gap_ = 0;                                    // seconds between two that come back while all are out; 0: not known
-    steady_time latest_{};                              // the latest `now` there was, for configure()
+    // Seconds between two that come back while all are out; 0: not known.
+    double gap_ = 0;
+    steady_time latest_{}; // the latest `now` there was, for configure()
 };
 
 } // namespace evenkeel

@@ -89,7 +89,9 @@ void chaos::load(const chaos_options& options, steady_time now) {
         std::vector<kept_rule> before = std::exchange(rules_, {});
         if (enabled_) {
             for (const chaos_rule& wanted : options.rules) {
-                const auto same = std::find_if(before.begin(), before.end(), [&](const kept_rule& one) { return one.from_file && one.rule == wanted; });
+                const auto same = std::find_if(before.begin(), before.end(), [&](const kept_rule& one) {
+                    return one.from_file && one.rule == wanted;
+                });
                 if (same != before.end()) {
                     rules_.push_back(std::move(*same));
                     before.erase(same);
@@ -173,7 +175,8 @@ std::optional<chaos_injection> chaos::decide(const chaos_question& asked, steady
         chaos_fault_options fault = rule.fault;
         if (const chaos_profile* profile = find_chaos_profile(rule.profile)) {
             const double u = profile->faults.size() > 1 ? draw(seed, asked, each.id, purpose::which) : 0.0;
-            const chaos_profile_fault& drawn = profile->faults[static_cast<std::size_t>(u * static_cast<double>(profile->faults.size()))];
+            const chaos_profile_fault& drawn =
+                profile->faults[static_cast<std::size_t>(u * static_cast<double>(profile->faults.size()))];
             if (drawn.attempts > 0 && asked.attempt > static_cast<std::uint64_t>(drawn.attempts)) continue;
             fault = drawn.fault;
         }
@@ -197,7 +200,8 @@ chaos::summary chaos::report(steady_time now) const {
     out.seed = set_seed_.value_or(seed_);
     for (const kept_rule& each : rules_) {
         if (each.over || now >= each.until) continue;
-        out.rules.push_back({each.rule, each.from_file, each.until - now, each.injected, each.active->load(std::memory_order_relaxed)});
+        out.rules.push_back(
+            {each.rule, each.from_file, each.until - now, each.injected, each.active->load(std::memory_order_relaxed)});
     }
     return out;
 }

@@ -1,14 +1,16 @@
 #pragma once
-// Which attempts suffer a fault that was ordered, and until when. Every rule expires: nobody finds last week's rehearsal in
-// tomorrow's traffic. An attempt suffers the first rule that is for it and whose draw falls to it; rules after that are not
-// asked.
+// Which attempts suffer a fault that was ordered, and until when. Every rule expires: nobody finds last week's
+// rehearsal in tomorrow's traffic. An attempt suffers the first rule that is for it and whose draw falls to it; rules
+// after that are not asked.
 //
-// A draw is no draw but a hash: hash64(seed, request id, attempt, rule) < probability. The same seed and the same request
-// ids give the same decisions whatever the number of workers and the order of requests. A rule is known by what it says, not
-// by its place, so adding one changes no decision of another. `max_active` is the exception: who is there first decides.
+// A draw is no draw but a hash: hash64(seed, request id, attempt, rule) < probability. The same seed and the same
+// request ids give the same decisions whatever the number of workers and the order of requests. A rule is known by what
+// it says, not by its place, so adding one changes no decision of another. `max_active` is the exception: who is there
+// first decides.
 //
-// Rules of the file and rules set at run time are kept apart. A reload starts the clock of the rules that are new in it; one
-// that is there unchanged goes on, or stays expired. Owned by the process; thread-safe, one decision under its own mutex.
+// Rules of the file and rules set at run time are kept apart. A reload starts the clock of the rules that are new in
+// it; one that is there unchanged goes on, or stays expired. Owned by the process; thread-safe, one decision under its
+// own mutex.
 
 #include "policies/chaos_fault.hpp"
 #include "policies/time.hpp"
@@ -27,13 +29,13 @@ namespace evenkeel {
 
 struct chaos_rule {
     std::string route;
-    std::string upstream;          // empty: any of the route's
-    std::string profile;           // empty: `fault`
+    std::string upstream; // empty: any of the route's
+    std::string profile;  // empty: `fault`
     chaos_fault_options fault;
-    double probability = 0;        // share of the attempts it is for, 0..1
-    duration lasts{};              // `for`: from the moment it is loaded or set
-    int attempts = 0;              // only the first so many of a request; 0: any
-    int max_active = 0;            // at most so many attempts suffer at a time; 0: unbounded
+    double probability = 0; // share of the attempts it is for, 0..1
+    duration lasts{};       // `for`: from the moment it is loaded or set
+    int attempts = 0;       // only the first so many of a request; 0: any
+    int max_active = 0;     // at most so many attempts suffer at a time; 0: unbounded
     bool operator==(const chaos_rule&) const = default;
 };
 
@@ -72,7 +74,11 @@ struct chaos_question {
 
 class chaos {
 public:
-    enum class change : unsigned char { began, expired, ended }; // ended: by a reload, by another set, by the kill switch
+    enum class change : unsigned char {
+        began,
+        expired,
+        ended
+    }; // ended: by a reload, by another set, by the kill switch
     struct shown_rule {
         chaos_rule rule;
         bool from_file = true;
@@ -85,12 +91,14 @@ public:
         std::uint64_t seed = 0;
         std::vector<shown_rule> rules; // in force, in the order in which they are asked
     };
-    using listener = std::function<void(change, const chaos_rule&)>; // called without the mutex, from the thread of the change
+    // Called without the mutex, from the thread of the change.
+    using listener = std::function<void(change, const chaos_rule&)>;
 
     explicit chaos(listener told = {}) : told_(std::move(told)) {}
 
     void load(const chaos_options& options, steady_time now); // the file's; `enabled: false` ends every rule
-    void set(std::vector<chaos_rule> rules, std::optional<std::uint64_t> seed, steady_time now); // instead of those set before
+    // Instead of those set before.
+    void set(std::vector<chaos_rule> rules, std::optional<std::uint64_t> seed, steady_time now);
     void off(steady_time now); // ends every rule; the file's come back when they are changed, or with a restart
 
     [[nodiscard]] std::optional<chaos_injection> decide(const chaos_question& asked, steady_time now);
@@ -118,7 +126,7 @@ private:
     bool enabled_ = false;
     std::uint64_t seed_ = 0;
     std::optional<std::uint64_t> set_seed_; // ... at run time
-    std::vector<kept_rule> rules_; // the file's first
+    std::vector<kept_rule> rules_;          // the file's first
 };
 
 } // namespace evenkeel

@@ -38,26 +38,26 @@ struct named_fault {
     chaos_profile_fault what;
 };
 
-// The numbers are those of the table of faults in the README. 5 events: the client has seen content, and more is to come.
-// 20 s is FailoverBench's own figure for a slow first token.
+// The numbers are those of the table of faults in the README. 5 events: the client has seen content, and more is to
+// come. 20 s is FailoverBench's own figure for a slow first token.
 const std::vector<named_fault>& bench_faults() {
     static const std::vector<named_fault> all{
-        {"rate_limit_hint", {abort_with(429, {}, 5s)}},                  // 1
-        {"rate_limit", {abort_with(429)}},                               // 2
-        {"server_error_once", {abort_with(500), 1}},                     // 3
-        {"overloaded", {abort_with(503)}},                               // 4
-        {"reset", {fault(chaos_fault::reset)}},                          // 5
-        {"silence", {fault(chaos_fault::stall)}},                        // 6
-        {"slow_first_token", {late(20s)}},                               // 7
-        {"cut", {after_events(chaos_fault::reset, 5)}},                  // 8
-        {"stall", {after_events(chaos_fault::stall, 5)}},                // 9
-        {"malformed_event", {after_events(chaos_fault::malformed, 5)}},  // 10
-        {"missing_done", {fault(chaos_fault::truncate)}},                // 11
-        {"missing_terminal", {after_events(chaos_fault::truncate, 5)}},  // 11
+        {"rate_limit_hint", {abort_with(429, {}, 5s)}},                   // 1
+        {"rate_limit", {abort_with(429)}},                                // 2
+        {"server_error_once", {abort_with(500), 1}},                      // 3
+        {"overloaded", {abort_with(503)}},                                // 4
+        {"reset", {fault(chaos_fault::reset)}},                           // 5
+        {"silence", {fault(chaos_fault::stall)}},                         // 6
+        {"slow_first_token", {late(20s)}},                                // 7
+        {"cut", {after_events(chaos_fault::reset, 5)}},                   // 8
+        {"stall", {after_events(chaos_fault::stall, 5)}},                 // 9
+        {"malformed_event", {after_events(chaos_fault::malformed, 5)}},   // 10
+        {"missing_done", {fault(chaos_fault::truncate)}},                 // 11
+        {"missing_terminal", {after_events(chaos_fault::truncate, 5)}},   // 11
         {"context_length", {abort_with(400, "context_length_exceeded")}}, // 12
-        {"content_filter", {abort_with(400, "content_filter")}},         // 13
-        {"server_error", {abort_with(500)}},                             // 14, 16
-        {"outage", {fault(chaos_fault::connect_fail)}},                  // 15
+        {"content_filter", {abort_with(400, "content_filter")}},          // 13
+        {"server_error", {abort_with(500)}},                              // 14, 16
+        {"outage", {fault(chaos_fault::connect_fail)}},                   // 15
     };
     return all;
 }
@@ -76,7 +76,8 @@ const std::vector<named_fault>& further_faults() {
 
 std::string_view to_string(chaos_fault which) noexcept {
     static constexpr std::array<std::string_view, chaos_fault_count> words{
-        "latency", "abort", "connect_fail", "reset", "stall", "drip", "truncate", "malformed", "stream_error", "split", "gzip"};
+        "latency",  "abort",     "connect_fail", "reset", "stall", "drip",
+        "truncate", "malformed", "stream_error", "split", "gzip"};
     return words[static_cast<std::size_t>(which)];
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 // What can be done on purpose to the answer of an upstream: the faults, and named profiles of them that rehearse what
-// providers are known to do. Pure values; net/chaos_transport.hpp performs them at the edge of an attempt, so that every
-// policy takes them for the upstream's own behaviour.
+// providers are known to do. Pure values; net/chaos_transport.hpp performs them at the edge of an attempt, so that
+// every policy takes them for the upstream's own behaviour.
 
 #include "policies/time.hpp"
 
@@ -32,15 +32,19 @@ inline constexpr int chaos_fault_count = 11;
 // A fault with its parameters. Each is used by the faults named beside it.
 struct chaos_fault_options {
     chaos_fault is = chaos_fault::latency;
-    duration delay = std::chrono::seconds{1};  // latency
-    duration jitter{};                         // latency: up to so much more, drawn uniformly
-    int status = 503;                          // abort
-    std::optional<duration> retry_after{};     // abort: as Retry-After, in whole seconds, rounded up
-    std::string code{};                        // abort, stream_error: the error's code; empty: what usually goes with it
-    std::optional<std::int64_t> after_events{}; // reset, stall, truncate, malformed, stream_error: events with data that still pass
-    std::optional<std::uint64_t> after_bytes{}; // reset, stall, truncate: body bytes that still pass; excludes after_events
-    bool mid_event = false;                    // reset, stall, truncate with after_events: and half of the event after these
-    std::uint64_t bytes_per_second = 20;       // drip
+    duration delay = std::chrono::seconds{1}; // latency
+    duration jitter{};                        // latency: up to so much more, drawn uniformly
+    int status = 503;                         // abort
+    std::optional<duration> retry_after{};    // abort: as Retry-After, in whole seconds, rounded up
+    // Abort, stream_error: the error's code; empty: what usually goes with it.
+    std::string code{};
+    // Reset, stall, truncate, malformed, stream_error: events with data that still pass.
+    std::optional<std::int64_t> after_events{};
+    // Reset, stall, truncate: body bytes that still pass; excludes after_events.
+    std::optional<std::uint64_t> after_bytes{};
+    // Reset, stall, truncate with after_events: and half of the event after these.
+    bool mid_event = false;
+    std::uint64_t bytes_per_second = 20; // drip
     bool operator==(const chaos_fault_options&) const = default;
 
     // Happens before anything of an answer is needed: the upstream is not asked, and no token paid for.

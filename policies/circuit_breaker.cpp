@@ -7,8 +7,8 @@
 namespace evenkeel {
 
 namespace {
-constexpr double ramp_start = 0.1;       // share of the requests that a circuit lets through right after it closed
-constexpr double recovery_spread = 0.2;  // so that many proxies that tripped together do not come back together (P5.6)
+constexpr double ramp_start = 0.1;      // share of the requests that a circuit lets through right after it closed
+constexpr double recovery_spread = 0.2; // so that many proxies that tripped together do not come back together (P5.6)
 constexpr duration soonest_look = std::chrono::milliseconds{100}, latest_look = std::chrono::seconds{1};
 
 attempt_mark mark_of(circuit_breaker::verdict what) noexcept {
@@ -57,7 +57,8 @@ void circuit_breaker::permit::sent(steady_time now) noexcept {
     if (of_ != nullptr && slot_ == 0 && !probe_) of_->note_sent(*this, now);
 }
 
-std::optional<circuit_transition> circuit_breaker::permit::report(verdict what, const facts& known, double u, steady_time now) noexcept {
+std::optional<circuit_transition> circuit_breaker::permit::report(verdict what, const facts& known, double u,
+                                                                  steady_time now) noexcept {
     if (of_ == nullptr) return std::nullopt;
     return of_->note_report(*this, what, known, u, now);
 }
@@ -76,7 +77,8 @@ void circuit_breaker::configure(const breaker_options& options) noexcept {
 bool circuit_breaker::probes_silent(steady_time now) const noexcept {
     const duration usual = usual_p95_.value_or(duration::zero());
     duration allowed = std::max(least_silence, silence_per_p95 * usual);
-    if (lone_ && usual_p95_) allowed = std::min(allowed, std::max(options_.recovery_timeout, usual) * (1 << silent_rounds_));
+    if (lone_ && usual_p95_)
+        allowed = std::min(allowed, std::max(options_.recovery_timeout, usual) * (1 << silent_rounds_));
     return forced_ == std::nullopt && now - probed_ >= allowed;
 }
 
@@ -128,7 +130,8 @@ circuit_breaker::admission circuit_breaker::admit(bool probe_allowed, bool ramp_
     return got;
 }
 
-std::optional<circuit_breaker::refusal> circuit_breaker::look(bool probe_allowed, bool ramp_applies, double u, steady_time now) {
+std::optional<circuit_breaker::refusal> circuit_breaker::look(bool probe_allowed, bool ramp_applies, double u,
+                                                              steady_time now) {
     const std::scoped_lock lock(mutex_);
     return refuse(probe_allowed, ramp_applies, u, now);
 }
@@ -168,9 +171,11 @@ std::optional<circuit_transition> circuit_breaker::note_report(permit& by, verdi
         if (first) --probes_;
         return probe_reported(by, what, known.alone, u, now);
     }
-    if (by.slot_ == 0 && what != verdict::neutral) by.slot_ = attempts_.take(patience(known.usual_p95), options_.window, now);
+    if (by.slot_ == 0 && what != verdict::neutral)
+        by.slot_ = attempts_.take(patience(known.usual_p95), options_.window, now);
     const bool placed = attempts_.set(by.slot_, mark_of(what), now);
-    if (!placed || what == verdict::success || what == verdict::neutral || forced_ || !trips(known, now)) return std::nullopt;
+    if (!placed || what == verdict::success || what == verdict::neutral || forced_ || !trips(known, now))
+        return std::nullopt;
     return trip(known.alone, u, now);
 }
 
@@ -181,7 +186,8 @@ bool circuit_breaker::trips(const facts& known, steady_time now) const noexcept 
     const int least = options_.min_calls.value_or(known.alone ? lone_min_calls : threshold);
     const auto [calls, failures] = attempts_.within(options_.window, now);
     if (calls >= least && failures >= ratio * calls) return true;
-    return lenient(known.alone) && attempts_.unlikely_row(least, lone_chance, options_.window, patience(known.usual_p95), now);
+    return lenient(known.alone) &&
+           attempts_.unlikely_row(least, lone_chance, options_.window, patience(known.usual_p95), now);
 }
 
 std::optional<circuit_transition> circuit_breaker::probe_reported(permit& by, verdict what, bool alone, double u,
@@ -251,7 +257,8 @@ circuit_breaker::summary circuit_breaker::report(const facts& known, steady_time
     const auto [calls, failures] = attempts_.within(options_.window, now);
     all.calls = calls;
     all.failures = failures;
-    all.consecutive_failures = attempts_.failures_in_a_row(static_cast<int>(start_order::size), patience(known.usual_p95), now);
+    all.consecutive_failures =
+        attempts_.failures_in_a_row(static_cast<int>(start_order::size), patience(known.usual_p95), now);
     all.probes = probes_;
     all.forced = forced_;
     return all;

@@ -12,7 +12,8 @@ std::string_view to_string(coalesce_mode mode) noexcept {
 }
 
 bool may_coalesce(coalesce_mode mode, const coalesce_facts& facts) noexcept {
-    if (mode == coalesce_mode::off || !(facts.is_get || facts.is_post) || !facts.body_held || !facts.repeatable) return false;
+    if (mode == coalesce_mode::off || !(facts.is_get || facts.is_post) || !facts.body_held || !facts.repeatable)
+        return false;
     return mode == coalesce_mode::always || facts.is_get || facts.deterministic;
 }
 

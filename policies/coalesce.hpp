@@ -1,7 +1,8 @@
 #pragma once
-// Whether a request may share the answer of an identical one that is under way. Sharing is right where asking twice would
-// bring the same answer (deterministic), or where the operator says that any answer will do for all who ask at the same
-// time (always: sampled answers legitimately differ). Never for what has an effect: one effect would be claimed by several.
+// Whether a request may share the answer of an identical one that is under way. Sharing is right where asking twice
+// would bring the same answer (deterministic), or where the operator says that any answer will do for all who ask at
+// the same time (always: sampled answers legitimately differ). Never for what has an effect: one effect would be
+// claimed by several.
 //
 // Pure. What makes two requests identical is the request path's to say (proxy/request/coalesce_key.hpp).
 

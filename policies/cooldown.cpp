@@ -7,9 +7,9 @@ namespace evenkeel {
 
 namespace {
 constexpr double overload_spread = 0.2;
-constexpr duration least_rest = std::chrono::milliseconds{1}; // a hint of nothing still ends this instant
+constexpr duration least_rest = std::chrono::milliseconds{1};    // a hint of nothing still ends this instant
 constexpr duration refusals_count_for = std::chrono::minutes{1}; // chosen
-constexpr std::uint32_t longest_row = 32;                     // 2^32 times any start is past any maximum
+constexpr std::uint32_t longest_row = 32;                        // 2^32 times any start is past any maximum
 
 duration doubled(duration start, std::uint32_t times, duration most) noexcept {
     duration grown = start;
@@ -23,7 +23,8 @@ void cooldown::configure(const cooldown_options& options) noexcept {
     options_ = options;
 }
 
-duration cooldown::length(entry& known, outcome_kind kind, std::optional<duration> hint, double u, bool new_rest) const noexcept {
+duration cooldown::length(entry& known, outcome_kind kind, std::optional<duration> hint, double u,
+                          bool new_rest) const noexcept {
     const auto believed = [&](duration most) { return std::clamp(*hint, least_rest, std::max(most, least_rest)); };
     switch (kind) {
     case outcome_kind::quota:
@@ -40,14 +41,16 @@ duration cooldown::length(entry& known, outcome_kind kind, std::optional<duratio
 
 void cooldown::make_room(steady_time now) {
     if (entries_.size() < max_principals) return;
-    // Rests that are over are known only for their ramps; of those that are not, the one that ends first is worth least.
+    // Rests that are over are known only for their ramps; of those that are not, the one that ends first is worth
+    // least.
     std::erase_if(entries_, [&](const auto& one) { return one.second.until <= now; });
     if (entries_.size() < max_principals) return;
     entries_.erase(std::min_element(entries_.begin(), entries_.end(),
                                     [](const auto& a, const auto& b) { return a.second.until < b.second.until; }));
 }
 
-steady_time cooldown::throttled(std::uint64_t principal, outcome_kind kind, std::optional<duration> hint, double u, steady_time now) {
+steady_time cooldown::throttled(std::uint64_t principal, outcome_kind kind, std::optional<duration> hint, double u,
+                                steady_time now) {
     const std::scoped_lock lock(mutex_);
     if (!entries_.contains(principal)) make_room(now);
     entry& known = entries_[principal];
@@ -74,10 +77,15 @@ void cooldown::succeeded(std::uint64_t principal) noexcept {
 bool cooldown::refused_to_several(std::uint64_t caller, steady_time now) noexcept {
     const std::scoped_lock lock(mutex_);
     any_refused_.store(true, std::memory_order_relaxed);
-    auto same = std::find_if(refused_.begin(), refused_.end(), [&](const refusal& one) { return one.at != steady_time{} && one.caller == caller; });
-    if (same == refused_.end()) same = std::min_element(refused_.begin(), refused_.end(), [](const refusal& a, const refusal& b) { return a.at < b.at; });
+    auto same = std::find_if(refused_.begin(), refused_.end(),
+                             [&](const refusal& one) { return one.at != steady_time{} && one.caller == caller; });
+    if (same == refused_.end())
+        same = std::min_element(refused_.begin(), refused_.end(),
+                                [](const refusal& a, const refusal& b) { return a.at < b.at; });
     *same = {caller, now};
-    return std::all_of(refused_.begin(), refused_.end(), [&](const refusal& one) { return one.at != steady_time{} && now - one.at <= refusals_count_for; });
+    return std::all_of(refused_.begin(), refused_.end(), [&](const refusal& one) {
+        return one.at != steady_time{} && now - one.at <= refusals_count_for;
+    });
 }
 
 void cooldown::accepted() noexcept {

@@ -1,13 +1,14 @@
 #pragma once
-// Rests an endpoint that said 429 or 529, for the credential it said it to and for all requests with that credential, until
-// its hint or the ramp ends (DESIGN section 6, reference: resilience semantics 5c). Never touches the breaker: an endpoint
-// that throttles is alive. An end only moves later while it lies ahead. 529 has no ramp: an overloaded endpoint that was
-// given the ramp of a rate limit stayed unused long after it was well (better-ccflare #342).
+// Rests an endpoint that said 429 or 529, for the credential it said it to and for all requests with that credential,
+// until its hint or the ramp ends (DESIGN section 6, reference: resilience semantics 5c). Never touches the breaker: an
+// endpoint that throttles is alive. An end only moves later while it lies ahead. 529 has no ramp: an overloaded
+// endpoint that was given the ramp of a rate limit stayed unused long after it was well (better-ccflare #342).
 //
-// Of several requests that were refused together, only the first climbs the ramp: a refusal that comes while the endpoint
-// rests was asked for before it began to.
+// Of several requests that were refused together, only the first climbs the ramp: a refusal that comes while the
+// endpoint rests was asked for before it began to.
 //
-// One per endpoint; thread-safe: one mutex, held for one call, none where nobody rests. Bounded: max_principals, the one that ends first is forgotten first.
+// One per endpoint; thread-safe: one mutex, held for one call, none where nobody rests. Bounded: max_principals, the
+// one that ends first is forgotten first.
 
 #include "policies/outcome.hpp"
 #include "policies/small_mutex.hpp"
@@ -38,13 +39,15 @@ public:
     explicit cooldown(const cooldown_options& options) noexcept : options_(options) {}
     void configure(const cooldown_options& options) noexcept;
 
-    // `principal`: a hash of the credential the endpoint was shown; 0 where the upstream's own is used.
-    // `kind`: rate_limited, overloaded, quota or credential. `hint`: from now. `u` in [0, 1) spreads a rest without a hint
-    // from overload. The time until which the endpoint now rests.
-    steady_time throttled(std::uint64_t principal, outcome_kind kind, std::optional<duration> hint, double u, steady_time now);
+    // `principal`: a hash of the credential the endpoint was shown; 0 where the upstream's own is used. `kind`:
+    // rate_limited, overloaded, quota or credential. `hint`: from now. `u` in [0, 1) spreads a rest without a hint from
+    // overload. The time until which the endpoint now rests.
+    steady_time throttled(std::uint64_t principal, outcome_kind kind, std::optional<duration> hint, double u,
+                          steady_time now);
     void succeeded(std::uint64_t principal) noexcept; // the ramp begins anew
-    // A credential of the upstream's own was refused to `caller`, and the answer does not say whether that is about the credential:
-    // true once it was refused to several callers within a minute, and to none of them was it good in between.
+    // A credential of the upstream's own was refused to `caller`, and the answer does not say whether that is about the
+    // credential: true once it was refused to several callers within a minute, and to none of them was it good in
+    // between.
     [[nodiscard]] bool refused_to_several(std::uint64_t caller, steady_time now) noexcept;
     // ... it is good, for somebody. Takes no lock where nobody was refused.
     void accepted() noexcept;
@@ -59,8 +62,8 @@ public:
     [[nodiscard]] std::optional<rest> resting(std::uint64_t principal, steady_time now);
 
     struct summary {
-        std::size_t resting = 0;                // principals
-        std::optional<steady_time> until;       // the latest of them
+        std::size_t resting = 0;          // principals
+        std::optional<steady_time> until; // the latest of them
     };
     [[nodiscard]] summary report(steady_time now);
 
@@ -71,13 +74,15 @@ private:
         bool guessed = false;
         std::uint32_t in_a_row = 0; // rests for 429 since the last success
     };
-    [[nodiscard]] duration length(entry& known, outcome_kind kind, std::optional<duration> hint, double u, bool new_rest) const noexcept;
+    [[nodiscard]] duration length(entry& known, outcome_kind kind, std::optional<duration> hint, double u,
+                                  bool new_rest) const noexcept;
     void make_room(steady_time now);
 
     small_mutex mutex_;
     cooldown_options options_;
     std::unordered_map<std::uint64_t, entry> entries_;
-    static constexpr std::size_t several = 3; // chosen: two callers may well want the same model that the key may not have
+    // chosen: two callers may well want the same model that the key may not have.
+    static constexpr std::size_t several = 3;
     struct refusal {
         std::uint64_t caller = 0;
         steady_time at{};

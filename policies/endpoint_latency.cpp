@@ -163,9 +163,8 @@ struct endpoint_latency::state {
     }
 
     void forget_one() {
-        const auto oldest = std::min_element(nodes.begin(), nodes.end(), [](const auto& a, const auto& b) {
-            return a.second->used < b.second->used;
-        });
+        const auto oldest = std::min_element(
+            nodes.begin(), nodes.end(), [](const auto& a, const auto& b) { return a.second->used < b.second->used; });
         std::replace(hands.begin(), hands.end(), oldest->second.get(), static_cast<node*>(nullptr));
         nodes.erase(oldest);
     }
@@ -211,7 +210,8 @@ void endpoint_latency::configure(const adaptive_options& options) {
     }
 }
 
-void endpoint_latency::record(const request_shape& shape, duration took, latency_sample kind, bool timed_out, steady_time now) {
+void endpoint_latency::record(const request_shape& shape, duration took, latency_sample kind, bool timed_out,
+                              steady_time now) {
     const latency_code sample(took, kind);
     const std::scoped_lock lock(mutex_);
     node* const leaf = state_->leaf(shape);
@@ -231,7 +231,8 @@ std::optional<duration> endpoint_latency::quantile(const request_shape& shape, d
     return state_->quantile_at(state_->read_from(state_->deepest(shape), mixed_level, now), q, now);
 }
 
-std::optional<duration> endpoint_latency::hedge_delay(const request_shape& shape, const hedge_options& options, steady_time now) {
+std::optional<duration> endpoint_latency::hedge_delay(const request_shape& shape, const hedge_options& options,
+                                                      steady_time now) {
     if (options.delay == hedge_options::delay_kind::fixed) return options.fixed;
     const std::scoped_lock lock(mutex_);
     node* const at = state_->read_from(state_->deepest(shape), stream_level, now);
@@ -280,7 +281,8 @@ std::size_t endpoint_latency::shapes() {
 std::size_t endpoint_latency::memory_bytes() {
     const std::scoped_lock lock(mutex_);
     std::size_t bytes = sizeof(state);
-    for (const auto& [key, at] : state_->nodes) bytes += sizeof(node) + at->learned.memory_bytes() - sizeof(latency_window);
+    for (const auto& [key, at] : state_->nodes)
+        bytes += sizeof(node) + at->learned.memory_bytes() - sizeof(latency_window);
     return bytes;
 }
 

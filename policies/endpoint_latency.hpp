@@ -1,16 +1,17 @@
 #pragma once
 // What is known of how fast one endpoint serves one route, by the shape of the request: stream or not, model, how many
-// tokens it asks for, how large it is. A shape that is too sparse is read from its parent (fields dropped from the right),
-// and in the end from everything the endpoint did. Answers the three questions that hang on latency: how long an attempt
-// may take, when to hedge, what is usual.
+// tokens it asks for, how large it is. A shape that is too sparse is read from its parent (fields dropped from the
+// right), and in the end from everything the endpoint did. Answers the three questions that hang on latency: how long
+// an attempt may take, when to hedge, what is usual.
 //
 //     everything -> stream -> + model -> + tokens_class -> + size_class
 //
 // Every attempt is counted at all five levels; the deepest that holds min_samples is read. The first level mixes first
 // tokens with whole answers: it says nothing of when to hedge, and it only ever lengthens a timeout beyond `initial`.
 //
-// A read is kept for 250 ms, or up to 2 s while hardly anything new came in, so that it costs a request little. One per (route, endpoint); thread-safe: one mutex, held for
-// one call. Bounded: at most max_shapes levels of all shapes together, the longest unused goes first.
+// A read is kept for 250 ms, or up to 2 s while hardly anything new came in, so that it costs a request little. One per
+// (route, endpoint); thread-safe: one mutex, held for one call. Bounded: at most max_shapes levels of all shapes
+// together, the longest unused goes first.
 
 #include "policies/adaptive_timeout.hpp"
 #include "policies/hedge.hpp"
@@ -33,12 +34,14 @@ struct request_shape {
     std::uint8_t size_class = 0;   // of the request's body
     bool operator==(const request_shape&) const = default;
 };
-[[nodiscard]] std::uint8_t tokens_class_of(std::uint64_t max_tokens) noexcept; // 1: up to 64, then by factors of 4; 0 for 0
-[[nodiscard]] std::uint8_t size_class_of(std::uint64_t body_bytes) noexcept;   // 0: up to 1 KiB, then by factors of 4
+// 1: up to 64, then by factors of 4; 0 for 0.
+[[nodiscard]] std::uint8_t tokens_class_of(std::uint64_t max_tokens) noexcept;
+[[nodiscard]] std::uint8_t size_class_of(std::uint64_t body_bytes) noexcept; // 0: up to 1 KiB, then by factors of 4
 
 class endpoint_latency {
 public:
-    static constexpr std::size_t max_shapes = 256; // chosen: measured 0.4 MB an endpoint when all are thin, 1 to 4 MB in use; at most 10 MB
+    static constexpr std::size_t max_shapes =
+        256; // chosen: measured 0.4 MB an endpoint when all are thin, 1 to 4 MB in use; at most 10 MB
 
     explicit endpoint_latency(const adaptive_options& options);
     endpoint_latency(const endpoint_latency&) = delete;
@@ -46,22 +49,24 @@ public:
     ~endpoint_latency();
     void configure(const adaptive_options& options); // after a reload; what was learned is kept
 
-    // `took`: from sending to the first meaningful event of a stream, to the whole of a buffered answer. `timed_out`: it ran
-    // into the attempt timeout (then kind is cut_off).
+    // `took`: from sending to the first meaningful event of a stream, to the whole of a buffered answer. `timed_out`:
+    // it ran into the attempt timeout (then kind is cut_off).
     void record(const request_shape& shape, duration took, latency_sample kind, bool timed_out, steady_time now);
 
     [[nodiscard]] duration attempt_timeout(const request_shape& shape, steady_time now);
-    // What share q of the attempts stays within (the longest that answered, where more than 1 - q were cut off); empty until
-    // min_samples at some level.
+    // What share q of the attempts stays within (the longest that answered, where more than 1 - q were cut off); empty
+    // until min_samples at some level.
     [[nodiscard]] std::optional<duration> quantile(const request_shape& shape, double q, steady_time now);
     // When to hedge an attempt of this shape, counted from its start. Empty: not known enough.
-    [[nodiscard]] std::optional<duration> hedge_delay(const request_shape& shape, const hedge_options& options, steady_time now);
+    [[nodiscard]] std::optional<duration> hedge_delay(const request_shape& shape, const hedge_options& options,
+                                                      steady_time now);
 
-    // Silences inside streams. A gap that ended with more content shows that this endpoint pauses; one that ended in the
-    // idle timeout says nothing. Only gaps worth noting need be told (longer than a quarter of stream_idle). Recent: 5 to 10
-    // minutes.
+    // Silences inside streams. A gap that ended with more content shows that this endpoint pauses; one that ended in
+    // the idle timeout says nothing. Only gaps worth noting need be told (longer than a quarter of stream_idle).
+    // Recent: 5 to 10 minutes.
     void note_gap(duration gap, steady_time now);
-    [[nodiscard]] duration widened_idle(duration configured, steady_time now); // stream_idle, or more: 1.5 x the longest recent gap, at most 3 x
+    // stream_idle, or more: 1.5 x the longest recent gap, at most 3 x.
+    [[nodiscard]] duration widened_idle(duration configured, steady_time now);
 
     struct summary {
         std::optional<duration> p50, p95;

@@ -25,8 +25,10 @@ std::string_view to_string(fallback_skip why) noexcept {
 
 bool needs_fallback(const unaided_answer& so_far) noexcept {
     if (!so_far.is_there || so_far.body_failed) return false;
-    if (so_far.failed_as) return *so_far.failed_as != outcome_kind::caller_error && *so_far.failed_as != outcome_kind::cancelled;
-    // Of our own refusals and failures those below 500 speak of the request itself; 429 is how a full queue may be told.
+    if (so_far.failed_as)
+        return *so_far.failed_as != outcome_kind::caller_error && *so_far.failed_as != outcome_kind::cancelled;
+    // Of our own refusals and failures those below 500 speak of the request itself; 429 is how a full queue may be
+    // told.
     return so_far.status >= 500 || so_far.status == 429;
 }
 

@@ -3,8 +3,8 @@
 // taken. The order is fixed: what is the client's own answer, if old, before another model's, before a canned one. A
 // ladder is climbed once: a step that is another route uses that route's upstreams and policies, not its ladder.
 //
-// Never for an answer that is the caller's doing (it would be the same everywhere, and the caller must hear of it), for a
-// client that has left, or once anything meaningful of an answer was passed on. Pure.
+// Never for an answer that is the caller's doing (it would be the same everywhere, and the caller must hear of it), for
+// a client that has left, or once anything meaningful of an answer was passed on. Pure.
 
 #include "policies/outcome.hpp"
 #include "policies/time.hpp"
@@ -21,7 +21,8 @@ inline constexpr int fallback_kind_count = 3;
 
 // Why a step of the ladder was passed over; metric label.
 enum class fallback_skip : unsigned char {
-    no_key,         // last_good: the request has no identity: no x-evenkeel-partial-key, a body that is not held, another method
+    // last_good: the request has no identity: no x-evenkeel-partial-key, a body that is not held, another method.
+    no_key,
     no_entry,       // last_good: nothing is kept for it, or the store is not there
     too_old,        // last_good: what is kept is older than max_age
     no_time,        // route: less is left of the request's time than an attempt needs
@@ -33,11 +34,11 @@ inline constexpr int fallback_skip_count = 6;
 
 // What a request has come to without its ladder.
 struct unaided_answer {
-    bool is_there = false;    // false: the client left
+    bool is_there = false; // false: the client left
     int status = 0;
-    std::optional<outcome_kind> failed_as{}; // what an upstream's error, also one inside a 200, was judged to be; empty: it was
-                                             // none, or it was refused or failed here
-    bool body_failed = false; // the client's own body did not come, or was refused
+    std::optional<outcome_kind> failed_as{}; // what an upstream's error, also one inside a 200, was judged to be;
+                                             // empty: it was none, or it was refused or failed here
+    bool body_failed = false;                // the client's own body did not come, or was refused
 };
 [[nodiscard]] bool needs_fallback(const unaided_answer& so_far) noexcept;
 

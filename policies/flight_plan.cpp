@@ -61,7 +61,8 @@ flight_plan::flight_plan(const flight_options& options) noexcept : options_(opti
     for (std::size_t at = 0; at < endpoints_.size(); ++at) endpoints_[at].failures = options.earlier->failures[at];
 }
 
-std::span<const any_flight_action> flight_plan::step(const any_flight_event& event, steady_time now, policy_view& view) {
+std::span<const any_flight_action> flight_plan::step(const any_flight_event& event, steady_time now,
+                                                     policy_view& view) {
     actions_.clear();
     // Late events of an attempt that is no longer wanted change nothing.
     if (state_ == state::finished) return {};
@@ -89,7 +90,8 @@ steady_time flight_plan::next_wake() const noexcept {
 
 void flight_plan::begin(steady_time now, policy_view& view) {
     if (state_ != state::idle) return;
-    if (now >= options_.deadline) return give_up(flight_action::ending::timed_out, "deadline", retry_denial::none, now, view);
+    if (now >= options_.deadline)
+        return give_up(flight_action::ending::timed_out, "deadline", retry_denial::none, now, view);
     const bool one_left = launched_ == 0 || static_cast<int>(launched_) <= options_.retry->max_retries;
     const retry_denial denied = one_left ? seek(eagerness::may_wait, duration::zero(), now, view) : retry_denial::limit;
     if (denied != retry_denial::none) give_up(flight_action::ending::refused, to_string(denied), denied, now, view);
@@ -104,8 +106,8 @@ void flight_plan::commit(attempt_id id, steady_time now, policy_view& view) {
     add(flight_action::finish{flight_action::ending::answered, "first_answer", retry_denial::none});
 }
 
-// The race is decided as if this were the commit, since the signal is the same; but until it is, the attempt may still fail and
-// be followed by another. Silence from now on is the attempt's own affair.
+// The race is decided as if this were the commit, since the signal is the same; but until it is, the attempt may still
+// fail and be followed by another. Silence from now on is the attempt's own affair.
 void flight_plan::progress(attempt_id id, steady_time now, policy_view& view) {
     const auto found = std::find_if(flying_.begin(), flying_.end(), [&](const flying& one) { return one.id == id; });
     if (found == flying_.end()) return;
@@ -115,7 +117,8 @@ void flight_plan::progress(attempt_id id, steady_time now, policy_view& view) {
     sleep();
 }
 
-void flight_plan::launch(endpoint_index at, attempt_purpose what, std::string_view why, steady_time now, policy_view& view) {
+void flight_plan::launch(endpoint_index at, attempt_purpose what, std::string_view why, steady_time now,
+                         policy_view& view) {
     state_ = state::flying;
     stop_waiting(true, now, view);
     ++launched_;
@@ -141,11 +144,16 @@ void flight_plan::launch(endpoint_index at, attempt_purpose what, std::string_vi
 
 void flight_plan::launch_next(steady_time now, policy_view& view) {
     const attempt_purpose what = purpose();
-    launch(next_.at, what, what == attempt_purpose::first ? "first" : endpoints_[next_.at].failures == 0 ? "failover" : "retry", now, view);
+    launch(next_.at, what,
+           what == attempt_purpose::first       ? "first"
+           : endpoints_[next_.at].failures == 0 ? "failover"
+                                                : "retry",
+           now, view);
 }
 
 void flight_plan::drop(attempt_id id) noexcept {
-    flying_.erase(std::remove_if(flying_.begin(), flying_.end(), [&](const flying& one) { return one.id == id; }), flying_.end());
+    flying_.erase(std::remove_if(flying_.begin(), flying_.end(), [&](const flying& one) { return one.id == id; }),
+                  flying_.end());
 }
 
 // The work reserved for a hedge is settled with the first attempt that ends without winning, whichever it is.
@@ -163,20 +171,24 @@ void flight_plan::cancel_all(cancel_cause why, steady_time now, policy_view& vie
         settle(one, now, view);
         add(flight_action::cancel{one.id, why});
     }
-    flying_.erase(std::remove_if(flying_.begin(), flying_.end(), [&](const flying& one) { return one.id != but; }), flying_.end());
+    flying_.erase(std::remove_if(flying_.begin(), flying_.end(), [&](const flying& one) { return one.id != but; }),
+                  flying_.end());
 }
 
 void flight_plan::failed(const flight_event::failed& event, steady_time now, policy_view& view) {
-    const auto found = std::find_if(flying_.begin(), flying_.end(), [&](const flying& one) { return one.id == event.id; });
+    const auto found =
+        std::find_if(flying_.begin(), flying_.end(), [&](const flying& one) { return one.id == event.id; });
     if (found == flying_.end()) return;
     const flying over = *found;
     flying_.erase(found);
     settle(over, now, view);
     const outcome_kind kind = event.outcome.what.kind;
-    if (kind == outcome_kind::cancelled) return give_up(flight_action::ending::failed, to_string(kind), retry_denial::none, now, view);
+    if (kind == outcome_kind::cancelled)
+        return give_up(flight_action::ending::failed, to_string(kind), retry_denial::none, now, view);
 
     // A fallback or a hedge elsewhere that rejects what others have not rejected speaks for itself only.
-    const bool elsewhere_undecided = std::any_of(flying_.begin(), flying_.end(), [&](const flying& one) { return one.at != over.at && one.id < over.id; });
+    const bool elsewhere_undecided = std::any_of(
+        flying_.begin(), flying_.end(), [&](const flying& one) { return one.at != over.at && one.id < over.id; });
     const bool own_opinion = kind == outcome_kind::caller_error && (retryable_seen_ || elsewhere_undecided);
     if (event.outcome.has_answer && (answered_ == 0 || !own_opinion)) answered_ = event.id;
     if (own_opinion) retryable_seen_ = true;
@@ -190,15 +202,19 @@ void flight_plan::failed(const flight_event::failed& event, steady_time now, pol
             return give_up(flight_action::ending::failed, to_string(kind), refused, now, view);
         }
         cause_ = {event.outcome, now - over.launched, flight_action::ending::failed};
-        if (refused == retry_denial::none && seek(eagerness::now_or_never, duration::zero(), now, view) == retry_denial::none) return;
-        // What is still in flight is silent. Where a hedge was wanted before, another one follows after the pause of a retry.
+        if (refused == retry_denial::none &&
+            seek(eagerness::now_or_never, duration::zero(), now, view) == retry_denial::none)
+            return;
+        // What is still in flight is silent. Where a hedge was wanted before, another one follows after the pause of a
+        // retry.
         if (refused == retry_denial::none && over.purpose != attempt_purpose::first && may_hedge(flying_.size())) {
             previous_pause_ = backoff_pause(options_.retry->backoff, waits_++, previous_pause_, view.draw());
             hedge_at_ = std::min(hedge_at_, now + previous_pause_);
         }
         return sleep();
     }
-    if (refused != retry_denial::none) return give_up(flight_action::ending::failed, to_string(kind), refused, now, view);
+    if (refused != retry_denial::none)
+        return give_up(flight_action::ending::failed, to_string(kind), refused, now, view);
     follow({event.outcome, now - over.launched, flight_action::ending::failed}, now, view);
 }
 
@@ -210,11 +226,13 @@ void flight_plan::follow(const cause& why, steady_time now, policy_view& view) {
     if (denied != retry_denial::none) give_up(why.how, to_string(why.outcome.what.kind), denied, now, view);
 }
 
-void flight_plan::note_failure(endpoint_index where, const attempt_outcome& outcome, steady_time now, policy_view& view) {
+void flight_plan::note_failure(endpoint_index where, const attempt_outcome& outcome, steady_time now,
+                               policy_view& view) {
     endpoint& at = endpoints_[where];
     ++at.failures;
     at.silent = at.silent || outcome.what.kind == outcome_kind::timeout;
-    at.barred = at.barred || needs_another_credential(outcome.what.kind) || outcome.what.kind == outcome_kind::caller_error;
+    at.barred =
+        at.barred || needs_another_credential(outcome.what.kind) || outcome.what.kind == outcome_kind::caller_error;
     if (outcome.should_retry == true) at.barred = false;
     retryable_seen_ = retryable_seen_ || outcome.what.kind != outcome_kind::caller_error;
     if (!outcome.retry_after) return;
@@ -225,7 +243,8 @@ void flight_plan::note_failure(endpoint_index where, const attempt_outcome& outc
 }
 
 // Whether this failure asks for another attempt at all, wherever it goes.
-retry_denial flight_plan::wanted(endpoint_index at, const attempt_outcome& outcome, steady_time now, policy_view& view) const {
+retry_denial flight_plan::wanted(endpoint_index at, const attempt_outcome& outcome, steady_time now,
+                                 policy_view& view) const {
     const retry_options& retry = *options_.retry;
     const outcome_kind kind = outcome.what.kind;
     if (retry.max_retries == 0) return retry_denial::off;
@@ -245,7 +264,9 @@ void flight_plan::on_timer(steady_time now, policy_view& view) {
         const bool unsent = launched_ == 0;
         cancel_all(cancel_cause::deadline, now, view);
         if (state_ == state::pausing) view.refund(next_.at, next_.work, now);
-        if (unsent) return give_up(flight_action::ending::refused, to_string(retry_denial::circuit_open), retry_denial::circuit_open, now, view);
+        if (unsent)
+            return give_up(flight_action::ending::refused, to_string(retry_denial::circuit_open),
+                           retry_denial::circuit_open, now, view);
         return give_up(flight_action::ending::timed_out, "deadline", retry_denial::none, now, view);
     }
     if (state_ == state::pausing) {
@@ -260,14 +281,15 @@ void flight_plan::on_timer(steady_time now, policy_view& view) {
         return give_up(cause_.how, to_string(cause_.outcome.what.kind), denied, now, view);
     }
     // The oldest first; each at most once a step, since expire() may launch.
-    const auto late = std::find_if(flying_.begin(), flying_.end(), [&](const flying& one) { return one.expires <= now; });
+    const auto late =
+        std::find_if(flying_.begin(), flying_.end(), [&](const flying& one) { return one.expires <= now; });
     if (late != flying_.end()) return expire(*late, now, view);
     if (hedge_at_ <= now) return hedge(now, view);
     sleep();
 }
 
-// An attempt has been silent for as long as it may. A fixed timeout ends it in any case, a learned one only where something
-// else can be tried: a sibling in flight, another endpoint, or a second try of a stream.
+// An attempt has been silent for as long as it may. A fixed timeout ends it in any case, a learned one only where
+// something else can be tried: a sibling in flight, another endpoint, or a second try of a stream.
 void flight_plan::expire(flying late, steady_time now, policy_view& view) {
     attempt_outcome silence;
     silence.what = {outcome_class::failure, outcome_kind::timeout};
@@ -285,7 +307,8 @@ void flight_plan::expire(flying late, steady_time now, policy_view& view) {
     retry_denial denied = wanted(late.at, silence, now, view);
     if (denied == retry_denial::none) {
         const bool may_wait = alone && fixed;
-        const duration pause = !alone ? duration::zero() : backoff_pause(options_.retry->backoff, waits_, previous_pause_, view.draw());
+        const duration pause =
+            !alone ? duration::zero() : backoff_pause(options_.retry->backoff, waits_, previous_pause_, view.draw());
         denied = seek(may_wait ? eagerness::may_wait : eagerness::now_or_never, pause, now, view);
     }
     if (denied == retry_denial::none || fixed || !alone || options_.something_follows) {
@@ -294,8 +317,9 @@ void flight_plan::expire(flying late, steady_time now, policy_view& view) {
         if (!alone) return sleep();
         return give_up(flight_action::ending::timed_out, to_string(outcome_kind::timeout), denied, now, view);
     }
-    // It goes on as if nothing had been: there is nothing better. Its silence is evidence all the same: an endpoint that
-    // falls silent while all extra attempts are refused would never be found out, and the other one never be asked.
+    // It goes on as if nothing had been: there is nothing better. Its silence is evidence all the same: an endpoint
+    // that falls silent while all extra attempts are refused would never be found out, and the other one never be
+    // asked.
     actions_.erase(actions_.begin() + static_cast<std::ptrdiff_t>(cancelled_at), actions_.end());
     endpoints_[late.at] = before;
     retryable_seen_ = seen;
@@ -309,20 +333,22 @@ void flight_plan::hedge(steady_time now, policy_view& view) {
     const hedge_refusal refused = try_hedge(now, view);
     if (refused == hedge_refusal::none) return;
     view.hedge_refused(refused);
-    // What may change while the attempt goes on being silent is asked again, after as long a silence. So is what the guard
-    // refused: an attempt that is silent for twice as long is the more likely to have been worth a hedge.
-    const bool passing = refused == hedge_refusal::budget || refused == hedge_refusal::no_endpoint || refused == hedge_refusal::overload ||
-                         refused == hedge_refusal::guard;
+    // What may change while the attempt goes on being silent is asked again, after as long a silence. So is what the
+    // guard refused: an attempt that is silent for twice as long is the more likely to have been worth a hedge.
+    const bool passing = refused == hedge_refusal::budget || refused == hedge_refusal::no_endpoint ||
+                         refused == hedge_refusal::overload || refused == hedge_refusal::guard;
     hedge_at_ = steady_time::max();
     if (passing && !flying_.empty()) {
-        if (const auto delay = view.hedge_delay(flying_.back().at, now)) hedge_at_ = now + std::max(*delay, options_.hedge->min_delay);
+        if (const auto delay = view.hedge_delay(flying_.back().at, now))
+            hedge_at_ = now + std::max(*delay, options_.hedge->min_delay);
     }
     sleep();
 }
 
-// Another endpoint that has not failed this request, then one that has but may be asked again, then the one that is silent; each
-// only if it lets the hedge through, the tired ones last.
-std::optional<std::pair<endpoint_index, urgency>> flight_plan::hedge_target(endpoint_index primary, steady_time now, policy_view& view) const {
+// Another endpoint that has not failed this request, then one that has but may be asked again, then the one that is
+// silent; each only if it lets the hedge through, the tired ones last.
+std::optional<std::pair<endpoint_index, urgency>> flight_plan::hedge_target(endpoint_index primary, steady_time now,
+                                                                            policy_view& view) const {
     const evenkeel::hedge_target where = options_.hedge->target;
     const auto lets = [&](endpoint_index at, urgency how) {
         const endpoint& known = endpoints_[at];
@@ -332,7 +358,8 @@ std::optional<std::pair<endpoint_index, urgency>> flight_plan::hedge_target(endp
         for (const int failures_allowed : {0, 1}) {
             for (const endpoint_index at : view.order(now)) {
                 const bool suits = where == evenkeel::hedge_target::any || !is_flying(at);
-                if (suits && (failures_allowed > 0 || endpoints_[at].failures == 0) && lets(at, how)) return std::pair{at, how};
+                if (suits && (failures_allowed > 0 || endpoints_[at].failures == 0) && lets(at, how))
+                    return std::pair{at, how};
             }
         }
         if (where == evenkeel::hedge_target::prefer_other && lets(primary, how)) return std::pair{primary, how};
@@ -345,7 +372,8 @@ bool flight_plan::may_hedge(std::size_t in_flight) const noexcept {
 }
 
 hedge_refusal flight_plan::try_hedge(steady_time now, policy_view& view) {
-    if (!may_hedge(flying_.size()) || static_cast<int>(launched_) > options_.retry->max_retries) return hedge_refusal::limit;
+    if (!may_hedge(flying_.size()) || static_cast<int>(launched_) > options_.retry->max_retries)
+        return hedge_refusal::limit;
     const endpoint_index primary = flying_.back().at;
     if (view.overloaded(primary, now)) return hedge_refusal::overload;
     if (!hedge_counted_) {
@@ -356,7 +384,8 @@ hedge_refusal flight_plan::try_hedge(steady_time now, policy_view& view) {
     if (!chosen) return hedge_refusal::no_endpoint;
     const auto [target, pressed] = *chosen;
     if (!view.repeatable(target)) return hedge_refusal::not_replayable;
-    if (now + std::max(min_attempt_time, view.quickest(target, now)) > options_.deadline) return hedge_refusal::deadline;
+    if (now + std::max(min_attempt_time, view.quickest(target, now)) > options_.deadline)
+        return hedge_refusal::deadline;
     if (!view.reserve_hedge(target, now)) return hedge_refusal::budget;
     if (view.admit(target, attempt_purpose::hedge, pressed, now)) {
         view.refund(target, reserved_work, now);
@@ -375,7 +404,8 @@ void flight_plan::on_client_gone(steady_time now, policy_view& view) {
     add(flight_action::finish{flight_action::ending::client_gone, "client_gone", retry_denial::none});
 }
 
-void flight_plan::give_up(flight_action::ending how, std::string_view why, retry_denial denied, steady_time now, policy_view& view) {
+void flight_plan::give_up(flight_action::ending how, std::string_view why, retry_denial denied, steady_time now,
+                          policy_view& view) {
     stop_waiting(false, now, view);
     state_ = state::finished;
     duration again{};

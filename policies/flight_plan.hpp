@@ -1,18 +1,20 @@
 #pragma once
-// The decision of one flight: which attempts to launch, which answer to commit, when to stop. Pure: events and the time go
-// in, actions with their reasons come out; run_flight performs them and decides nothing itself. What it needs to know of
-// the rest of the world it asks through a policy_view.
+// The decision of one flight: which attempts to launch, which answer to commit, when to stop. Pure: events and the time
+// go in, actions with their reasons come out; run_flight performs them and decides nothing itself. What it needs to
+// know of the rest of the world it asks through a policy_view.
 //
 // A retry and a hedge are one thing, an *extra attempt*: the first follows a failure, the second a silence. Both count
 // against max_retries, both ask an endpoint that will have them, both are paid for.
 //
-// A failed attempt is followed by another while all of this holds: its failure is one of `retry.on` (or the upstream says
-// x-should-retry: true, and never false), fewer than max_retries were made, the request may be sent again, an endpoint may
-// be asked, there is time, and that endpoint's budget pays. An endpoint that has not failed this request is asked at once;
-// one that has, after a pause (retry.hpp) and not before the time it named; none while another one will do.
+// A failed attempt is followed by another while all of this holds: its failure is one of `retry.on` (or the upstream
+// says x-should-retry: true, and never false), fewer than max_retries were made, the request may be sent again, an
+// endpoint may be asked, there is time, and that endpoint's budget pays. An endpoint that has not failed this request
+// is asked at once; one that has, after a pause (retry.hpp) and not before the time it named; none while another one
+// will do.
 //
-// Where every endpoint that may be asked refuses, because its circuit is open, it is cooling down or overloaded, the request
-// waits (`when_open: hold`) and asks again, until one lets it, the outage is older than hold_max, or the deadline is near.
+// Where every endpoint that may be asked refuses, because its circuit is open, it is cooling down or overloaded, the
+// request waits (`when_open: hold`) and asks again, until one lets it, the outage is older than hold_max, or the
+// deadline is near.
 //
 // Owned by one flight (one request's upstream effort); one step at a time.
 
@@ -60,17 +62,28 @@ inline constexpr int retry_denial_count = 13;
 
 namespace flight_event {
 struct started {};
-struct head { attempt_id id; };        // of an attempt that holds nothing: a whole, valid response head has come
-struct meaningful { attempt_id id; };  // the first meaningful event of a stream, or more than is held
-struct progress { attempt_id id; };    // an answer that is held to its end has said something: it is no longer silent
-struct complete { attempt_id id; };    // an answer that is held to its end is here, whole and good
-struct failed { attempt_id id; attempt_outcome outcome; };
-struct timer {};                       // the time asked for by wait_until has come
+struct head {
+    attempt_id id;
+}; // of an attempt that holds nothing: a whole, valid response head has come
+struct meaningful {
+    attempt_id id;
+}; // the first meaningful event of a stream, or more than is held
+struct progress {
+    attempt_id id;
+}; // an answer that is held to its end has said something: it is no longer silent
+struct complete {
+    attempt_id id;
+}; // an answer that is held to its end is here, whole and good
+struct failed {
+    attempt_id id;
+    attempt_outcome outcome;
+};
+struct timer {}; // the time asked for by wait_until has come
 struct client_gone {};
 } // namespace flight_event
-using any_flight_event = std::variant<flight_event::started, flight_event::head, flight_event::meaningful,
-                                      flight_event::progress, flight_event::complete, flight_event::failed,
-                                      flight_event::timer, flight_event::client_gone>;
+using any_flight_event =
+    std::variant<flight_event::started, flight_event::head, flight_event::meaningful, flight_event::progress,
+                 flight_event::complete, flight_event::failed, flight_event::timer, flight_event::client_gone>;
 
 // What an attempt keeps back until the plan commits it.
 enum class holding : unsigned char {
@@ -93,10 +106,25 @@ enum class cancel_cause : unsigned char {
 
 // Reasons are words: metric label, log field and what a test asserts.
 namespace flight_action {
-struct launch { attempt_id id; endpoint_index endpoint; holding hold; attempt_purpose purpose; std::string_view why; };
-struct cancel { attempt_id id; cancel_cause why; };
-struct overdue { attempt_id id; };                        // silent for longer than an attempt may be, but goes on for want of anything better
-struct commit { attempt_id id; std::string_view why; }; // this attempt's answer is the flight's answer
+struct launch {
+    attempt_id id;
+    endpoint_index endpoint;
+    holding hold;
+    attempt_purpose purpose;
+    std::string_view why;
+};
+struct cancel {
+    attempt_id id;
+    cancel_cause why;
+};
+// Silent for longer than an attempt may be, but goes on for want of anything better.
+struct overdue {
+    attempt_id id;
+};
+struct commit {
+    attempt_id id;
+    std::string_view why;
+}; // this attempt's answer is the flight's answer
 enum class ending : unsigned char { answered, failed, timed_out, refused, client_gone }; // refused: nothing was sent
 struct finish {
     ending how;
@@ -104,10 +132,12 @@ struct finish {
     retry_denial denied;
     duration retry_after{}; // of a refusal: when asking again makes sense
 };
-struct wait_until { steady_time when; };
+struct wait_until {
+    steady_time when;
+};
 } // namespace flight_action
-using any_flight_action = std::variant<flight_action::launch, flight_action::cancel, flight_action::overdue, flight_action::commit,
-                                       flight_action::finish, flight_action::wait_until>;
+using any_flight_action = std::variant<flight_action::launch, flight_action::cancel, flight_action::overdue,
+                                       flight_action::commit, flight_action::finish, flight_action::wait_until>;
 
 // Why an endpoint does not let an attempt through.
 struct endpoint_refusal {
@@ -118,26 +148,29 @@ struct endpoint_refusal {
 };
 // How urgent an attempt is where it asks for leave.
 enum class urgency : unsigned char {
-    normal,      // other endpoints are there as well
-    last_resort, // nowhere else to go: it may be a probe, is not thinned out while a circuit ramps up, and takes what is tired
-    waited,      // has waited long enough: neither cooldown nor overload hold it, only a circuit does
+    normal, // other endpoints are there as well
+    // Nowhere else to go: it may be a probe, is not thinned out while a circuit ramps up, and takes what is tired.
+    last_resort,
+    waited, // has waited long enough: neither cooldown nor overload hold it, only a circuit does
 };
 
 // What the plan asks the rest of the world, and chance.
 class policy_view {
 public:
     virtual ~policy_view() = default;
-    [[nodiscard]] virtual double draw() = 0;                          // uniform in [0, 1)
-    [[nodiscard]] virtual bool wants_stream() = 0;                    // the client asked for a stream
-    [[nodiscard]] virtual bool repeatable(endpoint_index at) = 0;     // the request, sent there, may be sent again
-    [[nodiscard]] virtual bool unsent(attempt_id attempt) = 0;        // no byte of this attempt has left
+    [[nodiscard]] virtual double draw() = 0;                      // uniform in [0, 1)
+    [[nodiscard]] virtual bool wants_stream() = 0;                // the client asked for a stream
+    [[nodiscard]] virtual bool repeatable(endpoint_index at) = 0; // the request, sent there, may be sent again
+    [[nodiscard]] virtual bool unsent(attempt_id attempt) = 0;    // no byte of this attempt has left
 
     // All endpoints, the one to ask first in front. The span lives until the next call.
     [[nodiscard]] virtual std::span<const endpoint_index> order(steady_time now) = 0;
     // Would it let an attempt through? Takes nothing. Empty: yes.
-    [[nodiscard]] virtual std::optional<endpoint_refusal> look(endpoint_index at, attempt_purpose what, urgency how, steady_time now) = 0;
+    [[nodiscard]] virtual std::optional<endpoint_refusal> look(endpoint_index at, attempt_purpose what, urgency how,
+                                                               steady_time now) = 0;
     // Takes leave for the launch that follows in the same step. Empty: taken.
-    [[nodiscard]] virtual std::optional<endpoint_refusal> admit(endpoint_index at, attempt_purpose what, urgency how, steady_time now) = 0;
+    [[nodiscard]] virtual std::optional<endpoint_refusal> admit(endpoint_index at, attempt_purpose what, urgency how,
+                                                                steady_time now) = 0;
     [[nodiscard]] virtual bool overloaded(endpoint_index at, steady_time now) = 0;
     // A place among the requests of this route that wait for an endpoint. False: they are too many already.
     [[nodiscard]] virtual bool begin_waiting(steady_time now) = 0;
@@ -148,16 +181,19 @@ public:
     [[nodiscard]] virtual double cost(endpoint_index at, duration took, bool effortless, steady_time now) = 0;
     [[nodiscard]] virtual bool reserve(endpoint_index at, double work, steady_time now) = 0;
     virtual void refund(endpoint_index at, double work, steady_time now) = 0;
-    // A hedge reserves the work of one attempt, and only where more than half of the budget is there; it is settled to what
-    // the attempt that lost has cost.
+    // A hedge reserves the work of one attempt, and only where more than half of the budget is there; it is settled to
+    // what the attempt that lost has cost.
     [[nodiscard]] virtual bool reserve_hedge(endpoint_index at, steady_time now) = 0;
     virtual void settle_hedge(endpoint_index at, duration loser_took, steady_time now) = 0;
 
     // Learned; empty: not known enough.
-    [[nodiscard]] virtual std::optional<duration> attempt_timeout(endpoint_index at, steady_time now) = 0; // how long an attempt may take
+    // How long an attempt may take.
+    [[nodiscard]] virtual std::optional<duration> attempt_timeout(endpoint_index at, steady_time now) = 0;
     [[nodiscard]] virtual std::optional<duration> hedge_delay(endpoint_index at, steady_time now) = 0;
-    [[nodiscard]] virtual duration quickest(endpoint_index at, steady_time now) = 0;                       // few are faster; 0: not known
-    [[nodiscard]] virtual hedge_refusal hedge_wanted(steady_time now) = 0;                                 // what the guard says
+    // Few are faster; 0: not known.
+    [[nodiscard]] virtual duration quickest(endpoint_index at, steady_time now) = 0;
+    // What the guard says.
+    [[nodiscard]] virtual hedge_refusal hedge_wanted(steady_time now) = 0;
     virtual void hedge_refused(hedge_refusal why) = 0;
 };
 
@@ -175,11 +211,11 @@ struct flight_options {
     const retry_options* retry = nullptr;    // outlives the plan
     const hedge_options* hedge = nullptr;    // outlives the plan; null: no hedges
     evenkeel::when_open when_open = evenkeel::when_open::hold;
-    duration hold_max = std::chrono::seconds{60};  // oldest outage that is waited for
-    duration max_wait = std::chrono::seconds{5};   // of a first attempt for room after an outage; then it goes through
-    endpoint_index endpoints = 1;            // how many, in order of preference
-    bool something_follows = false;          // a fallback answers if the attempts do not: errors are held for it, and a learned
-                                             // timeout may end an attempt for its sake
+    duration hold_max = std::chrono::seconds{60}; // oldest outage that is waited for
+    duration max_wait = std::chrono::seconds{5};  // of a first attempt for room after an outage; then it goes through
+    endpoint_index endpoints = 1;                 // how many, in order of preference
+    bool something_follows = false; // a fallback answers if the attempts do not: errors are held for it, and a learned
+                                    // timeout may end an attempt for its sake
     const earlier_attempts* earlier = nullptr; // outlives the plan's construction; null: none
 };
 
@@ -197,7 +233,8 @@ public:
     void allow_until(steady_time deadline) noexcept { options_.deadline = deadline; }
 
     // The span lives until the next step.
-    [[nodiscard]] std::span<const any_flight_action> step(const any_flight_event& event, steady_time now, policy_view& view);
+    [[nodiscard]] std::span<const any_flight_action> step(const any_flight_event& event, steady_time now,
+                                                          policy_view& view);
     [[nodiscard]] bool finished() const noexcept { return state_ == state::finished; }
     [[nodiscard]] int attempts() const noexcept { return static_cast<int>(launched_); }
 
@@ -242,12 +279,15 @@ private:
     enum class eagerness : unsigned char { may_wait, now_or_never };
     [[nodiscard]] retry_denial seek(eagerness how, duration pause, steady_time now, policy_view& view);
     void list(choices& to, obstacles& why, urgency how, duration pause, steady_time now, policy_view& view);
-    [[nodiscard]] bool take(choices& from, obstacles& why, eagerness how, urgency pressed, duration pause, steady_time now, policy_view& view);
+    [[nodiscard]] bool take(choices& from, obstacles& why, eagerness how, urgency pressed, duration pause,
+                            steady_time now, policy_view& view);
     [[nodiscard]] retry_denial wait_for(const obstacles& why, steady_time now, policy_view& view);
     [[nodiscard]] retry_denial denial_of(const obstacles& why) const noexcept;
     void stop_waiting(bool goes_on, steady_time now, policy_view& view);
     [[nodiscard]] bool is_flying(endpoint_index at) const noexcept;
-    [[nodiscard]] attempt_purpose purpose() const noexcept { return launched_ == 0 ? attempt_purpose::first : attempt_purpose::retry; }
+    [[nodiscard]] attempt_purpose purpose() const noexcept {
+        return launched_ == 0 ? attempt_purpose::first : attempt_purpose::retry;
+    }
 
     void begin(steady_time now, policy_view& view);
     void commit(attempt_id id, steady_time now, policy_view& view);
@@ -257,18 +297,22 @@ private:
     void failed(const flight_event::failed& event, steady_time now, policy_view& view);
     void follow(const cause& why, steady_time now, policy_view& view);
     void note_failure(endpoint_index at, const attempt_outcome& outcome, steady_time now, policy_view& view);
-    [[nodiscard]] retry_denial wanted(endpoint_index at, const attempt_outcome& outcome, steady_time now, policy_view& view) const;
+    [[nodiscard]] retry_denial wanted(endpoint_index at, const attempt_outcome& outcome, steady_time now,
+                                      policy_view& view) const;
     void on_timer(steady_time now, policy_view& view);
     void expire(flying late, steady_time now, policy_view& view);
     void on_client_gone(steady_time now, policy_view& view);
     void hedge(steady_time now, policy_view& view);
-    [[nodiscard]] std::optional<std::pair<endpoint_index, urgency>> hedge_target(endpoint_index primary, steady_time now, policy_view& view) const;
+    [[nodiscard]] std::optional<std::pair<endpoint_index, urgency>> hedge_target(endpoint_index primary,
+                                                                                 steady_time now,
+                                                                                 policy_view& view) const;
     [[nodiscard]] bool may_hedge(std::size_t in_flight) const noexcept;
     [[nodiscard]] hedge_refusal try_hedge(steady_time now, policy_view& view);
     void settle(const flying& loser, steady_time now, policy_view& view);
     void cancel_all(cancel_cause why, steady_time now, policy_view& view, attempt_id but = 0);
     void drop(attempt_id id) noexcept;
-    void give_up(flight_action::ending how, std::string_view why, retry_denial denied, steady_time now, policy_view& view);
+    void give_up(flight_action::ending how, std::string_view why, retry_denial denied, steady_time now,
+                 policy_view& view);
     [[nodiscard]] steady_time next_wake() const noexcept;
     void sleep() { add(flight_action::wait_until{next_wake()}); }
     void add(any_flight_action action) { actions_.push_back(action); }
@@ -278,18 +322,18 @@ private:
     boost::container::static_vector<endpoint, max_endpoints> endpoints_;
     boost::container::small_vector<flying, 2> flying_;
     boost::container::small_vector<endpoint_index, 2> unsettled_; // whose budgets hold the work of hedges
-    attempt_id launched_ = 0;       // attempts so far; the latest one's id
-    attempt_id answered_ = 0;       // the latest attempt with an HTTP answer to hand on; 0: none
-    bool retryable_seen_ = false;   // a failure that is no fault of the request
-    bool hedge_counted_ = false;    // the guard has been asked about this request
+    attempt_id launched_ = 0;                                     // attempts so far; the latest one's id
+    attempt_id answered_ = 0;     // the latest attempt with an HTTP answer to hand on; 0: none
+    bool retryable_seen_ = false; // a failure that is no fault of the request
+    bool hedge_counted_ = false;  // the guard has been asked about this request
     steady_time hedge_at_ = steady_time::max();
-    choice next_;                   // while pausing
-    cause cause_;                   // while looking for an endpoint
-    steady_time ask_again_{};       // while waiting
+    choice next_;             // while pausing
+    cause cause_;             // while looking for an endpoint
+    steady_time ask_again_{}; // while waiting
     std::optional<steady_time> waiting_since_, crowded_since_;
-    bool held_ = false;             // a circuit has kept it waiting
+    bool held_ = false; // a circuit has kept it waiting
     bool in_line_ = false;
-    int waits_ = 0;                 // pauses before asking an endpoint again
+    int waits_ = 0; // pauses before asking an endpoint again
     duration previous_pause_{};
     boost::container::small_vector<any_flight_action, 4> actions_;
 };

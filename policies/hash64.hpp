@@ -1,13 +1,14 @@
 #pragma once
-// 64-bit hashes for decisions that must come out the same everywhere and each time: shards, draws that are none, injected
-// faults. No protection against anybody who chooses the input.
+// 64-bit hashes for decisions that must come out the same everywhere and each time: shards, draws that are none,
+// injected faults. No protection against anybody who chooses the input.
 
 #include <cstdint>
 #include <string_view>
 
 namespace evenkeel {
 
-// The finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): every bit of the result depends on every bit of `x`.
+// The finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): every bit of the result depends on every bit of
+// `x`.
 [[nodiscard]] constexpr std::uint64_t mix64(std::uint64_t x) noexcept {
     x += 0x9e3779b97f4a7c15ULL;
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
@@ -23,6 +24,8 @@ inline constexpr std::uint64_t fnv1a_start = 0xcbf29ce484222325ULL;
 }
 
 // Uniform in [0, 1) from 64 uniform bits.
-[[nodiscard]] constexpr double unit_interval(std::uint64_t bits) noexcept { return static_cast<double>(bits >> 11) * 0x1p-53; }
+[[nodiscard]] constexpr double unit_interval(std::uint64_t bits) noexcept {
+    return static_cast<double>(bits >> 11) * 0x1p-53;
+}
 
 } // namespace evenkeel

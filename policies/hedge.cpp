@@ -10,9 +10,9 @@ namespace {
 constexpr double automatic_quantile = 0.95;
 constexpr double medians = 2.5; // (reference: policy evidence 4)
 
-// Which share of the requests may want a hedge before everything is called slow. A quantile says how many it was made for;
-// twice that is the reference's rule. Of an automatic or fixed delay nobody says: with a slow fifth, a fifth reaches 2.5 x
-// median and should. But while the median is right, more than half never do.
+// Which share of the requests may want a hedge before everything is called slow. A quantile says how many it was made
+// for; twice that is the reference's rule. Of an automatic or fixed delay nobody says: with a slow fifth, a fifth
+// reaches 2.5 x median and should. But while the median is right, more than half never do.
 double slow_share(const hedge_options& options) noexcept {
     constexpr double half = 0.5;
     if (options.delay != hedge_options::delay_kind::quantile) return half;
@@ -21,12 +21,13 @@ double slow_share(const hedge_options& options) noexcept {
 
 } // namespace
 
-// The earliest delay at which a fresh attempt is as likely as not to be done before the silent one: half of those that last as
-// long last for another median. Not much earlier than max_extra pays for, no later than `latest`.
-std::optional<duration> worthwhile_delay(const hedge_options& options, latency_window& learned, duration median, duration latest, steady_time now) {
+// The earliest delay at which a fresh attempt is as likely as not to be done before the silent one: half of those that
+// last as long last for another median. Not much earlier than max_extra pays for, no later than `latest`.
+std::optional<duration> worthwhile_delay(const hedge_options& options, latency_window& learned, duration median,
+                                         duration latest, steady_time now) {
     constexpr double step = 0.025, enough_beyond = 5; // samples
-    // The delay may ask for half as many again as max_extra pays for: of a slow fifth, a fifth lies behind the gap, and chance
-    // must not hide it. What is spent is the budget's to say.
+    // The delay may ask for half as many again as max_extra pays for: of a slow fifth, a fifth lies behind the gap, and
+    // chance must not hide it. What is spent is the budget's to say.
     constexpr double beyond_budget = 1.5;
     const double samples = learned.samples(now);
     for (double q = std::max(1 - beyond_budget * options.max_extra, 0.5); q <= automatic_quantile; q += step) {
@@ -86,7 +87,8 @@ void hedge_guard::turn(steady_time now) noexcept {
 
 bool hedge_guard::few_win(const hedge_options& options) const noexcept {
     if (ended_ < judged_by) return false;
-    // Clearly fewer: two standard deviations, or a guard of half would stop hedges of which six in ten win every other minute.
+    // Clearly fewer: two standard deviations, or a guard of half would stop hedges of which six in ten win every other
+    // minute.
     const double expected = options.guard * judged_by;
     const double spread = 2 * std::sqrt(expected * (1 - options.guard));
     return static_cast<double>(std::count(won_.begin(), won_.end(), true)) < expected - spread;
@@ -95,7 +97,8 @@ bool hedge_guard::few_win(const hedge_options& options) const noexcept {
 // Slow as soon as this slice shows it, until a whole slice does not.
 bool hedge_guard::all_slow(const hedge_options& options, steady_time now) noexcept {
     turn(now);
-    // Two standard deviations above the share: of 20 requests with a p95, 5 and not 3, which every tenth slice has by chance.
+    // Two standard deviations above the share: of 20 requests with a p95, 5 and not 3, which every tenth slice has by
+    // chance.
     const auto over = [share = slow_share(options)](const counted& of) {
         const double expected = share * of.requests;
         return of.requests >= judged_by && of.wanted > expected + 2 * std::sqrt(expected);

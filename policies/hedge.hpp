@@ -1,11 +1,12 @@
 #pragma once
-// When a second attempt is worth its price while the first is still silent (DESIGN section 6, reference: resilience semantics
-// 7; Dean and Barroso, The Tail at Scale, CACM 2013). The signal is the time to the first meaningful event (a whole answer for
-// buffered ones). `auto` = min(P95, 2.5 x median): at exactly 5 % slow attempts a P95 falls into the tail.
+// When a second attempt is worth its price while the first is still silent (DESIGN section 6, reference: resilience
+// semantics 7; Dean and Barroso, The Tail at Scale, CACM 2013). The signal is the time to the first meaningful event (a
+// whole answer for buffered ones). `auto` = min(P95, 2.5 x median): at exactly 5 % slow attempts a P95 falls into the
+// tail.
 //
-// Hedging helps against slowness that the other endpoint does not share. Two signs say that it is shared: hedges do not win
-// (`guard`), and far more attempts reach the delay than it was made for (`slow`). Either suspends hedging; every 10th wanted
-// hedge is then launched all the same, to notice when the sign has gone.
+// Hedging helps against slowness that the other endpoint does not share. Two signs say that it is shared: hedges do not
+// win (`guard`), and far more attempts reach the delay than it was made for (`slow`). Either suspends hedging; every
+// 10th wanted hedge is then launched all the same, to notice when the sign has gone.
 
 #include "policies/latency_window.hpp"
 #include "policies/small_mutex.hpp"
@@ -24,21 +25,23 @@ struct hedge_options {
     bool on = false;
     enum class delay_kind : unsigned char { automatic, quantile, fixed };
     delay_kind delay = delay_kind::automatic;
-    double quantile = 0.95;      // of delay_kind::quantile: `p95`, `p91`
-    duration fixed{};            // of delay_kind::fixed
-    int max_hedges = 1;          // in flight at a time beside the first attempt; one that failed may be followed by another
-    double max_extra = 0.2;      // deposited per success for hedges, on top of budget.extra_work
+    double quantile = 0.95; // of delay_kind::quantile: `p95`, `p91`
+    duration fixed{};       // of delay_kind::fixed
+    // In flight at a time beside the first attempt; one that failed may be followed by another.
+    int max_hedges = 1;
+    double max_extra = 0.2;                             // deposited per success for hedges, on top of budget.extra_work
     duration min_delay = std::chrono::milliseconds{50}; // of learned delays, as is
     duration max_delay = std::chrono::seconds{30};
     hedge_target target = hedge_target::prefer_other;
-    double guard = 0.5;          // share of the last 20 hedges that must win; 0: neither this guard nor that against slowness
+    // Share of the last 20 hedges that must win; 0: neither this guard nor that against slowness.
+    double guard = 0.5;
     bool operator==(const hedge_options&) const = default;
 };
 
-// Empty: too little is known for a learned delay. Where so much was cut off that the quantile is unknown, `auto` is 2.5 x
-// median, and a quantile is the longest that was answered: what is silent for longer belongs to the tail in any case.
-[[nodiscard]] std::optional<duration> hedge_delay(const hedge_options& options, latency_window& learned, std::uint32_t min_samples,
-                                                  steady_time now) noexcept;
+// Empty: too little is known for a learned delay. Where so much was cut off that the quantile is unknown, `auto` is 2.5
+// x median, and a quantile is the longest that was answered: what is silent for longer belongs to the tail in any case.
+[[nodiscard]] std::optional<duration> hedge_delay(const hedge_options& options, latency_window& learned,
+                                                  std::uint32_t min_samples, steady_time now) noexcept;
 
 // Why a wanted hedge was not launched; metric label.
 enum class hedge_refusal : unsigned char {
@@ -58,13 +61,13 @@ inline constexpr int hedge_refusal_count = 9;
 // Watches how hedges fare, for one route. Thread-safe: one mutex, held for one call.
 class hedge_guard {
 public:
-    static constexpr std::uint32_t judged_by = 20;    // hedges (DESIGN 6), and requests of a slice
-    static constexpr std::uint32_t measure_every = 10; // wanted hedges
+    static constexpr std::uint32_t judged_by = 20;              // hedges (DESIGN 6), and requests of a slice
+    static constexpr std::uint32_t measure_every = 10;          // wanted hedges
     static constexpr duration slice = std::chrono::seconds{10}; // chosen: a learned P95 follows within a few
 
     void request_started(steady_time now);
-    // An attempt has been silent for its hedge delay; asked once for each. none: launch (subject to budget and endpoints);
-    // guard or slow: do not.
+    // An attempt has been silent for its hedge delay; asked once for each. none: launch (subject to budget and
+    // endpoints); guard or slow: do not.
     [[nodiscard]] hedge_refusal wanted(const hedge_options& options, steady_time now);
     void ended(bool won, steady_time now); // a launched hedge: its answer became the request's, or it did not
     struct summary {

@@ -1,7 +1,7 @@
 #pragma once
-// The attempts that are under way, in order of their start: how many, and how many of them for longer than some time.
-// A list in a vector that grows to the largest number there ever was; everything but the count of the old ones costs a few
-// instructions. Not thread-safe; owned by one overload_control.
+// The attempts that are under way, in order of their start: how many, and how many of them for longer than some time. A
+// list in a vector that grows to the largest number there ever was; everything but the count of the old ones costs a
+// few instructions. Not thread-safe; owned by one overload_control.
 
 #include "policies/time.hpp"
 

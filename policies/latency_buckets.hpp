@@ -1,10 +1,10 @@
 #pragma once
-// Where a latency is counted: logarithmic buckets, each gamma = (1 + a) / (1 - a) times as wide as the one before, so that
-// the middle of a bucket is within a = 1 % of everything in it (Masson, Rim, Lee: DDSketch, VLDB 2019). Bucket 0 ends at
-// 1 ms, bucket i at gamma^i ms; the last of the 704 ends at 21 minutes and takes whatever is longer.
+// Where a latency is counted: logarithmic buckets, each gamma = (1 + a) / (1 - a) times as wide as the one before, so
+// that the middle of a bucket is within a = 1 % of everything in it (Masson, Rim, Lee: DDSketch, VLDB 2019). Bucket 0
+// ends at 1 ms, bucket i at gamma^i ms; the last of the 704 ends at 21 minutes and takes whatever is longer.
 //
-// Counts are kept in chunks of 64 buckets, allocated when first used: the latencies of one shape of request spread over a
-// decade or two, which is two to four chunks of eleven.
+// Counts are kept in chunks of 64 buckets, allocated when first used: the latencies of one shape of request spread over
+// a decade or two, which is two to four chunks of eleven.
 
 #include "policies/time.hpp"
 
@@ -32,12 +32,14 @@ struct latency_buckets {
     [[nodiscard]] static duration middle(std::size_t bucket) noexcept; // on the linear scale; of bucket 0 its end
 };
 
-// A sample in two bytes: chunk, kind, place within the chunk. Worked: 100 ms answered, bucket 231 = 3 * 64 + 39: 0x0327.
+// A sample in two bytes: chunk, kind, place within the chunk. Worked: 100 ms answered, bucket 231 = 3 * 64 + 39:
+// 0x0327.
 class latency_code {
 public:
     latency_code(std::size_t bucket, latency_sample kind) noexcept
-        : code_(static_cast<std::uint16_t>(bucket / latency_buckets::per_chunk << 8 | static_cast<std::size_t>(kind) << 6 |
-                                           bucket % latency_buckets::per_chunk)) {}
+        : code_(static_cast<std::uint16_t>(bucket / latency_buckets::per_chunk << 8 |
+                                           static_cast<std::size_t>(kind) << 6 | bucket % latency_buckets::per_chunk)) {
+    }
     latency_code(duration took, latency_sample kind) noexcept : latency_code(latency_buckets::of(took), kind) {}
 
     [[nodiscard]] std::size_t chunk() const noexcept { return code_ >> 8; }
@@ -63,7 +65,8 @@ public:
     [[nodiscard]] const chunk* at(std::size_t number) const noexcept { return chunks_[number].get(); }
     [[nodiscard]] Count& at(latency_code code) {
         auto& holds = chunks_[code.chunk()];
-        if (!holds) [[unlikely]] holds = std::make_unique<chunk>();
+        if (!holds) [[unlikely]]
+            holds = std::make_unique<chunk>();
         return holds->counts[code.place()];
     }
     void clear() noexcept { // the memory is kept
@@ -79,7 +82,8 @@ public:
             for (std::size_t kind = 0; kind < latency_sample_kinds; ++kind) {
                 for (std::size_t i = 0; i < latency_buckets::per_chunk; ++i) {
                     const auto what = static_cast<latency_sample>(kind);
-                    if (const Count n = chunks_[c]->of(what, i); n > 0) visit(latency_code(c * latency_buckets::per_chunk + i, what), n);
+                    if (const Count n = chunks_[c]->of(what, i); n > 0)
+                        visit(latency_code(c * latency_buckets::per_chunk + i, what), n);
                 }
             }
         }

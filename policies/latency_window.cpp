@@ -102,7 +102,8 @@ void latency_window::add(latency_code sample, steady_time now) noexcept {
 }
 
 template <std::size_t N>
-std::array<std::optional<duration>, N> latency_window::walk(const std::array<double, N>& q, abandoned_as reading) const noexcept {
+std::array<std::optional<duration>, N> latency_window::walk(const std::array<double, N>& q,
+                                                            abandoned_as reading) const noexcept {
     std::array<std::optional<duration>, N> found;
     std::size_t next = 0;
     const auto target = [&] { return 1 - q[next] + 1e-12; }; // 19 of 20 are the share 0.95, whatever rounding says
@@ -162,7 +163,8 @@ std::optional<duration> latency_window::last_answer(steady_time now) noexcept {
         const auto* chunk = sums_.at(c);
         if (chunk == nullptr) continue;
         for (std::size_t i = latency_buckets::per_chunk; i-- > 0;) {
-            if (chunk->of(latency_sample::answered, i) > 0) return latency_buckets::middle(c * latency_buckets::per_chunk + i);
+            if (chunk->of(latency_sample::answered, i) > 0)
+                return latency_buckets::middle(c * latency_buckets::per_chunk + i);
         }
     }
     return std::nullopt;

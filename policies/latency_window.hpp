@@ -1,15 +1,16 @@
 #pragma once
 // A latency distribution learned from censored data. An attempt that was cut off, because a sibling won or a timeout
-// fired, says "longer than x", not "x" and not nothing: leaving it out, or taking it at its word, makes a learned timeout
-// spiral down (reference: resilience semantics 6). Quantiles are Kaplan-Meier estimates over logarithmic buckets
-// (Kaplan and Meier, JASA 1958), so they stay right whether or not losers are cancelled. What was cut off in the same bucket
-// as an answer counts as half exposed to it (the life table's correction; Cutler and Ederer, J. Chronic Diseases 1958): losers
-// of hedges end close together, and taking them all as later than the answers of their bucket makes a P95 2 % too long.
+// fired, says "longer than x", not "x" and not nothing: leaving it out, or taking it at its word, makes a learned
+// timeout spiral down (reference: resilience semantics 6). Quantiles are Kaplan-Meier estimates over logarithmic
+// buckets (Kaplan and Meier, JASA 1958), so they stay right whether or not losers are cancelled. What was cut off in
+// the same bucket as an answer counts as half exposed to it (the life table's correction; Cutler and Ederer, J. Chronic
+// Diseases 1958): losers of hedges end close together, and taking them all as later than the answers of their bucket
+// makes a P95 2 % too long.
 //
-// Six slices of window/6 each; a sparse window reaches further back (up to 15 min) until it holds twice min_samples. The
-// sums over all slices are kept, so that a read is one walk over the buckets. A slice with few samples is a list of them
-// (2 bytes each), a busy one is counts: a sparse window takes 2 to 5 KB, a busy one 8 to 34 KB. Memory grows while a slice
-// fills and is used again by the next; not every sample allocates.
+// Six slices of window/6 each; a sparse window reaches further back (up to 15 min) until it holds twice min_samples.
+// The sums over all slices are kept, so that a read is one walk over the buckets. A slice with few samples is a list of
+// them (2 bytes each), a busy one is counts: a sparse window takes 2 to 5 KB, a busy one 8 to 34 KB. Memory grows while
+// a slice fills and is used again by the next; not every sample allocates.
 //
 // Not thread-safe; owned by one endpoint_latency. Time that stands still or goes back (a call overtaken by another
 // thread's) is the latest time seen.
@@ -26,7 +27,8 @@
 
 namespace evenkeel {
 
-// How abandoned samples are read: as cut off (the answer may have been far away: timeouts) or as answered (hedge delays).
+// How abandoned samples are read: as cut off (the answer may have been far away: timeouts) or as answered (hedge
+// delays).
 enum class abandoned_as : unsigned char { cut_off, answered };
 
 class latency_window {
@@ -40,13 +42,14 @@ public:
     void add(duration took, latency_sample kind, steady_time now) noexcept { add({took, kind}, now); }
     void add(latency_code sample, steady_time now) noexcept; // for adding one to several windows
 
-    // The smallest latency (the middle of its bucket, relative error at most 1 %) that at least the share q of all stays
-    // within. Empty: nothing known, or the estimate never falls to 1 - q (the tail was cut off).
+    // The smallest latency (the middle of its bucket, relative error at most 1 %) that at least the share q of all
+    // stays within. Empty: nothing known, or the estimate never falls to 1 - q (the tail was cut off).
     [[nodiscard]] std::optional<duration> quantile(double q, abandoned_as reading, steady_time now) noexcept;
     // Two in one walk; the first is the lower one.
     [[nodiscard]] std::array<std::optional<duration>, 2> quantiles(std::array<double, 2> q, abandoned_as reading,
                                                                    steady_time now) noexcept;
-    // The same of those that answered, as if there were no others: too short, but no attempt that hangs can lengthen it.
+    // The same of those that answered, as if there were no others: too short, but no attempt that hangs can lengthen
+    // it.
     [[nodiscard]] std::optional<duration> quantile_of_answered(double q, steady_time now) noexcept;
     [[nodiscard]] std::optional<duration> last_answer(steady_time now) noexcept; // the longest that was answered
     [[nodiscard]] std::uint32_t answered(steady_time now) noexcept;
@@ -76,7 +79,8 @@ private:
     void begin_slice(steady_time now) noexcept;
     void forget() noexcept;
     template <std::size_t N>
-    [[nodiscard]] std::array<std::optional<duration>, N> walk(const std::array<double, N>& q, abandoned_as reading) const noexcept;
+    [[nodiscard]] std::array<std::optional<duration>, N> walk(const std::array<double, N>& q,
+                                                              abandoned_as reading) const noexcept;
     void drop(slice& old) noexcept;
     [[nodiscard]] slice& slice_of(std::int64_t number) noexcept;
     void count(slice& in, latency_code sample, std::uint16_t by) noexcept;

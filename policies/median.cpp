@@ -31,7 +31,8 @@ void median_estimate::turn(steady_time now) noexcept {
 
 void median_estimate::add(duration sample, steady_time now) noexcept {
     turn(now);
-    if (!tables_) [[unlikely]] tables_ = std::make_unique<tables>();
+    if (!tables_) [[unlikely]]
+        tables_ = std::make_unique<tables>();
     ++tables_->current[static_cast<std::size_t>(std::clamp(bucket_of(sample), 0, buckets - 1))];
     ++current_total_;
     if (++since_cached_ >= refresh_every) cached_.reset();

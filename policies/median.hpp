@@ -13,7 +13,8 @@ namespace evenkeel {
 
 class median_estimate {
 public:
-    static constexpr duration window = std::chrono::minutes{5}; // chosen: long enough for a route with one call a second
+    static constexpr duration window =
+        std::chrono::minutes{5}; // chosen: long enough for a route with one call a second
     static constexpr std::uint32_t min_samples = 10;
 
     void add(duration sample, steady_time now) noexcept;

@@ -11,7 +11,8 @@ constexpr verdict money{outcome_class::throttled, outcome_kind::quota};
 constexpr verdict rate{outcome_class::throttled, outcome_kind::rate_limited};
 constexpr verdict overload{outcome_class::throttled, outcome_kind::overloaded};
 constexpr verdict server{outcome_class::failure, outcome_kind::server_error};
-constexpr verdict passing{outcome_class::neutral, outcome_kind::server_error}; // 409, 425: come again, nothing is broken
+// 409, 425: come again, nothing is broken.
+constexpr verdict passing{outcome_class::neutral, outcome_kind::server_error};
 constexpr verdict caller{outcome_class::success, outcome_kind::caller_error};
 constexpr verdict key{outcome_class::neutral, outcome_kind::credential};
 
@@ -83,17 +84,20 @@ constexpr std::array<word_row, 8> sentences{{
 
 char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 bool same(std::string_view text, std::string_view lower_word) noexcept {
-    return std::equal(text.begin(), text.end(), lower_word.begin(), lower_word.end(), [](char a, char b) { return lower(a) == b; });
+    return std::equal(text.begin(), text.end(), lower_word.begin(), lower_word.end(),
+                      [](char a, char b) { return lower(a) == b; });
 }
 bool says(std::string_view text, std::string_view lower_words) noexcept {
-    return std::search(text.begin(), text.end(), lower_words.begin(), lower_words.end(), [](char a, char b) { return lower(a) == b; }) != text.end();
+    return std::search(text.begin(), text.end(), lower_words.begin(), lower_words.end(),
+                       [](char a, char b) { return lower(a) == b; }) != text.end();
 }
 
 template <std::size_t n>
 std::optional<verdict> look_up(const std::array<word_row, n>& table, const error_words& said) noexcept {
     for (const std::string_view text : {said.code, said.type, said.status}) {
         if (text.empty()) continue;
-        const auto row = std::find_if(table.begin(), table.end(), [&](const word_row& one) { return same(text, one.word); });
+        const auto row =
+            std::find_if(table.begin(), table.end(), [&](const word_row& one) { return same(text, one.word); });
         if (row != table.end()) return row->means;
     }
     return std::nullopt;
@@ -103,7 +107,8 @@ std::optional<verdict> look_up(const std::array<word_row, n>& table, const error
 std::optional<verdict> by_sentence(const error_words& said) noexcept {
     const std::string_view message = said.message.substr(0, said.message.find_first_of("\"'`"));
     if (message.empty()) return std::nullopt;
-    const auto row = std::find_if(sentences.begin(), sentences.end(), [&](const word_row& one) { return says(message, one.word); });
+    const auto row =
+        std::find_if(sentences.begin(), sentences.end(), [&](const word_row& one) { return says(message, one.word); });
     return row != sentences.end() ? std::optional{row->means} : std::nullopt;
 }
 
@@ -114,7 +119,8 @@ bool is_long_quota(const error_words& said, std::optional<duration> hint, durati
     return says(said.quota, "perday") || (delay && *delay > max_retry_after) || says(said.message, "limit: 0");
 }
 
-std::optional<verdict> by_words(const error_words& said, std::optional<duration> hint, duration max_retry_after) noexcept {
+std::optional<verdict> by_words(const error_words& said, std::optional<duration> hint,
+                                duration max_retry_after) noexcept {
     if (is_long_quota(said, hint, max_retry_after)) return money;
     if (const auto known = look_up(words, said)) return known;
     return by_sentence(said);
@@ -179,31 +185,93 @@ std::string_view to_string(outcome_kind kind) noexcept {
 
 namespace {
 // Words of a refusal that can mean nothing else.
-constexpr std::array<std::string_view, 16> plainly_request{
-    "model_not_found",        "model_not_available",     "model_access_denied",          "key_model_access_denied",     "team_model_access_denied",
-    "content_filter",         "content_policy_violation", "moderation_blocked",          "unsupported_country_region_territory", "user_location_not_supported",
-    "responsibleaipolicyviolation", "insufficient_scope", "insufficient_permissions",    "missing_scope",               "access_token_scope_insufficient", "service_disabled"};
-constexpr std::array<std::string_view, 25> plainly_key{
-    "invalid_api_key",      "incorrect_api_key",  "api_key_invalid",    "api_key_expired",     "expired_api_key",        "api_key_disabled",
-    "api_key_revoked",      "missing_api_key",    "no_api_key",         "key_expired",         "key_revoked",            "invalid_token",
-    "token_expired",        "expired_token",      "token_revoked",      "access_token_expired", "invalid_authentication", "authentication_error",
-    "authentication_failed", "account_deactivated", "account_disabled",  "account_suspended",   "unrecognizedclientexception", "expiredtokenexception",
-    "invalidsignatureexception"};
+constexpr std::array<std::string_view, 16> plainly_request{"model_not_found",
+                                                           "model_not_available",
+                                                           "model_access_denied",
+                                                           "key_model_access_denied",
+                                                           "team_model_access_denied",
+                                                           "content_filter",
+                                                           "content_policy_violation",
+                                                           "moderation_blocked",
+                                                           "unsupported_country_region_territory",
+                                                           "user_location_not_supported",
+                                                           "responsibleaipolicyviolation",
+                                                           "insufficient_scope",
+                                                           "insufficient_permissions",
+                                                           "missing_scope",
+                                                           "access_token_scope_insufficient",
+                                                           "service_disabled"};
+constexpr std::array<std::string_view, 25> plainly_key{"invalid_api_key",
+                                                       "incorrect_api_key",
+                                                       "api_key_invalid",
+                                                       "api_key_expired",
+                                                       "expired_api_key",
+                                                       "api_key_disabled",
+                                                       "api_key_revoked",
+                                                       "missing_api_key",
+                                                       "no_api_key",
+                                                       "key_expired",
+                                                       "key_revoked",
+                                                       "invalid_token",
+                                                       "token_expired",
+                                                       "expired_token",
+                                                       "token_revoked",
+                                                       "access_token_expired",
+                                                       "invalid_authentication",
+                                                       "authentication_error",
+                                                       "authentication_failed",
+                                                       "account_deactivated",
+                                                       "account_disabled",
+                                                       "account_suspended",
+                                                       "unrecognizedclientexception",
+                                                       "expiredtokenexception",
+                                                       "invalidsignatureexception"};
 // ... and of a message.
-constexpr std::array<std::string_view, 23> key_sentences{
-    "incorrect api key", "invalid api key",   "invalid api-key",  "invalid x-api-key", "api key not valid", "api key is invalid", "api key expired",
-    "api key not found", "no api key",        "missing api key",  "provide an api key", "provide your api key", "invalid bearer token", "invalid token",
-    "invalid subscription key", "invalid authentication", "authentication fails", "no auth credentials", "user not found", "expired", "revoked", "deactivated",
-    "invalid credentials"};
-constexpr std::array<std::string_view, 15> request_sentences{
-    "permission",  "not allowed", "not permitted", "do not have access", "does not have access", "don't have access", "no access to",
-    "missing scopes", "not available in your", "not supported", "not enabled", "content policy", "flagged", "moderation", "your region"};
+constexpr std::array<std::string_view, 23> key_sentences{"incorrect api key",
+                                                         "invalid api key",
+                                                         "invalid api-key",
+                                                         "invalid x-api-key",
+                                                         "api key not valid",
+                                                         "api key is invalid",
+                                                         "api key expired",
+                                                         "api key not found",
+                                                         "no api key",
+                                                         "missing api key",
+                                                         "provide an api key",
+                                                         "provide your api key",
+                                                         "invalid bearer token",
+                                                         "invalid token",
+                                                         "invalid subscription key",
+                                                         "invalid authentication",
+                                                         "authentication fails",
+                                                         "no auth credentials",
+                                                         "user not found",
+                                                         "expired",
+                                                         "revoked",
+                                                         "deactivated",
+                                                         "invalid credentials"};
+constexpr std::array<std::string_view, 15> request_sentences{"permission",
+                                                             "not allowed",
+                                                             "not permitted",
+                                                             "do not have access",
+                                                             "does not have access",
+                                                             "don't have access",
+                                                             "no access to",
+                                                             "missing scopes",
+                                                             "not available in your",
+                                                             "not supported",
+                                                             "not enabled",
+                                                             "content policy",
+                                                             "flagged",
+                                                             "moderation",
+                                                             "your region"};
 
 // What is quoted may be the caller's. An apostrophe quotes nothing.
 std::string_view before_quotes(std::string_view message) noexcept {
     const auto letter = [](char c) { return lower(c) >= 'a' && lower(c) <= 'z'; };
     for (std::size_t at = 0; (at = message.find_first_of("\"'`", at)) != std::string_view::npos; ++at) {
-        const bool apostrophe = message[at] == '\'' && at > 0 && letter(message[at - 1]) && at + 1 < message.size() && letter(message[at + 1]);
+        const bool apostrophe = message[at] == '\'' && at > 0 && letter(message[at - 1]) && at + 1 < message.size() &&
+                                letter(message[at + 1]);
         if (!apostrophe) return message.substr(0, at);
     }
     return message;
@@ -211,7 +279,9 @@ std::string_view before_quotes(std::string_view message) noexcept {
 
 template <std::size_t n>
 bool has_any(const std::array<std::string_view, n>& table, const error_words& said) noexcept {
-    return std::any_of(table.begin(), table.end(), [&](std::string_view one) { return same(said.code, one) || same(said.type, one) || same(said.status, one); });
+    return std::any_of(table.begin(), table.end(), [&](std::string_view one) {
+        return same(said.code, one) || same(said.type, one) || same(said.status, one);
+    });
 }
 template <std::size_t n>
 bool says_any(const std::array<std::string_view, n>& table, std::string_view message) noexcept {
@@ -223,27 +293,31 @@ refused_over refused_over_what(const error_words& said) noexcept {
     if (has_any(plainly_request, said)) return refused_over::request;
     if (has_any(plainly_key, said)) return refused_over::key;
     const std::string_view message = before_quotes(said.message);
-    if (says_any(key_sentences, message)) return refused_over::key; // Anthropic: permission_error, "OAuth token has been revoked"
+    // Anthropic: permission_error, "OAuth token has been revoked".
+    if (says_any(key_sentences, message)) return refused_over::key;
     static constexpr std::array<std::string_view, 2> permission{"permission_error", "permission_denied"};
     if (has_any(permission, said) || says_any(request_sentences, message)) return refused_over::request;
     static constexpr std::array<std::string_view, 1> unnamed{"unauthenticated"}; // Google's status of every 401
     return has_any(unnamed, said) ? refused_over::key : refused_over::unknown;
 }
 
-verdict classify_answer(int status, const error_words& said, std::optional<duration> hint, duration max_retry_after) noexcept {
+verdict classify_answer(int status, const error_words& said, std::optional<duration> hint,
+                        duration max_retry_after) noexcept {
     if (status < 400) return {};
     const verdict plain = by_status(status, hint.has_value());
     const auto told = by_words(said, hint, max_retry_after);
     if (!told) return plain;
     // A credential is refused by status; the words alone may be part of an explanation.
-    if (*told == key && plain.kind != outcome_kind::credential && plain.kind != outcome_kind::caller_error) return plain;
+    if (*told == key && plain.kind != outcome_kind::credential && plain.kind != outcome_kind::caller_error)
+        return plain;
     return *told;
 }
 
 verdict classify_embedded(const error_words& said, duration max_retry_after) noexcept {
     if (const auto told = by_words(said, std::nullopt, max_retry_after)) return *told;
     if (const auto told = look_up(embedded_words, said)) return *told;
-    if (const auto status = status_in(said.code); status && *status >= 400) return by_status(*status, said.retry_delay.has_value());
+    if (const auto status = status_in(said.code); status && *status >= 400)
+        return by_status(*status, said.retry_delay.has_value());
     return server;
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// What became of one attempt, as every policy understands it (reference: resilience semantics, section 2). The class says
-// what it is evidence of, the kind which rule of `retry.on` speaks about it. Pure values.
+// What became of one attempt, as every policy understands it (reference: resilience semantics, section 2). The class
+// says what it is evidence of, the kind which rule of `retry.on` speaks about it. Pure values.
 
 #include "policies/time.hpp"
 
@@ -44,11 +44,11 @@ struct verdict {
 
 // The words of an error body or error event, whatever the dialect calls them; views, empty where absent.
 struct error_words {
-    std::string_view type;    // error.type
-    std::string_view code;    // error.code, as text; Anthropic: error.details.error_code
-    std::string_view status;  // error.status (Google's UNAVAILABLE)
-    std::string_view message; // at most its beginning
-    std::string_view quota;   // Google's quotaId, PerMinute or PerDay
+    std::string_view type;               // error.type
+    std::string_view code;               // error.code, as text; Anthropic: error.details.error_code
+    std::string_view status;             // error.status (Google's UNAVAILABLE)
+    std::string_view message;            // at most its beginning
+    std::string_view quota;              // Google's quotaId, PerMinute or PerDay
     std::optional<duration> retry_delay; // Google's RetryInfo
 };
 
@@ -60,8 +60,9 @@ struct error_words {
 // An error inside a 200, in an event or a whole body: by its words; a code that is a status counts as one.
 [[nodiscard]] verdict classify_embedded(const error_words& words, duration max_retry_after) noexcept;
 
-// What a refusal (401, 403) of a credential of ours is about. A key that is revoked is refused to everybody, so it rests; a model,
-// a region, a content or an operation that this key may not have is refused to who asked for it, and everybody else goes on.
+// What a refusal (401, 403) of a credential of ours is about. A key that is revoked is refused to everybody, so it
+// rests; a model, a region, a content or an operation that this key may not have is refused to who asked for it, and
+// everybody else goes on.
 enum class refused_over : unsigned char {
     unknown, // it does not say: if several callers meet it, it is the key
     key,
@@ -74,11 +75,11 @@ enum class refused_over : unsigned char {
 struct attempt_outcome {
     verdict what{outcome_class::failure, outcome_kind::reset};
     refused_over over = refused_over::unknown; // of the kind `credential`
-    bool embedded = false;    // an error inside a 200 (`retry.on: stream_error`)
-    bool never_sent = false;  // no byte of the request left
-    bool has_answer = false;  // an HTTP answer is there to be handed on
-    std::optional<bool> should_retry;    // the upstream's x-should-retry
-    std::optional<duration> retry_after; // the upstream's hint, counted from now
+    bool embedded = false;                     // an error inside a 200 (`retry.on: stream_error`)
+    bool never_sent = false;                   // no byte of the request left
+    bool has_answer = false;                   // an HTTP answer is there to be handed on
+    std::optional<bool> should_retry;          // the upstream's x-should-retry
+    std::optional<duration> retry_after;       // the upstream's hint, counted from now
 };
 
 } // namespace evenkeel

@@ -8,29 +8,29 @@
 namespace evenkeel {
 
 namespace {
-// Chosen by simulating whole scenarios (`evenkeel simulate --model all`, ten seeds). With less room (1.1, 1.2) more retries and
-// hedges find none in time where a fifth of all answers is slow; with more (1.4, 1.6) little is won, and a provider whose
-// capacity is a tenth above what it needs in its brown-out is pushed over.
+// Chosen by simulating whole scenarios (`evenkeel simulate --model all`, ten seeds). With less room (1.1, 1.2) more
+// retries and hedges find none in time where a fifth of all answers is slow; with more (1.4, 1.6) little is won, and a
+// provider whose capacity is a tenth above what it needs in its brown-out is pushed over.
 constexpr double least_room = 4;
 constexpr double room_over_usual = 1.1, room_over_peak = 1.5, room_in_overload = 0.9;
-constexpr double extra_share = 0.15;   // of completions/s: extra attempts above the usual concurrency, while crowded
-constexpr int old_after = 2;           // usual times
+constexpr double extra_share = 0.15; // of completions/s: extra attempts above the usual concurrency, while crowded
+constexpr int old_after = 2;         // usual times
 constexpr double crowded_from = 0.3, crowded_over_usual = 1.2; // share of old attempts: 0.3 + 1.2 x the usual share
 constexpr double crowded_in_recovery = 0.2; // instead of 0.3: a provider that is just back is pushed over sooner
-constexpr int crowded_least = 3;       // old attempts
-constexpr double usual_horizon = 120;  // seconds averaged over
-constexpr double peak_horizon = 900;   // seconds
-constexpr double served_well = 1.25;   // usual times
-constexpr double known_from = 20;      // completions within the horizon, and
-constexpr double known_after = 3;      // usual times
+constexpr int crowded_least = 3;            // old attempts
+constexpr double usual_horizon = 120;       // seconds averaged over
+constexpr double peak_horizon = 900;        // seconds
+constexpr double served_well = 1.25;        // usual times
+constexpr double known_from = 20;           // completions within the horizon, and
+constexpr double known_after = 3;           // usual times
 
-constexpr double squeezed = 0.9;       // per window of overload
-// A quick start and slow growth: what was held is let go before its time is up, and a provider that is a tenth short of what it
-// had before is not pushed over (with 1.6 and 4 one in three of those fell).
+constexpr double squeezed = 0.9; // per window of overload
+// A quick start and slow growth: what was held is let go before its time is up, and a provider that is a tenth short of
+// what it had before is not pushed over (with 1.6 and 4 one in three of those fell).
 constexpr double recovery_start = 2.1; // of the usual concurrency
 constexpr double growth = 1;           // of a limit, per limit's worth of successes
 constexpr double recovery_cut = 0.7;   // per window, while crowded
-constexpr double held_share = 0.9;      // of the limit: the rest is for those who come now
+constexpr double held_share = 0.9;     // of the limit: the rest is for those who come now
 constexpr int quiet_slices = 2;        // of the window's ten in which nobody had to wait, and recovery is over
 
 constexpr int unlimited = 1'000'000;
@@ -42,8 +42,8 @@ constexpr std::int64_t most_slices = 1000; // that are caught up with after a si
 // --- place
 
 overload_control::place::place(place&& from) noexcept
-    : of_(std::exchange(from.of_, nullptr)), number_(from.number_), reported_(from.reported_), succeeded_(from.succeeded_),
-      took_(from.took_) {}
+    : of_(std::exchange(from.of_, nullptr)), number_(from.number_), reported_(from.reported_),
+      succeeded_(from.succeeded_), took_(from.took_) {}
 
 overload_control::place& overload_control::place::operator=(place&& from) noexcept {
     if (this == &from) return *this;
@@ -183,7 +183,8 @@ void overload_control::learn_usual(steady_time end, double length) noexcept {
     const int all = attempts_.count(), old = attempts_.older_than(usual_time() * 3 / 2, end);
     const double share = all == 0 ? 0 : static_cast<double>(old) / all;
     if (known()) {
-        const bool slow = old >= crowded_least && share >= (recovering_ ? crowded_in_recovery : crowded_from) + crowded_over_usual * old_share_;
+        const bool slow = old >= crowded_least &&
+                          share >= (recovering_ ? crowded_in_recovery : crowded_from) + crowded_over_usual * old_share_;
         if (slow || overloaded_) {
             trouble_ = end;
             crowded_ = true;
@@ -234,7 +235,8 @@ int overload_control::room(duration attempt_timeout, steady_time now, urgency wh
     turn(now);
     const bool waits = who == urgency::can_wait;
     if (!recovering_ && (!waits || !options_.on || !known())) return unlimited;
-    const int counting = attempts_.count() - attempts_.older_than(std::min(attempt_timeout, old_after * usual_time()), now);
+    const int counting =
+        attempts_.count() - attempts_.older_than(std::min(attempt_timeout, old_after * usual_time()), now);
     double limit = unlimited;
     if (recovering_) limit = limit_ * (waits ? held_share : 1);
     if (!recovering_ && waits) limit = extra_limit();

@@ -1,24 +1,29 @@
 #pragma once
-// How many attempts an endpoint (or all endpoints of one upstream, if they share its capacity) is given at a time, when it
-// is overloaded, slow, or has just come back. One rule carries it: *what can wait goes only where room is known to be; what
-// cannot wait is never held up.* Extra attempts (retries, hedges) and requests that were held through an outage can wait. A
-// first attempt is what the endpoint would get without us: it waits only for an endpoint that has just come back.
+// How many attempts an endpoint (or all endpoints of one upstream, if they share its capacity) is given at a time, when
+// it is overloaded, slow, or has just come back. One rule carries it: *what can wait goes only where room is known to
+// be; what cannot wait is never held up.* Extra attempts (retries, hedges) and requests that were held through an
+// outage can wait. A first attempt is what the endpoint would get without us: it waits only for an endpoint that has
+// just come back.
 //
-// Why. A provider of limited capacity is slowed by each attempt more than proportionally, so it has two states that both
-// last; what pushes it from the good one into the bad one is the additional load, and it comes when it fits least. Simulated
-// (tests: provider_simulation.hpp; brown-out and collapse of the scenarios, 60 seeds): retrying as errors come ends below no
-// retry at all in every fifth brown-out and by up to 18 points; into room only, never, and 2.5 points above it on average.
-// Letting what has waited for 5 s go through nevertheless is as bad as not waiting; holding first attempts back is worse.
+// Why. A provider of limited capacity is slowed by each attempt more than proportionally, so it has two states that
+// both last; what pushes it from the good one into the bad one is the additional load, and it comes when it fits least.
+// Simulated (tests: provider_simulation.hpp; brown-out and collapse of the scenarios, 60 seeds): retrying as errors
+// come ends below no retry at all in every fifth brown-out and by up to 18 points; into room only, never, and 2.5
+// points above it on average. Letting what has waited for 5 s go through nevertheless is as bad as not waiting; holding
+// first attempts back is worse.
 //
-// How much room there is: what is *usual*. By Little's law (Operations Research, 1961) the mean concurrency is completions/s
-// x mean time in service, which is the time that what completed had spent, over the time it took: completions alone enter,
-// so neither failures nor attempts that hang raise it. An attempt that has been under way for longer than the attempt
-// timeout, or twice the usual time, occupies nothing: it hangs, or else so many younger ones are there that it does not matter.
+// How much room there is: what is *usual*. By Little's law (Operations Research, 1961) the mean concurrency is
+// completions/s x mean time in service, which is the time that what completed had spent, over the time it took:
+// completions alone enter, so neither failures nor attempts that hang raise it. An attempt that has been under way for
+// longer than the attempt timeout, or twice the usual time, occupies nothing: it hangs, or else so many younger ones
+// are there that it does not matter.
 //
 // Three states beside the normal one:
-//   crowded     a share of the attempts under way is old that is well above the usual share, or overloaded. Extra attempts
+//   crowded     a share of the attempts under way is old that is well above the usual share, or overloaded. Extra
+//   attempts
 //               are spaced as well, and the state lasts while any of them waits.
-//   overloaded  at least `ratio` of at least min_verdicts in the window are timeouts or overload; left under half of that for
+//   overloaded  at least `ratio` of at least min_verdicts in the window are timeouts or overload; left under half of
+//   that for
 //               one window. No hedges; the room for extra attempts shrinks by a tenth per window while it lasts.
 //   recovering  the circuit has closed after an outage. A limit for all starts at what was usual before, grows while
 //               answers come in usual time, and goes when nobody has waited for it for a while.
@@ -42,7 +47,8 @@ struct overload_options {
     duration window = std::chrono::seconds{10};
     double ratio = 0.3;
     int min_verdicts = 20;
-    duration max_wait = std::chrono::seconds{5}; // of a request that comes while the endpoint recovers; the flight plan's
+    // Of a request that comes while the endpoint recovers; the flight plan's.
+    duration max_wait = std::chrono::seconds{5};
     bool operator==(const overload_options&) const = default;
 };
 
@@ -64,7 +70,7 @@ public:
         // The attempt ended, or a stream committed (success); `took` from sending. True: overloaded() has changed
         // since the last report of any place. Only the first verdict counts.
         bool report(verdict what, duration took, steady_time now) noexcept;
-        void leave(steady_time now) noexcept; // occupies nothing any more
+        void leave(steady_time now) noexcept;                            // occupies nothing any more
         bool end(verdict what, duration took, steady_time now) noexcept; // report() and leave() in one
 
     private:
@@ -81,19 +87,23 @@ public:
     ~overload_control() = default; // outlives its places
     void configure(const overload_options& options) noexcept;
 
-    // How many more attempts may be sent now; a large number where nothing limits. `attempt_timeout`: older ones do not count.
-    // Who is told 0 asks again at ask_again(), as long as its deadline leaves time for an answer, and does not go through.
+    // How many more attempts may be sent now; a large number where nothing limits. `attempt_timeout`: older ones do not
+    // count. Who is told 0 asks again at ask_again(), as long as its deadline leaves time for an answer, and does not
+    // go through.
     [[nodiscard]] int room(duration attempt_timeout, steady_time now, urgency who = urgency::now);
-    // Whether room() may say anything but "a large number": known without the mutex, as good as always false for what comes now.
-    [[nodiscard]] bool limits(urgency who) const noexcept { return who == urgency::can_wait || recovering_.load(std::memory_order_relaxed); }
+    // Whether room() may say anything but "a large number": known without the mutex, as good as always false for what
+    // comes now.
+    [[nodiscard]] bool limits(urgency who) const noexcept {
+        return who == urgency::can_wait || recovering_.load(std::memory_order_relaxed);
+    }
     [[nodiscard]] bool overloaded(steady_time now);
     // Enters without asking: room() was asked.
     [[nodiscard]] place enter(steady_time now, urgency who = urgency::now);
     // When asking again makes sense while there is no room: about one completion from now, within [10 ms, 1 s].
     [[nodiscard]] steady_time ask_again(steady_time now);
 
-    // The (last) circuit went down: what is usual now is remembered. It closed again: recovering, for `ramp` at least (0: not
-    // at all).
+    // The (last) circuit went down: what is usual now is remembered. It closed again: recovering, for `ramp` at least
+    // (0: not at all).
     void circuit_opened(steady_time now);
     void circuit_closed(duration ramp, steady_time now);
 
@@ -101,7 +111,7 @@ public:
         bool overloaded = false, crowded = false, recovering = false;
         std::optional<double> limit; // for what can wait; empty: nothing limits
         int in_service = 0;
-        double usual = 0;            // concurrency
+        double usual = 0; // concurrency
         double completions_per_second = 0;
     };
     [[nodiscard]] summary report(steady_time now);
@@ -121,9 +131,9 @@ private:
     [[nodiscard]] duration slice_length() const noexcept;
     [[nodiscard]] double completions_per_second(steady_time now) const noexcept; // of the window
     [[nodiscard]] double share_bad() const noexcept;
-    [[nodiscard]] bool known() const noexcept;          // enough completions to say what is usual
+    [[nodiscard]] bool known() const noexcept;               // enough completions to say what is usual
     [[nodiscard]] bool calm(steady_time now) const noexcept; // no trouble for a window
-    [[nodiscard]] duration usual_time() const noexcept; // in service
+    [[nodiscard]] duration usual_time() const noexcept;      // in service
     [[nodiscard]] double room_known() const noexcept;
     [[nodiscard]] double extra_limit() const noexcept;
     [[nodiscard]] bool spaced(steady_time now) const noexcept;
@@ -143,10 +153,10 @@ private:
     double squeeze_ = 1;                          // while overloaded
     double extra_limit_ = 0;                      // while crowded
     bool overloaded_ = false, told_ = false, crowded_ = false, down_ = false;
-    std::atomic<bool> recovering_{false};         // written with the mutex held
-    double limit_ = 0;                            // while recovering
+    std::atomic<bool> recovering_{false}; // written with the mutex held
+    double limit_ = 0;                    // while recovering
     steady_time calm_since_{}, cut_{}, trouble_{}, refused_{}, blocked_{}, recovering_until_{};
-    std::optional<steady_time> extra_;            // the latest one entered
+    std::optional<steady_time> extra_; // the latest one entered
 };
 
 } // namespace evenkeel

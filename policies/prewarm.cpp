@@ -8,7 +8,7 @@ namespace evenkeel {
 namespace {
 // Seconds; chosen: the fast one shows a burst within its first dozen requests, the slow one spans a quiet spell.
 constexpr double fast_span = 1.0, slow_span = 10.0;
-constexpr double peak_span = 10.0;    // how slowly a need is forgotten: less than the pool's idle_timeout
+constexpr double peak_span = 10.0;       // how slowly a need is forgotten: less than the pool's idle_timeout
 constexpr double held_weight = 1.0 / 16; // of the latest; chosen
 
 double decay(duration passed, double span) noexcept { return std::exp(-std::max(in_seconds(passed), 0.0) / span); }

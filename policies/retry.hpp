@@ -29,8 +29,15 @@ struct backoff_options {
 
 // Words of `retry.on`, as bits.
 enum class retry_on : std::uint16_t {
-    connect_failure = 1, reset = 2, timeout = 4, overloaded = 8, rate_limited = 16, server_error = 32, stream_error = 64,
-    protocol_error = 128, all = 255,
+    connect_failure = 1,
+    reset = 2,
+    timeout = 4,
+    overloaded = 8,
+    rate_limited = 16,
+    server_error = 32,
+    stream_error = 64,
+    protocol_error = 128,
+    all = 255,
 };
 [[nodiscard]] constexpr bool includes(retry_on set, retry_on one) noexcept {
     return (static_cast<unsigned>(set) & static_cast<unsigned>(one)) != 0;

@@ -5,9 +5,9 @@
 // theirs. Of 8 endpoints taken 2 at a time that is one tenant in C(8,2) = 28.
 //
 // Rendezvous hashing (Thaler and Ravishankar, IEEE/ACM ToN 1998): the endpoints with the highest score of (tenant,
-// endpoint). Nothing is stored; every worker and every restart finds the same shard for the same key, whatever the order
-// of the endpoints; adding or removing one moves only the tenants that gain or lose it. Weighted as in Schindelhauer and
-// Schomaker (SPAA 2005): score -weight / ln(u).
+// endpoint). Nothing is stored; every worker and every restart finds the same shard for the same key, whatever the
+// order of the endpoints; adding or removing one moves only the tenants that gain or lose it. Weighted as in
+// Schindelhauer and Schomaker (SPAA 2005): score -weight / ln(u).
 //
 // Immutable; any thread.
 

@@ -8,11 +8,14 @@ namespace evenkeel {
 
 std::uint64_t start_order::take(duration patience, duration window, steady_time now) noexcept {
     if (next_ - first_ >= ring_.size() && ring_.size() < size) {
-        const auto wanted = [&](const attempt& one) { return one.what == attempt_mark::pending || now - one.when < window; };
+        const auto wanted = [&](const attempt& one) {
+            return one.what == attempt_mark::pending || now - one.when < window;
+        };
         if (ring_.size() < always_held || wanted(at(next_))) grow();
     }
     attempt& mine = ring_[next_ & (ring_.size() - 1)];
-    const bool awaited = next_ - first_ >= ring_.size() && mine.what == attempt_mark::pending && now - mine.when < patience;
+    const bool awaited =
+        next_ - first_ >= ring_.size() && mine.what == attempt_mark::pending && now - mine.when < patience;
     if (awaited) return 0;
     mine = {now, attempt_mark::pending};
     return next_++;
@@ -53,7 +56,8 @@ int start_order::failures_in_a_row(int enough, duration patience, steady_time no
     return row;
 }
 
-bool start_order::unlikely_row(int least, double chance, duration window, duration patience, steady_time now) const noexcept {
+bool start_order::unlikely_row(int least, double chance, duration window, duration patience,
+                               steady_time now) const noexcept {
     const int row = failures_in_a_row(static_cast<int>(size), patience, now);
     if (row < least) return false;
     const auto [calls, failures] = within(window, now);

@@ -1,7 +1,7 @@
 #pragma once
-// The requests of one route that wait for an endpoint to let them through, the one whose time is over first in front: who
-// comes back because the endpoint failed it once more does not stand behind those who came later. They are let go as many at
-// a time as there is room; who comes anew stands behind those who wait.
+// The requests of one route that wait for an endpoint to let them through, the one whose time is over first in front:
+// who comes back because the endpoint failed it once more does not stand behind those who came later. They are let go
+// as many at a time as there is room; who comes anew stands behind those who wait.
 //
 // One per route; thread-safe: one mutex, held for one call.
 

@@ -7,9 +7,9 @@ namespace evenkeel {
 
 namespace {
 constexpr double least_work = 0.1;
-constexpr double hedge_work = 1; // until it is known how long the loser ran
+constexpr double hedge_work = 1;      // until it is known how long the loser ran
 constexpr double hedge_reserve = 0.5; // of the burst, kept for retries
-constexpr double trickle_level = 1;                            // the trickle fills no further
+constexpr double trickle_level = 1;   // the trickle fills no further
 constexpr duration nothing_succeeds = std::chrono::seconds{30};
 constexpr duration probe_spacing = std::chrono::seconds{5};
 } // namespace

@@ -1,13 +1,13 @@
 #pragma once
-// The budget of extra attempts, in work (DESIGN section 6): one bucket per upstream, funded by successes, so that retries
-// stop when nothing succeeds. Work 1 is what one ordinary attempt costs the upstream; a failure that came fast cost it
-// less. Thread-safe: one small mutex, held for one decision.
+// The budget of extra attempts, in work (DESIGN section 6): one bucket per upstream, funded by successes, so that
+// retries stop when nothing succeeds. Work 1 is what one ordinary attempt costs the upstream; a failure that came fast
+// cost it less. Thread-safe: one small mutex, held for one decision.
 //
 // Two tiers: a retry may spend the last of it, a hedge only what lies above half of the burst, so that slowness, which
 // hedges answer, never eats what failing requests need (reference: resilience semantics 4).
 //
-// Theorems (tests): extra work granted in any time t <= burst + deposits + min_per_second * t; with no success in the last
-// 30 s, extra attempts <= burst / 0.1 + t / 5 s.
+// Theorems (tests): extra work granted in any time t <= burst + deposits + min_per_second * t; with no success in the
+// last 30 s, extra attempts <= burst / 0.1 + t / 5 s.
 
 #include "policies/median.hpp"
 #include "policies/small_mutex.hpp"
@@ -18,10 +18,11 @@
 namespace evenkeel {
 
 struct budget_options {
-    double extra_work = 0.2;     // deposited per successful request that is not a client's retry
-    double burst = 10;           // largest balance, and the first one
-    double min_per_second = 0.2; // work per second while the balance is below 1; at most one attempt per 5 s while nothing succeeds
-    bool on = true;              // false: extra attempts cost nothing and are never refused
+    double extra_work = 0.2; // deposited per successful request that is not a client's retry
+    double burst = 10;       // largest balance, and the first one
+    // Work per second while the balance is below 1; at most one attempt per 5 s while nothing succeeds.
+    double min_per_second = 0.2;
+    bool on = true; // false: extra attempts cost nothing and are never refused
     bool operator==(const budget_options&) const = default;
 };
 
@@ -37,13 +38,15 @@ public:
     // How long a successful attempt took, to learn the median.
     void learn(duration took, steady_time now) noexcept;
 
-    // What repeating after a failed attempt costs: clamp(took / P50, 0.1, 1); 1 while unlearned; 0.1 if nothing was sent.
+    // What repeating after a failed attempt costs: clamp(took / P50, 0.1, 1); 1 while unlearned; 0.1 if nothing was
+    // sent.
     [[nodiscard]] double cost(duration took, bool never_sent, steady_time now) noexcept;
     // Takes `cost` if there is enough. False: refused, nothing was taken.
     [[nodiscard]] bool reserve(double cost, steady_time now) noexcept;
     // Takes 1, if at least half of the burst is there afterwards. (So a burst below 2 never pays for a hedge.)
     [[nodiscard]] bool reserve_hedge(steady_time now) noexcept;
-    // What was reserved turned out to be this much: of a hedged request the loser's cost(elapsed). At most what was reserved.
+    // What was reserved turned out to be this much: of a hedged request the loser's cost(elapsed). At most what was
+    // reserved.
     void settle(double reserved, double actual, steady_time now) noexcept;
     // Given back: the attempt was not sent after all.
     void refund(double cost, steady_time now) noexcept { settle(cost, 0, now); }

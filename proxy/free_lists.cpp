@@ -1,7 +1,8 @@
 // operator new and delete of the program: one free list per thread and size class. A request makes and destroys about
-// forty coroutine frames, handlers and small objects, always of the same sizes; taking them from a list and putting them
-// back costs a dozen instructions each, where the general allocator (and Asio's own cache, which is searched) costs a
-// hundred. Memory freed on another thread joins that thread's list. Lists are bounded; what is beyond goes back to malloc.
+// forty coroutine frames, handlers and small objects, always of the same sizes; taking them from a list and putting
+// them back costs a dozen instructions each, where the general allocator (and Asio's own cache, which is searched)
+// costs a hundred. Memory freed on another thread joins that thread's list. Lists are bounded; what is beyond goes back
+// to malloc.
 //
 // Linked into the program only, and not into sanitizer builds, which watch the allocator themselves.
 
@@ -13,9 +14,9 @@
 
 namespace {
 
-constexpr std::size_t class_bytes = 64;                    // granularity
-constexpr std::size_t classes = 64;                        // up to 4 KiB
-constexpr std::uint32_t keep_bytes = 256 * 1024;           // of one class and thread
+constexpr std::size_t class_bytes = 64;          // granularity
+constexpr std::size_t classes = 64;              // up to 4 KiB
+constexpr std::uint32_t keep_bytes = 256 * 1024; // of one class and thread
 
 // In front of each block; keeps the block aligned to 16 bytes.
 struct alignas(16) header {
@@ -31,8 +32,8 @@ struct thread_lists {
     std::array<std::uint32_t, classes> count{};
 };
 
-// Plain data without a destructor: usable in any order at thread exit. The lists of a thread that has ended are lost; the
-// program's threads live as long as it does, but for the handful that shut down with it.
+// Plain data without a destructor: usable in any order at thread exit. The lists of a thread that has ended are lost;
+// the program's threads live as long as it does, but for the handful that shut down with it.
 constinit thread_local thread_lists lists;
 
 } // namespace

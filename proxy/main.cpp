@@ -21,10 +21,12 @@ int main(int argc, char** argv) {
         return command;
     };
 
-    auto* run_command = with_file(app.add_subcommand("run", "Serve; SIGHUP reloads the file, SIGTERM drains, a second one ends at once"));
+    auto* run_command = with_file(
+        app.add_subcommand("run", "Serve; SIGHUP reloads the file, SIGTERM drains, a second one ends at once"));
     run_command->callback([&] { exit_code = run(choice.file); });
 
-    auto* check_command = with_file(app.add_subcommand("check", "Report every problem of a configuration file; exit 0 ok, 1 errors, 2 usage"));
+    auto* check_command = with_file(
+        app.add_subcommand("check", "Report every problem of a configuration file; exit 0 ok, 1 errors, 2 usage"));
     check_command->add_flag("--strict", choice.strict, "Warnings fail too");
     std::string format = "text";
     check_command->add_option("--format", format, "text or json")->check(CLI::IsMember({"text", "json"}));
@@ -35,32 +37,49 @@ int main(int argc, char** argv) {
 
     auto* config_command = app.add_subcommand("config", "Look at the configuration");
     config_command->require_subcommand(1);
-    auto* show_command = with_file(config_command->add_subcommand("show", "The effective configuration, each value with its origin; secrets masked"));
+    auto* show_command = with_file(config_command->add_subcommand(
+        "show", "The effective configuration, each value with its origin; secrets masked"));
     show_command->add_option("--route", choice.route, "Only this route");
     show_command->callback([&] { exit_code = config_show(choice); });
 
-    app.add_subcommand("schema", "JSON Schema (draft-07) of the configuration file, for editors")->callback([&] { exit_code = schema(); });
+    app.add_subcommand("schema", "JSON Schema (draft-07) of the configuration file, for editors")->callback([&] {
+        exit_code = schema();
+    });
     evenkeel::demo::options demo_choice;
-    auto* demo_command = app.add_subcommand("demo", "Run in front of a simulated provider, compare, and stay up to be tried; all on loopback");
+    auto* demo_command = app.add_subcommand(
+        "demo", "Run in front of a simulated provider, compare, and stay up to be tried; all on loopback");
     demo_command->add_flag("--once", demo_choice.once, "End after the table");
     demo_command->add_option("--seed", demo_choice.seed, "Of every draw")->capture_default_str();
-    demo_command->add_option("--requests", demo_choice.requests, "On each side")->check(CLI::Range(1, 1'000'000))->capture_default_str();
-    demo_command->add_option("--speed", demo_choice.speed, "So many times faster than real time")->check(CLI::Range(0.1, 200.0))->capture_default_str();
+    demo_command->add_option("--requests", demo_choice.requests, "On each side")
+        ->check(CLI::Range(1, 1'000'000))
+        ->capture_default_str();
+    demo_command->add_option("--speed", demo_choice.speed, "So many times faster than real time")
+        ->check(CLI::Range(0.1, 200.0))
+        ->capture_default_str();
     demo_command->add_option("--listen", demo_choice.listen, "Where the proxy listens")->capture_default_str();
     demo_command->add_option("--admin", demo_choice.admin, "Where its metrics and health are")->capture_default_str();
     demo_command->add_flag("--print-config", demo_choice.print_config, "Print the configuration it runs with, and end");
     demo_command->callback([&] { exit_code = demo(demo_choice); });
 
     simulate_choice simulated;
-    auto* simulate_command = app.add_subcommand("simulate", "What policies make of a troubled provider, or of a recorded day, in virtual time");
-    simulate_command->add_option("-c,--config", simulated.config, "Configuration file (YAML); without it: direct, classic and tuned side by side");
-    simulate_command->add_option("--route", simulated.route, "Route of that file; default: the first that calls an upstream");
+    auto* simulate_command = app.add_subcommand(
+        "simulate", "What policies make of a troubled provider, or of a recorded day, in virtual time");
+    simulate_command->add_option("-c,--config", simulated.config,
+                                 "Configuration file (YAML); without it: direct, classic and tuned side by side");
+    simulate_command->add_option("--route", simulated.route,
+                                 "Route of that file; default: the first that calls an upstream");
     simulate_command->add_option("--model", simulated.model, "Model of traffic and trouble, or all");
     simulate_command->add_option("--trace", simulated.trace, "Access log of evenkeel to be replayed instead");
-    simulate_command->add_option("--demonstrate", simulated.demonstrate, "Instead of a comparison: one of the six demonstrations, or all");
-    simulate_command->add_option("--seed", simulated.seeds, "Seeds, like 1,2,3; figures are medians over them")->capture_default_str();
-    simulate_command->add_option("--requests", simulated.requests, "How many, instead of the model's own or all of the log")->check(CLI::Range(1, 5'000'000));
-    simulate_command->add_option("--rate", simulated.rate, "Requests per second, instead of the model's own or the log's")->check(CLI::Range(0.001, 1000.0));
+    simulate_command->add_option("--demonstrate", simulated.demonstrate,
+                                 "Instead of a comparison: one of the six demonstrations, or all");
+    simulate_command->add_option("--seed", simulated.seeds, "Seeds, like 1,2,3; figures are medians over them")
+        ->capture_default_str();
+    simulate_command
+        ->add_option("--requests", simulated.requests, "How many, instead of the model's own or all of the log")
+        ->check(CLI::Range(1, 5'000'000));
+    simulate_command
+        ->add_option("--rate", simulated.rate, "Requests per second, instead of the model's own or the log's")
+        ->check(CLI::Range(0.001, 1000.0));
     simulate_command->add_option("--format", format, "text or json")->check(CLI::IsMember({"text", "json"}));
     simulate_command->footer(simulate_footer());
     simulate_command->callback([&] {

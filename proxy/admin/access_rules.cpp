@@ -16,18 +16,23 @@ namespace {
 struct entry {
     std::string_view path;
     endpoint is;
-    bool control;  // POST, and on the full surface only
-    bool readable; // also on the read-only surface
-    bool open;     // needs no token: probes have none
+    bool control;       // POST, and on the full surface only
+    bool readable;      // also on the read-only surface
+    bool open;          // needs no token: probes have none
     bool named = false; // a name follows
     bool both = false;  // GET shows, POST changes
 };
 constexpr std::array entries{
-    entry{"/", endpoint::index, false, false, false},       entry{"/metrics", endpoint::metrics, false, true, false},
-    entry{"/health", endpoint::health, false, true, false}, entry{"/livez", endpoint::livez, false, true, true},
-    entry{"/readyz", endpoint::readyz, false, true, true},  entry{"/-/reload", endpoint::reload, true, false, false},
-    entry{"/-/drain", endpoint::drain, true, false, false}, entry{"/-/circuits/", endpoint::circuit, true, false, false, true},
-    entry{"/-/chaos", endpoint::chaos, false, false, false, false, true}, entry{"/-/chaos/off", endpoint::chaos_off, true, false, false},
+    entry{"/", endpoint::index, false, false, false},
+    entry{"/metrics", endpoint::metrics, false, true, false},
+    entry{"/health", endpoint::health, false, true, false},
+    entry{"/livez", endpoint::livez, false, true, true},
+    entry{"/readyz", endpoint::readyz, false, true, true},
+    entry{"/-/reload", endpoint::reload, true, false, false},
+    entry{"/-/drain", endpoint::drain, true, false, false},
+    entry{"/-/circuits/", endpoint::circuit, true, false, false, true},
+    entry{"/-/chaos", endpoint::chaos, false, false, false, false, true},
+    entry{"/-/chaos/off", endpoint::chaos_off, true, false, false},
 };
 
 bool matches(const entry& e, std::string_view path) {

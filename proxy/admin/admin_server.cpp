@@ -47,9 +47,7 @@ using request_type = http::request<http::string_body>;
 using response_type = http::response<http::string_body>;
 constexpr asio::as_tuple_t<asio::use_awaitable_t<net::executor>> as_values{};
 
-steady_time now() {
-    return std::chrono::steady_clock::now();
-}
+steady_time now() { return std::chrono::steady_clock::now(); }
 
 constexpr std::string_view plain_text = "text/plain; charset=utf-8";
 constexpr std::string_view json_text = "application/json";
@@ -60,7 +58,8 @@ constexpr std::string_view index_page = R"(<!doctype html>
 <h1>evenkeel</h1>
 <ul>
 <li><a href="/metrics">/metrics</a>: everything counted, for Prometheus</li>
-<li><a href="/health">/health</a>: the last minute of every route (<a href="/health?strict=1">?strict=1</a>: 503 when nothing can be served)</li>
+<li><a href="/health">/health</a>: the last minute of every route
+(<a href="/health?strict=1">?strict=1</a>: 503 when nothing can be served)</li>
 <li><a href="/livez">/livez</a>: whether the process works</li>
 <li><a href="/readyz">/readyz</a>: whether it takes requests</li>
 <li>POST /-/reload: reads the configuration again</li>
@@ -87,8 +86,8 @@ reply sentence(int status, std::string_view text, std::string_view name = "error
     return {.status = status, .type = json_text, .body = std::move(body)};
 }
 
-// The value of `name` in a query or a form; empty value for a bare name, nothing if it is not there. Not decoded: names and
-// words here need no escapes.
+// The value of `name` in a query or a form; empty value for a bare name, nothing if it is not there. Not decoded: names
+// and words here need no escapes.
 std::optional<std::string_view> parameter(std::string_view query, std::string_view name) {
     while (!query.empty()) {
         const auto end = query.find('&');
@@ -183,7 +182,8 @@ struct admin_server::state : std::enable_shared_from_this<admin_server::state> {
     [[nodiscard]] static net::task<void> serve(std::shared_ptr<state> me, std::shared_ptr<connection> with,
                                                const access_rules& rules);
 
-    [[nodiscard]] static net::task<response_type> answer(std::shared_ptr<state> me, const access_rules& rules, const request_type& request);
+    [[nodiscard]] static net::task<response_type> answer(std::shared_ptr<state> me, const access_rules& rules,
+                                                         const request_type& request);
     struct order {
         endpoint asked;
         std::string_view subject, query, body;
@@ -247,14 +247,16 @@ void admin_server::state::close_all() {
 }
 
 void admin_server::state::make_room() {
-    const auto live = static_cast<std::size_t>(std::count_if(connections.begin(), connections.end(), [](const connection* one) { return !one->ended; }));
+    const auto live = static_cast<std::size_t>(
+        std::count_if(connections.begin(), connections.end(), [](const connection* one) { return !one->ended; }));
     if (live < limits.max_connections) return;
     // Bytes of a head are no sign of life: a client that drips would keep its place for ever. One whose answer is being
     // made is the last to go.
     connection* longest = nullptr;
     for (connection* const one : connections) {
         if (one->ended) continue;
-        if (longest == nullptr || std::pair(one->answering, one->since) < std::pair(longest->answering, longest->since)) longest = one;
+        if (longest == nullptr || std::pair(one->answering, one->since) < std::pair(longest->answering, longest->since))
+            longest = one;
     }
     if (longest == nullptr) return;
     longest->ended = true;
@@ -341,7 +343,8 @@ net::task<void> admin_server::state::serve(std::shared_ptr<state> me, std::share
     }
 }
 
-net::task<response_type> admin_server::state::answer(std::shared_ptr<state> me, const access_rules& rules, const request_type& request) {
+net::task<response_type> admin_server::state::answer(std::shared_ptr<state> me, const access_rules& rules,
+                                                     const request_type& request) {
     const std::string_view target(request.target().data(), request.target().size());
     const std::string_view method(request.method_string().data(), request.method_string().size());
     const auto path = target.substr(0, target.find('?'));
@@ -361,21 +364,21 @@ net::task<response_type> admin_server::state::answer(std::shared_ptr<state> me, 
         reply done = co_await reload(me);
         co_return to_message(std::move(done), request.version(), false, request.keep_alive());
     }
-    co_return to_message(me->perform(rules, {decision.asked, decision.subject, query, request.body(), decision.change}), request.version(), decision.head_only,
-                      request.keep_alive());
+    co_return to_message(me->perform(rules, {decision.asked, decision.subject, query, request.body(), decision.change}),
+                         request.version(), decision.head_only, request.keep_alive());
 }
 
 reply admin_server::state::perform(const access_rules& rules, const order& given) {
     switch (given.asked) {
-    case endpoint::index:
-        return {.type = html_text, .body = std::string(index_page)};
-    case endpoint::metrics:
-        return {.type = telemetry::metrics::content_type, .body = *scrapes.text(now())};
+    case endpoint::index: return {.type = html_text, .body = std::string(index_page)};
+    case endpoint::metrics: return {.type = telemetry::metrics::content_type, .body = *scrapes.text(now())};
     case endpoint::health: {
         const auto view = sources.health.view();
         auto body = telemetry::health_json(view, rules.what == surface::full);
         body += '\n';
-        return {.status = !view.healthy && telemetry::asks_strict(given.query) ? 503 : 200, .type = json_text, .body = std::move(body)};
+        return {.status = !view.healthy && telemetry::asks_strict(given.query) ? 503 : 200,
+                .type = json_text,
+                .body = std::move(body)};
     }
     case endpoint::livez:
         if (sources.heartbeat.alive(now())) return {.body = "ok\n"};
@@ -387,17 +390,15 @@ reply admin_server::state::perform(const access_rules& rules, const order& given
     }
     case endpoint::reload: // takes a while: reload()
         break;
-    case endpoint::drain:
-        return control("drain", callbacks.drain);
-    case endpoint::circuit:
-        return force_circuit(given);
+    case endpoint::drain: return control("drain", callbacks.drain);
+    case endpoint::circuit: return force_circuit(given);
     case endpoint::chaos:
         if (given.change)
-            return control("chaos", callbacks.set_chaos ? [&] { return callbacks.set_chaos(given.body); } : std::function<control_result()>{});
+            return control("chaos", callbacks.set_chaos ? [&] { return callbacks.set_chaos(given.body); }
+                                                        : std::function<control_result()>{});
         if (!callbacks.chaos_rules) return sentence(501, "This process cannot do that.");
         return {.type = json_text, .body = chaos_document(callbacks.chaos_rules())};
-    case endpoint::chaos_off:
-        return control("chaos off", callbacks.chaos_off);
+    case endpoint::chaos_off: return control("chaos off", callbacks.chaos_off);
     }
     return sentence(404, "There is no such endpoint here.");
 }
@@ -426,7 +427,8 @@ net::task<reply> admin_server::state::reload(std::shared_ptr<state> me) {
         });
     });
     while (!waits->result) static_cast<void>(co_await waits->told.async_wait(as_values));
-    co_return sentence(waits->result->done ? 200 : 422, waits->result->message, waits->result->done ? "message" : "error");
+    co_return sentence(waits->result->done ? 200 : 422, waits->result->message,
+                       waits->result->done ? "message" : "error");
 }
 
 reply admin_server::state::force_circuit(const order& given) {
@@ -436,7 +438,8 @@ reply admin_server::state::force_circuit(const order& given) {
         return in_query ? in_query : parameter(body, name);
     };
     const auto word = asked("state").value_or(body);
-    circuit_order wanted{.upstream = std::string(given.subject), .route = std::string(asked("route").value_or("")), .state = {}};
+    circuit_order wanted{
+        .upstream = std::string(given.subject), .route = std::string(asked("route").value_or("")), .state = {}};
     if (word == "open")
         wanted.state = circuit_state::open;
     else if (word == "closed")
@@ -454,9 +457,7 @@ admin_server::admin_server(telemetry::background& on, const config::admin& optio
                            admin_callbacks callbacks, admin_limits limits)
     : state_(std::make_shared<state>(on, options, sources, std::move(callbacks), limits)) {}
 
-admin_server::~admin_server() {
-    stop();
-}
+admin_server::~admin_server() { stop(); }
 
 std::optional<admin_server::listen_failure> admin_server::start() {
     for (const auto& on : state_->listeners) {
@@ -487,11 +488,7 @@ void admin_server::stop() {
     closed.get_future().wait();
 }
 
-std::uint16_t admin_server::port() const noexcept {
-    return state_->port_of(surface::full);
-}
-std::uint16_t admin_server::metrics_port() const noexcept {
-    return state_->port_of(surface::read_only);
-}
+std::uint16_t admin_server::port() const noexcept { return state_->port_of(surface::full); }
+std::uint16_t admin_server::metrics_port() const noexcept { return state_->port_of(surface::read_only); }
 
 } // namespace evenkeel::admin

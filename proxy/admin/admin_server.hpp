@@ -4,16 +4,16 @@
 // do what.
 //
 // Endpoints: GET /metrics, /health (?strict=1: 503 when nothing can be served), /livez, /readyz, / (a list of these);
-// POST /-/reload, /-/drain, /-/circuits/UPSTREAM (state=open|closed|auto, and route=NAME for a route's own circuits, in the
-// query or the body; a body may be the bare word), /-/chaos (rules as JSON; GET shows those in force), /-/chaos/off. HEAD
-// works wherever GET does.
+// POST /-/reload, /-/drain, /-/circuits/UPSTREAM (state=open|closed|auto, and route=NAME for a route's own circuits, in
+// the query or the body; a body may be the bare word), /-/chaos (rules as JSON; GET shows those in force),
+// /-/chaos/off. HEAD works wherever GET does.
 //
-// Idle connections, half-sent heads and readers that do not read shut nobody out: at the limit the connection whose last request
-// is longest ago makes room, so that a probe is heard however many others hold on.
+// Idle connections, half-sent heads and readers that do not read shut nobody out: at the limit the connection whose
+// last request is longest ago makes room, so that a probe is heard however many others hold on.
 //
-// An open circuit makes /health say so and, where nothing at all can be served, ?strict=1 answer 503 (health_view::healthy
-// defines it). It never touches /readyz: a process that is taken out of service because its provider is down could not even
-// give its callers the answers it still has.
+// An open circuit makes /health say so and, where nothing at all can be served, ?strict=1 answer 503
+// (health_view::healthy defines it). It never touches /readyz: a process that is taken out of service because its
+// provider is down could not even give its callers the answers it still has.
 
 #include "config/settings.hpp"
 #include "policies/chaos.hpp"
@@ -51,10 +51,11 @@ struct circuit_order {
 // Called on the helper thread, which no callback holds up: what reads files answers later, from any thread.
 struct admin_callbacks {
     using answer_later = std::function<void(control_result)>; // called once
-    std::function<std::string()> why_not_ready; // a few words, or nothing where the data port serves
+    std::function<std::string()> why_not_ready;               // a few words, or nothing where the data port serves
     std::function<void(answer_later)> reload;
     std::function<control_result()> drain;
-    std::function<control_result(const circuit_order&)> force_circuit{}; // not done: there is no such upstream or circuit
+    // Not done: there is no such upstream or circuit.
+    std::function<control_result(const circuit_order&)> force_circuit{};
     std::function<chaos::summary()> chaos_rules{};
     std::function<control_result(std::string_view json)> set_chaos{};
     std::function<control_result()> chaos_off{};
@@ -73,7 +74,8 @@ struct admin_limits {
     duration request_timeout = std::chrono::seconds{10}; // of a head and its body, from the first wait to the last byte
     duration write_timeout = std::chrono::seconds{10};
     duration idle_timeout = std::chrono::seconds{75}; // between requests: longer than a usual scrape interval
-    std::uint32_t max_connections = 64;               // over both listeners; for a further one the one silent longest goes
+    // Over both listeners; for a further one the one silent longest goes.
+    std::uint32_t max_connections = 64;
 };
 
 class admin_server {

@@ -11,7 +11,6 @@ namespace evenkeel::admin {
 
 namespace {
 
-
 void add_text(std::string& out, std::string_view name, std::string_view value) {
     if (value.empty()) return;
     fmt::format_to(std::back_inserter(out), ",\"{}\":", name);
@@ -19,7 +18,9 @@ void add_text(std::string& out, std::string_view name, std::string_view value) {
 }
 
 void add_parameters(std::string& out, const chaos_fault_options& fault) {
-    const auto number = [&](std::string_view name, auto value) { fmt::format_to(std::back_inserter(out), ",\"{}\":{}", name, value); };
+    const auto number = [&](std::string_view name, auto value) {
+        fmt::format_to(std::back_inserter(out), ",\"{}\":{}", name, value);
+    };
     switch (fault.is) {
     case chaos_fault::latency:
         number("delay_s", in_seconds(fault.delay));
@@ -56,9 +57,12 @@ std::string chaos_document(const chaos::summary& shown) {
             add_text(out, "profile", each.rule.profile);
         }
         if (each.rule.attempts > 0) fmt::format_to(std::back_inserter(out), ",\"attempts\":{}", each.rule.attempts);
-        if (each.rule.max_active > 0) fmt::format_to(std::back_inserter(out), ",\"max_active\":{}", each.rule.max_active);
-        fmt::format_to(std::back_inserter(out), ",\"probability\":{},\"left_s\":{:.3f},\"source\":\"{}\",\"injected\":{},\"active\":{}}}",
-                       each.rule.probability, in_seconds(each.left), each.from_file ? "file" : "admin", each.injected, each.active);
+        if (each.rule.max_active > 0)
+            fmt::format_to(std::back_inserter(out), ",\"max_active\":{}", each.rule.max_active);
+        fmt::format_to(std::back_inserter(out),
+                       ",\"probability\":{},\"left_s\":{:.3f},\"source\":\"{}\",\"injected\":{},\"active\":{}}}",
+                       each.rule.probability, in_seconds(each.left), each.from_file ? "file" : "admin", each.injected,
+                       each.active);
     }
     return out + "]}\n";
 }

@@ -1,6 +1,6 @@
 #pragma once
-// The rules of chaos that are in force, as GET /-/chaos shows them: those of the file and those set since, with the time
-// each has left.
+// The rules of chaos that are in force, as GET /-/chaos shows them: those of the file and those set since, with the
+// time each has left.
 
 #include "policies/chaos.hpp"
 

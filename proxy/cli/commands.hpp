@@ -11,9 +11,9 @@ namespace evenkeel::cli {
 
 struct config_choice {
     std::string file;
-    std::string route;       // config show
-    bool strict = false;     // check: warnings fail too
-    bool json = false;       // check
+    std::string route;   // config show
+    bool strict = false; // check: warnings fail too
+    bool json = false;   // check
     bool quiet = false;
 };
 

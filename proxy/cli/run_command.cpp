@@ -53,7 +53,8 @@ private:
     bool draining_ = false;
 };
 
-// What is torn down at the end waits for threads, and one may be stuck in a file on a disk that hangs: nobody waits for that.
+// What is torn down at the end waits for threads, and one may be stuck in a file on a disk that hangs: nobody waits for
+// that.
 void end_within(std::chrono::seconds most, int exit_code) {
     std::thread([most, exit_code] {
         std::this_thread::sleep_for(most);
@@ -68,8 +69,9 @@ int run(const std::string& config_file) {
     config::print_text(std::cerr, loaded.diagnostics);
     if (!loaded.ok()) return 1;
     try {
-        server::server proxy({.config_file = config_file, .environment = environment, .version = std::string{program_version}},
-                             loaded.settings);
+        server::server proxy(
+            {.config_file = config_file, .environment = environment, .version = std::string{program_version}},
+            loaded.settings);
         const signal_handling signals(proxy);
         proxy.start();
         const int exit_code = proxy.wait() ? 0 : 1;

@@ -63,12 +63,15 @@ std::vector<simulate::subject> trace_of(const simulate_choice& choice, std::vect
     }
     const auto read = std::make_shared<const simulate::trace>(simulate::read_trace(in));
     if (read->entries.empty()) {
-        std::cerr << "evenkeel simulate: " << choice.trace << ": no line of it can be replayed (" << simulate::describe(*read) << ")\n";
+        std::cerr << "evenkeel simulate: " << choice.trace << ": no line of it can be replayed ("
+                  << simulate::describe(*read) << ")\n";
         return {};
     }
     notes.push_back(choice.trace + ": " + simulate::describe(*read));
     const simulate::replay_options options{choice.requests, choice.rate};
-    return {{"trace", choice.trace, [read, options](std::uint64_t seed) { return std::make_unique<simulate::trace_traffic>(read, options, seed); }}};
+    return {{"trace", choice.trace, [read, options](std::uint64_t seed) {
+                 return std::make_unique<simulate::trace_traffic>(read, options, seed);
+             }}};
 }
 
 // Null: said why.
@@ -80,7 +83,8 @@ std::optional<std::vector<simulate::contestant>> contestants_of(const simulate_c
     const auto settings = simulate::only_route(*loaded.settings, choice.route);
     if (!settings) {
         std::cerr << "evenkeel simulate: " << choice.config << ": there is no route "
-                  << (choice.route.empty() ? "that calls an upstream" : "'" + choice.route + "' that calls an upstream") << '\n';
+                  << (choice.route.empty() ? "that calls an upstream" : "'" + choice.route + "' that calls an upstream")
+                  << '\n';
         return std::nullopt;
     }
     return std::vector<simulate::contestant>{{"direct", nullptr}, {choice.config, settings}};
@@ -128,7 +132,8 @@ int simulate(const simulate_choice& choice) {
     if (!seeds) return usage("--seed takes one or more different whole numbers, like 1,2,3");
     if (!choice.route.empty() && choice.config.empty()) return usage("--route names a route of the file given with -c");
     if (!choice.demonstrate.empty()) {
-        if (!choice.model.empty() || !choice.trace.empty() || !choice.config.empty()) return usage("a demonstration takes no model, trace or file");
+        if (!choice.model.empty() || !choice.trace.empty() || !choice.config.empty())
+            return usage("a demonstration takes no model, trace or file");
         return demonstrate(choice.demonstrate);
     }
     if (choice.model.empty() == choice.trace.empty()) return usage("either --model or --trace says what is simulated");

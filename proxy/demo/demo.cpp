@@ -64,8 +64,7 @@ public:
         return came(sigtimedwait(&wanted_, nullptr, &limit));
     }
     void wait() {
-        while (!came(sigwaitinfo(&wanted_, nullptr))) {
-        }
+        while (!came(sigwaitinfo(&wanted_, nullptr))) {}
     }
 
 private:
@@ -198,8 +197,12 @@ int run(const options& wanted, std::ostream& out, std::ostream& err) {
 
     const steady_time begin = steady_clock::now() + std::chrono::milliseconds{50}; // the workers are up by then
     const auto start = [&](side from, const loopback_address& to) {
-        return std::make_unique<load>(load_options{.from = from, .host = to.host, .port = to.port, .seed = wanted.seed,
-                                                   .requests = wanted.requests, .speed = wanted.speed},
+        return std::make_unique<load>(load_options{.from = from,
+                                                   .host = to.host,
+                                                   .port = to.port,
+                                                   .seed = wanted.seed,
+                                                   .requests = wanted.requests,
+                                                   .speed = wanted.speed},
                                       begin);
     };
     const loads all{start(side::direct, {"127.0.0.1", upstream.port()}),
@@ -221,8 +224,10 @@ int run(const options& wanted, std::ostream& out, std::ostream& err) {
     shown.end();
 
     summaries found;
-    for (std::size_t at = 0; at < sides.size(); ++at) found[at] = summarize(all[at]->wait(), upstream.attempts(sides[at]));
-    out << (wanted.live ? "" : "\n") << table(found, {.seed = wanted.seed, .speed = wanted.speed}, wanted.colour) << std::flush;
+    for (std::size_t at = 0; at < sides.size(); ++at)
+        found[at] = summarize(all[at]->wait(), upstream.attempts(sides[at]));
+    out << (wanted.live ? "" : "\n") << table(found, {.seed = wanted.seed, .speed = wanted.speed}, wanted.colour)
+        << std::flush;
     if (wanted.once) return 0;
     print_invitation(out, address, proxy->admin_addresses().front());
     signals.wait();

@@ -11,7 +11,8 @@ namespace evenkeel::demo {
 std::string demo_config(const config_choice& choice) {
     const auto& known = simulate::profiles();
     const auto profile = std::ranges::find(known, choice.profile, &simulate::profile::name);
-    const std::string admin = choice.admin == "off" ? "admin: off\n" : fmt::format("admin:\n  listen: {}\n", choice.admin);
+    const std::string admin =
+        choice.admin == "off" ? "admin: off\n" : fmt::format("admin:\n  listen: {}\n", choice.admin);
     return fmt::format(R"(# What `evenkeel demo` runs with. The provider is {0} times faster than a real one, so every
 # duration here is the one of a real deployment, which stands behind it, divided by {0}.
 version: 1

@@ -31,8 +31,10 @@ cells each_of(const summaries& of, Format format) {
     std::ranges::transform(of, out.begin(), format);
     return out;
 }
-std::string seconds_row(std::string_view name, const summaries& of, double summary::*what, std::string_view target = {}) {
-    return row(name, each_of(of, [&](const summary& one) { return fmt::format("{:.1f} s", one.*what); }), target) + '\n';
+std::string seconds_row(std::string_view name, const summaries& of, double summary::*what,
+                        std::string_view target = {}) {
+    return row(name, each_of(of, [&](const summary& one) { return fmt::format("{:.1f} s", one.*what); }), target) +
+           '\n';
 }
 std::string count_row(std::string_view name, const summaries& of, std::size_t summary::*what) {
     return row(name, each_of(of, [&](const summary& one) { return fmt::format("{}", one.*what); })) + '\n';
@@ -52,21 +54,11 @@ summary summarize(const std::vector<sample>& samples, std::uint64_t attempts) {
     std::vector<double> seconds, first_tokens;
     for (const sample& each : samples) {
         switch (each.how) {
-        case verdict::success:
-            ++out.succeeded;
-            break;
-        case verdict::error:
-            ++out.errors;
-            break;
-        case verdict::late:
-            ++out.late;
-            break;
-        case verdict::broken:
-            ++out.broken;
-            break;
-        case verdict::degraded:
-            ++out.degraded;
-            break;
+        case verdict::success: ++out.succeeded; break;
+        case verdict::error: ++out.errors; break;
+        case verdict::late: ++out.late; break;
+        case verdict::broken: ++out.broken; break;
+        case verdict::degraded: ++out.degraded; break;
         }
         seconds.push_back(each.seconds);
         if (each.stream) first_tokens.push_back(each.first_token);

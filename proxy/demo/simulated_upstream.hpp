@@ -27,7 +27,7 @@ private:
     const double speed_;
     mutable std::mutex mutex_;
     std::array<std::map<unsigned, unsigned>, sides.size()> seen_; // attempts by side and request
-    support::provider provider_;                       // last: its thread uses everything above
+    support::provider provider_;                                  // last: its thread uses everything above
 };
 
 } // namespace evenkeel::demo

@@ -18,9 +18,7 @@ double draw(std::uint64_t seed, std::uint64_t number, std::uint64_t attempt, use
     return simulate::draw(seed, number, attempt, static_cast<std::uint64_t>(what));
 }
 
-std::string microseconds(double seconds, double speed) {
-    return fmt::format("{:.0f}us", seconds / speed * 1e6);
-}
+std::string microseconds(double seconds, double speed) { return fmt::format("{:.0f}us", seconds / speed * 1e6); }
 
 constexpr std::array<int, 4> error_statuses{500, 502, 503, 529};
 constexpr std::array<std::string_view, sides.size()> side_words{"direct", "classic", "tuned"};
@@ -40,7 +38,8 @@ luck draw_luck(std::uint64_t seed, std::uint64_t number, unsigned attempt) {
     const double v = draw(seed, number, attempt, use::time_v);
     if (fate < model::error_share) {
         const auto which = static_cast<std::size_t>(draw(seed, number, attempt, use::status) * error_statuses.size());
-        return {luck::kind::error, simulate::lognormal(model::error_median, model::error_sigma, u, v), error_statuses.at(which)};
+        return {luck::kind::error, simulate::lognormal(model::error_median, model::error_sigma, u, v),
+                error_statuses.at(which)};
     }
     if (fate < model::error_share + model::hang_share) return {luck::kind::hang, model::hang};
     return {luck::kind::answer, simulate::lognormal(model::answer_median, model::answer_sigma, u, v)};
@@ -52,10 +51,8 @@ std::string script_of(const luck& drawn, double speed) {
         // A 503 that gives no reason, as in the simulations: these failures come by chance, whatever the load.
         return fmt::format("status={}; {}delay={}", drawn.status, drawn.status == 503 ? "error=server; " : "",
                            microseconds(drawn.seconds, speed));
-    case luck::kind::hang:
-        return fmt::format("delay={}", microseconds(drawn.seconds, speed));
-    case luck::kind::answer:
-        break;
+    case luck::kind::hang: return fmt::format("delay={}", microseconds(drawn.seconds, speed));
+    case luck::kind::answer: break;
     }
     const double first = drawn.seconds * model::first_token;
     const double gap = (drawn.seconds - first) / (model::pieces - 1);

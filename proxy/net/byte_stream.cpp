@@ -32,8 +32,8 @@ void consume(std::span<boost::asio::const_buffer>& from, std::size_t bytes) noex
 }
 } // namespace
 
-// Carries no completion of its own, since the reader may change while the wait stands. If the io_context dies first, the
-// handler is destroyed unused; it then lets go of the reader, whose frame may own this very stream.
+// Carries no completion of its own, since the reader may change while the wait stands. If the io_context dies first,
+// the handler is destroyed unused; it then lets go of the reader, whose frame may own this very stream.
 struct byte_stream::wait_handler {
     explicit wait_handler(std::shared_ptr<byte_stream> of) noexcept : stream(std::move(of)) {}
     wait_handler(wait_handler&&) noexcept = default;
@@ -162,7 +162,8 @@ void byte_stream::post_result(completion<io_result> done, io_result result) {
 
 void byte_stream::arm_wait() {
     waiting_ = true;
-    // With the reactor's edge-triggered epoll a wait asks for the present state too: Asio re-arms the descriptor for it.
+    // With the reactor's edge-triggered epoll a wait asks for the present state too: Asio re-arms the descriptor for
+    // it.
     socket_.async_wait(stream_socket::wait_read, wait_handler(shared_from_this()));
 }
 
@@ -205,8 +206,7 @@ void byte_stream::read_tls(bool from_loop) {
     expect_data_ = got.is == tls_session::progress::done && tls_->buffered();
     switch (got.is) {
     case tls_session::progress::done:
-    case tls_session::progress::failed:
-        return finish_reader({got.error, got.bytes}, from_loop);
+    case tls_session::progress::failed: return finish_reader({got.error, got.bytes}, from_loop);
     case tls_session::progress::want_read:
         if (!waiting_) arm_wait();
         return;
@@ -229,7 +229,8 @@ void byte_stream::start_wait_readable(completion<io_result> done) {
     if (closed_) return post_result(std::move(done), {aborted, 0});
     reader_.emplace(std::move(done));
     kind_ = reader_kind::wait;
-    if (tls_ && tls_->buffered() && tls_->peek().is != tls_session::progress::want_read) return finish_reader({}, false);
+    if (tls_ && tls_->buffered() && tls_->peek().is != tls_session::progress::want_read)
+        return finish_reader({}, false);
     if (!waiting_) arm_wait();
 }
 
@@ -326,8 +327,10 @@ io_result byte_stream::send_tls(write_cursor& what, tls_session::progress& stopp
 void byte_stream::continue_write(pending_write write, bool from_loop) {
     tls_session::progress stopped;
     const io_result result = send(write.what, stopped);
-    if (stopped == tls_session::progress::want_write) return socket_.async_wait(stream_socket::wait_write, std::move(write));
-    if (stopped == tls_session::progress::want_read) return socket_.async_wait(stream_socket::wait_read, std::move(write));
+    if (stopped == tls_session::progress::want_write)
+        return socket_.async_wait(stream_socket::wait_write, std::move(write));
+    if (stopped == tls_session::progress::want_read)
+        return socket_.async_wait(stream_socket::wait_read, std::move(write));
     writing_ = false;
     if (from_loop) {
         std::move(write.done)(result);
@@ -344,15 +347,10 @@ void byte_stream::start_handshake(completion<io_result> done) {
 void byte_stream::continue_handshake(handshake work, bool from_loop) {
     const tls_session::step step = tls_->handshake();
     switch (step.is) {
-    case tls_session::progress::want_read:
-        return socket_.async_wait(stream_socket::wait_read, std::move(work));
-    case tls_session::progress::want_write:
-        return socket_.async_wait(stream_socket::wait_write, std::move(work));
-    case tls_session::progress::done:
-        established_ = true;
-        [[fallthrough]];
-    case tls_session::progress::failed:
-        break;
+    case tls_session::progress::want_read: return socket_.async_wait(stream_socket::wait_read, std::move(work));
+    case tls_session::progress::want_write: return socket_.async_wait(stream_socket::wait_write, std::move(work));
+    case tls_session::progress::done: established_ = true; [[fallthrough]];
+    case tls_session::progress::failed: break;
     }
     if (from_loop) {
         std::move(work.done)(io_result{step.error, 0});

@@ -59,8 +59,8 @@ public:
     void watch(watcher& by);
     void unwatch() noexcept { watcher_ = nullptr; }
 
-    // False if an exchange left something behind: a write under way, a reader, bytes that TLS has already taken in. Costs
-    // no system call on a healthy connection.
+    // False if an exchange left something behind: a write under way, a reader, bytes that TLS has already taken in.
+    // Costs no system call on a healthy connection.
     [[nodiscard]] bool at_rest() noexcept;
     // True if there is neither a byte nor an end of the connection to be read. One non-blocking system call.
     [[nodiscard]] bool quiet() noexcept;
@@ -72,7 +72,7 @@ public:
     void close() noexcept;
     void reset() noexcept; // closes with a reset; TLS: without close_notify
     [[nodiscard]] bool closed() const noexcept { return closed_; }
-    [[nodiscard]] int native_handle() const noexcept { // -1 once closed
+    [[nodiscard]] int native_handle() const noexcept {              // -1 once closed
         return const_cast<stream_socket&>(socket_).native_handle(); // Asio's is not const, though it only reads
     }
 
@@ -104,8 +104,8 @@ private:
     boost::asio::mutable_buffer into_;
     reader_kind kind_ = reader_kind::none;
     std::uint64_t handed_ = 0; // bytes of slow writes that the kernel took
-    bool waiting_ = false;   // an async_wait for readability is with the reactor
-    bool expect_data_ = true; // TLS: worth asking OpenSSL before waiting
+    bool waiting_ = false;     // an async_wait for readability is with the reactor
+    bool expect_data_ = true;  // TLS: worth asking OpenSSL before waiting
     bool writing_ = false;
     bool established_ = false; // TLS handshake done
     bool closed_ = false;

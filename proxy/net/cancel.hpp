@@ -1,7 +1,7 @@
 #pragma once
-// Tells whoever waits that work is no longer wanted. Everybody who waits hangs in a hook of his own, so that nobody's hook
-// takes the place of another's; request() calls each once, and a hook put in afterwards is called at once. One worker's; no
-// allocation.
+// Tells whoever waits that work is no longer wanted. Everybody who waits hangs in a hook of his own, so that nobody's
+// hook takes the place of another's; request() calls each once, and a hook put in afterwards is called at once. One
+// worker's; no allocation.
 
 #include <boost/intrusive/list.hpp>
 
@@ -13,7 +13,8 @@ public:
     cancel_source(const cancel_source&) = delete;
     cancel_source& operator=(const cancel_source&) = delete;
 
-    // Runs `function(context)` on request(), at most once. Leaves the source with its scope, in any order; may outlive it.
+    // Runs `function(context)` on request(), at most once. Leaves the source with its scope, in any order; may outlive
+    // it.
     class hook : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
     public:
         using function_type = void (*)(void*);

@@ -18,13 +18,15 @@ namespace evenkeel::net {
 namespace {
 
 namespace error = boost::asio::error;
-constexpr std::size_t block_bytes = 16 * 1024;                 // read from the upstream at a time, as an attempt does
-constexpr duration drip_step = std::chrono::milliseconds{50};  // a piece of a dripping body at most so often
+constexpr std::size_t block_bytes = 16 * 1024;                // read from the upstream at a time, as an attempt does
+constexpr duration drip_step = std::chrono::milliseconds{50}; // a piece of a dripping body at most so often
 
 // What an exchange and its pump share; the pump may outlive the exchange by the time it takes to notice.
 struct tampered {
-    tampered(loop& worker, std::unique_ptr<exchange> wrapped, const chaos_fault_options& what, chaos_answer_context context)
-        : on(worker), real(std::move(wrapped)), fault(what), answer(what, context.dialect, context.head_request), changed(worker.executor()) {}
+    tampered(loop& worker, std::unique_ptr<exchange> wrapped, const chaos_fault_options& what,
+             chaos_answer_context context)
+        : on(worker), real(std::move(wrapped)), fault(what), answer(what, context.dialect, context.head_request),
+          changed(worker.executor()) {}
 
     void finish(io_result result) {
         if (!reader) return;
@@ -43,7 +45,7 @@ struct tampered {
     std::unique_ptr<exchange> real; // null: the fault spares the upstream
     chaos_fault_options fault;
     faulty_answer answer;
-    event changed;                  // a reader came, or the exchange was closed
+    event changed; // a reader came, or the exchange was closed
     std::optional<completion<io_result>> reader;
     boost::asio::mutable_buffer into{};
     bool pumping = false, delayed = false, closed = false;
@@ -69,10 +71,12 @@ portion next_portion(tampered& what) {
     if (cut) return {std::min<std::size_t>(bytes, 1), now};
     if (!slow) return {bytes, now};
     const double rate = static_cast<double>(what.fault.bytes_per_second);
-    const auto piece = std::max<std::size_t>(1, static_cast<std::size_t>(rate * std::chrono::duration<double>(drip_step).count()));
+    const auto piece =
+        std::max<std::size_t>(1, static_cast<std::size_t>(rate * std::chrono::duration<double>(drip_step).count()));
     bytes = std::min(bytes, piece);
     const steady_time at = std::max(now, what.next_drip);
-    what.next_drip = at + std::chrono::duration_cast<duration>(std::chrono::duration<double>(static_cast<double>(bytes) / rate));
+    what.next_drip =
+        at + std::chrono::duration_cast<duration>(std::chrono::duration<double>(static_cast<double>(bytes) / rate));
     return {bytes, at};
 }
 
@@ -144,7 +148,8 @@ public:
     void start_write(std::span<const boost::asio::const_buffer> from, completion<io_result> done) override {
         if (with_->real) return with_->real->start_write(from, std::move(done));
         const io_result result = with_->closed ? io_result{error::operation_aborted} : io_result{{}, size_of(from)};
-        boost::asio::defer(with_->on.executor(), [done = std::move(done), result]() mutable { std::move(done)(result); });
+        boost::asio::defer(with_->on.executor(),
+                           [done = std::move(done), result]() mutable { std::move(done)(result); });
     }
     io_result write_now(std::span<boost::asio::const_buffer>& from) noexcept override {
         if (with_->real) return with_->real->write_now(from);
@@ -155,7 +160,9 @@ public:
     void close() noexcept override { with_->close(); }
     void recycle(duration) noexcept override { with_->close(); }
     bool reused() const noexcept override { return with_->real && with_->real->reused(); }
-    duration connect_time() const noexcept override { return with_->real ? with_->real->connect_time() : duration::zero(); }
+    duration connect_time() const noexcept override {
+        return with_->real ? with_->real->connect_time() : duration::zero();
+    }
 
 private:
     static std::size_t size_of(std::span<const boost::asio::const_buffer> from) noexcept {
@@ -169,7 +176,8 @@ private:
 } // namespace
 
 std::unique_ptr<exchange> chaos_transport::wrap(std::unique_ptr<exchange> real) const {
-    return std::make_unique<tampered_exchange>(std::make_shared<tampered>(loop_, std::move(real), injection_.fault, context_));
+    return std::make_unique<tampered_exchange>(
+        std::make_shared<tampered>(loop_, std::move(real), injection_.fault, context_));
 }
 
 std::unique_ptr<exchange> chaos_transport::reuse(const std::shared_ptr<const config::upstream>& to) {
@@ -178,10 +186,12 @@ std::unique_ptr<exchange> chaos_transport::reuse(const std::shared_ptr<const con
     return real ? wrap(std::move(real)) : nullptr;
 }
 
-task<open_result> chaos_transport::open(const std::shared_ptr<const config::upstream>& to, bool fresh, steady_time deadline,
-                                        cancel_source& cancel) {
+task<open_result> chaos_transport::open(const std::shared_ptr<const config::upstream>& to, bool fresh,
+                                        steady_time deadline, cancel_source& cancel) {
     if (injection_.fault.is == chaos_fault::connect_fail) {
-        co_return open_result{nullptr, {transport_error::kind::refused, "connection_refused", 502, error::connection_refused, "connection refused, injected by chaos"}};
+        co_return open_result{nullptr,
+                              {transport_error::kind::refused, "connection_refused", 502, error::connection_refused,
+                               "connection refused, injected by chaos"}};
     }
     if (injection_.fault.spares_upstream()) co_return open_result{wrap(nullptr), {}};
     open_result opened = co_await wrapped_.open(to, fresh, deadline, cancel);

@@ -1,7 +1,7 @@
 #pragma once
 // The transport of one attempt that suffers a fault: wraps the real one, and its exchanges the real exchanges. Above it
-// nobody knows; the policies see an upstream that behaves like that. A fault that spares the upstream opens no connection.
-// An exchange that was tampered with is closed when its message is over, never pooled.
+// nobody knows; the policies see an upstream that behaves like that. A fault that spares the upstream opens no
+// connection. An exchange that was tampered with is closed when its message is over, never pooled.
 
 #include "policies/chaos.hpp"
 #include "proxy/net/loop.hpp"
@@ -24,8 +24,8 @@ public:
         : loop_(worker), wrapped_(wrapped), injection_(std::move(what)), context_(context) {}
 
     [[nodiscard]] std::unique_ptr<exchange> reuse(const std::shared_ptr<const config::upstream>& to) override;
-    [[nodiscard]] task<open_result> open(const std::shared_ptr<const config::upstream>& to, bool fresh, steady_time deadline,
-                                         cancel_source& cancel) override;
+    [[nodiscard]] task<open_result> open(const std::shared_ptr<const config::upstream>& to, bool fresh,
+                                         steady_time deadline, cancel_source& cancel) override;
 
 private:
     [[nodiscard]] std::unique_ptr<exchange> wrap(std::unique_ptr<exchange> real) const;

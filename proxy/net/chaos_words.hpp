@@ -1,6 +1,6 @@
 #pragma once
-// What a provider would say in place of the answer that a fault takes away: errors in its own dialect. None of them says
-// evenkeel_error: the policies must take them for the upstream's own. Pure.
+// What a provider would say in place of the answer that a fault takes away: errors in its own dialect. None of them
+// says evenkeel_error: the policies must take them for the upstream's own. Pure.
 
 #include "policies/chaos_fault.hpp"
 #include "proxy/wire/error_body.hpp"

@@ -34,32 +34,38 @@ public:
     // A client that only shut down its sending side looks the same as one that left.
     [[nodiscard]] virtual bool peek_closed() const noexcept = 0;
 
-    // Changes whenever bytes that were written have gone on towards the peer, as well as the system can tell. A write that
-    // is under way says nothing before its end, and one of megabytes to a slow reader takes minutes; nor does a socket
-    // turn writable for each byte that left it, but for a third of its buffer. Asks the kernel: for a timer, not for each write.
+    // Changes whenever bytes that were written have gone on towards the peer, as well as the system can tell. A write
+    // that is under way says nothing before its end, and one of megabytes to a slow reader takes minutes; nor does a
+    // socket turn writable for each byte that left it, but for a third of its buffer. Asks the kernel: for a timer, not
+    // for each write.
     [[nodiscard]] virtual std::uint64_t moved() const noexcept { return 0; }
 
     virtual void shutdown_send() noexcept = 0; // FIN after what was written (TLS: close_notify first); reading goes on
     virtual void close() noexcept = 0;         // at once; operations under way complete with operation_aborted
     // Closes with a reset instead of a FIN: for an answer that ends only with its connection and broke off.
     virtual void reset() noexcept = 0;
-    [[nodiscard]] virtual int descriptor() const noexcept = 0; // for poll(); -1 if there is none (tests) or it is closed
+    // For poll(); -1 if there is none (tests) or it is closed.
+    [[nodiscard]] virtual int descriptor() const noexcept = 0;
 
     [[nodiscard]] virtual std::string_view peer() const noexcept = 0; // address without port; "unix" for a unix socket
     [[nodiscard]] virtual bool encrypted() const noexcept = 0;
 
     [[nodiscard]] task<io_result> read_some(boost::asio::mutable_buffer into) {
-        return await_completion<io_result>([this, into](completion<io_result> done) { start_read(into, std::move(done)); });
+        return await_completion<io_result>(
+            [this, into](completion<io_result> done) { start_read(into, std::move(done)); });
     }
-    // As much of it as goes without waiting; `from` becomes what is left, and has to be empty or write() come next unless
-    // there was an error. Nearly every message leaves whole this way, and costs neither a coroutine frame nor a turn of
-    // the loop.
+    // As much of it as goes without waiting; `from` becomes what is left, and has to be empty or write() come next
+    // unless there was an error. Nearly every message leaves whole this way, and costs neither a coroutine frame nor a
+    // turn of the loop.
     [[nodiscard]] virtual io_result write_now(std::span<boost::asio::const_buffer>&) noexcept { return {}; }
-    [[nodiscard]] task<io_result> write(std::span<const boost::asio::const_buffer> from) { // `from` lives until completion
-        return await_completion<io_result>([this, from](completion<io_result> done) { start_write(from, std::move(done)); });
+    // `from` lives until completion.
+    [[nodiscard]] task<io_result> write(std::span<const boost::asio::const_buffer> from) {
+        return await_completion<io_result>(
+            [this, from](completion<io_result> done) { start_write(from, std::move(done)); });
     }
     [[nodiscard]] task<io_result> wait_readable() {
-        return await_completion<io_result>([this](completion<io_result> done) { start_wait_readable(std::move(done)); });
+        return await_completion<io_result>(
+            [this](completion<io_result> done) { start_wait_readable(std::move(done)); });
     }
 };
 

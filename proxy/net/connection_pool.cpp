@@ -25,9 +25,11 @@ namespace evenkeel::net {
 namespace {
 using kind = transport_error::kind;
 
-// The server counts its Keep-Alive timeout from when it sent the answer, and our next request takes a while to reach it.
+// The server counts its Keep-Alive timeout from when it sent the answer, and our next request takes a while to reach
+// it.
 constexpr duration keep_alive_margin = std::chrono::seconds{1};
-constexpr duration warm_connect_limit = std::chrono::seconds{5}; // of a connection nobody waits for; the default of timeout.connect
+// Of a connection nobody waits for; the default of timeout.connect.
+constexpr duration warm_connect_limit = std::chrono::seconds{5};
 
 bool same_endpoint(const config::upstream& one, const config::upstream& other) {
     return one.name == other.name && one.address == other.address && one.tls == other.tls && one.proxy == other.proxy;
@@ -50,7 +52,9 @@ struct endpoint final : std::enable_shared_from_this<endpoint>, warmed_endpoint 
     void warm_as_told(const std::optional<warming>& how); // by its settings
     [[nodiscard]] bool warms() const noexcept { return warm != nullptr; }
 
-    [[nodiscard]] prewarm::connections present() const noexcept override { return {open, idle.size(), 0, upstream->connections.max}; }
+    [[nodiscard]] prewarm::connections present() const noexcept override {
+        return {open, idle.size(), 0, upstream->connections.max};
+    }
     [[nodiscard]] const config::upstream& settings() const noexcept override { return *upstream; }
     void dial_ahead() override { begin_dial(*this); }
     void target_changed(int by) noexcept override { observer.prewarm_target_changed(*upstream, by); }
@@ -66,8 +70,8 @@ struct endpoint final : std::enable_shared_from_this<endpoint>, warmed_endpoint 
     bool draining = false;
     bool alive = true; // the pool still exists; once it does not, nothing is reported or handed on
     std::function<void(endpoint&)> begin_dial; // set with `warm`
-    duration keep_alive{};             // as the server last told; 0: it did not
-    std::unique_ptr<warm_keeper> warm; // null: never asked to
+    duration keep_alive{};                     // as the server last told; 0: it did not
+    std::unique_ptr<warm_keeper> warm;         // null: never asked to
 };
 
 // The right to one connection of connections.max.
@@ -206,7 +210,7 @@ private:
     duration connect_time_;
     bool reused_ = false;
     bool resting_ = false;
-    bool unused_ = false;               // opened ahead, and nobody has taken it
+    bool unused_ = false;                  // opened ahead, and nobody has taken it
     std::optional<steady_time> lent_at_{}; // only where the endpoint is kept warm
 };
 
@@ -273,7 +277,8 @@ void endpoint::grant() noexcept {
 
 class pooled_exchange final : public exchange {
 public:
-    explicit pooled_exchange(std::unique_ptr<pooled_connection> connection) noexcept : connection_(std::move(connection)) {}
+    explicit pooled_exchange(std::unique_ptr<pooled_connection> connection) noexcept
+        : connection_(std::move(connection)) {}
 
     void start_read(boost::asio::mutable_buffer into, completion<io_result> done) override {
         connection_->stream().start_read(into, std::move(done));
@@ -322,22 +327,23 @@ open_result refused(transport_error error) {
 
 struct connection_pool::state : std::enable_shared_from_this<connection_pool::state> {
     state(loop& in, resolver& names, tls_contexts& contexts, telemetry::observer& to, dial_function by)
-        : worker(in), resolver(names), tls(contexts), observer(to), dial_by(by ? std::move(by) : dial_function(&dial)) {}
+        : worker(in), resolver(names), tls(contexts), observer(to), dial_by(by ? std::move(by) : dial_function(&dial)) {
+    }
 
     loop& worker;
     net::resolver& resolver;
     tls_contexts& tls;
     telemetry::observer& observer;
     std::vector<std::shared_ptr<endpoint>> endpoints;
-    // Settings objects seen, so that the usual open() compares a pointer and not a key. Each entry keeps its object alive,
-    // so its address cannot come to mean another one; keep_only() clears them.
+    // Settings objects seen, so that the usual open() compares a pointer and not a key. Each entry keeps its object
+    // alive, so its address cannot come to mean another one; keep_only() clears them.
     struct alias {
         std::shared_ptr<const config::upstream> settings;
         std::shared_ptr<endpoint> to;
     };
     std::unordered_map<const config::upstream*, alias> aliases;
     std::optional<std::vector<std::shared_ptr<const config::upstream>>> wanted; // of the last keep_only()
-    std::optional<warming> warm_how; // empty: nothing is kept warm
+    std::optional<warming> warm_how;                                            // empty: nothing is kept warm
     dial_function dial_by;
     bool draining = false;
 
@@ -348,7 +354,8 @@ struct connection_pool::state : std::enable_shared_from_this<connection_pool::st
     std::shared_ptr<endpoint> endpoint_of(const std::shared_ptr<const config::upstream>& to) {
         const auto known = aliases.find(to.get());
         if (known != aliases.end()) return known->second.to;
-        std::erase_if(endpoints, [](const auto& one) { return one->retired && one->open == 0 && one.use_count() == 1; });
+        std::erase_if(endpoints,
+                      [](const auto& one) { return one->retired && one->open == 0 && one.use_count() == 1; });
         const auto same = std::find_if(endpoints.begin(), endpoints.end(),
                                        [&](const auto& one) { return same_endpoint(*one->upstream, *to); });
         std::shared_ptr<endpoint> found;
@@ -382,13 +389,16 @@ task<void> connection_pool::state::dial_ahead(std::shared_ptr<state> self, std::
         self->observer.prewarmed(*to, telemetry::prewarm_event::failed);
         co_return;
     }
-    pooled_connection::keep_warm(std::make_unique<pooled_connection>(std::move(place), std::move(made.stream), self->worker.now() - began));
+    pooled_connection::keep_warm(
+        std::make_unique<pooled_connection>(std::move(place), std::move(made.stream), self->worker.now() - began));
 }
 
 void connection_pool::state::warm(endpoint& one) {
     // An endpoint that outlives its pool is stopped, and dials no more.
     if (!one.begin_dial) {
-        one.begin_dial = [this](endpoint& at) { worker.nursery().spawn(dial_ahead(shared_from_this(), at.shared_from_this(), slot(at.shared_from_this()))); };
+        one.begin_dial = [this](endpoint& at) {
+            worker.nursery().spawn(dial_ahead(shared_from_this(), at.shared_from_this(), slot(at.shared_from_this())));
+        };
     }
     one.warm_as_told(warm_how);
 }
@@ -399,7 +409,8 @@ void connection_pool::state::begin_warm(std::span<const std::shared_ptr<const co
     }
 }
 
-connection_pool::connection_pool(loop& worker, resolver& names, tls_contexts& tls, telemetry::observer& observer, dial_function by)
+connection_pool::connection_pool(loop& worker, resolver& names, tls_contexts& tls, telemetry::observer& observer,
+                                 dial_function by)
     : state_(std::make_shared<state>(worker, names, tls, observer, std::move(by))) {}
 
 connection_pool::~connection_pool() {
@@ -416,8 +427,8 @@ std::unique_ptr<exchange> connection_pool::reuse(const std::shared_ptr<const con
     return connection ? exchange_on(std::move(connection)) : nullptr;
 }
 
-task<open_result> connection_pool::open(const std::shared_ptr<const config::upstream>& to, bool fresh, steady_time deadline,
-                                        cancel_source& cancel) {
+task<open_result> connection_pool::open(const std::shared_ptr<const config::upstream>& to, bool fresh,
+                                        steady_time deadline, cancel_source& cancel) {
     const std::shared_ptr<state> all = state_;
     const std::shared_ptr<endpoint> home = all->endpoint_of(to);
     if (!fresh && !cancel.requested()) {
@@ -428,7 +439,8 @@ task<open_result> connection_pool::open(const std::shared_ptr<const config::upst
     if (work.ended()) co_return refused(work.error(*to));
     if (home->warms()) home->warm->taken(false);
     std::optional<slot> place;
-    if (fresh && home->open >= home->upstream->connections.max && !home->idle.empty()) home->remove_idle(*home->idle.front());
+    if (fresh && home->open >= home->upstream->connections.max && !home->idle.empty())
+        home->remove_idle(*home->idle.front());
     if (home->waiters.empty() && home->open < home->upstream->connections.max) {
         place.emplace(home);
     } else {
@@ -448,7 +460,8 @@ task<open_result> connection_pool::open(const std::shared_ptr<const config::upst
     const dial_context context{all->resolver, all->tls, all.get(), home->resumption};
     dialled made = co_await all->dial_by(work, context, *to);
     if (!made.stream) co_return refused(std::move(made.error));
-    auto connection = std::make_unique<pooled_connection>(std::move(*place), std::move(made.stream), all->worker.now() - began);
+    auto connection =
+        std::make_unique<pooled_connection>(std::move(*place), std::move(made.stream), all->worker.now() - began);
     all->observer.connected_cold(*to);
     if (home->warms()) connection->lend();
     co_return opened(std::move(connection));
@@ -472,7 +485,8 @@ void connection_pool::keep_only(std::span<const std::shared_ptr<const config::up
         }
     }
     if (state_->warm_how) state_->begin_warm(upstreams);
-    std::erase_if(state_->endpoints, [](const auto& one) { return one->retired && one->open == 0 && one.use_count() == 1; });
+    std::erase_if(state_->endpoints,
+                  [](const auto& one) { return one->retired && one->open == 0 && one.use_count() == 1; });
 }
 
 void connection_pool::keep_warm(warming how, std::span<const std::shared_ptr<const config::upstream>> upstreams) {

@@ -22,7 +22,7 @@ using kind = transport_error::kind;
 using boost::asio::ip::tcp;
 
 constexpr duration next_address_after = std::chrono::milliseconds{250}; // RFC 8305 5
-constexpr std::size_t most_addresses = 8;                                // sockets that one open() may hold at a time
+constexpr std::size_t most_addresses = 8;                               // sockets that one open() may hold at a time
 constexpr std::size_t longest_proxy_head = 8 * 1024;
 
 std::string host_and_port(const config::url& of) {
@@ -38,25 +38,20 @@ std::string to_text(const tcp::endpoint& of) {
 // `code` is the kernel's.
 transport_error connect_error(error_code code, std::string detail) {
     switch (code.value()) {
-    case ECONNREFUSED:
-        return {kind::refused, "connection_refused", 502, code, std::move(detail)};
-    case ETIMEDOUT:
-        return {kind::connect_timeout, "connection_timeout", 504, code, std::move(detail)};
+    case ECONNREFUSED: return {kind::refused, "connection_refused", 502, code, std::move(detail)};
+    case ETIMEDOUT: return {kind::connect_timeout, "connection_timeout", 504, code, std::move(detail)};
     case ENETUNREACH:
     case EHOSTUNREACH:
     case ENETDOWN:
     case EADDRNOTAVAIL:
     case EAFNOSUPPORT:
     case EACCES: // a broadcast address, or a firewall's rule
-    case EPERM:
-        return {kind::unreachable, "destination_ip_unroutable", 502, code, std::move(detail)};
+    case EPERM: return {kind::unreachable, "destination_ip_unroutable", 502, code, std::move(detail)};
     case EMFILE:
     case ENFILE:
     case ENOBUFS:
-    case ENOMEM:
-        return {kind::limit, "connection_limit_reached", 503, code, std::move(detail)};
-    default:
-        return {kind::other, "connection_terminated", 502, code, std::move(detail)};
+    case ENOMEM: return {kind::limit, "connection_limit_reached", 503, code, std::move(detail)};
+    default: return {kind::other, "connection_terminated", 502, code, std::move(detail)};
     }
 }
 
@@ -123,7 +118,8 @@ task<dialled> connect(opening& work, const dial_context& with, const config::url
     work.at = opening::phase::resolving;
     std::vector<boost::asio::ip::address> addresses;
     {
-        const resolver::query query(with.resolver, hop.host, work.in().now(), work.in().executor(), work.wake, with.owner);
+        const resolver::query query(with.resolver, hop.host, work.in().now(), work.in().executor(), work.wake,
+                                    with.owner);
         while (!query.ready() && !work.ended()) co_await work.wake.wait();
         if (work.ended()) co_return dialled{nullptr, work.error(to)};
         const resolved& found = query.answer();
@@ -192,7 +188,8 @@ int status_of(std::string_view head) {
 // The first line, for the log: the proxy is trusted to be configured, not to be printable.
 std::string first_line(std::string_view head) {
     std::string line(head.substr(0, std::min<std::size_t>(head.find("\r\n"), 128)));
-    std::replace_if(line.begin(), line.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+    std::replace_if(
+        line.begin(), line.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
     return line;
 }
 
@@ -219,8 +216,9 @@ task<transport_error> tunnel(opening& work, byte_stream& stream, const config::u
             [&stream, into](completion<io_result> done) { stream.start_read(into, std::move(done)); });
         if (work.ended()) co_return work.error(to);
         if (!got.ok()) {
-            co_return refused(got.error, got.error == boost::asio::error::eof ? "closed the connection instead of answering CONNECT"
-                                                                              : got.error.message());
+            co_return refused(got.error, got.error == boost::asio::error::eof
+                                             ? "closed the connection instead of answering CONNECT"
+                                             : got.error.message());
         }
         length += got.bytes;
         const std::string_view seen(head.data(), length);
@@ -236,15 +234,19 @@ task<transport_error> tunnel(opening& work, byte_stream& stream, const config::u
     }
 }
 
-task<transport_error> secure(opening& work, const dial_context& with, byte_stream& stream, stream_socket::native_handle_type fd,
-                             const config::upstream& to) {
+task<transport_error> secure(opening& work, const dial_context& with, byte_stream& stream,
+                             stream_socket::native_handle_type fd, const config::upstream& to) {
     work.at = opening::phase::securing;
     const std::string& host = to.tls.server_name.empty() ? to.address.host : to.tls.server_name;
     try {
         stream.encrypt(tls_session::client(with.tls.get(to.tls), fd, host, with.resumption));
     } catch (const std::runtime_error&) {
-        // Only for settings that no start or reload has loaded. What is wrong names a file, which is no client's business.
-        co_return transport_error{kind::tls, "tls_certificate_error", 502, {},
+        // Only for settings that no start or reload has loaded. What is wrong names a file, which is no client's
+        // business.
+        co_return transport_error{kind::tls,
+                                  "tls_certificate_error",
+                                  502,
+                                  {},
                                   "the files in `tls` of the upstream cannot be used; see `evenkeel check`"};
     }
     const io_result result = co_await await_completion<io_result>(
@@ -252,8 +254,8 @@ task<transport_error> secure(opening& work, const dial_context& with, byte_strea
     if (work.ended()) co_return work.error(to);
     if (result.ok()) co_return transport_error{};
     const tls_session::failure& why = stream.tls()->why();
-    co_return transport_error{kind::tls, why.token.empty() ? std::string_view("tls_protocol_error") : why.token, 502, result.error,
-                              why.detail.empty() ? result.error.message() : why.detail};
+    co_return transport_error{kind::tls, why.token.empty() ? std::string_view("tls_protocol_error") : why.token, 502,
+                              result.error, why.detail.empty() ? result.error.message() : why.detail};
 }
 } // namespace
 
@@ -271,8 +273,7 @@ transport_error opening::error(const config::upstream& to) const {
         return {kind::connect_timeout, "connection_timeout", 504, code, "no connection to '" + host + "' in time"};
     case phase::tunnelling:
         return {kind::connect_timeout, "connection_timeout", 504, code, "no answer from the egress proxy in time"};
-    case phase::securing:
-        break;
+    case phase::securing: break;
     }
     return {kind::connect_timeout, "connection_timeout", 504, code, "no TLS handshake with '" + host + "' in time"};
 }

@@ -1,7 +1,7 @@
 #pragma once
-// Where exceptions end that leave a coroutine or a callback of the loop. Nothing throws for what a peer can do, so each is a
-// bug of ours or exhaustion (memory, descriptors): it costs the work that was under way, a log line and a count, and not the
-// process with everybody else's requests. One worker's.
+// Where exceptions end that leave a coroutine or a callback of the loop. Nothing throws for what a peer can do, so each
+// is a bug of ours or exhaustion (memory, descriptors): it costs the work that was under way, a log line and a count,
+// and not the process with everybody else's requests. One worker's.
 
 #include <cstdint>
 #include <exception>

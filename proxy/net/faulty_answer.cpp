@@ -13,14 +13,16 @@ namespace evenkeel::net {
 
 namespace {
 
-constexpr std::size_t max_head_bytes = 1024 * 1024; // limits.max_header_bytes goes no further: the attempt's own bound decides
-constexpr std::size_t max_stored_block = 65535;     // RFC 1951 3.2.4
+// limits.max_header_bytes goes no further: the attempt's own bound decides.
+constexpr std::size_t max_head_bytes = 1024 * 1024;
+constexpr std::size_t max_stored_block = 65535; // RFC 1951 3.2.4
 
 void append_little_endian(std::string& to, std::uint32_t number, int bytes) {
     for (int i = 0; i < bytes; ++i) to += static_cast<char>(number >> (8 * i) & 0xFFU);
 }
 
-// A head with framing of ours: its lines without those that say how long the body is, then `Transfer-Encoding: chunked`.
+// A head with framing of ours: its lines without those that say how long the body is, then `Transfer-Encoding:
+// chunked`.
 std::string reframed(std::string_view raw, std::string_view more) {
     std::string out = "HTTP/1.1";
     std::size_t at = raw.find(' ');
@@ -29,7 +31,9 @@ std::string reframed(std::string_view raw, std::string_view more) {
     for (at = end + 2; (end = raw.find("\r\n", at)) != std::string_view::npos && end > at; at = end + 2) {
         const std::string_view line = raw.substr(at, end + 2 - at);
         const std::string_view name = line.substr(0, line.find(':'));
-        if (wire::iequals(name, "content-length") || wire::iequals(name, "transfer-encoding") || wire::iequals(name, "trailer")) continue;
+        if (wire::iequals(name, "content-length") || wire::iequals(name, "transfer-encoding") ||
+            wire::iequals(name, "trailer"))
+            continue;
         out.append(line);
     }
     return out.append(more).append("Transfer-Encoding: chunked\r\n\r\n");
@@ -37,7 +41,8 @@ std::string reframed(std::string_view raw, std::string_view more) {
 
 bool is_media(const wire::response_head& head, std::string_view type) noexcept {
     const wire::field* found = head.find(wire::field_id::content_type);
-    return found != nullptr && found->value.size() >= type.size() && wire::iequals(found->value.substr(0, type.size()), type);
+    return found != nullptr && found->value.size() >= type.size() &&
+           wire::iequals(found->value.substr(0, type.size()), type);
 }
 
 bool changes_length(chaos_fault is) noexcept {
@@ -82,9 +87,7 @@ void faulty_answer::read(std::string_view bytes) {
     case phase::over: return;
     case phase::through: out_.append(bytes); return;
     case phase::body: return read_body(bytes);
-    case phase::head:
-        head_.append(bytes);
-        return read_head();
+    case phase::head: head_.append(bytes); return read_head();
     }
 }
 
@@ -98,7 +101,8 @@ void faulty_answer::end() {
 void faulty_answer::read_head() {
     for (;;) {
         wire::response_head head;
-        const auto result = wire::read_response_head(head_, {.max_head_bytes = max_head_bytes}, scanned_, {.head_request = head_request_}, head);
+        const auto result = wire::read_response_head(head_, {.max_head_bytes = max_head_bytes}, scanned_,
+                                                     {.head_request = head_request_}, head);
         if (result.is == wire::head_result::state::need_more) return;
         if (result.is == wire::head_result::state::refused) {
             phase_ = phase::through;
@@ -128,8 +132,9 @@ void faulty_answer::begin_body(std::string_view raw, const wire::response_head& 
         shape_ = shape::events;
         borders_ = wire::event_borders{lines_ ? wire::stream_format::ndjson : wire::stream_format::sse};
     }
-    const bool untouched = in_.kind == wire::body_kind::none || fault_.is == chaos_fault::latency || fault_.is == chaos_fault::drip ||
-                           fault_.is == chaos_fault::split || (fault_.is == chaos_fault::gzip && encoded);
+    const bool untouched = in_.kind == wire::body_kind::none || fault_.is == chaos_fault::latency ||
+                           fault_.is == chaos_fault::drip || fault_.is == chaos_fault::split ||
+                           (fault_.is == chaos_fault::gzip && encoded);
     if (!untouched && changes_length(fault_.is)) {
         framing_.kind = wire::body_kind::chunked;
         out_ += reframed(raw, fault_.is == chaos_fault::gzip ? "Content-Encoding: gzip\r\n" : "");
@@ -236,7 +241,8 @@ void faulty_answer::happen() {
         end_framing();
         return stop(framing_.kind == wire::body_kind::chunked ? sequel::silence : sequel::end);
     case chaos_fault::stream_error:
-        emit(shape_ == shape::events ? error_event(fault_, dialect_, lines_) : provider_error(dialect_, 503, fault_.code));
+        emit(shape_ == shape::events ? error_event(fault_, dialect_, lines_)
+                                     : provider_error(dialect_, 503, fault_.code));
         end_framing();
         return stop(sequel::silence);
     case chaos_fault::malformed:
@@ -252,8 +258,10 @@ void faulty_answer::happen() {
 }
 
 void faulty_answer::finish() {
-    if (fault_.is == chaos_fault::truncate && !fault_.after_events && !fault_.after_bytes) return happen(); // without what is held
-    if (fault_.is == chaos_fault::stream_error && shape_ == shape::other && !happened_) return happen();    // an empty body
+    // Without what is held.
+    if (fault_.is == chaos_fault::truncate && !fault_.after_events && !fault_.after_bytes) return happen();
+    // An empty body.
+    if (fault_.is == chaos_fault::stream_error && shape_ == shape::other && !happened_) return happen();
     if (!held_.empty()) emit(std::exchange(held_, {}));
     if (fault_.is == chaos_fault::gzip) {
         if (!gzip_begun_) emit_compressed({});

@@ -26,12 +26,13 @@
 namespace evenkeel::net {
 
 namespace {
-constexpr int backlog = 4096;                                 // the kernel caps it at net.core.somaxconn
+constexpr int backlog = 4096;                                    // the kernel caps it at net.core.somaxconn
 constexpr duration retry_after = std::chrono::milliseconds{100}; // chosen: short against any client's timeout
-constexpr int accepts_per_turn = 32;                          // then others have the loop
+constexpr int accepts_per_turn = 32;                             // then others have the loop
 
 [[noreturn]] void fail(int error, const std::string& address) {
-    throw boost::system::system_error(error_code(error, boost::system::system_category()), "cannot listen on " + address);
+    throw boost::system::system_error(error_code(error, boost::system::system_category()),
+                                      "cannot listen on " + address);
 }
 
 class descriptor {
@@ -59,7 +60,8 @@ int bind_tcp(const boost::asio::ip::tcp::endpoint& to, bool share, const std::st
     if (socket.get() < 0) fail(errno, address);
     enable(socket.get(), SOL_SOCKET, SO_REUSEADDR);
     if (share) enable(socket.get(), SOL_SOCKET, SO_REUSEPORT);
-    if (::bind(socket.get(), static_cast<const sockaddr*>(to.data()), static_cast<socklen_t>(to.size())) != 0) fail(errno, address);
+    if (::bind(socket.get(), static_cast<const sockaddr*>(to.data()), static_cast<socklen_t>(to.size())) != 0)
+        fail(errno, address);
     if (::listen(socket.get(), backlog) != 0) fail(errno, address);
     return socket.release();
 }
@@ -79,8 +81,9 @@ int bind_unix(const std::string& path, mode_t mode, const std::string& address) 
     std::memcpy(name.sun_path, path.data(), path.size());
     const auto* const as_any = reinterpret_cast<const sockaddr*>(&name);
 
-    // A socket file outlives a crash. It is stale if nobody answers there; anything else at that path is not ours to remove.
-    struct stat found{};
+    // A socket file outlives a crash. It is stale if nobody answers there; anything else at that path is not ours to
+    // remove.
+    struct stat found {};
     if (::lstat(path.c_str(), &found) == 0) {
         if (!S_ISSOCK(found.st_mode)) fail(EEXIST, address);
         const descriptor probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -89,8 +92,8 @@ int bind_unix(const std::string& path, mode_t mode, const std::string& address) 
     }
     descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (socket.get() < 0) fail(errno, address);
-    // The file is made with the mode of its descriptor less the umask, so at no time wider than wanted; then it gets the very
-    // mode, still before listen(): until then nobody can connect.
+    // The file is made with the mode of its descriptor less the umask, so at no time wider than wanted; then it gets
+    // the very mode, still before listen(): until then nobody can connect.
     if (::fchmod(socket.get(), mode) != 0 || ::bind(socket.get(), as_any, sizeof name) != 0) fail(errno, address);
     if (::chmod(path.c_str(), mode) != 0 || ::listen(socket.get(), backlog) != 0) {
         const int error = errno;
@@ -111,15 +114,17 @@ struct bound_socket::socket_file {
     socket_file(const socket_file&) = delete;
     socket_file& operator=(const socket_file&) = delete;
     ~socket_file() {
-        struct stat now{};
-        if (::lstat(path.c_str(), &now) == 0 && now.st_ino == made.st_ino && now.st_dev == made.st_dev) ::unlink(path.c_str());
+        struct stat now {};
+        if (::lstat(path.c_str(), &now) == 0 && now.st_ino == made.st_ino && now.st_dev == made.st_dev)
+            ::unlink(path.c_str());
     }
     std::string path;
-    struct stat made{};
+    struct stat made {};
 };
 
 bound_socket::bound_socket(bound_socket&& other) noexcept
-    : fd_(std::exchange(other.fd_, -1)), port_(other.port_), address_(std::move(other.address_)), file_(std::move(other.file_)) {}
+    : fd_(std::exchange(other.fd_, -1)), port_(other.port_), address_(std::move(other.address_)),
+      file_(std::move(other.file_)) {}
 
 bound_socket& bound_socket::operator=(bound_socket&& other) noexcept {
     if (this == &other) return *this;
@@ -165,7 +170,8 @@ std::vector<bound_socket> bind_listener(const config::listener& where, unsigned 
     boost::asio::ip::tcp::endpoint to(boost::asio::ip::make_address(where.host, not_literal), where.port);
     if (not_literal) fail(EINVAL, wanted);
     // SO_REUSEPORT would also let another process of the same user take a share of our clients unnoticed. So the first
-    // bind is an exclusive one, which fails if anybody listens there; with several workers it is then done again, shared.
+    // bind is an exclusive one, which fails if anybody listens there; with several workers it is then done again,
+    // shared.
     descriptor exclusive(bind_tcp(to, false, wanted));
     to = local_endpoint(exclusive.get()); // port 0 has become a real one
     if (workers > 1) ::close(exclusive.release());
@@ -183,8 +189,8 @@ std::vector<bound_socket> bind_listener(const config::listener& where, unsigned 
 struct listener::state : timer_entry, std::enable_shared_from_this<state> {
     state(loop& in, bound_socket bound, std::shared_ptr<const tls_server_context> context, listener_options given,
           telemetry::observer& to)
-        : worker(in), socket(std::move(bound)), address(socket->address()), port(socket->port()), tls(std::move(context)),
-          options(given), observer(to), acceptor(in.executor()) {}
+        : worker(in), socket(std::move(bound)), address(socket->address()), port(socket->port()),
+          tls(std::move(context)), options(given), observer(to), acceptor(in.executor()) {}
 
     void start();
     void stop() noexcept;
@@ -232,7 +238,9 @@ public:
     void start_read(boost::asio::mutable_buffer into, completion<io_result> done) override {
         stream_->start_read(into, std::move(done));
     }
-    [[nodiscard]] io_result write_now(std::span<boost::asio::const_buffer>& from) noexcept override { return stream_->write_now(from); }
+    [[nodiscard]] io_result write_now(std::span<boost::asio::const_buffer>& from) noexcept override {
+        return stream_->write_now(from);
+    }
     void start_write(std::span<const boost::asio::const_buffer> from, completion<io_result> done) override {
         stream_->start_write(from, std::move(done));
     }
@@ -258,7 +266,6 @@ private:
     std::string peer_;
     counted counted_;
 };
-
 
 // Ends a handshake that takes too long.
 class handshake_limit : private timer_entry {
@@ -311,7 +318,8 @@ void listener::state::accept_some(int most) {
         }
         sockaddr_storage from{};
         socklen_t size = sizeof from;
-        const int fd = ::accept4(acceptor.native_handle(), reinterpret_cast<sockaddr*>(&from), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        const int fd = ::accept4(acceptor.native_handle(), reinterpret_cast<sockaddr*>(&from), &size,
+                                 SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
             if (out_of_resources(errno)) {
                 // The client stays in the queue and the socket stays readable: waiting for it again would spin. What
@@ -353,10 +361,9 @@ void listener::state::accept_some(int most) {
             continue;
         }
         stream->encrypt(tls_session::server(tls, fd));
-        worker.nursery().spawn(secure(worker, options.handshake_timeout, std::move(stream), std::move(peer), std::move(count),
-                                      [self = shared_from_this()](std::unique_ptr<client_stream> ready) {
-                                          self->deliver(std::move(ready));
-                                      }));
+        worker.nursery().spawn(secure(
+            worker, options.handshake_timeout, std::move(stream), std::move(peer), std::move(count),
+            [self = shared_from_this()](std::unique_ptr<client_stream> ready) { self->deliver(std::move(ready)); }));
     }
 }
 
@@ -381,8 +388,8 @@ void listener::state::stop() noexcept {
     socket.reset();
 }
 
-listener::listener(loop& worker, bound_socket socket, std::shared_ptr<const tls_server_context> tls, listener_options options,
-                   telemetry::observer& observer)
+listener::listener(loop& worker, bound_socket socket, std::shared_ptr<const tls_server_context> tls,
+                   listener_options options, telemetry::observer& observer)
     : state_(std::make_shared<state>(worker, std::move(socket), std::move(tls), options, observer)) {}
 
 listener::~listener() {

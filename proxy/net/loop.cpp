@@ -11,7 +11,8 @@ namespace evenkeel::net {
 
 struct loop::wake_timer {
     explicit wake_timer(loop& owner) : loop_(owner), timer_(owner.context_), work_(owner.executor()) {
-        owner.timers_.on_earlier([](void* self, steady_time earliest) { static_cast<wake_timer*>(self)->arm(earliest); }, this);
+        owner.timers_.on_earlier(
+            [](void* self, steady_time earliest) { static_cast<wake_timer*>(self)->arm(earliest); }, this);
     }
 
     void arm(steady_time when) {
@@ -27,20 +28,25 @@ struct loop::wake_timer {
 
     loop& loop_;
     // The duration of the clock's own time_point is nanoseconds, so steady_time converts without loss.
-    boost::asio::basic_waitable_timer<std::chrono::steady_clock, boost::asio::wait_traits<std::chrono::steady_clock>, net::executor>
+    boost::asio::basic_waitable_timer<std::chrono::steady_clock, boost::asio::wait_traits<std::chrono::steady_clock>,
+                                      net::executor>
         timer_;
     boost::asio::executor_work_guard<net::executor> work_;
     steady_time armed_for_{};
 };
 
-loop::loop() : timers_(std::chrono::steady_clock::now()), nursery_(executor(), failures_), wake_(std::make_unique<wake_timer>(*this)) {}
+loop::loop()
+    : timers_(std::chrono::steady_clock::now()), nursery_(executor(), failures_),
+      wake_(std::make_unique<wake_timer>(*this)) {}
 
 loop::loop(steady_time virtual_start)
     : virtual_(true), virtual_now_(virtual_start), timers_(virtual_start), nursery_(executor(), failures_) {}
 
 loop::~loop() = default;
 
-steady_time loop::now() const noexcept { return virtual_ ? virtual_now_ : steady_time{std::chrono::steady_clock::now()}; }
+steady_time loop::now() const noexcept {
+    return virtual_ ? virtual_now_ : steady_time{std::chrono::steady_clock::now()};
+}
 
 wall_time loop::wall_now() const noexcept {
     if (!virtual_) return std::chrono::system_clock::now();

@@ -1,6 +1,7 @@
 #pragma once
-// Owns the running attempts and flights of one worker. A request holds handles; what a request no longer wants is told to
-// stop and unwinds here, off the response path. Shutdown waits until the nursery is empty; a test asserts that it is.
+// Owns the running attempts and flights of one worker. A request holds handles; what a request no longer wants is told
+// to stop and unwinds here, off the response path. Shutdown waits until the nursery is empty; a test asserts that it
+// is.
 
 #include "proxy/net/failure_sink.hpp"
 #include "proxy/net/io.hpp"
@@ -15,8 +16,8 @@ public:
     nursery(const nursery&) = delete;
     nursery& operator=(const nursery&) = delete;
 
-    // Starts `work` on the loop. An exception leaving it ends in the failure sink; whoever waits for the work is told by the
-    // work itself, however it ends.
+    // Starts `work` on the loop. An exception leaving it ends in the failure sink; whoever waits for the work is told
+    // by the work itself, however it ends.
     void spawn(task<void> work);
 
     [[nodiscard]] std::size_t size() const noexcept { return running_; }

@@ -21,7 +21,9 @@ public:
     enum class phase : unsigned char { waiting, resolving, connecting, tunnelling, securing };
 
     opening(loop& in, steady_time deadline, cancel_source& cancel)
-        : wake(in.executor()), loop_(in), hook_(cancel, [](void* self) { static_cast<opening*>(self)->cancelled(); }, this) {
+        : wake(in.executor()), loop_(in),
+          hook_(
+              cancel, [](void* self) { static_cast<opening*>(self)->cancelled(); }, this) {
         in.timers().arm(*this, deadline);
     }
     ~opening() override = default;

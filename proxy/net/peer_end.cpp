@@ -51,7 +51,9 @@ std::optional<socket_end> read(const sockaddr_storage& from) noexcept {
 }
 
 // NLMSG_DATA, which casts in the old style.
-const void* payload_of(const nlmsghdr* head) noexcept { return reinterpret_cast<const char*>(head) + NLMSG_ALIGN(sizeof(nlmsghdr)); }
+const void* payload_of(const nlmsghdr* head) noexcept {
+    return reinterpret_cast<const char*>(head) + NLMSG_ALIGN(sizeof(nlmsghdr));
+}
 
 enum class found : unsigned char { open, shut, none, no_answer };
 
@@ -77,14 +79,16 @@ found look_up(const socket_end& from, const socket_end& to) noexcept {
     question.asked.id.idiag_cookie[0] = question.asked.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
     alignas(nlmsghdr) char reply[4096];
     ssize_t size = -1;
-    if (::send(netlink, &question, sizeof question, 0) == static_cast<ssize_t>(sizeof question)) size = ::recv(netlink, reply, sizeof reply, 0);
+    if (::send(netlink, &question, sizeof question, 0) == static_cast<ssize_t>(sizeof question))
+        size = ::recv(netlink, reply, sizeof reply, 0);
     ::close(netlink);
 
     const auto* head = reinterpret_cast<const nlmsghdr*>(reply);
     if (size < 0 || !NLMSG_OK(head, static_cast<std::size_t>(size))) return found::no_answer;
     if (head->nlmsg_type == NLMSG_ERROR && head->nlmsg_len >= NLMSG_LENGTH(sizeof(nlmsgerr)))
         return static_cast<const nlmsgerr*>(payload_of(head))->error == -ENOENT ? found::none : found::no_answer;
-    if (head->nlmsg_type != SOCK_DIAG_BY_FAMILY || head->nlmsg_len < NLMSG_LENGTH(sizeof(inet_diag_msg))) return found::no_answer;
+    if (head->nlmsg_type != SOCK_DIAG_BY_FAMILY || head->nlmsg_len < NLMSG_LENGTH(sizeof(inet_diag_msg)))
+        return found::no_answer;
     const auto* const about = static_cast<const inet_diag_msg*>(payload_of(head));
     if (about->idiag_inode == 0) return found::shut;
     // close() sets both directions before it sends its FIN, and takes the inode away after it: this one has no gap.
@@ -113,7 +117,8 @@ peer_end look_at_peer(int descriptor) noexcept {
         return ::poll(&one, 1, 0) > 0 ? peer_end::gone : peer_end::reads; // POLLHUP: both directions are shut
     }
     size = sizeof far_storage;
-    if (::getpeername(descriptor, reinterpret_cast<sockaddr*>(&far_storage), &size) != 0) return errno == ENOTCONN ? peer_end::gone : peer_end::unknown;
+    if (::getpeername(descriptor, reinterpret_cast<sockaddr*>(&far_storage), &size) != 0)
+        return errno == ENOTCONN ? peer_end::gone : peer_end::unknown;
     const auto here = read(near_storage), there = read(far_storage);
     if (!here || !there || here->family != there->family) return peer_end::unknown;
     switch (look_up(*there, *here)) {
@@ -121,7 +126,8 @@ peer_end look_at_peer(int descriptor) noexcept {
     case found::shut: return peer_end::gone;
     case found::none:
         // A peer with an address of ours whose socket is no more; unless this kernel would not find our own either.
-        return here->address == there->address && look_up(*here, *there) == found::open ? peer_end::gone : peer_end::unknown;
+        return here->address == there->address && look_up(*here, *there) == found::open ? peer_end::gone
+                                                                                        : peer_end::unknown;
     case found::no_answer: break;
     }
     return peer_end::unknown;

@@ -27,11 +27,11 @@ struct resolver::query::waiting {
 
 struct resolver::state : std::enable_shared_from_this<state> {
     struct entry {
-        resolved last;                  // the last good answer, or the failure if there is none
-        steady_time asked{};            // when the last lookup was started
-        bool known = false;             // `last` is meaningful
-        bool stale = false;             // every address of `last` failed
-        bool running = false;           // a lookup is queued or under way
+        resolved last;        // the last good answer, or the failure if there is none
+        steady_time asked{};  // when the last lookup was started
+        bool known = false;   // `last` is meaningful
+        bool stale = false;   // every address of `last` failed
+        bool running = false; // a lookup is queued or under way
         std::vector<std::shared_ptr<query::waiting>> waiting;
     };
 
@@ -47,8 +47,8 @@ struct resolver::state : std::enable_shared_from_this<state> {
     std::mutex mutex;
     bool stopped = false;
     unsigned threads = 0;
-    std::deque<std::string> queue;                          // names, each at most once
-    std::map<std::string, entry, std::less<>> entries;      // names come from the configuration only
+    std::deque<std::string> queue;                     // names, each at most once
+    std::map<std::string, entry, std::less<>> entries; // names come from the configuration only
 };
 
 void resolver::state::start(const std::string& host, entry& of, steady_time now) {
@@ -99,7 +99,8 @@ void resolver::state::finish(entry& of, resolved answer) {
     }
     of.stale = false;
     for (const auto& one : of.waiting) {
-        // Posting under the lock: forget() and ~query take it too, so that no answer reaches a loop after they returned.
+        // Posting under the lock: forget() and ~query take it too, so that no answer reaches a loop after they
+        // returned.
         boost::asio::post(one->where, [one, found = of.last]() mutable {
             if (one->wake == nullptr) return;
             one->answer = std::move(found);

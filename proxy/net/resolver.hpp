@@ -1,7 +1,8 @@
 #pragma once
-// Names to addresses, off the loops. getaddrinfo blocks and may hang for many seconds, so each look-up has a thread of its
-// own for as long as it takes (bounded; names come from the configuration); answers are shared by all workers. An answer older than its time is still handed
-// out while a fresh one is fetched in the background, so that only the first request for a name waits.
+// Names to addresses, off the loops. getaddrinfo blocks and may hang for many seconds, so each look-up has a thread of
+// its own for as long as it takes (bounded; names come from the configuration); answers are shared by all workers. An
+// answer older than its time is still handed out while a fresh one is fetched in the background, so that only the first
+// request for a name waits.
 
 #include "policies/time.hpp"
 #include "proxy/net/event.hpp"
@@ -20,7 +21,7 @@ namespace evenkeel::net {
 
 struct resolved {
     error_code error;
-    bool not_found = false; // the name does not exist, as opposed to "could not be asked"
+    bool not_found = false;                          // the name does not exist, as opposed to "could not be asked"
     std::vector<boost::asio::ip::address> addresses; // in the order in which they should be tried
 };
 
@@ -44,8 +45,8 @@ public:
     resolver(const resolver&) = delete;
     resolver& operator=(const resolver&) = delete;
 
-    // One waiting for a name; lives on its loop's thread. Ready at once for a literal address or a known name; otherwise
-    // `wake` is set when the answer has come. Destroying it gives up waiting, not the lookup.
+    // One waiting for a name; lives on its loop's thread. Ready at once for a literal address or a known name;
+    // otherwise `wake` is set when the answer has come. Destroying it gives up waiting, not the lookup.
     class query {
     public:
         // `owner` groups the queries of one worker, for forget().

@@ -10,8 +10,8 @@ constexpr duration tick_length = std::chrono::milliseconds{1};
 constexpr unsigned bits = 6;
 constexpr std::uint64_t mask = 63;
 
-
-// The level at which `tick` first differs from `now`: everything on a lower level lies before everything on a higher one.
+// The level at which `tick` first differs from `now`: everything on a lower level lies before everything on a higher
+// one.
 unsigned level_of(std::uint64_t now, std::uint64_t tick) noexcept {
     const auto differing = static_cast<unsigned>(std::bit_width((now ^ tick) | mask)) - 1;
     return differing / bits;
@@ -40,7 +40,8 @@ timer_queue::~timer_queue() {
 std::uint64_t timer_queue::tick_of(steady_time when) const noexcept {
     if (when <= start_) return 0;
     const duration since = when - start_;
-    const auto tick = static_cast<std::uint64_t>(since / tick_length) + (since % tick_length != duration::zero() ? 1 : 0);
+    const auto tick =
+        static_cast<std::uint64_t>(since / tick_length) + (since % tick_length != duration::zero() ? 1 : 0);
     return tick;
 }
 

@@ -55,7 +55,8 @@ public:
     // Fires all entries due at or before `to`, in order of due millisecond, and within one in order of arming.
     void advance(steady_time to);
 
-    // No later than the earliest due time; entries with a lazily moved deadline may make it earlier. Empty: nothing armed.
+    // No later than the earliest due time; entries with a lazily moved deadline may make it earlier. Empty: nothing
+    // armed.
     [[nodiscard]] std::optional<steady_time> next() const noexcept;
     [[nodiscard]] std::size_t armed() const noexcept { return armed_; }
 

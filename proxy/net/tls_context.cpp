@@ -42,8 +42,8 @@ context_ptr make_context(const SSL_METHOD* method) {
     return context;
 }
 
-// OpenSSL takes whatever does not begin like an entry for the end of the list, also one whose first line is cut short: a CA
-// file that is being written would be taken for one with fewer CAs.
+// OpenSSL takes whatever does not begin like an entry for the end of the list, also one whose first line is cut short:
+// a CA file that is being written would be taken for one with fewer CAs.
 void refuse_half_written(const std::string& what, const std::string& file) {
     std::ifstream in(file, std::ios::binary);
     std::string line;
@@ -132,8 +132,10 @@ config::client_tls without_name(config::client_tls settings) {
     return settings;
 }
 
-const std::shared_ptr<const tls_client_context>* find_in(const tls_contexts::loaded& among, const config::client_tls& wanted) {
-    const auto found = std::find_if(among.begin(), among.end(), [&](const auto& one) { return one->settings() == wanted; });
+const std::shared_ptr<const tls_client_context>* find_in(const tls_contexts::loaded& among,
+                                                         const config::client_tls& wanted) {
+    const auto found =
+        std::find_if(among.begin(), among.end(), [&](const auto& one) { return one->settings() == wanted; });
     return found == among.end() ? nullptr : &*found;
 }
 } // namespace
@@ -143,7 +145,8 @@ tls_contexts::loaded tls_contexts::load(const config::settings& wanted) {
     for (const auto& upstream : wanted.upstreams) {
         if (!upstream->address.tls) continue;
         config::client_tls settings = without_name(upstream->tls);
-        if (find_in(out, settings) == nullptr) out.push_back(std::make_shared<const tls_client_context>(std::move(settings)));
+        if (find_in(out, settings) == nullptr)
+            out.push_back(std::make_shared<const tls_client_context>(std::move(settings)));
     }
     return out;
 }

@@ -43,17 +43,19 @@ private:
     ssl_ctx_st* native_;
 };
 
-using server_contexts = std::vector<std::shared_ptr<const tls_server_context>>; // one per listener, null where it is plain
+// One per listener, null where it is plain.
+using server_contexts = std::vector<std::shared_ptr<const tls_server_context>>;
 
 // All client contexts of the process, by settings; safe from any thread. A context that is in use survives its removal.
 //
-// A start or a reload loads beside what is in use and swaps when everything is there: a file that is missing or half written
-// refuses the reload, and nothing that works has been given up for it.
+// A start or a reload loads beside what is in use and swaps when everything is there: a file that is missing or half
+// written refuses the reload, and nothing that works has been given up for it.
 class tls_contexts {
 public:
     using loaded = std::vector<std::shared_ptr<const tls_client_context>>;
 
-    // Reads all files anew, since they may have changed under equal names, and changes nothing. Throws std::runtime_error.
+    // Reads all files anew, since they may have changed under equal names, and changes nothing. Throws
+    // std::runtime_error.
     [[nodiscard]] static loaded load(const config::settings& wanted);
     // From here on get() gives these. What they do not replace stays until the next call, for requests that still
     // run under the settings before; open connections keep what they have.

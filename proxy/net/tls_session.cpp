@@ -22,7 +22,8 @@ namespace {
 // Names in a certificate come from the peer and go into logs and error bodies.
 std::string printable(std::string_view text) {
     std::string out(text.substr(0, 64));
-    std::replace_if(out.begin(), out.end(), [](char c) { return c <= ' ' || c > '~' || c == '\'' || c == '"'; }, '?');
+    std::replace_if(
+        out.begin(), out.end(), [](char c) { return c <= ' ' || c > '~' || c == '\'' || c == '"'; }, '?');
     return out;
 }
 
@@ -74,12 +75,14 @@ struct tls_hooks {
     // Leaves OpenSSL's verdict alone and notes the first reason in words.
     static int verify(int accepted, X509_STORE_CTX* store) {
         if (accepted == 1) return accepted;
-        const auto* ssl = static_cast<const SSL*>(X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
+        const auto* ssl =
+            static_cast<const SSL*>(X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
         tls_session& self = of(ssl);
         if (!self.rejected_.empty()) return accepted;
         const int error = X509_STORE_CTX_get_error(store);
         X509* certificate = X509_STORE_CTX_get_current_cert(store);
-        if ((error == X509_V_ERR_HOSTNAME_MISMATCH || error == X509_V_ERR_IP_ADDRESS_MISMATCH) && certificate != nullptr) {
+        if ((error == X509_V_ERR_HOSTNAME_MISMATCH || error == X509_V_ERR_IP_ADDRESS_MISMATCH) &&
+            certificate != nullptr) {
             self.rejected_ = "certificate is for " + names_of(certificate) + ", not '" + self.host_ + "'";
         } else {
             self.rejected_ = "certificate of '" + self.host_ + "' refused: " + X509_verify_cert_error_string(error);
@@ -195,14 +198,10 @@ void tls_session::remember(SSL_SESSION* session) noexcept {
 tls_session::step tls_session::judge(int result) noexcept {
     const int system = errno;
     switch (SSL_get_error(ssl_, result)) {
-    case SSL_ERROR_WANT_READ:
-        return {progress::want_read, 0, {}};
-    case SSL_ERROR_WANT_WRITE:
-        return {progress::want_write, 0, {}};
-    case SSL_ERROR_ZERO_RETURN:
-        return {progress::failed, 0, boost::asio::error::eof};
-    default:
-        break;
+    case SSL_ERROR_WANT_READ: return {progress::want_read, 0, {}};
+    case SSL_ERROR_WANT_WRITE: return {progress::want_write, 0, {}};
+    case SSL_ERROR_ZERO_RETURN: return {progress::failed, 0, boost::asio::error::eof};
+    default: break;
     }
     broken_ = true;
     const unsigned long code = ERR_get_error();
@@ -211,7 +210,8 @@ tls_session::step tls_session::judge(int result) noexcept {
     if (ended_ || ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
         return {progress::failed, 0, boost::asio::ssl::error::stream_truncated};
     }
-    if (code != 0) return {progress::failed, 0, error_code(static_cast<int>(code), boost::asio::error::get_ssl_category())};
+    if (code != 0)
+        return {progress::failed, 0, error_code(static_cast<int>(code), boost::asio::error::get_ssl_category())};
     return {progress::failed, 0, error_code(system != 0 ? system : ECONNRESET, boost::system::system_category())};
 }
 

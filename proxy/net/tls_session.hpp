@@ -1,6 +1,6 @@
 #pragma once
-// One TLS connection as a state machine on a non-blocking descriptor: each call makes what progress it can and says what
-// it waits for. It starts no wait itself; byte_stream does. Knows nothing of Asio's sockets.
+// One TLS connection as a state machine on a non-blocking descriptor: each call makes what progress it can and says
+// what it waits for. It starts no wait itself; byte_stream does. Knows nothing of Asio's sockets.
 
 #include "proxy/net/io.hpp"
 

@@ -20,7 +20,18 @@ namespace evenkeel::net {
 // What went wrong at the transport level. `token` is the RFC 9209 error word (connection_refused, dns_error,
 // tls_certificate_error, ...); `status` what RFC 9209 recommends for an answer made from it.
 struct transport_error {
-    enum class kind : unsigned char { none, dns, refused, unreachable, connect_timeout, tls, limit, cancelled, proxy_refused, other };
+    enum class kind : unsigned char {
+        none,
+        dns,
+        refused,
+        unreachable,
+        connect_timeout,
+        tls,
+        limit,
+        cancelled,
+        proxy_refused,
+        other
+    };
     kind is = kind::none;
     std::string_view token;
     int status = 502;
@@ -45,18 +56,21 @@ public:
     // timeout; 0: not told). Ends the exchange. Stray bytes or an end seen now or at the next take close it instead.
     virtual void recycle(duration upstream_keep_alive) noexcept = 0;
 
-    [[nodiscard]] virtual bool reused() const noexcept = 0; // has carried a message before
+    [[nodiscard]] virtual bool reused() const noexcept = 0;           // has carried a message before
     [[nodiscard]] virtual duration connect_time() const noexcept = 0; // 0 if reused
 
     [[nodiscard]] task<io_result> read_some(boost::asio::mutable_buffer into) {
-        return await_completion<io_result>([this, into](completion<io_result> done) { start_read(into, std::move(done)); });
+        return await_completion<io_result>(
+            [this, into](completion<io_result> done) { start_read(into, std::move(done)); });
     }
-    // As much of it as goes without waiting; `from` becomes what is left, and has to be empty or write() come next unless
-    // there was an error. Nearly every message leaves whole this way, and costs neither a coroutine frame nor a turn of
-    // the loop.
+    // As much of it as goes without waiting; `from` becomes what is left, and has to be empty or write() come next
+    // unless there was an error. Nearly every message leaves whole this way, and costs neither a coroutine frame nor a
+    // turn of the loop.
     [[nodiscard]] virtual io_result write_now(std::span<boost::asio::const_buffer>&) noexcept { return {}; }
-    [[nodiscard]] task<io_result> write(std::span<const boost::asio::const_buffer> from) { // `from` lives until completion
-        return await_completion<io_result>([this, from](completion<io_result> done) { start_write(from, std::move(done)); });
+    // `from` lives until completion.
+    [[nodiscard]] task<io_result> write(std::span<const boost::asio::const_buffer> from) {
+        return await_completion<io_result>(
+            [this, from](completion<io_result> done) { start_write(from, std::move(done)); });
     }
 };
 
@@ -72,7 +86,9 @@ class transport {
 public:
     virtual ~transport() = default;
     // An idle connection that is fit for use, at once; null: there is none, ask open().
-    [[nodiscard]] virtual std::unique_ptr<exchange> reuse(const std::shared_ptr<const config::upstream>&) { return nullptr; }
+    [[nodiscard]] virtual std::unique_ptr<exchange> reuse(const std::shared_ptr<const config::upstream>&) {
+        return nullptr;
+    }
     // `fresh`: do not take a pooled connection. Completes with kind::connect_timeout at `deadline` at the latest.
     // `cancel` outlives the call; cancel.request() makes it complete promptly with kind::cancelled.
     [[nodiscard]] virtual task<open_result> open(const std::shared_ptr<const config::upstream>& to, bool fresh,

@@ -8,7 +8,8 @@ namespace {
 constexpr duration gate_recheck = std::chrono::seconds{1}; // of an endpoint that may not be dialled now; chosen
 } // namespace
 
-warm_keeper::warm_keeper(loop& in, warmed_endpoint& of, const warming& how) noexcept : loop_(in), pool_(of), how_(how) {}
+warm_keeper::warm_keeper(loop& in, warmed_endpoint& of, const warming& how) noexcept
+    : loop_(in), pool_(of), how_(how) {}
 
 void warm_keeper::configure(const prewarm_options& options) {
     policy_.configure(options, how_.workers);

@@ -1,6 +1,7 @@
 #pragma once
-// Keeps connections of one endpoint of a pool ready: asks the policy (policies/prewarm.hpp) when something changed and when
-// a pause is over, and has the pool dial. Each change only arms a timer, so that a burst of changes is one decision.
+// Keeps connections of one endpoint of a pool ready: asks the policy (policies/prewarm.hpp) when something changed and
+// when a pause is over, and has the pool dial. Each change only arms a timer, so that a burst of changes is one
+// decision.
 
 #include "policies/prewarm.hpp"
 #include "proxy/net/cancel.hpp"
@@ -29,7 +30,7 @@ class warmed_endpoint {
 public:
     [[nodiscard]] virtual prewarm::connections present() const noexcept = 0; // but `opening`, which the keeper knows
     [[nodiscard]] virtual const config::upstream& settings() const noexcept = 0;
-    virtual void dial_ahead() = 0;                               // begins; in its coroutine lives a dialling
+    virtual void dial_ahead() = 0; // begins; in its coroutine lives a dialling
     virtual void target_changed(int by) noexcept = 0;
 
 protected:

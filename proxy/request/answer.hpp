@@ -19,26 +19,28 @@ namespace evenkeel::request {
 struct provenance {
     const config::upstream* upstream = nullptr; // null: made here without trying
     int attempts = 0;
-    bool local = false;                         // made here
-    bool stream = false;                        // an event stream: silence is judged by stream_idle, not by the total
+    bool local = false;  // made here
+    bool stream = false; // an event stream: silence is judged by stream_idle, not by the total
     telemetry::request_outcome outcome = telemetry::request_outcome::ok;
     telemetry::request_service service = telemetry::request_service::ok;
-    evenkeel::retry_denial denied = evenkeel::retry_denial::none; // why the last failed attempt was not followed by another
-    bool stop_client_retries = false;           // the client's own retries cannot help, or would multiply ours
-    std::string_view upstream_model{};          // what the model was renamed to
-    std::string_view reason;                    // word for a local refusal or failure
-    std::string_view proxy_error;               // RFC 9209 token of an error made here
-    int hedges = 0;                             // of the attempts
-    bool undecided = false;                     // how it came about is known at its end only: no x-evenkeel-outcome
-    bool probe = false;                         // the answering attempt was a probe of a half-open circuit
-    duration held{};                            // waited for an endpoint to let it through
-    std::optional<outcome_kind> failed_as{};    // an upstream's error answer: what it was judged to be
-    bool replayed = false;                      // it takes the place of a stream that broke: still to be compared (resumed_body)
-    bool upcast = false;                        // put together from a stream
-    bool may_have_arrived = false;              // an upstream may have acted on the request
-    telemetry::degradation degraded{};          // it comes from the fallback ladder
-    steady_time sent{};                         // when the committed attempt's request went out; epoch: never
-    steady_time head_read{};                    // when its head had been read
+    // Why the last failed attempt was not followed by another.
+    evenkeel::retry_denial denied = evenkeel::retry_denial::none;
+    bool stop_client_retries = false;        // the client's own retries cannot help, or would multiply ours
+    std::string_view upstream_model{};       // what the model was renamed to
+    std::string_view reason;                 // word for a local refusal or failure
+    std::string_view proxy_error;            // RFC 9209 token of an error made here
+    int hedges = 0;                          // of the attempts
+    bool undecided = false;                  // how it came about is known at its end only: no x-evenkeel-outcome
+    bool probe = false;                      // the answering attempt was a probe of a half-open circuit
+    duration held{};                         // waited for an endpoint to let it through
+    std::optional<outcome_kind> failed_as{}; // an upstream's error answer: what it was judged to be
+    // It takes the place of a stream that broke: still to be compared (resumed_body).
+    bool replayed = false;
+    bool upcast = false;               // put together from a stream
+    bool may_have_arrived = false;     // an upstream may have acted on the request
+    telemetry::degradation degraded{}; // it comes from the fallback ladder
+    steady_time sent{};                // when the committed attempt's request went out; epoch: never
+    steady_time head_read{};           // when its head had been read
     telemetry::coalesce_role coalesced = telemetry::coalesce_role::none;
 };
 

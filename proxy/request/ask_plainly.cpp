@@ -56,7 +56,8 @@ private:
 };
 } // namespace
 
-net::task<plain_answer> ask_plainly(net::exchange& over, std::string_view request, std::function<bool(std::string_view)> on_body) {
+net::task<plain_answer> ask_plainly(net::exchange& over, std::string_view request,
+                                    std::function<bool(std::string_view)> on_body) {
     plain_answer answer;
     const std::array parts{boost::asio::const_buffer(request.data(), request.size())};
     if (const auto sent = co_await over.write(parts); !sent.ok()) co_return answer;

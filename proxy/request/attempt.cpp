@@ -23,7 +23,8 @@ attempt_outcome not_connected(const net::transport_error& error) {
 } // namespace
 
 attempt::attempt(const attempt_services& services, endpoint_leave&& leave, attempt_id id, mailbox& box)
-    : services_(services), leave_(std::move(leave)), id_(id), box_(&box), in_(services.buffers), head_block_(services.buffers), kept_(services.memory) {}
+    : services_(services), leave_(std::move(leave)), id_(id), box_(&box), in_(services.buffers),
+      head_block_(services.buffers), kept_(services.memory) {}
 
 attempt::~attempt() {
     if (recording_) report(telemetry::attempt_result::cancelled);
@@ -51,7 +52,10 @@ void attempt::cancel(cancel_cause why) noexcept {
     order_.body = nullptr;
     cancel_.request();
     if (exchange_) exchange_->close();
-    if (recording_) report(told ? telemetry::attempt_result::stream_error : timed_out ? telemetry::attempt_result::timeout : telemetry::attempt_result::cancelled);
+    if (recording_)
+        report(told        ? telemetry::attempt_result::stream_error
+               : timed_out ? telemetry::attempt_result::timeout
+                           : telemetry::attempt_result::cancelled);
 }
 
 void attempt::post(const any_flight_event& event) {
@@ -64,7 +68,8 @@ void attempt::post_failure(const attempt_outcome& outcome) {
 }
 
 void attempt::learn(steady_time now) noexcept {
-    if (const auto* broken = std::get_if<flight_event::failed>(&event_)) return leave_.failed(broken->outcome, order_.luck, now);
+    if (const auto* broken = std::get_if<flight_event::failed>(&event_))
+        return leave_.failed(broken->outcome, order_.luck, now);
     if (std::holds_alternative<flight_event::head>(event_)) return; // says nothing yet
     leave_.answers(now);
     // A buffered answer that is more than is held takes until its end.
@@ -89,7 +94,8 @@ void attempt::report(telemetry::attempt_result result) noexcept {
     record_.error = error_;
     record_.at = services_.loop.now();
     record_.total = record_.at - launched_;
-    if (result == telemetry::attempt_result::success && order_.budget != nullptr) order_.budget->learn(record_.total, record_.at);
+    if (result == telemetry::attempt_result::success && order_.budget != nullptr)
+        order_.budget->learn(record_.total, record_.at);
     services_.observer.attempt_finished(record_);
 }
 
@@ -110,14 +116,17 @@ net::task<void> attempt::run(std::shared_ptr<attempt> self) {
             me.exchange_ = fresh ? nullptr : me.services_.transport.reuse(me.order_.upstream);
             if (!me.exchange_) {
                 const steady_time connected_in_time = me.launched_ + me.order_.route->timeout.connect;
-                const steady_time connect_by = me.order_.deadline_moves ? connected_in_time : std::min(connected_in_time, me.order_.deadline);
-                net::open_result opened = co_await me.services_.transport.open(me.order_.upstream, fresh, connect_by, me.cancel_);
+                const steady_time connect_by =
+                    me.order_.deadline_moves ? connected_in_time : std::min(connected_in_time, me.order_.deadline);
+                net::open_result opened =
+                    co_await me.services_.transport.open(me.order_.upstream, fresh, connect_by, me.cancel_);
                 if (me.cancelled_) co_return; // reported by cancel()
                 if (!opened.exchange) {
                     const bool tls = opened.error.is == net::transport_error::kind::tls;
                     me.transport_error_ = std::move(opened.error);
                     me.error_ = me.transport_error_.token;
-                    me.report(tls ? telemetry::attempt_result::tls_failure : telemetry::attempt_result::connect_failure);
+                    me.report(tls ? telemetry::attempt_result::tls_failure
+                                  : telemetry::attempt_result::connect_failure);
                     me.post_failure(not_connected(me.transport_error_));
                     co_return;
                 }
@@ -142,10 +151,11 @@ net::task<void> attempt::run(std::shared_ptr<attempt> self) {
                 me.post(me.event_);
                 co_return;
             }
-            // Neither the client's doing nor that of a sibling which was quicker with a body that may not all be held says anything
-            // of the upstream.
-            const bool body_failed = me.upload_ == upload_state::withdrawn ||
-                                     (me.order_.body != nullptr && me.order_.body->failed() != request_body::failure::none);
+            // Neither the client's doing nor that of a sibling which was quicker with a body that may not all be held
+            // says anything of the upstream.
+            const bool body_failed =
+                me.upload_ == upload_state::withdrawn ||
+                (me.order_.body != nullptr && me.order_.body->failed() != request_body::failure::none);
             const bool stale = me.record_.reused && result.unanswered && !body_failed && me.can_resend();
             me.exchange_->close();
             const attempt_outcome outcome = failed_with(body_failed ? outcome_kind::cancelled : result.why, !me.wrote_);
@@ -240,7 +250,8 @@ net::task<attempt::round_result> attempt::round() {
     content_ = content_of(head_);
     format_ = stream_format_of(content_, order_.rules);
     if (format_) {
-        const bool recognise = order_.rules.dialect == wire::dialect::generic && order_.upstream->dialect == config::dialect::automatic;
+        const bool recognise =
+            order_.rules.dialect == wire::dialect::generic && order_.upstream->dialect == config::dialect::automatic;
         reader_ = std::make_unique<wire::stream_reader>(*format_, order_.rules.dialect, recognise);
     }
     co_return round_result{round_result::kind::head};
@@ -248,8 +259,8 @@ net::task<attempt::round_result> attempt::round() {
 
 bool attempt::read_head() {
     for (;;) {
-        const auto result = wire::read_response_head(in_.unread(), {.max_head_bytes = order_.max_response_head}, scanned_,
-                                                     {.head_request = order_.head_request}, head_);
+        const auto result = wire::read_response_head(in_.unread(), {.max_head_bytes = order_.max_response_head},
+                                                     scanned_, {.head_request = order_.head_request}, head_);
         if (result.is == wire::head_result::state::need_more) return false;
         scanned_ = 0;
         if (result.is == wire::head_result::state::refused) {
@@ -324,7 +335,9 @@ net::task<void> attempt::send(std::shared_ptr<net::exchange> to) {
         std::array<boost::asio::const_buffer, 4> parts;
         std::size_t count = 0;
         std::array<char, 18> size_line;
-        const auto add = [&](std::string_view bytes) { parts[count++] = boost::asio::const_buffer(bytes.data(), bytes.size()); };
+        const auto add = [&](std::string_view bytes) {
+            parts[count++] = boost::asio::const_buffer(bytes.data(), bytes.size());
+        };
         if (!head_sent) add(me.order_.head);
         head_sent = true;
         const bool last = step.is == request_body::step::kind::end;

@@ -1,5 +1,5 @@
-// The body of a committed answer: what was held, then what comes, read along with so that a stream that ends before it is
-// whole is never passed off as one.
+// The body of a committed answer: what was held, then what comes, read along with so that a stream that ends before it
+// is whole is never passed off as one.
 
 #include "proxy/request/attempt_clock.hpp"
 
@@ -57,9 +57,13 @@ body_step attempt::end_body() {
         return break_body(told ? attempt_result::stream_error : attempt_result::truncated, "http_response_incomplete",
                           told ? stream_end::upstream_error : stream_end::truncated);
     }
-    if (committed_ && is_cut_json()) return break_body(attempt_result::truncated, "http_response_incomplete", stream_end::none);
+    if (committed_ && is_cut_json())
+        return break_body(attempt_result::truncated, "http_response_incomplete", stream_end::none);
     end_exchange();
-    final_ = {.is = body_step::kind::end, .ended = !format_ ? stream_end::none : told ? stream_end::upstream_error : stream_end::complete};
+    final_ = {.is = body_step::kind::end,
+              .ended = !format_ ? stream_end::none
+                       : told   ? stream_end::upstream_error
+                                : stream_end::complete};
     if (committed_) {
         end_well(told);
         if (recording_) report(told ? attempt_result::stream_error : result_of_status(head_.status));
@@ -86,7 +90,8 @@ void attempt::end_well(bool told_of_error) noexcept {
 body_step attempt::break_body(telemetry::attempt_result result, std::string_view why, telemetry::stream_end ended) {
     // Everything has been said; only the connection's own end went wrong.
     // (Where a length was announced the client counts, and has not got all of it.)
-    if (committed_ && reader_ && reader_->has_terminal() && reader_->between_events() && head_.body.kind != wire::body_kind::length) {
+    if (committed_ && reader_ && reader_->has_terminal() && reader_->between_events() &&
+        head_.body.kind != wire::body_kind::length) {
         body_over_ = true;
         if (clock_) clock_->cancel();
         exchange_->close();
@@ -111,7 +116,8 @@ body_step attempt::break_body(telemetry::attempt_result result, std::string_view
                            head_.body.kind != wire::body_kind::length;
     if (!may_speak || leaves_last_words()) return final_;
     const bool idle = ended == telemetry::stream_end::idle;
-    last_words_ = wire::error_frame(*format_, reader_->spoken(), idle ? 504 : 502, idle ? "stream_idle_timeout" : "stream_truncated",
+    last_words_ = wire::error_frame(*format_, reader_->spoken(), idle ? 504 : 502,
+                                    idle ? "stream_idle_timeout" : "stream_truncated",
                                     idle ? "the upstream went silent before its stream was complete"
                                          : "the upstream's stream ended before it was complete");
     if (last_words_.empty()) return final_;
@@ -130,13 +136,15 @@ std::optional<body_step> attempt::raw_ready() {
         return deliver(data);
     };
     const auto refused = [&] {
-        return break_body(telemetry::attempt_result::protocol_error, "http_response_transfer_coding", telemetry::stream_end::truncated);
+        return break_body(telemetry::attempt_result::protocol_error, "http_response_transfer_coding",
+                          telemetry::stream_end::truncated);
     };
     switch (head_.body.kind) {
     case wire::body_kind::none: return end_body();
     case wire::body_kind::length: {
         if (remaining_ == 0) return end_body();
-        const auto data = in_.unread().substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(remaining_, SIZE_MAX)));
+        const auto data =
+            in_.unread().substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(remaining_, SIZE_MAX)));
         remaining_ -= data.size();
         return take(data);
     }
@@ -219,7 +227,9 @@ std::optional<body_step> attempt::answer_ready() {
         note_brackets(step->data);
         // The last bytes of an announced length are kept back where they show that the answer is none.
         const bool last = head_.body.kind == wire::body_kind::length && remaining_ == 0;
-        if (last && is_cut_json()) return break_body(telemetry::attempt_result::truncated, "http_response_incomplete", telemetry::stream_end::none);
+        if (last && is_cut_json())
+            return break_body(telemetry::attempt_result::truncated, "http_response_incomplete",
+                              telemetry::stream_end::none);
         return step;
     }
     const bool meant = reader_->has_meaning();
@@ -232,17 +242,20 @@ void attempt::arm_body_clock() {
     if (!clock_) clock_ = std::make_unique<body_clock>(*this);
     auto& loop = services_.loop;
     const auto& timeout = order_.route->timeout;
-    const steady_time by = !format_ ? order_.deadline
-                                    : std::min({loop.now() + (committed_ ? idle_limit_ : timeout.stream_idle),
-                                                std::max(meant_at_, head_at_) + timeout.content_idle, slow_by(loop.now())});
+    const steady_time by = !format_
+                               ? order_.deadline
+                               : std::min({loop.now() + (committed_ ? idle_limit_ : timeout.stream_idle),
+                                           std::max(meant_at_, head_at_) + timeout.content_idle, slow_by(loop.now())});
     loop.timers().arm(*clock_, by);
 }
 
-// `stream.min_rate`, judged in windows of time spent waiting for the upstream, so that a slow client is not held against it.
+// `stream.min_rate`, judged in windows of time spent waiting for the upstream, so that a slow client is not held
+// against it.
 namespace {
 duration rate_window(double per_second) noexcept {
     static constexpr std::chrono::seconds shortest{5}; // (reference: llm-gateways 5.5)
-    return std::max<duration>(shortest, std::chrono::duration_cast<duration>(std::chrono::duration<double>(3 / per_second)));
+    return std::max<duration>(shortest,
+                              std::chrono::duration_cast<duration>(std::chrono::duration<double>(3 / per_second)));
 }
 } // namespace
 
@@ -276,10 +289,11 @@ body_step attempt::body_broke(net::error_code error) {
     using telemetry::stream_end;
     if (cancelled_) return break_body(attempt_result::cancelled, "connection_terminated", stream_end::client_gone);
     if (clock_->fired) {
-        return break_body(attempt_result::timeout, format_ ? "connection_read_timeout" : "http_response_timeout", stream_end::idle);
+        return break_body(attempt_result::timeout, format_ ? "connection_read_timeout" : "http_response_timeout",
+                          stream_end::idle);
     }
-    // Only a clean end of the connection ends a body that has no length of its own; TLS without close_notify and a reset
-    // are no clean ends.
+    // Only a clean end of the connection ends a body that has no length of its own; TLS without close_notify and a
+    // reset are no clean ends.
     if (head_.body.kind == wire::body_kind::until_close && error == boost::asio::error::eof) return end_body();
     return break_body(attempt_result::truncated, "http_response_incomplete", stream_end::truncated);
 }

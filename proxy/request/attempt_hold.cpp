@@ -18,7 +18,8 @@ attempt::held_part attempt::what_to_hold() const noexcept {
     if (head_.status >= 400) return held_part::error;
     if (order_.hold == holding::errors) return held_part::nothing;
     if (format_) return held_part::stream;
-    const bool too_large = head_.body.kind == wire::body_kind::length && head_.body.length > order_.route->stream.hold_buffer;
+    const bool too_large =
+        head_.body.kind == wire::body_kind::length && head_.body.length > order_.route->stream.hold_buffer;
     return too_large ? held_part::nothing : held_part::whole;
 }
 
@@ -36,7 +37,8 @@ bool attempt::keep(std::string_view data) {
 void attempt::settle() {
     if (in_place_.data() == nullptr) return;
     kept_.release();
-    if (part_ == held_part::whole && head_.body.kind == wire::body_kind::length) kept_.expect(head_.body.length); // no more than is held
+    // No more than is held.
+    if (part_ == held_part::whole && head_.body.kind == wire::body_kind::length) kept_.expect(head_.body.length);
     kept_.add(in_place_);
     in_place_ = {};
 }
@@ -64,7 +66,8 @@ bool attempt::hold_piece(std::string_view data) {
     switch (part_) {
     case held_part::error:
         if (room && held().size() < wire::max_error_body) return false;
-        if (upcasting() && blames_stream(head_.status, held())) return repeat_plain(telemetry::upcast_result::refused, {});
+        if (upcasting() && blames_stream(head_.status, held()))
+            return repeat_plain(telemetry::upcast_result::refused, {});
         fail(judge_error(head_, content_, held(), order_.rules, services_.loop.wall_now(), facts_));
         return true;
     case held_part::whole:
@@ -118,7 +121,8 @@ void attempt::hold_end() {
     if (assembling()) return assemble_end(true, false);
     switch (part_) {
     case held_part::error:
-        if (upcasting() && blames_stream(head_.status, held())) return static_cast<void>(repeat_plain(telemetry::upcast_result::refused, {}));
+        if (upcasting() && blames_stream(head_.status, held()))
+            return static_cast<void>(repeat_plain(telemetry::upcast_result::refused, {}));
         return fail(judge_error(head_, content_, held(), order_.rules, services_.loop.wall_now(), facts_));
     case held_part::whole: {
         const auto problem = judge_whole(head_, content_, held(), order_.rules, facts_);
@@ -156,7 +160,8 @@ void attempt::hold_broken(net::error_code error) {
         return hold_end();
     }
     if (assembling()) return assemble_end(false, silent);
-    if (held_whole_ && reader_->has_terminal() && reader_->between_events() && head_.body.kind != wire::body_kind::length) {
+    if (held_whole_ && reader_->has_terminal() && reader_->between_events() &&
+        head_.body.kind != wire::body_kind::length) {
         // Everything has been said; only the connection's own end went wrong.
         body_over_ = true;
         exchange_->close();
@@ -173,7 +178,8 @@ void attempt::hold_broken(net::error_code error) {
     fail(failed_with(silent ? outcome_kind::timeout : outcome_kind::reset));
 }
 
-// The race among attempts, and what is learned of latency, go by the first meaningful event, whether it is passed on or not.
+// The race among attempts, and what is learned of latency, go by the first meaningful event, whether it is passed on or
+// not.
 void attempt::stream_speaks() {
     leave_.answers(meant_at_);
     leave_.took(meant_at_);
@@ -184,10 +190,13 @@ bool attempt::hold_ready() {
     const bool first = part_ == held_part::nothing;
     part_ = what_to_hold();
     // What is opaque commits at its first byte: it cannot be known to be whole.
-    held_whole_ = part_ == held_part::stream && (order_.hold_streams_whole || upcasting()) && *format_ != wire::stream_format::opaque;
+    held_whole_ = part_ == held_part::stream && (order_.hold_streams_whole || upcasting()) &&
+                  *format_ != wire::stream_format::opaque;
     if (upcasting()) {
-        if (assembling() && *format_ != wire::stream_format::sse) return repeat_plain(telemetry::upcast_result::unknown_field, "[no readable events]");
-        if (first && !assembling() && part_ != held_part::error) services_.observer.upcast_ended(*order_.route, telemetry::upcast_result::not_streamed);
+        if (assembling() && *format_ != wire::stream_format::sse)
+            return repeat_plain(telemetry::upcast_result::unknown_field, "[no readable events]");
+        if (first && !assembling() && part_ != held_part::error)
+            services_.observer.upcast_ended(*order_.route, telemetry::upcast_result::not_streamed);
     }
     if (part_ == held_part::nothing) {
         if (order_.hold == holding::errors && is_no_answer(head_, content_, order_.rules)) {
@@ -226,7 +235,8 @@ net::task<void> attempt::hold_more() {
         settle();
         in_.clear();
         if (part_ == held_part::stream) arm_body_clock();
-        if (held_whole_ && (assembling() ? order_.upcast->assembler.ended() : reader_->has_terminal())) services_.loop.timers().arm(*clock_, services_.loop.now() + closing_time);
+        if (held_whole_ && (assembling() ? order_.upcast->assembler.ended() : reader_->has_terminal()))
+            services_.loop.timers().arm(*clock_, services_.loop.now() + closing_time);
         const steady_time since = services_.loop.now();
         const net::io_result got = co_await exchange_->read_some(in_.space(1, buffer_pool::block_bytes));
         if (cancelled_) co_return;

@@ -1,5 +1,5 @@
-// An attempt that asks for a stream where its client asked for an answer in one piece: puts the answer together while it is
-// held back, or repeats the request as the client sent it.
+// An attempt that asks for a stream where its client asked for an answer in one piece: puts the answer together while
+// it is held back, or repeats the request as the client sent it.
 
 #include "proxy/request/attempt_clock.hpp"
 
@@ -55,7 +55,8 @@ void attempt::assemble_end(bool whole, bool silent) {
         return fail(judge_error_event(facts_, order_.rules));
     }
     // What a broken connection leaves half said is no event.
-    if (whole && !upcast.assembler.end()) return static_cast<void>(repeat_plain(upcast_result::unknown_field, upcast.assembler.unknown()));
+    if (whole && !upcast.assembler.end())
+        return static_cast<void>(repeat_plain(upcast_result::unknown_field, upcast.assembler.unknown()));
     auto answer = upcast.assembler.answer();
     if (!answer && upcast.assembler.ended()) return static_cast<void>(repeat_plain(upcast_result::incomplete, {}));
     if (!answer) {
@@ -73,8 +74,8 @@ void attempt::assemble_end(bool whole, bool silent) {
     event_ = flight_event::complete{id_};
 }
 
-// The plan hears that the attempt is no longer silent: what the first token was waited for is known, and the repetition must
-// not be taken for a slow stream.
+// The plan hears that the attempt is no longer silent: what the first token was waited for is known, and the repetition
+// must not be taken for a slow stream.
 void attempt::begin_plain() {
     upcast_order& upcast = *order_.upcast;
     const steady_time now = services_.loop.now();
@@ -85,7 +86,8 @@ void attempt::begin_plain() {
         services_.observer.upcast_excluded(*order_.route, *order_.upstream, why, upcast.unknown);
     }
     error_ = {};
-    report(why == upcast_result::refused ? telemetry::attempt_result::caller_error : telemetry::attempt_result::cancelled);
+    report(why == upcast_result::refused ? telemetry::attempt_result::caller_error
+                                         : telemetry::attempt_result::cancelled);
     post(flight_event::progress{id_});
     leave_.be_plain();
 

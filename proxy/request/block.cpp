@@ -12,8 +12,8 @@ struct buffer_pool::shelf {
     explicit shelf(memory_bound& charges) noexcept : bound(charges) {}
     memory_bound& bound;
     std::vector<block*> free;
-    std::size_t out = 0;   // blocks
-    bool closed = false;   // the pool is gone
+    std::size_t out = 0; // blocks
+    bool closed = false; // the pool is gone
 };
 
 buffer_pool::buffer_pool(memory_bound& charges) : shelf_(new shelf(charges)) {
@@ -54,7 +54,8 @@ void block::dispose() noexcept {
     buffer_pool::shelf& shelf = from_;
     shelf.bound.give(capacity_);
     --shelf.out;
-    if (capacity_ == buffer_pool::block_bytes && !shelf.closed && shelf.free.size() < buffer_pool::keep) return shelf.free.push_back(this);
+    if (capacity_ == buffer_pool::block_bytes && !shelf.closed && shelf.free.size() < buffer_pool::keep)
+        return shelf.free.push_back(this);
     ::operator delete(this);
     if (shelf.closed && shelf.out == 0) delete &shelf;
 }
@@ -64,7 +65,8 @@ shared_bytes copy_to_block(buffer_pool& pool, std::string_view text) {
 }
 
 shared_bytes copy_to_block(block_ptr fresh, std::string_view text) {
-    EVENKEEL_ASSERT(!fresh->is_shared() && text.size() <= fresh->capacity(), "a copy into a block that is not free for it");
+    EVENKEEL_ASSERT(!fresh->is_shared() && text.size() <= fresh->capacity(),
+                    "a copy into a block that is not free for it");
     std::memcpy(fresh->data(), text.data(), text.size());
     const std::string_view bytes{fresh->data(), text.size()};
     return {std::move(fresh), bytes};

@@ -1,10 +1,10 @@
 #pragma once
-// Memory that several coroutines read while one still appends to it. A block is reference-counted and never moves; bytes that
-// have been handed out as shared_bytes are never written again, and live as long as anybody holds them. So whoever writes
-// from a body owns what it writes from until the write is over, whatever becomes of the body meanwhile.
+// Memory that several coroutines read while one still appends to it. A block is reference-counted and never moves;
+// bytes that have been handed out as shared_bytes are never written again, and live as long as anybody holds them. So
+// whoever writes from a body owns what it writes from until the write is over, whatever becomes of the body meanwhile.
 //
-// One worker's: the count is a plain number. A block may outlive the pool it came from and the buffer that filled it, but not
-// the memory bound that its pool charges it to.
+// One worker's: the count is a plain number. A block may outlive the pool it came from and the buffer that filled it,
+// but not the memory bound that its pool charges it to.
 
 #include "proxy/request/memory_bound.hpp"
 
@@ -22,8 +22,9 @@ namespace evenkeel::request {
 class block;
 using block_ptr = boost::intrusive_ptr<block>;
 
-// Free list of one worker: blocks of the usual size, so that a connection holds one only while bytes are on their way. Every
-// block that is out counts whole against the memory bound, those of connections too: they are as resident as any body.
+// Free list of one worker: blocks of the usual size, so that a connection holds one only while bytes are on their way.
+// Every block that is out counts whole against the memory bound, those of connections too: they are as resident as any
+// body.
 class buffer_pool {
 public:
     static constexpr std::size_t block_bytes = 16 * 1024; // chosen: a TLS record, and any head of an ordinary API call
@@ -34,8 +35,8 @@ public:
     buffer_pool(const buffer_pool&) = delete;
     buffer_pool& operator=(const buffer_pool&) = delete;
 
-    // Of at least so many bytes; only those of the usual size come back. take() is for what cannot be done without and counts
-    // whatever there is room for; take_if_room() gives none where the bound is reached.
+    // Of at least so many bytes; only those of the usual size come back. take() is for what cannot be done without and
+    // counts whatever there is room for; take_if_room() gives none where the bound is reached.
     [[nodiscard]] block_ptr take(std::size_t bytes = block_bytes);
     [[nodiscard]] block_ptr take_if_room(std::size_t bytes);
 
@@ -43,7 +44,7 @@ private:
     friend class block;
     struct shelf;
     [[nodiscard]] block_ptr make(std::size_t capacity); // which is counted already
-    shelf* shelf_; // shared with the blocks that are out
+    shelf* shelf_;                                      // shared with the blocks that are out
 };
 
 class block {

@@ -17,11 +17,11 @@ struct body_step {
         truncated, // it broke: `why` is the RFC 9209 word; nothing follows
     };
     kind is = kind::end;
-    // Stays where it is while it is sent and its successor is asked for once by ready(): until the second step behind it is
-    // asked for, or next() is called, or the source is destroyed.
+    // Stays where it is while it is sent and its successor is asked for once by ready(): until the second step behind
+    // it is asked for, or next() is called, or the source is destroyed.
     std::string_view data{};
     std::string_view why{};
-    bool first_event = false; // data: holds the first meaningful event of a stream
+    bool first_event = false;                                  // data: holds the first meaningful event of a stream
     telemetry::stream_end ended = telemetry::stream_end::none; // end, truncated: how a stream ended
 };
 

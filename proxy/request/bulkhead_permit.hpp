@@ -1,6 +1,7 @@
 #pragma once
 // Leave to be served, from the route's bulkhead: it lives with the answer, so that it comes back when the last byte has
-// been relayed or the client has left, whatever way that happens. Nothing more is done here than giving it back in time.
+// been relayed or the client has left, whatever way that happens. Nothing more is done here than giving it back in
+// time.
 //
 // Belongs to the worker of its request, and ends before the head of that request does (bulkhead.hpp, requester).
 
@@ -14,7 +15,8 @@ namespace evenkeel::request {
 class bulkhead_permit {
 public:
     bulkhead_permit() noexcept = default;
-    bulkhead_permit(bulkhead& from, bulkhead::slot which, net::loop& worker) noexcept : from_(&from), worker_(&worker), which_(which) {}
+    bulkhead_permit(bulkhead& from, bulkhead::slot which, net::loop& worker) noexcept
+        : from_(&from), worker_(&worker), which_(which) {}
     bulkhead_permit(bulkhead_permit&& other) noexcept
         : from_(std::exchange(other.from_, nullptr)), worker_(other.worker_), which_(other.which_) {}
     bulkhead_permit& operator=(bulkhead_permit&& other) noexcept {

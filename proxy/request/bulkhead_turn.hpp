@@ -2,7 +2,8 @@
 // The bulkhead's place in a request's way: a permit at once, or a wait for one, or an honest refusal.
 //
 //     bulkhead_permit permit = enter_bulkhead(services, request);
-//     if (!permit && request.route->bulkhead.on) { if (auto refused = co_await wait_for_turn(services, request, permit)) ... }
+//     if (!permit && request.route->bulkhead.on) { if (auto refused = co_await wait_for_turn(services, request,
+//     permit)) ... }
 //     ... the flight ...; the permit moves into its answer
 
 #include "proxy/request/serve.hpp"
@@ -15,6 +16,7 @@ namespace evenkeel::request {
 [[nodiscard]] bulkhead_permit enter_bulkhead(worker_services& services, const client_request& request);
 
 // Queues the request until it has a permit: empty. Else the answer that refuses it, or that of a client that has left.
-[[nodiscard]] net::task<std::optional<answer>> wait_for_turn(worker_services& services, client_request& request, bulkhead_permit& permit);
+[[nodiscard]] net::task<std::optional<answer>> wait_for_turn(worker_services& services, client_request& request,
+                                                             bulkhead_permit& permit);
 
 } // namespace evenkeel::request

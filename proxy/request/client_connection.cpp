@@ -1,8 +1,8 @@
 #include "proxy/request/client_connection.hpp"
 
+#include "proxy/request/judgement.hpp"
 #include "proxy/request/local_answer.hpp"
 #include "proxy/request/outgoing.hpp"
-#include "proxy/request/judgement.hpp"
 #include "proxy/wire/characters.hpp"
 #include "proxy/wire/error_facts.hpp"
 #include "proxy/wire/gate.hpp"
@@ -19,9 +19,11 @@
 namespace evenkeel::request {
 
 namespace {
-constexpr duration park_after = std::chrono::seconds{1}; // an idle connection gives its buffer back (2 instead of 8 KB each)
-// Of an unread request body that is read and dropped before closing. A client that is busy sending looks at the answer when it has
-// sent, or when it cannot go on: so what counts is that it goes on, and for how long we bear with it, not how much comes.
+// An idle connection gives its buffer back (2 instead of 8 KB each).
+constexpr duration park_after = std::chrono::seconds{1};
+// Of an unread request body that is read and dropped before closing. A client that is busy sending looks at the answer
+// when it has sent, or when it cannot go on: so what counts is that it goes on, and for how long we bear with it, not
+// how much comes.
 constexpr duration linger_time = std::chrono::seconds{30};
 constexpr duration linger_silence = std::chrono::seconds{2};
 constexpr std::size_t max_request_id = 128;
@@ -34,7 +36,8 @@ bool is_sane_id(std::string_view id) noexcept {
 // "last_good; age=35", "route; name=cheap", "respond"
 std::string label_of(const telemetry::degradation& how) {
     std::string out{to_string(how.by)};
-    if (how.by == fallback_kind::last_good) out += "; age=" + std::to_string(std::chrono::duration_cast<std::chrono::seconds>(how.age).count());
+    if (how.by == fallback_kind::last_good)
+        out += "; age=" + std::to_string(std::chrono::duration_cast<std::chrono::seconds>(how.age).count());
     if (how.by == fallback_kind::route) out.append("; name=").append(how.route);
     return out;
 }
@@ -44,7 +47,8 @@ std::string_view cache_status_of(const answer& given) noexcept {
     using telemetry::coalesce_role;
     if (given.coalesced == coalesce_role::none || given.coalesced == coalesce_role::leader) return {};
     if (given.degraded.is && given.local) return {}; // a step of the ladder that asked nobody
-    return given.coalesced == coalesce_role::follower ? "evenkeel; fwd=miss; collapsed" : "evenkeel; fwd=miss; collapsed=?0";
+    return given.coalesced == coalesce_role::follower ? "evenkeel; fwd=miss; collapsed"
+                                                      : "evenkeel; fwd=miss; collapsed=?0";
 }
 
 // What is known of a fan-out only at its end.
@@ -91,7 +95,8 @@ void connection_context::use(config::snapshot next, std::shared_ptr<const policy
     policies = std::move(its_policies);
 }
 
-client_connection::client_connection(connection_context& context, std::unique_ptr<net::client_stream> stream, arrival via)
+client_connection::client_connection(connection_context& context, std::unique_ptr<net::client_stream> stream,
+                                     arrival via)
     : context_(context), services_(context.services), stream_(std::move(stream)), input_(context.services.buffers),
       write_watch_(services_.loop, *stream_), ahead_(services_, *stream_),
       watched_(
@@ -105,7 +110,9 @@ client_connection::client_connection(connection_context& context, std::unique_pt
     context_.open.push_back(*this);
 }
 
-client_connection::~client_connection() { context_.open.erase(context_.open.iterator_to(static_cast<connection_hook&>(*this))); }
+client_connection::~client_connection() {
+    context_.open.erase(context_.open.iterator_to(static_cast<connection_hook&>(*this)));
+}
 
 net::task<void> client_connection::run(std::unique_ptr<client_connection> self) {
     client_connection& me = *self;
@@ -236,10 +243,14 @@ void client_connection::client_left() {
 }
 
 void client_connection::client_sends_no_more() {
-    half_close_ = std::make_unique<half_close>(
-        services_.loop, *stream_,
-        half_close::owner{.gone = [this] { client_left(); },
-                          .takes_interim = [this] { return unanswered_ && !ahead_.given() && head_.minor_version >= 1 && current_->body.complete(); }});
+    half_close_ = std::make_unique<half_close>(services_.loop, *stream_,
+                                               half_close::owner{.gone = [this] { client_left(); },
+                                                                 .takes_interim =
+                                                                     [this] {
+                                                                         return unanswered_ && !ahead_.given() &&
+                                                                                head_.minor_version >= 1 &&
+                                                                                current_->body.complete();
+                                                                     }});
     if (current_ != nullptr) half_close_->look();
 }
 
@@ -334,8 +345,10 @@ net::task<bool> client_connection::handle() {
     current_ = &request;
     bool goes_on = false;
     unanswered_ = true;
-    if (gone_) client_left(); // it sent its request and left at once
-    else if (half_close_) half_close_->look();
+    if (gone_)
+        client_left(); // it sent its request and left at once
+    else if (half_close_)
+        half_close_->look();
     ahead_.begin(request, context_.head_hold_tick);
     // An error of ours costs this request and its connection; what depends on the request ends all the same.
     std::exception_ptr failure;
@@ -377,7 +390,8 @@ net::task<bool> client_connection::handle() {
         if (given.degraded.is && ahead_.given() && !gone_ && !co_await say_degraded(given.degraded)) gone_ = true;
         if (given.body && !gone_ && ahead_.given() && !is_event_stream(*given.head)) {
             goes_on = co_await relay_as_event(given, request, seen);
-        } else if (given.body && (!gone_ || given.local)) { // what was made here costs nothing; half-closed clients may read it
+            // What was made here costs nothing; half-closed clients may read it.
+        } else if (given.body && (!gone_ || given.local)) {
             goes_on = co_await relay(given, request, seen);
         } else {
             seen.outcome = telemetry::request_outcome::client_cancelled;
@@ -448,17 +462,18 @@ net::task<bool> client_connection::relay(answer& given, client_request& request,
                        framing.kind == wire::body_kind::until_close;
     const std::string degraded = given.degraded.is ? label_of(given.degraded) : std::string{};
     out_.clear();
-    append_response_head(out_, head, framing,
-                         {.route = request.route ? std::string_view{request.route->name} : std::string_view{},
-                          .upstream = given.upstream != nullptr ? std::string_view{given.upstream->name} : std::string_view{},
-                          .attempts = given.attempts,
-                          .outcome = given.undecided ? std::string_view{} : telemetry::to_string(given.service),
-                          .degraded = degraded,
-                          .cache_status = cache_status_of(given),
-                          .stop_client_retries = given.stop_client_retries,
-                          .request_id = request.id,
-                          .close = close,
-                          .keep_alive_http10 = !close && head_.minor_version == 0});
+    append_response_head(
+        out_, head, framing,
+        {.route = request.route ? std::string_view{request.route->name} : std::string_view{},
+         .upstream = given.upstream != nullptr ? std::string_view{given.upstream->name} : std::string_view{},
+         .attempts = given.attempts,
+         .outcome = given.undecided ? std::string_view{} : telemetry::to_string(given.service),
+         .degraded = degraded,
+         .cache_status = cache_status_of(given),
+         .stop_client_retries = given.stop_client_retries,
+         .request_id = request.id,
+         .close = close,
+         .keep_alive_http10 = !close && head_.minor_version == 0});
 
     // An attempt knows that it asked with HEAD; a body of ours is simply not sent.
     std::optional<body_step> step = head_only && given.local ? body_step{} : given.body->ready();
@@ -469,7 +484,8 @@ net::task<bool> client_connection::relay(answer& given, client_request& request,
                                           .proxy_error = step->why,
                                           .message = "the upstream's answer is cut short",
                                           .outcome = telemetry::request_outcome::proxy_error},
-                                         dialect_of(request.route.get(), head_.path), services_.loop.wall_now(), given.upstream, given.attempts);
+                                         dialect_of(request.route.get(), head_.path), services_.loop.wall_now(),
+                                         given.upstream, given.attempts);
         seen.outcome = error.outcome;
         seen.service = error.service;
         seen.reason = error.reason;
@@ -479,7 +495,8 @@ net::task<bool> client_connection::relay(answer& given, client_request& request,
     }
     relaying_ = given.body.get();
     const steady_time relaying_since = services_.loop.now();
-    if (given.sent != steady_time{}) seen.overhead = (given.sent - request.received) + (relaying_since - given.head_read);
+    if (given.sent != steady_time{})
+        seen.overhead = (given.sent - request.received) + (relaying_since - given.head_read);
 
     bool head_sent = ahead_.given();
     bool waited = false; // since relaying began
@@ -493,7 +510,9 @@ net::task<bool> client_connection::relay(answer& given, client_request& request,
         }
         std::array<boost::asio::const_buffer, 5> parts;
         std::size_t count = 0;
-        const auto add = [&](std::string_view bytes) { parts[count++] = boost::asio::const_buffer(bytes.data(), bytes.size()); };
+        const auto add = [&](std::string_view bytes) {
+            parts[count++] = boost::asio::const_buffer(bytes.data(), bytes.size());
+        };
         if (!head_sent) add(out_);
         if (!step) {
             // nothing to send along: the head goes ahead
@@ -503,8 +522,10 @@ net::task<bool> client_connection::relay(answer& given, client_request& request,
             seen.ended = step->ended;
             break;
         } else if (step->is == body_step::kind::data) {
-            if (seen.bytes_out == 0) seen.first_byte = (waited ? services_.loop.now() : relaying_since) - request.received;
-            if (step->first_event) seen.first_token = (waited ? services_.loop.now() : relaying_since) - request.received;
+            if (seen.bytes_out == 0)
+                seen.first_byte = (waited ? services_.loop.now() : relaying_since) - request.received;
+            if (step->first_event)
+                seen.first_token = (waited ? services_.loop.now() : relaying_since) - request.received;
             seen.bytes_out += step->data.size();
             if (chunked) add(wire::chunk_head(size_line.data(), step->data.size()));
             add(step->data);
@@ -557,13 +578,14 @@ net::task<bool> client_connection::say_degraded(telemetry::degradation how) {
     const std::string comment = ": x-evenkeel-degraded: " + label_of(how) + "\n\n";
     std::array<char, 18> size_line;
     const auto size = wire::chunk_head(size_line.data(), comment.size());
-    std::array parts{boost::asio::const_buffer(size.data(), size.size()), boost::asio::const_buffer(comment.data(), comment.size()),
+    std::array parts{boost::asio::const_buffer(size.data(), size.size()),
+                     boost::asio::const_buffer(comment.data(), comment.size()),
                      boost::asio::const_buffer(wire::chunk_tail.data(), wire::chunk_tail.size())};
     co_return co_await write_rest(parts);
 }
 
-// The client has the head of a stream, and what came is none: an error, ours or the upstream's, or an answer in one piece
-// that nobody asked for. It becomes the error frame of the client's dialect, and the stream ends unfinished.
+// The client has the head of a stream, and what came is none: an error, ours or the upstream's, or an answer in one
+// piece that nobody asked for. It becomes the error frame of the client's dialect, and the stream ends unfinished.
 net::task<bool> client_connection::relay_as_event(answer& given, client_request& request, facts& seen) {
     seen.status = 200;
     if (given.head->status < 400) {
@@ -578,15 +600,18 @@ net::task<bool> client_connection::relay_as_event(answer& given, client_request&
         body += step->data;
     }
     const wire::error_facts said = wire::read_error(body);
-    const std::string message = !said.message.empty()     ? said.message
-                                : given.head->status < 400 ? "the upstream did not answer with a stream"
-                                                           : "the upstream answered with status " + std::to_string(given.head->status);
+    const std::string message = !said.message.empty() ? said.message
+                                : given.head->status < 400
+                                    ? "the upstream did not answer with a stream"
+                                    : "the upstream answered with status " + std::to_string(given.head->status);
     const std::string code = !said.code.empty() ? said.code : !said.type.empty() ? said.type : "upstream_error";
     const auto dialect = dialect_of(request.route.get(), head_.path);
-    const std::string frame = wire::error_frame(wire::stream_format::sse, dialect, given.head->status < 400 ? 502 : given.head->status, code, message);
+    const std::string frame = wire::error_frame(wire::stream_format::sse, dialect,
+                                                given.head->status < 400 ? 502 : given.head->status, code, message);
     std::array<char, 18> size_line;
     const auto size = wire::chunk_head(size_line.data(), frame.size());
-    std::array parts{boost::asio::const_buffer(size.data(), size.size()), boost::asio::const_buffer(frame.data(), frame.size()),
+    std::array parts{boost::asio::const_buffer(size.data(), size.size()),
+                     boost::asio::const_buffer(frame.data(), frame.size()),
                      boost::asio::const_buffer(wire::chunk_tail.data(), wire::chunk_tail.size())};
     std::span<boost::asio::const_buffer> left = parts;
     bool alive = stream_->write_now(left).ok();

@@ -27,12 +27,13 @@ using connection_hook = boost::intrusive::list_base_hook<>;
 // What all connections of one worker share beside the services.
 struct connection_context {
     worker_services& services;
-    config::snapshot settings;       // the current one; replaced by a reload
+    config::snapshot settings;                  // the current one; replaced by a reload
     std::shared_ptr<const policy_set> policies; // of these settings
-    bool draining = false;           // every answer closes its connection
-    std::uint64_t id_seed = 0;       // of request ids, random per worker
+    bool draining = false;                      // every answer closes its connection
+    std::uint64_t id_seed = 0;                  // of request ids, random per worker
     std::uint64_t next_id = 0;
-    boost::intrusive::list<connection_hook, boost::intrusive::constant_time_size<false>> open{}; // of client_connection only
+    // Of client_connection only.
+    boost::intrusive::list<connection_hook, boost::intrusive::constant_time_size<false>> open{};
     duration head_hold_tick = std::chrono::seconds{1};
 
     void use(config::snapshot next, std::shared_ptr<const policy_set> its_policies);
@@ -40,7 +41,8 @@ struct connection_context {
 
 class client_connection final : public connection_hook {
 public:
-    client_connection(connection_context& context, std::unique_ptr<net::client_stream> stream, arrival via = arrival::unix_socket);
+    client_connection(connection_context& context, std::unique_ptr<net::client_stream> stream,
+                      arrival via = arrival::unix_socket);
     ~client_connection();
     client_connection(const client_connection&) = delete;
     client_connection& operator=(const client_connection&) = delete;
@@ -48,8 +50,8 @@ public:
     // Lives until the client or we end the connection.
     static net::task<void> run(std::unique_ptr<client_connection> self);
 
-    void drain();       // ends an idle connection now, a busy one after its answer
-    void close_now();   // the drain time is over
+    void drain();     // ends an idle connection now, a busy one after its answer
+    void close_now(); // the drain time is over
 
 private:
     enum class head_state : unsigned char { complete, refused, timed_out, closed };
@@ -65,16 +67,16 @@ private:
     };
 
     [[nodiscard]] net::task<head_state> read_head();
-    [[nodiscard]] net::task<net::io_result> read_parked();     // between requests, after a while
+    [[nodiscard]] net::task<net::io_result> read_parked(); // between requests, after a while
     [[nodiscard]] net::task<net::io_result> read_more(std::size_t max_bytes);
-    [[nodiscard]] net::task<bool> handle();                    // one request; true: the connection goes on
+    [[nodiscard]] net::task<bool> handle(); // one request; true: the connection goes on
     [[nodiscard]] net::task<void> refuse(wire::refusal why, int status);
     [[nodiscard]] answer internal_error(const client_request& request) const;
     [[nodiscard]] net::task<bool> relay(answer& given, client_request& request, facts& seen);
     [[nodiscard]] net::task<bool> relay_as_event(answer& given, client_request& request, facts& seen);
     [[nodiscard]] net::task<bool> say_degraded(telemetry::degradation how);
     [[nodiscard]] net::task<bool> write_rest(std::span<const boost::asio::const_buffer> parts); // what write_now() left
-    [[nodiscard]] net::task<void> linger();                    // lets the client read our last words before the reset
+    [[nodiscard]] net::task<void> linger(); // lets the client read our last words before the reset
     void on_read_timer();
     void client_left();
     void client_sends_no_more();
@@ -96,12 +98,12 @@ private:
     head_ahead ahead_;
     departure_watch::watched watched_;
     wait_purpose purpose_ = wait_purpose::idle;
-    bool waiting_ = false;     // for bytes of a head
-    bool idle_ = true;         // no byte of the next request has come
+    bool waiting_ = false; // for bytes of a head
+    bool idle_ = true;     // no byte of the next request has come
     bool timed_out_ = false;
-    bool closing_ = false;     // no further request
+    bool closing_ = false; // no further request
     bool gone_ = false;
-    bool unanswered_ = false;  // current_ waits for its answer
+    bool unanswered_ = false; // current_ waits for its answer
     arrival via_;
     std::unique_ptr<half_close> half_close_; // once the client's FIN has come
     client_request* current_ = nullptr;

@@ -15,8 +15,9 @@ void shorten(std::optional<duration>& told, std::optional<duration> by) noexcept
 
 bool is_own_timeout(std::string_view name) noexcept {
     static constexpr std::string_view wanted = "x-evenkeel-timeout";
-    return name.size() == wanted.size() &&
-           std::equal(name.begin(), name.end(), wanted.begin(), [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a + 32 : a) == b; });
+    return name.size() == wanted.size() && std::equal(name.begin(), name.end(), wanted.begin(), [](char a, char b) {
+               return (a >= 'A' && a <= 'Z' ? a + 32 : a) == b;
+           });
 }
 } // namespace
 

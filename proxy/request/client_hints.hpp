@@ -18,7 +18,7 @@ struct client_hints {
     std::optional<duration> timeout; // the shortest of those told
     std::optional<duration> silence;
     bool retry = false;
-    bool unreadable = false;         // x-evenkeel-timeout is not a positive number
+    bool unreadable = false; // x-evenkeel-timeout is not a positive number
 };
 
 [[nodiscard]] client_hints read_client_hints(const wire::request_head& head) noexcept;

@@ -1,6 +1,6 @@
 #pragma once
-// One request of one client, from its validated head to the record of how it ended. Owned by its client_connection, or by
-// an owned_request where it must not depend on one; everything below refers to it and ends before it does.
+// One request of one client, from its validated head to the record of how it ended. Owned by its client_connection, or
+// by an owned_request where it must not depend on one; everything below refers to it and ends before it does.
 
 #include "config/settings.hpp"
 #include "policies/flight_plan.hpp"
@@ -32,16 +32,17 @@ struct parts_record {
 
 class flight;
 
-// Of a request that several clients wait for (shared_flight): its deadline is the latest of theirs, and moves as they come.
+// Of a request that several clients wait for (shared_flight): its deadline is the latest of theirs, and moves as they
+// come.
 struct shared_deadline {
     flight* under_way = nullptr; // which has to be told
 };
 
 // What asking again for a stream that broke goes by, and has come to.
 struct stream_replay {
-    earlier_attempts earlier;  // with those since it was committed
-    std::size_t at = 0;        // the endpoint it comes from
-    steady_time sent{};        // when that attempt went out
+    earlier_attempts earlier;                // with those since it was committed
+    std::size_t at = 0;                      // the endpoint it comes from
+    steady_time sent{};                      // when that attempt went out
     int attempts = 0, hedges = 0, times = 0; // since it was committed
 };
 
@@ -50,32 +51,39 @@ struct client_request {
         : body(worker, client, input, buffers) {}
     client_request(net::loop& worker, buffer_pool& buffers) : body(worker, buffers) {}
 
-    config::snapshot settings;                   // of the moment the head was read; a reload does not change it
-    const wire::request_head* head = nullptr;    // of the owner; its views last as long as this request
+    config::snapshot settings;                // of the moment the head was read; a reload does not change it
+    const wire::request_head* head = nullptr; // of the owner; its views last as long as this request
     request_body body;
-    std::shared_ptr<const config::route> route;  // once chosen; serve() matches no route where its caller has chosen one
-    std::shared_ptr<const config::route> fallback_route; // whose upstreams are asked in place of the route's own; null: its own
-    bool something_follows = false;              // a fallback answers if the attempts do not
-    steady_time asked_since{};                   // timeout.total of a fallback route counts from here
-    [[nodiscard]] const std::shared_ptr<const config::route>& asked() const noexcept { return fallback_route ? fallback_route : route; }
-    std::string model;                           // of the body, where the route looked at it
+    // Once chosen; serve() matches no route where its caller has chosen one.
+    std::shared_ptr<const config::route> route;
+    // Whose upstreams are asked in place of the route's own; null: its own.
+    std::shared_ptr<const config::route> fallback_route;
+    bool something_follows = false; // a fallback answers if the attempts do not
+    steady_time asked_since{};      // timeout.total of a fallback route counts from here
+    [[nodiscard]] const std::shared_ptr<const config::route>& asked() const noexcept {
+        return fallback_route ? fallback_route : route;
+    }
+    std::string model; // of the body, where the route looked at it
     std::string_view client_address;
     arrival via = arrival::unix_socket;
     std::string id;
     steady_time received{};
-    steady_time deadline = steady_time::max();   // of whoever sends it on the client's behalf; the route's own still holds
-    shared_deadline* shared = nullptr;           // set: `deadline` is all there is, whatever the head and the route say
+    // Of whoever sends it on the client's behalf; the route's own still holds.
+    steady_time deadline = steady_time::max();
+    shared_deadline* shared = nullptr; // set: `deadline` is all there is, whatever the head and the route say
     wall_time started{};
-    std::shared_ptr<const policy_set> policies;  // of `settings`
-    duration queued{};                           // waited for the bulkhead
-    std::uint16_t chaos = 0;                     // faults injected into its attempts: a bit each, by chaos_fault
-    std::uint16_t chaos_asked = 0;               // attempts that chaos was asked about: all, over fallback and replay too
-    std::optional<bool> deterministic;           // it asks for the answer a model would give every time; empty: not looked yet
-    std::unique_ptr<stream_replay> replay;       // of a committed stream that may be asked for again; null: it is none
-    std::unique_ptr<parts_record> parts;         // of a fan-out, once it is over
-    bool sse_possible = true;                    // a stream's head may be given ahead of its answer
-    net::cancel_source gone;                     // requested when the client has left
-    bool announced = false;                      // the observer has heard of it (request_started)
+    std::shared_ptr<const policy_set> policies; // of `settings`
+    duration queued{};                          // waited for the bulkhead
+    std::uint16_t chaos = 0;                    // faults injected into its attempts: a bit each, by chaos_fault
+    // Attempts that chaos was asked about: all, over fallback and replay too.
+    std::uint16_t chaos_asked = 0;
+    // It asks for the answer a model would give every time; empty: not looked yet.
+    std::optional<bool> deterministic;
+    std::unique_ptr<stream_replay> replay; // of a committed stream that may be asked for again; null: it is none
+    std::unique_ptr<parts_record> parts;   // of a fan-out, once it is over
+    bool sse_possible = true;              // a stream's head may be given ahead of its answer
+    net::cancel_source gone;               // requested when the client has left
+    bool announced = false;                // the observer has heard of it (request_started)
 };
 
 } // namespace evenkeel::request

@@ -25,8 +25,8 @@ struct entered {
     std::shared_ptr<shared_flight> flight; // null: it goes by itself
     coalesce_role role = coalesce_role::none;
 };
-entered enter(worker_services& services, const client_request& request, const coalesce_key& key, const std::shared_ptr<flight_seat>& seat,
-              steady_time deadline) {
+entered enter(worker_services& services, const client_request& request, const coalesce_key& key,
+              const std::shared_ptr<flight_seat>& seat, steady_time deadline) {
     std::shared_ptr<shared_flight> made;
     for (int tries = 0; tries < max_tries; ++tries) {
         auto found = services.flights->find(key);
@@ -50,19 +50,21 @@ answer client_left() {
 
 answer too_late(const worker_services& services, const client_request& request, const client_hints& told) {
     const bool client_said = told.timeout && answer_within(*told.timeout) < request.asked()->timeout.total;
-    answer made = make_local_answer({.status = 504,
-                                     .code = "deadline_exceeded",
-                                     .proxy_error = "http_response_timeout",
-                                     .message = fmt::format("no answer came within {}", client_said ? "the time this client waits" : "timeout.total of this route"),
-                                     .outcome = telemetry::request_outcome::proxy_error},
-                                    dialect_of(request.route.get(), request.head->path), services.loop.wall_now());
+    answer made = make_local_answer(
+        {.status = 504,
+         .code = "deadline_exceeded",
+         .proxy_error = "http_response_timeout",
+         .message = fmt::format("no answer came within {}",
+                                client_said ? "the time this client waits" : "timeout.total of this route"),
+         .outcome = telemetry::request_outcome::proxy_error},
+        dialect_of(request.route.get(), request.head->path), services.loop.wall_now());
     made.service = telemetry::request_service::error;
     made.may_have_arrived = true;
     return made;
 }
 
-answer readers_answer(const worker_services& services, client_request& request, flight_membership member, std::shared_ptr<const shared_answer> told,
-                      coalesce_role role, steady_time deadline) {
+answer readers_answer(const worker_services& services, client_request& request, flight_membership member,
+                      std::shared_ptr<const shared_answer> told, coalesce_role role, steady_time deadline) {
     const bool leader = role == coalesce_role::leader;
     answer made;
     static_cast<provenance&>(made) = *told;
@@ -74,7 +76,8 @@ answer readers_answer(const worker_services& services, client_request& request, 
         made.sent = made.head_read = {}; // its own share of the time has nothing to do with these
         made.held = {};
     }
-    auto reader = std::make_unique<flight_reader>(std::move(member), std::move(told), services.observer, request, leader, deadline);
+    auto reader = std::make_unique<flight_reader>(std::move(member), std::move(told), services.observer, request,
+                                                  leader, deadline);
     made.head = &reader->head();
     made.body = std::move(reader);
     return made;
@@ -96,7 +99,8 @@ net::task<answer> coalesce(worker_services& services, client_request& request) {
             role = in.role;
             flight_membership member(std::move(in.flight), seat);
             services.observer.request_coalesced(*request.route, role);
-            const net::cancel_source::hook left(request.gone, [](void* who) { static_cast<flight_seat*>(who)->set(); }, seat.get());
+            const net::cancel_source::hook left(
+                request.gone, [](void* who) { static_cast<flight_seat*>(who)->set(); }, seat.get());
             for (;;) {
                 auto seen = member.flight()->look(*seat);
                 if (request.gone.requested()) co_return client_left();
@@ -104,7 +108,9 @@ net::task<answer> coalesce(worker_services& services, client_request& request) {
                     services.observer.coalesced_detached(*request.route, *seen.detached);
                     break;
                 }
-                if (seen.answer) co_return readers_answer(services, request, std::move(member), std::move(seen.answer), role, deadline);
+                if (seen.answer)
+                    co_return readers_answer(services, request, std::move(member), std::move(seen.answer), role,
+                                             deadline);
                 if (seen.no_answer) break;
                 if (co_await seat->wait_until(deadline)) continue;
                 seen = member.flight()->look(*seat);

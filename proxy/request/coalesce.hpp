@@ -1,6 +1,7 @@
 #pragma once
-// The place of shared flights in a request's way: inside the fallback ladder, outside the bulkhead. A request that may share
-// one becomes a reader of it, whether it was started for it or under way; any other goes to its upstreams as it is.
+// The place of shared flights in a request's way: inside the fallback ladder, outside the bulkhead. A request that may
+// share one becomes a reader of it, whether it was started for it or under way; any other goes to its upstreams as it
+// is.
 
 #include "proxy/request/serve.hpp"
 

@@ -29,7 +29,8 @@ identity_text identity_of(const client_request& request) {
     identity.add(head.method);
     identity.add(head.target);
     identity.add_fields(head);
-    const bool tells_address = std::any_of(asked.upstreams.begin(), asked.upstreams.end(), [](const auto& one) { return one->forwarded; });
+    const bool tells_address =
+        std::any_of(asked.upstreams.begin(), asked.upstreams.end(), [](const auto& one) { return one->forwarded; });
     identity.add(tells_address ? request.client_address : std::string_view{});
     identity.add(static_cast<std::uint64_t>(head.body.kind != wire::body_kind::none));
     identity.add_digest(request.body.text().view());
@@ -46,7 +47,8 @@ std::string_view member(std::string_view object, std::string_view name, std::str
 } // namespace
 
 bool asks_deterministically(const client_request& request, std::string_view target) {
-    const wire::call* const called = call_of_target(target, base_of(*request.asked(), *request.asked()->upstreams.front()));
+    const wire::call* const called =
+        call_of_target(target, base_of(*request.asked(), *request.asked()->upstreams.front()));
     if (called != nullptr && called->embeds) return true;
     const shared_bytes held = request.body.text();
     const std::string_view body = held.view();
@@ -66,7 +68,8 @@ std::optional<coalesce_key> coalesce_key_of(const client_request& request, const
     std::string room;
     const std::string_view target = upstream_target(route, *route.upstreams.front(), head, room);
     facts.repeatable = may_replay(route, *route.upstreams.front(), head, target, request.body);
-    facts.deterministic = mode == coalesce_mode::deterministic && facts.is_post && asks_deterministically(request, target);
+    facts.deterministic =
+        mode == coalesce_mode::deterministic && facts.is_post && asks_deterministically(request, target);
     if (!may_coalesce(mode, facts)) return std::nullopt;
     return coalesce_key{principal{head, key, route.credentials, request.body.text().view()}, identity_of(request), key};
 }

@@ -10,7 +10,8 @@ std::shared_ptr<shared_flight> coalesced_flights::find(const coalesce_key& key) 
     return found == flights_.end() ? nullptr : found->second;
 }
 
-bool coalesced_flights::put(const coalesce_key& key, const std::shared_ptr<shared_flight>& flight, const shared_flight* old) {
+bool coalesced_flights::put(const coalesce_key& key, const std::shared_ptr<shared_flight>& flight,
+                            const shared_flight* old) {
     std::shared_ptr<shared_flight> replaced; // destroyed outside the lock
     const std::lock_guard lock(mutex_);
     auto& place = flights_[key];

@@ -1,6 +1,6 @@
 #pragma once
-// The shared flights under way, of all workers, by what makes requests identical. One that is over, or that nobody may join
-// any more, is not here: this is no cache. The mutex is held for one look-up.
+// The shared flights under way, of all workers, by what makes requests identical. One that is over, or that nobody may
+// join any more, is not here: this is no cache. The mutex is held for one look-up.
 
 #include "proxy/request/coalesce_key.hpp"
 #include "proxy/request/principal.hpp"
@@ -20,7 +20,8 @@ public:
 
     [[nodiscard]] std::shared_ptr<shared_flight> find(const coalesce_key& key) const;
     // In the place of `old` (null: of none); false: another is there by now.
-    [[nodiscard]] bool put(const coalesce_key& key, const std::shared_ptr<shared_flight>& flight, const shared_flight* old);
+    [[nodiscard]] bool put(const coalesce_key& key, const std::shared_ptr<shared_flight>& flight,
+                           const shared_flight* old);
     // If it is still the one that is there: by the time an old flight ends there may be a new one.
     void erase(const coalesce_key& key, const shared_flight& flight) noexcept;
     [[nodiscard]] std::size_t size() const;

@@ -32,9 +32,7 @@ std::string decoded(std::string_view text) {
 }
 
 // `key[]` and `key[a]` are read as `key` by some servers.
-std::string_view without_index(std::string_view name) noexcept {
-    return name.substr(0, name.find('['));
-}
+std::string_view without_index(std::string_view name) noexcept { return name.substr(0, name.find('[')); }
 
 bool starts_with(std::string_view value, std::string_view lower) noexcept {
     return value.size() >= lower.size() && wire::iequals(value.substr(0, lower.size()), lower);
@@ -56,22 +54,24 @@ void for_each_query_member(
     }
 }
 
-std::string_view target_without_credentials(std::string_view target, const config::credential_rules& rules, std::string& room) {
+std::string_view target_without_credentials(std::string_view target, const config::credential_rules& rules,
+                                            std::string& room) {
     const std::size_t mark = target.find('?');
     if (mark == std::string_view::npos) return target;
     bool any = false;
     std::string kept{target.substr(0, mark)};
     char before = '?';
-    for_each_query_member(target.substr(mark + 1), [&](const std::string& name, const std::string&, std::string_view written) {
-        if (rules.query_member(without_index(name)) != config::credential_kind::none) {
-            any = true;
-            return;
-        }
-        kept.push_back(before);
-        kept.append(written);
-        const char* const behind = written.data() + written.size();
-        before = behind != target.data() + target.size() ? *behind : '&';
-    });
+    for_each_query_member(target.substr(mark + 1),
+                          [&](const std::string& name, const std::string&, std::string_view written) {
+                              if (rules.query_member(without_index(name)) != config::credential_kind::none) {
+                                  any = true;
+                                  return;
+                              }
+                              kept.push_back(before);
+                              kept.append(written);
+                              const char* const behind = written.data() + written.size();
+                              before = behind != target.data() + target.size() ? *behind : '&';
+                          });
     if (!any) return target;
     room = std::move(kept);
     return room;
@@ -83,7 +83,8 @@ bool may_be_json(const wire::request_head& head) noexcept {
     if (type == nullptr) return true;
     static constexpr std::array<std::string_view, 5> others{"multipart/", "audio/", "image/", "video/",
                                                             "application/octet-stream"};
-    return std::none_of(others.begin(), others.end(), [&](std::string_view other) { return starts_with(type->value, other); });
+    return std::none_of(others.begin(), others.end(),
+                        [&](std::string_view other) { return starts_with(type->value, other); });
 }
 
 std::vector<std::string_view> body_without_credentials(std::string_view body, const config::credential_rules& rules) {

@@ -18,9 +18,11 @@ struct departure_watch::set {
                 const bool left = (one.events & (EPOLLHUP | EPOLLERR)) != 0;
                 if (!left) { // what is left to wait for is reported without being asked for
                     one.events = EPOLLONESHOT;
-                    static_cast<void>(::epoll_ctl(self->descriptor.native_handle(), EPOLL_CTL_MOD, told.stream_.descriptor(), &one));
+                    static_cast<void>(
+                        ::epoll_ctl(self->descriptor.native_handle(), EPOLL_CTL_MOD, told.stream_.descriptor(), &one));
                 }
-                self->failures.guard([&] { told.on_departure_(told.context_, left ? departure::left : departure::sends_no_more); });
+                self->failures.guard(
+                    [&] { told.on_departure_(told.context_, left ? departure::left : departure::sends_no_more); });
             }
             if (self->alive) wait(self);
         });
@@ -38,7 +40,8 @@ departure_watch::~departure_watch() {
     set_->descriptor.close(ignored);
 }
 
-departure_watch::watched::watched(departure_watch& watch, const net::client_stream& stream, callback on_departure, void* context)
+departure_watch::watched::watched(departure_watch& watch, const net::client_stream& stream, callback on_departure,
+                                  void* context)
     : watch_(watch), stream_(stream), on_departure_(on_departure), context_(context) {
     const int descriptor = stream.descriptor();
     if (descriptor < 0) return;

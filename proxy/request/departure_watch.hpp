@@ -1,8 +1,8 @@
 #pragma once
-// Notices clients that leave, whether or not bytes of theirs are still to be read. All client sockets of a worker are in
-// one epoll descriptor of its own, which asks for nothing but the end of a connection and is itself waited for by the
-// loop: a connection costs one system call when it begins and nothing per request or event. (The loop's own wait for
-// readability sees no end behind unread bytes, and has to be taken back when the next head is to be read.)
+// Notices clients that leave, whether or not bytes of theirs are still to be read. All client sockets of a worker are
+// in one epoll descriptor of its own, which asks for nothing but the end of a connection and is itself waited for by
+// the loop: a connection costs one system call when it begins and nothing per request or event. (The loop's own wait
+// for readability sees no end behind unread bytes, and has to be taken back when the next head is to be read.)
 //
 // A FIN alone may be a departure or not (half_close.hpp), so it is told apart from the end of both directions.
 
@@ -22,7 +22,8 @@ class departure_watch {
 public:
     class watched {
     public:
-        // `on_departure` is called from the loop, once for each, also if it has happened already. `stream` lives longer.
+        // `on_departure` is called from the loop, once for each, also if it has happened already. `stream` lives
+        // longer.
         using callback = void (*)(void* context, departure what);
         watched(departure_watch& watch, const net::client_stream& stream, callback on_departure, void* context);
         ~watched();

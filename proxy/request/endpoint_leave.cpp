@@ -24,7 +24,8 @@ circuit_breaker::verdict circuit_verdict(const attempt_outcome& outcome) noexcep
     case outcome_class::success: return circuit_breaker::verdict::success;
     case outcome_class::failure: return circuit_breaker::verdict::failure;
     case outcome_class::throttled:
-        return outcome.what.kind == outcome_kind::overloaded ? circuit_breaker::verdict::overloaded : circuit_breaker::verdict::neutral;
+        return outcome.what.kind == outcome_kind::overloaded ? circuit_breaker::verdict::overloaded
+                                                             : circuit_breaker::verdict::neutral;
     case outcome_class::neutral: break;
     }
     return circuit_breaker::verdict::neutral;
@@ -40,7 +41,9 @@ overload_control::verdict load_verdict(const attempt_outcome& outcome) noexcept 
     case outcome_kind::credential:
     case outcome_kind::quota:
     case outcome_kind::rate_limited: return overload_control::verdict::neutral;
-    default: return outcome.what.is == outcome_class::neutral ? overload_control::verdict::neutral : overload_control::verdict::failure;
+    default:
+        return outcome.what.is == outcome_class::neutral ? overload_control::verdict::neutral
+                                                         : overload_control::verdict::failure;
     }
 }
 
@@ -51,10 +54,13 @@ std::uint64_t caller_of(const leave_request& of) {
 }
 
 // Who rests: whose credential the endpoint was shown. 0: its own.
-std::uint64_t shown_to(const endpoint_policies& at, const leave_request& of) { return at.own_credential ? 0 : caller_of(of); }
+std::uint64_t shown_to(const endpoint_policies& at, const leave_request& of) {
+    return at.own_credential ? 0 : caller_of(of);
+}
 
 // The rest an answer asks for, if it asks for one.
-bool asks_for_rest(const attempt_outcome& outcome, const endpoint_policies& at, const leave_request& of, steady_time now) {
+bool asks_for_rest(const attempt_outcome& outcome, const endpoint_policies& at, const leave_request& of,
+                   steady_time now) {
     switch (outcome.what.kind) {
     case outcome_kind::rate_limited:
     case outcome_kind::overloaded:
@@ -69,19 +75,23 @@ bool asks_for_rest(const attempt_outcome& outcome, const endpoint_policies& at, 
 
 namespace {
 // Nobody rests, nearly always: then nobody needs to know who asks.
-std::optional<endpoint_refusal> resting(const endpoint_policies& at, const leave_request& wanted, urgency how, steady_time now) {
+std::optional<endpoint_refusal> resting(const endpoint_policies& at, const leave_request& wanted, urgency how,
+                                        steady_time now) {
     if (at.rest == nullptr || at.rest->idle()) return std::nullopt;
     const auto rest = at.rest->resting(shown_to(at, wanted), now);
     if (!rest || (rest->guessed && how != urgency::normal)) return std::nullopt;
-    return endpoint_refusal{.why = endpoint_refusal::reason::cooldown, .again = rest->until, .avoidable = rest->guessed};
+    return endpoint_refusal{
+        .why = endpoint_refusal::reason::cooldown, .again = rest->until, .avoidable = rest->guessed};
 }
 
 // A request that has just come need not wait for room: whatever came before it had its turn.
 overload_control::urgency hurry(const leave_request& wanted) noexcept {
-    return wanted.purpose == attempt_purpose::first && !wanted.held ? overload_control::urgency::now : overload_control::urgency::can_wait;
+    return wanted.purpose == attempt_purpose::first && !wanted.held ? overload_control::urgency::now
+                                                                    : overload_control::urgency::can_wait;
 }
 
-std::optional<endpoint_refusal> full(const endpoint_policies& at, const leave_request& wanted, std::size_t ahead, steady_time now) {
+std::optional<endpoint_refusal> full(const endpoint_policies& at, const leave_request& wanted, std::size_t ahead,
+                                     steady_time now) {
     if (at.load == nullptr || !at.load->limits(hurry(wanted))) return std::nullopt;
     const int room = at.load->room(at.latency->attempt_timeout(wanted.shape, now), now, hurry(wanted));
     if (room > 0 && ahead < static_cast<std::size_t>(room)) return std::nullopt;
@@ -90,31 +100,37 @@ std::optional<endpoint_refusal> full(const endpoint_policies& at, const leave_re
 } // namespace
 
 endpoint_leave::endpoint_leave(endpoint_leave&& other) noexcept
-    : what_(other.what_), observer_(other.observer_), circuit_(std::move(other.circuit_)), place_(std::move(other.place_)),
-      taken_(other.taken_), sent_(other.sent_), ended_(other.ended_), first_(other.first_), holds_(std::exchange(other.holds_, false)),
-      learned_(other.learned_), answered_(other.answered_), balanced_(other.balanced_), overdue_(other.overdue_) {}
+    : what_(other.what_), observer_(other.observer_), circuit_(std::move(other.circuit_)),
+      place_(std::move(other.place_)), taken_(other.taken_), sent_(other.sent_), ended_(other.ended_),
+      first_(other.first_), holds_(std::exchange(other.holds_, false)), learned_(other.learned_),
+      answered_(other.answered_), balanced_(other.balanced_), overdue_(other.overdue_) {}
 
 endpoint_leave::~endpoint_leave() {
     if (!holds_ || balanced_ || what_.policies->balance == nullptr) return;
     what_.policies->balance->left(what_.at, std::max(taken_, ended_));
 }
 
-std::optional<endpoint_refusal> endpoint_leave::look(const leave_request& wanted, urgency how, std::size_t ahead, double u, steady_time now) {
+std::optional<endpoint_refusal> endpoint_leave::look(const leave_request& wanted, urgency how, std::size_t ahead,
+                                                     double u, steady_time now) {
     const endpoint_policies& at = wanted.policies->endpoints[wanted.at];
     if (at.circuit != nullptr) {
-        if (const auto refused = at.circuit->look(may_probe(wanted.purpose, how), how == urgency::normal, u, now)) return refusal_of(*refused);
+        if (const auto refused = at.circuit->look(may_probe(wanted.purpose, how), how == urgency::normal, u, now))
+            return refusal_of(*refused);
     }
     if (how == urgency::waited) return std::nullopt;
     if (const auto refused = resting(at, wanted, how, now)) return refused;
     return full(at, wanted, ahead, now);
 }
 
-std::optional<endpoint_refusal> endpoint_leave::take(const leave_request& wanted, urgency how, std::size_t ahead, double u, steady_time now,
-                                                     telemetry::observer& observer, endpoint_leave& into) {
+std::optional<endpoint_refusal> endpoint_leave::take(const leave_request& wanted, urgency how, std::size_t ahead,
+                                                     double u, steady_time now, telemetry::observer& observer,
+                                                     endpoint_leave& into) {
     const endpoint_policies& at = wanted.policies->endpoints[wanted.at];
     if (at.circuit != nullptr) {
-        circuit_breaker::admission admitted = at.circuit->admit(may_probe(wanted.purpose, how), how == urgency::normal, u, now);
-        if (admitted.transition) observer.circuit_changed(*wanted.route, *wanted.route->upstreams[wanted.at], *admitted.transition);
+        circuit_breaker::admission admitted =
+            at.circuit->admit(may_probe(wanted.purpose, how), how == urgency::normal, u, now);
+        if (admitted.transition)
+            observer.circuit_changed(*wanted.route, *wanted.route->upstreams[wanted.at], *admitted.transition);
         if (admitted.refused) return refusal_of(*admitted.refused);
         into.circuit_ = std::move(admitted.leave);
     }
@@ -189,7 +205,8 @@ void endpoint_leave::failed(const attempt_outcome& outcome, double u, steady_tim
     if (endpoint().rest == nullptr || !asks_for_rest(outcome, endpoint(), what_, now)) return;
     const std::uint64_t whom = shown_to(endpoint(), what_);
     const steady_time until = endpoint().rest->throttled(whom, outcome.what.kind, outcome.retry_after, u, now);
-    if (until > now) observer_->cooldown_began(*what_.route, *what_.route->upstreams[what_.at], outcome.what.kind, until - now);
+    if (until > now)
+        observer_->cooldown_began(*what_.route, *what_.route->upstreams[what_.at], outcome.what.kind, until - now);
 }
 
 // Only where there is another endpoint to turn to: a lone one that is slow is still all there is.
@@ -199,8 +216,8 @@ void endpoint_leave::overdue(double u, steady_time now) noexcept {
     judge(circuit_breaker::verdict::failure, u, now);
 }
 
-// A loser is evidence of nothing but its own slowness; so is whoever was stopped with the request, unless it had been silent
-// for longer than an attempt may be.
+// A loser is evidence of nothing but its own slowness; so is whoever was stopped with the request, unless it had been
+// silent for longer than an attempt may be.
 void endpoint_leave::cancelled(cancel_cause why, double u, steady_time now) noexcept {
     if (!holds_) return;
     ended_ = now;
@@ -212,7 +229,8 @@ void endpoint_leave::cancelled(cancel_cause why, double u, steady_time now) noex
         return;
     }
     const auto within = limit(now);
-    const bool overdue = why == cancel_cause::attempt_timeout || (why != cancel_cause::lost && within && now - sent_ >= *within);
+    const bool overdue =
+        why == cancel_cause::attempt_timeout || (why != cancel_cause::lost && within && now - sent_ >= *within);
     if (!learned_) {
         learned_ = true;
         const auto kind = why == cancel_cause::client_gone ? latency_sample::abandoned : latency_sample::cut_off;
@@ -234,7 +252,8 @@ std::optional<duration> endpoint_leave::limit(steady_time now) const noexcept {
     return endpoint().latency->attempt_timeout(what_.shape, now);
 }
 
-// Whether another endpoint is up, not whether it has room just now: room comes and goes, and is the route's, not the endpoint's.
+// Whether another endpoint is up, not whether it has room just now: room comes and goes, and is the route's, not the
+// endpoint's.
 bool endpoint_leave::alone(steady_time now) const noexcept {
     for (endpoint_index i = 0; i < what_.policies->endpoints.size(); ++i) {
         if (i == what_.at || !what_.policies->in_shard(what_.shard, i)) continue;
@@ -258,7 +277,8 @@ void endpoint_leave::judge(circuit_breaker::verdict verdict, double u, steady_ti
 void endpoint_leave::tell(const std::optional<circuit_transition>& moved, steady_time now) noexcept {
     if (!moved) return;
     if (endpoint().load != nullptr) {
-        if (moved->to == circuit_state::open && moved->from == circuit_state::closed) endpoint().load->circuit_opened(now);
+        if (moved->to == circuit_state::open && moved->from == circuit_state::closed)
+            endpoint().load->circuit_opened(now);
         if (moved->to == circuit_state::closed) endpoint().load->circuit_closed(what_.route->circuit_breaker.ramp, now);
     }
     observer_->circuit_changed(*what_.route, *what_.route->upstreams[what_.at], *moved);
@@ -275,7 +295,8 @@ void endpoint_leave::served(overload_control::verdict verdict, steady_time now) 
 void endpoint_leave::balanced(balancer::ending how, steady_time now) noexcept {
     if (balanced_ || what_.policies->balance == nullptr) return;
     balanced_ = true;
-    what_.policies->balance->ended(what_.at, how, answered_ ? first_ : now - (sent_ == steady_time{} ? now : sent_), now);
+    what_.policies->balance->ended(what_.at, how, answered_ ? first_ : now - (sent_ == steady_time{} ? now : sent_),
+                                   now);
 }
 
 } // namespace evenkeel::request

@@ -1,7 +1,8 @@
 #pragma once
-// Leave to send one attempt to one endpoint, and what the policies learn from how it fares: the one place where an ending
-// becomes evidence for the circuit, the cooldown, the overload control, the latency and the balance (DESIGN section 6,
-// "Outcome classes"). Everything it holds is given back when it is destroyed, whatever way the attempt ended.
+// Leave to send one attempt to one endpoint, and what the policies learn from how it fares: the one place where an
+// ending becomes evidence for the circuit, the cooldown, the overload control, the latency and the balance (DESIGN
+// section 6, "Outcome classes"). Everything it holds is given back when it is destroyed, whatever way the attempt
+// ended.
 //
 // Taken by the flight, owned by the attempt. One worker's; what it refers to is process-wide and outlives it.
 
@@ -26,9 +27,10 @@ struct leave_request {
     endpoint_index at = 0;
     attempt_purpose purpose = attempt_purpose::first;
     request_shape shape;
-    bool held = false;        // the request has waited for an endpoint already
+    bool held = false;                                 // the request has waited for an endpoint already
     shuffle_shard::members shard = shuffle_shard::all; // the endpoints the request may turn to
-    const client_request* request = nullptr; // whose credentials it has; looked at only while the flight waits for the attempt
+    // Whose credentials it has; looked at only while the flight waits for the attempt.
+    const client_request* request = nullptr;
 };
 
 class endpoint_leave {
@@ -38,21 +40,28 @@ public:
     endpoint_leave& operator=(endpoint_leave&&) = delete;
     ~endpoint_leave(); // neutral, if nothing was said
 
-    // Asks circuit, cooldown and overload control, in this order. `ahead`: how many requests stand in front in the line.
-    [[nodiscard]] static std::optional<endpoint_refusal> look(const leave_request& wanted, urgency how, std::size_t ahead, double u, steady_time now);
+    // Asks circuit, cooldown and overload control, in this order. `ahead`: how many requests stand in front in the
+    // line.
+    [[nodiscard]] static std::optional<endpoint_refusal> look(const leave_request& wanted, urgency how,
+                                                              std::size_t ahead, double u, steady_time now);
     // ... and takes. Empty: `into`, which held nothing before, holds.
-    [[nodiscard]] static std::optional<endpoint_refusal> take(const leave_request& wanted, urgency how, std::size_t ahead, double u, steady_time now,
+    [[nodiscard]] static std::optional<endpoint_refusal> take(const leave_request& wanted, urgency how,
+                                                              std::size_t ahead, double u, steady_time now,
                                                               telemetry::observer& observer, endpoint_leave& into);
 
-    void sent(steady_time now) noexcept;                             // the request goes out: its place in the order of start
-    void answers(steady_time now) noexcept;                          // content is there: the endpoint works
-    void took(steady_time now) noexcept;                             // the latency that is learned: first event, or whole answer
-    void finished(steady_time now) noexcept;                         // the answer has been read to its end
+    // The request goes out: its place in the order of start.
+    void sent(steady_time now) noexcept;
+    void answers(steady_time now) noexcept; // content is there: the endpoint works
+    // The latency that is learned: first event, or whole answer.
+    void took(steady_time now) noexcept;
+    void finished(steady_time now) noexcept; // the answer has been read to its end
     void failed(const attempt_outcome& outcome, double u, steady_time now) noexcept; // also after answers(): it broke
-    void overdue(double u, steady_time now) noexcept;                // silent for too long, but goes on: a failure until it answers
+    // Silent for too long, but goes on: a failure until it answers.
+    void overdue(double u, steady_time now) noexcept;
     void cancelled(cancel_cause why, double u, steady_time now) noexcept;
 
-    // Silences inside the stream it answers with: how long one may be, given what this endpoint does; and one that was long.
+    // Silences inside the stream it answers with: how long one may be, given what this endpoint does; and one that was
+    // long.
     [[nodiscard]] duration idle_allowance(duration configured, steady_time now) const noexcept;
     void paused(duration gap, steady_time now) noexcept;
     void be_plain() noexcept { what_.shape.stream = false; } // what goes out from now on asks for no stream
@@ -72,9 +81,9 @@ private:
     circuit_breaker::permit circuit_;
     overload_control::place place_;
     steady_time taken_{}, sent_{}, ended_{};
-    duration first_{};          // until it answered
+    duration first_{}; // until it answered
     bool holds_ = false;
-    bool learned_ = false;      // its latency was recorded
+    bool learned_ = false; // its latency was recorded
     bool answered_ = false;
     bool balanced_ = false;
     bool overdue_ = false;

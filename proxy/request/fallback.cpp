@@ -37,11 +37,12 @@ bool is_repeatable(const client_request& request) {
     const config::route& route = *request.route;
     const config::upstream& upstream = *route.upstreams.front();
     std::string room;
-    return may_replay(route, upstream, *request.head, upstream_target(route, upstream, *request.head, room), request.body);
+    return may_replay(route, upstream, *request.head, upstream_target(route, upstream, *request.head, room),
+                      request.body);
 }
 
-// An answer that is here, in the form the client asked for: what lies in one piece becomes a stream of one event. Empty: it
-// cannot be had in that form.
+// An answer that is here, in the form the client asked for: what lies in one piece becomes a stream of one event.
+// Empty: it cannot be had in that form.
 struct ready_answer {
     int status;
     std::string_view content_type;
@@ -49,12 +50,15 @@ struct ready_answer {
     bool encoded = false;
     bool stream = false; // of any kind, whole
 };
-std::unique_ptr<stored_body> in_form(const client_request& request, const ready_answer& what, bool must_fit, wall_time now) {
+std::unique_ptr<stored_body> in_form(const client_request& request, const ready_answer& what, bool must_fit,
+                                     wall_time now) {
     const bool is_stream = what.stream || what.content_type.starts_with(events);
     std::unique_ptr<stored_body> made;
     std::string_view type = what.content_type;
     if (what.status < 400 && !is_stream && wants_events(request)) {
-        auto converted = what.encoded ? std::nullopt : wire::one_event_stream(dialect_of(request.route.get(), request.head->path), *what.body);
+        auto converted = what.encoded
+                             ? std::nullopt
+                             : wire::one_event_stream(dialect_of(request.route.get(), request.head->path), *what.body);
         if (converted) {
             made = std::make_unique<stored_body>(std::move(*converted));
             type = events;
@@ -100,7 +104,8 @@ class ladder {
 public:
     ladder(worker_services& services, client_request& request)
         : services_(services), request_(request), route_(*request.route), steps_(route_.fallback) {
-        if (services.last_good != nullptr && steps_.front().is == fallback_kind::last_good) kept_.emplace(*services.last_good, request, steps_.front());
+        if (services.last_good != nullptr && steps_.front().is == fallback_kind::last_good)
+            kept_.emplace(*services.last_good, request, steps_.front());
     }
 
     [[nodiscard]] bool can_answer() const {
@@ -108,8 +113,10 @@ public:
     }
     [[nodiscard]] answer keep(answer given) const {
         if (!kept_ || given.coalesced == telemetry::coalesce_role::follower) return given; // its leader keeps it
-        const auto dialect = given.upstream != nullptr ? dialect_of(route_, *given.upstream, request_.head->path) : wire::dialect::generic;
-        return kept_->keep(std::move(given), services_.memory, dialect, services_.loop.now(), services_.loop.wall_now());
+        const auto dialect = given.upstream != nullptr ? dialect_of(route_, *given.upstream, request_.head->path)
+                                                       : wire::dialect::generic;
+        return kept_->keep(std::move(given), services_.memory, dialect, services_.loop.now(),
+                           services_.loop.wall_now());
     }
 
     [[nodiscard]] std::optional<answer> last_good(const answer& unaided) const {
@@ -122,8 +129,13 @@ public:
                 if (known == name) return value;
             return {};
         };
-        auto body = in_form(request_, {stored.status, field("content-type"), {found.answer, &stored.body}, !field("content-encoding").empty(), stored.stream}, true,
-                            services_.loop.wall_now());
+        auto body = in_form(request_,
+                            {stored.status,
+                             field("content-type"),
+                             {found.answer, &stored.body},
+                             !field("content-encoding").empty(),
+                             stored.stream},
+                            true, services_.loop.wall_now());
         if (!body) return skip(fallback_kind::last_good, fallback_skip::no_entry);
         for (const auto& [name, value] : stored.fields)
             if (name != "content-type") body->add_field(name, value);
@@ -136,14 +148,17 @@ public:
     }
 
     [[nodiscard]] answer respond(const config::canned_answer& canned, const answer& unaided) const {
-        auto body = in_form(request_, {canned.status, canned.content_type, canned.body}, false, services_.loop.wall_now());
+        auto body =
+            in_form(request_, {canned.status, canned.content_type, canned.body}, false, services_.loop.wall_now());
         if (canned.status >= 400 && unaided.head != nullptr) {
             for (const std::string_view name : {"retry-after", "retry-after-ms"})
-                if (const wire::field* const told = unaided.head->find(name)) body->add_field(std::string{name}, std::string{told->value});
+                if (const wire::field* const told = unaided.head->find(name))
+                    body->add_field(std::string{name}, std::string{told->value});
         }
         answer made = degraded(answer_of(std::move(body)), unaided, {.by = fallback_kind::respond});
         if (canned.status < 400) return made;
-        made.outcome = made.attempts > 0 ? telemetry::request_outcome::proxy_error : telemetry::request_outcome::rejected;
+        made.outcome =
+            made.attempts > 0 ? telemetry::request_outcome::proxy_error : telemetry::request_outcome::rejected;
         made.stop_client_retries = unaided.stop_client_retries;
         return made;
     }
@@ -210,7 +225,8 @@ net::task<answer> with_fallback(worker_services& services, client_request& reque
             answer other = co_await ask(services, request);
             one.aim_back();
             if (!other.body || request.gone.requested()) co_return other;
-            if (other.head->status < 400 && !other.failed_as) co_return degraded(std::move(other), unaided, {.by = fallback_kind::route, .route = name});
+            if (other.head->status < 400 && !other.failed_as)
+                co_return degraded(std::move(other), unaided, {.by = fallback_kind::route, .route = name});
             services.observer.fallback_skipped(route, fallback_kind::route, fallback_skip::failed);
             unaided.attempts += other.attempts;
             unaided.hedges += other.hedges;

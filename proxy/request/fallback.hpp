@@ -1,7 +1,7 @@
 #pragma once
-// Climbs a route's fallback ladder where its attempts had no good answer (policies/fallback.hpp), and labels what comes of
-// it: x-evenkeel-degraded, x-evenkeel-outcome: degraded, the access log, the metrics. Only for routes that have a ladder;
-// it wraps everything that leads to the upstreams, queueing included.
+// Climbs a route's fallback ladder where its attempts had no good answer (policies/fallback.hpp), and labels what comes
+// of it: x-evenkeel-degraded, x-evenkeel-outcome: degraded, the access log, the metrics. Only for routes that have a
+// ladder; it wraps everything that leads to the upstreams, queueing included.
 
 #include "proxy/request/serve.hpp"
 

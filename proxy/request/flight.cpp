@@ -2,8 +2,8 @@
 
 #include "proxy/request/credentials.hpp"
 #include "proxy/request/inject_fault.hpp"
-#include "proxy/request/outgoing.hpp"
 #include "proxy/request/local_answer.hpp"
+#include "proxy/request/outgoing.hpp"
 #include "proxy/request/repeatable.hpp"
 #include "proxy/request/resumed_body.hpp"
 #include "proxy/request/router.hpp"
@@ -22,15 +22,18 @@ constexpr duration longest_hold = std::chrono::seconds{60}; // `hold_max: auto`;
 constexpr duration fallback_hold = std::chrono::seconds{2}; // ... where a fallback answers in its place
 
 bool is_googles_array(wire::dialect dialect, const wire::call* called, std::string_view target) noexcept {
-    return dialect == wire::dialect::gemini && called != nullptr && called->streams && target.find("alt=sse") == std::string_view::npos;
+    return dialect == wire::dialect::gemini && called != nullptr && called->streams &&
+           target.find("alt=sse") == std::string_view::npos;
 }
 } // namespace
 
 flight::flight(worker_services& services, client_request& request)
-    : services_(services), request_(request), route_(*request.asked()), policies_(request.policies->of(*request.asked())), shard_(shard_of(request, policies_)),
+    : services_(services), request_(request), route_(*request.asked()),
+      policies_(request.policies->of(*request.asked())), shard_(shard_of(request, policies_)),
       hints_(read_client_hints(*request.head)), box_(services.loop), deadline_(deadline_of(request, hints_)),
       plan_(options_of(request, deadline_)),
-      client_left_(request.gone, [](void* to) { static_cast<mailbox*>(to)->post(flight_event::client_gone{}); }, &box_) {
+      client_left_(
+          request.gone, [](void* to) { static_cast<mailbox*>(to)->post(flight_event::client_gone{}); }, &box_) {
     if (policies_.guard != nullptr && !request.replay) policies_.guard->request_started(services.loop.now());
     if (request.shared != nullptr) request.shared->under_way = this;
 }
@@ -55,7 +58,8 @@ flight_options flight::options_of(const client_request& request, steady_time dea
             .retry = &route.retry,
             .hedge = route.hedge.on ? &route.hedge : nullptr,
             .when_open = route.circuit_breaker.when_open,
-            .hold_max = route.circuit_breaker.hold_max.value_or(request.something_follows ? fallback_hold : longest_hold),
+            .hold_max =
+                route.circuit_breaker.hold_max.value_or(request.something_follows ? fallback_hold : longest_hold),
             .max_wait = route.overload.max_wait,
             .endpoints = static_cast<endpoint_index>(route.upstreams.size()),
             .something_follows = request.something_follows,
@@ -64,7 +68,8 @@ flight_options flight::options_of(const client_request& request, steady_time dea
 
 steady_time flight::deadline_of(const client_request& request, const client_hints& hints) {
     if (request.shared != nullptr && !request.replay) return request.deadline;
-    if (request.shared != nullptr) return request.asked_since + request.asked()->timeout.total; // a replay has the time of a commit of its own
+    // A replay has the time of a commit of its own.
+    if (request.shared != nullptr) return request.asked_since + request.asked()->timeout.total;
     duration within = duration::max();
     if (hints.timeout) within = answer_within(*hints.timeout);
     // Heartbeats keep a stream's client patient; any other hears nothing until its answer is whole.
@@ -91,13 +96,16 @@ const flight::aim_taken& flight::aim(endpoint_index at) {
 }
 
 flight::flying* flight::find(attempt_id id) noexcept {
-    const auto found = std::find_if(attempts_.begin(), attempts_.end(), [&](const flying& one) { return one.id == id; });
+    const auto found =
+        std::find_if(attempts_.begin(), attempts_.end(), [&](const flying& one) { return one.id == id; });
     return found == attempts_.end() ? nullptr : &*found;
 }
 
-// What goes out in place of the client's body: without the caller's credentials, where this upstream is not shown them, and with
-// its own name of the model. Of the client's bytes none is copied. (serve() has seen to it that the body is here where that matters.)
-void flight::fill_body(attempt_order& order, const config::upstream& upstream, bool hides, wire::body_framing& framing) {
+// What goes out in place of the client's body: without the caller's credentials, where this upstream is not shown them,
+// and with its own name of the model. Of the client's bytes none is copied. (serve() has seen to it that the body is
+// here where that matters.)
+void flight::fill_body(attempt_order& order, const config::upstream& upstream, bool hides,
+                       wire::body_framing& framing) {
     const bool looks = hides && may_be_json(*request_.head) && request_.body.whole();
     if (!looks && upstream.models.empty()) return;
     const shared_bytes body = request_.body.text();
@@ -145,7 +153,8 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
     order.hold = what.hold;
     order.hold_streams_whole = route_.stream.resume == config::stream_resume::buffer;
     order.rules.dialect = dialect_of(route_, *upstream, request_.head->path);
-    order.rules.wants_content = order.may_repeat && request_.head->is_post() && order.rules.dialect != wire::dialect::generic;
+    order.rules.wants_content =
+        order.may_repeat && request_.head->is_post() && order.rules.dialect != wire::dialect::generic;
     order.leaves_last_words = route_.stream.resume == config::stream_resume::verified_replay && order.may_repeat &&
                               is_replayable_stream(request_, order.rules.dialect);
     order.rules.own_credential = hides;
@@ -169,13 +178,18 @@ void flight::launch(const flight_action::launch& what) {
         finished_tries_ += each.made->tries();
         may_have_arrived_ = may_have_arrived_ || !each.made->unsent();
     }
-    attempts_.erase(std::remove_if(attempts_.begin(), attempts_.end(), [](const flying& one) { return one.over && !one.answered; }), attempts_.end());
+    attempts_.erase(
+        std::remove_if(attempts_.begin(), attempts_.end(), [](const flying& one) { return one.over && !one.answered; }),
+        attempts_.end());
     if (!first_at_) first_at_ = what.endpoint;
     hedges_ += what.purpose == attempt_purpose::hedge;
     std::unique_ptr<net::transport> faulty;
-    if (services_.chaos != nullptr) [[unlikely]] faulty = inject_fault(services_, request_, *route_.upstreams[what.endpoint]);
-    const attempt_services needs{services_.loop, faulty ? *faulty : services_.transport, services_.buffers, services_.memory, services_.observer};
-    flying& made = attempts_.emplace_back(what.id, what.endpoint, what.purpose, std::make_shared<attempt>(needs, std::move(leave_), what.id, box_));
+    if (services_.chaos != nullptr) [[unlikely]]
+        faulty = inject_fault(services_, request_, *route_.upstreams[what.endpoint]);
+    const attempt_services needs{services_.loop, faulty ? *faulty : services_.transport, services_.buffers,
+                                 services_.memory, services_.observer};
+    flying& made = attempts_.emplace_back(what.id, what.endpoint, what.purpose,
+                                          std::make_shared<attempt>(needs, std::move(leave_), what.id, box_));
     fill(made.made->order(), what);
     if (faulty) made.made->order().faulty = std::move(faulty);
     made.made->launch();
@@ -204,7 +218,8 @@ void flight::note(const any_flight_event& event) {
 }
 
 void flight::hedge_over(const flying& one, bool won) {
-    if (one.purpose == attempt_purpose::hedge && policies_.guard != nullptr) policies_.guard->ended(won, services_.loop.now());
+    if (one.purpose == attempt_purpose::hedge && policies_.guard != nullptr)
+        policies_.guard->ended(won, services_.loop.now());
 }
 
 std::optional<answer> flight::perform(const any_flight_event& event) {

@@ -1,9 +1,9 @@
 #pragma once
-// One request's upstream effort: performs what its plan decides, and is what the plan asks about the world. No decision is
-// taken here.
+// One request's upstream effort: performs what its plan decides, and is what the plan asks about the world. No decision
+// is taken here.
 //
-// Owned by run_flight, on the stack of one request; its attempts live in the nursery and are told when they are no longer
-// wanted, at the latest when the flight ends.
+// Owned by run_flight, on the stack of one request; its attempts live in the nursery and are told when they are no
+// longer wanted, at the latest when the flight ends.
 
 #include "policies/flight_plan.hpp"
 #include "proxy/request/attempt.hpp"
@@ -30,7 +30,6 @@ public:
     flight(const flight&) = delete;
     flight& operator=(const flight&) = delete;
 
-
     // Steps the plan and does what it says; the answer, once there is one.
     [[nodiscard]] std::optional<answer> perform(const any_flight_event& event);
     // Of a shared request: its deadline moves. What was given up for want of time stays so.
@@ -43,7 +42,8 @@ public:
 
 private:
     struct flying {
-        flying(attempt_id named, endpoint_index where, attempt_purpose what, std::shared_ptr<attempt> just_made) noexcept
+        flying(attempt_id named, endpoint_index where, attempt_purpose what,
+               std::shared_ptr<attempt> just_made) noexcept
             : id(named), at(where), purpose(what), made(std::move(just_made)) {}
         attempt_id id;
         endpoint_index at;
@@ -69,8 +69,10 @@ private:
     bool repeatable(endpoint_index at) override;
     bool unsent(attempt_id id) override;
     std::span<const endpoint_index> order(steady_time now) override;
-    std::optional<endpoint_refusal> look(endpoint_index at, attempt_purpose what, urgency how, steady_time now) override;
-    std::optional<endpoint_refusal> admit(endpoint_index at, attempt_purpose what, urgency how, steady_time now) override;
+    std::optional<endpoint_refusal> look(endpoint_index at, attempt_purpose what, urgency how,
+                                         steady_time now) override;
+    std::optional<endpoint_refusal> admit(endpoint_index at, attempt_purpose what, urgency how,
+                                          steady_time now) override;
     bool overloaded(endpoint_index at, steady_time now) override;
     bool begin_waiting(steady_time now) override;
     void end_waiting(bool goes_on, steady_time now) override;
@@ -87,7 +89,8 @@ private:
     [[nodiscard]] leave_request leave_for(endpoint_index at, attempt_purpose what);
     [[nodiscard]] std::size_t ahead(endpoint_index at) const noexcept;
     [[nodiscard]] const request_shape& shape(endpoint_index at);
-    [[nodiscard]] bool upcasts(endpoint_index at); // it is a buffered request that goes there as a stream (flight_upcast.cpp)
+    // It is a buffered request that goes there as a stream (flight_upcast.cpp).
+    [[nodiscard]] bool upcasts(endpoint_index at);
     void fill_upcast(attempt_order& order, const flight_action::launch& what, std::string_view target);
 
     [[nodiscard]] const aim_taken& aim(endpoint_index at);
@@ -120,19 +123,19 @@ private:
     net::cancel_source::hook client_left_;
     boost::container::small_vector<flying, 2> attempts_;
     attempt_id committed_ = 0;
-    int hedges_ = 0;         // launched
+    int hedges_ = 0;                         // launched
     std::optional<endpoint_index> first_at_; // where the first attempt went
     bool may_have_arrived_ = false;          // ... of attempts that are no longer here
-    int finished_tries_ = 0; // of attempts that are no longer here
+    int finished_tries_ = 0;                 // of attempts that are no longer here
     std::optional<attempt_outcome> last_failure_;
     aim_taken aim_;
-    endpoint_leave leave_;   // taken for the launch that follows
+    endpoint_leave leave_; // taken for the launch that follows
     std::optional<request_shape> shape_;
-    std::optional<std::string> upcast_model_;          // of a route that upcasts, once looked at
-    std::array<std::optional<bool>, 2> can_upcast_{};  // ... whether the body allows it, by dialect
+    std::optional<std::string> upcast_model_;         // of a route that upcasts, once looked at
+    std::array<std::optional<bool>, 2> can_upcast_{}; // ... whether the body allows it, by dialect
     std::array<endpoint_index, flight_plan::max_endpoints> order_;
     std::size_t ordered_ = 0; // endpoints of the shard; 0: not asked for yet
-    bool line_full_ = false; // too many others wait already
+    bool line_full_ = false;  // too many others wait already
     std::optional<waiting_line::ticket> ticket_;
     steady_time waiting_since_{};
     duration held_{};

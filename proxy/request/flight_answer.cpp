@@ -58,9 +58,9 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
     const bool good = !winner.answered && from.head().status < 400;
     if (good) {
         given.service = winner.purpose == attempt_purpose::hedge ? telemetry::request_service::hedged
-                        : winner.id == 1                          ? telemetry::request_service::ok
-                        : winner.at != first_at_                  ? telemetry::request_service::failed_over
-                                                                  : telemetry::request_service::retried;
+                        : winner.id == 1                         ? telemetry::request_service::ok
+                        : winner.at != first_at_                 ? telemetry::request_service::failed_over
+                                                                 : telemetry::request_service::retried;
         if (!request_.replay) deposit(); // a request pays once
         hedge_over(winner, true);
     } else {
@@ -88,7 +88,8 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
         request_.replay->at = winner.at;
         request_.replay->sent = given.sent;
     } else if (replayable) {
-        request_.replay = std::make_unique<stream_replay>(stream_replay{.earlier = {.made = static_cast<attempt_id>(given.attempts)}, .at = winner.at, .sent = given.sent});
+        request_.replay = std::make_unique<stream_replay>(stream_replay{
+            .earlier = {.made = static_cast<attempt_id>(given.attempts)}, .at = winner.at, .sent = given.sent});
         given.body = resumed_body(services_, request_, dialect, std::move(given.body));
     }
     if (&winner != &attempts_.back()) std::swap(winner, attempts_.back());
@@ -96,12 +97,13 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
     return given;
 }
 
-// A good request pays for extra attempts wherever its route may send it: an upstream that only takes over and is hedged to
-// would never earn its own.
+// A good request pays for extra attempts wherever its route may send it: an upstream that only takes over and is hedged
+// to would never earn its own.
 void flight::deposit() {
     if (route_.retry.max_retries == 0) return;
     for (endpoint_index at = 0; at < policies_.endpoints.size(); ++at) {
-        if (policies_.in_shard(shard_, at)) policies_.endpoints[at].budget->deposit(hints_.retry, now_, route_.hedge.on ? route_.hedge.max_extra : 0);
+        if (policies_.in_shard(shard_, at))
+            policies_.endpoints[at].budget->deposit(hints_.retry, now_, route_.hedge.on ? route_.hedge.max_extra : 0);
     }
 }
 
@@ -112,9 +114,9 @@ answer flight::refusal_answer(const flight_action::finish& what) {
     failure.code = "circuit_open";
     failure.proxy_error = "destination_unavailable";
     failure.message = fmt::format("no upstream of route '{}' can be asked now{}", route_.name,
-                                  line_full_                   ? ", and circuit_breaker.hold_queue requests wait already"
+                                  line_full_                 ? ", and circuit_breaker.hold_queue requests wait already"
                                   : held_ > duration::zero() ? "; this request has waited in vain"
-                                                               : ": the circuit of each is open");
+                                                             : ": the circuit of each is open");
     failure.retry_after = std::max(what.retry_after, duration{std::chrono::milliseconds{1}});
     failure.outcome = telemetry::request_outcome::rejected;
     answer made = make_local_answer(failure, dialect_of(&route_, request_.head->path), services_.loop.wall_now());
@@ -156,8 +158,10 @@ answer flight::failure_answer(const flight_action::finish& what) {
                                       wire::to_string(last->refused()));
     } else if (last_failure_ && last_failure_->what.kind == outcome_kind::protocol_error) {
         failure.code = "upstream_protocol_error";
-        failure.proxy_error = last != nullptr && !last->error_token().empty() ? last->error_token() : "http_protocol_error";
-        failure.message = fmt::format("upstream '{}' sent an answer that is empty, cut short or not in its own format", upstream.name);
+        failure.proxy_error =
+            last != nullptr && !last->error_token().empty() ? last->error_token() : "http_protocol_error";
+        failure.message = fmt::format("upstream '{}' sent an answer that is empty, cut short or not in its own format",
+                                      upstream.name);
     } else if (last_failure_ && last_failure_->what.kind == outcome_kind::timeout) {
         failure.status = 504;
         failure.code = "stream_idle_timeout";
@@ -165,15 +169,20 @@ answer flight::failure_answer(const flight_action::finish& what) {
         failure.message = fmt::format("upstream '{}' began a stream and went silent", upstream.name);
     } else {
         failure.code = "upstream_connection_lost";
-        failure.proxy_error = last != nullptr && !last->error_token().empty() ? last->error_token() : "connection_terminated";
-        failure.message = fmt::format("upstream '{}' closed the connection before its answer was complete", upstream.name);
+        failure.proxy_error =
+            last != nullptr && !last->error_token().empty() ? last->error_token() : "connection_terminated";
+        failure.message =
+            fmt::format("upstream '{}' closed the connection before its answer was complete", upstream.name);
     }
     if (made_tries > 1) failure.message += fmt::format(" (the last of {} attempts)", made_tries);
-    answer made = make_local_answer(failure, dialect_of(&route_, request_.head->path), services_.loop.wall_now(), &upstream, made_tries);
+    answer made = make_local_answer(failure, dialect_of(&route_, request_.head->path), services_.loop.wall_now(),
+                                    &upstream, made_tries);
     made.denied = what.denied;
     made.held = held_;
-    made.may_have_arrived = may_have_arrived_ || std::any_of(attempts_.begin(), attempts_.end(), [](const flying& one) { return !one.made->unsent(); });
-    made.stop_client_retries = last_failure_ && failure.retry_after == duration::zero() && ends_client_retries(*last_failure_, what.denied);
+    made.may_have_arrived = may_have_arrived_ || std::any_of(attempts_.begin(), attempts_.end(),
+                                                             [](const flying& one) { return !one.made->unsent(); });
+    made.stop_client_retries =
+        last_failure_ && failure.retry_after == duration::zero() && ends_client_retries(*last_failure_, what.denied);
     return made;
 }
 

@@ -1,11 +1,11 @@
 #pragma once
-// The body of a shared answer as it comes, in immutable pieces, with the places of those who read it. Everybody reads from
-// the first byte on and at his own pace; a piece is kept until all have had it. Values in, values out: no lock, no clock and
-// no wake-up here; the shared flight brings these.
+// The body of a shared answer as it comes, in immutable pieces, with the places of those who read it. Everybody reads
+// from the first byte on and at his own pace; a piece is kept until all have had it. Values in, values out: no lock, no
+// clock and no wake-up here; the shared flight brings these.
 //
-// All of it is kept, so that others may still join, until there is more than `bound` (stream.hold_buffer) or the memory bound
-// has no room. From then on nobody joins, what all have read is dropped, and who is further behind the fastest than `bound`
-// is detached: one that stalls costs the others nothing, and memory `bound` and one piece at most.
+// All of it is kept, so that others may still join, until there is more than `bound` (stream.hold_buffer) or the memory
+// bound has no room. From then on nobody joins, what all have read is dropped, and who is further behind the fastest
+// than `bound` is detached: one that stalls costs the others nothing, and memory `bound` and one piece at most.
 
 #include "proxy/request/body_source.hpp"
 #include "proxy/request/memory_bound.hpp"
@@ -27,7 +27,7 @@ struct flight_place {
     std::uint64_t position = 0; // ... in bytes
     bool between_events = true; // the last of them ended where an event ends
     std::optional<telemetry::coalesce_detachment> detached{};
-    bool reads = false;         // it is one of the log's readers
+    bool reads = false; // it is one of the log's readers
 };
 
 class flight_log {
@@ -63,7 +63,8 @@ public:
 
 private:
     [[nodiscard]] std::uint64_t fastest() const noexcept;
-    void detach_behind(std::uint64_t by, telemetry::coalesce_detachment why) noexcept; // more than `by` bytes behind the fastest
+    // More than `by` bytes behind the fastest.
+    void detach_behind(std::uint64_t by, telemetry::coalesce_detachment why) noexcept;
     void trim() noexcept;
 
     memory_bound& memory_;

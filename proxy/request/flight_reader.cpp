@@ -4,9 +4,11 @@
 
 namespace evenkeel::request {
 
-flight_reader::flight_reader(flight_membership member, std::shared_ptr<const shared_answer> told, telemetry::observer& observer,
-                             client_request& request, bool leader, steady_time deadline) noexcept
-    : member_(std::move(member)), told_(std::move(told)), observer_(observer), request_(request), leader_(leader), deadline_(deadline) {}
+flight_reader::flight_reader(flight_membership member, std::shared_ptr<const shared_answer> told,
+                             telemetry::observer& observer, client_request& request, bool leader,
+                             steady_time deadline) noexcept
+    : member_(std::move(member)), told_(std::move(told)), observer_(observer), request_(request), leader_(leader),
+      deadline_(deadline) {}
 
 body_step flight_reader::end(body_step how) noexcept {
     member_.leave();
@@ -36,7 +38,8 @@ std::optional<body_step> flight_reader::step(bool waits) {
 body_step flight_reader::detached(const shared_flight::taken& how) {
     observer_.coalesced_detached(*request_.route, *how.detached);
     const bool stream = told_->stream;
-    static_cast<void>(end({.is = body_step::kind::truncated, .why = "http_response_incomplete",
+    static_cast<void>(end({.is = body_step::kind::truncated,
+                           .why = "http_response_incomplete",
                            .ended = stream ? telemetry::stream_end::truncated : telemetry::stream_end::none}));
     if (!how.may_speak || !told_->format || told_->head.body.kind == wire::body_kind::length) return *final_;
     last_words_ = wire::error_frame(*told_->format, how.spoken, 502, "stream_reader_detached",

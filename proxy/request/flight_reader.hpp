@@ -1,6 +1,6 @@
 #pragma once
-// One client's view of a shared answer: from the first byte, at its own pace, under its own deadline, to the end that all
-// of them get. Leaving it harms nobody else.
+// One client's view of a shared answer: from the first byte, at its own pace, under its own deadline, to the end that
+// all of them get. Leaving it harms nobody else.
 
 #include "proxy/request/body_source.hpp"
 #include "proxy/request/client_request.hpp"
@@ -15,7 +15,8 @@ namespace evenkeel::request {
 // Holds a place in a flight, and gives it back.
 class flight_membership {
 public:
-    flight_membership(std::shared_ptr<shared_flight> in, std::shared_ptr<flight_seat> seat) noexcept : flight_(std::move(in)), seat_(std::move(seat)) {}
+    flight_membership(std::shared_ptr<shared_flight> in, std::shared_ptr<flight_seat> seat) noexcept
+        : flight_(std::move(in)), seat_(std::move(seat)) {}
     flight_membership(flight_membership&&) noexcept = default;
     flight_membership& operator=(flight_membership&&) = delete;
     ~flight_membership() { leave(); }
@@ -34,10 +35,10 @@ private:
 
 class flight_reader final : public body_source {
 public:
-    // `deadline`: of the whole answer, where it is no stream. `leader`: it tells its request how often a stream was asked for
-    // again; the request outlives this.
-    flight_reader(flight_membership member, std::shared_ptr<const shared_answer> told, telemetry::observer& observer, client_request& request,
-                  bool leader, steady_time deadline) noexcept;
+    // `deadline`: of the whole answer, where it is no stream. `leader`: it tells its request how often a stream was
+    // asked for again; the request outlives this.
+    flight_reader(flight_membership member, std::shared_ptr<const shared_answer> told, telemetry::observer& observer,
+                  client_request& request, bool leader, steady_time deadline) noexcept;
 
     [[nodiscard]] const wire::response_head& head() const noexcept { return told_->head; }
 
@@ -56,7 +57,8 @@ private:
     client_request& request_;
     bool leader_;
     steady_time deadline_;
-    std::shared_ptr<const std::string> given_, given_before_; // what is being sent, and what was being sent when that was asked for
+    // What is being sent, and what was being sent when that was asked for.
+    std::shared_ptr<const std::string> given_, given_before_;
     std::string last_words_;
     std::optional<body_step> final_;
 };

@@ -10,7 +10,9 @@
 namespace evenkeel::request {
 
 double flight::draw() { return services_.draw(); }
-bool flight::wants_stream() { return evenkeel::request::wants_stream(request_) || (route_.stream.upcast && upcasts(first_at_.value_or(0))); }
+bool flight::wants_stream() {
+    return evenkeel::request::wants_stream(request_) || (route_.stream.upcast && upcasts(first_at_.value_or(0)));
+}
 bool flight::unsent(attempt_id id) { return find(id) == nullptr || find(id)->made->unsent(); }
 
 bool flight::repeatable(endpoint_index at) {
@@ -28,7 +30,8 @@ std::span<const endpoint_index> flight::order(steady_time now) {
         for (endpoint_index at = 0; at < route_.upstreams.size(); ++at) {
             if (policies_.in_shard(shard_, at)) order_[ordered_++] = at;
         }
-        if (policies_.balance != nullptr) policies_.balance->order({order_.data(), ordered_}, services_.draw(), services_.draw(), now);
+        if (policies_.balance != nullptr)
+            policies_.balance->order({order_.data(), ordered_}, services_.draw(), services_.draw(), now);
     }
     return {order_.data(), ordered_};
 }
@@ -45,11 +48,19 @@ const request_shape& flight::shape(endpoint_index at) {
 }
 
 leave_request flight::leave_for(endpoint_index at, attempt_purpose what) {
-    return {.route = &route_, .policies = &policies_, .at = at, .purpose = what, .shape = shape(at), .held = ticket_.has_value(), .shard = shard_, .request = &request_};
+    return {.route = &route_,
+            .policies = &policies_,
+            .at = at,
+            .purpose = what,
+            .shape = shape(at),
+            .held = ticket_.has_value(),
+            .shard = shard_,
+            .request = &request_};
 }
 
-// Who has an attempt in flight stands in no line: a hedge, or what is to take the place of a silent attempt, asks now and then.
-// Nor does a request that has just come: overload_control keeps room for those, and who waits is late already.
+// Who has an attempt in flight stands in no line: a hedge, or what is to take the place of a silent attempt, asks now
+// and then. Nor does a request that has just come: overload_control keeps room for those, and who waits is late
+// already.
 std::size_t flight::ahead(endpoint_index at) const noexcept {
     const bool in_flight = std::any_of(attempts_.begin(), attempts_.end(), [](const flying& one) { return !one.over; });
     if (in_flight || policies_.endpoints[at].load == nullptr || !ticket_) return 0;
@@ -96,7 +107,9 @@ bool flight::reserve(endpoint_index at, double work, steady_time now) {
     return false;
 }
 
-void flight::refund(endpoint_index at, double work, steady_time now) { policies_.endpoints[at].budget->refund(work, now); }
+void flight::refund(endpoint_index at, double work, steady_time now) {
+    policies_.endpoints[at].budget->refund(work, now);
+}
 
 bool flight::reserve_hedge(endpoint_index at, steady_time now) {
     if (policies_.endpoints[at].budget->reserve_hedge(now)) return true;

@@ -28,7 +28,8 @@ void half_close::look() {
     }
     const steady_time now = loop_.now();
     // With nothing of ours under way so few bytes always fit, so that none is left to be written later.
-    if (is == net::peer_end::unknown && now >= next_interim_ && owner_.takes_interim() && net::all_delivered(descriptor)) {
+    if (is == net::peer_end::unknown && now >= next_interim_ && owner_.takes_interim() &&
+        net::all_delivered(descriptor)) {
         std::array parts{boost::asio::const_buffer(interim.data(), interim.size())};
         std::span<boost::asio::const_buffer> left = parts;
         static_cast<void>(stream_.write_now(left)); // a failure is told by departure_watch

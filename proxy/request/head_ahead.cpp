@@ -15,7 +15,7 @@ namespace {
 constexpr duration longest_tick = std::chrono::seconds{1};
 constexpr duration untold_hold = std::chrono::seconds{25}; // shorter than the 60 s after which load balancers give up
 constexpr duration longest_head_hold = std::chrono::seconds{30};
-constexpr std::string_view heartbeat = "2\r\n:\n\r\n";     // one newline: two would end an event that nobody began
+constexpr std::string_view heartbeat = "2\r\n:\n\r\n"; // one newline: two would end an event that nobody began
 
 duration hold_of(const client_request& request) {
     const auto& stream = request.route->stream;
@@ -53,7 +53,9 @@ void head_ahead::on_timer() {
         loop.timers().arm(*this, loop.now() + longest_tick);
         return;
     }
-    if (route->serves != config::route_serves::upstream || !route->stream.hold_head || request_->head->minor_version < 1) return;
+    if (route->serves != config::route_serves::upstream || !route->stream.hold_head ||
+        request_->head->minor_version < 1)
+        return;
     const steady_time due = request_->received + hold_of(*request_);
     if (loop.now() < due) return loop.timers().arm(*this, due);
     if (!wants_events(*request_)) return;

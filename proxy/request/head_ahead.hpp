@@ -1,16 +1,16 @@
 #pragma once
-// Gives the head of a stream before its answer is there (DESIGN section 4, "Streams"): a client that waits for events is
-// told 200 once `stream.head_hold` has passed, then a comment every `stream.heartbeat`, while retries and failover go on
-// unseen. Only for requests that asked for server-sent events in a dialect that has an error frame, over HTTP/1.1.
+// Gives the head of a stream before its answer is there (DESIGN section 4, "Streams"): a client that waits for events
+// is told 200 once `stream.head_hold` has passed, then a comment every `stream.heartbeat`, while retries and failover
+// go on unseen. Only for requests that asked for server-sent events in a dialect that has an error frame, over
+// HTTP/1.1.
 //
 // Part of a client connection; writes to its stream while the request is being served and at no other time.
 
 #include "proxy/net/event.hpp"
 #include "proxy/net/timer_queue.hpp"
 #include "proxy/request/client_request.hpp"
-#include "proxy/wire/head_text.hpp"
 #include "proxy/request/serve.hpp"
-
+#include "proxy/wire/head_text.hpp"
 
 namespace evenkeel::request {
 

@@ -10,10 +10,24 @@
 namespace evenkeel::request {
 
 namespace {
-constexpr std::array<std::string_view, 18> no_matter{
-    "x-request-id", "request-id", "x-client-request-id", "x-correlation-id", "traceparent", "tracestate", "b3", "x-b3-traceid", "x-b3-spanid",
-    "x-b3-parentspanid", "x-amzn-trace-id", "x-cloud-trace-context", "sentry-trace", "x-datadog-trace-id", "x-datadog-parent-id", "uber-trace-id",
-    "x-stainless-retry-count", "x-evenkeel-timeout"};
+constexpr std::array<std::string_view, 18> no_matter{"x-request-id",
+                                                     "request-id",
+                                                     "x-client-request-id",
+                                                     "x-correlation-id",
+                                                     "traceparent",
+                                                     "tracestate",
+                                                     "b3",
+                                                     "x-b3-traceid",
+                                                     "x-b3-spanid",
+                                                     "x-b3-parentspanid",
+                                                     "x-amzn-trace-id",
+                                                     "x-cloud-trace-context",
+                                                     "sentry-trace",
+                                                     "x-datadog-trace-id",
+                                                     "x-datadog-parent-id",
+                                                     "uber-trace-id",
+                                                     "x-stainless-retry-count",
+                                                     "x-evenkeel-timeout"};
 
 bool is_among(std::span<const std::string_view> names, std::string_view name) noexcept {
     return std::any_of(names.begin(), names.end(), [&](std::string_view one) { return wire::iequals(name, one); });
@@ -24,14 +38,17 @@ void identity_text::add_fields(const wire::request_head& head, std::span<const s
     for (const wire::field& one : head.fields) {
         if (is_among(no_matter, one.name) || is_among(harmless, one.name)) continue;
         std::string name{one.name};
-        std::transform(name.begin(), name.end(), name.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+        std::transform(name.begin(), name.end(), name.begin(),
+                       [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
         add(std::string_view{name});
         add(one.value);
     }
     add(std::string_view{}); // no field has an empty name
 }
 
-void identity_text::add(std::string_view part) { text_.append(std::to_string(part.size())).append(1, ':').append(part); }
+void identity_text::add(std::string_view part) {
+    text_.append(std::to_string(part.size())).append(1, ':').append(part);
+}
 
 void identity_text::add_digest(std::string_view body) {
     std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};

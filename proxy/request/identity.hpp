@@ -1,7 +1,7 @@
 #pragma once
-// What makes two requests the same, for those who give two of them one answer: a text that lists it, and a keyed hash of that
-// text and the principal. The hash cannot be made without a principal, so no two of them ever share an answer, and it tells
-// nothing of either: it may be written to a file.
+// What makes two requests the same, for those who give two of them one answer: a text that lists it, and a keyed hash
+// of that text and the principal. The hash cannot be made without a principal, so no two of them ever share an answer,
+// and it tells nothing of either: it may be written to a file.
 
 #include "proxy/request/principal.hpp"
 
@@ -21,9 +21,9 @@ public:
     void add(std::uint64_t number) { add(std::string_view{std::to_string(number)}); }
     // A body may be large: its SHA-256 stands for it.
     void add_digest(std::string_view body);
-    // Every end-to-end field of a request in its order and with its exact value, but those that change no answer: what is not known
-    // to be harmless counts. Left out are the ids that tracing gives to each request, what a client says of its own repetitions,
-    // x-evenkeel-timeout, which is not sent upstream, and `harmless` (lower case).
+    // Every end-to-end field of a request in its order and with its exact value, but those that change no answer: what
+    // is not known to be harmless counts. Left out are the ids that tracing gives to each request, what a client says
+    // of its own repetitions, x-evenkeel-timeout, which is not sent upstream, and `harmless` (lower case).
     void add_fields(const wire::request_head& head, std::span<const std::string_view> harmless = {});
     [[nodiscard]] std::string_view view() const noexcept { return text_; }
 

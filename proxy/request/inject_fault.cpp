@@ -7,10 +7,12 @@
 
 namespace evenkeel::request {
 
-std::unique_ptr<net::transport> inject_fault(worker_services& services, client_request& request, const config::upstream& upstream) {
+std::unique_ptr<net::transport> inject_fault(worker_services& services, client_request& request,
+                                             const config::upstream& upstream) {
     const config::route& route = *request.asked();
     ++request.chaos_asked;
-    auto found = services.chaos->decide({route.name, upstream.name, request.id, request.chaos_asked}, services.loop.now());
+    auto found =
+        services.chaos->decide({route.name, upstream.name, request.id, request.chaos_asked}, services.loop.now());
     if (!found) return nullptr;
     request.chaos |= static_cast<std::uint16_t>(1U << static_cast<unsigned>(found->fault.is));
     services.observer.fault_injected(route, found->fault.is);

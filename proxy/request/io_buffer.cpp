@@ -7,7 +7,8 @@
 namespace evenkeel::request {
 
 io_buffer::io_buffer(io_buffer&& other) noexcept
-    : pool_(other.pool_), block_(std::move(other.block_)), begin_(std::exchange(other.begin_, 0)), end_(std::exchange(other.end_, 0)) {}
+    : pool_(other.pool_), block_(std::move(other.block_)), begin_(std::exchange(other.begin_, 0)),
+      end_(std::exchange(other.end_, 0)) {}
 
 io_buffer& io_buffer::operator=(io_buffer&& other) noexcept {
     if (this == &other) return *this;

@@ -1,7 +1,7 @@
 #pragma once
-// Memory between a socket and a parser: bytes are appended at the end and consumed at the front. It lies in a block, of which
-// others may take a share (share()): what is shared is neither moved nor written over; the buffer goes on in another block
-// instead.
+// Memory between a socket and a parser: bytes are appended at the end and consumed at the front. It lies in a block, of
+// which others may take a share (share()): what is shared is neither moved nor written over; the buffer goes on in
+// another block instead.
 
 #include "proxy/request/block.hpp"
 
@@ -28,8 +28,8 @@ public:
     // A share in the block for `bytes` of it, which lie in front of the end and stay as they are from now on.
     [[nodiscard]] shared_bytes share(std::string_view bytes) const { return {block_, bytes}; }
 
-    // Room for at least `at_least` more bytes. Moves what is unread, so views into it end, unless there is room already or
-    // somebody has a share in it. Empty if the whole would exceed `max_bytes`.
+    // Room for at least `at_least` more bytes. Moves what is unread, so views into it end, unless there is room already
+    // or somebody has a share in it. Empty if the whole would exceed `max_bytes`.
     [[nodiscard]] boost::asio::mutable_buffer space(std::size_t at_least, std::size_t max_bytes);
     void commit(std::size_t bytes) noexcept { end_ += bytes; }
 

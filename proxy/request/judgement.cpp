@@ -10,20 +10,23 @@ namespace evenkeel::request {
 
 namespace {
 bool starts_with_word(std::string_view value, std::string_view lower) noexcept {
-    return value.size() >= lower.size() &&
-           std::equal(lower.begin(), lower.end(), value.begin(), [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? b + 32 : b); });
+    return value.size() >= lower.size() && std::equal(lower.begin(), lower.end(), value.begin(), [](char a, char b) {
+               return a == (b >= 'A' && b <= 'Z' ? b + 32 : b);
+           });
 }
 
 std::string_view trimmed(std::string_view text) noexcept {
     const auto blank = [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; };
-    while (!text.empty() && blank(text.front())) text.remove_prefix(1); // DeepSeek keeps connections alive with empty lines
+    // DeepSeek keeps connections alive with empty lines.
+    while (!text.empty() && blank(text.front())) text.remove_prefix(1);
     while (!text.empty() && blank(text.back())) text.remove_suffix(1);
     return text;
 }
 
 // Where the framing cannot tell a cut from an end, the JSON's own brackets do.
 bool is_closed_json(std::string_view text) noexcept {
-    return text.size() >= 2 && ((text.front() == '{' && text.back() == '}') || (text.front() == '[' && text.back() == ']'));
+    return text.size() >= 2 &&
+           ((text.front() == '{' && text.back() == '}') || (text.front() == '[' && text.back() == ']'));
 }
 
 // A credential the client brought is the client's own affair: any endpoint would be shown the same.
@@ -40,9 +43,9 @@ void own_up(attempt_outcome& outcome, const error_words& said, const judge_rules
 content_facts content_of(const wire::response_head& head) noexcept {
     using kind = content_facts::kind;
     static constexpr std::array<std::pair<std::string_view, kind>, 4> types{{{"application/json", kind::json},
-                                                                              {"text/html", kind::html},
-                                                                              {"text/event-stream", kind::events},
-                                                                              {"application/x-ndjson", kind::lines}}};
+                                                                             {"text/html", kind::html},
+                                                                             {"text/event-stream", kind::events},
+                                                                             {"application/x-ndjson", kind::lines}}};
     content_facts content;
     for (const wire::field& one : head.fields) {
         if (one.id == wire::field_id::content_encoding) {
@@ -52,7 +55,8 @@ content_facts content_of(const wire::response_head& head) noexcept {
                 content.is = kind::json;
                 continue;
             }
-            const auto found = std::find_if(types.begin(), types.end(), [&](const auto& type) { return starts_with_word(one.value, type.first); });
+            const auto found = std::find_if(types.begin(), types.end(),
+                                            [&](const auto& type) { return starts_with_word(one.value, type.first); });
             content.is = found != types.end() ? found->second : kind::other;
         }
     }
@@ -66,8 +70,8 @@ attempt_outcome failed_with(outcome_kind kind, bool never_sent) noexcept {
     return outcome;
 }
 
-attempt_outcome judge_error(const wire::response_head& head, content_facts content, std::string_view body, const judge_rules& rules,
-                            wall_time now, wire::error_facts& facts) {
+attempt_outcome judge_error(const wire::response_head& head, content_facts content, std::string_view body,
+                            const judge_rules& rules, wall_time now, wire::error_facts& facts) {
     if (!content.encoded) facts = wire::read_error(body);
     attempt_outcome outcome;
     outcome.has_answer = true;
@@ -80,16 +84,18 @@ attempt_outcome judge_error(const wire::response_head& head, content_facts conte
 
 bool is_no_answer(const wire::response_head& head, content_facts content, const judge_rules& rules) noexcept {
     if (head.status != 200 || !rules.wants_content) return false;
-    const bool empty = head.body.kind == wire::body_kind::none || (head.body.kind == wire::body_kind::length && head.body.length == 0);
+    const bool empty =
+        head.body.kind == wire::body_kind::none || (head.body.kind == wire::body_kind::length && head.body.length == 0);
     return empty || content.is == content_facts::kind::html;
 }
 
 bool promises_json(const wire::response_head& head, content_facts content, const judge_rules& rules) noexcept {
-    return head.status == 200 && rules.wants_content && !rules.array_stream && !content.encoded && content.is == content_facts::kind::json;
+    return head.status == 200 && rules.wants_content && !rules.array_stream && !content.encoded &&
+           content.is == content_facts::kind::json;
 }
 
-std::optional<attempt_outcome> judge_whole(const wire::response_head& head, content_facts content, std::string_view body,
-                                           const judge_rules& rules, wire::error_facts& facts) {
+std::optional<attempt_outcome> judge_whole(const wire::response_head& head, content_facts content,
+                                           std::string_view body, const judge_rules& rules, wire::error_facts& facts) {
     if (is_no_answer(head, content, rules)) return failed_with(outcome_kind::protocol_error);
     if (head.status != 200 || !rules.wants_content || content.encoded) return std::nullopt;
     const bool json = content.is == content_facts::kind::json;
@@ -141,7 +147,8 @@ telemetry::attempt_result result_of_status(int status) noexcept {
 
 std::optional<wire::stream_format> stream_format_of(content_facts content, const judge_rules& rules) noexcept {
     using kind = content_facts::kind;
-    const bool streams = content.is == kind::events || content.is == kind::lines || (rules.array_stream && content.is == kind::json);
+    const bool streams =
+        content.is == kind::events || content.is == kind::lines || (rules.array_stream && content.is == kind::json);
     if (!streams) return std::nullopt;
     if (content.encoded) return wire::stream_format::opaque;
     return content.is == kind::events  ? wire::stream_format::sse

@@ -35,11 +35,14 @@ struct content_facts {
 [[nodiscard]] attempt_outcome judge_error(const wire::response_head& head, content_facts content, std::string_view body,
                                           const judge_rules& rules, wall_time now, wire::error_facts& facts);
 // A whole answer below 400: empty if it is good.
-[[nodiscard]] std::optional<attempt_outcome> judge_whole(const wire::response_head& head, content_facts content, std::string_view body,
-                                                         const judge_rules& rules, wire::error_facts& facts);
+[[nodiscard]] std::optional<attempt_outcome> judge_whole(const wire::response_head& head, content_facts content,
+                                                         std::string_view body, const judge_rules& rules,
+                                                         wire::error_facts& facts);
 // Whether the head of an answer already shows that it is none; and whether its body has to be a JSON object or array.
-[[nodiscard]] bool is_no_answer(const wire::response_head& head, content_facts content, const judge_rules& rules) noexcept;
-[[nodiscard]] bool promises_json(const wire::response_head& head, content_facts content, const judge_rules& rules) noexcept;
+[[nodiscard]] bool is_no_answer(const wire::response_head& head, content_facts content,
+                                const judge_rules& rules) noexcept;
+[[nodiscard]] bool promises_json(const wire::response_head& head, content_facts content,
+                                 const judge_rules& rules) noexcept;
 
 // The error frame of a stream that has said nothing else so far.
 [[nodiscard]] attempt_outcome judge_error_event(const wire::error_facts& facts, const judge_rules& rules) noexcept;
@@ -49,7 +52,8 @@ struct content_facts {
 [[nodiscard]] telemetry::attempt_result result_of_status(int status) noexcept; // of an answer nobody looked into
 
 // How the body of an answer below 400 streams; empty: it does not.
-[[nodiscard]] std::optional<wire::stream_format> stream_format_of(content_facts content, const judge_rules& rules) noexcept;
+[[nodiscard]] std::optional<wire::stream_format> stream_format_of(content_facts content,
+                                                                  const judge_rules& rules) noexcept;
 
 // Whether it is server-sent events that anybody may read: a good answer, not compressed.
 [[nodiscard]] bool is_event_stream(const wire::response_head& head) noexcept;

@@ -43,15 +43,17 @@ std::vector<std::pair<std::string, std::string>> unpack(std::string_view packed)
     return out;
 }
 
-hash_key::bytes checksum(const hash_key& with, const hash_key::bytes& key, std::int64_t kept_at, int status, bool stream,
-                         std::string_view fields, std::string_view body) {
+hash_key::bytes checksum(const hash_key& with, const hash_key::bytes& key, std::int64_t kept_at, int status,
+                         bool stream, std::string_view fields, std::string_view body) {
     std::string all(reinterpret_cast<const char*>(key.data()), key.size());
     all += fmt::format("row {} {} {} {}:", kept_at, status, stream, fields.size());
     all.append(fields).append(body);
     return with.digest(all);
 }
 
-std::string_view view(const hash_key::bytes& bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+std::string_view view(const hash_key::bytes& bytes) {
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 
 // Ours alone before SQLite sees it; empty: it is there.
 std::string make_private(const std::string& path) {
@@ -88,7 +90,8 @@ struct last_good_file::statement {
     [[nodiscard]] std::int64_t number(int column) { return sqlite3_column_int64(it, column); }
     [[nodiscard]] std::string_view blob(int column) {
         const void* const data = sqlite3_column_blob(it, column);
-        return {static_cast<const char*>(data), data != nullptr ? static_cast<std::size_t>(sqlite3_column_bytes(it, column)) : 0};
+        return {static_cast<const char*>(data),
+                data != nullptr ? static_cast<std::size_t>(sqlite3_column_bytes(it, column)) : 0};
     }
 
     sqlite3_stmt* it = nullptr;
@@ -162,12 +165,16 @@ last_good_file::state last_good_file::prepare(std::string& why) {
         why = fallback.empty() ? last_error() : std::string{fallback};
         return is_damage() ? state::damaged : state::unusable;
     };
-    if (sqlite3_open_v2(path_.c_str(), &db_, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr) != SQLITE_OK) return judged();
+    if (sqlite3_open_v2(path_.c_str(), &db_, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr) != SQLITE_OK)
+        return judged();
     // Alone: a second process on the same file would take rows for lost that are only elsewhere.
-    if (!run("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY")) return judged();
+    if (!run("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA "
+             "temp_store = MEMORY"))
+        return judged();
     std::int64_t application = 0, version = 0, tables = 0;
     {
-        statement ask(db_, "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version), "
+        statement ask(db_, "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM "
+                           "pragma_user_version), "
                            "(SELECT count(*) FROM sqlite_schema)");
         if (ask.step() != SQLITE_ROW) return judged();
         application = ask.number(0), version = ask.number(1), tables = ask.number(2);
@@ -182,11 +189,14 @@ last_good_file::state last_good_file::prepare(std::string& why) {
 }
 
 last_good_file::state last_good_file::set_up() {
-    const auto setting = fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}", our_application, our_version);
+    const auto setting =
+        fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}", our_application, our_version);
     const bool begun = run("BEGIN IMMEDIATE;"
                            "CREATE TABLE secret (id INTEGER PRIMARY KEY CHECK (id = 1), key BLOB NOT NULL);"
-                           "CREATE TABLE answers (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, kept_at INTEGER NOT NULL, status INTEGER NOT NULL,"
-                           " stream INTEGER NOT NULL, size INTEGER NOT NULL, fields BLOB NOT NULL, checksum BLOB NOT NULL, body BLOB NOT NULL);"
+                           "CREATE TABLE answers (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, kept_at INTEGER "
+                           "NOT NULL, status INTEGER NOT NULL,"
+                           " stream INTEGER NOT NULL, size INTEGER NOT NULL, fields BLOB NOT NULL, checksum BLOB NOT "
+                           "NULL, body BLOB NOT NULL);"
                            "CREATE INDEX answers_by_age ON answers (kept_at)");
     bool good = begun;
     if (good) {
@@ -223,7 +233,8 @@ last_good_file::state last_good_file::load(content& out, std::string& why) {
     std::uint64_t wrong = 0;
     bytes_ = 0;
     {
-        statement all(db_, "SELECT id, key, kept_at, status, stream, fields, checksum, body FROM answers ORDER BY kept_at DESC");
+        statement all(
+            db_, "SELECT id, key, kept_at, status, stream, fields, checksum, body FROM answers ORDER BY kept_at DESC");
         int step = all.step();
         for (; step == SQLITE_ROW; step = all.step()) {
             hash_key::bytes key{};
@@ -256,7 +267,9 @@ last_good_file::state last_good_file::load(content& out, std::string& why) {
         if (step != SQLITE_DONE) return broken();
     }
     errors_.fetch_add(wrong, std::memory_order_relaxed);
-    if (wrong > 0) log_.warning("last good answers were damaged on disk and are dropped", {{"path", path_}, {"count", std::to_string(wrong)}});
+    if (wrong > 0)
+        log_.warning("last good answers were damaged on disk and are dropped",
+                     {{"path", path_}, {"count", std::to_string(wrong)}});
     for (const std::int64_t id : unwanted) {
         statement drop(db_, "DELETE FROM answers WHERE id = ?");
         if (drop.bind(1, id).step() != SQLITE_DONE) return broken();
@@ -267,7 +280,8 @@ last_good_file::state last_good_file::load(content& out, std::string& why) {
 void last_good_file::put(row kept) {
     const std::uint64_t size = kept.answer->size();
     const std::lock_guard lock(mutex_);
-    const bool full = queue_.size() >= options_.max_queued || (!queue_.empty() && queued_bytes_ + size > options_.max_queued_bytes);
+    const bool full =
+        queue_.size() >= options_.max_queued || (!queue_.empty() && queued_bytes_ + size > options_.max_queued_bytes);
     if (closed_ || full) {
         dropped_.fetch_add(1, std::memory_order_relaxed);
         return;
@@ -292,7 +306,8 @@ void last_good_file::write_queued() {
         return;
     }
     if (write(rows)) {
-        if (std::exchange(complained_, false)) log_.info("last good answers are written to their file again", {{"path", path_}});
+        if (std::exchange(complained_, false))
+            log_.info("last good answers are written to their file again", {{"path", path_}});
         works_.store(true, std::memory_order_relaxed);
         return;
     }
@@ -303,7 +318,8 @@ void last_good_file::write_queued() {
 bool last_good_file::write(const std::vector<row>& rows) {
     if (!run("BEGIN IMMEDIATE")) return false;
     const std::uint64_t before = bytes_;
-    const bool good = std::all_of(rows.begin(), rows.end(), [this](const row& one) { return write_one(one); }) && keep_within_limit() && run("COMMIT");
+    const bool good = std::all_of(rows.begin(), rows.end(), [this](const row& one) { return write_one(one); }) &&
+                      keep_within_limit() && run("COMMIT");
     if (good) return true;
     bytes_ = before;
     return false; // rolled back by write_failed, which still reads the error
@@ -321,9 +337,13 @@ bool last_good_file::write_one(const row& one) {
     const std::string fields = pack(answer.fields);
     const std::int64_t kept_at = milliseconds_of(answer.kept_at);
     const auto sum = checksum(*key_, key, kept_at, answer.status, answer.stream, fields, answer.body);
-    statement keep(db_, "INSERT OR REPLACE INTO answers (key, kept_at, status, stream, size, fields, checksum, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+    statement keep(db_, "INSERT OR REPLACE INTO answers (key, kept_at, status, stream, size, fields, checksum, body) "
+                        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
     keep.bind(1, view(key)).bind(2, kept_at).bind(3, std::int64_t{answer.status}).bind(4, std::int64_t{answer.stream});
-    keep.bind(5, static_cast<std::int64_t>(answer.size())).bind(6, std::string_view{fields}).bind(7, view(sum)).bind(8, std::string_view{answer.body});
+    keep.bind(5, static_cast<std::int64_t>(answer.size()))
+        .bind(6, std::string_view{fields})
+        .bind(7, view(sum))
+        .bind(8, std::string_view{answer.body});
     bytes_ += answer.size();
     return keep.step() == SQLITE_DONE;
 }
@@ -360,7 +380,8 @@ void last_good_file::write_failed() {
         bytes_ = 0;
         if (prepare(again) == state::good) {
             statement keep(db_, "UPDATE secret SET key = ?");
-            if (keep.bind(1, view(key->value())).step() == SQLITE_DONE) return works_.store(true, std::memory_order_relaxed);
+            if (keep.bind(1, view(key->value())).step() == SQLITE_DONE)
+                return works_.store(true, std::memory_order_relaxed);
         }
         close();
         failed("the file of last good answers cannot be used; they are kept in memory only", again);
@@ -371,7 +392,8 @@ void last_good_file::write_failed() {
     paused_until_ = options_.now() + options_.retry_pause;
     errors_.fetch_add(1, std::memory_order_relaxed);
     if (std::exchange(complained_, true)) return;
-    log_.error("last good answers cannot be written to their file; they are kept in memory meanwhile", {{"path", path_}, {"error", why}});
+    log_.error("last good answers cannot be written to their file; they are kept in memory meanwhile",
+               {{"path", path_}, {"error", why}});
 }
 
 } // namespace evenkeel::request

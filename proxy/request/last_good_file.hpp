@@ -1,11 +1,12 @@
 #pragma once
-// Keeps the last good answers in an SQLite file (mode 0600), so that a restart in the middle of an outage does not lose them.
+// Keeps the last good answers in an SQLite file (mode 0600), so that a restart in the middle of an outage does not lose
+// them.
 //
-// One thread of its own does all the work with the file: a disk that is slow, full or gone holds up no worker. What is to be
-// written waits in a bounded queue; what does not fit is dropped and counted. The file is in write-ahead mode, so that a
-// process may be killed at any moment; each row carries a keyed checksum over all of it, so that what is read back is whole
-// and under the key it was kept under, whatever happened to the disk meanwhile. A file that is damaged is moved aside
-// (PATH.corrupt) and begun anew; one that cannot be used is left alone. Either is logged once.
+// One thread of its own does all the work with the file: a disk that is slow, full or gone holds up no worker. What is
+// to be written waits in a bounded queue; what does not fit is dropped and counted. The file is in write-ahead mode, so
+// that a process may be killed at any moment; each row carries a keyed checksum over all of it, so that what is read
+// back is whole and under the key it was kept under, whatever happened to the disk meanwhile. A file that is damaged is
+// moved aside (PATH.corrupt) and begun anew; one that cannot be used is left alone. Either is logged once.
 //
 // It holds bodies of answers, under keyed hashes, and the key of these hashes; nothing of any request.
 
@@ -28,9 +29,9 @@ struct sqlite3;
 namespace evenkeel::request {
 
 struct last_good_file_options {
-    std::size_t max_queued = 1024;                      // rows
+    std::size_t max_queued = 1024; // rows
     std::uint64_t max_queued_bytes = 16 * 1024 * 1024;
-    duration retry_pause = std::chrono::seconds{30};    // after a write has failed; rows are dropped meanwhile
+    duration retry_pause = std::chrono::seconds{30}; // after a write has failed; rows are dropped meanwhile
     std::function<steady_time()> now = [] { return steady_time{std::chrono::steady_clock::now()}; };
     std::function<wall_time()> wall_now = [] { return wall_time{std::chrono::system_clock::now()}; };
 };
@@ -47,7 +48,7 @@ public:
     };
 
     last_good_file(std::string path, telemetry::app_log& log, last_good_file_options options); // log outlives this
-    ~last_good_file(); // writes what is queued
+    ~last_good_file();                                                                         // writes what is queued
     last_good_file(const last_good_file&) = delete;
     last_good_file& operator=(const last_good_file&) = delete;
 
@@ -57,7 +58,8 @@ public:
     // From any thread; never waits for the disk.
     void put(row kept);
 
-    [[nodiscard]] bool works() const noexcept { return works_.load(std::memory_order_relaxed); } // the last use went well
+    // The last use went well.
+    [[nodiscard]] bool works() const noexcept { return works_.load(std::memory_order_relaxed); }
     [[nodiscard]] std::uint64_t dropped() const noexcept { return dropped_.load(std::memory_order_relaxed); }
     [[nodiscard]] std::uint64_t errors() const noexcept { return errors_.load(std::memory_order_relaxed); }
 
@@ -98,7 +100,7 @@ private:
     std::optional<hash_key> key_;
     std::uint64_t bytes_ = 0; // of all rows
     steady_time paused_until_{};
-    bool complained_ = false; // about writes that fail
+    bool complained_ = false;                        // about writes that fail
     telemetry::background thread_{"evenkeel-store"}; // last: its work uses all above
 };
 

@@ -9,13 +9,13 @@
 namespace evenkeel::request {
 
 namespace {
-// Of each repetition of the same question: what stood for one attempt at an effect, and what names the answer wanted, which
-// is part of the key by itself.
+// Of each repetition of the same question: what stood for one attempt at an effect, and what names the answer wanted,
+// which is part of the key by itself.
 constexpr std::array<std::string_view, 3> of_repetitions{"idempotency-key", "x-idempotency-key", partial_key_header};
 } // namespace
 
-std::optional<last_good_key> last_good_key_of(const client_request& request, config::last_good_key_kind kind, bool stream,
-                                              const hash_key& key) {
+std::optional<last_good_key> last_good_key_of(const client_request& request, config::last_good_key_kind kind,
+                                              bool stream, const hash_key& key) {
     const wire::request_head& head = *request.head;
     const config::route& route = *request.route;
     const bool whole = request.body.whole();

@@ -5,9 +5,12 @@
 
 namespace evenkeel::request {
 
-last_good_store::last_good_store(std::uint64_t max_bytes) : key_(hash_key::draw()), limit_(max_bytes) { ready_.store(true, std::memory_order_release); }
+last_good_store::last_good_store(std::uint64_t max_bytes) : key_(hash_key::draw()), limit_(max_bytes) {
+    ready_.store(true, std::memory_order_release);
+}
 
-void last_good_store::open_file(const std::string& path, telemetry::app_log& log, duration wait, const last_good_file_options& options) {
+void last_good_store::open_file(const std::string& path, telemetry::app_log& log, duration wait,
+                                const last_good_file_options& options) {
     ready_.store(false, std::memory_order_release);
     auto over = std::make_shared<std::promise<void>>();
     auto taken = over->get_future();

@@ -15,16 +15,19 @@ namespace {
 using telemetry::not_kept;
 
 // What describes the body; everything else spoke of that one exchange.
-constexpr std::array<std::string_view, 4> kept_fields{"content-type", "content-encoding", "content-language", "content-disposition"};
+constexpr std::array<std::string_view, 4> kept_fields{"content-type", "content-encoding", "content-language",
+                                                      "content-disposition"};
 
 char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 bool names(std::string_view list, std::string_view word) noexcept {
-    const auto found = std::search(list.begin(), list.end(), word.begin(), word.end(), [](char a, char b) { return lower(a) == b; });
+    const auto found =
+        std::search(list.begin(), list.end(), word.begin(), word.end(), [](char a, char b) { return lower(a) == b; });
     return found != list.end();
 }
 bool says(const auto& head, std::string_view name, std::string_view word) noexcept {
     for (const wire::field& one : head.fields) {
-        const bool same = one.name.size() == name.size() && std::equal(name.begin(), name.end(), one.name.begin(), [](char a, char b) { return a == lower(b); });
+        const bool same = one.name.size() == name.size() && std::equal(name.begin(), name.end(), one.name.begin(),
+                                                                       [](char a, char b) { return a == lower(b); });
         if (same && names(one.value, word)) return true;
     }
     return false;
@@ -33,7 +36,8 @@ bool says(const auto& head, std::string_view name, std::string_view word) noexce
 // Whether it may be kept for another day, as far as its head tells.
 bool is_storable(const answer& given) noexcept {
     const wire::response_head& head = *given.head;
-    if (head.status < 200 || head.status > 299 || head.status == 204 || head.status == 205 || head.status == 206) return false;
+    if (head.status < 200 || head.status > 299 || head.status == 204 || head.status == 205 || head.status == 206)
+        return false;
     // An end of the connection may be the end of the answer, or not.
     if (head.body.kind != wire::body_kind::length && head.body.kind != wire::body_kind::chunked) return false;
     if (says(head, "cache-control", "no-store") || says(head, "vary", "*")) return false;
@@ -45,10 +49,10 @@ bool is_storable(const answer& given) noexcept {
 // Reads along; the client gets every byte as it would without.
 class recorded_body final : public body_source {
 public:
-    recorded_body(answer& from, last_good_store& store, const last_good_key& key, memory_bound& memory, wire::dialect dialect, steady_time now,
-                  wall_time wall_now)
-        : inner_(std::move(from.body)), store_(store), key_(key), charge_(memory), dialect_(dialect), most_(store.max_entry()),
-          copy_(std::make_shared<stored_answer>()) {
+    recorded_body(answer& from, last_good_store& store, const last_good_key& key, memory_bound& memory,
+                  wire::dialect dialect, steady_time now, wall_time wall_now)
+        : inner_(std::move(from.body)), store_(store), key_(key), charge_(memory), dialect_(dialect),
+          most_(store.max_entry()), copy_(std::make_shared<stored_answer>()) {
         copy_->status = from.head->status;
         copy_->stream = from.stream;
         copy_->kept = now;
@@ -115,10 +119,12 @@ private:
 };
 } // namespace
 
-last_good_use::last_good_use(last_good_store& store, const client_request& request, const config::fallback_step& step) : store_(store), step_(step) {
+last_good_use::last_good_use(last_good_store& store, const client_request& request, const config::fallback_step& step)
+    : store_(store), step_(step) {
     // An answer to anything else would claim an effect that did not happen.
     if (request.head->method != "GET" && request.head->method != "POST") return;
-    if (says(*request.head, "cache-control", "no-store") || request.head->find(std::string_view{"range"}) != nullptr) return;
+    if (says(*request.head, "cache-control", "no-store") || request.head->find(std::string_view{"range"}) != nullptr)
+        return;
     const hash_key* const key = store.key();
     if (key == nullptr) {
         why_not_ = fallback_skip::no_entry;
@@ -126,7 +132,8 @@ last_good_use::last_good_use(last_good_store& store, const client_request& reque
     }
     const bool stream = wants_stream(request);
     key_ = last_good_key_of(request, step.key, stream, *key);
-    if (stream && key_ && step.key == config::last_good_key_kind::partial_key) whole_ = last_good_key_of(request, step.key, false, *key);
+    if (stream && key_ && step.key == config::last_good_key_kind::partial_key)
+        whole_ = last_good_key_of(request, step.key, false, *key);
 }
 
 last_good_use::found last_good_use::look(steady_time now) const {
@@ -144,7 +151,8 @@ last_good_use::found last_good_use::take(steady_time now) const {
     return out;
 }
 
-answer last_good_use::keep(answer given, memory_bound& memory, wire::dialect dialect, steady_time now, wall_time wall_now) const {
+answer last_good_use::keep(answer given, memory_bound& memory, wire::dialect dialect, steady_time now,
+                           wall_time wall_now) const {
     if (!given.body || given.local || given.failed_as) return given;
     if (!key_) {
         if (why_not_ == fallback_skip::no_entry) store_.count_not_kept(not_kept::not_ready);

@@ -1,6 +1,6 @@
 #pragma once
-// What one request has to do with the store of last good answers: it may take from it, and what it gets may be put there.
-// Owned by the request's ladder; only routes whose ladder has a `last_good` step have one.
+// What one request has to do with the store of last good answers: it may take from it, and what it gets may be put
+// there. Owned by the request's ladder; only routes whose ladder has a `last_good` step have one.
 
 #include "config/settings.hpp"
 #include "proxy/request/answer.hpp"
@@ -28,7 +28,8 @@ public:
     [[nodiscard]] found take(steady_time now) const;
 
     // The same answer, read along with while it is relayed, to be kept once it is whole.
-    [[nodiscard]] answer keep(answer given, memory_bound& memory, wire::dialect dialect, steady_time now, wall_time wall_now) const;
+    [[nodiscard]] answer keep(answer given, memory_bound& memory, wire::dialect dialect, steady_time now,
+                              wall_time wall_now) const;
 
 private:
     last_good_store& store_;

@@ -51,26 +51,30 @@ wire::dialect dialect_of(const config::route* route, std::string_view path) noex
 
 std::string http_date(wall_time when) {
     static constexpr const char* days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-    static constexpr const char* months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    static constexpr const char* months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                             "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
     const std::time_t seconds = std::chrono::duration_cast<std::chrono::seconds>(when.time_since_epoch()).count();
     std::tm parts{};
     gmtime_r(&seconds, &parts);
-    return fmt::format("{}, {:02} {} {} {:02}:{:02}:{:02} GMT", days[parts.tm_wday], parts.tm_mday, months[parts.tm_mon],
-                       parts.tm_year + 1900, parts.tm_hour, parts.tm_min, parts.tm_sec);
+    return fmt::format("{}, {:02} {} {} {:02}:{:02}:{:02} GMT", days[parts.tm_wday], parts.tm_mday,
+                       months[parts.tm_mon], parts.tm_year + 1900, parts.tm_hour, parts.tm_min, parts.tm_sec);
 }
 
-answer make_local_answer(const local_failure& failure, wire::dialect dialect, wall_time now, const config::upstream* upstream,
-                         int attempts) {
+answer make_local_answer(const local_failure& failure, wire::dialect dialect, wall_time now,
+                         const config::upstream* upstream, int attempts) {
     auto body = std::make_unique<stored_body>(wire::error_body(dialect, failure.status, failure.code, failure.message));
     body->status(failure.status);
     body->add_field("content-type", std::string{wire::error_content_type});
     body->add_field("date", http_date(now));
     if (failure.retry_after > duration::zero()) {
         // Whole seconds are rounded up: who comes back too early is refused again.
-        body->add_field("retry-after", std::to_string(std::chrono::ceil<std::chrono::seconds>(failure.retry_after).count()));
-        body->add_field("retry-after-ms", std::to_string(std::chrono::ceil<std::chrono::milliseconds>(failure.retry_after).count()));
+        body->add_field("retry-after",
+                        std::to_string(std::chrono::ceil<std::chrono::seconds>(failure.retry_after).count()));
+        body->add_field("retry-after-ms",
+                        std::to_string(std::chrono::ceil<std::chrono::milliseconds>(failure.retry_after).count()));
     }
-    const std::string_view token = failure.proxy_error.empty() ? std::string_view{"http_request_error"} : failure.proxy_error;
+    const std::string_view token =
+        failure.proxy_error.empty() ? std::string_view{"http_request_error"} : failure.proxy_error;
     std::string status = fmt::format("evenkeel; error={}", token);
     if (upstream != nullptr) status += fmt::format("; next-hop={}", quoted(upstream->name));
     status += fmt::format("; details={}", quoted(failure.message));

@@ -15,15 +15,16 @@ namespace evenkeel::request {
 // Static words only: they go into logs and labels and outlive the answer.
 struct local_failure {
     int status = 502;
-    std::string_view code;             // word for programs: no_route, connect_failure, timeout, ...
-    std::string_view proxy_error;      // RFC 9209 token; empty: not about an upstream
-    std::string message;               // for people; no credential
-    duration retry_after{};            // 0: none
+    std::string_view code;        // word for programs: no_route, connect_failure, timeout, ...
+    std::string_view proxy_error; // RFC 9209 token; empty: not about an upstream
+    std::string message;          // for people; no credential
+    duration retry_after{};       // 0: none
     telemetry::request_outcome outcome = telemetry::request_outcome::rejected;
 };
 
 // What is spoken with this upstream: as configured, or what the rewritten path, else the path suggests.
-[[nodiscard]] wire::dialect dialect_of(const config::route& route, const config::upstream& upstream, std::string_view path) noexcept;
+[[nodiscard]] wire::dialect dialect_of(const config::route& route, const config::upstream& upstream,
+                                       std::string_view path) noexcept;
 // The dialect in which an error on this route is written: that of its first upstream.
 [[nodiscard]] wire::dialect dialect_of(const config::route* route, std::string_view path) noexcept;
 

@@ -11,7 +11,8 @@ bool admits(const endpoint_policies& at, steady_time now) {
 }
 } // namespace
 
-bool may_warm(const config::settings& settings, const policy_set& policies, const config::upstream& to, steady_time now) {
+bool may_warm(const config::settings& settings, const policy_set& policies, const config::upstream& to,
+              steady_time now) {
     for (const auto& route : settings.routes) {
         for (std::size_t i = 0; i < route->upstreams.size(); ++i) {
             if (route->upstreams[i]->name == to.name && admits(policies.of(*route).endpoints[i], now)) return true;

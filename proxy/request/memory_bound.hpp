@@ -48,8 +48,8 @@ public:
         text_ += data;
         return true;
     }
-    // Room for so much in all, at once, where it is known: growing by doubling takes up to twice that. Does nothing where there
-    // is none.
+    // Room for so much in all, at once, where it is known: growing by doubling takes up to twice that. Does nothing
+    // where there is none.
     void expect(std::uint64_t size) {
         if (size <= text_.capacity() || size <= charged_ || !of_.take(size - charged_)) return;
         charged_ = size;
@@ -77,7 +77,8 @@ public:
 private:
     [[nodiscard]] std::uint64_t capacity_for(std::size_t more) const noexcept {
         const std::uint64_t wanted = text_.size() + more;
-        return wanted <= text_.capacity() ? std::max<std::uint64_t>(charged_, wanted) : std::max<std::uint64_t>(wanted, 2 * text_.capacity());
+        return wanted <= text_.capacity() ? std::max<std::uint64_t>(charged_, wanted)
+                                          : std::max<std::uint64_t>(wanted, 2 * text_.capacity());
     }
     void count() noexcept {
         if (text_.capacity() <= charged_) return;

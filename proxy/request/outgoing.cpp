@@ -10,7 +10,8 @@ namespace evenkeel::request {
 namespace {
 bool same_name(std::string_view a, std::string_view b) noexcept {
     const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-    return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [&](char x, char y) { return lower(x) == lower(y); });
+    return a.size() == b.size() &&
+           std::equal(a.begin(), a.end(), b.begin(), [&](char x, char y) { return lower(x) == lower(y); });
 }
 
 bool is_edited(const config::header_edits& edits, std::string_view name) noexcept {
@@ -80,7 +81,8 @@ void append_response_head(wire::head_text& out, const wire::response_head& head,
     if (labels.stop_client_retries && !upstream_speaks) builder.field("x-should-retry", "false");
     builder.framing(body);
     // Content-Length of an answer to HEAD and of a 304: it describes a body that is not here.
-    if (body.kind == wire::body_kind::none && head.declared_length) builder.field("content-length", *head.declared_length);
+    if (body.kind == wire::body_kind::none && head.declared_length)
+        builder.field("content-length", *head.declared_length);
     if (labels.close) {
         builder.connection("close");
     } else if (labels.keep_alive_http10) {

@@ -13,20 +13,20 @@ namespace evenkeel::request {
 
 // Our own fields on an answer, besides what the upstream sent.
 struct answer_labels {
-    std::string_view route{};        // empty: not added
-    std::string_view upstream{};     // empty: not added
+    std::string_view route{};    // empty: not added
+    std::string_view upstream{}; // empty: not added
     int attempts = 0;
-    std::string_view outcome{};      // empty: not added
-    std::string_view degraded{};     // empty: not added
-    std::string_view cache_status{}; // empty: not added
+    std::string_view outcome{};       // empty: not added
+    std::string_view degraded{};      // empty: not added
+    std::string_view cache_status{};  // empty: not added
     bool stop_client_retries = false; // x-should-retry: false, where the upstream did not speak for itself
-    std::string_view request_id{};   // added where the upstream sent no x-request-id
-    bool close = false;            // Connection: close
-    bool keep_alive_http10 = false;// Connection: keep-alive, which an HTTP/1.0 client must be told
+    std::string_view request_id{};    // added where the upstream sent no x-request-id
+    bool close = false;               // Connection: close
+    bool keep_alive_http10 = false;   // Connection: keep-alive, which an HTTP/1.0 client must be told
 };
 
-// The one place where a request's head is written: of the fields of a caller only this decides which an upstream is shown. Where
-// it is shown no caller's credentials, `target` is without them too (upstream_target).
+// The one place where a request's head is written: of the fields of a caller only this decides which an upstream is
+// shown. Where it is shown no caller's credentials, `target` is without them too (upstream_target).
 void append_request_head(wire::head_text& out, const wire::request_head& head, std::string_view target,
                          const config::route& route, const config::upstream& upstream, const wire::body_framing& body,
                          std::string_view client_address);

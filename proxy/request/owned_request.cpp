@@ -16,10 +16,12 @@ owned_request::owned_request(worker_services& services, const client_request& of
     const std::string_view text = keep(std::string{of.head->raw});
     std::size_t scanned = 0;
     const auto read = wire::read_request_head(text, {.max_head_bytes = text.size()}, scanned, head_);
-    if (read.is != wire::head_result::state::complete) throw std::logic_error("a head that was accepted once is refused");
+    if (read.is != wire::head_result::state::complete)
+        throw std::logic_error("a head that was accepted once is refused");
     // Its body lies here whole, however it was framed; where there was none, there is none.
-    head_.body = head_.body.kind == wire::body_kind::none && body.empty() ? wire::body_framing{}
-                                                                          : wire::body_framing{wire::body_kind::length, body.size()};
+    head_.body = head_.body.kind == wire::body_kind::none && body.empty()
+                     ? wire::body_framing{}
+                     : wire::body_framing{wire::body_kind::length, body.size()};
     head_.expect_continue = false;
     request_.settings = of.settings;
     request_.policies = of.policies;
@@ -36,12 +38,15 @@ owned_request::owned_request(worker_services& services, const client_request& of
 // A part of a fan-out has been changed since its head came.
 void owned_request::adopt(const wire::request_head& of) {
     const auto same = [](const wire::field& a, const wire::field& b) { return a.name == b.name && a.value == b.value; };
-    if (head_.target == of.target && std::equal(head_.fields.begin(), head_.fields.end(), of.fields.begin(), of.fields.end(), same)) return;
+    if (head_.target == of.target &&
+        std::equal(head_.fields.begin(), head_.fields.end(), of.fields.begin(), of.fields.end(), same))
+        return;
     head_.target = keep(std::string{of.target});
     head_.path = head_.target.substr(0, of.path.size());
     head_.query = of.query.empty() ? std::string_view{} : head_.target.substr(of.path.size() + 1);
     head_.fields.clear();
-    for (const wire::field& one : of.fields) head_.fields.push_back({keep(std::string{one.name}), keep(std::string{one.value}), one.id});
+    for (const wire::field& one : of.fields)
+        head_.fields.push_back({keep(std::string{one.name}), keep(std::string{one.value}), one.id});
 }
 
 void owned_request::set_path(std::string_view path) {

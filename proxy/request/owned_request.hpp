@@ -1,8 +1,8 @@
 #pragma once
-// A request that depends on no client connection: a copy of a client's, with its head and body in memory of its own, its
-// own deadline and its own cancel source. A part of a fan-out is one, and so is what a coalesced flight sends. serve() and
-// run_flight() take it like any other; whoever owns it lets it go only when they have returned and nothing holds its body
-// (request_body::released).
+// A request that depends on no client connection: a copy of a client's, with its head and body in memory of its own,
+// its own deadline and its own cancel source. A part of a fan-out is one, and so is what a coalesced flight sends.
+// serve() and run_flight() take it like any other; whoever owns it lets it go only when they have returned and nothing
+// holds its body (request_body::released).
 
 #include "proxy/request/client_request.hpp"
 #include "proxy/request/serve.hpp"
@@ -16,8 +16,8 @@ namespace evenkeel::request {
 
 class owned_request {
 public:
-    // `body` may be shared with others, the client's request among them. Of that everything else is copied but its route and
-    // cancel source.
+    // `body` may be shared with others, the client's request among them. Of that everything else is copied but its
+    // route and cancel source.
     owned_request(worker_services& services, const client_request& of, shared_bytes body);
     owned_request(const owned_request&) = delete;
     owned_request& operator=(const owned_request&) = delete;

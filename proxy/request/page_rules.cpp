@@ -21,8 +21,9 @@ bool matches_any(const std::vector<std::string>& patterns, std::string_view text
     if (patterns.empty() || text.size() > longest) return false;
     std::array<char, longest> folded;
     std::transform(text.begin(), text.end(), folded.begin(), wire::lower);
-    return std::any_of(patterns.begin(), patterns.end(),
-                       [&](const std::string& one) { return config::glob_match(one, {folded.data(), text.size()}); });
+    return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& one) {
+        return config::glob_match(one, {folded.data(), text.size()});
+    });
 }
 
 std::string_view name_in(std::string_view authority) noexcept {
@@ -54,10 +55,12 @@ bool is_welcome_host(const config::page_options& allowed, std::string_view host)
 }
 
 bool is_of_a_browser(std::string_view scheme) noexcept {
-    return scheme.empty() || wire::iequals(scheme, "http") || wire::iequals(scheme, "https") || scheme.ends_with("-extension");
+    return scheme.empty() || wire::iequals(scheme, "http") || wire::iequals(scheme, "https") ||
+           scheme.ends_with("-extension");
 }
 
-bool is_welcome_origin(const config::page_options& allowed, std::string_view origin, std::string_view host, std::string_view site) noexcept {
+bool is_welcome_origin(const config::page_options& allowed, std::string_view origin, std::string_view host,
+                       std::string_view site) noexcept {
     if (matches_any(allowed.origins, origin)) return true;
     const wire::origin_parts parts = wire::split_origin(origin);
     if (!is_of_a_browser(parts.scheme)) return true;
@@ -81,13 +84,16 @@ std::string_view to_string(page_verdict verdict) noexcept {
 
 std::string_view explain(page_verdict verdict) noexcept {
     if (verdict == page_verdict::foreign_host)
-        return "this proxy does not go by the name in the Host field; call it localhost or 127.0.0.1, or add the name to allowed_hosts";
-    return "a page of another origin may not use this proxy's credentials; add its origin (null for one without) to allowed_origins if it may";
+        return "this proxy does not go by the name in the Host field; call it localhost or 127.0.0.1, or add the name "
+               "to allowed_hosts";
+    return "a page of another origin may not use this proxy's credentials; add its origin (null for one without) to "
+           "allowed_origins if it may";
 }
 
 page_verdict judge_page(const config::page_options& allowed, arrival via, const wire::request_head& head) noexcept {
     const bool host_matters = via == arrival::loopback || (via == arrival::network && !allowed.hosts.empty());
-    if (host_matters && !is_usual_host(head.host) && !is_welcome_host(allowed, head.host)) return page_verdict::foreign_host;
+    if (host_matters && !is_usual_host(head.host) && !is_welcome_host(allowed, head.host))
+        return page_verdict::foreign_host;
     if (!head.from_page) return page_verdict::welcome; // nearly always
     const wire::field* const told = head.find(wire::field_id::sec_fetch_site);
     const std::string_view site = told != nullptr ? told->value : std::string_view{};

@@ -24,39 +24,51 @@ duration retry_after_of(const wire::response_head& head) noexcept {
     if (told == nullptr) return {};
     unsigned seconds = 0; // a date is left to the part's own answer
     const auto [end, error] = std::from_chars(told->value.data(), told->value.data() + told->value.size(), seconds);
-    return error == std::errc{} && end == told->value.data() + told->value.size() ? std::chrono::seconds{seconds} : duration{};
+    return error == std::errc{} && end == told->value.data() + told->value.size() ? std::chrono::seconds{seconds}
+                                                                                  : duration{};
 }
 } // namespace
 
 struct part_group::body_end {
-    enum class how : unsigned char { whole, broken, told_error, too_large, no_memory, nobody_waits } is = how::nobody_waits;
+    enum class how : unsigned char {
+        whole,
+        broken,
+        told_error,
+        too_large,
+        no_memory,
+        nobody_waits
+    } is = how::nobody_waits;
     std::string_view why{}; // broken: the RFC 9209 word
     telemetry::stream_end stream = telemetry::stream_end::none;
     duration first_byte{}, first_token{}; // since the request came; 0: none
 };
 
 part_group::part_group(worker_services& services, const client_request& of, steady_time deadline)
-    : services_(services), settings_(of.settings), route_(of.route), deadline_(deadline), last_moment_(deadline + last_words_time),
-      charge_(services.memory), changed_(services.loop.executor()) {}
+    : services_(services), settings_(of.settings), route_(of.route), deadline_(deadline),
+      last_moment_(deadline + last_words_time), charge_(services.memory), changed_(services.loop.executor()) {}
 
 // Which bytes each part is sent; false: the body is no object of the parts, and has to be one.
-bool part_group::divide(const client_request& of, const shared_bytes& whole, std::vector<std::string_view>& bodies) const {
+bool part_group::divide(const client_request& of, const shared_bytes& whole,
+                        std::vector<std::string_view>& bodies) const {
     const config::fan_out_options& options = of.route->fan_out;
     bodies.assign(options.parts.size(), whole.view());
     if (options.body == config::fan_out_body::same) return true;
     const auto members = wire::list_members(whole.view(), options.parts.size());
     std::vector<std::string_view> split;
     for (const std::string& name : options.parts) {
-        const auto found = std::find_if(members.begin(), members.end(), [&](const wire::json_member& one) { return one.name == name; });
+        const auto found = std::find_if(members.begin(), members.end(),
+                                        [&](const wire::json_member& one) { return one.name == name; });
         if (found != members.end()) split.push_back(found->value);
     }
     // As many members as parts, and each part's among them: none twice, none besides.
-    if (members.size() != options.parts.size() || split.size() != options.parts.size()) return options.body != config::fan_out_body::split;
+    if (members.size() != options.parts.size() || split.size() != options.parts.size())
+        return options.body != config::fan_out_body::split;
     bodies = std::move(split);
     return true;
 }
 
-std::unique_ptr<owned_request> part_group::request_for(const config::route& route, const client_request& of, shared_bytes body, bool progressive) {
+std::unique_ptr<owned_request> part_group::request_for(const config::route& route, const client_request& of,
+                                                       shared_bytes body, bool progressive) {
     auto made = std::make_unique<owned_request>(services_, of, std::move(body));
     client_request& request = made->get();
     request.deadline = deadline_;
@@ -68,7 +80,8 @@ std::unique_ptr<owned_request> part_group::request_for(const config::route& rout
         made->drop_field(wire::field_id::x_stainless_read_timeout); // heartbeats keep this client patient
     }
     // The parts are different requests and may meet at one provider.
-    const wire::field* key = of.route->fan_out.parts.size() > 1 ? request.head->find(std::string_view{"idempotency-key"}) : nullptr;
+    const wire::field* key =
+        of.route->fan_out.parts.size() > 1 ? request.head->find(std::string_view{"idempotency-key"}) : nullptr;
     if (key != nullptr) made->set_field("idempotency-key", std::string{key->value} + "-" + route.name);
     return made;
 }
@@ -83,12 +96,14 @@ part_group::refusal part_group::start(const client_request& of, bool progressive
     for (std::size_t place = 0; place < names.size(); ++place) {
         part& one = parts_[place];
         const auto& routes = settings_->routes;
-        one.route = *std::find_if(routes.begin(), routes.end(), [&](const auto& each) { return each->name == names[place]; });
+        one.route =
+            *std::find_if(routes.begin(), routes.end(), [&](const auto& each) { return each->name == names[place]; });
         one.answer.name = one.route->name;
         one.request = request_for(*one.route, of, whole.part(bodies[place]), progressive);
         one.request->get().route = one.route;
     }
-    for (std::size_t place = 0; place < parts_.size(); ++place) services_.loop.nursery().spawn(run(shared_from_this(), place));
+    for (std::size_t place = 0; place < parts_.size(); ++place)
+        services_.loop.nursery().spawn(run(shared_from_this(), place));
     return refusal::none;
 }
 
@@ -150,9 +165,9 @@ net::task<part_group::body_end> part_group::collect(answer& given, part& one) {
         auto step = given.body->ready();
         if (!step) step = co_await given.body->next();
         if (step->is != body_step::kind::data) {
-            end.is = step->is == body_step::kind::truncated                  ? how::broken
+            end.is = step->is == body_step::kind::truncated                 ? how::broken
                      : step->ended == telemetry::stream_end::upstream_error ? how::told_error
-                                                                             : how::whole;
+                                                                            : how::whole;
             end.why = step->why;
             end.stream = step->ended;
             break;
@@ -181,7 +196,9 @@ void part_group::settle(part& one, const answer& given, const body_end& end) {
         fail(one, 502, "part_truncated", "the answer of this part broke off before it was whole");
         one.answer.proxy_error = end.why;
         return;
-    case how::too_large: return fail(one, 502, "part_too_large", "the answer of this part is larger than stream.hold_buffer of the fan-out's route");
+    case how::too_large:
+        return fail(one, 502, "part_too_large",
+                    "the answer of this part is larger than stream.hold_buffer of the fan-out's route");
     case how::no_memory:
         fail(one, 503, "memory", "limits.memory has no room for the answer of this part");
         one.answer.retry_after = std::chrono::seconds{1};
@@ -189,7 +206,8 @@ void part_group::settle(part& one, const answer& given, const body_end& end) {
     case how::nobody_waits: return;
     case how::whole: break;
     }
-    if (!wire::is_utf8(one.answer.body)) return fail(one, 502, "part_not_text", "the answer of this part is neither JSON nor text in UTF-8");
+    if (!wire::is_utf8(one.answer.body))
+        return fail(one, 502, "part_not_text", "the answer of this part is neither JSON nor text in UTF-8");
     const wire::response_head& head = *given.head;
     one.answer.status = head.status;
     one.answer.good = head.status >= 200 && head.status < 300;
@@ -274,10 +292,12 @@ void part_group::report(const part& one, const answer& given, const body_end& en
     record.total = record.at - request.received;
     record.bytes_out = one.answer.body.size();
     record.status = one.answer.status;
-    if (given.sent != steady_time{} && end.first_byte > duration::zero()) record.overhead = given.sent - request.received;
+    if (given.sent != steady_time{} && end.first_byte > duration::zero())
+        record.overhead = given.sent - request.received;
     if (end.is == how::nobody_waits) {
         // At the end of its time it is a failure, else its client has left.
-        record.outcome = one.over ? telemetry::request_outcome::proxy_error : telemetry::request_outcome::client_cancelled;
+        record.outcome =
+            one.over ? telemetry::request_outcome::proxy_error : telemetry::request_outcome::client_cancelled;
         if (one.over) record.reason = "deadline_exceeded";
         if (given.stream) record.ended = one.over ? telemetry::stream_end::idle : telemetry::stream_end::client_gone;
     } else if (end.is == how::broken || end.is == how::told_error) {

@@ -1,7 +1,7 @@
 #pragma once
-// The parts of one fan-out under way: each a request of its own on its own route, served at the same time as the others,
-// its answer collected until it is whole. Parts run in the nursery and keep the group alive; whoever waits for them holds it
-// and cancels it when they are no longer wanted.
+// The parts of one fan-out under way: each a request of its own on its own route, served at the same time as the
+// others, its answer collected until it is whole. Parts run in the nursery and keep the group alive; whoever waits for
+// them holds it and cancels it when they are no longer wanted.
 
 #include "proxy/net/event.hpp"
 #include "proxy/request/memory_bound.hpp"
@@ -33,13 +33,17 @@ public:
     [[nodiscard]] bool cancelled() const noexcept { return cancelled_; }
 
     // One more part is over, or the group was cancelled; false: `due` came first. One waits at a time.
-    [[nodiscard]] net::task<bool> changed(steady_time due) { return changed_.wait_until(services_.loop.timers(), std::min(due, last_moment_)); }
+    [[nodiscard]] net::task<bool> changed(steady_time due) {
+        return changed_.wait_until(services_.loop.timers(), std::min(due, last_moment_));
+    }
     // The parts that are not over when their time is are failures. Called by whoever waits, after each wake-up.
     void give_up_late();
     [[nodiscard]] bool over() const noexcept;
 
     [[nodiscard]] std::size_t size() const noexcept { return parts_.size(); }
-    [[nodiscard]] const part_answer* answer_of(std::size_t place) const noexcept { return parts_[place].over ? &parts_[place].answer : nullptr; }
+    [[nodiscard]] const part_answer* answer_of(std::size_t place) const noexcept {
+        return parts_[place].over ? &parts_[place].answer : nullptr;
+    }
     [[nodiscard]] std::vector<const part_answer*> answers() const; // of those that are over
 
     [[nodiscard]] const config::route& route() const noexcept { return *route_; }
@@ -60,9 +64,10 @@ private:
     void fail(part& one, int status, std::string_view code, std::string_view message);
     void report(const part& one, const answer& given, const body_end& end) noexcept;
     void end_now(part& one) noexcept;
-    [[nodiscard]] bool divide(const client_request& of, const shared_bytes& whole, std::vector<std::string_view>& bodies) const;
-    [[nodiscard]] std::unique_ptr<owned_request> request_for(const config::route& route, const client_request& of, shared_bytes body,
-                                                             bool progressive);
+    [[nodiscard]] bool divide(const client_request& of, const shared_bytes& whole,
+                              std::vector<std::string_view>& bodies) const;
+    [[nodiscard]] std::unique_ptr<owned_request> request_for(const config::route& route, const client_request& of,
+                                                             shared_bytes body, bool progressive);
 
     worker_services& services_;
     config::snapshot settings_;

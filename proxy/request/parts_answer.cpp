@@ -23,7 +23,10 @@ void append_string(std::string& out, std::string_view text) {
 void append_json(std::string& out, std::string_view json, bool one_line) {
     const std::size_t from = out.size();
     out += json;
-    if (one_line) std::replace_if(out.begin() + static_cast<std::ptrdiff_t>(from), out.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
+    if (one_line)
+        std::replace_if(
+            out.begin() + static_cast<std::ptrdiff_t>(from), out.end(), [](char c) { return c == '\n' || c == '\r'; },
+            ' ');
 }
 
 void append_members(std::string& out, const part_answer& part, bool one_line) {
@@ -43,7 +46,9 @@ void append_members(std::string& out, const part_answer& part, bool one_line) {
     }
 }
 
-void append_verdict(std::string& out, parts_verdict verdict) { fmt::format_to(std::back_inserter(out), R"("status":"{}")", to_string(verdict)); }
+void append_verdict(std::string& out, parts_verdict verdict) {
+    fmt::format_to(std::back_inserter(out), R"("status":"{}")", to_string(verdict));
+}
 
 void append_missing(std::string& out, all_parts parts) {
     out += R"("missing":[)";
@@ -140,7 +145,8 @@ std::string degraded_label(all_parts parts, parts_verdict verdict) {
 }
 
 std::string proxy_status_of(all_parts parts) {
-    const auto told = std::find_if(parts.begin(), parts.end(), [](const part_answer* one) { return !one->good && !one->proxy_error.empty(); });
+    const auto told = std::find_if(parts.begin(), parts.end(),
+                                   [](const part_answer* one) { return !one->good && !one->proxy_error.empty(); });
     std::string out = "evenkeel";
     if (told != parts.end()) out += fmt::format("; error={}", (*told)->proxy_error);
     return out + fmt::format("; details=\"without an answer: {}\"", missing_names(parts));
@@ -151,13 +157,14 @@ std::string parts_log_text(all_parts parts) {
     for (const part_answer* one : parts) {
         if (out.size() > 1) out += ',';
         append_string(out, one->name);
-        fmt::format_to(std::back_inserter(out), R"(:{{"status":{},"service":"{}","source":"{}","attempts":{})", one->status,
-                       telemetry::to_string(one->service), one->source, one->attempts);
+        fmt::format_to(std::back_inserter(out), R"(:{{"status":{},"service":"{}","source":"{}","attempts":{})",
+                       one->status, telemetry::to_string(one->service), one->source, one->attempts);
         if (!one->upstream.empty()) {
             out += R"(,"upstream":)";
             append_string(out, one->upstream);
         }
-        fmt::format_to(std::back_inserter(out), R"(,"duration_s":{:.6f}}})", std::chrono::duration<double>(one->took).count());
+        fmt::format_to(std::back_inserter(out), R"(,"duration_s":{:.6f}}})",
+                       std::chrono::duration<double>(one->took).count());
     }
     return out += '}';
 }

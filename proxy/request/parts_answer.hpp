@@ -1,5 +1,6 @@
 #pragma once
-// What a fan-out says: the answers of its parts, joined to one JSON document or told one by one as events. Pure: text out.
+// What a fan-out says: the answers of its parts, joined to one JSON document or told one by one as events. Pure: text
+// out.
 //
 //   {"status": "complete|partial|failed", "parts": {"NAME": PART, ...}, "missing": ["NAME", ...]}
 //   PART: "status": of the part's answer, "source": "live|last_good|fallback", "body": what it said
@@ -9,9 +10,10 @@
 //   event: complete                                   behind the last one
 //   data: {"status": ..., "missing": [...]}
 //
-// A body that is JSON stands in the document as it came (in an event with its line ends as blanks), any other text is a JSON
-// string with its media type beside it as "content_type", an empty one is null. Text it is in any case: an answer that is
-// neither JSON nor UTF-8 is no answer of a part (part_group). A failed part shows the error it got, ours or the upstream's.
+// A body that is JSON stands in the document as it came (in an event with its line ends as blanks), any other text is a
+// JSON string with its media type beside it as "content_type", an empty one is null. Text it is in any case: an answer
+// that is neither JSON nor UTF-8 is no answer of a part (part_group). A failed part shows the error it got, ours or the
+// upstream's.
 
 #include "proxy/telemetry/observer.hpp"
 
@@ -23,7 +25,7 @@
 namespace evenkeel::request {
 
 struct part_answer {
-    std::string_view name;            // of the part's route
+    std::string_view name; // of the part's route
     int status = 0;
     bool good = false;                // a whole 2xx
     std::string_view source = "live"; // live | last_good | fallback
@@ -31,12 +33,12 @@ struct part_answer {
     std::string content_type;
     // How it came about, for labels and log.
     telemetry::request_service service = telemetry::request_service::ok;
-    std::string_view upstream;        // empty: none was asked
-    std::string_view proxy_error;     // RFC 9209 token of an error made here
+    std::string_view upstream;    // empty: none was asked
+    std::string_view proxy_error; // RFC 9209 token of an error made here
     int attempts = 0;
     std::uint16_t chaos = 0; // as client_request::chaos
     bool stop_client_retries = false;
-    duration retry_after{};           // told with a failure; 0: not told
+    duration retry_after{}; // told with a failure; 0: not told
     duration took{};
 };
 

@@ -24,9 +24,9 @@ void note_parts(client_request& request, const part_group& parts) {
     if (all.size() == parts.size()) {
         const parts_verdict verdict = judge_parts(all, parts.route().fan_out.min_success);
         const bool failed = verdict == parts_verdict::failed;
-        noted->service = failed                                        ? telemetry::request_service::error
+        noted->service = failed                                          ? telemetry::request_service::error
                          : degraded || verdict == parts_verdict::partial ? telemetry::request_service::degraded
-                                                                       : telemetry::request_service::ok;
+                                                                         : telemetry::request_service::ok;
         if (failed) {
             noted->outcome = telemetry::request_outcome::proxy_error;
             noted->reason = "parts_failed";
@@ -36,7 +36,8 @@ void note_parts(client_request& request, const part_group& parts) {
 }
 
 parts_body::parts_body(net::loop& loop, client_request& request, std::shared_ptr<part_group> parts)
-    : loop_(loop), request_(request), parts_(std::move(parts)), date_(http_date(loop.wall_now())), told_(parts_->size()) {
+    : loop_(loop), request_(request), parts_(std::move(parts)), date_(http_date(loop.wall_now())),
+      told_(parts_->size()) {
     head_.status = 200;
     head_.body = {wire::body_kind::chunked, 0};
     head_.fields = {{"content-type", "text/event-stream", wire::field_id::content_type},
@@ -78,7 +79,9 @@ net::task<body_step> parts_body::next() {
     for (;;) {
         if (auto step = ready()) co_return *step;
         if (parts->cancelled()) {
-            co_return body_step{.is = body_step::kind::truncated, .why = "connection_terminated", .ended = telemetry::stream_end::client_gone};
+            co_return body_step{.is = body_step::kind::truncated,
+                                .why = "connection_terminated",
+                                .ended = telemetry::stream_end::client_gone};
         }
         if (loop_.now() >= due) co_return body_step{.is = body_step::kind::data, .data = keep_alive_comment};
         static_cast<void>(co_await parts->changed(due));

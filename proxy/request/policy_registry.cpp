@@ -7,7 +7,9 @@ namespace evenkeel::request {
 
 namespace {
 // '\n' is in no name.
-std::string pair_key(const config::route& route, const config::upstream& upstream) { return route.name + '\n' + upstream.name; }
+std::string pair_key(const config::route& route, const config::upstream& upstream) {
+    return route.name + '\n' + upstream.name;
+}
 
 // The object of a key: made with `options`, or given them.
 template <class Map, class Options>
@@ -24,8 +26,9 @@ auto* configured(Map& map, const std::string& key, const Options& options) {
 std::shared_ptr<const shuffle_shard> shard_of(const config::route& route) {
     std::vector<std::string> names;
     for (const auto& upstream : route.upstreams) names.push_back(upstream->name);
-    return std::make_shared<const shuffle_shard>(names, route.balance == balance_kind::weighted ? route.weights : std::vector<double>{},
-                                                 route.shuffle_shard.size);
+    return std::make_shared<const shuffle_shard>(
+        names, route.balance == balance_kind::weighted ? route.weights : std::vector<double>{},
+        route.shuffle_shard.size);
 }
 
 template <class Map>
@@ -38,14 +41,16 @@ auto* existing_or_new(Map& map, const std::string& key) {
 
 endpoint_policies policy_registry::endpoint_of(const config::route& route, const config::upstream& upstream) {
     const std::string pair = pair_key(route, upstream);
-    const std::string& circuit_key = route.own_circuit || route.circuit_breaker.scope == circuit_scope::route ? pair : upstream.name;
+    const std::string& circuit_key =
+        route.own_circuit || route.circuit_breaker.scope == circuit_scope::route ? pair : upstream.name;
     endpoint_policies made;
     made.own_credential = config::hides_callers(route, upstream);
     made.budget = configured(budgets_, route.own_budget ? pair : upstream.name, route.retry.budget);
     made.latency = configured(latencies_, pair, route.timeout.adaptive);
     if (route.circuit_breaker.on) made.circuit = configured(circuits_, circuit_key, route.circuit_breaker);
     if (route.cooldown.on) made.rest = configured(rests_, upstream.name, route.cooldown);
-    if (route.overload.on || route.circuit_breaker.on) made.load = configured(loads_, route.shuffle_shard.on ? pair : route.name, route.overload);
+    if (route.overload.on || route.circuit_breaker.on)
+        made.load = configured(loads_, route.shuffle_shard.on ? pair : route.name, route.overload);
     return made;
 }
 
@@ -90,7 +95,8 @@ telemetry::policy_report policy_registry::report(const config::settings& setting
             auto& to = shown.endpoints.emplace_back();
             to.upstream = route->upstreams[i]->name;
             to.latency = from.latency->report(now);
-            if (from.circuit != nullptr) to.circuit = from.circuit->report({.alone = true, .usual_p95 = to.latency.p95}, now);
+            if (from.circuit != nullptr)
+                to.circuit = from.circuit->report({.alone = true, .usual_p95 = to.latency.p95}, now);
             if (from.rest != nullptr) to.cooldown = from.rest->report(now);
             if (from.load != nullptr && route->overload.on) to.overload = from.load->report(now);
             to.budget_level = from.budget->level(now);
@@ -100,14 +106,16 @@ telemetry::policy_report policy_registry::report(const config::settings& setting
     return all;
 }
 
-bool policy_registry::force(const std::string& route, const std::string& upstream, std::optional<circuit_state> state, steady_time now) {
+bool policy_registry::force(const std::string& route, const std::string& upstream, std::optional<circuit_state> state,
+                            steady_time now) {
     const std::scoped_lock lock(mutex_);
     bool found = false;
     for (auto& [key, circuit] : circuits_) {
         const std::size_t border = key.find('\n');
         const bool shared = border == std::string::npos;
-        const bool same = shared ? key == upstream && route.empty()
-                                 : key.substr(border + 1) == upstream && (route.empty() || key.substr(0, border) == route);
+        const bool same = shared
+                              ? key == upstream && route.empty()
+                              : key.substr(border + 1) == upstream && (route.empty() || key.substr(0, border) == route);
         if (!same) continue;
         static_cast<void>(circuit->force(state, now));
         found = true;

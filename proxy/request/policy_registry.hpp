@@ -1,15 +1,15 @@
 #pragma once
 // The process-wide state of the policies, one object per key, shared by every worker; a reload keeps the state of a key
-// and gives it the new options. Objects live as long as the registry; how many there are is bounded by what configurations
-// named. Keys:
+// and gives it the new options. Objects live as long as the registry; how many there are is bounded by what
+// configurations named. Keys:
 //
 //   budget                  upstream; (route, upstream) where the route writes its own `retry.budget`
-//   circuit                 upstream; (route, upstream) with `circuit_breaker.scope: route`, or where the route writes its own
-//   cooldown                upstream (and within it the credential)
-//   latency                 (route, upstream)
+//   circuit                 upstream; (route, upstream) with `circuit_breaker.scope: route`, or where the route writes
+//   its own cooldown                upstream (and within it the credential) latency                 (route, upstream)
 //   balance, guard, line,   route
 //   bulkhead, shard         ... likewise
-//   load                    route: several upstreams may be one server, and their sum is what is usual; (route, upstream) with
+//   load                    route: several upstreams may be one server, and their sum is what is usual; (route,
+//   upstream) with
 //                           `shuffle_shard`: what a tenant does to its endpoints stays there
 
 #include "config/settings.hpp"
@@ -40,10 +40,10 @@ namespace evenkeel::request {
 struct endpoint_policies {
     work_budget* budget = nullptr;
     endpoint_latency* latency = nullptr;
-    circuit_breaker* circuit = nullptr;   // null: circuit_breaker off
-    cooldown* rest = nullptr;             // null: cooldown off
-    overload_control* load = nullptr;     // null: neither overload control nor a circuit whose recovery is to be paced
-    bool own_credential = false;          // it is shown none of the callers': all requests rest together
+    circuit_breaker* circuit = nullptr; // null: circuit_breaker off
+    cooldown* rest = nullptr;           // null: cooldown off
+    overload_control* load = nullptr;   // null: neither overload control nor a circuit whose recovery is to be paced
+    bool own_credential = false;        // it is shown none of the callers': all requests rest together
 };
 
 struct route_policies {
@@ -51,7 +51,7 @@ struct route_policies {
     balancer* balance = nullptr;              // null: failover, the order of the route
     hedge_guard* guard = nullptr;             // null: hedge off
     waiting_line* line = nullptr;
-    evenkeel::bulkhead* bulkhead = nullptr;   // null: bulkhead off
+    evenkeel::bulkhead* bulkhead = nullptr;     // null: bulkhead off
     std::shared_ptr<const shuffle_shard> shard; // null: every request may go to every endpoint
 
     [[nodiscard]] bool in_shard(shuffle_shard::members shard_of_request, std::size_t at) const noexcept {
@@ -62,7 +62,9 @@ struct route_policies {
 // What one snapshot's routes use; immutable, and alive while a request of that snapshot is.
 class policy_set {
 public:
-    [[nodiscard]] const route_policies& of(const config::route& route) const noexcept { return routes_.find(&route)->second; }
+    [[nodiscard]] const route_policies& of(const config::route& route) const noexcept {
+        return routes_.find(&route)->second;
+    }
     [[nodiscard]] upcast_memory& not_upcast() const noexcept { return *not_upcast_; }
 
 private:
@@ -79,9 +81,10 @@ public:
     // The state of every policy the routes of `settings` use. Thread-safe; stops no request.
     [[nodiscard]] telemetry::policy_report report(const config::settings& settings, steady_time now);
 
-    // An operator holds the circuits of an upstream, as seen by one route or (empty) by all, open or closed, or lets them be
-    // (no state). False: there is no such circuit.
-    bool force(const std::string& route, const std::string& upstream, std::optional<circuit_state> state, steady_time now);
+    // An operator holds the circuits of an upstream, as seen by one route or (empty) by all, open or closed, or lets
+    // them be (no state). False: there is no such circuit.
+    bool force(const std::string& route, const std::string& upstream, std::optional<circuit_state> state,
+               steady_time now);
 
 private:
     template <class Policy>

@@ -21,9 +21,12 @@ const hash_key& process_key() {
 }
 
 // Each part with its length in front, so that no two lists read the same.
-void add_part(std::string& to, std::string_view part) { to.append(std::to_string(part.size())).append(1, ':').append(part); }
+void add_part(std::string& to, std::string_view part) {
+    to.append(std::to_string(part.size())).append(1, ':').append(part);
+}
 
-std::string credentials_of(const wire::request_head& head, std::string_view body, const config::credential_rules& rules) {
+std::string credentials_of(const wire::request_head& head, std::string_view body,
+                           const config::credential_rules& rules) {
     std::string parts;
     for_each_credential(head, body, rules, [&](std::string_view name, std::string_view value) {
         add_part(parts, name);
@@ -41,11 +44,12 @@ std::uint64_t short_hash_of(std::string_view text) {
 
 char as_compared(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c == '_' ? '-' : c; }
 bool is_called(std::string_view name, std::string_view compared) noexcept {
-    return name.size() == compared.size() && std::equal(name.begin(), name.end(), compared.begin(), [](char a, char b) { return as_compared(a) == b; });
+    return name.size() == compared.size() &&
+           std::equal(name.begin(), name.end(), compared.begin(), [](char a, char b) { return as_compared(a) == b; });
 }
 
-// What remains of a value however it is written: no scheme, no blanks; of a signature that is another with each request the name
-// of the key that made it (AWS, "AWS4-HMAC-SHA256 Credential=NAME/...").
+// What remains of a value however it is written: no scheme, no blanks; of a signature that is another with each request
+// the name of the key that made it (AWS, "AWS4-HMAC-SHA256 Credential=NAME/...").
 std::string_view essence_of(std::string_view value) noexcept {
     constexpr std::string_view blanks = " \t", signer = "Credential=";
     while (!value.empty() && blanks.find(value.front()) != std::string_view::npos) value.remove_prefix(1);
@@ -85,17 +89,19 @@ hash_key hash_key::draw() {
 hash_key::bytes hash_key::digest(std::string_view of) const {
     std::array<unsigned char, EVP_MAX_MD_SIZE> out{};
     unsigned size = 0;
-    HMAC(EVP_sha256(), bytes_.data(), static_cast<int>(bytes_.size()), reinterpret_cast<const unsigned char*>(of.data()), of.size(), out.data(),
-         &size);
+    HMAC(EVP_sha256(), bytes_.data(), static_cast<int>(bytes_.size()),
+         reinterpret_cast<const unsigned char*>(of.data()), of.size(), out.data(), &size);
     bytes result;
     std::copy_n(out.begin(), result.size(), result.begin());
     return result;
 }
 
-principal::principal(const wire::request_head& head, const hash_key& key, const config::credential_rules& rules, std::string_view body)
+principal::principal(const wire::request_head& head, const hash_key& key, const config::credential_rules& rules,
+                     std::string_view body)
     : hash_(key.digest(credentials_of(head, body, rules))) {}
 
-std::uint64_t principal_of(const wire::request_head& head, const config::credential_rules& rules, std::string_view body) {
+std::uint64_t principal_of(const wire::request_head& head, const config::credential_rules& rules,
+                           std::string_view body) {
     return short_hash_of(credentials_of(head, body, rules));
 }
 
@@ -107,9 +113,10 @@ std::uint64_t tenant_of(const wire::request_head& head, const config::credential
         for (; place != order.end() && place->group == group; ++place) {
             if (place->in_query) {
                 if (head.query.empty()) continue;
-                for_each_query_member(head.query, [&](const std::string& name, const std::string& value, std::string_view) {
-                    if (is_called(name, place->name)) found.add(value);
-                });
+                for_each_query_member(head.query,
+                                      [&](const std::string& name, const std::string& value, std::string_view) {
+                                          if (is_called(name, place->name)) found.add(value);
+                                      });
             } else {
                 for (const wire::field& one : head.fields) {
                     if (is_called(one.name, place->name)) found.add(one.value);

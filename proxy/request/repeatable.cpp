@@ -34,7 +34,8 @@ replay_verdict judge_replay(const wire::request_head& head, const wire::call* ca
         return replay_verdict::yes;
     }
     if (head.find(std::string_view{"idempotency-key"}) != nullptr) return replay_verdict::yes;
-    if (called == nullptr || !(head.is_post() ? wire::is_word(called->method, "POST") : called->method == head.method)) return replay_verdict::no;
+    if (called == nullptr || !(head.is_post() ? wire::is_word(called->method, "POST") : called->method == head.method))
+        return replay_verdict::no;
     return called->effect == wire::call_effect::may_store ? replay_verdict::by_body : replay_verdict::yes;
 }
 

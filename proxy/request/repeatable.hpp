@@ -1,7 +1,7 @@
 #pragma once
-// Whether a request may be sent again after it may have reached the upstream (DESIGN section 4, "Replay eligibility"): the
-// idempotent methods, anything with an Idempotency-Key, and the calls that compute and leave nothing behind (wire/calls.hpp).
-// Judged on what is sent, behind the route's rewrite and the upstream's base path. Pure.
+// Whether a request may be sent again after it may have reached the upstream (DESIGN section 4, "Replay eligibility"):
+// the idempotent methods, anything with an Idempotency-Key, and the calls that compute and leave nothing behind
+// (wire/calls.hpp). Judged on what is sent, behind the route's rewrite and the upstream's base path. Pure.
 
 #include "config/settings.hpp"
 #include "proxy/wire/calls.hpp"
@@ -18,15 +18,16 @@ namespace evenkeel::request {
 // The call that a target with its query is; null: none that we know.
 [[nodiscard]] const wire::call* call_of_target(std::string_view target, std::size_t base) noexcept;
 
-// The call that a client's path is, where a route rewrites it after the rewrite; the upstream's base path does not matter.
+// The call that a client's path is, where a route rewrites it after the rewrite; the upstream's base path does not
+// matter.
 [[nodiscard]] const wire::call* call_of_path(const config::route* route, std::string_view path) noexcept;
 
 // As far as the head tells.
 enum class replay_verdict : unsigned char { no, yes, by_body };
 [[nodiscard]] replay_verdict judge_replay(const wire::request_head& head, const wire::call* called);
 
-// A call that may be asked to store something is not sent again before all of its body has been read and held. Of any other the
-// body is not looked at. Body: whole(), and text().view() of what is held.
+// A call that may be asked to store something is not sent again before all of its body has been read and held. Of any
+// other the body is not looked at. Body: whole(), and text().view() of what is held.
 template <class Body>
 [[nodiscard]] bool is_replay_eligible(const wire::request_head& head, const wire::call* called, const Body& body) {
     const replay_verdict verdict = judge_replay(head, called);
@@ -36,8 +37,8 @@ template <class Body>
 
 // ... as the route has it: `retry.replay` decides, and where it is auto the above.
 template <class Body>
-[[nodiscard]] bool may_replay(const config::route& route, const config::upstream& upstream, const wire::request_head& head,
-                              std::string_view target, const Body& body) {
+[[nodiscard]] bool may_replay(const config::route& route, const config::upstream& upstream,
+                              const wire::request_head& head, std::string_view target, const Body& body) {
     if (route.retry.replay != replay_mode::automatic) return route.retry.replay == replay_mode::always;
     return is_replay_eligible(head, call_of_target(target, base_of(route, upstream)), body);
 }

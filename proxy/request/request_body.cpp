@@ -12,8 +12,9 @@
 namespace evenkeel::request {
 
 namespace {
-// Blocks that bodies are read into (chosen): the usual ones at first, since each counts whole against limits.memory from its
-// first byte on and a client may stop there; larger ones once the body has shown that it is large, for fewer system calls.
+// Blocks that bodies are read into (chosen): the usual ones at first, since each counts whole against limits.memory
+// from its first byte on and a client may stop there; larger ones once the body has shown that it is large, for fewer
+// system calls.
 constexpr std::size_t largest_block = 64 * 1024;
 constexpr std::size_t least_room = 2 * 1024; // in a block: less is not worth a read
 // Of a body that is still coming so much is laid together for whoever looks into it.
@@ -64,10 +65,12 @@ private:
 };
 
 request_body::request_body(net::loop& worker, net::client_stream& client, io_buffer& input, buffer_pool& buffers)
-    : loop_(worker), client_(&client), input_(&input), buffers_(buffers), excess_(buffers), progress_(worker.executor()) {}
+    : loop_(worker), client_(&client), input_(&input), buffers_(buffers), excess_(buffers),
+      progress_(worker.executor()) {}
 
 request_body::request_body(net::loop& worker, buffer_pool& buffers)
-    : loop_(worker), client_(nullptr), input_(nullptr), buffers_(buffers), excess_(buffers), progress_(worker.executor()) {}
+    : loop_(worker), client_(nullptr), input_(nullptr), buffers_(buffers), excess_(buffers),
+      progress_(worker.executor()) {}
 
 request_body::~request_body() {
     // With a loop that is torn down coroutines end in any order, never to go on.
@@ -86,7 +89,8 @@ void request_body::begin(const wire::body_framing& framing, const request_body_o
     const shared_bytes here = input_->share(input_->unread());
     if (framing.kind == wire::body_kind::length) {
         if (framing.length > options.max_body) return fail(failure::refused, wire::refusal::body_too_large);
-        const std::string_view ours = here.view().substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(framing.length, here.size())));
+        const std::string_view ours =
+            here.view().substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(framing.length, here.size())));
         input_->consume(ours.size());
         accept(here.owner(), ours);
         if (complete_) holding_ = true; // the usual case: it lies behind its head, whatever it is allowed to take
@@ -111,7 +115,8 @@ void request_body::fail(failure why, wire::refusal refused) noexcept {
 
 void request_body::accept(const block_ptr& in, std::string_view data) {
     if (data.empty()) return;
-    const bool goes_on = !pieces_.empty() && pieces_.back().owner() == in && pieces_.back().view().data() + pieces_.back().size() == data.data();
+    const bool goes_on = !pieces_.empty() && pieces_.back().owner() == in &&
+                         pieces_.back().view().data() + pieces_.back().size() == data.data();
     if (goes_on) {
         shared_bytes& last = pieces_.back();
         last = shared_bytes{last.owner(), {last.view().data(), last.size() + data.size()}};
@@ -124,8 +129,8 @@ void request_body::accept(const block_ptr& in, std::string_view data) {
     if (position_ > options_.max_body) fail(failure::refused, wire::refusal::body_too_large);
 }
 
-// `raw`: chunked bytes, which nobody else has seen. The data of all chunks is moved together to their beginning. What lies
-// behind the body stays unread in `rest_stays`, of which `raw` is then all, or is kept for the next request.
+// `raw`: chunked bytes, which nobody else has seen. The data of all chunks is moved together to their beginning. What
+// lies behind the body stays unread in `rest_stays`, of which `raw` is then all, or is kept for the next request.
 void request_body::decode(const block_ptr& in, char* raw, std::size_t size, io_buffer* rest_stays) {
     char* const start = raw;
     std::size_t data = 0, at = 0;
@@ -133,7 +138,8 @@ void request_body::decode(const block_ptr& in, char* raw, std::size_t size, io_b
     for (;;) {
         const auto decoded = decoder_.next({raw + at, size - at});
         if (!decoded.data.empty()) {
-            if (decoded.data.data() != start + data) std::memmove(start + data, decoded.data.data(), decoded.data.size());
+            if (decoded.data.data() != start + data)
+                std::memmove(start + data, decoded.data.data(), decoded.data.size());
             data += decoded.data.size();
         }
         at += decoded.consumed;
@@ -206,7 +212,8 @@ boost::asio::mutable_buffer request_body::room() {
         tail_used_ = 0;
     }
     // Never into the next request.
-    return {tail_->data() + tail_used_, static_cast<std::size_t>(std::min<std::uint64_t>(missing, tail_->capacity() - tail_used_))};
+    return {tail_->data() + tail_used_,
+            static_cast<std::size_t>(std::min<std::uint64_t>(missing, tail_->capacity() - tail_used_))};
 }
 
 net::task<void> request_body::pull(reader* as) {

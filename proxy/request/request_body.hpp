@@ -1,13 +1,15 @@
 #pragma once
-// The body of a client's request, as attempts read it: each from the first byte and at its own pace. What has come lies in
-// blocks that neither move nor change (block.hpp), and a reader owns the piece it is writing from, so no attempt depends on
-// what becomes of the body, the request or another attempt meanwhile.
+// The body of a client's request, as attempts read it: each from the first byte and at its own pace. What has come lies
+// in blocks that neither move nor change (block.hpp), and a reader owns the piece it is writing from, so no attempt
+// depends on what becomes of the body, the request or another attempt meanwhile.
 //
-// All that has come is held, so that another attempt may begin at the first byte, up to a bound and as long as limits.memory
-// has room. Beyond that the body streams: what every reader has passed is dropped, and a reader that stands in the way of the
-// foremost by more than may be held is given up (it fails; its attempt's upstream is not to blame).
+// All that has come is held, so that another attempt may begin at the first byte, up to a bound and as long as
+// limits.memory has room. Beyond that the body streams: what every reader has passed is dropped, and a reader that
+// stands in the way of the foremost by more than may be held is given up (it fails; its attempt's upstream is not to
+// blame).
 //
-// Owned by one request, of a client connection or of nobody (owned_request), which waits for released() before it lets go.
+// Owned by one request, of a client connection or of nobody (owned_request), which waits for released() before it lets
+// go.
 
 #include "proxy/net/client_stream.hpp"
 #include "proxy/net/event.hpp"
@@ -29,10 +31,10 @@
 namespace evenkeel::request {
 
 struct request_body_options {
-    std::uint64_t max_body = 0;  // bytes; more is refused with 413
-    std::uint64_t max_held = 0;  // bytes kept for a second sending
-    duration silence{};          // longest wait for the next byte
-    std::uint64_t min_rate = 0;  // bytes per second of waiting; 0: any
+    std::uint64_t max_body = 0; // bytes; more is refused with 413
+    std::uint64_t max_held = 0; // bytes kept for a second sending
+    duration silence{};         // longest wait for the next byte
+    std::uint64_t min_rate = 0; // bytes per second of waiting; 0: any
 };
 
 class request_body final : private net::timer_entry {
@@ -66,8 +68,8 @@ public:
         reader(const reader&) = delete;
         reader& operator=(const reader&) = delete;
 
-        // What comes next; waits for the client only at the frontier of what has come, and fails where the beginning has been
-        // dropped. One call at a time.
+        // What comes next; waits for the client only at the frontier of what has come, and fails where the beginning
+        // has been dropped. One call at a time.
         [[nodiscard]] net::task<step> next();
         [[nodiscard]] bool outrun() const noexcept { return outrun_; } // it failed because it was in the way
 
@@ -79,14 +81,15 @@ public:
         bool inside_ = false;
     };
 
-    // Reads on until the body is whole, failed, no longer held, or more than `limit` bytes have come. True: whole. Fails
-    // (too_late) if it is still coming at `until`. Only before there is a reader.
+    // Reads on until the body is whole, failed, no longer held, or more than `limit` bytes have come. True: whole.
+    // Fails (too_late) if it is still coming at `until`. Only before there is a reader.
     [[nodiscard]] net::task<bool> read_whole(std::uint64_t limit, steady_time until = steady_time::max());
 
-    [[nodiscard]] bool complete() const noexcept { return complete_; }          // read to its end
-    [[nodiscard]] bool replayable() const noexcept { return holding_; }         // all that has come is held, and stays
+    [[nodiscard]] bool complete() const noexcept { return complete_; }  // read to its end
+    [[nodiscard]] bool replayable() const noexcept { return holding_; } // all that has come is held, and stays
     [[nodiscard]] bool whole() const noexcept { return complete_ && replayable(); }
-    [[nodiscard]] bool lacked_memory() const noexcept { return lacked_memory_; } // ... not, because limits.memory is used up
+    // ... not, because limits.memory is used up.
+    [[nodiscard]] bool lacked_memory() const noexcept { return lacked_memory_; }
     [[nodiscard]] std::uint64_t received() const noexcept { return position_; } // body bytes so far
     [[nodiscard]] const wire::body_framing& framing() const noexcept { return framing_; }
     [[nodiscard]] failure failed() const noexcept { return failure_; }
@@ -98,13 +101,15 @@ public:
 
     // The whole body in few pieces, for one gather write; empty: it is not whole, or in too many.
     [[nodiscard]] std::span<const shared_bytes> pieces() const noexcept {
-        return whole() && pieces_.size() <= most_pieces ? std::span<const shared_bytes>{pieces_.data(), pieces_.size()} : std::span<const shared_bytes>{};
+        return whole() && pieces_.size() <= most_pieces ? std::span<const shared_bytes>{pieces_.data(), pieces_.size()}
+                                                        : std::span<const shared_bytes>{};
     }
     static constexpr std::size_t most_pieces = 4;
 
     // The answer goes out: whoever waited for a `100 Continue` gets none any more.
     void answered() noexcept { expect_continue_ = false; }
-    // No attempt reads any more; a read under way ends. The connection closes after the answer if the body is not whole.
+    // No attempt reads any more; a read under way ends. The connection closes after the answer if the body is not
+    // whole.
     void abandon() noexcept;
     [[nodiscard]] bool in_use() const noexcept { return inside_ > 0; }
     [[nodiscard]] net::task<void> released(); // until no attempt is inside next()
@@ -116,7 +121,7 @@ private:
     class presence; // of a coroutine that works on the body
     class pulling;
 
-    [[nodiscard]] net::task<void> pull(reader* as);   // one read from the client; null: before there is a reader
+    [[nodiscard]] net::task<void> pull(reader* as); // one read from the client; null: before there is a reader
     [[nodiscard]] shared_bytes at(std::uint64_t position) const; // what is held from there on, of one piece
     void accept(const block_ptr& in, std::string_view data);
     void decode(const block_ptr& in, char* raw, std::size_t size, io_buffer* rest_stays);
@@ -135,14 +140,15 @@ private:
     wire::body_framing framing_;
     request_body_options options_;
     wire::chunk_decoder decoder_;
-    mutable boost::container::small_vector<shared_bytes, 2> pieces_; // in order, gapless; the last grows within its block; text() joins them
-    block_ptr tail_;                  // where the next bytes are read to ...
-    std::size_t tail_used_ = 0;       // ... behind these
-    std::uint64_t dropped_ = 0;       // bytes in front of pieces_
-    std::uint64_t position_ = 0;      // body bytes that have come
+    // In order, gapless; the last grows within its block; text() joins them.
+    mutable boost::container::small_vector<shared_bytes, 2> pieces_;
+    block_ptr tail_;             // where the next bytes are read to ...
+    std::size_t tail_used_ = 0;  // ... behind these
+    std::uint64_t dropped_ = 0;  // bytes in front of pieces_
+    std::uint64_t position_ = 0; // body bytes that have come
     boost::intrusive::list<reader, boost::intrusive::constant_time_size<false>> readers_;
-    net::broadcast progress_;         // for readers at the frontier while another one pulls, and for released()
-    int inside_ = 0;                  // coroutines that work on the body
+    net::broadcast progress_; // for readers at the frontier while another one pulls, and for released()
+    int inside_ = 0;          // coroutines that work on the body
     bool holding_ = true;
     bool complete_ = false;
     bool expect_continue_ = false;

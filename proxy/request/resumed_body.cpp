@@ -18,18 +18,20 @@ using telemetry::stream_end;
 using telemetry::stream_resumption;
 using wire::stream_transcript;
 
-constexpr int max_replays = 3;                          // of one stream (chosen)
+constexpr int max_replays = 3;                           // of one stream (chosen)
 constexpr std::size_t max_unfinished_event = 256 * 1024; // bytes; a longer event is passed on without being looked into
 constexpr std::string_view comment = ":\n\n";
 
 class resumed final : public body_source {
 public:
     resumed(worker_services& services, client_request& request, wire::dialect which, std::unique_ptr<body_source> from)
-        : services_(services), request_(request), asked_(request.asked()), heartbeat_(asked_->stream.heartbeat), bound_(asked_->stream.hold_buffer),
-          dialect_(which), transcript_(which), charge_(services.memory), from_(std::move(from)), passed_at_(services.loop.now()) {}
+        : services_(services), request_(request), asked_(request.asked()), heartbeat_(asked_->stream.heartbeat),
+          bound_(asked_->stream.hold_buffer), dialect_(which), transcript_(which), charge_(services.memory),
+          from_(std::move(from)), passed_at_(services.loop.now()) {}
 
     std::optional<body_step> ready() override {
-        if (fresh_ || broken_) return over_ && out_[turn_].empty() ? std::optional<body_step>{final_} : std::nullopt; // what was given last is still being sent
+        // What was given last is still being sent.
+        if (fresh_ || broken_) return over_ && out_[turn_].empty() ? std::optional<body_step>{final_} : std::nullopt;
         while (!over_ && !broken_ && out_[turn_].empty()) {
             const auto step = from_->ready();
             if (!step) break;
@@ -60,7 +62,8 @@ public:
                 continue;
             }
             take(*step);
-            if (replaying_ && out_[turn_].empty() && !over_ && services_.loop.now() - passed_at_ >= heartbeat_) out_[turn_] = comment;
+            if (replaying_ && out_[turn_].empty() && !over_ && services_.loop.now() - passed_at_ >= heartbeat_)
+                out_[turn_] = comment;
         }
     }
 
@@ -143,7 +146,8 @@ private:
     void differs() {
         report(stream_resumption::differs);
         from_.reset();
-        say(502, "stream_truncated", "the upstream's stream ended before it was complete, and a second one did not say the same");
+        say(502, "stream_truncated",
+            "the upstream's stream ended before it was complete, and a second one did not say the same");
         end_broken("http_response_incomplete", stream_end::truncated);
     }
 
@@ -153,14 +157,17 @@ private:
     }
     void report(stream_resumption how) { services_.observer.stream_resumed(*request_.route, how); }
 
-    // The endpoint that began is the likeliest to say the same once more; one that fell silent, or broke twice, is asked last.
+    // The endpoint that began is the likeliest to say the same once more; one that fell silent, or broke twice, is
+    // asked last.
     void note_failure(stream_end how) {
         stream_replay& replay = *request_.replay;
-        if (how == stream_end::idle || std::exchange(broke_at_, replay.at) == replay.at) ++replay.earlier.failures[replay.at];
+        if (how == stream_end::idle || std::exchange(broke_at_, replay.at) == replay.at)
+            ++replay.earlier.failures[replay.at];
     }
     // Asks for the stream again; leaves it being read, or over.
     net::task<void> go_on(std::string_view why, stream_end how) {
-        if (cancelled_ || request_.gone.requested() || how == stream_end::client_gone) co_return end_broken(why, stream_end::client_gone);
+        if (cancelled_ || request_.gone.requested() || how == stream_end::client_gone)
+            co_return end_broken(why, stream_end::client_gone);
         from_.reset();
         splitter_.clear();
         const bool possible = transcript_.can_replay() && request_.replay->times < max_replays && request_.body.whole();
@@ -194,7 +201,8 @@ private:
         } else {
             const bool idle = how == stream_end::idle;
             say(idle ? 504 : 502, idle ? "stream_idle_timeout" : "stream_truncated",
-                idle ? "the upstream went silent before its stream was complete" : "the upstream's stream ended before it was complete");
+                idle ? "the upstream went silent before its stream was complete"
+                     : "the upstream's stream ended before it was complete");
         }
         end_broken(why, how);
     }
@@ -209,14 +217,14 @@ private:
     stream_transcript transcript_;
     memory_charge charge_;
     std::size_t charged_ = 0;
-    std::unique_ptr<body_source> from_;      // null while another is sought, and once it is over
-    std::array<std::string, 2> out_;         // by turns: what was given lives until the next is asked for
+    std::unique_ptr<body_source> from_; // null while another is sought, and once it is over
+    std::array<std::string, 2> out_;    // by turns: what was given lives until the next is asked for
     std::size_t turn_ = 0;
-    std::string told_;                       // the upstream's error frame
-    std::optional<body_step> broken_;        // how the present attempt's stream broke
+    std::string told_;                // the upstream's error frame
+    std::optional<body_step> broken_; // how the present attempt's stream broke
     body_step final_;
     steady_time passed_at_;
-    std::optional<std::size_t> broke_at_;    // the endpoint whose stream broke last
+    std::optional<std::size_t> broke_at_; // the endpoint whose stream broke last
     bool fresh_ = false, first_event_ = false;
     bool replaying_ = false, resumed_ = false;
     bool over_ = false, cancelled_ = false;
@@ -229,7 +237,8 @@ bool is_replayable_stream(client_request& request, wire::dialect which) {
     return *request.deterministic;
 }
 
-std::unique_ptr<body_source> resumed_body(worker_services& services, client_request& request, wire::dialect which, std::unique_ptr<body_source> from) {
+std::unique_ptr<body_source> resumed_body(worker_services& services, client_request& request, wire::dialect which,
+                                          std::unique_ptr<body_source> from) {
     return std::make_unique<resumed>(services, request, which, std::move(from));
 }
 

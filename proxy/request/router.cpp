@@ -16,7 +16,8 @@ namespace {
 bool head_matches(const config::route_match& match, const wire::request_head& head) {
     if (!match.path.empty() && head.path != match.path) return false;
     if (!match.path_prefix.empty() && !is_under(head.path, match.path_prefix)) return false;
-    if (!match.methods.empty() && std::find(match.methods.begin(), match.methods.end(), head.method) == match.methods.end()) {
+    if (!match.methods.empty() &&
+        std::find(match.methods.begin(), match.methods.end(), head.method) == match.methods.end()) {
         return false;
     }
     return std::all_of(match.headers.begin(), match.headers.end(), [&](const config::header_match& wanted) {
@@ -31,8 +32,9 @@ route_choice choose_route(const config::settings& settings, const route_question
         if (!head_matches(route->match, question.head)) continue;
         if (!route->match.models.empty()) {
             if (!question.model) return {nullptr, true};
-            const bool wanted = std::any_of(route->match.models.begin(), route->match.models.end(),
-                                            [&](const std::string& glob) { return config::glob_match(glob, *question.model); });
+            const bool wanted =
+                std::any_of(route->match.models.begin(), route->match.models.end(),
+                            [&](const std::string& glob) { return config::glob_match(glob, *question.model); });
             if (!wanted) continue;
         }
         return {route, false};
@@ -41,7 +43,8 @@ route_choice choose_route(const config::settings& settings, const route_question
 }
 
 namespace {
-std::string_view whole_target(const config::route& route, const config::upstream& upstream, const wire::request_head& head, std::string& room) {
+std::string_view whole_target(const config::route& route, const config::upstream& upstream,
+                              const wire::request_head& head, std::string& room) {
     if (route.rewrite.is == config::path_rewrite::kind::none && upstream.address.base_path.empty()) return head.target;
     std::string& target = room;
     target.clear();
@@ -68,7 +71,8 @@ std::string_view whole_target(const config::route& route, const config::upstream
 
 } // namespace
 
-std::string_view upstream_target(const config::route& route, const config::upstream& upstream, const wire::request_head& head, std::string& room) {
+std::string_view upstream_target(const config::route& route, const config::upstream& upstream,
+                                 const wire::request_head& head, std::string& room) {
     const std::string_view target = whole_target(route, upstream, head, room);
     if (head.query.empty() || !config::hides_callers(route, upstream)) return target;
     std::string kept; // apart from `room`, of which `target` may be

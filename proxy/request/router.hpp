@@ -26,9 +26,9 @@ struct route_choice {
 // Whether `path` lies under `prefix`, on segment borders: /v1 covers /v1 and /v1/x, not /v10. "/" covers everything.
 [[nodiscard]] bool is_under(std::string_view path, std::string_view prefix) noexcept;
 
-// The target that goes upstream: the upstream's base path, the path as rewritten, the query unchanged but for the credentials of
-// the caller that this upstream is not shown. A view of the client's
-// where that is the same, else of `room`, where it is put together.
+// The target that goes upstream: the upstream's base path, the path as rewritten, the query unchanged but for the
+// credentials of the caller that this upstream is not shown. A view of the client's where that is the same, else of
+// `room`, where it is put together.
 [[nodiscard]] std::string_view upstream_target(const config::route& route, const config::upstream& upstream,
                                                const wire::request_head& head, std::string& room);
 

@@ -18,8 +18,8 @@ namespace evenkeel::request {
 namespace {
 constexpr std::uint64_t whole_body_bytes = 64 * 1024; // bodies up to this are read whole before the first attempt
 
-// Whether the body is to be read on before the first attempt. One that is known to be larger than `limit` starts at once;
-// the usual one came with the head and needs no coroutine.
+// Whether the body is to be read on before the first attempt. One that is known to be larger than `limit` starts at
+// once; the usual one came with the head and needs no coroutine.
 bool reads_ahead(const client_request& request, std::uint64_t limit) {
     const auto& framing = request.body.framing();
     return !request.body.complete() && !(framing.kind == wire::body_kind::length && framing.length > limit);
@@ -28,7 +28,8 @@ bool has_failed(const client_request& request) { return request.body.failed() !=
 
 // A ladder may send the body elsewhere, or know the request by it.
 bool needs_body(const std::vector<config::fallback_step>& ladder) {
-    return std::any_of(ladder.begin(), ladder.end(), [](const config::fallback_step& step) { return step.is != fallback_kind::respond; });
+    return std::any_of(ladder.begin(), ladder.end(),
+                       [](const config::fallback_step& step) { return step.is != fallback_kind::respond; });
 }
 
 // Before a route is known, its own time is not either.
@@ -38,41 +39,45 @@ duration longest_total(const config::settings& settings) {
     return all;
 }
 
-void find_model(client_request& request) {
-    request.model = wire::find_members(request.body.text().view()).model;
-}
+void find_model(client_request& request) { request.model = wire::find_members(request.body.text().view()).model; }
 
 answer no_route(const worker_services& services, const client_request& request) {
-    return make_local_answer({.status = 404,
-                              .code = "no_route",
-                              .proxy_error = "destination_not_found",
-                              .message = "no route matches this method and path; see `routes` in the configuration file"},
-                             dialect_of(nullptr, request.head->path), services.loop.wall_now());
+    return make_local_answer(
+        {.status = 404,
+         .code = "no_route",
+         .proxy_error = "destination_not_found",
+         .message = "no route matches this method and path; see `routes` in the configuration file"},
+        dialect_of(nullptr, request.head->path), services.loop.wall_now());
 }
 
 answer not_for_pages(const worker_services& services, const client_request& request, page_verdict why) {
-    return make_local_answer({.status = 403, .code = to_string(why), .proxy_error = "http_request_denied", .message = std::string{explain(why)}},
+    return make_local_answer({.status = 403,
+                              .code = to_string(why),
+                              .proxy_error = "http_request_denied",
+                              .message = std::string{explain(why)}},
                              dialect_of(request.route.get(), request.head->path), services.loop.wall_now());
 }
 
 answer body_not_seen(const worker_services& services, const client_request& request) {
     if (request.body.lacked_memory()) return no_memory_answer(services, request);
-    return make_local_answer({.status = 413,
-                              .code = "body_too_large_to_inspect",
-                              .proxy_error = {},
-                              .message = "this route must see the whole body and it is larger than retry.replay_buffer"},
-                             dialect_of(request.route.get(), request.head->path), services.loop.wall_now());
+    return make_local_answer(
+        {.status = 413,
+         .code = "body_too_large_to_inspect",
+         .proxy_error = {},
+         .message = "this route must see the whole body and it is larger than retry.replay_buffer"},
+        dialect_of(request.route.get(), request.head->path), services.loop.wall_now());
 }
 } // namespace
 
 answer no_memory_answer(const worker_services& services, const client_request& request) {
-    return make_local_answer({.status = 503,
-                              .code = "memory",
-                              .proxy_error = "connection_limit_reached",
-                              .message = "limits.memory has no room for this request's body, which this route must see whole",
-                              .retry_after = std::chrono::seconds{1},
-                              .outcome = telemetry::request_outcome::rejected},
-                             dialect_of(request.route.get(), request.head->path), services.loop.wall_now());
+    return make_local_answer(
+        {.status = 503,
+         .code = "memory",
+         .proxy_error = "connection_limit_reached",
+         .message = "limits.memory has no room for this request's body, which this route must see whole",
+         .retry_after = std::chrono::seconds{1},
+         .outcome = telemetry::request_outcome::rejected},
+        dialect_of(request.route.get(), request.head->path), services.loop.wall_now());
 }
 
 answer body_failure_answer(const worker_services& services, const client_request& request) {
@@ -92,18 +97,21 @@ answer body_failure_answer(const worker_services& services, const client_request
 }
 
 net::task<answer> serve(worker_services& services, client_request& request) {
-    // route: the first match wins, unless a foreign page asks; where a match depends on the model, the body is read first
+    // route: the first match wins, unless a foreign page asks; where a match depends on the model, the body is read
+    // first
     bool seen = true;
     if (!request.route) {
         route_choice choice = choose_route(*request.settings, {*request.head, std::nullopt});
-        if (const page_verdict why = judge_page(request.settings->pages, request.via, *request.head); why != page_verdict::welcome) {
+        if (const page_verdict why = judge_page(request.settings->pages, request.via, *request.head);
+            why != page_verdict::welcome) {
             request.route = std::move(choice.route);
             services.observer.request_started(request.route.get());
             co_return not_for_pages(services, request, why);
         }
         if (choice.needs_model) {
             const std::uint64_t limit = request.settings->replay_buffer;
-            if (reads_ahead(request, limit)) co_await request.body.read_whole(limit, request.received + longest_total(*request.settings));
+            if (reads_ahead(request, limit))
+                co_await request.body.read_whole(limit, request.received + longest_total(*request.settings));
             seen = request.body.complete() && !has_failed(request);
             if (seen) {
                 find_model(request);
@@ -127,15 +135,18 @@ net::task<answer> serve(worker_services& services, client_request& request) {
 
     const auto& upstreams = request.route->upstreams;
     const bool fans_out = request.route->serves == config::route_serves::fan_out;
-    const bool must_see_body = fans_out || std::any_of(upstreams.begin(), upstreams.end(), [](const auto& one) { return !one->models.empty(); });
+    const bool must_see_body = fans_out || std::any_of(upstreams.begin(), upstreams.end(),
+                                                       [](const auto& one) { return !one->models.empty(); });
     request.body.hold_up_to(request.route->retry.replay_buffer);
     const auto& ladder = request.route->fallback;
     // A member of the body may be a credential that not everybody is shown.
     const bool looks_for_credentials = request.route->hides_some && may_be_json(*request.head);
     const bool must_see_credentials = looks_for_credentials && request.route->credentials.names_body();
-    const bool wants_body = must_see_body || looks_for_credentials || request.route->coalesce != coalesce_mode::off || request.route->stream.upcast || needs_body(ladder);
+    const bool wants_body = must_see_body || looks_for_credentials || request.route->coalesce != coalesce_mode::off ||
+                            request.route->stream.upcast || needs_body(ladder);
     const std::uint64_t ahead = wants_body ? request.route->retry.replay_buffer : whole_body_bytes;
-    if (reads_ahead(request, ahead)) co_await request.body.read_whole(ahead, request.received + request.route->timeout.total);
+    if (reads_ahead(request, ahead))
+        co_await request.body.read_whole(ahead, request.received + request.route->timeout.total);
     if (has_failed(request)) co_return body_failure_answer(services, request);
     if ((must_see_body || must_see_credentials) && !request.body.whole()) co_return body_not_seen(services, request);
 
@@ -153,7 +164,8 @@ net::task<answer> serve(worker_services& services, client_request& request) {
 }
 
 net::task<answer> ask(worker_services& services, client_request& request) {
-    return request.route->coalesce != coalesce_mode::off ? coalesce(services, request) : ask_upstreams(services, request);
+    return request.route->coalesce != coalesce_mode::off ? coalesce(services, request)
+                                                         : ask_upstreams(services, request);
 }
 
 net::task<answer> ask_upstreams(worker_services& services, client_request& request) {

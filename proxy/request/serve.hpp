@@ -23,7 +23,8 @@ class last_good_store;
 
 // The health document as a client may see it.
 struct health_text {
-    health_text(std::string text, bool can_serve = true) : json(std::move(text)), healthy(can_serve) {} // NOLINT: a text is one
+    health_text(std::string text, bool can_serve = true)
+        : json(std::move(text)), healthy(can_serve) {} // NOLINT: a text is one
     std::string json;
     bool healthy; // false: nothing can be served
 };
@@ -38,10 +39,10 @@ struct worker_services {
     std::mt19937_64 chance{};                     // of pauses; seeded by the worker
     buffer_pool buffers{memory};
     departure_watch departures{loop};
-    last_good_store* last_good = nullptr;         // of all workers; null: none
-    evenkeel::chaos* chaos = nullptr;             // of all workers; null: `chaos.enabled` is false
-    coalesced_flights* flights = nullptr;         // of all workers; null: nothing is coalesced
-    std::size_t shared_flights = 0;               // that run on this worker
+    last_good_store* last_good = nullptr; // of all workers; null: none
+    evenkeel::chaos* chaos = nullptr;     // of all workers; null: `chaos.enabled` is false
+    coalesced_flights* flights = nullptr; // of all workers; null: nothing is coalesced
+    std::size_t shared_flights = 0;       // that run on this worker
 
     [[nodiscard]] double draw() noexcept { return static_cast<double>(chance() >> 11) * 0x1p-53; } // uniform in [0, 1)
 };

@@ -17,7 +17,8 @@ namespace {
 steady_time deadline_of(const client_request& request, const client_hints& told, bool progressive) {
     duration within = request.route->timeout.total;
     if (told.timeout) within = std::min(within, answer_within(*told.timeout));
-    if (told.silence && !progressive) within = std::min(within, answer_within(*told.silence)); // else heartbeats break it
+    // Else heartbeats break it.
+    if (told.silence && !progressive) within = std::min(within, answer_within(*told.silence));
     return std::min(request.received + within, request.deadline);
 }
 
@@ -38,7 +39,8 @@ answer joined(const worker_services& services, client_request& request, const pa
     body->status(failed ? 502 : 200);
     body->add_field("content-type", "application/json");
     body->add_field("date", http_date(services.loop.wall_now()));
-    if (std::string label = degraded_label(all, verdict); !label.empty()) body->add_field("x-evenkeel-degraded", std::move(label));
+    if (std::string label = degraded_label(all, verdict); !label.empty())
+        body->add_field("x-evenkeel-degraded", std::move(label));
     answer made;
     if (failed) {
         body->add_field("proxy-status", proxy_status_of(all));
@@ -53,7 +55,8 @@ answer joined(const worker_services& services, client_request& request, const pa
             made.stop_client_retries = made.stop_client_retries && one->stop_client_retries;
         }
         if (pause > duration::zero()) {
-            body->add_field("retry-after", std::to_string(std::chrono::ceil<std::chrono::seconds>(longest_pause).count()));
+            body->add_field("retry-after",
+                            std::to_string(std::chrono::ceil<std::chrono::seconds>(longest_pause).count()));
         }
     }
     note_parts(request, parts);
@@ -84,10 +87,12 @@ net::task<answer> serve_parts(worker_services& services, client_request& request
     if (told.unreadable) co_return unreadable_timeout_answer(services, request);
     const bool progressive = accepts_events(*request.head) && !request.head->is_head();
     const auto parts = std::make_shared<part_group>(services, request, deadline_of(request, told, progressive));
-    if (const auto why = parts->start(request, progressive); why != part_group::refusal::none) co_return refused(services, request, why);
+    if (const auto why = parts->start(request, progressive); why != part_group::refusal::none)
+        co_return refused(services, request, why);
     if (progressive) co_return progressive_answer(services, request, parts);
 
-    const net::cancel_source::hook client_left(request.gone, [](void* group) { static_cast<part_group*>(group)->cancel(); }, parts.get());
+    const net::cancel_source::hook client_left(
+        request.gone, [](void* group) { static_cast<part_group*>(group)->cancel(); }, parts.get());
     while (!parts->over() && !parts->cancelled()) {
         static_cast<void>(co_await parts->changed(steady_time::max()));
         parts->give_up_late();

@@ -1,6 +1,7 @@
 #pragma once
-// Serves a route that fans out: its parts at the same time, all within the time of the client's request, joined to one JSON
-// answer when the last is over, or told one by one to a client that accepts events (parts_answer.hpp has the words).
+// Serves a route that fans out: its parts at the same time, all within the time of the client's request, joined to one
+// JSON answer when the last is over, or told one by one to a client that accepts events (parts_answer.hpp has the
+// words).
 
 #include "proxy/request/serve.hpp"
 

@@ -11,7 +11,8 @@
 namespace evenkeel::request {
 
 namespace {
-constexpr std::size_t looked_at = 2048; // bytes at each end: the members that matter stand before or behind the messages
+// Bytes at each end: the members that matter stand before or behind the messages.
+constexpr std::size_t looked_at = 2048;
 
 std::uint64_t hash_of(std::string_view text) noexcept { // FNV-1a; a clash mixes two models' latencies and nothing else
     const std::uint64_t hash = fnv1a(text);
@@ -29,11 +30,10 @@ struct members_seen {
 };
 
 // The member whose name ends in front of the quote at `quote`, with its value behind the colon.
-void read_member(std::string_view text, std::size_t quote, std::size_t colon, members_seen& seen, request_shape& into) noexcept {
+void read_member(std::string_view text, std::size_t quote, std::size_t colon, members_seen& seen,
+                 request_shape& into) noexcept {
     const std::string_view name = text.substr(0, quote);
-    const auto value = [&] {
-        return text.substr(std::min(skip_blanks(text, colon + 1), text.size()));
-    };
+    const auto value = [&] { return text.substr(std::min(skip_blanks(text, colon + 1), text.size())); };
     seen.any = true;
     if (name.empty()) return;
     switch (name.back()) { // most names end otherwise
@@ -54,7 +54,8 @@ void read_member(std::string_view text, std::size_t quote, std::size_t colon, me
         return;
     case 's': // max_tokens, max_completion_tokens, max_output_tokens; Google's
     case 't': // Ollama's
-        if (!seen.tokens && (wire::ends_with(name, "_tokens") || wire::ends_with(name, "maxOutputTokens") || wire::ends_with(name, "\"num_predict"))) {
+        if (!seen.tokens && (wire::ends_with(name, "_tokens") || wire::ends_with(name, "maxOutputTokens") ||
+                             wire::ends_with(name, "\"num_predict"))) {
             const std::string_view number = value();
             std::uint64_t tokens = 0;
             if (std::from_chars(number.data(), number.data() + number.size(), tokens).ec != std::errc{}) return;

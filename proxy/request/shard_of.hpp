@@ -15,8 +15,8 @@ namespace evenkeel::request {
 [[nodiscard]] std::uint64_t tenant_by_header(const client_request& request) noexcept;
 
 // The tenant is the value of the header that `shuffle_shard.by` names ("" where it is missing, the first where it is
-// repeated), or the tenant by its credential (principal.hpp). A shard by header is the same in every process; one by credential is drawn anew with each
-// start, since the key of that hash is.
+// repeated), or the tenant by its credential (principal.hpp). A shard by header is the same in every process; one by
+// credential is drawn anew with each start, since the key of that hash is.
 [[nodiscard]] shuffle_shard::members shard_of(const client_request& request, const route_policies& policies);
 
 } // namespace evenkeel::request

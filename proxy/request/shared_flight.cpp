@@ -29,13 +29,15 @@ shared_answer::shared_answer(const answer& of) : provenance(of), head(*of.head) 
     const content_facts content = content_of(head);
     const bool streams = content.is == content_facts::kind::events || content.is == content_facts::kind::lines;
     opaque = streams && content.encoded;
-    if (streams && !content.encoded) format = content.is == content_facts::kind::events ? wire::stream_format::sse : wire::stream_format::ndjson;
+    if (streams && !content.encoded)
+        format = content.is == content_facts::kind::events ? wire::stream_format::sse : wire::stream_format::ndjson;
 }
 
-std::shared_ptr<shared_flight> shared_flight::make(worker_services& services, coalesced_flights& among, const coalesce_key& key,
-                                                   const client_request& of, steady_time deadline) {
+std::shared_ptr<shared_flight> shared_flight::make(worker_services& services, coalesced_flights& among,
+                                                   const coalesce_key& key, const client_request& of,
+                                                   steady_time deadline) {
     auto made = std::make_shared<shared_flight>(services, among, key, of.asked()->stream.hold_buffer);
-    const shared_bytes body = of.body.text(); // of the leader's connection, which may leave
+    const shared_bytes body = of.body.text();                     // of the leader's connection, which may leave
     if (!made->charge_.take(of.head->raw.size())) return nullptr; // the body lies in blocks, which count already
     made->route_ = of.route;
     made->latest_ = deadline;
@@ -52,8 +54,10 @@ std::shared_ptr<shared_flight> shared_flight::make(worker_services& services, co
     return made;
 }
 
-shared_flight::shared_flight(worker_services& services, coalesced_flights& among, const coalesce_key& key, std::uint64_t bound)
-    : services_(services), among_(among), key_(key), charge_(services.memory), progress_(services.loop.executor()), log_(services.memory, bound) {}
+shared_flight::shared_flight(worker_services& services, coalesced_flights& among, const coalesce_key& key,
+                             std::uint64_t bound)
+    : services_(services), among_(among), key_(key), charge_(services.memory), progress_(services.loop.executor()),
+      log_(services.memory, bound) {}
 
 shared_flight::~shared_flight() = default;
 
@@ -75,7 +79,9 @@ bool shared_flight::join(const std::shared_ptr<flight_seat>& seat, steady_time d
         later = deadline > latest_;
         latest_ = std::max(latest_, deadline);
     }
-    if (later) boost::asio::post(services_.loop.executor(), [self = shared_from_this(), deadline] { self->allow_until(deadline); });
+    if (later)
+        boost::asio::post(services_.loop.executor(),
+                          [self = shared_from_this(), deadline] { self->allow_until(deadline); });
     return true;
 }
 
@@ -165,7 +171,9 @@ bool shared_flight::may_go_on() {
 void shared_flight::publish(const answer& given) {
     auto told = std::make_shared<const shared_answer>(given);
     if (told->format) {
-        const auto dialect = given.upstream != nullptr ? dialect_of(*request_->get().asked(), *given.upstream, request_->get().head->path) : wire::dialect::generic;
+        const auto dialect = given.upstream != nullptr
+                                 ? dialect_of(*request_->get().asked(), *given.upstream, request_->get().head->path)
+                                 : wire::dialect::generic;
         scan_ = std::make_unique<wire::stream_reader>(*told->format, dialect, true);
     }
     std::vector<std::shared_ptr<flight_seat>> sleepers;
@@ -233,7 +241,8 @@ net::task<void> shared_flight::read(answer& given, client_request& request) {
     end(last, again != nullptr ? replays{again->times, again->attempts, again->hedges} : replays{});
 }
 
-// After an exception of ours: those who wait for an answer ask by themselves; for those who have its head it is cut short.
+// After an exception of ours: those who wait for an answer ask by themselves; for those who have its head it is cut
+// short.
 void shared_flight::give_up() {
     bool answered = false;
     {
@@ -241,7 +250,10 @@ void shared_flight::give_up() {
         answered = answer_ != nullptr;
     }
     if (!answered) return end(std::nullopt, {});
-    end(body_step{.is = body_step::kind::truncated, .why = "proxy_internal_error", .ended = scan_ ? telemetry::stream_end::truncated : telemetry::stream_end::none}, {});
+    end(body_step{.is = body_step::kind::truncated,
+                  .why = "proxy_internal_error",
+                  .ended = scan_ ? telemetry::stream_end::truncated : telemetry::stream_end::none},
+        {});
 }
 
 net::task<void> shared_flight::run(std::shared_ptr<shared_flight> self) {

@@ -1,16 +1,16 @@
 #pragma once
-// One request sent upstream on behalf of several clients. It belongs to none of them: it runs in the nursery of the worker
-// that started it, on a copy of the request that started it, and every client, also the first, reads its answer from a log
-// (flight_log). Whoever leaves harms no other; when the last one has left, the work upstream is cancelled at once.
+// One request sent upstream on behalf of several clients. It belongs to none of them: it runs in the nursery of the
+// worker that started it, on a copy of the request that started it, and every client, also the first, reads its answer
+// from a log (flight_log). Whoever leaves harms no other; when the last one has left, the work upstream is cancelled at
+// once.
 //
-//   start        by the leader, below with_fallback and above the bulkhead: one permit, one request to budgets and breakers
-//   join         as long as the answer is held from its first byte on and nothing has ended it
-//   deadline     the latest of its readers'; each of them waits under its own
-//   pace         that of the fastest reader
-//   end          whole, broken or refused: all readers get the same, once; the flight leaves the map at once
+//   start        by the leader, below with_fallback and above the bulkhead: one permit, one request to budgets and
+//   breakers join         as long as the answer is held from its first byte on and nothing has ended it deadline the
+//   latest of its readers'; each of them waits under its own pace         that of the fastest reader end whole, broken
+//   or refused: all readers get the same, once; the flight leaves the map at once
 //
-// Threads: what the mutex guards is anybody's, and nobody waits or posts while he has it; the rest is the running worker's.
-// Readers of other workers are woken by a post to their loop.
+// Threads: what the mutex guards is anybody's, and nobody waits or posts while he has it; the rest is the running
+// worker's. Readers of other workers are woken by a post to their loop.
 
 #include "proxy/net/event.hpp"
 #include "proxy/request/answer.hpp"
@@ -32,8 +32,8 @@ namespace evenkeel::request {
 
 class coalesced_flights;
 
-// One client's part in a shared flight. Its place is guarded by the flight it has joined; it is woken from any worker and
-// waits on its own.
+// One client's part in a shared flight. Its place is guarded by the flight it has joined; it is woken from any worker
+// and waits on its own.
 class flight_seat : public std::enable_shared_from_this<flight_seat> {
 public:
     explicit flight_seat(net::loop& worker) : loop_(worker), ready_(worker.executor()) {}
@@ -66,12 +66,15 @@ private:
 
 class shared_flight : public std::enable_shared_from_this<shared_flight> {
 public:
-    static constexpr std::size_t max_readers = 1000; // of one flight; the next one starts another (reference: semantics 10)
+    static constexpr std::size_t max_readers =
+        1000; // of one flight; the next one starts another (reference: semantics 10)
 
     // Null: limits.memory has no room for a copy of the request.
-    [[nodiscard]] static std::shared_ptr<shared_flight> make(worker_services& services, coalesced_flights& among, const coalesce_key& key,
-                                                             const client_request& of, steady_time deadline);
-    explicit shared_flight(worker_services& services, coalesced_flights& among, const coalesce_key& key, std::uint64_t bound);
+    [[nodiscard]] static std::shared_ptr<shared_flight> make(worker_services& services, coalesced_flights& among,
+                                                             const coalesce_key& key, const client_request& of,
+                                                             steady_time deadline);
+    explicit shared_flight(worker_services& services, coalesced_flights& among, const coalesce_key& key,
+                           std::uint64_t bound);
     ~shared_flight();
     shared_flight(const shared_flight&) = delete;
     shared_flight& operator=(const shared_flight&) = delete;
@@ -86,7 +89,7 @@ public:
     struct seen {
         std::shared_ptr<const shared_answer> answer; // its head has come
         std::optional<telemetry::coalesce_detachment> detached{};
-        bool no_answer = false;                      // it has ended without one
+        bool no_answer = false; // it has ended without one
     };
     [[nodiscard]] seen look(flight_seat& seat);
     // How the request went after its answer had begun (a stream that was asked for again).
@@ -97,13 +100,13 @@ public:
         std::optional<flight_log::piece> piece;
         std::optional<body_step> final; // behind the last piece
         std::optional<telemetry::coalesce_detachment> detached{};
-        bool may_speak = false;         // detached between two events
+        bool may_speak = false; // detached between two events
         wire::dialect spoken = wire::dialect::generic;
-        replays later{};                // with `final`
+        replays later{}; // with `final`
     };
     [[nodiscard]] taken take(flight_seat& seat, bool waits);
 
-    [[nodiscard]] duration queued() const noexcept { return queued_; } // in the bulkhead; once the answer is there
+    [[nodiscard]] duration queued() const noexcept { return queued_; }    // in the bulkhead; once the answer is there
     [[nodiscard]] std::uint16_t chaos() const noexcept { return chaos_; } // as client_request::chaos; likewise
 
 private:

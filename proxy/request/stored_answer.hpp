@@ -12,9 +12,9 @@ namespace evenkeel::request {
 
 struct stored_answer {
     int status = 200;
-    bool stream = false; // with its terminal marker
+    bool stream = false;                                     // with its terminal marker
     std::vector<std::pair<std::string, std::string>> fields; // what describes the body: content-type and the like
-    std::string body;    // as it went to the client, without framing
+    std::string body;                                        // as it went to the client, without framing
     steady_time kept{};
     wall_time kept_at{}; // the same moment
 

@@ -34,9 +34,10 @@ public:
     // The head, with views into this object: call once, after the last change.
     [[nodiscard]] const wire::response_head& finish_head() {
         for (const auto& [name, value] : owned_) {
-            head_.fields.push_back({name, value, name == "content-type"       ? wire::field_id::content_type
-                                                 : name == "content-encoding" ? wire::field_id::content_encoding
-                                                                              : wire::field_id::other});
+            head_.fields.push_back({name, value,
+                                    name == "content-type"       ? wire::field_id::content_type
+                                    : name == "content-encoding" ? wire::field_id::content_encoding
+                                                                 : wire::field_id::other});
         }
         return head_;
     }

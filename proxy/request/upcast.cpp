@@ -12,12 +12,14 @@ bool is_of_stream(const wire::field& one) noexcept {
     static constexpr std::string_view proxies = "x-accel-buffering";
     const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
     return one.id == wire::field_id::content_type || one.id == wire::field_id::cache_control ||
-           std::equal(one.name.begin(), one.name.end(), proxies.begin(), proxies.end(), [&](char x, char y) { return lower(x) == y; });
+           std::equal(one.name.begin(), one.name.end(), proxies.begin(), proxies.end(),
+                      [&](char x, char y) { return lower(x) == y; });
 }
 
 class assembled final : public body_source {
 public:
-    assembled(const wire::response_head& head, std::size_t size, std::unique_ptr<body_source> from) : head_(head), from_(std::move(from)) {
+    assembled(const wire::response_head& head, std::size_t size, std::unique_ptr<body_source> from)
+        : head_(head), from_(std::move(from)) {
         head_.raw = {};
         head_.body = {wire::body_kind::length, size};
         std::erase_if(head_.fields, is_of_stream);
@@ -62,7 +64,9 @@ bool upcast_memory::excludes(std::string_view upstream, std::string_view model, 
 bool upcast_memory::exclude(std::string_view upstream, std::string_view model, steady_time now) {
     const std::scoped_lock lock(mutex_);
     if (until_.size() >= most) std::erase_if(until_, [&](const auto& one) { return one.second <= now; });
-    if (until_.size() >= most) until_.erase(std::min_element(until_.begin(), until_.end(), [](const auto& a, const auto& b) { return a.second < b.second; }));
+    if (until_.size() >= most)
+        until_.erase(std::min_element(until_.begin(), until_.end(),
+                                      [](const auto& a, const auto& b) { return a.second < b.second; }));
     any_.store(true, std::memory_order_relaxed);
     steady_time& until = until_[key_of(upstream, model)];
     const bool fresh = until <= now;
@@ -79,7 +83,8 @@ wire::request_head upcast_head(const wire::request_head& of) {
 }
 
 bool blames_stream(int status, std::string_view body) noexcept {
-    const bool of_request = status == 400 || status == 403 || status == 404 || status == 405 || status == 415 || status == 422 || status == 501;
+    const bool of_request = status == 400 || status == 403 || status == 404 || status == 405 || status == 415 ||
+                            status == 422 || status == 501;
     return of_request && body.find("stream") != std::string_view::npos;
 }
 

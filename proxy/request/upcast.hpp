@@ -1,7 +1,7 @@
 #pragma once
-// `stream.upcast`: a buffered request goes upstream as a stream, and its answer is put together again before anything of it
-// is passed on, so that hedging, silences and timeouts see its first token. What cannot be put together is asked for again as
-// the client asked for it, in the same attempt: that is no extra attempt and costs the budget nothing.
+// `stream.upcast`: a buffered request goes upstream as a stream, and its answer is put together again before anything
+// of it is passed on, so that hedging, silences and timeouts see its first token. What cannot be put together is asked
+// for again as the client asked for it, in the same attempt: that is no extra attempt and costs the budget nothing.
 
 #include "policies/flight_plan.hpp"
 #include "policies/time.hpp"
@@ -26,11 +26,12 @@ namespace evenkeel::request {
 
 struct client_request;
 
-// The models whose streams turned out to hold what is not known, by upstream: their requests go as they are. Process-wide, of
-// one configuration: a reload forgets them. Thread-safe.
+// The models whose streams turned out to hold what is not known, by upstream: their requests go as they are.
+// Process-wide, of one configuration: a reload forgets them. Thread-safe.
 class upcast_memory {
 public:
-    // A provider that learned something new, or a request that asked for something rare, costs one request twice this often.
+    // A provider that learned something new, or a request that asked for something rare, costs one request twice this
+    // often.
     static constexpr duration remembered = std::chrono::hours{1}; // chosen
     static constexpr std::size_t most = 1024;                     // chosen: models are named by clients
 
@@ -53,13 +54,13 @@ struct upcast_order {
     wire::head_text head; // what goes out instead of the order's
     body_pieces body;     // ... and instead of the client's body: one piece
     std::string model;
-    upcast_memory* exclusions = nullptr;    // of the order's policies
-    holding plain_hold = holding::nothing;  // ... where it is repeated
-    bool streams = true;                    // false: it is being repeated
+    upcast_memory* exclusions = nullptr;             // of the order's policies
+    holding plain_hold = holding::nothing;           // ... where it is repeated
+    bool streams = true;                             // false: it is being repeated
     std::optional<telemetry::upcast_result> again{}; // it is to be repeated, for this reason
-    std::string unknown{};                  // what was not understood
+    std::string unknown{};                           // what was not understood
     wire::answer_assembler assembler;
-    memory_charge charge;                   // of what it holds
+    memory_charge charge; // of what it holds
     std::uint64_t charged = 0;
     bool assembled = false;
 };
@@ -75,6 +76,7 @@ struct assembled_answer {
     std::unique_ptr<body_source> body;
     const wire::response_head* head = nullptr; // of the body
 };
-[[nodiscard]] assembled_answer assembled_body(const wire::response_head& head, std::size_t size, std::unique_ptr<body_source> from);
+[[nodiscard]] assembled_answer assembled_body(const wire::response_head& head, std::size_t size,
+                                              std::unique_ptr<body_source> from);
 
 } // namespace evenkeel::request

@@ -1,13 +1,13 @@
 #pragma once
-// Is an upload too slow to be waited for? A client that sends a byte every 29 s is never silent for `limits.body_timeout`, and
-// keeps a connection, a buffer, perhaps an upstream, for as long as it likes.
+// Is an upload too slow to be waited for? A client that sends a byte every 29 s is never silent for
+// `limits.body_timeout`, and keeps a connection, a buffer, perhaps an upstream, for as long as it likes.
 //
-// Only the time that was spent waiting for the client counts. An upload that stands still because the upstream does not take
-// it is the upstream's doing; what the client sent meanwhile lies in the kernel and comes without a wait. Pure.
+// Only the time that was spent waiting for the client counts. An upload that stands still because the upstream does not
+// take it is the upstream's doing; what the client sent meanwhile lies in the kernel and comes without a wait. Pure.
 //
-// Judged window by window, of at least 10 s of waiting; the first takes 20 s, since a connection begins slowly and a small body
-// has little to show. At 1 KiB/s that is 20 KiB in 20 s, then 10 KiB in each 10 s. A window ends with a piece, so one that is
-// silent is noticed by `limits.body_timeout`, or here when its next piece comes.
+// Judged window by window, of at least 10 s of waiting; the first takes 20 s, since a connection begins slowly and a
+// small body has little to show. At 1 KiB/s that is 20 KiB in 20 s, then 10 KiB in each 10 s. A window ends with a
+// piece, so one that is silent is noticed by `limits.body_timeout`, or here when its next piece comes.
 
 #include "policies/time.hpp"
 

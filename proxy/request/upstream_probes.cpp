@@ -11,8 +11,10 @@ namespace evenkeel::request {
 namespace {
 using telemetry::probe_result;
 
-constexpr duration answer_time = std::chrono::seconds{10}; // for the whole answer (chosen: a list of models, not a model)
-constexpr std::uint64_t max_body = 1024 * 1024; // of an answer that is read to its end; a longer one costs its connection
+// For the whole answer (chosen: a list of models, not a model).
+constexpr duration answer_time = std::chrono::seconds{10};
+// Of an answer that is read to its end; a longer one costs its connection.
+constexpr std::uint64_t max_body = 1024 * 1024;
 
 probe_result result_of(int status) noexcept {
     if (status == 401 || status == 403) return probe_result::refused;
@@ -68,7 +70,8 @@ private:
 
     net::task<probe_result> ask() {
         std::uint64_t passed = 0;
-        const plain_answer got = co_await ask_plainly(*on_, head_.view(), [&](std::string_view data) { return (passed += data.size()) <= max_body; });
+        const plain_answer got = co_await ask_plainly(
+            *on_, head_.view(), [&](std::string_view data) { return (passed += data.size()) <= max_body; });
         if (got.reusable) {
             on_->recycle(got.keep_alive);
         } else {

@@ -1,7 +1,7 @@
 #pragma once
-// `prewarm.probe`: a small request with the upstream's own credential on one of its idle connections, every `interval`, so
-// that a way that has died and a credential that is no longer taken are found before a request needs them. It finds out and
-// tells; it changes no circuit, no cooldown and no budget, and is not sent while requests would not be either.
+// `prewarm.probe`: a small request with the upstream's own credential on one of its idle connections, every `interval`,
+// so that a way that has died and a credential that is no longer taken are found before a request needs them. It finds
+// out and tells; it changes no circuit, no cooldown and no budget, and is not sent while requests would not be either.
 //
 // One worker's. Owned by it, as are the connections.
 

@@ -29,8 +29,7 @@ bool wants_events(const client_request& request) {
     switch (dialect_of(request.route.get(), head.path)) {
     case wire::dialect::generic:
     case wire::dialect::ollama: return false; // no error frame that its clients would understand
-    case wire::dialect::gemini:
-        return asks_by_name(request) && head.query.find("alt=sse") != std::string_view::npos;
+    case wire::dialect::gemini: return asks_by_name(request) && head.query.find("alt=sse") != std::string_view::npos;
     case wire::dialect::openai:
     case wire::dialect::anthropic: break;
     }

@@ -1,6 +1,7 @@
 #pragma once
-// Closes a client's stream when nothing that is being written to it has moved for `limits.write_timeout`. What counts is silence,
-// not how long one write takes: a slow reader that takes its megabytes byte by byte is served, one that has stopped is not.
+// Closes a client's stream when nothing that is being written to it has moved for `limits.write_timeout`. What counts
+// is silence, not how long one write takes: a slow reader that takes its megabytes byte by byte is served, one that has
+// stopped is not.
 //
 // Looks four times within the timeout, so that who stops is noticed after at most a quarter more of it.
 

@@ -17,7 +17,8 @@ namespace asio = boost::asio;
 
 namespace {
 
-using timer_type = asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, net::executor>;
+using timer_type =
+    asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, net::executor>;
 
 steady_time now() { return std::chrono::steady_clock::now(); }
 
@@ -36,14 +37,17 @@ constexpr const char* not_enabled = "this process injects no faults: its file do
 
 struct chaos_control::state : std::enable_shared_from_this<state> {
     state(telemetry::background& on, telemetry::app_log& to)
-        : helper(on), log(to), timer(on.context().get_executor()), rules([this](chaos::change how, const chaos_rule& rule) { say(how, rule); }) {}
+        : helper(on), log(to), timer(on.context().get_executor()),
+          rules([this](chaos::change how, const chaos_rule& rule) { say(how, rule); }) {}
 
     void say(chaos::change how, const chaos_rule& rule) {
-        log.warning(sentence_of(how), {{"route", rule.route},
-                                       {"upstream", rule.upstream.empty() ? std::string_view{"any"} : std::string_view{rule.upstream}},
-                                       {rule.profile.empty() ? "fault" : "profile", rule.profile.empty() ? to_string(rule.fault.is) : std::string_view{rule.profile}},
-                                       {"probability", fmt::format("{}", rule.probability)},
-                                       {"for", fmt::format("{}s", std::chrono::duration<double>(rule.lasts).count())}});
+        log.warning(sentence_of(how),
+                    {{"route", rule.route},
+                     {"upstream", rule.upstream.empty() ? std::string_view{"any"} : std::string_view{rule.upstream}},
+                     {rule.profile.empty() ? "fault" : "profile",
+                      rule.profile.empty() ? to_string(rule.fault.is) : std::string_view{rule.profile}},
+                     {"probability", fmt::format("{}", rule.probability)},
+                     {"for", fmt::format("{}s", std::chrono::duration<double>(rule.lasts).count())}});
     }
     // On the helper thread.
     void look() {
@@ -67,7 +71,8 @@ struct chaos_control::state : std::enable_shared_from_this<state> {
     bool stopped = false;
 };
 
-chaos_control::chaos_control(telemetry::background& on, telemetry::app_log& log) : state_(std::make_shared<state>(on, log)) {}
+chaos_control::chaos_control(telemetry::background& on, telemetry::app_log& log)
+    : state_(std::make_shared<state>(on, log)) {}
 
 chaos_control::~chaos_control() {
     std::promise<void> done;
@@ -99,7 +104,8 @@ admin::control_result chaos_control::set(std::string_view json, const config::se
 admin::control_result chaos_control::off(const config::settings& current) {
     if (!current.chaos.enabled) return {false, not_enabled};
     state_->rules.off(now());
-    return {true, "every chaos rule was ended; those of the file come back when they are changed there, or with a restart"};
+    return {true,
+            "every chaos rule was ended; those of the file come back when they are changed there, or with a restart"};
 }
 
 } // namespace evenkeel::server

@@ -1,6 +1,6 @@
 #pragma once
-// Chaos as the process has it: the rules in force, what an operator may do to them, and the log lines that say so. An expired
-// rule injects nothing from that instant on; that it has expired is said by a timer on the helper thread.
+// Chaos as the process has it: the rules in force, what an operator may do to them, and the log lines that say so. An
+// expired rule injects nothing from that instant on; that it has expired is said by a timer on the helper thread.
 
 #include "config/settings.hpp"
 #include "policies/chaos.hpp"

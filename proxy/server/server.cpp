@@ -11,11 +11,11 @@
 #include "proxy/server/chaos_control.hpp"
 #include "proxy/server/worker.hpp"
 #include "proxy/telemetry/access_log.hpp"
+#include "proxy/telemetry/app_log.hpp"
 #include "proxy/telemetry/background.hpp"
 #include "proxy/telemetry/fan_out.hpp"
 #include "proxy/telemetry/health.hpp"
 #include "proxy/telemetry/heartbeat.hpp"
-#include "proxy/telemetry/app_log.hpp"
 #include "proxy/telemetry/metrics.hpp"
 
 #include <fmt/format.h>
@@ -32,14 +32,17 @@ namespace evenkeel::server {
 namespace {
 // Other certificate files for the same sockets can be had without a restart.
 bool same_sockets(const std::vector<config::listener>& now, const std::vector<config::listener>& wanted) {
-    return std::equal(now.begin(), now.end(), wanted.begin(), wanted.end(), [](const config::listener& one, const config::listener& other) {
-        return one.host == other.host && one.port == other.port && one.unix == other.unix && one.tls.has_value() == other.tls.has_value();
-    });
+    return std::equal(now.begin(), now.end(), wanted.begin(), wanted.end(),
+                      [](const config::listener& one, const config::listener& other) {
+                          return one.host == other.host && one.port == other.port && one.unix == other.unix &&
+                                 one.tls.has_value() == other.tls.has_value();
+                      });
 }
 
 net::server_contexts load_certificates(const std::vector<config::listener>& of) {
     net::server_contexts out;
-    for (const auto& where : of) out.push_back(where.tls ? std::make_shared<const net::tls_server_context>(*where.tls) : nullptr);
+    for (const auto& where : of)
+        out.push_back(where.tls ? std::make_shared<const net::tls_server_context>(*where.tls) : nullptr);
     return out;
 }
 
@@ -53,7 +56,8 @@ std::vector<std::string_view> needs_restart(const config::settings& now, const c
     return keys;
 }
 
-constexpr duration longest_store_wait = std::chrono::seconds{2}; // for the file of last good answers; then it is read meanwhile
+// For the file of last good answers; then it is read meanwhile.
+constexpr duration longest_store_wait = std::chrono::seconds{2};
 
 std::uint64_t random_seed() {
     std::random_device device;
@@ -63,8 +67,9 @@ std::uint64_t random_seed() {
 
 struct server::parts {
     parts(server_options given, config::snapshot first)
-        : options(std::move(given)), settings(std::move(first)), metrics({.version = options.version, .workers = settings->workers}),
-          log(log_lines), access(access_lines, log), everyone({&log, &access, &metrics, &health}),
+        : options(std::move(given)), settings(std::move(first)),
+          metrics({.version = options.version, .workers = settings->workers}), log(log_lines),
+          access(access_lines, log), everyone({&log, &access, &metrics, &health}),
           beats(settings->workers, std::chrono::steady_clock::now()) {}
 
     server_options options;
@@ -73,7 +78,8 @@ struct server::parts {
     config::snapshot settings;
 
     telemetry::background helper{"evenkeel-help"};
-    telemetry::background log_lines{"evenkeel-log"}, access_lines{"evenkeel-access"}; // a disk may hang: not one for the other
+    // A disk may hang: not one for the other.
+    telemetry::background log_lines{"evenkeel-log"}, access_lines{"evenkeel-access"};
     telemetry::metrics metrics;
     telemetry::health health;
     telemetry::app_log log;
@@ -92,7 +98,7 @@ struct server::parts {
     std::vector<std::unique_ptr<worker>> workers;
     std::vector<std::unique_ptr<telemetry::pulse>> pulses;
     telemetry::background loading{"evenkeel-load"}; // reloads; refers to everything above
-    std::unique_ptr<admin::admin_server> admin; // last: it refers to everything above
+    std::unique_ptr<admin::admin_server> admin;     // last: it refers to everything above
     bool started = false;
     std::atomic<bool> draining{false};
     std::atomic<bool> reload_waits{false}; // for its turn, asked for by a signal
@@ -128,16 +134,23 @@ server::server(server_options options, config::snapshot settings)
     };
     all.metrics.report_from(reporter);
     all.health.report_from(reporter);
-    if (!all.settings->last_good.path.empty()) all.last_good.open_file(all.settings->last_good.path, all.log, longest_store_wait);
+    if (!all.settings->last_good.path.empty())
+        all.last_good.open_file(all.settings->last_good.path, all.log, longest_store_wait);
     all.metrics.report_last_good_from([&all] { return all.last_good.report(); });
-    const shared_parts shared{all.resolver, all.tls, all.everyone, all.memory,
+    const shared_parts shared{all.resolver,
+                              all.tls,
+                              all.everyone,
+                              all.memory,
                               [&all] {
                                   const telemetry::health_view view = all.health.view();
                                   return request::health_text{telemetry::health_json(view, false), view.healthy};
                               },
-                              all.last_good, all.flights, all.chaos.rules()};
+                              all.last_good,
+                              all.flights,
+                              all.chaos.rules()};
     for (unsigned number = 0; number < all.settings->workers; ++number) {
-        all.workers.push_back(std::make_unique<worker>(shared, all.settings, all.policies.prepare(*all.settings), random_seed()));
+        all.workers.push_back(
+            std::make_unique<worker>(shared, all.settings, all.policies.prepare(*all.settings), random_seed()));
         all.pulses.push_back(std::make_unique<telemetry::pulse>(all.beats, number, all.workers.back()->loop()));
     }
     for (std::size_t at = 0; at < all.settings->listen.size(); ++at) {
@@ -157,8 +170,9 @@ server::server(server_options options, config::snapshot settings)
                     [this](admin::admin_callbacks::answer_later answer) {
                         request_reload([answer = std::move(answer)](bool taken) {
                             answer(taken ? admin::control_result{true, "the configuration was reloaded"}
-                                         : admin::control_result{false, "the configuration was not taken, the old one stays in "
-                                                                        "force; the log and `evenkeel check` say why"});
+                                         : admin::control_result{
+                                               false, "the configuration was not taken, the old one stays in "
+                                                      "force; the log and `evenkeel check` say why"});
                         });
                     },
                 .drain =
@@ -168,16 +182,20 @@ server::server(server_options options, config::snapshot settings)
                     },
                 .force_circuit =
                     [&all](const admin::circuit_order& order) {
-                        const bool found = all.policies.force(order.route, order.upstream, order.state, steady_time{std::chrono::steady_clock::now()});
+                        const bool found = all.policies.force(order.route, order.upstream, order.state,
+                                                              steady_time{std::chrono::steady_clock::now()});
                         return found ? admin::control_result{true, "done"}
-                                     : admin::control_result{false, "there is no circuit of that upstream on that route; see /health"};
+                                     : admin::control_result{
+                                           false, "there is no circuit of that upstream on that route; see /health"};
                     },
-                .chaos_rules = [&all] { return all.chaos.rules().report(steady_time{std::chrono::steady_clock::now()}); },
+                .chaos_rules =
+                    [&all] { return all.chaos.rules().report(steady_time{std::chrono::steady_clock::now()}); },
                 .set_chaos = [&all](std::string_view json) { return all.chaos.set(json, *all.current()); },
                 .chaos_off = [&all] { return all.chaos.off(*all.current()); },
             });
         if (const auto failure = all.admin->start()) {
-            throw std::runtime_error(fmt::format("cannot listen on {}: {}", failure->address, failure->error.message()));
+            throw std::runtime_error(
+                fmt::format("cannot listen on {}: {}", failure->address, failure->error.message()));
         }
     }
 }
@@ -218,7 +236,8 @@ bool server::reload() {
     }
     if (!failure.empty()) {
         all.everyone.configuration_failed();
-        all.log.error("the configuration was not taken; the old one stays in force", {{"file", all.options.config_file}, {"problem", failure}});
+        all.log.error("the configuration was not taken; the old one stays in force",
+                      {{"file", all.options.config_file}, {"problem", failure}});
         return false;
     }
     for (const std::string_view key : needs_restart(*all.settings, *loaded.settings)) {
@@ -242,7 +261,8 @@ bool server::reload() {
 }
 
 void server::request_reload(std::function<void(bool)> told) {
-    // A signal's is one with the one that is about to begin, so that a hundred of them make no queue behind a disk that hangs.
+    // A signal's is one with the one that is about to begin, so that a hundred of them make no queue behind a disk that
+    // hangs.
     if (!told && parts_->reload_waits.exchange(true)) return;
     parts_->loading.post([this, told = std::move(told)] {
         if (!told) parts_->reload_waits = false;
@@ -271,7 +291,8 @@ bool server::wait() {
         if (left.tasks + left.connections + left.upstream_connections != 0) {
             clean = false;
             parts_->log.error("something was left over at the end: please report this",
-                              {{"tasks", std::to_string(left.tasks)}, {"connections", std::to_string(left.connections)},
+                              {{"tasks", std::to_string(left.tasks)},
+                               {"connections", std::to_string(left.connections)},
                                {"upstream_connections", std::to_string(left.upstream_connections)}});
         }
     }
@@ -288,7 +309,8 @@ std::vector<std::string> server::admin_addresses() const {
     const config::snapshot settings = parts_->current();
     const config::admin& wanted = settings->admin;
     if (wanted.listen) addresses.push_back(fmt::format("{}:{}", wanted.listen->host, parts_->admin->port()));
-    if (wanted.metrics_listen) addresses.push_back(fmt::format("{}:{}", wanted.metrics_listen->host, parts_->admin->metrics_port()));
+    if (wanted.metrics_listen)
+        addresses.push_back(fmt::format("{}:{}", wanted.metrics_listen->host, parts_->admin->metrics_port()));
     return addresses;
 }
 

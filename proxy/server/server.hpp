@@ -29,14 +29,15 @@ public:
 
     void start();
 
-    // Reads the file again. A bad file changes nothing, is logged, and sets evenkeel_config_last_reload_successful to 0.
-    // False: the file was not taken. From any thread.
+    // Reads the file again. A bad file changes nothing, is logged, and sets evenkeel_config_last_reload_successful to
+    // 0. False: the file was not taken. From any thread.
     bool reload();
-    // The same on a thread of its own, where a disk that hangs holds up nothing else; `told` is called there. From any thread.
+    // The same on a thread of its own, where a disk that hangs holds up nothing else; `told` is called there. From any
+    // thread.
     void request_reload(std::function<void(bool taken)> told = {});
 
-    void drain();    // stop accepting, let requests end, at most drain.timeout; from any thread
-    void stop_now(); // from any thread
+    void drain();              // stop accepting, let requests end, at most drain.timeout; from any thread
+    void stop_now();           // from any thread
     [[nodiscard]] bool wait(); // until every worker has ended; true: nothing was left over
 
     // As bound, in the order of `listen`: "127.0.0.1:8080", "unix:/path".

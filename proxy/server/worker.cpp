@@ -11,13 +11,15 @@
 
 namespace evenkeel::server {
 
-worker::worker(const shared_parts& shared, config::snapshot settings, std::shared_ptr<const request::policy_set> policies,
-               std::uint64_t seed)
-    : connections_(loop_.executor(), loop_.failures()), pool_(loop_, shared.resolver, shared.tls, shared.observer), chaos_(shared.chaos),
+worker::worker(const shared_parts& shared, config::snapshot settings,
+               std::shared_ptr<const request::policy_set> policies, std::uint64_t seed)
+    : connections_(loop_.executor(), loop_.failures()), pool_(loop_, shared.resolver, shared.tls, shared.observer),
+      chaos_(shared.chaos),
       services_{loop_, pool_, shared.observer, shared.memory, shared.health_document, std::mt19937_64{seed}},
       context_{.services = services_, .settings = {}, .policies = {}, .id_seed = seed},
-      probes_({loop_, pool_, shared.observer,
-               [this](const config::upstream& to) { return request::may_warm(*context_.settings, *context_.policies, to, loop_.now()); }}) {
+      probes_({loop_, pool_, shared.observer, [this](const config::upstream& to) {
+                   return request::may_warm(*context_.settings, *context_.policies, to, loop_.now());
+               }}) {
     loop_.failures().tell([&seen = shared.observer](std::string_view what) { seen.internal_error(what); });
     services_.last_good = &shared.last_good;
     services_.chaos = settings->chaos.enabled ? &chaos_ : nullptr;
@@ -30,24 +32,30 @@ worker::~worker() = default;
 void worker::add_listener(net::bound_socket socket, std::shared_ptr<const net::tls_server_context> tls,
                           const net::listener_options& options) {
     const std::string_view host = wire::host_of(socket.address());
-    const request::arrival via = socket.is_unix()               ? request::arrival::unix_socket
+    const request::arrival via = socket.is_unix()             ? request::arrival::unix_socket
                                  : wire::names_loopback(host) ? request::arrival::loopback
-                                                                : request::arrival::network;
-    doors_.push_back({std::make_unique<net::listener>(loop_, std::move(socket), std::move(tls), options, services_.observer), via});
+                                                              : request::arrival::network;
+    doors_.push_back(
+        {std::make_unique<net::listener>(loop_, std::move(socket), std::move(tls), options, services_.observer), via});
 }
 
 void worker::accept(std::unique_ptr<net::client_stream> stream, request::arrival via) {
-    connections_.spawn(request::client_connection::run(std::make_unique<request::client_connection>(context_, std::move(stream), via)));
+    connections_.spawn(request::client_connection::run(
+        std::make_unique<request::client_connection>(context_, std::move(stream), via)));
 }
 
 void worker::start() {
-    pool_.keep_warm({.may_dial = [this](const config::upstream& to) { return request::may_warm(*context_.settings, *context_.policies, to, loop_.now()); },
+    pool_.keep_warm({.may_dial =
+                         [this](const config::upstream& to) {
+                             return request::may_warm(*context_.settings, *context_.policies, to, loop_.now());
+                         },
                      .draw = [this] { return services_.draw(); },
                      .workers = context_.settings->workers},
                     context_.settings->upstreams);
     probes_.use(context_.settings->upstreams);
     for (auto& one : doors_) {
-        one.listener->start([this, via = one.via](std::unique_ptr<net::client_stream> stream) { accept(std::move(stream), via); });
+        one.listener->start(
+            [this, via = one.via](std::unique_ptr<net::client_stream> stream) { accept(std::move(stream), via); });
     }
     thread_ = std::thread([this] { loop_.run(); });
 }
@@ -57,13 +65,14 @@ void worker::join() {
 }
 
 void worker::use(config::snapshot settings, std::shared_ptr<const request::policy_set> policies) {
-    boost::asio::post(loop_.executor(), [this, settings = std::move(settings), policies = std::move(policies)]() mutable {
-        services_.chaos = settings->chaos.enabled ? &chaos_ : nullptr;
-        context_.use(std::move(settings), std::move(policies));
-        pool_.keep_only(context_.settings->upstreams);
-        if (winding_down_) return;
-        probes_.use(context_.settings->upstreams);
-    });
+    boost::asio::post(loop_.executor(),
+                      [this, settings = std::move(settings), policies = std::move(policies)]() mutable {
+                          services_.chaos = settings->chaos.enabled ? &chaos_ : nullptr;
+                          context_.use(std::move(settings), std::move(policies));
+                          pool_.keep_only(context_.settings->upstreams);
+                          if (winding_down_) return;
+                          probes_.use(context_.settings->upstreams);
+                      });
 }
 
 void worker::use(std::vector<std::shared_ptr<const net::tls_server_context>> certificates) {

@@ -1,6 +1,6 @@
 #pragma once
-// One event loop on one thread, with everything that belongs to it: pool, buffers, listeners, client connections. Nothing
-// here is touched by another thread but through post().
+// One event loop on one thread, with everything that belongs to it: pool, buffers, listeners, client connections.
+// Nothing here is touched by another thread but through post().
 
 #include "config/settings.hpp"
 #include "proxy/net/connection_pool.hpp"
@@ -40,7 +40,8 @@ struct shared_parts {
 
 class worker {
 public:
-    worker(const shared_parts& shared, config::snapshot settings, std::shared_ptr<const request::policy_set> policies, std::uint64_t seed);
+    worker(const shared_parts& shared, config::snapshot settings, std::shared_ptr<const request::policy_set> policies,
+           std::uint64_t seed);
     ~worker();
     worker(const worker&) = delete;
     worker& operator=(const worker&) = delete;
@@ -53,7 +54,8 @@ public:
 
     // From any thread.
     void use(config::snapshot settings, std::shared_ptr<const request::policy_set> policies);
-    void use(std::vector<std::shared_ptr<const net::tls_server_context>> certificates); // one per listener, in their order
+    // One per listener, in their order.
+    void use(std::vector<std::shared_ptr<const net::tls_server_context>> certificates);
     void drain(duration within); // stops accepting, lets requests end, then ends the loop
     void stop_now();
     [[nodiscard]] net::loop& loop() noexcept { return loop_; }

@@ -15,21 +15,25 @@ namespace {
 constexpr std::string_view blank_nonce = "@@@@@@@@@@";
 static_assert(blank_nonce.size() == nonce_digits);
 
-std::string piece_text(int piece) { return fmt::format("[{}:{}] an even keel keeps a ship upright ", blank_nonce, piece); }
+std::string piece_text(int piece) {
+    return fmt::format("[{}:{}] an even keel keeps a ship upright ", blank_nonce, piece);
+}
 
 std::string chunk(std::string_view data) { return fmt::format("{:x}\r\n{}\r\n", data.size(), data); }
 
 std::string event(std::string_view choices) {
-    return fmt::format(R"(data: {{"id":"chatcmpl-{}","object":"chat.completion.chunk","created":1767225600,"model":"sim-1",{}}})"
-                       "\n\n",
-                       blank_nonce, choices);
+    return fmt::format(
+        R"(data: {{"id":"chatcmpl-{}","object":"chat.completion.chunk","created":1767225600,"model":"sim-1",{}}})"
+        "\n\n",
+        blank_nonce, choices);
 }
 std::string speech(std::string_view delta, std::string_view finish) {
     return event(fmt::format(R"("choices":[{{"index":0,"delta":{},"finish_reason":{}}}])", delta, finish));
 }
 
 constexpr std::string_view overloaded =
-    R"({"error":{"message":"The server is overloaded or not ready yet.","type":"server_error","param":null,"code":null}})";
+    R"({"error":{"message":"The server is overloaded or not ready yet.","type":"server_error","param":null,)"
+    R"("code":null}})";
 
 constexpr std::string_view buffered_begin =
     R"({"id":"chatcmpl-@@@@@@@@@@","object":"chat.completion","created":1767225600,"model":"sim-1",)"
@@ -45,28 +49,33 @@ std::string json_head(std::size_t length) {
 
 std::array<char, nonce_digits> nonce_of(unsigned number) noexcept {
     std::array<char, nonce_digits> digits{};
-    for (auto digit = digits.rbegin(); digit != digits.rend(); ++digit, number /= 10) *digit = static_cast<char>('0' + number % 10);
+    for (auto digit = digits.rbegin(); digit != digits.rend(); ++digit, number /= 10)
+        *digit = static_cast<char>('0' + number % 10);
     return digits;
 }
 
 nonce_text::nonce_text(std::string text) : text_(std::move(text)) {
-    for (auto at = text_.find(blank_nonce); at != std::string::npos; at = text_.find(blank_nonce, at + nonce_digits)) places_.push_back(at);
+    for (auto at = text_.find(blank_nonce); at != std::string::npos; at = text_.find(blank_nonce, at + nonce_digits))
+        places_.push_back(at);
 }
 
 void nonce_text::append(std::string& out, unsigned number) const {
     const std::size_t begin = out.size();
     out.append(text_);
     const auto nonce = nonce_of(number);
-    for (const std::size_t place : places_) std::ranges::copy(nonce, out.begin() + static_cast<std::ptrdiff_t>(begin + place));
+    for (const std::size_t place : places_)
+        std::ranges::copy(nonce, out.begin() + static_cast<std::ptrdiff_t>(begin + place));
 }
 
 nonce_text request_text(bool stream, int max_tokens) {
-    const std::string body = fmt::format(R"({{"model":"sim-1","max_tokens":{},"stream":{},{})"
-                                         R"("messages":[{{"role":"user","content":"What keeps a ship upright? nonce {}"}}]}})",
-                                         max_tokens, stream, stream ? R"("stream_options":{"include_usage":true},)" : "", blank_nonce);
-    return nonce_text(fmt::format("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-                                  "Authorization: Bearer simulated\r\n{}{}\r\nContent-Length: {}\r\n\r\n{}",
-                                  request_field, blank_nonce, body.size(), body));
+    const std::string body =
+        fmt::format(R"({{"model":"sim-1","max_tokens":{},"stream":{},{})"
+                    R"("messages":[{{"role":"user","content":"What keeps a ship upright? nonce {}"}}]}})",
+                    max_tokens, stream, stream ? R"("stream_options":{"include_usage":true},)" : "", blank_nonce);
+    return nonce_text(
+        fmt::format("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                    "Authorization: Bearer simulated\r\n{}{}\r\nContent-Length: {}\r\n\r\n{}",
+                    request_field, blank_nonce, body.size(), body));
 }
 
 std::optional<unsigned> request_number(std::string_view head) noexcept {
@@ -80,10 +89,12 @@ std::optional<unsigned> request_number(std::string_view head) noexcept {
 }
 
 answer_texts::answer_texts() {
-    stream_head_ = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n" +
-                   chunk(fmt::format(R"(data: {{"id":"chatcmpl-0","object":"chat.completion.chunk","created":1767225600,"model":"sim-1",)"
-                                     R"("choices":[{{"index":0,"delta":{{"role":"assistant","content":""}},"finish_reason":null}}]}})"
-                                     "\n\n"));
+    stream_head_ =
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n" +
+        chunk(fmt::format(
+            R"(data: {{"id":"chatcmpl-0","object":"chat.completion.chunk","created":1767225600,"model":"sim-1",)"
+            R"("choices":[{{"index":0,"delta":{{"role":"assistant","content":""}},"finish_reason":null}}]}})"
+            "\n\n"));
     stream_error_ = chunk(fmt::format("data: {}\n\n", overloaded)) + std::string{wire::last_chunk};
     buffered_error_ = json_head(overloaded.size()) + std::string{overloaded};
 
@@ -102,8 +113,9 @@ answer_texts::answer_texts() {
         }
         stream_pieces_[place] = nonce_text(chunk(events) + tail);
         part_ends_[place] = body.size() - begins;
-        buffered_cuts_[place] = nonce_text("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" +
-                                           chunk(body) + std::string{wire::last_chunk});
+        buffered_cuts_[place] =
+            nonce_text("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" +
+                       chunk(body) + std::string{wire::last_chunk});
         body += text;
     }
     body += buffered_rest;
@@ -131,12 +143,17 @@ void answer_texts::buffered_error(std::string& out) const { out.append(buffered_
 
 void answer_texts::status(std::string& out, int status, std::optional<int> retry_after, double speed) {
     const std::string_view body =
-        status == 429 ? R"({"error":{"message":"Rate limit reached for requests.","type":"requests","param":null,"code":"rate_limit_exceeded"}})"
-        : status == 503 || status == 529 ? overloaded
-        : R"({"error":{"message":"The server had an error while processing your request.","type":"server_error","param":null,"code":null}})";
-    fmt::format_to(std::back_inserter(out), "HTTP/1.1 {} {}\r\nContent-Type: application/json\r\n", status, wire::reason_phrase(status));
+        status == 429 ? R"({"error":{"message":"Rate limit reached for requests.","type":"requests","param":null,)"
+                        R"("code":"rate_limit_exceeded"}})"
+        : status == 503 || status == 529
+            ? overloaded
+            : R"({"error":{"message":"The server had an error while processing your request.","type":"server_error",)"
+              R"("param":null,"code":null}})";
+    fmt::format_to(std::back_inserter(out), "HTTP/1.1 {} {}\r\nContent-Type: application/json\r\n", status,
+                   wire::reason_phrase(status));
     if (retry_after && speed == 1) fmt::format_to(std::back_inserter(out), "Retry-After: {}\r\n", *retry_after);
-    if (retry_after && speed != 1) fmt::format_to(std::back_inserter(out), "retry-after-ms: {:.0f}\r\n", std::ceil(*retry_after * 1000 / speed));
+    if (retry_after && speed != 1)
+        fmt::format_to(std::back_inserter(out), "retry-after-ms: {:.0f}\r\n", std::ceil(*retry_after * 1000 / speed));
     fmt::format_to(std::back_inserter(out), "Content-Length: {}\r\n\r\n{}", body.size(), body);
 }
 
@@ -145,7 +162,8 @@ bool is_whole_text(std::string_view text, std::string_view nonce) {
         // "[nonce:piece] "
         if (text.size() < nonce.size() + 5 || text[0] != '[' || text.substr(1, nonce.size()) != nonce) return false;
         text.remove_prefix(nonce.size() + 1);
-        if (text[0] != ':' || text[1] != static_cast<char>('0' + piece) || text[2] != ']' || text[3] != ' ') return false;
+        if (text[0] != ':' || text[1] != static_cast<char>('0' + piece) || text[2] != ']' || text[3] != ' ')
+            return false;
         text.remove_prefix(4);
         text.remove_prefix(std::min(text.find('['), text.size()));
     }

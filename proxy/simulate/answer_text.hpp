@@ -42,8 +42,8 @@ public:
 
     void stream_head(std::string& out) const; // ... and the event that says only who speaks
     void stream_piece(std::string& out, unsigned number, int piece) const;
-    void stream_end(std::string& out) const;          // the framing's end alone: whoever stops before says so himself
-    void stream_error(std::string& out) const;        // an error event, and the framing's end
+    void stream_end(std::string& out) const;   // the framing's end alone: whoever stops before says so himself
+    void stream_error(std::string& out) const; // an error event, and the framing's end
     void buffered(std::string& out, unsigned number) const;
     void buffered_part(std::string& out, unsigned number, int pieces) const; // head and so many pieces of the text
     void buffered_cut(std::string& out, unsigned number, int pieces) const;  // ... framed as if that were all

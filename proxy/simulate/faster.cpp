@@ -50,7 +50,8 @@ private:
         if (const auto* length = each.get<duration>()) {
             line(indent, each.key, config::format_duration(divided(*length, row)), config::format_duration(*length));
         } else if (row.path == "stream.head_hold" && each.is_word("auto")) {
-            line(indent, each.key, config::format_duration(divided(untold_head_hold, row)), config::format_duration(untold_head_hold));
+            line(indent, each.key, config::format_duration(divided(untold_head_hold, row)),
+                 config::format_duration(untold_head_hold));
         } else if (row.path == "retry.budget.min_per_second") {
             const double usual = *each.get<double>();
             line(indent, each.key, fmt::format("{:g}", std::min(usual * speed_, 100.0)), fmt::format("{:g}", usual));

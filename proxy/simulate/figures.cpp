@@ -10,14 +10,16 @@ namespace evenkeel::simulate {
 
 namespace {
 
-constexpr double promptly = 15;                         // seconds
-constexpr double window = 10, recovered_share = 0.95;   // of arrivals
+constexpr double promptly = 15;                       // seconds
+constexpr double window = 10, recovered_share = 0.95; // of arrivals
 
 bool is_prompt(const sample& one) { return one.how == verdict::success && one.seconds <= promptly; }
 
 double recovery_after(const std::vector<sample>& samples, double end_of_trouble) {
     const auto first = std::ranges::lower_bound(samples, end_of_trouble, {}, &sample::due);
-    const auto enough = [](std::ptrdiff_t prompt, std::ptrdiff_t all) { return static_cast<double>(prompt) >= recovered_share * static_cast<double>(all); };
+    const auto enough = [](std::ptrdiff_t prompt, std::ptrdiff_t all) {
+        return static_cast<double>(prompt) >= recovered_share * static_cast<double>(all);
+    };
     std::ptrdiff_t prompt_left = std::count_if(first, samples.end(), is_prompt), prompt = 0;
     auto last = first; // behind the window
     for (auto from = first; from != samples.end(); ++from) {
@@ -74,8 +76,9 @@ figures median_of(const std::vector<figures>& seeds) {
         for (const figures& one : seeds) values.push_back(one.*what);
         out.*what = middle(std::move(values));
     };
-    for (const auto what : {&figures::success, &figures::within_15s, &figures::degraded, &figures::p50, &figures::p99,
-                            &figures::first_token_p50, &figures::first_token_p99, &figures::attempts, &figures::wasted_events}) {
+    for (const auto what :
+         {&figures::success, &figures::within_15s, &figures::degraded, &figures::p50, &figures::p99,
+          &figures::first_token_p50, &figures::first_token_p99, &figures::attempts, &figures::wasted_events}) {
         each(what);
     }
     std::vector<double> recoveries;

@@ -13,11 +13,11 @@ struct figures {
     double success = 0, within_15s = 0, degraded = 0; // shares of all requests, 0..1; the first two: good whole answers
     double p50 = 0, p99 = 0;                          // seconds to the whole answer; a failure counts as the deadline
     double first_token_p50 = 0, first_token_p99 = 0;  // of the streams, likewise
-    double attempts = 0;      // per request, those that got no connection included
-    double wasted_events = 0; // per request: streamed by attempts whose answer was not used
-    // Seconds from the end of the disturbance to the first arrival from which on, for 10 s and again over the whole rest of
-    // the run, at least 95 % of the arrivals were answered well within 15 s: a relapse is no recovery. Empty: there is no
-    // disturbance; infinite: it did not happen before the run's end.
+    double attempts = 0;                              // per request, those that got no connection included
+    double wasted_events = 0;                         // per request: streamed by attempts whose answer was not used
+    // Seconds from the end of the disturbance to the first arrival from which on, for 10 s and again over the whole
+    // rest of the run, at least 95 % of the arrivals were answered well within 15 s: a relapse is no recovery. Empty:
+    // there is no disturbance; infinite: it did not happen before the run's end.
     std::optional<double> recovery;
 };
 

@@ -40,7 +40,8 @@ bool is_whole_stream(std::string_view body, std::string_view nonce) {
         const std::string_view line = body.substr(0, end);
         body.remove_prefix(end + 1);
         if (line.empty() || line.front() == ':') continue;
-        if (done || !line.starts_with("data: ")) return false; // behind the end, or a kind of event that was not asked for
+        // Behind the end, or a kind of event that was not asked for.
+        if (done || !line.starts_with("data: ")) return false;
         const std::string_view data = line.substr(6);
         if (data == "[DONE]") {
             done = true;

@@ -16,11 +16,11 @@ enum class verdict : unsigned char {
 };
 
 struct received_answer {
-    int status = 0;            // 0: none came
-    bool whole = false;        // its framing came to its end
-    bool degraded = false;     // labelled so
-    bool stream = false;       // as asked for
-    std::string_view body{};   // all of it, framing removed
+    int status = 0;          // 0: none came
+    bool whole = false;      // its framing came to its end
+    bool degraded = false;   // labelled so
+    bool stream = false;     // as asked for
+    std::string_view body{}; // all of it, framing removed
 };
 [[nodiscard]] verdict judge(const received_answer& answer, std::string_view nonce);
 

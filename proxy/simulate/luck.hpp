@@ -7,7 +7,8 @@
 namespace evenkeel::simulate {
 
 // In [0, 1). Two draws that differ in any of the four are independent.
-[[nodiscard]] double draw(std::uint64_t seed, std::uint64_t number, std::uint64_t attempt, std::uint64_t purpose) noexcept;
+[[nodiscard]] double draw(std::uint64_t seed, std::uint64_t number, std::uint64_t attempt,
+                          std::uint64_t purpose) noexcept;
 
 // From two independent uniform draws. `sigma` is that of the logarithm.
 [[nodiscard]] double lognormal(double median, double sigma, double u, double v) noexcept;

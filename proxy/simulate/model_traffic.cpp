@@ -14,20 +14,39 @@ namespace {
 
 // What a draw is for; two draws for different purposes are independent.
 enum class use : std::uint64_t {
-    arrival, stream, length, spell, error_share, fate, status, slow, piece,
-    error_u, error_v, first_u, first_v, tokens_u, tokens_v, token_u, token_v,
+    arrival,
+    stream,
+    length,
+    spell,
+    error_share,
+    fate,
+    status,
+    slow,
+    piece,
+    error_u,
+    error_v,
+    first_u,
+    first_v,
+    tokens_u,
+    tokens_v,
+    token_u,
+    token_v,
 };
 
 constexpr double error_median = 0.4, error_sigma = 0.6; // seconds until an error answer
 constexpr double throttle_after = 0.1;                  // chosen: a rate limiter sits in front of everything slow
 constexpr double cut_after = 0.05;                      // chosen: one round trip
-constexpr double lasts = 120;                           // seconds behind the last arrival in which attempts may still begin
+// Seconds behind the last arrival in which attempts may still begin.
+constexpr double lasts = 120;
 constexpr std::array<int, 4> error_statuses{500, 502, 503, 529};
 
 class dice {
 public:
-    dice(std::uint64_t seed, std::uint64_t number, std::uint64_t attempt) : seed_(seed), number_(number), attempt_(attempt) {}
-    [[nodiscard]] double operator()(use what) const noexcept { return draw(seed_, number_, attempt_, static_cast<std::uint64_t>(what)); }
+    dice(std::uint64_t seed, std::uint64_t number, std::uint64_t attempt)
+        : seed_(seed), number_(number), attempt_(attempt) {}
+    [[nodiscard]] double operator()(use what) const noexcept {
+        return draw(seed_, number_, attempt_, static_cast<std::uint64_t>(what));
+    }
 
 private:
     std::uint64_t seed_, number_, attempt_;
@@ -50,7 +69,8 @@ model_traffic::model_traffic(scenario model, std::uint64_t seed) : model_(std::m
     if (!model_.bursts) return;
     double at = 0;
     for (std::uint64_t turn = 0; at < facts_.end + lasts; ++turn) {
-        at += exponential(turn % 2 == 0 ? model_.bursts->mean_good : model_.bursts->mean_bad, dice(seed, turn, 0)(use::spell));
+        at += exponential(turn % 2 == 0 ? model_.bursts->mean_good : model_.bursts->mean_bad,
+                          dice(seed, turn, 0)(use::spell));
         turns_.push_back(at);
     }
 }
@@ -89,21 +109,26 @@ model_traffic::weather model_traffic::at(int server, double now) const {
     return here;
 }
 
-bool model_traffic::refuses_connections(int server, double now) const { return now >= 0 && at(server, now).meanwhile.refused; }
+bool model_traffic::refuses_connections(int server, double now) const {
+    return now >= 0 && at(server, now).meanwhile.refused;
+}
 
 void model_traffic::draw_times(fate& into, unsigned number, unsigned attempt, double slower) const {
     const dice throw_for(seed_, number, attempt);
     const answer_times& times = model_.times;
     if (times.whole > 0) {
-        into.whole = slower * lognormal(times.whole, times.whole_sigma, throw_for(use::tokens_u), throw_for(use::tokens_v));
+        into.whole =
+            slower * lognormal(times.whole, times.whole_sigma, throw_for(use::tokens_u), throw_for(use::tokens_v));
         into.first = first_of_whole * into.whole;
         return;
     }
     const length_class& length = length_of(number);
-    const double tokens = std::clamp(lognormal(length.tokens, length.sigma, throw_for(use::tokens_u), throw_for(use::tokens_v)), 1.0,
-                                     static_cast<double>(length.max_tokens));
+    const double tokens =
+        std::clamp(lognormal(length.tokens, length.sigma, throw_for(use::tokens_u), throw_for(use::tokens_v)), 1.0,
+                   static_cast<double>(length.max_tokens));
     const double token = lognormal(times.token, times.token_sigma, throw_for(use::token_u), throw_for(use::token_v));
-    into.first = slower * lognormal(times.first_token, times.first_token_sigma, throw_for(use::first_u), throw_for(use::first_v));
+    into.first = slower * lognormal(times.first_token, times.first_token_sigma, throw_for(use::first_u),
+                                    throw_for(use::first_v));
     into.whole = into.first + slower * tokens * token;
 }
 
@@ -128,7 +153,8 @@ fate model_traffic::meet(unsigned number, unsigned attempt, int server, double n
     if (falls_on(meanwhile.cut_at_once)) return {.is = fate::kind::reset, .first = cut_after};
     if (falls_on(meanwhile.throttled)) {
         const double wait = std::max(1.0, std::ceil(here.until - now - throttle_after));
-        return {.is = fate::kind::status, .first = throttle_after, .status = 429, .retry_after = static_cast<int>(wait)};
+        return {
+            .is = fate::kind::status, .first = throttle_after, .status = 429, .retry_after = static_cast<int>(wait)};
     }
     if (falls_on(meanwhile.errors)) {
         const auto which = static_cast<std::size_t>(throw_for(use::status) * error_statuses.size());

@@ -1,6 +1,6 @@
 #pragma once
-// A scenario played from a seed. Whatever is random is a function of (seed, request, attempt number) and, for what lasts,
-// of (seed, time): nothing depends on what a policy did before.
+// A scenario played from a seed. Whatever is random is a function of (seed, request, attempt number) and, for what
+// lasts, of (seed, time): nothing depends on what a policy did before.
 
 #include "proxy/simulate/scenario.hpp"
 #include "proxy/simulate/traffic.hpp"

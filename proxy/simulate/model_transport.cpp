@@ -59,10 +59,12 @@ public:
                                         : ended_ ? net::error_code{error::broken_pipe}
                                                  : net::error_code{};
         // The head, and whatever a request of a simulation has for a body, come in the first write.
-        if (!refusal && first && !from.empty()) take({static_cast<const char*>(from.front().data()), from.front().size()});
-        boost::asio::defer(owner_.loop_.executor(), [done = std::move(done), result = net::io_result{refusal, refusal ? 0 : bytes}]() mutable {
-            std::move(done)(result);
-        });
+        if (!refusal && first && !from.empty())
+            take({static_cast<const char*>(from.front().data()), from.front().size()});
+        boost::asio::defer(owner_.loop_.executor(),
+                           [done = std::move(done), result = net::io_result{refusal, refusal ? 0 : bytes}]() mutable {
+                               std::move(done)(result);
+                           });
     }
     void close() noexcept override {
         if (closed_) return;
@@ -107,7 +109,8 @@ private:
     }
     void finish_read(net::io_result result) {
         if (!reader_) return;
-        boost::asio::defer(owner_.loop_.executor(), [done = std::move(*reader_), result]() mutable { std::move(done)(result); });
+        boost::asio::defer(owner_.loop_.executor(),
+                           [done = std::move(*reader_), result]() mutable { std::move(done)(result); });
         reader_.reset();
     }
     void serve_reader() {
@@ -182,9 +185,7 @@ void model_transport::model_exchange::on_due(work_clock& clock) {
         done();
         answer_texts::status(outgoing_, fate_.status, fate_.retry_after, owner_.time_.speed());
         return serve_reader();
-    case fate::kind::reset:
-        done();
-        return end(error::connection_reset);
+    case fate::kind::reset: done(); return end(error::connection_reset);
     case fate::kind::hang: return;
     case fate::kind::answer: break;
     }
@@ -194,7 +195,8 @@ void model_transport::model_exchange::on_due(work_clock& clock) {
     serve_reader();
 }
 
-// The pieces are spread evenly from the first token to the end. Those of a buffered answer are seen only where it breaks.
+// The pieces are spread evenly from the first token to the end. Those of a buffered answer are seen only where it
+// breaks.
 void model_transport::model_exchange::next_piece(work_clock& clock) {
     const bool breaks = fate_.broken != fate::flaw::none && piece_ == fate_.broken_at;
     if (stream_ && piece_ == 0) owner_.texts_.stream_head(outgoing_);
@@ -254,7 +256,8 @@ private:
         if (next_ < cuts.size()) owner_.loop_.timers().arm(*this, owner_.time_.at(cuts[next_]));
     }
     void on_timer() override {
-        for (model_exchange& each : *owner_.exchanges_) each.reset(); // only tells: nobody acts on it before the loop turns
+        // Only tells: nobody acts on it before the loop turns.
+        for (model_exchange& each : *owner_.exchanges_) each.reset();
         ++next_;
         arm();
     }
@@ -264,8 +267,8 @@ private:
 };
 
 model_transport::model_transport(net::loop& worker, const traffic& what, scenario_time clock)
-    : loop_(worker), traffic_(what), time_(clock), attempts_(what.facts().requests), exchanges_(std::make_unique<exchange_list>()),
-      undisturbed_(*this, {}, {}) {
+    : loop_(worker), traffic_(what), time_(clock), attempts_(what.facts().requests),
+      exchanges_(std::make_unique<exchange_list>()), undisturbed_(*this, {}, {}) {
     for (int server = 0; server < what.facts().servers; ++server) {
         servers_.push_back(std::make_unique<clocked>(*this, what.facts().server, what.facts().speeds));
     }
@@ -285,10 +288,13 @@ std::unique_ptr<net::exchange> model_transport::connect(int server) {
 net::task<net::open_result> model_transport::open(const std::shared_ptr<const config::upstream>& to, bool, steady_time,
                                                   net::cancel_source& cancel) {
     using kind = net::transport_error::kind;
-    if (cancel.requested()) co_return net::open_result{nullptr, {kind::cancelled, "connection_terminated", 502, {}, "cancelled"}};
+    if (cancel.requested())
+        co_return net::open_result{nullptr, {kind::cancelled, "connection_terminated", 502, {}, "cancelled"}};
     const auto named = servers_by_name_.find(to->name);
     auto exchange = connect(named != servers_by_name_.end() ? named->second : 0);
-    if (!exchange) co_return net::open_result{nullptr, {kind::refused, "connection_refused", 502, error::connection_refused, "connection refused"}};
+    if (!exchange)
+        co_return net::open_result{
+            nullptr, {kind::refused, "connection_refused", 502, error::connection_refused, "connection refused"}};
     co_return net::open_result{std::move(exchange), {}};
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 // The simulated provider, where the proxy expects its connections: an exchange takes the bytes of a request and answers
-// with bytes of HTTP when the work clock of its server says so. Which request it is, and the how-many-th attempt at it, it
-// reads from the request itself and from its own count.
+// with bytes of HTTP when the work clock of its server says so. Which request it is, and the how-many-th attempt at it,
+// it reads from the request itself and from its own count.
 //
 // Not modelled: names, TCP, TLS (an exchange is open at once) and the reuse of connections (each attempt has a new one;
 // recycling closes it). Time on the wire is part of the times of the model.
@@ -38,7 +38,8 @@ public:
     // For a client without a proxy; null: refused.
     [[nodiscard]] std::unique_ptr<net::exchange> connect(int server);
 
-    [[nodiscard]] unsigned attempts(unsigned request) const noexcept { return attempts_[request]; } // whose request came
+    // Whose request came.
+    [[nodiscard]] unsigned attempts(unsigned request) const noexcept { return attempts_[request]; }
     [[nodiscard]] std::uint64_t refused() const noexcept { return refused_; } // connections
     [[nodiscard]] std::size_t open_now() const noexcept { return open_; }
 

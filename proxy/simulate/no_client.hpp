@@ -9,8 +9,12 @@ namespace evenkeel::simulate {
 class no_client final : public net::client_stream {
 public:
     explicit no_client(net::loop& worker) noexcept : loop_(worker) {}
-    void start_read(boost::asio::mutable_buffer, net::completion<net::io_result> done) override { refuse(std::move(done)); }
-    void start_write(std::span<const boost::asio::const_buffer>, net::completion<net::io_result> done) override { refuse(std::move(done)); }
+    void start_read(boost::asio::mutable_buffer, net::completion<net::io_result> done) override {
+        refuse(std::move(done));
+    }
+    void start_write(std::span<const boost::asio::const_buffer>, net::completion<net::io_result> done) override {
+        refuse(std::move(done));
+    }
     void start_wait_readable(net::completion<net::io_result> done) override { refuse(std::move(done)); }
     void cancel_read() noexcept override {}
     bool peek_closed() const noexcept override { return false; }

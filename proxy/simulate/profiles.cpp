@@ -23,8 +23,8 @@ routes:
 constexpr std::string_view classic = R"(profile: classic
 )";
 
-// What suits a client that waits for a minute: hedges, a timeout that can fire before the minute is over, and a line that holds
-// whoever comes in an outage of three quarters of one.
+// What suits a client that waits for a minute: hedges, a timeout that can fire before the minute is over, and a line
+// that holds whoever comes in an outage of three quarters of one.
 constexpr std::string_view tuned = R"(defaults:
   timeout: {total: 60s, adaptive: {initial: {stream: 15s, buffered: 30s}}}
   retry: {max_retries: 8, backoff: {max: 4s}}

@@ -26,8 +26,8 @@ std::string shortened(const std::string& name) {
 }
 
 std::string columns_of(const figures& of) {
-    return fmt::format("{:>6.1f}{:>6.1f}{:>6.1f}{:>6.1f}{:>6.2f}{:>6}", 100 * of.success, 100 * of.within_15s, of.p50, of.p99, of.attempts,
-                       seconds_or_dash(of.recovery));
+    return fmt::format("{:>6.1f}{:>6.1f}{:>6.1f}{:>6.1f}{:>6.2f}{:>6}", 100 * of.success, 100 * of.within_15s, of.p50,
+                       of.p99, of.attempts, seconds_or_dash(of.recovery));
 }
 
 std::string list(const std::vector<std::uint64_t>& seeds) {
@@ -43,17 +43,19 @@ std::string quoted(std::string_view text) {
 }
 
 std::string leftovers_of(const leftovers& left) {
-    return fmt::format("{} coroutines, {} timers, {} exchanges, {} requests, {} held bytes, {} attempts", left.coroutines, left.timers,
-                       left.exchanges, left.requests, left.held_bytes, left.attempts);
+    return fmt::format("{} coroutines, {} timers, {} exchanges, {} requests, {} held bytes, {} attempts",
+                       left.coroutines, left.timers, left.exchanges, left.requests, left.held_bytes, left.attempts);
 }
 
 std::string json_of(const figures& of) {
-    const std::string recovery = !of.recovery ? "" : std::isfinite(*of.recovery) ? fmt::format(R"(,"recovery_s":{:.3f})", *of.recovery)
-                                                                                  : R"(,"recovery_s":null)";
+    const std::string recovery = !of.recovery                  ? ""
+                                 : std::isfinite(*of.recovery) ? fmt::format(R"(,"recovery_s":{:.3f})", *of.recovery)
+                                                               : R"(,"recovery_s":null)";
     return fmt::format(R"({{"success":{:.6f},"within_15s":{:.6f},"degraded":{:.6f},"p50_s":{:.3f},"p99_s":{:.3f},)"
-                       R"("first_token_p50_s":{:.3f},"first_token_p99_s":{:.3f},"attempts_per_request":{:.6f},"wasted_events_per_request":{:.6f}{}}})",
-                       of.success, of.within_15s, of.degraded, of.p50, of.p99, of.first_token_p50, of.first_token_p99, of.attempts,
-                       of.wasted_events, recovery);
+                       R"("first_token_p50_s":{:.3f},"first_token_p99_s":{:.3f},"attempts_per_request":{:.6f},)"
+                       R"("wasted_events_per_request":{:.6f}{}}})",
+                       of.success, of.within_15s, of.degraded, of.p50, of.p99, of.first_token_p50, of.first_token_p99,
+                       of.attempts, of.wasted_events, recovery);
 }
 
 } // namespace
@@ -63,7 +65,8 @@ std::string text_of(const comparison& what) {
     for (const row& each : what.rows) width = std::max(width, each.name.size());
 
     std::string out = fmt::format("{:<{}}", "", width);
-    for (const std::string& name : what.contestants) out += fmt::format("  | {:<{}}", shortened(name), heading.size() - 1);
+    for (const std::string& name : what.contestants)
+        out += fmt::format("  | {:<{}}", shortened(name), heading.size() - 1);
     while (out.back() == ' ') out.pop_back();
     out += fmt::format("\n{:<{}}", "scenario", width);
     for (std::size_t each = 0; each < what.contestants.size(); ++each) out += fmt::format("  |{}", heading);
@@ -74,19 +77,22 @@ std::string text_of(const comparison& what) {
         while (line.back() == ' ') line.pop_back();
         out += line + '\n';
     }
-    out += fmt::format("\nok: % answered whole, correct and undegraded before the client's deadline; 15 s: % within 15 s;\n"
-                       "P50, P99: seconds to the whole answer, a failure counts as the deadline; att: upstream attempts per\n"
-                       "request; rec: seconds from the end of the disturbance until 95 % of the arrivals were answered within\n"
-                       "15 s, for 10 s and over the rest of the run. Medians over seeds: {}.\n",
-                       list(what.seeds));
+    out += fmt::format(
+        "\nok: % answered whole, correct and undegraded before the client's deadline; 15 s: % within 15 s;\n"
+        "P50, P99: seconds to the whole answer, a failure counts as the deadline; att: upstream attempts per\n"
+        "request; rec: seconds from the end of the disturbance until 95 % of the arrivals were answered within\n"
+        "15 s, for 10 s and over the rest of the run. Medians over seeds: {}.\n",
+        list(what.seeds));
     for (const std::string& each : what.notes) out += each + '\n';
     for (const row& each : what.rows) {
         for (std::size_t who = 0; who < each.by_contestant.size(); ++who) {
             const cell& one = each.by_contestant[who];
             if (one.median.degraded > 0) {
-                out += fmt::format("{}, {}: {:.1f} % of the answers are degraded ones.\n", each.name, what.contestants[who], 100 * one.median.degraded);
+                out += fmt::format("{}, {}: {:.1f} % of the answers are degraded ones.\n", each.name,
+                                   what.contestants[who], 100 * one.median.degraded);
             }
-            if (!one.left.none()) out += fmt::format("{}, {}: LEFT OVER: {}\n", each.name, what.contestants[who], leftovers_of(one.left));
+            if (!one.left.none())
+                out += fmt::format("{}, {}: LEFT OVER: {}\n", each.name, what.contestants[who], leftovers_of(one.left));
         }
     }
     return out;
@@ -96,11 +102,14 @@ std::string json_of(const comparison& what) {
     std::string out = fmt::format("{{\"seeds\":[{}],\"scenarios\":[", list(what.seeds));
     for (std::size_t at = 0; at < what.rows.size(); ++at) {
         const row& each = what.rows[at];
-        out += fmt::format("{}{{\"name\":{},\"about\":{},\"results\":{{", at == 0 ? "\n" : ",\n", quoted(each.name), quoted(each.about));
+        out += fmt::format("{}{{\"name\":{},\"about\":{},\"results\":{{", at == 0 ? "\n" : ",\n", quoted(each.name),
+                           quoted(each.about));
         for (std::size_t who = 0; who < each.by_contestant.size(); ++who) {
             const cell& one = each.by_contestant[who];
-            out += fmt::format("{}\n {}:{{\"median\":{},\"by_seed\":[", who == 0 ? "" : ",", quoted(what.contestants[who]), json_of(one.median));
-            for (std::size_t seed = 0; seed < one.by_seed.size(); ++seed) out += (seed == 0 ? "" : ",") + json_of(one.by_seed[seed]);
+            out += fmt::format("{}\n {}:{{\"median\":{},\"by_seed\":[", who == 0 ? "" : ",",
+                               quoted(what.contestants[who]), json_of(one.median));
+            for (std::size_t seed = 0; seed < one.by_seed.size(); ++seed)
+                out += (seed == 0 ? "" : ",") + json_of(one.by_seed[seed]);
             out += fmt::format("],\"leftovers\":{}}}", one.left.none() ? "null" : quoted(leftovers_of(one.left)));
         }
         out += "}}";

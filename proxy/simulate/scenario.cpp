@@ -18,7 +18,8 @@ scenario with_spells(scenario made, std::vector<spell> spells) {
 }
 
 scenario outage() {
-    auto made = named("outage", "every connection is reset from 80 to 125 s; 1 % 4x slower", {.slow = 0.01, .slower = 4});
+    auto made =
+        named("outage", "every connection is reset from 80 to 125 s; 1 % 4x slower", {.slow = 0.01, .slower = 4});
     made.spells = {{80, 125, {.cut_at_once = 1}}};
     made.cuts = {80};
     made.disturbed_until = 125;
@@ -54,7 +55,8 @@ scenario collapse() {
 }
 
 // One of two servers is another than the first.
-scenario second_server(std::string_view name, std::string_view about, const conditions& first, const conditions& second) {
+scenario second_server(std::string_view name, std::string_view about, const conditions& first,
+                       const conditions& second) {
     scenario made = named(name, about, first);
     made.servers = 2;
     made.usual[1] = second;
@@ -75,7 +77,8 @@ scenario slowdown_step() {
 
 // The case the rules of evenkeel were first written for; its hangs last 90 s, longer than any client here waits.
 scenario original() {
-    auto made = named("original", "30 % errors, 4 % hang, whole answers of median 3.2 s, 2 a second", {.errors = 0.3, .hangs = 0.04});
+    auto made = named("original", "30 % errors, 4 % hang, whole answers of median 3.2 s, 2 a second",
+                      {.errors = 0.3, .hangs = 0.04});
     made.rate = 2;
     made.requests = 2000;
     made.times.whole = 3.2;
@@ -91,8 +94,15 @@ scenario intermittent(std::string_view name, std::string_view about, unsigned re
 }
 
 scenario everything() {
-    const conditions usual{.errors = 0.1, .resets_before = 0.02, .resets_after = 0.01, .truncations = 0.01, .errors_in_200 = 0.01,
-                           .stalls = 0.01, .hangs = 0.02, .slow = 0.03, .slower = 8};
+    const conditions usual{.errors = 0.1,
+                           .resets_before = 0.02,
+                           .resets_after = 0.01,
+                           .truncations = 0.01,
+                           .errors_in_200 = 0.01,
+                           .stalls = 0.01,
+                           .hangs = 0.02,
+                           .slow = 0.03,
+                           .slower = 8};
     conditions throttled = usual, bad = usual;
     throttled.throttled = 0.6;
     bad.errors = 0.5;
@@ -119,14 +129,16 @@ std::vector<scenario> make_all() {
         named("stalls", "4 % of attempts go silent in mid-answer, for ever", {.stalls = 0.04}),
         with_spells(named("throttled", "every attempt 429 from 60 to 80 and 110 to 130 s, 60 % from 160 to 180 s"),
                     {{60, 80, {.throttled = 1}}, {110, 130, {.throttled = 1}}, {160, 180, {.throttled = 0.6}}}),
-        second_server("one-dead", "two servers, the second refuses connections; 2 % 6x slower", tail, {.refused = true}),
+        second_server("one-dead", "two servers, the second refuses connections; 2 % 6x slower", tail,
+                      {.refused = true}),
         second_server("one-hanging", "two servers, the second never answers; 2 % 6x slower", tail, {.hangs = 1}),
         second_server("one-slow", "two servers, the second 6x slower; 2 % 6x slower", tail, {.slow = 1, .slower = 6}),
         mixed_lengths(),
         slowdown_step(),
         everything(),
         original(),
-        intermittent("intermittent-20", "the 20-request demonstration: error rate redrawn every 10 s between 20 and 95 %", 20),
+        intermittent("intermittent-20",
+                     "the 20-request demonstration: error rate redrawn every 10 s between 20 and 95 %", 20),
     };
 }
 

@@ -15,18 +15,18 @@ namespace evenkeel::simulate {
 
 // What attempts meet at a server. The shares of what fails exclude one another; what they leave over is answered.
 struct conditions {
-    double errors = 0;         // 500, 502, 503 or 529, after a lognormal time of median 0.4 s, sigma 0.6
-    double throttled = 0;      // 429 after 0.1 s, with Retry-After to the end of the spell
-    double resets_before = 0;  // reset at the moment of the head
-    double resets_after = 0;   // reset instead of one of the ten pieces
-    double truncations = 0;    // a clean end instead of one of the ten pieces
-    double errors_in_200 = 0;  // an error event instead of one of the ten pieces; a buffered answer is the error
-    double stalls = 0;         // silence instead of one of the ten pieces, for ever
-    double hangs = 0;          // no byte, ever; holds no capacity
-    double cut_at_once = 0;    // reset 0.05 s after the request
-    double slow = 0;           // of those answered: so many times `slower`
+    double errors = 0;        // 500, 502, 503 or 529, after a lognormal time of median 0.4 s, sigma 0.6
+    double throttled = 0;     // 429 after 0.1 s, with Retry-After to the end of the spell
+    double resets_before = 0; // reset at the moment of the head
+    double resets_after = 0;  // reset instead of one of the ten pieces
+    double truncations = 0;   // a clean end instead of one of the ten pieces
+    double errors_in_200 = 0; // an error event instead of one of the ten pieces; a buffered answer is the error
+    double stalls = 0;        // silence instead of one of the ten pieces, for ever
+    double hangs = 0;         // no byte, ever; holds no capacity
+    double cut_at_once = 0;   // reset 0.05 s after the request
+    double slow = 0;          // of those answered: so many times `slower`
     double slower = 1;
-    bool refused = false;      // no connection is accepted
+    bool refused = false; // no connection is accepted
 };
 
 struct spell {
@@ -58,14 +58,14 @@ struct scenario {
     std::string_view about; // one line
     double rate = 2.5;      // requests per second, whether or not earlier ones were answered
     unsigned requests = 700;
-    unsigned warm_up = 24;  // before them, meeting only healthy servers
+    unsigned warm_up = 24; // before them, meeting only healthy servers
     double stream_share = 0.5;
     double deadline = 60;
     answer_times times{};
     std::vector<length_class> lengths{length_class{}};
 
-    int servers = 1;                    // 1: both endpoints are the same server
-    std::array<conditions, 2> usual{};  // by server
+    int servers = 1;                   // 1: both endpoints are the same server
+    std::array<conditions, 2> usual{}; // by server
     std::vector<spell> spells{};
     std::optional<spells_by_chance> bursts{};
     std::optional<redrawn_errors> redrawn{};

@@ -144,7 +144,9 @@ const nonce_text& simulation::text_for(const planned_request& request) {
 run_result simulation::run() {
     wait_for_next();
     loop_.run_virtual(time_.at(facts_.end + facts_.deadline) + winding_down);
-    if (too_many_) throw std::runtime_error(fmt::format("more than {} requests are under way at the same time: a lower rate can be simulated", max_under_way));
+    if (too_many_)
+        throw std::runtime_error(fmt::format(
+            "more than {} requests are under way at the same time: a lower rate can be simulated", max_under_way));
     result_.refused = transport_.refused();
     result_.wasted_events = seen_.wasted_events;
     result_.left = {.coroutines = loop_.nursery().size(),
@@ -204,8 +206,7 @@ wire::request_head& session::read_head() {
 
 net::task<void> session::ask_proxy() {
     const wire::request_head& head = read_head();
-    request::client_request& request =
-        request_.emplace(owner_.loop_, owner_.nobody_, input_, owner_.services_.buffers);
+    request::client_request& request = request_.emplace(owner_.loop_, owner_.nobody_, input_, owner_.services_.buffers);
     request.settings = owner_.settings_;
     request.policies = owner_.policies_;
     request.head = &head;
@@ -213,8 +214,10 @@ net::task<void> session::ask_proxy() {
     request.received = came_;
     request.started = owner_.loop_.wall_now();
     const auto& limits = owner_.settings_->limits;
-    request.body.begin(head.body, {.max_body = limits.max_body, .max_held = owner_.settings_->replay_buffer, .silence = limits.body_timeout},
-                       false);
+    request.body.begin(
+        head.body,
+        {.max_body = limits.max_body, .max_held = owner_.settings_->replay_buffer, .silence = limits.body_timeout},
+        false);
 
     request::answer given = co_await request::serve(owner_.services_, request);
     int status = 0;
@@ -270,9 +273,10 @@ void session::finish(int status, bool whole, bool degraded) {
     one.due = plan_.due;
     one.stream = plan_.stream;
     one.attempts = static_cast<std::uint16_t>(owner_.transport_.attempts(number_));
-    one.how = late_ ? verdict::late
-                    : judge({.status = status, .whole = whole, .degraded = degraded, .stream = plan_.stream, .body = body_},
-                            {nonce.data(), nonce.size()});
+    one.how =
+        late_ ? verdict::late
+              : judge({.status = status, .whole = whole, .degraded = degraded, .stream = plan_.stream, .body = body_},
+                      {nonce.data(), nonce.size()});
     one.seconds = one.first_token = deadline;
     if (one.how != verdict::success) return;
     const auto seconds = [&](steady_time at) { return std::chrono::duration<double>(at - came_).count(); };

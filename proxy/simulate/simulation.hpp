@@ -1,7 +1,7 @@
 #pragma once
 // One run: a traffic, sent straight to the simulated provider or through the real request path of evenkeel (serve,
-// run_flight, attempt, policies), in virtual time. Open loop: requests come when they are due, whether or not earlier ones
-// were answered; each client reads its answer to the end, judges it, and leaves at its deadline.
+// run_flight, attempt, policies), in virtual time. Open loop: requests come when they are due, whether or not earlier
+// ones were answered; each client reads its answer to the end, judges it, and leaves at its deadline.
 //
 // What is left out of the path is client_connection: there are no client sockets, hence no head ahead of the answer, no
 // heartbeats and no response heads; a client learns status and body from what `serve` returns.
@@ -39,9 +39,9 @@ struct leftovers {
 };
 
 struct run_result {
-    std::vector<sample> samples;       // of the requests that count, in order
-    std::uint64_t refused = 0;         // attempts that got no connection
-    std::uint64_t wasted_events = 0;   // meaningful events of streams that were read and not passed on
+    std::vector<sample> samples;     // of the requests that count, in order
+    std::uint64_t refused = 0;       // attempts that got no connection
+    std::uint64_t wasted_events = 0; // meaningful events of streams that were read and not passed on
     leftovers left;
 };
 
@@ -50,8 +50,8 @@ inline constexpr std::size_t max_under_way = 50'000;
 
 // Throws std::runtime_error where more than max_under_way requests are under way at the same time.
 //
-// `settings` null: without a proxy. Else its only route takes every request; its first upstream is the first server, the
-// others are the second one (or the same, where the scenario has one). `seed` is that of the policies' own draws.
+// `settings` null: without a proxy. Else its only route takes every request; its first upstream is the first server,
+// the others are the second one (or the same, where the scenario has one). `seed` is that of the policies' own draws.
 [[nodiscard]] run_result simulate(const traffic& what, const config::snapshot& settings, std::uint64_t seed);
 
 } // namespace evenkeel::simulate

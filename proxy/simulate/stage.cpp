@@ -40,9 +40,11 @@ struct watcher final : telemetry::observer {
     std::vector<attempt_seen> attempts;
     std::vector<circuit_seen> circuits;
     void attempt_finished(const telemetry::attempt_record& record) noexcept override {
-        attempts.push_back({since_begin(record.at - record.total), since_begin(record.at), record.upstream->name, record.kind, record.result});
+        attempts.push_back({since_begin(record.at - record.total), since_begin(record.at), record.upstream->name,
+                            record.kind, record.result});
     }
-    void circuit_changed(const config::route&, const config::upstream&, const circuit_transition& change) noexcept override {
+    void circuit_changed(const config::route&, const config::upstream&,
+                         const circuit_transition& change) noexcept override {
         circuits.push_back({since_begin(loop.now()), change});
     }
 };
@@ -61,7 +63,9 @@ public:
     void start_write(std::span<const boost::asio::const_buffer> from, net::completion<net::io_result> done) override {
         std::size_t bytes = 0;
         for (const auto& part : from) bytes += part.size();
-        boost::asio::defer(loop_.executor(), [done = std::move(done), bytes]() mutable { std::move(done)(net::io_result{{}, bytes}); });
+        boost::asio::defer(loop_.executor(), [done = std::move(done), bytes]() mutable {
+            std::move(done)(net::io_result{{}, bytes});
+        });
         if (!std::exchange(asked_, true)) begin(asks_());
     }
     void close() noexcept override {
@@ -76,8 +80,10 @@ public:
 private:
     void begin(const reply& what) {
         if (what.silent) return;
-        text_ = "HTTP/1.1 " + std::to_string(what.status) + " Demonstration\r\ncontent-type: application/json\r\ncontent-length: " +
-                std::to_string(what.body.size()) + "\r\n\r\n" + what.body;
+        text_ =
+            "HTTP/1.1 " + std::to_string(what.status) +
+            " Demonstration\r\ncontent-type: application/json\r\ncontent-length: " + std::to_string(what.body.size()) +
+            "\r\n\r\n" + what.body;
         loop_.timers().arm(*this, loop_.now() + std::chrono::duration_cast<duration>(seconds(what.after)));
     }
     void on_timer() override {
@@ -111,8 +117,12 @@ private:
 class staged_transport final : public net::transport {
 public:
     staged_transport(net::loop& worker, stage::provider asks) : loop_(worker), asks_(std::move(asks)) {}
-    net::task<net::open_result> open(const std::shared_ptr<const config::upstream>& to, bool, steady_time, net::cancel_source&) override {
-        co_return net::open_result{std::make_unique<staged_exchange>(loop_, [this, to] { return asks_(to->name, ++attempts_, since_begin(loop_.now())); }), {}};
+    net::task<net::open_result> open(const std::shared_ptr<const config::upstream>& to, bool, steady_time,
+                                     net::cancel_source&) override {
+        co_return net::open_result{
+            std::make_unique<staged_exchange>(
+                loop_, [this, to] { return asks_(to->name, ++attempts_, since_begin(loop_.now())); }),
+            {}};
     }
 
 private:
@@ -152,7 +162,8 @@ net::task<void> stage::parts::play(parts& me, double when, std::string text) {
     wire::request_head head;
     std::size_t scanned = 0;
     const auto read = wire::read_request_head(input.unread(), {}, scanned, head);
-    if (read.is != wire::head_result::state::complete) throw std::logic_error("a request of a demonstration was refused");
+    if (read.is != wire::head_result::state::complete)
+        throw std::logic_error("a request of a demonstration was refused");
     input.consume(read.consumed);
 
     request::client_request request(me.loop, me.nobody, input, me.services.buffers);
@@ -163,7 +174,9 @@ net::task<void> stage::parts::play(parts& me, double when, std::string text) {
     request.received = me.loop.now();
     request.started = me.loop.wall_now();
     const auto& limits = me.settings->limits;
-    request.body.begin(head.body, {.max_body = limits.max_body, .max_held = me.settings->replay_buffer, .silence = limits.body_timeout}, false);
+    request.body.begin(
+        head.body,
+        {.max_body = limits.max_body, .max_held = me.settings->replay_buffer, .silence = limits.body_timeout}, false);
     request::answer given = co_await request::serve(me.services, request);
 
     request_seen saw;
@@ -192,14 +205,17 @@ net::task<void> stage::parts::play(parts& me, double when, std::string text) {
     me.requests.push_back(std::move(saw));
 }
 
-stage::stage(std::string_view yaml, provider asks, std::uint64_t seed) : parts_(std::make_unique<parts>(yaml, std::move(asks), seed)) {}
+stage::stage(std::string_view yaml, provider asks, std::uint64_t seed)
+    : parts_(std::make_unique<parts>(yaml, std::move(asks), seed)) {}
 
 // Whoever still waits is answered at its deadline, if nothing else.
 stage::~stage() { parts_->loop.run_virtual(parts_->loop.now() + std::chrono::hours{1}); }
 
 void stage::request_at(double when, const std::string& path, const std::string& body) {
-    parts_->loop.nursery().spawn(parts::play(*parts_, when, "POST " + path + " HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: " +
-                                                                std::to_string(body.size()) + "\r\n\r\n" + body));
+    parts_->loop.nursery().spawn(parts::play(
+        *parts_, when,
+        "POST " + path + " HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: " +
+            std::to_string(body.size()) + "\r\n\r\n" + body));
 }
 
 void stage::run_until(double when) { parts_->loop.run_virtual(moment(when)); }

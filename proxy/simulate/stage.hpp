@@ -1,6 +1,6 @@
 #pragma once
-// A small stage for demonstrations: the real request path (serve, run_flight, attempt, policies) of one configuration on a
-// virtual clock, before a provider that does to each attempt what it is told. Times in seconds from the beginning.
+// A small stage for demonstrations: the real request path (serve, run_flight, attempt, policies) of one configuration
+// on a virtual clock, before a provider that does to each attempt what it is told. Times in seconds from the beginning.
 //
 // As in a simulation there are no client sockets: a client learns status and body from what `serve` returns.
 

@@ -22,9 +22,9 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr double usual_failure = 0.4;   // seconds until an error answer
-constexpr double silence_from = 10;     // seconds without a byte: a client that leaves then was not answered
-constexpr double longest = 24 * 3600;   // seconds, of a duration
+constexpr double usual_failure = 0.4; // seconds until an error answer
+constexpr double silence_from = 10;   // seconds without a byte: a client that leaves then was not answered
+constexpr double longest = 24 * 3600; // seconds, of a duration
 constexpr double most_attempts = 1000;
 
 // Calls `take` with each line, without its end; one that is too long comes as nothing but its first bytes.
@@ -60,15 +60,16 @@ std::optional<double> parse_time(std::string_view text) {
         const auto [end, error] = std::from_chars(text.data() + at, text.data() + at + digits, value);
         return error == std::errc{} && end == text.data() + at + digits ? value : -1;
     };
-    if (text.size() != 24 || text[4] != '-' || text[7] != '-' || text[10] != 'T' || text[13] != ':' || text[16] != ':' || text[19] != '.' ||
-        text[23] != 'Z') {
+    if (text.size() != 24 || text[4] != '-' || text[7] != '-' || text[10] != 'T' || text[13] != ':' ||
+        text[16] != ':' || text[19] != '.' || text[23] != 'Z') {
         return std::nullopt;
     }
     const int year = number(0, 4), month = number(5, 2), day = number(8, 2);
     const int hour = number(11, 2), minute = number(14, 2), second = number(17, 2), milli = number(20, 3);
     const std::chrono::year_month_day date{std::chrono::year{year}, std::chrono::month{static_cast<unsigned>(month)},
                                            std::chrono::day{static_cast<unsigned>(day)}};
-    if (year < 2020 || year >= 2120 || !date.ok() || hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60 || milli < 0) {
+    if (year < 2020 || year >= 2120 || !date.ok() || hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 ||
+        second > 60 || milli < 0) {
         return std::nullopt;
     }
     const auto days = std::chrono::sys_days{date}.time_since_epoch().count();
@@ -174,7 +175,8 @@ trace read_trace(std::istream& in) {
 }
 
 std::string describe(const trace& what) {
-    return fmt::format("{} lines: {} replayed, {} junk, {} left out", what.lines, what.entries.size(), what.junk, what.left_out);
+    return fmt::format("{} lines: {} replayed, {} junk, {} left out", what.lines, what.entries.size(), what.junk,
+                       what.left_out);
 }
 
 } // namespace evenkeel::simulate

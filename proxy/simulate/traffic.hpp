@@ -34,31 +34,32 @@ struct fate {
     };
     enum class flaw : unsigned char {
         none,
-        reset,      // the connection is reset
-        truncated,  // the answer ends as if it were whole
-        error,      // an error inside the 200; a buffered answer consists of it
-        stall,      // nothing ever comes any more
+        reset,     // the connection is reset
+        truncated, // the answer ends as if it were whole
+        error,     // an error inside the 200; a buffered answer consists of it
+        stall,     // nothing ever comes any more
     };
     kind is = kind::answer;
-    double first = 0;               // until the first token, the error or the reset
-    double whole = 0;               // until the end of the answer; at least `first`
-    int status = 200;               // of an error answer
+    double first = 0;                 // until the first token, the error or the reset
+    double whole = 0;                 // until the end of the answer; at least `first`
+    int status = 200;                 // of an error answer
     std::optional<int> retry_after{}; // seconds, as the error answer says
-    flaw broken = flaw::none;       // happens instead of piece number `broken_at`, 0 to 9, and at its time
+    flaw broken = flaw::none;         // happens instead of piece number `broken_at`, 0 to 9, and at its time
     int broken_at = 0;
 };
 
 struct traffic_facts {
-    unsigned requests = 0; // warm-up included
-    unsigned warm_up = 0;  // the first so many do not count
-    double begin = 0, end = 0;    // seconds: no request is due before or after
-    double deadline = 60;         // seconds, then a client gives up
-    int servers = 1;              // 1 or 2
-    capacity server{};            // of each
-    std::size_t refuse_from = std::numeric_limits<std::size_t>::max(); // in service: from so many on a server answers 503 ...
-    double refuse_after = 0.5;    // ... after this many seconds, however loaded it is
+    unsigned requests = 0;     // warm-up included
+    unsigned warm_up = 0;      // the first so many do not count
+    double begin = 0, end = 0; // seconds: no request is due before or after
+    double deadline = 60;      // seconds, then a client gives up
+    int servers = 1;           // 1 or 2
+    capacity server{};         // of each
+    // In service: from so many on a server answers 503 ...
+    std::size_t refuse_from = std::numeric_limits<std::size_t>::max();
+    double refuse_after = 0.5; // ... after this many seconds, however loaded it is
     std::vector<speed_step> speeds{};
-    std::vector<double> cuts{};   // seconds: at each, every open connection is reset
+    std::vector<double> cuts{};              // seconds: at each, every open connection is reset
     std::optional<double> disturbed_until{}; // seconds: recovery is measured from here
 };
 

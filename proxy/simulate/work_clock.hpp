@@ -4,8 +4,9 @@
 //
 // All in service are slowed alike, so one clock serves them all: it counts *work*, the seconds an undisturbed server
 // would have spent on one attempt, and runs slower the more the server is loaded. An attempt that needs 3 s more is due
-// when the clock shows 3 more than now, however often n changes until then: a change moves the speed of one clock instead
-// of the due times of n attempts. An event costs O(log n). (Virtual time of processor sharing: Parekh and Gallager, 1993.)
+// when the clock shows 3 more than now, however often n changes until then: a change moves the speed of one clock
+// instead of the due times of n attempts. An event costs O(log n). (Virtual time of processor sharing: Parekh and
+// Gallager, 1993.)
 //
 // Pure: times are seconds of the scenario, handed in. One simulation's; not for use between threads.
 
@@ -60,15 +61,16 @@ public:
     work_clock(const work_clock&) = delete;
     work_clock& operator=(const work_clock&) = delete;
 
-    // Fires what is due at or before `to`, each at its own exact time, in order of time and then of scheduling. All that
-    // follows is meant to happen at now(): advance first.
+    // Fires what is due at or before `to`, each at its own exact time, in order of time and then of scheduling. All
+    // that follows is meant to happen at now(): advance first.
     void advance(double to);
 
-    void enter(job& who);                  // counts as in service from now on
-    void schedule(job& who, double work);  // due after so much more work; replaces what it was due for
-    void leave(job& who) noexcept;         // no longer in service, and due for nothing
+    void enter(job& who);                 // counts as in service from now on
+    void schedule(job& who, double work); // due after so much more work; replaces what it was due for
+    void leave(job& who) noexcept;        // no longer in service, and due for nothing
 
-    [[nodiscard]] std::optional<double> next() const noexcept; // when the earliest is due, if nothing changes until then
+    // When the earliest is due, if nothing changes until then.
+    [[nodiscard]] std::optional<double> next() const noexcept;
     [[nodiscard]] double now() const noexcept { return now_; }
     [[nodiscard]] std::size_t in_service() const noexcept { return in_service_; }
 

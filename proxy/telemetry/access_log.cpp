@@ -13,10 +13,11 @@ namespace evenkeel::telemetry {
 
 namespace {
 
-constexpr std::size_t max_path = 2048; // bytes, before escaping
-constexpr std::size_t max_word = 256;  // of every other text
+constexpr std::size_t max_path = 2048;  // bytes, before escaping
+constexpr std::size_t max_word = 256;   // of every other text
 constexpr std::size_t max_parts = 2048; // JSON of ours; more is left out
-static_assert((max_path + 11 * max_word) * max_escape + max_parts + 1408 <= max_access_line, "the worst line fits the buffer");
+static_assert((max_path + 11 * max_word) * max_escape + max_parts + 1408 <= max_access_line,
+              "the worst line fits the buffer");
 
 // Appends `,"name":` pieces; the names are literals, so their length is known at compile time.
 class line {
@@ -107,7 +108,8 @@ char* write_access_line(char* out, const request_record& record) noexcept {
     if (record.degraded.is) {
         to.word(R"(,"degraded":)", to_string(record.degraded.by));
         if (record.degraded.by == fallback_kind::last_good) to.seconds(R"(,"degraded_age_s":)", record.degraded.age);
-        if (!record.degraded.route.empty()) to.word(R"(,"fallback_route":)", record.degraded.route.substr(0, 64)); // a name of the file
+        // A name of the file.
+        if (!record.degraded.route.empty()) to.word(R"(,"fallback_route":)", record.degraded.route.substr(0, 64));
     }
     if (record.coalesced != coalesce_role::none) to.word(R"(,"coalesced":)", to_string(record.coalesced));
     to.number(R"(,"attempts":)", record.attempts);
@@ -143,7 +145,8 @@ access_log::access_log(background& on, app_log& problems, line_writer_options op
 void access_log::request_finished(const request_record& record) noexcept {
     if (!enabled_.load(std::memory_order_relaxed)) return;
     if (record.part_of != nullptr) return; // its fan-out's line has it
-    if (record.outcome == request_outcome::ok && record.service != request_service::degraded && record.attempts <= 1 && record.chaos == 0 && record.held + record.queued <= duration::zero()) {
+    if (record.outcome == request_outcome::ok && record.service != request_service::degraded && record.attempts <= 1 &&
+        record.chaos == 0 && record.held + record.queued <= duration::zero()) {
         const auto threshold = ok_threshold_.load(std::memory_order_relaxed);
         if (threshold != UINT64_MAX && draw() >= threshold) return;
     }

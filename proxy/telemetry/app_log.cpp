@@ -15,14 +15,10 @@ constexpr std::size_t max_value = 2048; // bytes of a message or a field
 
 std::string_view to_string(config::log_level level) noexcept {
     switch (level) {
-    case config::log_level::debug:
-        return "debug";
-    case config::log_level::info:
-        return "info";
-    case config::log_level::warning:
-        return "warning";
-    case config::log_level::error:
-        return "error";
+    case config::log_level::debug: return "debug";
+    case config::log_level::info: return "info";
+    case config::log_level::warning: return "warning";
+    case config::log_level::error: return "error";
     }
     return "error";
 }
@@ -30,14 +26,10 @@ std::string_view to_string(config::log_level level) noexcept {
 // sd-daemon(3), after syslog.
 std::string_view priority_of(config::log_level level) noexcept {
     switch (level) {
-    case config::log_level::debug:
-        return "<7>";
-    case config::log_level::info:
-        return "<6>";
-    case config::log_level::warning:
-        return "<4>";
-    case config::log_level::error:
-        return "<3>";
+    case config::log_level::debug: return "<7>";
+    case config::log_level::info: return "<6>";
+    case config::log_level::warning: return "<4>";
+    case config::log_level::error: return "<3>";
     }
     return "<3>";
 }
@@ -119,15 +111,18 @@ std::optional<std::uint64_t> line_limit::allow(wall_time now) noexcept {
     return std::exchange(kept_back_, 0);
 }
 
-void app_log::write_limited(line_limit& limit, config::log_level level, std::string_view message, const config::route& route,
-                            const config::upstream& upstream, log_field one, log_field two) {
+void app_log::write_limited(line_limit& limit, config::log_level level, std::string_view message,
+                            const config::route& route, const config::upstream& upstream, log_field one,
+                            log_field two) {
     if (!enabled(level)) return;
     const auto kept_back = limit.allow(wall_now_());
     if (!kept_back) return;
     const std::string skipped = std::to_string(*kept_back);
-    const log_field of_route{"route", route.name}, of_upstream{"upstream", upstream.name}, more{"lines_left_out", skipped};
+    const log_field of_route{"route", route.name}, of_upstream{"upstream", upstream.name},
+        more{"lines_left_out", skipped};
     if (two.name.empty())
-        *kept_back == 0 ? write(level, message, {of_upstream, of_route, one}) : write(level, message, {of_upstream, of_route, one, more});
+        *kept_back == 0 ? write(level, message, {of_upstream, of_route, one})
+                        : write(level, message, {of_upstream, of_route, one, more});
     else
         *kept_back == 0 ? write(level, message, {of_upstream, of_route, one, two})
                         : write(level, message, {of_upstream, of_route, one, two, more});
@@ -137,9 +132,9 @@ void app_log::circuit_changed(const config::route& route, const config::upstream
                               const circuit_transition& change) noexcept {
     const bool opened = change.to == circuit_state::open;
     write_limited(circuits_, opened ? config::log_level::warning : config::log_level::info,
-                  opened                                      ? "a circuit opened: its endpoint is left alone"
-                  : change.to == circuit_state::half_open     ? "a circuit is half-open: its endpoint is probed"
-                                                              : "a circuit closed: its endpoint is asked again",
+                  opened                                  ? "a circuit opened: its endpoint is left alone"
+                  : change.to == circuit_state::half_open ? "a circuit is half-open: its endpoint is probed"
+                                                          : "a circuit closed: its endpoint is asked again",
                   route, upstream, {"from", to_string(change.from)}, {"why", change.why});
 }
 
@@ -159,16 +154,19 @@ void app_log::overload_changed(const config::route& route, const config::upstrea
                   route, upstream, {"overloaded", overloaded ? "true" : "false"});
 }
 
-void app_log::upcast_excluded(const config::route& route, const config::upstream& upstream, upcast_result why, std::string_view what) noexcept {
-    write_limited(upcasts_, config::log_level::info, "a model's answers cannot be put together from its streams: its requests go as they are for an hour", route,
-                  upstream, {"why", to_string(why)}, {"what", what});
+void app_log::upcast_excluded(const config::route& route, const config::upstream& upstream, upcast_result why,
+                              std::string_view what) noexcept {
+    write_limited(upcasts_, config::log_level::info,
+                  "a model's answers cannot be put together from its streams: its requests go as they are for an hour",
+                  route, upstream, {"why", to_string(why)}, {"what", what});
 }
 
 void app_log::internal_error(std::string_view what) noexcept {
     const auto kept_back = internal_errors_.allow(wall_now_());
     if (!kept_back) return;
     const std::string skipped = std::to_string(*kept_back);
-    error("a request or a connection was given up because of an error of ours: please report this", {{"what", what}, {"lines_left_out", skipped}});
+    error("a request or a connection was given up because of an error of ours: please report this",
+          {{"what", what}, {"lines_left_out", skipped}});
 }
 
 void app_log::write(config::log_level level, std::string_view message, fields with) {

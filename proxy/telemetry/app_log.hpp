@@ -61,8 +61,10 @@ public:
                          const circuit_transition& change) noexcept override;
     void cooldown_began(const config::route& route, const config::upstream& upstream, outcome_kind why,
                         duration length) noexcept override;
-    void overload_changed(const config::route& route, const config::upstream& upstream, bool overloaded) noexcept override;
-    void upcast_excluded(const config::route& route, const config::upstream& upstream, upcast_result why, std::string_view what) noexcept override;
+    void overload_changed(const config::route& route, const config::upstream& upstream,
+                          bool overloaded) noexcept override;
+    void upcast_excluded(const config::route& route, const config::upstream& upstream, upcast_result why,
+                         std::string_view what) noexcept override;
 
     void internal_error(std::string_view what) noexcept override;
 

@@ -20,13 +20,9 @@ background::background(std::string name) : work_(context_.get_executor()) {
     pthread_setname_np(thread_.native_handle(), name.c_str());
 }
 
-background::~background() {
-    stop();
-}
+background::~background() { stop(); }
 
-void background::post(std::function<void()> work) {
-    boost::asio::post(context_, std::move(work));
-}
+void background::post(std::function<void()> work) { boost::asio::post(context_, std::move(work)); }
 
 void background::stop() {
     if (!thread_.joinable()) return;

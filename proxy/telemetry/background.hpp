@@ -1,8 +1,8 @@
 #pragma once
-// The helper thread: what may take a while and must not hold up a worker happens here (scrapes, the admin server, timers of
-// chaos). One io_context, one thread, so its users need no strands; a user who may block for long gets a background of its own,
-// as a disk may hang: each log, re-reading the configuration, the file of last good answers. Whatever is built on one must
-// die before it.
+// The helper thread: what may take a while and must not hold up a worker happens here (scrapes, the admin server,
+// timers of chaos). One io_context, one thread, so its users need no strands; a user who may block for long gets a
+// background of its own, as a disk may hang: each log, re-reading the configuration, the file of last good answers.
+// Whatever is built on one must die before it.
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>

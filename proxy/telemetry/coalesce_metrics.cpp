@@ -14,9 +14,11 @@ void coalesce_metrics::write(family_list& out, const from_start& shown) const {
         const config::route* configured = shown.route(route);
         return configured != nullptr && configured->coalesce != coalesce_mode::off;
     };
-    out.begin(counter, "coalesced_requests_total", "Requests that took part in a shared flight: as the leader it was started for, or as a follower.");
+    out.begin(counter, "coalesced_requests_total",
+              "Requests that took part in a shared flight: as the leader it was started for, or as a follower.");
     index_.for_each_route([&](const std::string& route, const counted::route& series) {
-        out.value(series.sum(leaders), {{"route", route}, {"role", to_string(coalesce_role::leader)}}, coalesces(route));
+        out.value(series.sum(leaders), {{"route", route}, {"role", to_string(coalesce_role::leader)}},
+                  coalesces(route));
         out.value(series.sum([](const route_cells& cells) -> const cell& { return cells.followers; }),
                   {{"route", route}, {"role", to_string(coalesce_role::follower)}}, coalesces(route));
     });
@@ -29,7 +31,8 @@ void coalesce_metrics::write(family_list& out, const from_start& shown) const {
     index_.for_each_route([&](const std::string& route, const counted::route& series) {
         for (std::size_t why = 0; why < coalesce_detachment_count; ++why)
             out.value(series.sum([&](const route_cells& cells) -> const cell& { return cells.detached[why]; }),
-                      {{"route", route}, {"reason", to_string(static_cast<coalesce_detachment>(why))}}, coalesces(route));
+                      {{"route", route}, {"reason", to_string(static_cast<coalesce_detachment>(why))}},
+                      coalesces(route));
     });
 }
 

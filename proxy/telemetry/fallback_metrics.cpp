@@ -39,10 +39,11 @@ void fallback_metrics::write(family_list& out, const from_start& shown, const la
         write_step(fallback_kind::last_good, last_good_reasons);
         write_step(fallback_kind::route, route_reasons);
     });
-    out.begin(counter, "fallbacks_exhausted_total", "Requests that no step of their route's fallback ladder could answer.");
+    out.begin(counter, "fallbacks_exhausted_total",
+              "Requests that no step of their route's fallback ladder could answer.");
     index_.for_each_route([&](const std::string& route, const counted::route& series) {
-        out.value(series.sum([](const route_cells& cells) -> const cell& { return cells.exhausted; }), {{"route", route}},
-                  has(route, fallback_kind::last_good) || has(route, fallback_kind::route));
+        out.value(series.sum([](const route_cells& cells) -> const cell& { return cells.exhausted; }),
+                  {{"route", route}}, has(route, fallback_kind::last_good) || has(route, fallback_kind::route));
     });
 
     out.begin(counter, "last_good_lookups_total", "Look-ups of last good answers by requests that needed one.");
@@ -50,8 +51,10 @@ void fallback_metrics::write(family_list& out, const from_start& shown, const la
     out.value(store.misses, {{"result", "miss"}});
     out.begin(counter, "last_good_kept_total", "Answers put into the store of last good answers.");
     out.value(store.kept);
-    out.begin(counter, "last_good_not_kept_total", "Good answers of routes with a last_good step that were not kept, by reason.");
-    for (std::size_t why = 0; why < not_kept_count; ++why) out.value(store.not_kept[why], {{"reason", to_string(static_cast<not_kept>(why))}});
+    out.begin(counter, "last_good_not_kept_total",
+              "Good answers of routes with a last_good step that were not kept, by reason.");
+    for (std::size_t why = 0; why < not_kept_count; ++why)
+        out.value(store.not_kept[why], {{"reason", to_string(static_cast<not_kept>(why))}});
     out.begin(counter, "last_good_evictions_total", "Last good answers dropped because the store was full.");
     out.value(store.evicted);
     out.begin(gauge, "last_good_entries", "Answers in the store of last good answers.");
@@ -64,9 +67,11 @@ void fallback_metrics::write(family_list& out, const from_start& shown, const la
     out.value(store.has_file ? 1.0 : 0.0);
     out.begin(gauge, "last_good_file_working", "Whether that file could be used the last time it was.");
     out.value(store.file_works ? 1.0 : 0.0);
-    out.begin(counter, "last_good_file_errors_total", "Failed openings, reads and writes of that file, and rows of it that were damaged.");
+    out.begin(counter, "last_good_file_errors_total",
+              "Failed openings, reads and writes of that file, and rows of it that were damaged.");
     out.value(store.file_errors);
-    out.begin(counter, "last_good_file_dropped_total", "Answers that were not written to that file: its queue was full, or writing failed.");
+    out.begin(counter, "last_good_file_dropped_total",
+              "Answers that were not written to that file: its queue was full, or writing failed.");
     out.value(store.file_dropped);
 }
 

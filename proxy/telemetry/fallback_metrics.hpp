@@ -1,6 +1,6 @@
 #pragma once
-// The part of the metrics that tells of degraded answers: what each route's fallback ladder did, and the store of last good
-// answers.
+// The part of the metrics that tells of degraded answers: what each route's fallback ladder did, and the store of last
+// good answers.
 
 #include "proxy/telemetry/cells.hpp"
 #include "proxy/telemetry/last_good_report.hpp"
@@ -21,10 +21,12 @@ public:
     void load(const config::snapshot& snapshot) { index_.load(snapshot); }
     void request_finished(const request_record& record) noexcept {
         if (!record.degraded.is || record.route == nullptr) return;
-        if (auto* found = index_.find(record.route)) add(found->mine().served[static_cast<std::size_t>(record.degraded.by)]);
+        if (auto* found = index_.find(record.route))
+            add(found->mine().served[static_cast<std::size_t>(record.degraded.by)]);
     }
     void skipped(const config::route& route, fallback_kind step, fallback_skip why) noexcept {
-        if (auto* found = index_.find(&route)) add(found->mine().skipped[static_cast<std::size_t>(step)][static_cast<std::size_t>(why)]);
+        if (auto* found = index_.find(&route))
+            add(found->mine().skipped[static_cast<std::size_t>(step)][static_cast<std::size_t>(why)]);
     }
     void exhausted(const config::route& route) noexcept {
         if (auto* found = index_.find(&route)) add(found->mine().exhausted);

@@ -1,7 +1,7 @@
 #pragma once
 // What a scrape is put together from: families with their series, in the order in which they are added. One family at a
-// time is held as prometheus-cpp's values and written when the next begins: all of them together take ten times the text.
-// Included by the sources that write metrics only; no header of the room shows prometheus-cpp.
+// time is held as prometheus-cpp's values and written when the next begins: all of them together take ten times the
+// text. Included by the sources that write metrics only; no header of the room shows prometheus-cpp.
 
 #include "proxy/telemetry/cells.hpp"
 

@@ -32,13 +32,15 @@ public:
                         duration length) noexcept override {
         for (auto* each : to_) each->cooldown_began(route, upstream, why, length);
     }
-    void overload_changed(const config::route& route, const config::upstream& upstream, bool overloaded) noexcept override {
+    void overload_changed(const config::route& route, const config::upstream& upstream,
+                          bool overloaded) noexcept override {
         for (auto* each : to_) each->overload_changed(route, upstream, overloaded);
     }
     void hedge_refused(const config::route& route, hedge_refusal why) noexcept override {
         for (auto* each : to_) each->hedge_refused(route, why);
     }
-    void budget_refused(const config::route& route, const config::upstream& upstream, attempt_kind wanted) noexcept override {
+    void budget_refused(const config::route& route, const config::upstream& upstream,
+                        attempt_kind wanted) noexcept override {
         for (auto* each : to_) each->budget_refused(route, upstream, wanted);
     }
     void hold_began(const config::route& route) noexcept override {
@@ -59,7 +61,8 @@ public:
     void upcast_ended(const config::route& route, upcast_result how) noexcept override {
         for (auto* each : to_) each->upcast_ended(route, how);
     }
-    void upcast_excluded(const config::route& route, const config::upstream& upstream, upcast_result why, std::string_view what) noexcept override {
+    void upcast_excluded(const config::route& route, const config::upstream& upstream, upcast_result why,
+                         std::string_view what) noexcept override {
         for (auto* each : to_) each->upcast_excluded(route, upstream, why, what);
     }
     void bulkhead_passed(const config::route& route, const bulkhead_passage& passage) noexcept override {

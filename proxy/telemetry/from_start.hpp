@@ -1,13 +1,14 @@
 #pragma once
-// Which series of a route or an upstream exist before anything happened. Two wishes contradict each other: rate() does not
-// see the event a series begins with, so what an alert counts must be there before, with zero; and a series that nobody
-// needs costs every scrape and the monitoring's memory, for every route. The rule:
+// Which series of a route or an upstream exist before anything happened. Two wishes contradict each other: rate() does
+// not see the event a series begins with, so what an alert counts must be there before, with zero; and a series that
+// nobody needs costs every scrape and the monitoring's memory, for every route. The rule:
 //
 //   1. What alerts count and what shows a route at a glance exists from the start, for each configured route and
 //      upstream: requests by the usual outcomes, first attempts by result, trips of circuits, gauges of the present.
-//   2. What is off for a route has no series; what is on but off by default (hedges, bulkhead, fallback, ...) has all of its.
-//   3. Everything else, the details, exists from its first event on, histograms from their first observation, and what is
-//      known for some of the time only while it is.
+//   2. What is off for a route has no series; what is on but off by default (hedges, bulkhead, fallback, ...) has all
+//      of its.
+//   3. Everything else, the details, exists from its first event on, histograms from their first observation, and what
+//      is known for some of the time only while it is.
 //
 // README.md's table marks what exists from the start. What a route counted stays when a reload turns the feature off or
 // removes the route; only zeros go.

@@ -36,7 +36,8 @@ double health_window::upper_bound(std::size_t bucket) noexcept {
 
 void health_window::record(steady_time now, bool success, duration latency) noexcept {
     const auto number = now.time_since_epoch() / slice;
-    if (!slots_) [[unlikely]] slots_ = std::make_unique<std::array<slot, slices>>();
+    if (!slots_) [[unlikely]]
+        slots_ = std::make_unique<std::array<slot, slices>>();
     auto& at = (*slots_)[static_cast<std::size_t>(number) % slices];
     if (at.number != number) {
         at = slot{};
@@ -127,17 +128,14 @@ using verdict = health_verdict;
 verdict verdict_of(const request_record& record) noexcept {
     if (record.degraded.is) return verdict::failure; // the client has an answer; the service did not work
     switch (record.outcome) {
-    case request_outcome::ok:
-        return verdict::success;
+    case request_outcome::ok: return verdict::success;
     case request_outcome::upstream_error:
         return record.status < 500 && record.status != 408 && record.status != 429 ? verdict::success
                                                                                    : verdict::failure;
     case request_outcome::proxy_error:
-    case request_outcome::truncated:
-        return verdict::failure;
+    case request_outcome::truncated: return verdict::failure;
     case request_outcome::rejected:
-    case request_outcome::client_cancelled:
-        return verdict::silent;
+    case request_outcome::client_cancelled: return verdict::silent;
     }
     return verdict::silent;
 }
@@ -249,7 +247,8 @@ void judge_route(route_health& shown, const config::route& route, const route_re
         const auto& initial = route.timeout.adaptive.initial;
         timeout = std::max(initial.stream, initial.buffered);
         if (best != nullptr && best->policies)
-            timeout = std::max(best->policies->latency.current_timeout_stream, best->policies->latency.current_timeout_buffered);
+            timeout = std::max(best->policies->latency.current_timeout_stream,
+                               best->policies->latency.current_timeout_buffered);
         timeout = std::min(timeout, route.timeout.total);
     }
     shown.current_timeout = std::chrono::duration<double>(timeout).count();
@@ -309,9 +308,7 @@ health_view health::view() const {
 
 namespace {
 
-double in_seconds(duration value) {
-    return std::chrono::duration<double>(std::max(value, duration::zero())).count();
-}
+double in_seconds(duration value) { return std::chrono::duration<double>(std::max(value, duration::zero())).count(); }
 std::optional<double> in_seconds(std::optional<duration> value) {
     return value ? std::optional(in_seconds(*value)) : std::nullopt;
 }
@@ -338,7 +335,9 @@ void append_policies(std::string& to, const endpoint_report& seen, steady_time n
     };
     const auto& circuit = seen.circuit;
     append_word(to, "circuit_state", circuit ? std::optional(to_string(circuit->state)) : std::nullopt);
-    append_member(to, "in_state", circuit && circuit->since != steady_time{} ? std::optional(in_seconds(now - circuit->since)) : std::nullopt);
+    append_member(to, "in_state",
+                  circuit && circuit->since != steady_time{} ? std::optional(in_seconds(now - circuit->since))
+                                                             : std::nullopt);
     append_member(to, "next_probe", circuit ? left(circuit->next_probe) : std::nullopt);
     to += circuit && circuit->forced ? ",\"forced\":true" : ",\"forced\":false";
     append_member(to, "cooldown", seen.cooldown ? left(seen.cooldown->until) : std::nullopt);
@@ -376,12 +375,13 @@ std::string health_json(const health_view& view, bool with_hosts) {
         append_member(json, "held", static_cast<double>(route.holding));
         json += route.degraded ? ",\"degraded\":true" : ",\"degraded\":false";
         for (std::size_t step = 0; step < route.fallbacks.size(); ++step)
-            fmt::format_to(std::back_inserter(json), "{}\"{}\":{}", step == 0 ? ",\"fallbacks\":{" : ",", to_string(static_cast<fallback_kind>(step)),
-                           route.fallbacks[step]);
+            fmt::format_to(std::back_inserter(json), "{}\"{}\":{}", step == 0 ? ",\"fallbacks\":{" : ",",
+                           to_string(static_cast<fallback_kind>(step)), route.fallbacks[step]);
         json += '}';
         if (route.bulkhead) {
-            fmt::format_to(std::back_inserter(json), R"(,"bulkhead":{{"in_use":{},"limit":{},"queued":{},"queue_limit":{}}})",
-                           route.bulkhead->in_use, route.bulkhead->limit, route.bulkhead->queued, route.bulkhead->queue_limit);
+            fmt::format_to(
+                std::back_inserter(json), R"(,"bulkhead":{{"in_use":{},"limit":{},"queued":{},"queue_limit":{}}})",
+                route.bulkhead->in_use, route.bulkhead->limit, route.bulkhead->queued, route.bulkhead->queue_limit);
         } else {
             json += ",\"bulkhead\":null";
         }
@@ -401,8 +401,8 @@ std::string health_json(const health_view& view, bool with_hosts) {
         }
         json += "}}";
     }
-    fmt::format_to(std::back_inserter(json), "}},\"overall_status\":{{\"healthy\":{},\"open_circuits\":{}", view.healthy,
-                   view.open_circuits);
+    fmt::format_to(std::back_inserter(json), "}},\"overall_status\":{{\"healthy\":{},\"open_circuits\":{}",
+                   view.healthy, view.open_circuits);
     if (view.chaos_rules > 0) fmt::format_to(std::back_inserter(json), ",\"chaos_rules\":{}", view.chaos_rules);
     json += "}}";
     return json;

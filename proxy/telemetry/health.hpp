@@ -1,7 +1,8 @@
 #pragma once
-// What /health shows, per route and per upstream of a route: how often the last minute went well and how long that took,
-// and in which state the policies are (from a policy_report). Prometheus has the long view. A window is a ring of slices that are emptied as time passes over them,
-// so that recording costs a few additions under a mutex of its own, held for nothing else.
+// What /health shows, per route and per upstream of a route: how often the last minute went well and how long that
+// took, and in which state the policies are (from a policy_report). Prometheus has the long view. A window is a ring of
+// slices that are emptied as time passes over them, so that recording costs a few additions under a mutex of its own,
+// held for nothing else.
 
 #include "policies/time.hpp"
 #include "proxy/telemetry/observer.hpp"
@@ -21,7 +22,8 @@ namespace evenkeel::telemetry {
 
 // What a window holds at one moment. Latency is that of successes.
 struct health_sample {
-    std::uint64_t requests = 0; // those that say something: not what the client gave up or we refused unsent; degraded ones failed
+    // Those that say something: not what the client gave up or we refused unsent; degraded ones failed.
+    std::uint64_t requests = 0;
     std::uint64_t successes = 0;
     std::optional<double> success_rate;             // 0..1
     std::optional<double> avg_latency, p95_latency; // seconds
@@ -64,12 +66,12 @@ struct route_health {
     std::string name;
     double current_timeout = 0; // seconds an attempt may take, or the whole request where no attempt timeout is set
     health_sample seen;
-    // open: the circuits of all its upstreams are open. Otherwise that of the most preferred upstream that may be asked (its
-    // circuit is not open, it does not rest). Empty: it has no circuits.
+    // open: the circuits of all its upstreams are open. Otherwise that of the most preferred upstream that may be asked
+    // (its circuit is not open, it does not rest). Empty: it has no circuits.
     std::optional<circuit_state> circuit{};
-    std::size_t holding = 0; // requests that wait for an upstream to recover
-    bool degraded = false;   // its fallback ladder answered within the last minute
-    fallback_counts fallbacks{}; // since the start
+    std::size_t holding = 0;                               // requests that wait for an upstream to recover
+    bool degraded = false;                                 // its fallback ladder answered within the last minute
+    fallback_counts fallbacks{};                           // since the start
     std::optional<evenkeel::bulkhead::summary> bulkhead{}; // empty: bulkhead off
     std::vector<upstream_health> upstreams;
 };
@@ -77,9 +79,9 @@ struct health_view {
     std::vector<route_health> routes; // in file order, those of the current configuration that use an upstream
     steady_time at{};
     std::size_t chaos_rules = 0; // in force: some of this is done on purpose
-    int open_circuits = 0; // a circuit that several routes share counts once
-    // Whether anything can be served. False: every route's circuits are all open; or there were attempts in the window and
-    // every one of them failed. One route that is down leaves it true: it is `open`, the others work.
+    int open_circuits = 0;       // a circuit that several routes share counts once
+    // Whether anything can be served. False: every route's circuits are all open; or there were attempts in the window
+    // and every one of them failed. One route that is down leaves it true: it is `open`, the others work.
     bool healthy = true;
 };
 
@@ -98,8 +100,8 @@ public:
     // Asked at each view(), from its thread.
     void report_from(policy_reporter reporter);
 
-    void
-    configuration_loaded(const config::snapshot& snapshot) noexcept override; // before the workers see the snapshot
+    void configuration_loaded(
+        const config::snapshot& snapshot) noexcept override; // before the workers see the snapshot
 
     [[nodiscard]] health_view view() const; // from any thread; costs tens of microseconds per route
 

@@ -19,9 +19,7 @@ bool heartbeat::alive(steady_time now) const noexcept {
     return true;
 }
 
-pulse::pulse(heartbeat& of, unsigned worker, net::loop& loop) : of_(of), worker_(worker), loop_(loop) {
-    on_timer();
-}
+pulse::pulse(heartbeat& of, unsigned worker, net::loop& loop) : of_(of), worker_(worker), loop_(loop) { on_timer(); }
 
 void pulse::on_timer() {
     const auto now = loop_.now();

@@ -16,9 +16,7 @@ constexpr std::array<bool, 256> plain = [] {
     return table;
 }();
 
-unsigned char byte_at(std::string_view text, std::size_t at) noexcept {
-    return static_cast<unsigned char>(text[at]);
-}
+unsigned char byte_at(std::string_view text, std::size_t at) noexcept { return static_cast<unsigned char>(text[at]); }
 
 // Length of the valid UTF-8 sequence that starts `text` with a byte of 0x80 or more; 0: it is not valid. Table 3-7 of
 // the Unicode standard: no overlong forms, no surrogates, nothing beyond U+10FFFF.

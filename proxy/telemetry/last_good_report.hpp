@@ -18,7 +18,8 @@ enum class not_kept : unsigned char {
 };
 inline constexpr std::size_t not_kept_count = 5;
 [[nodiscard]] constexpr std::string_view to_string(not_kept why) noexcept {
-    constexpr std::array<std::string_view, not_kept_count> words{"not_storable", "too_large", "no_memory", "not_whole", "not_ready"};
+    constexpr std::array<std::string_view, not_kept_count> words{"not_storable", "too_large", "no_memory", "not_whole",
+                                                                 "not_ready"};
     return words[static_cast<std::size_t>(why)];
 }
 

@@ -32,12 +32,11 @@ struct target {
     }
 };
 
-boost::system::error_code last_error() {
-    return {errno, boost::system::system_category()};
-}
+boost::system::error_code last_error() { return {errno, boost::system::system_category()}; }
 
-// Without waiting for anybody. A FIFO is opened in both directions: its other end is always there then, so that opening never
-// blocks and a reader may come, go and come again; meanwhile the pipe holds 64 KiB, then the queue, then lines are dropped.
+// Without waiting for anybody. A FIFO is opened in both directions: its other end is always there then, so that opening
+// never blocks and a reader may come, go and come again; meanwhile the pipe holds 64 KiB, then the queue, then lines
+// are dropped.
 boost::system::error_code open_file(const std::string& path, target& out) {
     constexpr int flags = O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
     out.fd = ::open(path.c_str(), O_WRONLY | O_CREAT | flags, 0640);
@@ -141,7 +140,8 @@ struct line_writer::state : std::enable_shared_from_this<line_writer::state> {
     bool scheduled = false; // a drain is on its way
     bool hurried = false;   // one without delay is
 
-    std::mutex file_mutex; // taken before queue_mutex; held while the file takes a write, which a disk that hangs may never do
+    // Taken before queue_mutex; held while the file takes a write, which a disk that hangs may never do.
+    std::mutex file_mutex;
     target to;
     std::string writing;
     std::size_t written = 0;
@@ -151,9 +151,7 @@ struct line_writer::state : std::enable_shared_from_this<line_writer::state> {
 
 line_writer::line_writer(background& on, line_writer_options options) : state_(std::make_shared<state>(on, options)) {}
 
-line_writer::~line_writer() {
-    flush();
-}
+line_writer::~line_writer() { flush(); }
 
 boost::system::error_code line_writer::open(const std::string& path) {
     target next;
@@ -221,14 +219,8 @@ void line_writer::flush() {
     }
 }
 
-bool line_writer::is_open() const noexcept {
-    return state_->open.load(std::memory_order_relaxed);
-}
-bool line_writer::is_journal() const noexcept {
-    return state_->journal.load(std::memory_order_relaxed);
-}
-std::uint64_t line_writer::dropped() const noexcept {
-    return state_->dropped.load(std::memory_order_relaxed);
-}
+bool line_writer::is_open() const noexcept { return state_->open.load(std::memory_order_relaxed); }
+bool line_writer::is_journal() const noexcept { return state_->journal.load(std::memory_order_relaxed); }
+std::uint64_t line_writer::dropped() const noexcept { return state_->dropped.load(std::memory_order_relaxed); }
 
 } // namespace evenkeel::telemetry

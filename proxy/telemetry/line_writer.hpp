@@ -30,9 +30,9 @@ public:
     line_writer(const line_writer&) = delete;
     line_writer& operator=(const line_writer&) = delete;
 
-    // `stdout`, `stderr`, `off` or a file, which is appended to (mode 0640 if new); a FIFO need not have a reader. The same
-    // path again reopens it, so that a rotated file is let go. On an error everything stays as it was. From any thread that may
-    // wait for a disk.
+    // `stdout`, `stderr`, `off` or a file, which is appended to (mode 0640 if new); a FIFO need not have a reader. The
+    // same path again reopens it, so that a rotated file is let go. On an error everything stays as it was. From any
+    // thread that may wait for a disk.
     [[nodiscard]] boost::system::error_code open(const std::string& path);
 
     // Ends in '\n'. From any thread. False: dropped, for want of room.

@@ -43,21 +43,17 @@ constexpr bool is_usual(request_outcome outcome, std::size_t code_class) noexcep
     enum : std::size_t { success, redirection, client_error, server_error, nothing };
     switch (outcome) {
     case request_outcome::ok:
-    case request_outcome::truncated:
-        return code_class == success;
+    case request_outcome::truncated: return code_class == success;
     case request_outcome::upstream_error:
-    case request_outcome::rejected:
-        return code_class == client_error || code_class == server_error;
-    case request_outcome::proxy_error:
-        return code_class == server_error;
-    case request_outcome::client_cancelled:
-        return code_class == nothing;
+    case request_outcome::rejected: return code_class == client_error || code_class == server_error;
+    case request_outcome::proxy_error: return code_class == server_error;
+    case request_outcome::client_cancelled: return code_class == nothing;
     }
     return false;
 }
 
-// First attempts whose results show how an upstream is: not the caller's doing, not what hardly ever happens, and not what
-// requests_total tells as well (truncated).
+// First attempts whose results show how an upstream is: not the caller's doing, not what hardly ever happens, and not
+// what requests_total tells as well (truncated).
 constexpr bool is_alerted(attempt_kind kind, attempt_result result) noexcept {
     if (kind != attempt_kind::first) return false;
     switch (result) {
@@ -69,15 +65,13 @@ constexpr bool is_alerted(attempt_kind kind, attempt_result result) noexcept {
     case attempt_result::quota:
     case attempt_result::connect_failure:
     case attempt_result::reset:
-    case attempt_result::timeout:
-        return true;
+    case attempt_result::timeout: return true;
     case attempt_result::caller_error:
     case attempt_result::tls_failure:
     case attempt_result::protocol_error:
     case attempt_result::stream_error:
     case attempt_result::truncated:
-    case attempt_result::cancelled:
-        return false;
+    case attempt_result::cancelled: return false;
     }
     return false;
 }
@@ -85,18 +79,13 @@ constexpr bool is_alerted(attempt_kind kind, attempt_result result) noexcept {
 // Whether a request of this route can be served in this way.
 bool may_serve(const config::route& route, request_service how) noexcept {
     switch (how) {
-    case request_service::retried:
-        return route.retry.max_retries > 0;
-    case request_service::failed_over:
-        return route.upstreams.size() > 1;
-    case request_service::hedged:
-        return route.hedge.on;
-    case request_service::degraded:
-        return !route.fallback.empty() || route.serves == config::route_serves::fan_out;
+    case request_service::retried: return route.retry.max_retries > 0;
+    case request_service::failed_over: return route.upstreams.size() > 1;
+    case request_service::hedged: return route.hedge.on;
+    case request_service::degraded: return !route.fallback.empty() || route.serves == config::route_serves::fan_out;
     case request_service::ok:
     case request_service::error:
-    case request_service::rejected:
-        return true;
+    case request_service::rejected: return true;
     }
     return true;
 }
@@ -104,10 +93,23 @@ bool may_serve(const config::route& route, request_service how) noexcept {
 constexpr std::array<std::string_view, 3> connection_refusals{"max_connections", "no_fds", "other"};
 
 // Why a request was rejected: the gate's words and those of the request path.
-constexpr std::array<std::string_view, 17> own_refusals{
-    "no_route", "foreign_host", "foreign_origin", "body_not_split", "header_timeout", "body_timeout", "body_too_large_to_inspect", "memory",      "draining",
-    "circuit_open", "hold_queue_full", "hold_timeout", "bulkhead_full", "bulkhead_timeout", "bulkhead_tenant_share",
-    "internal_error", "other"};
+constexpr std::array<std::string_view, 17> own_refusals{"no_route",
+                                                        "foreign_host",
+                                                        "foreign_origin",
+                                                        "body_not_split",
+                                                        "header_timeout",
+                                                        "body_timeout",
+                                                        "body_too_large_to_inspect",
+                                                        "memory",
+                                                        "draining",
+                                                        "circuit_open",
+                                                        "hold_queue_full",
+                                                        "hold_timeout",
+                                                        "bulkhead_full",
+                                                        "bulkhead_timeout",
+                                                        "bulkhead_tenant_share",
+                                                        "internal_error",
+                                                        "other"};
 
 // A closed list of words with a counter each; an unknown word counts as the last one, `other`.
 class word_counters {
@@ -226,9 +228,7 @@ struct metrics::state {
 metrics::metrics(metrics_options options) : state_(std::make_unique<state>(std::move(options))) {}
 metrics::~metrics() = default;
 
-void metrics::request_started(const config::route* route) noexcept {
-    add(state_->cells_of(route).in_flight);
-}
+void metrics::request_started(const config::route* route) noexcept { add(state_->cells_of(route).in_flight); }
 
 void metrics::request_finished(const request_record& record) noexcept {
     const auto found = state_->index.find(record.route, record.upstream);
@@ -236,7 +236,8 @@ void metrics::request_finished(const request_record& record) noexcept {
     subtract(cells.in_flight);
     add(cells.finished[static_cast<std::size_t>(record.outcome)][code_class_of(record.status)]);
     cells.duration.observe(record.total);
-    if (record.attempts > 0 && record.upstream != nullptr && record.coalesced != coalesce_role::follower) cells.overhead.observe(record.overhead);
+    if (record.attempts > 0 && record.upstream != nullptr && record.coalesced != coalesce_role::follower)
+        cells.overhead.observe(record.overhead);
     add(cells.served[static_cast<std::size_t>(record.service)]);
     if (record.denied != denied_reason::none) add(cells.denied[static_cast<std::size_t>(record.denied)]);
     if (record.ended != stream_end::none) add(cells.stream_ends[static_cast<std::size_t>(record.ended)]);
@@ -285,13 +286,12 @@ void metrics::hedge_refused(const config::route& route, hedge_refusal why) noexc
     state_->policies.hedge_refused(route, why);
 }
 
-void metrics::budget_refused(const config::route& route, const config::upstream& upstream, attempt_kind wanted) noexcept {
+void metrics::budget_refused(const config::route& route, const config::upstream& upstream,
+                             attempt_kind wanted) noexcept {
     state_->policies.budget_refused(route, upstream, wanted);
 }
 
-void metrics::hold_began(const config::route& route) noexcept {
-    state_->policies.hold_began(route);
-}
+void metrics::hold_began(const config::route& route) noexcept { state_->policies.hold_began(route); }
 
 void metrics::hold_ended(const config::route& route, duration waited, bool went_on) noexcept {
     state_->policies.hold_ended(route, waited, went_on);
@@ -301,9 +301,7 @@ void metrics::fallback_skipped(const config::route& route, fallback_kind step, f
     state_->fallbacks.skipped(route, step, why);
 }
 
-void metrics::fallback_exhausted(const config::route& route) noexcept {
-    state_->fallbacks.exhausted(route);
-}
+void metrics::fallback_exhausted(const config::route& route) noexcept { state_->fallbacks.exhausted(route); }
 
 void metrics::stream_resumed(const config::route& route, stream_resumption how) noexcept {
     if (auto* found = state_->index.find(&route)) add(found->mine().resumptions[static_cast<std::size_t>(how)]);
@@ -313,9 +311,7 @@ void metrics::request_coalesced(const config::route& route, coalesce_role role) 
     state_->coalescing.entered(route, role);
 }
 
-void metrics::coalesced_flight_ended(const config::route& route) noexcept {
-    state_->coalescing.flight_ended(route);
-}
+void metrics::coalesced_flight_ended(const config::route& route) noexcept { state_->coalescing.flight_ended(route); }
 
 void metrics::coalesced_detached(const config::route& route, coalesce_detachment why) noexcept {
     state_->coalescing.detached(route, why);
@@ -376,11 +372,11 @@ void metrics::connected_cold(const config::upstream& upstream) noexcept {
     if (auto* found = state_->index.find(&upstream)) add(found->mine().connected_cold);
 }
 
-void metrics::connection_refused(std::string_view reason) noexcept {
-    state_->connection_refusals.count(reason);
-}
+void metrics::connection_refused(std::string_view reason) noexcept { state_->connection_refusals.count(reason); }
 
-void metrics::internal_error(std::string_view) noexcept { state_->internal_errors.fetch_add(1, std::memory_order_relaxed); }
+void metrics::internal_error(std::string_view) noexcept {
+    state_->internal_errors.fetch_add(1, std::memory_order_relaxed);
+}
 
 void metrics::configuration_loaded(const config::snapshot& snapshot) noexcept {
     state_->index.load(snapshot);
@@ -430,7 +426,8 @@ void metrics::state::write_requests(family_list& out, const from_start& shown) c
     });
     // Labelled words from `first` on: the ones before mean that there is nothing to count. `standing`: of a configured
     // route, whether a word's series exists from the start.
-    const auto words = [&](std::string_view label, std::size_t first, std::size_t count, auto member, auto word, auto standing) {
+    const auto words = [&](std::string_view label, std::size_t first, std::size_t count, auto member, auto word,
+                           auto standing) {
         for_each_route([&](const std::string& route, const counted::route& series) {
             const config::route* configured = shown.route(route);
             for (std::size_t i = first; i < count; ++i)
@@ -439,29 +436,38 @@ void metrics::state::write_requests(family_list& out, const from_start& shown) c
         });
     };
     out.begin(counter, "requests_served_total", "Requests by how their answer came about.");
-    words("service", 0, request_service_count, &route_cells::served,
-          [](std::size_t i) { return to_string(static_cast<request_service>(i)); },
-          [](const config::route& route, std::size_t i) { return may_serve(route, static_cast<request_service>(i)); });
+    words(
+        "service", 0, request_service_count, &route_cells::served,
+        [](std::size_t i) { return to_string(static_cast<request_service>(i)); },
+        [](const config::route& route, std::size_t i) { return may_serve(route, static_cast<request_service>(i)); });
     out.begin(counter, "retries_denied_total", "Failed attempts that were not followed by another, by reason.");
-    words("reason", 1, retry_denial_count, &route_cells::denied,
-          [](std::size_t i) { return to_string(static_cast<denied_reason>(i)); },
-          [](const config::route&, std::size_t) { return false; });
+    words(
+        "reason", 1, retry_denial_count, &route_cells::denied,
+        [](std::size_t i) { return to_string(static_cast<denied_reason>(i)); },
+        [](const config::route&, std::size_t) { return false; });
     out.begin(counter, "stream_ends_total", "Streams that clients were sent something of, by how they ended.");
-    words("reason", 1, stream_end_count, &route_cells::stream_ends,
-          [](std::size_t i) { return to_string(static_cast<stream_end>(i)); },
-          [](const config::route&, std::size_t) { return false; });
-    out.begin(counter, "stream_resumptions_total", "Streams that broke on a route with stream.resume: verified_replay, by what became of them.");
-    words("result", 0, stream_resumption_count, &route_cells::resumptions,
-          [](std::size_t i) { return to_string(static_cast<stream_resumption>(i)); },
-          [](const config::route& route, std::size_t) { return route.stream.resume == config::stream_resume::verified_replay; });
-    out.begin(counter, "upcast_total", "Attempts of buffered requests that went upstream as streams (stream.upcast), by what became of them.");
-    words("result", 0, upcast_result_count, &route_cells::upcasts,
-          [](std::size_t i) { return to_string(static_cast<upcast_result>(i)); },
-          [](const config::route& route, std::size_t) { return route.stream.upcast; });
+    words(
+        "reason", 1, stream_end_count, &route_cells::stream_ends,
+        [](std::size_t i) { return to_string(static_cast<stream_end>(i)); },
+        [](const config::route&, std::size_t) { return false; });
+    out.begin(counter, "stream_resumptions_total",
+              "Streams that broke on a route with stream.resume: verified_replay, by what became of them.");
+    words(
+        "result", 0, stream_resumption_count, &route_cells::resumptions,
+        [](std::size_t i) { return to_string(static_cast<stream_resumption>(i)); },
+        [](const config::route& route, std::size_t) {
+            return route.stream.resume == config::stream_resume::verified_replay;
+        });
+    out.begin(counter, "upcast_total",
+              "Attempts of buffered requests that went upstream as streams (stream.upcast), by what became of them.");
+    words(
+        "result", 0, upcast_result_count, &route_cells::upcasts,
+        [](std::size_t i) { return to_string(static_cast<upcast_result>(i)); },
+        [](const config::route& route, std::size_t) { return route.stream.upcast; });
     out.begin(gauge, "requests_in_flight", "Requests begun and not yet finished.");
     for_each_route([&](const std::string& route, const counted::route& series) {
-        out.value(series.gauge([](const route_cells& cells) -> const cell& { return cells.in_flight; }), {{"route", route}},
-                  &series == &none || shown.route(route) != nullptr);
+        out.value(series.gauge([](const route_cells& cells) -> const cell& { return cells.in_flight; }),
+                  {{"route", route}}, &series == &none || shown.route(route) != nullptr);
     });
     out.begin(histogram, "request_duration_seconds", "From a request's head to the end of its answer.");
     for_each_route([&](const std::string& route, const counted::route& series) {
@@ -547,7 +553,8 @@ void metrics::state::write_connections(family_list& out, const from_start& shown
         out.value(series.gauge([](const upstream_cells& cells) -> const cell& { return cells.idle_connections; }),
                   {{"upstream", upstream}}, shown.upstream(upstream) != nullptr);
     });
-    out.begin(counter, "upstream_cold_connections_total", "Attempts that found no connection ready and had to open one.");
+    out.begin(counter, "upstream_cold_connections_total",
+              "Attempts that found no connection ready and had to open one.");
     index.for_each_upstream([&](const std::string& upstream, const counted::upstream& series) {
         out.value(series.sum([](const upstream_cells& cells) -> const cell& { return cells.connected_cold; }),
                   {{"upstream", upstream}}, shown.upstream(upstream) != nullptr);
@@ -560,7 +567,8 @@ void metrics::state::write_connections(family_list& out, const from_start& shown
     index.for_each_upstream([&](const std::string& upstream, const counted::upstream& series) {
         for (std::size_t what = 0; what < prewarm_event_count; ++what)
             out.value(series.sum([&](const upstream_cells& cells) -> const cell& { return cells.prewarmed[what]; }),
-                      {{"upstream", upstream}, {"result", to_string(static_cast<prewarm_event>(what))}}, warms(upstream));
+                      {{"upstream", upstream}, {"result", to_string(static_cast<prewarm_event>(what))}},
+                      warms(upstream));
     });
     out.begin(counter, "prewarm_probes_total", "Requests of prewarm.probe, by how they ended.");
     index.for_each_upstream([&](const std::string& upstream, const counted::upstream& series) {

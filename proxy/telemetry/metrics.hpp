@@ -2,9 +2,10 @@
 // Counts what the request path reports and writes it in Prometheus' text format, every name with the prefix
 // `evenkeel_`.
 //
-// from_start.hpp says which series exist from configuration_loaded() on, with zero, and which from their first event on;
-// after a reload the counts of vanished routes stay. No label takes a value a client chose: routes and upstreams are names of the file (`none` for requests without
-// a route), every other label is a word of a closed list (`other` for a reason that is not on it).
+// from_start.hpp says which series exist from configuration_loaded() on, with zero, and which from their first event
+// on; after a reload the counts of vanished routes stay. No label takes a value a client chose: routes and upstreams
+// are names of the file (`none` for requests without a route), every other label is a word of a closed list (`other`
+// for a reason that is not on it).
 //
 // Observing takes no lock and builds no label: series_index.hpp finds the counters, cells.hpp adds to them.
 
@@ -38,9 +39,11 @@ public:
                          const circuit_transition& change) noexcept override;
     void cooldown_began(const config::route& route, const config::upstream& upstream, outcome_kind why,
                         duration length) noexcept override;
-    void overload_changed(const config::route& route, const config::upstream& upstream, bool overloaded) noexcept override;
+    void overload_changed(const config::route& route, const config::upstream& upstream,
+                          bool overloaded) noexcept override;
     void hedge_refused(const config::route& route, hedge_refusal why) noexcept override;
-    void budget_refused(const config::route& route, const config::upstream& upstream, attempt_kind wanted) noexcept override;
+    void budget_refused(const config::route& route, const config::upstream& upstream,
+                        attempt_kind wanted) noexcept override;
     void hold_began(const config::route& route) noexcept override;
     void stream_resumed(const config::route& route, stream_resumption how) noexcept override;
     void request_coalesced(const config::route& route, coalesce_role role) noexcept override;
@@ -61,8 +64,8 @@ public:
     void connected_cold(const config::upstream& upstream) noexcept override;
     void connection_refused(std::string_view reason) noexcept override;
     void internal_error(std::string_view what) noexcept override;
-    void
-    configuration_loaded(const config::snapshot& snapshot) noexcept override; // before the workers see the snapshot
+    void configuration_loaded(
+        const config::snapshot& snapshot) noexcept override; // before the workers see the snapshot
     void configuration_failed() noexcept override;
 
     // Where the gauges of the policies come from; asked at each scrape, from its thread. Without one there are none.

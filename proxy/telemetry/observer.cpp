@@ -5,104 +5,68 @@ namespace evenkeel::telemetry {
 health_verdict verdict_of(attempt_result result) noexcept {
     switch (result) {
     case attempt_result::success:
-    case attempt_result::caller_error:
-        return health_verdict::success;
+    case attempt_result::caller_error: return health_verdict::success;
     case attempt_result::cancelled:
     case attempt_result::rate_limited:
     case attempt_result::quota:
-    case attempt_result::credential:
-        return health_verdict::silent;
-    default:
-        return health_verdict::failure;
+    case attempt_result::credential: return health_verdict::silent;
+    default: return health_verdict::failure;
     }
 }
 
 std::string_view to_string(attempt_result result) noexcept {
     switch (result) {
-    case attempt_result::success:
-        return "success";
-    case attempt_result::caller_error:
-        return "caller_error";
-    case attempt_result::credential:
-        return "credential";
-    case attempt_result::server_error:
-        return "server_error";
-    case attempt_result::rate_limited:
-        return "rate_limited";
-    case attempt_result::overloaded:
-        return "overloaded";
-    case attempt_result::quota:
-        return "quota";
-    case attempt_result::connect_failure:
-        return "connect_failure";
-    case attempt_result::tls_failure:
-        return "tls_failure";
-    case attempt_result::reset:
-        return "reset";
-    case attempt_result::protocol_error:
-        return "protocol_error";
-    case attempt_result::stream_error:
-        return "stream_error";
-    case attempt_result::timeout:
-        return "timeout";
-    case attempt_result::truncated:
-        return "truncated";
-    case attempt_result::cancelled:
-        return "cancelled";
+    case attempt_result::success: return "success";
+    case attempt_result::caller_error: return "caller_error";
+    case attempt_result::credential: return "credential";
+    case attempt_result::server_error: return "server_error";
+    case attempt_result::rate_limited: return "rate_limited";
+    case attempt_result::overloaded: return "overloaded";
+    case attempt_result::quota: return "quota";
+    case attempt_result::connect_failure: return "connect_failure";
+    case attempt_result::tls_failure: return "tls_failure";
+    case attempt_result::reset: return "reset";
+    case attempt_result::protocol_error: return "protocol_error";
+    case attempt_result::stream_error: return "stream_error";
+    case attempt_result::timeout: return "timeout";
+    case attempt_result::truncated: return "truncated";
+    case attempt_result::cancelled: return "cancelled";
     }
     return "unknown";
 }
 
 std::string_view to_string(attempt_kind kind) noexcept {
     switch (kind) {
-    case attempt_kind::first:
-        return "first";
-    case attempt_kind::retry:
-        return "retry";
-    case attempt_kind::stale_retry:
-        return "stale_retry";
-    case attempt_kind::plain_retry:
-        return "plain_retry";
-    case attempt_kind::hedge:
-        return "hedge";
+    case attempt_kind::first: return "first";
+    case attempt_kind::retry: return "retry";
+    case attempt_kind::stale_retry: return "stale_retry";
+    case attempt_kind::plain_retry: return "plain_retry";
+    case attempt_kind::hedge: return "hedge";
     }
     return "unknown";
 }
 
 std::string_view to_string(request_outcome outcome) noexcept {
     switch (outcome) {
-    case request_outcome::ok:
-        return "ok";
-    case request_outcome::upstream_error:
-        return "upstream_error";
-    case request_outcome::proxy_error:
-        return "proxy_error";
-    case request_outcome::rejected:
-        return "rejected";
-    case request_outcome::truncated:
-        return "truncated";
-    case request_outcome::client_cancelled:
-        return "client_cancelled";
+    case request_outcome::ok: return "ok";
+    case request_outcome::upstream_error: return "upstream_error";
+    case request_outcome::proxy_error: return "proxy_error";
+    case request_outcome::rejected: return "rejected";
+    case request_outcome::truncated: return "truncated";
+    case request_outcome::client_cancelled: return "client_cancelled";
     }
     return "unknown";
 }
 
 std::string_view to_string(request_service service) noexcept {
     switch (service) {
-    case request_service::ok:
-        return "ok";
-    case request_service::retried:
-        return "retried";
-    case request_service::hedged:
-        return "hedged";
-    case request_service::failed_over:
-        return "failed_over";
-    case request_service::error:
-        return "error";
-    case request_service::rejected:
-        return "rejected";
-    case request_service::degraded:
-        return "degraded";
+    case request_service::ok: return "ok";
+    case request_service::retried: return "retried";
+    case request_service::hedged: return "hedged";
+    case request_service::failed_over: return "failed_over";
+    case request_service::error: return "error";
+    case request_service::rejected: return "rejected";
+    case request_service::degraded: return "degraded";
     }
     return "unknown";
 }
@@ -170,18 +134,12 @@ std::string_view to_string(coalesce_detachment why) noexcept {
 
 std::string_view to_string(stream_end end) noexcept {
     switch (end) {
-    case stream_end::none:
-        return "none";
-    case stream_end::complete:
-        return "complete";
-    case stream_end::truncated:
-        return "truncated";
-    case stream_end::upstream_error:
-        return "upstream_error";
-    case stream_end::idle:
-        return "idle";
-    case stream_end::client_gone:
-        return "client_gone";
+    case stream_end::none: return "none";
+    case stream_end::complete: return "complete";
+    case stream_end::truncated: return "truncated";
+    case stream_end::upstream_error: return "upstream_error";
+    case stream_end::idle: return "idle";
+    case stream_end::client_gone: return "client_gone";
     }
     return "unknown";
 }

@@ -67,8 +67,8 @@ inline constexpr int request_service_count = 7;
 struct degradation {
     bool is = false;
     fallback_kind by = fallback_kind::respond;
-    duration age{};                // last_good: of the answer
-    std::string_view route{};      // route: its name; lives as long as the configuration of the request
+    duration age{};           // last_good: of the answer
+    std::string_view route{}; // route: its name; lives as long as the configuration of the request
 };
 
 // Why a failed attempt was not followed by another; the label `reason` of retries_denied_total.
@@ -128,8 +128,8 @@ enum class upcast_result : unsigned char {
 inline constexpr int upcast_result_count = 6;
 [[nodiscard]] std::string_view to_string(upcast_result) noexcept;
 
-// What an attempt says of its endpoint's health. An answer that is the caller's fault shows that the endpoint lives; asking
-// for less, or for another credential, says nothing about it.
+// What an attempt says of its endpoint's health. An answer that is the caller's fault shows that the endpoint lives;
+// asking for less, or for another credential, says nothing about it.
 enum class health_verdict : unsigned char { success, failure, silent };
 [[nodiscard]] health_verdict verdict_of(attempt_result) noexcept;
 
@@ -144,59 +144,62 @@ struct attempt_record {
     const config::upstream* upstream = nullptr;
     attempt_kind kind = attempt_kind::first;
     attempt_result result = attempt_result::success;
-    std::string_view error{};    // RFC 9209 token, empty if none
-    int status = 0;              // of the upstream's answer; 0: none came
-    bool reused = false;         // on a pooled connection
-    duration connect{};          // 0 if reused
-    duration to_head{};          // from launch; 0 if no head came
+    std::string_view error{}; // RFC 9209 token, empty if none
+    int status = 0;           // of the upstream's answer; 0: none came
+    bool reused = false;      // on a pooled connection
+    duration connect{};       // 0 if reused
+    duration to_head{};       // from launch; 0 if no head came
     duration total{};
-    steady_time at{};            // when it ended; epoch: just now
+    steady_time at{};                                 // when it ended; epoch: just now
     std::uint64_t bytes_sent = 0, bytes_received = 0; // body bytes
-    std::uint64_t events = 0;    // meaningful events of a stream that were read
-    duration to_first_event{};   // from launch to the first of them; 0 if none came
-    bool committed = false;      // its answer became the request's; the events of others are wasted
-    bool probe = false;          // sent to a half-open circuit to learn whether it has recovered
+    std::uint64_t events = 0;                         // meaningful events of a stream that were read
+    duration to_first_event{};                        // from launch to the first of them; 0 if none came
+    bool committed = false; // its answer became the request's; the events of others are wasted
+    bool probe = false;     // sent to a half-open circuit to learn whether it has recovered
 };
 
 struct request_record {
-    const config::route* route = nullptr;  // nullptr: none matched, or refused before routing
+    const config::route* route = nullptr; // nullptr: none matched, or refused before routing
     const config::upstream* upstream = nullptr;
     wall_time started{};
-    std::string_view method{}, path{};       // path without query
+    std::string_view method{}, path{};                             // path without query
     std::string_view request_id{}, upstream_request_id{}, model{}; // model only where the route looked at the body
-    std::string_view reason{};             // of a refusal, or why the ladder was climbed: a word of wire::refusal or of ours (no_route, ...)
-    std::string_view proxy_error{};        // RFC 9209 token of an error we made
-    int status = 0;                        // sent to the client; 0: nothing was
+    // Of a refusal, or why the ladder was climbed: a word of wire::refusal or of ours (no_route, ...).
+    std::string_view reason{};
+    std::string_view proxy_error{}; // RFC 9209 token of an error we made
+    int status = 0;                 // sent to the client; 0: nothing was
     int attempts = 0;
-    int hedges = 0;                        // of them
+    int hedges = 0; // of them
     request_outcome outcome = request_outcome::ok;
     request_service service = request_service::ok;
     denied_reason denied = denied_reason::none;
     stream_end ended = stream_end::none;
-    const config::route* part_of = nullptr; // the fan-out that sent it; its route is the part's own, and no client connection its
-    std::string_view parts{};              // of a fan-out: how each part went, a JSON object; empty: it is none
-    std::string_view upstream_model{};     // what the model was renamed to on the way out; empty: it was not
+    // The fan-out that sent it; its route is the part's own, and no client connection its.
+    const config::route* part_of = nullptr;
+    std::string_view parts{};          // of a fan-out: how each part went, a JSON object; empty: it is none
+    std::string_view upstream_model{}; // what the model was renamed to on the way out; empty: it was not
     bool stream = false;
     coalesce_role coalesced = coalesce_role::none;
-    bool upcast = false;                   // asked for as a stream and put together again
-    int resumed = 0;                       // how often its stream was asked for again after it broke
+    bool upcast = false; // asked for as a stream and put together again
+    int resumed = 0;     // how often its stream was asked for again after it broke
     duration total{};
-    steady_time at{};                      // when it ended; epoch: just now
-    duration first_byte{};                 // from the request's head to the first body byte sent; 0: none
-    duration first_token{};                // ... to the first meaningful event of a stream sent; 0: none
-    duration held{};                       // waited for an endpoint to become admissible
+    steady_time at{};       // when it ended; epoch: just now
+    duration first_byte{};  // from the request's head to the first body byte sent; 0: none
+    duration first_token{}; // ... to the first meaningful event of a stream sent; 0: none
+    duration held{};        // waited for an endpoint to become admissible
     degradation degraded{};
-    duration queued{};                     // waited for the bulkhead
-    bool probe = false;                    // its answer came from a probe of a half-open circuit
-    std::uint16_t chaos = 0;               // faults injected into its attempts: a bit each, by chaos_fault
-    duration overhead{};                   // our own share: head read -> sent upstream, upstream head -> sent to the client
+    duration queued{};       // waited for the bulkhead
+    bool probe = false;      // its answer came from a probe of a half-open circuit
+    std::uint16_t chaos = 0; // faults injected into its attempts: a bit each, by chaos_fault
+    // Our own share: head read -> sent upstream, upstream head -> sent to the client.
+    duration overhead{};
     std::uint64_t bytes_in = 0, bytes_out = 0; // body bytes
 };
 
 struct bulkhead_passage {
     duration waited{};
-    bool queued = false;         // false: refused, or admitted after all, at once
-    bool admitted = false;       // neither admitted nor refused: its client left
+    bool queued = false;   // false: refused, or admitted after all, at once
+    bool admitted = false; // neither admitted nor refused: its client left
     bulkhead_refusal refused = bulkhead_refusal::none;
     bool tenant_limited = false; // the share of its tenant had a part in it: others were let pass, or it was refused
 };
@@ -233,8 +236,12 @@ public:
     virtual void attempt_started(const config::route&, const config::upstream&) noexcept {}
     virtual void attempt_finished(const attempt_record&) noexcept {}
     // The policies. `route` is the one whose request made it happen; circuits may be shared by several.
-    virtual void circuit_changed(const config::route& route, const config::upstream&, const circuit_transition&) noexcept { static_cast<void>(route); }
-    virtual void cooldown_began(const config::route& route, const config::upstream&, outcome_kind why, duration length) noexcept {
+    virtual void circuit_changed(const config::route& route, const config::upstream&,
+                                 const circuit_transition&) noexcept {
+        static_cast<void>(route);
+    }
+    virtual void cooldown_began(const config::route& route, const config::upstream&, outcome_kind why,
+                                duration length) noexcept {
         static_cast<void>(route), static_cast<void>(why), static_cast<void>(length);
     }
     virtual void overload_changed(const config::route& route, const config::upstream&, bool overloaded) noexcept {
@@ -246,20 +253,28 @@ public:
     }
     // A request waits because no endpoint may be asked; then it goes on, is refused, or its client leaves.
     virtual void hold_began(const config::route&) noexcept {}
-    virtual void hold_ended(const config::route&, duration waited, bool went_on) noexcept { static_cast<void>(waited), static_cast<void>(went_on); }
+    virtual void hold_ended(const config::route&, duration waited, bool went_on) noexcept {
+        static_cast<void>(waited), static_cast<void>(went_on);
+    }
     // The fallback ladder: a step was passed over; none of them could answer. (Which one did is in the record.)
-    virtual void fallback_skipped(const config::route&, fallback_kind, fallback_skip why) noexcept { static_cast<void>(why); }
+    virtual void fallback_skipped(const config::route&, fallback_kind, fallback_skip why) noexcept {
+        static_cast<void>(why);
+    }
     virtual void fallback_exhausted(const config::route&) noexcept {}
     virtual void stream_resumed(const config::route&, stream_resumption how) noexcept { static_cast<void>(how); }
     virtual void upcast_ended(const config::route&, upcast_result how) noexcept { static_cast<void>(how); }
-    // A model of this upstream is not asked for streams again for a while. `what`: the word that was not understood; a peer's.
-    virtual void upcast_excluded(const config::route&, const config::upstream&, upcast_result why, std::string_view what) noexcept { static_cast<void>(why), static_cast<void>(what); }
+    // A model of this upstream is not asked for streams again for a while. `what`: the word that was not understood; a
+    // peer's.
+    virtual void upcast_excluded(const config::route&, const config::upstream&, upcast_result why,
+                                 std::string_view what) noexcept {
+        static_cast<void>(why), static_cast<void>(what);
+    }
     // A request that found no permit of the bulkhead free: once, when it has one, is refused, or its client has left.
     virtual void bulkhead_passed(const config::route&, const bulkhead_passage&) noexcept {}
     // A chaos rule chose an attempt of this route.
     virtual void fault_injected(const config::route&, chaos_fault) noexcept {}
-    // `coalesce`: a request has entered a shared flight as its leader or a follower; a leader's flight is over, once for each;
-    // a reader has lost its flight.
+    // `coalesce`: a request has entered a shared flight as its leader or a follower; a leader's flight is over, once
+    // for each; a reader has lost its flight.
     virtual void request_coalesced(const config::route&, coalesce_role) noexcept {}
     virtual void coalesced_flight_ended(const config::route&) noexcept {}
     virtual void coalesced_detached(const config::route&, coalesce_detachment) noexcept {}
@@ -271,8 +286,10 @@ public:
     virtual void prewarmed(const config::upstream&, prewarm_event what) noexcept { static_cast<void>(what); }
     virtual void upstream_probed(const config::upstream&, probe_result how) noexcept { static_cast<void>(how); }
     virtual void prewarm_target_changed(const config::upstream&, int by) noexcept { static_cast<void>(by); }
-    virtual void connected_cold(const config::upstream&) noexcept {} // an attempt found no connection ready, and opened one
-    virtual void connection_refused(std::string_view reason) noexcept { static_cast<void>(reason); } // max_connections, no_fds
+    // An attempt found no connection ready, and opened one.
+    virtual void connected_cold(const config::upstream&) noexcept {}
+    // max_connections, no_fds.
+    virtual void connection_refused(std::string_view reason) noexcept { static_cast<void>(reason); }
     // An exception of ours ended the work under way. `what`: its words.
     virtual void internal_error(std::string_view what) noexcept { static_cast<void>(what); }
     // Before the snapshot is handed to the workers: whoever listens prepares what it keeps per route here.

@@ -40,16 +40,11 @@ constexpr std::size_t trip = 0; // what an alert counts
 constexpr std::array<std::string_view, 5> cooldown_words{"rate_limited", "overloaded", "quota", "credential", "other"};
 std::size_t place_of(outcome_kind why) noexcept {
     switch (why) {
-    case outcome_kind::rate_limited:
-        return 0;
-    case outcome_kind::overloaded:
-        return 1;
-    case outcome_kind::quota:
-        return 2;
-    case outcome_kind::credential:
-        return 3;
-    default:
-        return 4;
+    case outcome_kind::rate_limited: return 0;
+    case outcome_kind::overloaded: return 1;
+    case outcome_kind::quota: return 2;
+    case outcome_kind::credential: return 3;
+    default: return 4;
     }
 }
 
@@ -128,14 +123,15 @@ void policy_metrics::bulkhead_passed(const config::route& route, const bulkhead_
     auto* found = index_.find(&route);
     if (found == nullptr) return;
     auto& cells = found->mine();
-    if (passage.refused != bulkhead_refusal::none) add(cells.bulkhead_refused[static_cast<std::size_t>(passage.refused)]);
+    if (passage.refused != bulkhead_refusal::none)
+        add(cells.bulkhead_refused[static_cast<std::size_t>(passage.refused)]);
     if (passage.tenant_limited) add(cells.tenant_limited);
     if (passage.queued) cells.bulkhead_wait.observe(passage.waited);
 }
 
 // One counter per pair and word of an array of cells; `standing(route, upstream, i)`: whether it exists from the start.
-void policy_metrics::for_each_count(family_list& out, std::string_view label, std::size_t count, auto member,
-                                    auto word, auto standing) const {
+void policy_metrics::for_each_count(family_list& out, std::string_view label, std::size_t count, auto member, auto word,
+                                    auto standing) const {
     index_.for_each_pair([&](const std::string& route, const std::string& upstream, const counted::pair& series) {
         for (std::size_t i = 0; i < count; ++i)
             out.value(series.sum([&](const pair_cells& cells) -> const cell& { return (cells.*member)[i]; }),
@@ -182,24 +178,27 @@ void policy_metrics::write_circuits(family_list& out, const from_start& shown) c
                       on && i == trip);
     });
     out.begin(counter, "circuit_breaker_probes_total", "Attempts sent to a half-open circuit, by what they showed.");
-    for_each_count(out, "result", probe_words.size(), &pair_cells::probes,
-                   [](std::size_t i) { return probe_words[i]; }, from_its_first_event);
+    for_each_count(
+        out, "result", probe_words.size(), &pair_cells::probes, [](std::size_t i) { return probe_words[i]; },
+        from_its_first_event);
 }
 
 void policy_metrics::write_pressure(family_list& out, const from_start& shown) const {
     out.begin(counter, "cooldowns_total", "Rests that began because an endpoint asked for less, by reason.");
-    for_each_count(out, "reason", cooldown_words.size(), &pair_cells::cooldowns,
-                   [](std::size_t i) { return cooldown_words[i]; }, from_its_first_event);
+    for_each_count(
+        out, "reason", cooldown_words.size(), &pair_cells::cooldowns, [](std::size_t i) { return cooldown_words[i]; },
+        from_its_first_event);
     out.begin(counter, "overload_changes_total", "Beginnings and ends of overload.");
-    for_each_count(out, "change", overload_words.size(), &pair_cells::overload,
-                   [](std::size_t i) { return overload_words[i]; }, from_its_first_event);
+    for_each_count(
+        out, "change", overload_words.size(), &pair_cells::overload, [](std::size_t i) { return overload_words[i]; },
+        from_its_first_event);
     out.begin(counter, "budget_refusals_total", "Extra attempts that an empty budget refused.");
-    for_each_count(out, "kind", budget_words.size(), &pair_cells::budget_refusals,
-                   [](std::size_t i) { return budget_words[i]; },
-                   [&](const std::string& route, const std::string& upstream, std::size_t i) {
-                       const config::route* configured = shown.pair(route, upstream);
-                       return configured != nullptr && (i == 0 ? configured->retry.max_retries > 0 : configured->hedge.on);
-                   });
+    for_each_count(
+        out, "kind", budget_words.size(), &pair_cells::budget_refusals, [](std::size_t i) { return budget_words[i]; },
+        [&](const std::string& route, const std::string& upstream, std::size_t i) {
+            const config::route* configured = shown.pair(route, upstream);
+            return configured != nullptr && (i == 0 ? configured->retry.max_retries > 0 : configured->hedge.on);
+        });
 }
 
 void policy_metrics::write_holds(family_list& out, const from_start& shown) const {
@@ -233,7 +232,8 @@ void policy_metrics::write_bulkheads(family_list& out, const from_start& shown) 
         return configured != nullptr && configured->bulkhead.on;
     };
     out.begin(counter, "bulkhead_rejected_total",
-              "Requests refused by the bulkhead: the queue was full, their time in it was over, or their tenant had its share.");
+              "Requests refused by the bulkhead: the queue was full, their time in it was over, or their tenant had "
+              "its share.");
     index_.for_each_route([&](const std::string& route, const counted::route& series) {
         for (std::size_t i = 1; i < bulkhead_refusal_count; ++i)
             out.value(series.sum([&](const route_cells& cells) -> const cell& { return cells.bulkhead_refused[i]; }),
@@ -242,12 +242,13 @@ void policy_metrics::write_bulkheads(family_list& out, const from_start& shown) 
     out.begin(counter, "bulkhead_tenant_limited_total",
               "Requests that let others pass or were refused because their tenant had its share.");
     index_.for_each_route([&](const std::string& route, const counted::route& series) {
-        out.value(series.sum([](const route_cells& cells) -> const cell& { return cells.tenant_limited; }), {{"route", route}},
-                  has_one(route));
+        out.value(series.sum([](const route_cells& cells) -> const cell& { return cells.tenant_limited; }),
+                  {{"route", route}}, has_one(route));
     });
     out.begin(histogram, "bulkhead_queue_seconds", "How long requests were queued for a permit, whatever came of it.");
     index_.for_each_route([&](const std::string& route, const counted::route& series) {
-        out.histogram(series.histogram([](const route_cells& cells) -> auto& { return cells.bulkhead_wait; }), {{"route", route}});
+        out.histogram(series.histogram([](const route_cells& cells) -> auto& { return cells.bulkhead_wait; }),
+                      {{"route", route}});
     });
 }
 
@@ -259,8 +260,8 @@ void policy_metrics::write_states(family_list& out, const policy_report& report,
         for (const auto& endpoint : route.endpoints)
             endpoints.emplace(std::pair(std::string_view(route.route), std::string_view(endpoint.upstream)), &endpoint);
     }
-    // Of the pairs and routes there are cells for, so that no name comes from elsewhere; what the report does not name has
-    // vanished, and what a policy that is off would say is empty in it: neither has a state to show.
+    // Of the pairs and routes there are cells for, so that no name comes from elsewhere; what the report does not name
+    // has vanished, and what a policy that is off would say is empty in it: neither has a state to show.
     const auto for_each_endpoint = [&](auto&& function) {
         index_.for_each_pair([&](const std::string& route, const std::string& upstream, const counted::pair&) {
             const auto found = endpoints.find(std::pair(std::string_view(route), std::string_view(upstream)));
@@ -276,7 +277,8 @@ void policy_metrics::write_states(family_list& out, const policy_report& report,
     const auto gauge_of = [&](std::string_view name, std::string_view help, auto&& read) {
         out.begin(gauge, name, help);
         for_each_endpoint([&](const std::string& route, const std::string& upstream, const endpoint_report& seen) {
-            if (const std::optional<double> value = read(seen)) out.value(*value, {{"route", route}, {"upstream", upstream}});
+            if (const std::optional<double> value = read(seen))
+                out.value(*value, {{"route", route}, {"upstream", upstream}});
         });
     };
 
@@ -342,7 +344,8 @@ void policy_metrics::write_states(family_list& out, const policy_report& report,
     out.begin(gauge, "learned_latency_seconds", "What share of the attempts stays within, once it is known.");
     for_each_endpoint([&](const std::string& route, const std::string& upstream, const endpoint_report& seen) {
         const auto write = [&](std::optional<duration> value, std::string_view percentile) {
-            if (value) out.value(in_seconds(*value), {{"route", route}, {"upstream", upstream}, {"percentile", percentile}});
+            if (value)
+                out.value(in_seconds(*value), {{"route", route}, {"upstream", upstream}, {"percentile", percentile}});
         };
         write(seen.latency.p50, "50");
         write(seen.latency.p95, "95");
@@ -369,7 +372,8 @@ void policy_metrics::write_states(family_list& out, const policy_report& report,
     });
 }
 
-void policy_metrics::write(family_list& out, const from_start& shown, const policy_report& report, wall_time wall_now) const {
+void policy_metrics::write(family_list& out, const from_start& shown, const policy_report& report,
+                           wall_time wall_now) const {
     write_hedges(out, shown);
     write_circuits(out, shown);
     write_pressure(out, shown);

@@ -81,7 +81,8 @@ private:
     void write_holds(family_list& out, const from_start& shown) const;
     void write_bulkheads(family_list& out, const from_start& shown) const;
     void write_states(family_list& out, const policy_report& report, wall_time wall_now) const;
-    void for_each_count(family_list& out, std::string_view label, std::size_t count, auto member, auto word, auto standing) const;
+    void for_each_count(family_list& out, std::string_view label, std::size_t count, auto member, auto word,
+                        auto standing) const;
 
     series_index<counted> index_;
 };

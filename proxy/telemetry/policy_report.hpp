@@ -1,6 +1,6 @@
 #pragma once
-// The state of every policy at one moment, for those who show it: /health, the gauges of /metrics, the dashboard. Values
-// only; collected from the policy objects without stopping any request.
+// The state of every policy at one moment, for those who show it: /health, the gauges of /metrics, the dashboard.
+// Values only; collected from the policy objects without stopping any request.
 
 #include "policies/bulkhead.hpp"
 #include "policies/circuit_breaker.hpp"
@@ -19,23 +19,23 @@ namespace evenkeel::telemetry {
 
 struct endpoint_report {
     std::string upstream;
-    std::optional<circuit_breaker::summary> circuit; // empty: circuit_breaker off
-    std::optional<evenkeel::cooldown::summary> cooldown;         // ... likewise
-    std::optional<overload_control::summary> overload;          // ... likewise
+    std::optional<circuit_breaker::summary> circuit;     // empty: circuit_breaker off
+    std::optional<evenkeel::cooldown::summary> cooldown; // ... likewise
+    std::optional<overload_control::summary> overload;   // ... likewise
     endpoint_latency::summary latency;
-    double budget_level = 0, budget_burst = 0;       // work
+    double budget_level = 0, budget_burst = 0; // work
 };
 struct route_report {
     std::string route;
-    std::optional<hedge_guard::summary> hedging;     // empty: hedge off
-    std::size_t holding = 0;                         // requests that wait for an endpoint
-    std::vector<endpoint_report> endpoints;          // in order of preference
+    std::optional<hedge_guard::summary> hedging;           // empty: hedge off
+    std::size_t holding = 0;                               // requests that wait for an endpoint
+    std::vector<endpoint_report> endpoints;                // in order of preference
     std::optional<evenkeel::bulkhead::summary> bulkhead{}; // empty: bulkhead off
 };
 struct policy_report {
     steady_time at{};
-    std::vector<route_report> routes;                // of the current configuration, in file order
-    std::size_t chaos_rules = 0;                     // in force
+    std::vector<route_report> routes; // of the current configuration, in file order
+    std::size_t chaos_rules = 0;      // in force
 };
 using policy_reporter = std::function<policy_report()>;
 

@@ -2,7 +2,8 @@
 
 namespace evenkeel::wire {
 
-answer_assembler::answer_assembler(dialect which) : form_(which == dialect::anthropic ? message_assembler() : chat_assembler()) {}
+answer_assembler::answer_assembler(dialect which)
+    : form_(which == dialect::anthropic ? message_assembler() : chat_assembler()) {}
 
 bool answer_assembler::take(const stream_event& one) {
     if (one.data.empty()) return true; // a comment, or an id: no event to a client

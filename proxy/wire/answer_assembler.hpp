@@ -1,14 +1,14 @@
 #pragma once
-// Puts the answer in one piece together again from the stream it was asked for as: OpenAI's chat completions, Anthropic's
-// messages. What comes out has exactly the members the provider itself would have given it, with their values byte for byte:
-// texts are joined as they are spelled, everything else is copied.
+// Puts the answer in one piece together again from the stream it was asked for as: OpenAI's chat completions,
+// Anthropic's messages. What comes out has exactly the members the provider itself would have given it, with their
+// values byte for byte: texts are joined as they are spelled, everything else is copied.
 //
-// Whatever is not known to have a place in that answer, anywhere, ends it: nothing is lost, made up or guessed. The one thing
-// a stream does not tell are members that are null or empty lists in the answer and are never named in it.
+// Whatever is not known to have a place in that answer, anywhere, ends it: nothing is lost, made up or guessed. The one
+// thing a stream does not tell are members that are null or empty lists in the answer and are never named in it.
 //
-// Pure; bytes in any cut; never throws on any input.
-// Sources: platform.openai.com/docs/api-reference/chat and /chat-streaming, docs.anthropic.com/en/api/messages and
-// /messages-streaming, and the documentation of DeepSeek, vLLM, OpenRouter and Mistral for what they add.
+// Pure; bytes in any cut; never throws on any input. Sources: platform.openai.com/docs/api-reference/chat and
+// /chat-streaming, docs.anthropic.com/en/api/messages and /messages-streaming, and the documentation of DeepSeek, vLLM,
+// OpenRouter and Mistral for what they add.
 
 #include "proxy/wire/error_body.hpp"
 #include "proxy/wire/event_splitter.hpp"
@@ -53,7 +53,8 @@ public:
     // JSON; empty: not everything an answer has is here (unknown() says what).
     [[nodiscard]] std::optional<std::string> answer() const;
 
-    [[nodiscard]] std::uint64_t size() const noexcept { return form_->kept + splitter_.rest().size(); } // bytes it holds
+    // Bytes it holds.
+    [[nodiscard]] std::uint64_t size() const noexcept { return form_->kept + splitter_.rest().size(); }
     [[nodiscard]] const std::string& unknown() const noexcept { return form_->unknown; }
 
 private:

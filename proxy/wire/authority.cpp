@@ -44,7 +44,9 @@ std::string_view host_of(std::string_view authority) noexcept {
         port = authority.substr(colon);
     }
     if (!port.empty()) port.remove_prefix(1);
-    return std::all_of(port.begin(), port.end(), [](char c) { return has_class(c, char_class::digit); }) ? host : std::string_view{};
+    return std::all_of(port.begin(), port.end(), [](char c) { return has_class(c, char_class::digit); })
+               ? host
+               : std::string_view{};
 }
 
 bool is_address(std::string_view host) noexcept {

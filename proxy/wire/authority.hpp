@@ -1,6 +1,6 @@
 #pragma once
-// Whom a Host or an Origin field names. What guards a listener against pages in a browser (the admin port's rules and the
-// data port's) asks the same questions of the same texts, so they are answered once.
+// Whom a Host or an Origin field names. What guards a listener against pages in a browser (the admin port's rules and
+// the data port's) asks the same questions of the same texts, so they are answered once.
 
 #include <string_view>
 

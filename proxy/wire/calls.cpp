@@ -21,14 +21,22 @@ constexpr std::array calls{
     call{.method = "POST", .shape = "responses", .speaks = dialect::openai, .effect = may_store},
     call{.method = "POST", .shape = "embeddings", .speaks = dialect::openai, .embeds = true},
     call{.method = "POST", .shape = "{}:generateContent", .speaks = dialect::gemini, .distinct = true},
-    call{.method = "POST", .shape = "{}:streamGenerateContent", .speaks = dialect::gemini, .distinct = true, .streams = true},
+    call{.method = "POST",
+         .shape = "{}:streamGenerateContent",
+         .speaks = dialect::gemini,
+         .distinct = true,
+         .streams = true},
 
     // OpenAI, and those who speak like it
     call{.method = "POST", .shape = "completions", .speaks = dialect::openai},
     call{.method = "POST", .shape = "fim/completions", .speaks = dialect::openai, .distinct = true},    // Mistral
     call{.method = "POST", .shape = "agents/completions", .speaks = dialect::openai, .distinct = true}, // Mistral
     call{.method = "POST", .shape = "responses/input_tokens", .speaks = dialect::openai, .distinct = true},
-    call{.method = "POST", .shape = "responses/compact", .speaks = dialect::openai, .effect = may_store, .distinct = true},
+    call{.method = "POST",
+         .shape = "responses/compact",
+         .speaks = dialect::openai,
+         .effect = may_store,
+         .distinct = true},
     call{.method = "POST", .shape = "moderations", .speaks = dialect::openai},
     call{.method = "POST", .shape = "chat/moderations", .speaks = dialect::openai, .distinct = true}, // Mistral
     call{.method = "POST", .shape = "audio/transcriptions", .speaks = dialect::openai, .distinct = true},
@@ -43,13 +51,20 @@ constexpr std::array calls{
     call{.method = "POST", .shape = "messages/count_tokens", .speaks = dialect::anthropic, .distinct = true},
     call{.method = "POST", .shape = "complete", .speaks = dialect::anthropic}, // what was there before `messages`
 
-    // Gemini and Vertex AI. A verb is distinct by itself, whatever it stands behind (models, tunedModels, endpoints), but for the
-    // `predict` that everything there can have.
+    // Gemini and Vertex AI. A verb is distinct by itself, whatever it stands behind (models, tunedModels, endpoints),
+    // but for the `predict` that everything there can have.
     call{.method = "POST", .shape = "{}:countTokens", .speaks = dialect::gemini, .distinct = true},
     call{.method = "POST", .shape = "{}:computeTokens", .speaks = dialect::gemini, .distinct = true},
     call{.method = "POST", .shape = "{}:embedContent", .speaks = dialect::gemini, .distinct = true, .embeds = true},
-    call{.method = "POST", .shape = "{}:batchEmbedContents", .speaks = dialect::gemini, .distinct = true, .embeds = true},
-    call{.method = "POST", .shape = "publishers/anthropic/models/{}:rawPredict", .speaks = dialect::anthropic, .distinct = true},
+    call{.method = "POST",
+         .shape = "{}:batchEmbedContents",
+         .speaks = dialect::gemini,
+         .distinct = true,
+         .embeds = true},
+    call{.method = "POST",
+         .shape = "publishers/anthropic/models/{}:rawPredict",
+         .speaks = dialect::anthropic,
+         .distinct = true},
     call{.method = "POST",
          .shape = "publishers/anthropic/models/{}:streamRawPredict",
          .speaks = dialect::anthropic,
@@ -95,12 +110,27 @@ constexpr std::array calls{
 };
 
 // Whatever lies below one of these is a part of something stored.
-constexpr std::array<std::string_view, 19> collections{
-    "threads",       "conversations", "sessions", "chats",        "assistants", "runs",           "files",
-    "uploads",       "batches",       "fine_tuning", "fine_tunes", "vector_stores", "containers",  "evals",
-    "interactions",  "corpora",       "cachedContents", "reasoningEngines", "batchPredictionJobs"};
-// Behind which gateways put an API: OpenAI's and Azure's, Cloudflare (compat), Vertex (openapi), GitHub (inference), DeepSeek
-// (beta).
+constexpr std::array<std::string_view, 19> collections{"threads",
+                                                       "conversations",
+                                                       "sessions",
+                                                       "chats",
+                                                       "assistants",
+                                                       "runs",
+                                                       "files",
+                                                       "uploads",
+                                                       "batches",
+                                                       "fine_tuning",
+                                                       "fine_tunes",
+                                                       "vector_stores",
+                                                       "containers",
+                                                       "evals",
+                                                       "interactions",
+                                                       "corpora",
+                                                       "cachedContents",
+                                                       "reasoningEngines",
+                                                       "batchPredictionJobs"};
+// Behind which gateways put an API: OpenAI's and Azure's, Cloudflare (compat), Vertex (openapi), GitHub (inference),
+// DeepSeek (beta).
 constexpr std::array<std::string_view, 9> api_words{"openai",    "anthropic", "ollama", "openapi", "compat",
                                                     "inference", "beta",      "vllm",   "litellm"};
 
@@ -114,7 +144,8 @@ bool is_version(std::string_view segment) noexcept {
         while (!rest.empty() && (is_decimal(rest.front()) || rest.front() == '.')) rest.remove_prefix(1);
     };
     skip_number();
-    for (const std::string_view word : {std::string_view{"alpha"}, std::string_view{"beta"}, std::string_view{"preview"}}) {
+    for (const std::string_view word :
+         {std::string_view{"alpha"}, std::string_view{"beta"}, std::string_view{"preview"}}) {
         if (rest.starts_with(word)) rest.remove_prefix(word.size());
     }
     skip_number();
@@ -193,15 +224,17 @@ const call* find_call(std::string_view path, std::size_t base) noexcept {
 bool stores_something(std::string_view body) {
     static constexpr std::string_view blanks = " \t\r\n";
     const std::size_t first = body.find_first_not_of(blanks);
-    if (first == std::string_view::npos || body[first] != '{' || body[body.find_last_not_of(blanks)] != '}') return true;
+    if (first == std::string_view::npos || body[first] != '{' || body[body.find_last_not_of(blanks)] != '}')
+        return true;
     // The words first, since this is asked of every such request, images and all. A name may be spelled with escapes.
     static constexpr std::array<std::string_view, 4> words{"\"store\"", "\"background\"", "\"conversation\"", "\\u00"};
-    if (std::none_of(words.begin(), words.end(), [&](std::string_view word) { return has_word(body, word); })) return false;
+    if (std::none_of(words.begin(), words.end(), [&](std::string_view word) { return has_word(body, word); }))
+        return false;
     const auto members = list_members(body, most_members);
     return members.empty() || std::any_of(members.begin(), members.end(), [](const json_member& one) {
-        if (one.name == "store" || one.name == "background") return one.value != "false" && one.value != "null";
-        return one.name == "conversation" && one.value != "null";
-    });
+               if (one.name == "store" || one.name == "background") return one.value != "false" && one.value != "null";
+               return one.name == "conversation" && one.value != "null";
+           });
 }
 
 } // namespace evenkeel::wire

@@ -93,7 +93,8 @@ template <std::size_t N>
     }
 }
 
-// As ==, starts_with and ends_with with a literal, without a call: these are asked of every request, some of every field.
+// As ==, starts_with and ends_with with a literal, without a call: these are asked of every request, some of every
+// field.
 template <std::size_t N>
 [[nodiscard]] inline bool is_word(std::string_view text, const char (&literal)[N]) noexcept {
     return text.size() == N - 1 && std::memcmp(text.data(), literal, N - 1) == 0;

@@ -16,7 +16,9 @@ struct tool_call {
 };
 
 // `wanted` spelled as JSON.
-bool says(std::string_view value, std::string_view wanted) noexcept { return value.size() == wanted.size() + 2 && value.substr(1, wanted.size()) == wanted; }
+bool says(std::string_view value, std::string_view wanted) noexcept {
+    return value.size() == wanted.size() + 2 && value.substr(1, wanted.size()) == wanted;
+}
 bool is_nothing(std::string_view value) noexcept { return is_null(value) || value == "\"\""; }
 
 class chat final : public answer_assembler::form {
@@ -37,7 +39,8 @@ private:
     latest_value usage_;
     bool is_chunk_ = false, ended_ = false;
     // Of the one choice.
-    bool spoke_ = false, logprobs_ = false, calls_seen_ = false, function_call_seen_ = false, has_function_call_ = false;
+    bool spoke_ = false, logprobs_ = false, calls_seen_ = false, function_call_seen_ = false,
+         has_function_call_ = false;
     steady_value role_, finish_reason_, native_finish_reason_;
     latest_value stop_reason_;
     joined_text content_, refusal_, reasoning_content_, reasoning_;
@@ -54,17 +57,28 @@ bool chat::event(const stream_event& one) {
     for (const json_member& each : members) {
         const std::string_view name = each.name, value = each.value;
         bool good = true;
-        if (name == "id") good = is_text(value) && id_.add(value, kept);
-        else if (name == "object") good = is_chunk_ = says(value, "chat.completion.chunk");
-        else if (name == "created") good = created_.add(value, kept);
-        else if (name == "model") good = is_text(value) && model_.add(value, kept);
-        else if (name == "choices") good = choices(value);
-        else if (name == "usage") good = is_null(value) || is_object(value), usage_.add(value, kept);
-        else if (name == "system_fingerprint") good = system_fingerprint_.add(value, kept);
-        else if (name == "service_tier") good = service_tier_.add(value, kept);
-        else if (name == "provider") good = provider_.add(value, kept); // OpenRouter
-        else if (name == "obfuscation") good = is_text(value); // padding against eavesdroppers: no part of the answer
-        else good = false;
+        if (name == "id")
+            good = is_text(value) && id_.add(value, kept);
+        else if (name == "object")
+            good = is_chunk_ = says(value, "chat.completion.chunk");
+        else if (name == "created")
+            good = created_.add(value, kept);
+        else if (name == "model")
+            good = is_text(value) && model_.add(value, kept);
+        else if (name == "choices")
+            good = choices(value);
+        else if (name == "usage")
+            good = is_null(value) || is_object(value), usage_.add(value, kept);
+        else if (name == "system_fingerprint")
+            good = system_fingerprint_.add(value, kept);
+        else if (name == "service_tier")
+            good = service_tier_.add(value, kept);
+        else if (name == "provider")
+            good = provider_.add(value, kept); // OpenRouter
+        else if (name == "obfuscation")
+            good = is_text(value); // padding against eavesdroppers: no part of the answer
+        else
+            good = false;
         if (!good) return unknown.empty() ? refuse(name) : false;
     }
     return true;
@@ -82,13 +96,20 @@ bool chat::choice(std::string_view value) {
     for (const json_member& each : members) {
         const std::string_view name = each.name, told = each.value;
         bool good = true;
-        if (name == "index") good = told == "0";
-        else if (name == "delta") good = delta(told);
-        else if (name == "finish_reason") good = finish_reason_.add(told, kept);
-        else if (name == "native_finish_reason") good = native_finish_reason_.add(told, kept); // OpenRouter
-        else if (name == "logprobs") good = logprobs_ = is_null(told);
-        else if (name == "stop_reason") stop_reason_.add(told, kept); // vLLM
-        else good = false;
+        if (name == "index")
+            good = told == "0";
+        else if (name == "delta")
+            good = delta(told);
+        else if (name == "finish_reason")
+            good = finish_reason_.add(told, kept);
+        else if (name == "native_finish_reason")
+            good = native_finish_reason_.add(told, kept); // OpenRouter
+        else if (name == "logprobs")
+            good = logprobs_ = is_null(told);
+        else if (name == "stop_reason")
+            stop_reason_.add(told, kept); // vLLM
+        else
+            good = false;
         if (!good) return unknown.empty() ? refuse(name) : false;
     }
     return true;
@@ -100,17 +121,24 @@ bool chat::delta(std::string_view value) {
     for (const json_member& each : members) {
         const std::string_view name = each.name, told = each.value;
         bool good = true;
-        if (name == "role") good = role_.add(told, kept);
-        else if (name == "content") good = content_.add(told, kept);
-        else if (name == "refusal") good = refusal_.add(told, kept);
-        else if (name == "reasoning_content") good = reasoning_content_.add(told, kept);
-        else if (name == "reasoning") good = reasoning_.add(told, kept);
-        else if (name == "tool_calls") good = calls(told);
+        if (name == "role")
+            good = role_.add(told, kept);
+        else if (name == "content")
+            good = content_.add(told, kept);
+        else if (name == "refusal")
+            good = refusal_.add(told, kept);
+        else if (name == "reasoning_content")
+            good = reasoning_content_.add(told, kept);
+        else if (name == "reasoning")
+            good = reasoning_.add(told, kept);
+        else if (name == "tool_calls")
+            good = calls(told);
         else if (name == "function_call") {
             function_call_seen_ = true;
             has_function_call_ = has_function_call_ || !is_null(told);
             good = is_null(told) || function(told, function_name_, function_arguments_, false);
-        } else good = false;
+        } else
+            good = false;
         if (!good) return unknown.empty() ? refuse(name) : false;
     }
     return true;
@@ -143,10 +171,14 @@ bool chat::call(std::string_view value) {
     for (const json_member& each : members) {
         const std::string_view name = each.name, told = each.value;
         bool good = true;
-        if (name == "id") good = (to->id.seen() && is_nothing(told)) || to->id.add(told, kept);
-        else if (name == "type") good = (to->type.seen() && is_nothing(told)) || to->type.add(told, kept);
-        else if (name == "function") good = function(told, to->name, to->arguments, true);
-        else good = name == "index";
+        if (name == "id")
+            good = (to->id.seen() && is_nothing(told)) || to->id.add(told, kept);
+        else if (name == "type")
+            good = (to->type.seen() && is_nothing(told)) || to->type.add(told, kept);
+        else if (name == "function")
+            good = function(told, to->name, to->arguments, true);
+        else
+            good = name == "index";
         if (!good) return unknown.empty() ? refuse(name) : false;
     }
     return true;
@@ -158,9 +190,12 @@ bool chat::function(std::string_view value, joined_text& name, joined_text& argu
     if (!members_of(value, members)) return false;
     for (const json_member& each : members) {
         bool good = true;
-        if (each.name == "name") good = (name.has_text() && is_nothing(each.value)) || (!name.has_text() && name.add(each.value, kept));
-        else if (each.name == "arguments") good = (pieces && is_null(each.value)) || arguments.add(each.value, kept);
-        else good = false;
+        if (each.name == "name")
+            good = (name.has_text() && is_nothing(each.value)) || (!name.has_text() && name.add(each.value, kept));
+        else if (each.name == "arguments")
+            good = (pieces && is_null(each.value)) || arguments.add(each.value, kept);
+        else
+            good = false;
         if (!good) return unknown.empty() ? refuse(each.name) : false;
     }
     return true;
@@ -189,7 +224,9 @@ std::optional<std::string> chat::answer() const {
     if (!calls_.empty()) {
         std::string list = "[";
         for (const tool_call& each : calls_) {
-            if (!is_text(each.id.json()) || !says(each.type.json(), "function") || !each.name.has_text() || !each.arguments.has_text()) return std::nullopt;
+            if (!is_text(each.id.json()) || !says(each.type.json(), "function") || !each.name.has_text() ||
+                !each.arguments.has_text())
+                return std::nullopt;
             object_text function, call;
             function.add("name", each.name.json());
             function.add("arguments", each.arguments.json());

@@ -36,19 +36,13 @@ enum phase : unsigned char {
 };
 
 // Text of a quoted string, or what follows a backslash in one: HTAB, SP, visible and obs-text.
-constexpr bool is_text(char c) noexcept {
-    return !has_class(c, char_class::control);
-}
+constexpr bool is_text(char c) noexcept { return !has_class(c, char_class::control); }
 
 } // namespace
 
-void chunk_decoder::reset() noexcept {
-    *this = chunk_decoder(limits_);
-}
+void chunk_decoder::reset() noexcept { *this = chunk_decoder(limits_); }
 
-bool chunk_decoder::done() const noexcept {
-    return phase_ == finished;
-}
+bool chunk_decoder::done() const noexcept { return phase_ == finished; }
 
 bool chunk_decoder::is_forbidden_trailer() const noexcept {
     const std::string_view name(name_.data(), std::min(name_size_, name_.size()));
@@ -90,8 +84,7 @@ refusal chunk_decoder::read_framing_byte(char c) noexcept {
         if (phase_ == size_first) return refusal::bad_chunk;
         if (c == '\r') return become(size_line_lf);
         return c == ';' ? become(ext_start) : refusal::bad_chunk;
-    case ext_start:
-        return has_class(c, char_class::token) ? become(ext_name) : refusal::bad_chunk;
+    case ext_start: return has_class(c, char_class::token) ? become(ext_name) : refusal::bad_chunk;
     case ext_name:
         if (has_class(c, char_class::token)) return refusal::none;
         if (c == '\r') return become(size_line_lf);
@@ -110,16 +103,10 @@ refusal chunk_decoder::read_framing_byte(char c) noexcept {
         if (c == '"') return become(ext_quoted_end);
         if (c == '\\') return become(ext_quoted_pair);
         return is_text(c) ? refusal::none : refusal::bad_chunk;
-    case ext_quoted_pair:
-        return is_text(c) ? become(ext_quoted) : refusal::bad_chunk;
-    case size_line_lf:
-        return c == '\n' ? end_size_line() : refusal::bad_chunk;
-    case data_cr:
-        ++overhead_bytes_;
-        return c == '\r' ? become(data_lf) : refusal::bad_chunk;
-    case data_lf:
-        ++overhead_bytes_;
-        return c == '\n' ? become(size_first) : refusal::bad_chunk;
+    case ext_quoted_pair: return is_text(c) ? become(ext_quoted) : refusal::bad_chunk;
+    case size_line_lf: return c == '\n' ? end_size_line() : refusal::bad_chunk;
+    case data_cr: ++overhead_bytes_; return c == '\r' ? become(data_lf) : refusal::bad_chunk;
+    case data_lf: ++overhead_bytes_; return c == '\n' ? become(size_first) : refusal::bad_chunk;
     case trailer_start:
         name_size_ = 0;
         if (c == '\r') return become(final_lf);
@@ -135,12 +122,9 @@ refusal chunk_decoder::read_framing_byte(char c) noexcept {
     case trailer_value:
         if (c == '\r') return become(trailer_lf);
         return is_text(c) ? refusal::none : refusal::bad_trailer;
-    case trailer_lf:
-        return c == '\n' ? become(trailer_start) : refusal::bad_trailer;
-    case final_lf:
-        return c == '\n' ? become(finished) : refusal::bad_trailer;
-    default:
-        return refusal::bad_chunk;
+    case trailer_lf: return c == '\n' ? become(trailer_start) : refusal::bad_trailer;
+    case final_lf: return c == '\n' ? become(finished) : refusal::bad_trailer;
+    default: return refusal::bad_chunk;
     }
 }
 

@@ -17,16 +17,11 @@ void append_string(std::string& out, std::string_view text) {
 
 std::string_view to_string(dialect which) noexcept {
     switch (which) {
-    case dialect::openai:
-        return "openai";
-    case dialect::anthropic:
-        return "anthropic";
-    case dialect::gemini:
-        return "gemini";
-    case dialect::ollama:
-        return "ollama";
-    case dialect::generic:
-        break;
+    case dialect::openai: return "openai";
+    case dialect::anthropic: return "anthropic";
+    case dialect::gemini: return "gemini";
+    case dialect::ollama: return "ollama";
+    case dialect::generic: break;
     }
     return "generic";
 }
@@ -38,31 +33,19 @@ dialect dialect_of_path(std::string_view path, std::size_t base) noexcept {
 
 std::string_view google_status(int http_status) noexcept {
     switch (http_status) {
-    case 400:
-        return "INVALID_ARGUMENT";
-    case 401:
-        return "UNAUTHENTICATED";
-    case 403:
-        return "PERMISSION_DENIED";
-    case 404:
-        return "NOT_FOUND";
-    case 409:
-        return "ABORTED";
-    case 429:
-        return "RESOURCE_EXHAUSTED";
-    case 499:
-        return "CANCELLED";
-    case 500:
-        return "INTERNAL";
-    case 501:
-        return "UNIMPLEMENTED";
+    case 400: return "INVALID_ARGUMENT";
+    case 401: return "UNAUTHENTICATED";
+    case 403: return "PERMISSION_DENIED";
+    case 404: return "NOT_FOUND";
+    case 409: return "ABORTED";
+    case 429: return "RESOURCE_EXHAUSTED";
+    case 499: return "CANCELLED";
+    case 500: return "INTERNAL";
+    case 501: return "UNIMPLEMENTED";
     case 502:
-    case 503:
-        return "UNAVAILABLE";
-    case 504:
-        return "DEADLINE_EXCEEDED";
-    default:
-        return http_status >= 400 && http_status < 500 ? "INVALID_ARGUMENT" : "UNKNOWN";
+    case 503: return "UNAVAILABLE";
+    case 504: return "DEADLINE_EXCEEDED";
+    default: return http_status >= 400 && http_status < 500 ? "INVALID_ARGUMENT" : "UNKNOWN";
     }
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 // What an error body or error event says, in whatever shape its provider writes it: nested (OpenAI, Anthropic, Google,
-// OpenRouter), flat (Mistral, older vLLM), a bare string (Ollama), an array of one (Google's streams). Tolerates anything:
-// bytes that are no JSON give facts with `is_error` false.
+// OpenRouter), flat (Mistral, older vLLM), a bare string (Ollama), an array of one (Google's streams). Tolerates
+// anything: bytes that are no JSON give facts with `is_error` false.
 
 #include "policies/outcome.hpp"
 
@@ -19,9 +19,7 @@ struct error_facts {
     std::string type, code, status, message, quota;
     std::optional<duration> retry_delay;
 
-    [[nodiscard]] error_words words() const noexcept {
-        return {type, code, status, message, quota, retry_delay};
-    }
+    [[nodiscard]] error_words words() const noexcept { return {type, code, status, message, quota, retry_delay}; }
 };
 
 // A body that came with an error status, or the data of an error event.

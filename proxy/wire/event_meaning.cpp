@@ -52,8 +52,9 @@ const json::array* array_at(const json::object& in, std::string_view name) noexc
 // Chat completions and their forebear. With several choices the first finish reason counts as the end: `[DONE]` follows
 // for all, and a stream cut between two of them still shows what is missing.
 void read_choices(const json::array& choices, event_facts& facts) {
-    static constexpr std::array<std::string_view, 8> speech{"content", "refusal", "reasoning", "reasoning_content",
-                                                            "tool_calls", "function_call", "audio", "reasoning_details"};
+    static constexpr std::array<std::string_view, 8> speech{
+        "content",    "refusal",       "reasoning", "reasoning_content",
+        "tool_calls", "function_call", "audio",     "reasoning_details"};
     facts.family = true;
     for (const json::value& each : choices) {
         const json::object* choice = each.if_object();
@@ -73,7 +74,8 @@ void read_choices(const json::array& choices, event_facts& facts) {
 // The Responses API: `type` names the event.
 void read_response_event(std::string_view type, const json::object& top, event_facts& facts) {
     facts.family = true;
-    static constexpr std::array<std::string_view, 3> silent{"response.created", "response.in_progress", "response.queued"};
+    static constexpr std::array<std::string_view, 3> silent{"response.created", "response.in_progress",
+                                                            "response.queued"};
     if (std::find(silent.begin(), silent.end(), type) != silent.end()) return;
     if (type == "response.failed") {
         facts.error = facts.terminal = true;
@@ -83,14 +85,16 @@ void read_response_event(std::string_view type, const json::object& top, event_f
         facts.meaningful = has(top, "delta");
     } else if (type.ends_with(".added")) { // an item or a part begins: empty, unless it is a call
         const json::object* item = object_at(top, "item");
-        facts.meaningful = item != nullptr && text_at(*item, "type") != "message" && text_at(*item, "type") != "reasoning";
+        facts.meaningful =
+            item != nullptr && text_at(*item, "type") != "message" && text_at(*item, "type") != "reasoning";
     } else {
         facts.meaningful = true;
     }
 }
 
 bool is_anthropic(std::string_view type) noexcept {
-    return type == "ping" || type == "message_start" || type == "message_delta" || type == "message_stop" || type.starts_with("content_block_");
+    return type == "ping" || type == "message_start" || type == "message_delta" || type == "message_stop" ||
+           type.starts_with("content_block_");
 }
 
 void read_anthropic(std::string_view type, const json::object& top, event_facts& facts) {
@@ -108,14 +112,15 @@ void read_anthropic(std::string_view type, const json::object& top, event_facts&
     } else if (type == "content_block_delta") {
         const json::object* delta = object_at(top, "delta");
         facts.meaningful = delta != nullptr && std::any_of(delta->begin(), delta->end(), [](const auto& member) {
-            return member.key() != "type" && is_something(member.value());
-        });
+                               return member.key() != "type" && is_something(member.value());
+                           });
     }
 }
 
 void read_gemini(const json::object& top, event_facts& facts) {
     facts.family = true;
-    if (const json::object* feedback = object_at(top, "promptFeedback"); feedback != nullptr && has(*feedback, "blockReason")) {
+    if (const json::object* feedback = object_at(top, "promptFeedback");
+        feedback != nullptr && has(*feedback, "blockReason")) {
         facts.meaningful = facts.terminal = true;
     }
     const json::array* candidates = array_at(top, "candidates");
@@ -143,7 +148,8 @@ void read_ollama(const json::object& top, event_facts& facts) {
     facts.family = true;
     if (has(top, "done")) facts.meaningful = facts.terminal = true;
     if (has(top, "response") || has(top, "thinking")) facts.meaningful = true;
-    if (const json::object* message = object_at(top, "message"); message != nullptr && has_any(*message, speech)) facts.meaningful = true;
+    if (const json::object* message = object_at(top, "message"); message != nullptr && has_any(*message, speech))
+        facts.meaningful = true;
 }
 
 bool is_error(std::string_view name, const json::object& top) noexcept {

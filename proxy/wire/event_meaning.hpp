@@ -8,15 +8,16 @@
 namespace evenkeel::wire {
 
 struct event_facts {
-    bool is_json = false;    // a JSON object
+    bool is_json = false; // a JSON object
     bool error = false;
-    bool meaningful = false; // says something a client would miss
-    bool terminal = false;   // the stream is whole with it
-    bool family = false;     // of a kind whose streams have a terminal marker
+    bool meaningful = false;           // says something a client would miss
+    bool terminal = false;             // the stream is whole with it
+    bool family = false;               // of a kind whose streams have a terminal marker
     dialect spoken = dialect::generic; // recognised, where the dialect asked for was generic
 };
 
-// `name` is the SSE event name, empty if none; `data` the JSON. `recognise`: a generic stream may turn out to be another.
+// `name` is the SSE event name, empty if none; `data` the JSON. `recognise`: a generic stream may turn out to be
+// another.
 [[nodiscard]] event_facts read_event(dialect which, bool recognise, std::string_view name, std::string_view data);
 
 } // namespace evenkeel::wire

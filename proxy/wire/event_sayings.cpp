@@ -40,18 +40,24 @@ private:
             return;
         }
         if (found->empty()) return;
-        out_.says.push_back({std::move(channel), std::string{view(*found)}, false, [found](std::size_t rest) { found->erase(0, found->size() - rest); }});
+        out_.says.push_back({std::move(channel), std::string{view(*found)}, false,
+                             [found](std::size_t rest) { found->erase(0, found->size() - rest); }});
     }
-    // At once, and the same again; never empty, so that it can have come or not. `in` loses the member when it was said before.
+    // At once, and the same again; never empty, so that it can have come or not. `in` loses the member when it was said
+    // before.
     void is(std::string channel, json::object& in, std::string_view name, const std::string& text) {
-        out_.says.push_back({std::move(channel), "=" + text, true, [&in, key = std::string{name}](std::size_t) { in.erase(key); }});
+        out_.says.push_back(
+            {std::move(channel), "=" + text, true, [&in, key = std::string{name}](std::size_t) { in.erase(key); }});
     }
-    void is(std::string channel, const std::string& text) { out_.says.push_back({std::move(channel), "=" + text, true, {}}); }
+    void is(std::string channel, const std::string& text) {
+        out_.says.push_back({std::move(channel), "=" + text, true, {}});
+    }
 
     template <std::size_t n>
     void only(const json::object& in, const std::array<std::string_view, n>& names) {
         for (const auto& [key, each] : in) {
-            const bool listed = std::find(names.begin(), names.end(), std::string_view{key.data(), key.size()}) != names.end();
+            const bool listed =
+                std::find(names.begin(), names.end(), std::string_view{key.data(), key.size()}) != names.end();
             if (!listed && !each.is_null()) out_.known = false;
         }
     }
@@ -69,8 +75,10 @@ private:
 void reader::read_tool(json::object& tool, const std::string& choice) {
     only(tool, std::array<std::string_view, 4>{"index", "id", "type", "function"});
     const std::string name = choice + ".tool" + index_of(tool);
-    if (json::value* const id = tool.if_contains("id"); id != nullptr && !id->is_null()) is(name + ".id", tool, "id", "there"); // drawn anew each time
-    if (json::value* const type = tool.if_contains("type"); type != nullptr && !type->is_null()) is(name + ".type", tool, "type", text_of(*type));
+    if (json::value* const id = tool.if_contains("id"); id != nullptr && !id->is_null())
+        is(name + ".id", tool, "id", "there"); // drawn anew each time
+    if (json::value* const type = tool.if_contains("type"); type != nullptr && !type->is_null())
+        is(name + ".type", tool, "type", text_of(*type));
     json::value* const function = tool.if_contains("function");
     if (function == nullptr) return;
     json::object* const call = function->if_object();
@@ -79,7 +87,8 @@ void reader::read_tool(json::object& tool, const std::string& choice) {
         return;
     }
     only(*call, std::array<std::string_view, 2>{"name", "arguments"});
-    if (json::value* const called = call->if_contains("name"); called != nullptr && !called->is_null()) is(name + ".name", *call, "name", text_of(*called));
+    if (json::value* const called = call->if_contains("name"); called != nullptr && !called->is_null())
+        is(name + ".name", *call, "name", text_of(*called));
     if (json::value* const arguments = call->if_contains("arguments")) grows(name + ".arguments", *arguments);
 }
 
@@ -93,13 +102,16 @@ void reader::read_choice(json::object& choice) {
             out_.known = false;
             return;
         }
-        only(*delta, std::array<std::string_view, 6>{"role", "content", "refusal", "reasoning", "reasoning_content", "tool_calls"});
-        if (json::value* const role = delta->if_contains("role"); role != nullptr && !role->is_null()) is(name + ".role", *delta, "role", text_of(*role));
+        only(*delta, std::array<std::string_view, 6>{"role", "content", "refusal", "reasoning", "reasoning_content",
+                                                     "tool_calls"});
+        if (json::value* const role = delta->if_contains("role"); role != nullptr && !role->is_null())
+            is(name + ".role", *delta, "role", text_of(*role));
         for (const std::string_view speech : {"content", "refusal", "reasoning", "reasoning_content"})
             if (json::value* const text = delta->if_contains(speech)) grows(name + "." + std::string{speech}, *text);
         if (json::value* const tools = delta->if_contains("tool_calls"); tools != nullptr && !tools->is_null()) {
             json::array* const calls = tools->if_array();
-            if (calls == nullptr || !std::all_of(calls->begin(), calls->end(), [](const json::value& one) { return one.is_object(); })) {
+            if (calls == nullptr ||
+                !std::all_of(calls->begin(), calls->end(), [](const json::value& one) { return one.is_object(); })) {
                 out_.known = false;
                 return;
             }
@@ -107,7 +119,8 @@ void reader::read_choice(json::object& choice) {
         }
     }
     for (const std::string_view end : {"finish_reason", "stop_reason"})
-        if (const json::value* const why = choice.if_contains(end); why != nullptr && !why->is_null()) is(name + "." + std::string{end}, choice, end, text_of(*why));
+        if (const json::value* const why = choice.if_contains(end); why != nullptr && !why->is_null())
+            is(name + "." + std::string{end}, choice, end, text_of(*why));
 }
 
 void reader::read_openai(json::object& top) {
@@ -115,10 +128,12 @@ void reader::read_openai(json::object& top) {
         out_.error = true;
         return;
     }
-    only(top, std::array<std::string_view, 9>{"id", "object", "created", "model", "system_fingerprint", "service_tier", "usage", "choices", "obfuscation"});
+    only(top, std::array<std::string_view, 9>{"id", "object", "created", "model", "system_fingerprint", "service_tier",
+                                              "usage", "choices", "obfuscation"});
     json::value* const found = top.if_contains("choices");
     json::array* const choices = found != nullptr ? found->if_array() : nullptr;
-    if (choices == nullptr || !std::all_of(choices->begin(), choices->end(), [](const json::value& one) { return one.is_object(); })) {
+    if (choices == nullptr ||
+        !std::all_of(choices->begin(), choices->end(), [](const json::value& one) { return one.is_object(); })) {
         out_.known = false;
         return;
     }
@@ -136,11 +151,14 @@ void reader::read_block(json::object& top, const std::string& block) {
         out_.known = false;
         return;
     }
-    only(*begun, std::array<std::string_view, 8>{"type", "text", "thinking", "signature", "data", "id", "name", "input"});
+    only(*begun,
+         std::array<std::string_view, 8>{"type", "text", "thinking", "signature", "data", "id", "name", "input"});
     is(block + ".type", text_of(*type));
     for (const std::string_view word : {"name", "data"})
-        if (const json::value* const found_word = begun->if_contains(word)) is(block + "." + std::string{word}, text_of(*found_word));
-    if (const json::value* const input = begun->if_contains("input")) is(block + ".first_input", json::serialize(*input));
+        if (const json::value* const found_word = begun->if_contains(word))
+            is(block + "." + std::string{word}, text_of(*found_word));
+    if (const json::value* const input = begun->if_contains("input"))
+        is(block + ".first_input", json::serialize(*input));
     for (const std::string_view speech : {"text", "thinking", "signature"})
         if (json::value* const text = begun->if_contains(speech)) grows(block + "." + std::string{speech}, *text);
 }
@@ -154,9 +172,13 @@ void reader::read_delta(json::object& top, const std::string& block) {
         return;
     }
     static constexpr std::array<std::pair<std::string_view, std::string_view>, 4> texts{
-        {{"text_delta", "text"}, {"input_json_delta", "partial_json"}, {"thinking_delta", "thinking"}, {"signature_delta", "signature"}}};
+        {{"text_delta", "text"},
+         {"input_json_delta", "partial_json"},
+         {"thinking_delta", "thinking"},
+         {"signature_delta", "signature"}}};
     const std::string is_type = text_of(*type);
-    const auto* const known_as = std::find_if(texts.begin(), texts.end(), [&](const auto& one) { return one.first == is_type; });
+    const auto* const known_as =
+        std::find_if(texts.begin(), texts.end(), [&](const auto& one) { return one.first == is_type; });
     json::value* const text = known_as != texts.end() ? delta->if_contains(known_as->second) : nullptr;
     if (text == nullptr || delta->size() != 2) {
         out_.known = false;

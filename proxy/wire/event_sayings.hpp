@@ -1,7 +1,7 @@
 #pragma once
-// What one event of a streamed answer says, taken apart so that two streams can be compared: texts that grow from event to
-// event, and words that come at once, each in the channel of its choice or block. OpenAI chat completions and completions,
-// Anthropic messages. Pure; never throws on any input.
+// What one event of a streamed answer says, taken apart so that two streams can be compared: texts that grow from event
+// to event, and words that come at once, each in the channel of its choice or block. OpenAI chat completions and
+// completions, Anthropic messages. Pure; never throws on any input.
 
 #include "proxy/wire/error_body.hpp"
 #include "proxy/wire/event_splitter.hpp"

@@ -1,7 +1,7 @@
 #pragma once
-// Takes server-sent events apart, each with its bytes as they stand, so that whole events can be passed on, kept back or
-// changed one by one. Lines and fields as in WHATWG; see stream_reader.hpp, which only reads along. Pure; never throws on
-// any input.
+// Takes server-sent events apart, each with its bytes as they stand, so that whole events can be passed on, kept back
+// or changed one by one. Lines and fields as in WHATWG; see stream_reader.hpp, which only reads along. Pure; never
+// throws on any input.
 
 #include <cstddef>
 #include <optional>
@@ -23,7 +23,8 @@ public:
     // The next whole event among them; empty: more bytes are needed.
     [[nodiscard]] std::optional<stream_event> next();
 
-    // What came behind the last whole event: the beginning of one, or comments. A stream may end here without a blank line.
+    // What came behind the last whole event: the beginning of one, or comments. A stream may end here without a blank
+    // line.
     [[nodiscard]] std::string_view rest() const noexcept { return std::string_view{text_}.substr(taken_); }
     // Its last event, although the blank line is missing, as the SDKs have it. Nothing is left then.
     [[nodiscard]] std::optional<stream_event> last();

@@ -13,16 +13,11 @@ constexpr std::size_t longest_reserved = 19;
 
 bool is_credential(std::string_view name) noexcept {
     switch (name.size()) {
-    case 6:
-        return token_is(name.data(), "cookie");
-    case 7:
-        return token_is(name.data(), "api-key");
-    case 9:
-        return token_is(name.data(), "x-api-key");
-    case 14:
-        return token_is(name.data(), "x-goog-api-key");
-    default:
-        return false;
+    case 6: return token_is(name.data(), "cookie");
+    case 7: return token_is(name.data(), "api-key");
+    case 9: return token_is(name.data(), "x-api-key");
+    case 14: return token_is(name.data(), "x-goog-api-key");
+    default: return false;
     }
 }
 
@@ -35,12 +30,9 @@ bool is_reserved(std::string_view name, field_id id) noexcept {
     case field_id::host:
     case field_id::authorization:
     case field_id::proxy_authorization:
-    case field_id::own:
-        return true;
-    case field_id::other:
-        return is_credential(name);
-    default:
-        return false;
+    case field_id::own: return true;
+    case field_id::other: return is_credential(name);
+    default: return false;
     }
 }
 

@@ -78,8 +78,7 @@ namespace detail {
     case 24:
         if (token_is(p, "x-stainless-read-timeout")) return field_id::x_stainless_read_timeout;
         break;
-    default:
-        break;
+    default: break;
     }
     return field_id::other;
 }
@@ -116,10 +115,8 @@ namespace detail {
     case field_id::trailer:
     case field_id::transfer_encoding:
     case field_id::upgrade:
-    case field_id::http2_settings:
-        return true;
-    default:
-        return false;
+    case field_id::http2_settings: return true;
+    default: return false;
     }
 }
 

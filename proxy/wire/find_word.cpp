@@ -26,7 +26,8 @@ std::size_t next_pair_plain(const char* text, std::size_t at, std::size_t end, c
 #ifdef __x86_64__
 constexpr std::size_t block = 64; // places looked at in one step
 
-__attribute__((target("avx2"))) std::size_t next_pair_avx2(const char* text, std::size_t at, std::size_t end, char one, char other) noexcept {
+__attribute__((target("avx2"))) std::size_t next_pair_avx2(const char* text, std::size_t at, std::size_t end, char one,
+                                                           char other) noexcept {
     if (end < block) return next_pair_plain(text, at, end, one, other);
     const __m256i first = _mm256_set1_epi8(one), second = _mm256_set1_epi8(other);
     const auto load = [text](std::size_t from) __attribute__((target("avx2"))) {
@@ -38,11 +39,15 @@ __attribute__((target("avx2"))) std::size_t next_pair_avx2(const char* text, std
             wanted <<= at + block - end;
             at = end - block;
         }
-        const __m256i low = _mm256_and_si256(_mm256_cmpeq_epi8(first, load(at)), _mm256_cmpeq_epi8(second, load(at + 1)));
-        const __m256i high = _mm256_and_si256(_mm256_cmpeq_epi8(first, load(at + 32)), _mm256_cmpeq_epi8(second, load(at + 33)));
+        const __m256i low =
+            _mm256_and_si256(_mm256_cmpeq_epi8(first, load(at)), _mm256_cmpeq_epi8(second, load(at + 1)));
+        const __m256i high =
+            _mm256_and_si256(_mm256_cmpeq_epi8(first, load(at + 32)), _mm256_cmpeq_epi8(second, load(at + 33)));
         if (_mm256_testz_si256(_mm256_or_si256(low, high), _mm256_or_si256(low, high)) == 0) {
-            const std::uint64_t places = (static_cast<std::uint64_t>(static_cast<std::uint32_t>(_mm256_movemask_epi8(high))) << 32 |
-                                          static_cast<std::uint32_t>(_mm256_movemask_epi8(low))) & wanted;
+            const std::uint64_t places =
+                (static_cast<std::uint64_t>(static_cast<std::uint32_t>(_mm256_movemask_epi8(high))) << 32 |
+                 static_cast<std::uint32_t>(_mm256_movemask_epi8(low))) &
+                wanted;
             if (places != 0) return at + static_cast<std::size_t>(__builtin_ctzll(places));
         }
         at += block;
@@ -68,33 +73,39 @@ struct found_pairs {
 
     [[nodiscard]] bool full() const noexcept { return places.size() - count < block; }
     void add(std::size_t at, std::uint64_t bits) noexcept {
-        for (; bits != 0; bits &= bits - 1) places[count++] = static_cast<std::uint32_t>(at + static_cast<std::size_t>(std::countr_zero(bits)));
+        for (; bits != 0; bits &= bits - 1)
+            places[count++] = static_cast<std::uint32_t>(at + static_cast<std::size_t>(std::countr_zero(bits)));
     }
 };
 
 // From `at` on, in blocks; the last one overlaps the one before it. Returns how far it looked.
-__attribute__((target("avx2"))) std::size_t collect_avx2(const char* text, std::size_t at, std::size_t end, char one, char other, found_pairs& into) noexcept {
+__attribute__((target("avx2"))) std::size_t collect_avx2(const char* text, std::size_t at, std::size_t end, char one,
+                                                         char other, found_pairs& into) noexcept {
     const __m256i first = _mm256_set1_epi8(one), second = _mm256_set1_epi8(other);
     const auto places = [&](std::size_t from) __attribute__((target("avx2"))) {
         const __m256i left = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(text + from));
         const __m256i right = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(text + from + 1));
-        return static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_and_si256(_mm256_cmpeq_epi8(first, left), _mm256_cmpeq_epi8(second, right))));
+        return static_cast<std::uint32_t>(
+            _mm256_movemask_epi8(_mm256_and_si256(_mm256_cmpeq_epi8(first, left), _mm256_cmpeq_epi8(second, right))));
     };
     while (at < end && !into.full()) {
         const std::size_t from = std::min(at, end - block);
-        const std::uint64_t bits = (static_cast<std::uint64_t>(places(from + 32)) << 32 | places(from)) & ~std::uint64_t{0} << (at - from);
+        const std::uint64_t bits =
+            (static_cast<std::uint64_t>(places(from + 32)) << 32 | places(from)) & ~std::uint64_t{0} << (at - from);
         if (bits != 0) into.add(from, bits);
         at = from + block;
     }
     return at;
 }
 
-std::size_t collect_sse2(const char* text, std::size_t at, std::size_t end, char one, char other, found_pairs& into) noexcept {
+std::size_t collect_sse2(const char* text, std::size_t at, std::size_t end, char one, char other,
+                         found_pairs& into) noexcept {
     const __m128i first = _mm_set1_epi8(one), second = _mm_set1_epi8(other);
     const auto places = [&](std::size_t from) {
         const __m128i left = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text + from));
         const __m128i right = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text + from + 1));
-        return static_cast<unsigned>(_mm_movemask_epi8(_mm_and_si128(_mm_cmpeq_epi8(first, left), _mm_cmpeq_epi8(second, right))));
+        return static_cast<unsigned>(
+            _mm_movemask_epi8(_mm_and_si128(_mm_cmpeq_epi8(first, left), _mm_cmpeq_epi8(second, right))));
     };
     constexpr std::size_t width = 16;
     while (at < end && !into.full()) {
@@ -125,7 +136,8 @@ std::size_t find_word(std::string_view text, std::string_view word, std::size_t 
     return none;
 }
 
-std::size_t find_pairs(std::string_view text, std::size_t& from, char one, char other, std::span<std::uint32_t> places) noexcept {
+std::size_t find_pairs(std::string_view text, std::size_t& from, char one, char other,
+                       std::span<std::uint32_t> places) noexcept {
     const std::size_t end = text.empty() ? 0 : text.size() - 1; // places where a pair may begin
 #ifdef __x86_64__
     if (end >= block) {

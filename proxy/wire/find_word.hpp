@@ -1,7 +1,7 @@
 #pragma once
-// Is a short word somewhere in a text? Many places at a time: where two neighbouring bytes of the word stand, the rest is
-// compared (after W. Muła, SIMD-friendly algorithms for substring searching, 2016). memmem() looks at every byte: on a
-// small answer it alone was a twelfth of a request.
+// Is a short word somewhere in a text? Many places at a time: where two neighbouring bytes of the word stand, the rest
+// is compared (after W. Muła, SIMD-friendly algorithms for substring searching, 2016). memmem() looks at every byte: on
+// a small answer it alone was a twelfth of a request.
 
 #include <cstddef>
 #include <cstdint>
@@ -18,8 +18,10 @@ namespace evenkeel::wire {
     return find_word(text, word, probe) != std::string_view::npos;
 }
 
-// All places, in order, where the bytes `one` and `other` stand next to each other: into `places`, as many as it holds (at least 64).
-// Returns how many; `from`, where to begin, moves behind what was looked at, to the end of the text once there are no more.
-[[nodiscard]] std::size_t find_pairs(std::string_view text, std::size_t& from, char one, char other, std::span<std::uint32_t> places) noexcept;
+// All places, in order, where the bytes `one` and `other` stand next to each other: into `places`, as many as it holds
+// (at least 64). Returns how many; `from`, where to begin, moves behind what was looked at, to the end of the text once
+// there are no more.
+[[nodiscard]] std::size_t find_pairs(std::string_view text, std::size_t& from, char one, char other,
+                                     std::span<std::uint32_t> places) noexcept;
 
 } // namespace evenkeel::wire

@@ -2,8 +2,8 @@
 // The strict gates: bytes in, a validated head or a reason for refusing out. Pure; no Asio.
 //
 // A gate is handed everything received so far of one head, from its first byte, each time more has arrived. `scanned`
-// belongs to the caller, starts at 0 for each head and spares the gate from searching the same bytes again.
-// Empty lines before a request line are not accepted by the gate; the connection skips at most one CRLF between requests.
+// belongs to the caller, starts at 0 for each head and spares the gate from searching the same bytes again. Empty lines
+// before a request line are not accepted by the gate; the connection skips at most one CRLF between requests.
 
 #include "proxy/wire/head.hpp"
 #include "proxy/wire/limits.hpp"

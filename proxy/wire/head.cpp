@@ -29,12 +29,8 @@ void request_head::clear() noexcept {
     expect_continue = from_page = false;
 }
 
-const field* request_head::find(field_id id) const noexcept {
-    return find_in(fields, id);
-}
-const field* request_head::find(std::string_view name) const noexcept {
-    return find_in(fields, name);
-}
+const field* request_head::find(field_id id) const noexcept { return find_in(fields, id); }
+const field* request_head::find(std::string_view name) const noexcept { return find_in(fields, name); }
 
 void response_head::clear() noexcept {
     status = 0;
@@ -47,11 +43,7 @@ void response_head::clear() noexcept {
     keep_alive_timeout_seconds = 0;
 }
 
-const field* response_head::find(field_id id) const noexcept {
-    return find_in(fields, id);
-}
-const field* response_head::find(std::string_view name) const noexcept {
-    return find_in(fields, name);
-}
+const field* response_head::find(field_id id) const noexcept { return find_in(fields, id); }
+const field* response_head::find(std::string_view name) const noexcept { return find_in(fields, name); }
 
 } // namespace evenkeel::wire

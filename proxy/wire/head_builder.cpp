@@ -42,7 +42,9 @@ template <std::size_t N>
 }
 inline std::size_t size_of(std::string_view piece) noexcept { return piece.size(); }
 template <std::size_t N>
-constexpr std::size_t size_of(const char (&)[N]) noexcept { return N - 1; }
+constexpr std::size_t size_of(const char (&)[N]) noexcept {
+    return N - 1;
+}
 
 std::string_view decimal(std::array<char, 20>& buffer, std::uint64_t value) noexcept {
     if (value < 10) { // how many attempts there were, nearly always
@@ -75,9 +77,7 @@ void head_builder::status_line(int status, std::string_view reason) {
            reason.empty() ? reason_phrase(status) : reason, "\r\n");
 }
 
-void head_builder::field(std::string_view name, std::string_view value) {
-    append(name, ": ", value, "\r\n");
-}
+void head_builder::field(std::string_view name, std::string_view value) { append(name, ": ", value, "\r\n"); }
 
 void head_builder::field(std::string_view name, std::uint64_t value) {
     std::array<char, 20> buffer;
@@ -86,21 +86,14 @@ void head_builder::field(std::string_view name, std::uint64_t value) {
 
 void head_builder::framing(const body_framing& body) {
     switch (body.kind) {
-    case body_kind::length:
-        field("content-length", body.length);
-        break;
-    case body_kind::chunked:
-        append("transfer-encoding: chunked\r\n");
-        break;
+    case body_kind::length: field("content-length", body.length); break;
+    case body_kind::chunked: append("transfer-encoding: chunked\r\n"); break;
     case body_kind::none:
-    case body_kind::until_close:
-        break;
+    case body_kind::until_close: break;
     }
 }
 
-void head_builder::connection(std::string_view token) {
-    append("connection: ", token, "\r\n");
-}
+void head_builder::connection(std::string_view token) { append("connection: ", token, "\r\n"); }
 
 void head_builder::lines(std::string_view whole_lines) { append(whole_lines); }
 
@@ -116,128 +109,67 @@ std::string_view chunk_head(char* buffer, std::uint64_t size) noexcept {
 // The registry of RFC 9110, 16.2.1, and RFC 6585, as far as a proxy or an API is likely to use it.
 std::string_view reason_phrase(int status) noexcept {
     switch (status) {
-    case 100:
-        return "Continue";
-    case 101:
-        return "Switching Protocols";
-    case 102:
-        return "Processing";
-    case 103:
-        return "Early Hints";
-    case 200:
-        return "OK";
-    case 201:
-        return "Created";
-    case 202:
-        return "Accepted";
-    case 203:
-        return "Non-Authoritative Information";
-    case 204:
-        return "No Content";
-    case 205:
-        return "Reset Content";
-    case 206:
-        return "Partial Content";
-    case 207:
-        return "Multi-Status";
-    case 208:
-        return "Already Reported";
-    case 226:
-        return "IM Used";
-    case 300:
-        return "Multiple Choices";
-    case 301:
-        return "Moved Permanently";
-    case 302:
-        return "Found";
-    case 303:
-        return "See Other";
-    case 304:
-        return "Not Modified";
-    case 305:
-        return "Use Proxy";
-    case 307:
-        return "Temporary Redirect";
-    case 308:
-        return "Permanent Redirect";
-    case 400:
-        return "Bad Request";
-    case 401:
-        return "Unauthorized";
-    case 402:
-        return "Payment Required";
-    case 403:
-        return "Forbidden";
-    case 404:
-        return "Not Found";
-    case 405:
-        return "Method Not Allowed";
-    case 406:
-        return "Not Acceptable";
-    case 407:
-        return "Proxy Authentication Required";
-    case 408:
-        return "Request Timeout";
-    case 409:
-        return "Conflict";
-    case 410:
-        return "Gone";
-    case 411:
-        return "Length Required";
-    case 412:
-        return "Precondition Failed";
-    case 413:
-        return "Content Too Large";
-    case 414:
-        return "URI Too Long";
-    case 415:
-        return "Unsupported Media Type";
-    case 416:
-        return "Range Not Satisfiable";
-    case 417:
-        return "Expectation Failed";
-    case 421:
-        return "Misdirected Request";
-    case 422:
-        return "Unprocessable Content";
-    case 423:
-        return "Locked";
-    case 424:
-        return "Failed Dependency";
-    case 425:
-        return "Too Early";
-    case 426:
-        return "Upgrade Required";
-    case 428:
-        return "Precondition Required";
-    case 429:
-        return "Too Many Requests";
-    case 431:
-        return "Request Header Fields Too Large";
-    case 451:
-        return "Unavailable For Legal Reasons";
-    case 500:
-        return "Internal Server Error";
-    case 501:
-        return "Not Implemented";
-    case 502:
-        return "Bad Gateway";
-    case 503:
-        return "Service Unavailable";
-    case 504:
-        return "Gateway Timeout";
-    case 505:
-        return "HTTP Version Not Supported";
-    case 506:
-        return "Variant Also Negotiates";
-    case 507:
-        return "Insufficient Storage";
-    case 508:
-        return "Loop Detected";
-    case 511:
-        return "Network Authentication Required";
-    default:
-        return "";
+    case 100: return "Continue";
+    case 101: return "Switching Protocols";
+    case 102: return "Processing";
+    case 103: return "Early Hints";
+    case 200: return "OK";
+    case 201: return "Created";
+    case 202: return "Accepted";
+    case 203: return "Non-Authoritative Information";
+    case 204: return "No Content";
+    case 205: return "Reset Content";
+    case 206: return "Partial Content";
+    case 207: return "Multi-Status";
+    case 208: return "Already Reported";
+    case 226: return "IM Used";
+    case 300: return "Multiple Choices";
+    case 301: return "Moved Permanently";
+    case 302: return "Found";
+    case 303: return "See Other";
+    case 304: return "Not Modified";
+    case 305: return "Use Proxy";
+    case 307: return "Temporary Redirect";
+    case 308: return "Permanent Redirect";
+    case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 402: return "Payment Required";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 406: return "Not Acceptable";
+    case 407: return "Proxy Authentication Required";
+    case 408: return "Request Timeout";
+    case 409: return "Conflict";
+    case 410: return "Gone";
+    case 411: return "Length Required";
+    case 412: return "Precondition Failed";
+    case 413: return "Content Too Large";
+    case 414: return "URI Too Long";
+    case 415: return "Unsupported Media Type";
+    case 416: return "Range Not Satisfiable";
+    case 417: return "Expectation Failed";
+    case 421: return "Misdirected Request";
+    case 422: return "Unprocessable Content";
+    case 423: return "Locked";
+    case 424: return "Failed Dependency";
+    case 425: return "Too Early";
+    case 426: return "Upgrade Required";
+    case 428: return "Precondition Required";
+    case 429: return "Too Many Requests";
+    case 431: return "Request Header Fields Too Large";
+    case 451: return "Unavailable For Legal Reasons";
+    case 500: return "Internal Server Error";
+    case 501: return "Not Implemented";
+    case 502: return "Bad Gateway";
+    case 503: return "Service Unavailable";
+    case 504: return "Gateway Timeout";
+    case 505: return "HTTP Version Not Supported";
+    case 506: return "Variant Also Negotiates";
+    case 507: return "Insufficient Storage";
+    case 508: return "Loop Detected";
+    case 511: return "Network Authentication Required";
+    default: return "";
     }
 }
 

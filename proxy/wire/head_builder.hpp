@@ -18,15 +18,17 @@ public:
     head_builder(const head_builder&) = delete;
     head_builder& operator=(const head_builder&) = delete;
 
-    void request_line(std::string_view method, std::string_view target);   // HTTP/1.1
-    void status_line(int status, std::string_view reason);                 // HTTP/1.1; empty reason: the registered phrase
+    void request_line(std::string_view method, std::string_view target); // HTTP/1.1
+    // HTTP/1.1; empty reason: the registered phrase.
+    void status_line(int status, std::string_view reason);
     void field(std::string_view name, std::string_view value);
     void field(std::string_view name, std::uint64_t value);
     // Fields in their order. Those of a gate's head that stand behind one another exactly as they would be written (one
     // space, no trailing white space, nothing dropped in between) go out as one piece.
     template <class Keep>
     void fields(std::string_view raw, const std::vector<wire::field>& all, Keep keep);
-    void framing(const body_framing& body); // content-length or transfer-encoding: chunked; nothing for none and until_close
+    // Content-length or transfer-encoding: chunked; nothing for none and until_close.
+    void framing(const body_framing& body);
     void connection(std::string_view token); // "close" or "keep-alive"
     void finish();                           // the empty line
 
@@ -51,8 +53,10 @@ void head_builder::fields(std::string_view raw, const std::vector<wire::field>& 
         if (!keep(one)) continue;
         const char* const name_end = one.name.data() + one.name.size();
         const char* const value_end = one.value.data() + one.value.size();
-        const bool in_raw = !raw.empty() && std::less_equal<>{}(raw.data(), one.name.data()) && std::less_equal<>{}(value_end + 2, raw_end);
-        if (!in_raw || one.value.data() != name_end + 2 || name_end[0] != ':' || name_end[1] != ' ' || value_end[0] != '\r') {
+        const bool in_raw = !raw.empty() && std::less_equal<>{}(raw.data(), one.name.data()) &&
+                            std::less_equal<>{}(value_end + 2, raw_end);
+        if (!in_raw || one.value.data() != name_end + 2 || name_end[0] != ':' || name_end[1] != ' ' ||
+            value_end[0] != '\r') {
             flush();
             field(one.name, one.value);
             continue;

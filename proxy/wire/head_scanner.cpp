@@ -30,9 +30,7 @@ inline unsigned control_bits(__m128i v) noexcept {
     return static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(_mm_andnot_si128(is_tab, low), is_del)));
 }
 
-inline __m128i load16(const char* p) noexcept {
-    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-}
+inline __m128i load16(const char* p) noexcept { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
 #endif
 
 // First control character in [p, end), or end.
@@ -151,19 +149,11 @@ refusal read_start_line(std::string_view text, const head_limits&, status_line& 
 }
 
 // The start line is longer than the longest target allows.
-constexpr refusal line_too_long(const request_line&) noexcept {
-    return refusal::target_too_long;
-}
-constexpr refusal line_too_long(const status_line&) noexcept {
-    return refusal::bad_status_line;
-}
+constexpr refusal line_too_long(const request_line&) noexcept { return refusal::target_too_long; }
+constexpr refusal line_too_long(const status_line&) noexcept { return refusal::bad_status_line; }
 
-constexpr refusal bad_line(const request_line&) noexcept {
-    return refusal::bad_request_line;
-}
-constexpr refusal bad_line(const status_line&) noexcept {
-    return refusal::bad_status_line;
-}
+constexpr refusal bad_line(const request_line&) noexcept { return refusal::bad_request_line; }
+constexpr refusal bad_line(const status_line&) noexcept { return refusal::bad_status_line; }
 
 // A line of the head ends at `control`, its first control character, or is not complete.
 refusal judge_line_end(const char* control, const char* end, refusal other_control, bool& incomplete) noexcept {
@@ -182,9 +172,7 @@ refusal judge_line_end(const char* control, const char* end, refusal other_contr
     return *control == '\n' ? refusal::bare_cr_or_lf : other_control;
 }
 
-constexpr head_result refuse(refusal why) noexcept {
-    return {state::refused, 0, why};
-}
+constexpr head_result refuse(refusal why) noexcept { return {state::refused, 0, why}; }
 
 constexpr refusal bad_name(char first) noexcept {
     return first == ' ' || first == '\t' ? refusal::obs_fold : refusal::bad_field_name;

@@ -31,13 +31,15 @@ struct status_line {
     char minor = '1';
 };
 
-[[nodiscard]] constexpr std::uint64_t bit_of(field_id id) noexcept { return std::uint64_t{1} << static_cast<unsigned>(id); }
+[[nodiscard]] constexpr std::uint64_t bit_of(field_id id) noexcept {
+    return std::uint64_t{1} << static_cast<unsigned>(id);
+}
 
 // What came by while the field lines were read, so that a gate need not look again for what is not there.
 struct field_summary {
-    std::uint64_t seen = 0;           // a bit for each field_id
-    std::uint64_t repeated = 0;       // likewise, for those seen more than once
-    bool underscore = false;          // some name contains '_'
+    std::uint64_t seen = 0;                  // a bit for each field_id
+    std::uint64_t repeated = 0;              // likewise, for those seen more than once
+    bool underscore = false;                 // some name contains '_'
     std::array<std::uint32_t, field_ids> at; // where in the fields an id was seen last; only for those seen
 
     [[nodiscard]] bool has(field_id id) const noexcept { return (seen & bit_of(id)) != 0; }

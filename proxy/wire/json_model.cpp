@@ -184,16 +184,11 @@ bool scanner::skip_scalar() noexcept {
     std::string_view text;
     bool escaped = false;
     switch (*p_) {
-    case '"':
-        return skip_string(text, escaped);
-    case 't':
-        return word("true");
-    case 'f':
-        return word("false");
-    case 'n':
-        return word("null");
-    default:
-        return skip_number();
+    case '"': return skip_string(text, escaped);
+    case 't': return word("true");
+    case 'f': return word("false");
+    case 'n': return word("null");
+    default: return skip_number();
     }
 }
 
@@ -252,21 +247,11 @@ std::string decode(std::string_view text) {
             continue;
         }
         switch (p[1]) {
-        case 'b':
-            out.push_back('\b');
-            break;
-        case 'f':
-            out.push_back('\f');
-            break;
-        case 'n':
-            out.push_back('\n');
-            break;
-        case 'r':
-            out.push_back('\r');
-            break;
-        case 't':
-            out.push_back('\t');
-            break;
+        case 'b': out.push_back('\b'); break;
+        case 'f': out.push_back('\f'); break;
+        case 'n': out.push_back('\n'); break;
+        case 'r': out.push_back('\r'); break;
+        case 't': out.push_back('\t'); break;
         case 'u': {
             auto code = static_cast<std::uint32_t>(read_hex4(p + 2, end));
             p += 4;
@@ -283,9 +268,7 @@ std::string decode(std::string_view text) {
             append_utf8(out, code);
             break;
         }
-        default:
-            out.push_back(p[1]);
-            break;
+        default: out.push_back(p[1]); break;
         }
         p += 2;
     }
@@ -430,9 +413,7 @@ std::optional<std::vector<std::string_view>> list_values(std::string_view array,
 
 std::string unescape_json(std::string_view inside) { return decode(inside); }
 
-bool is_json(std::string_view text) noexcept {
-    return scanner(text).run_value();
-}
+bool is_json(std::string_view text) noexcept { return scanner(text).run_value(); }
 
 bool is_utf8(std::string_view text) noexcept {
     const char* const end = text.data() + text.size();
@@ -489,21 +470,11 @@ void append_json_escaped(std::string& out, std::string_view text) {
         }
         ++p;
         switch (c) {
-        case '"':
-            out.append("\\\"");
-            break;
-        case '\\':
-            out.append("\\\\");
-            break;
-        case '\n':
-            out.append("\\n");
-            break;
-        case '\r':
-            out.append("\\r");
-            break;
-        case '\t':
-            out.append("\\t");
-            break;
+        case '"': out.append("\\\""); break;
+        case '\\': out.append("\\\\"); break;
+        case '\n': out.append("\\n"); break;
+        case '\r': out.append("\\r"); break;
+        case '\t': out.append("\\t"); break;
         default:
             out.append("\\u00");
             out.push_back("0123456789abcdef"[c >> 4]);

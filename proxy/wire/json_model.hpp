@@ -37,16 +37,16 @@ struct json_members {
 // Of a body that is looked into; real ones have up to about 40.
 inline constexpr std::size_t most_members = 1000;
 
-// The members of the outermost object in their order, each with the bytes of its value as they stand; empty if `body` is no
-// well-formed object or has more than `most` members.
+// The members of the outermost object in their order, each with the bytes of its value as they stand; empty if `body`
+// is no well-formed object or has more than `most` members.
 struct json_member {
     std::string name;       // decoded
     std::string_view value; // within the body, without the blanks around it
 };
 [[nodiscard]] std::vector<json_member> list_members(std::string_view body, std::size_t most);
 
-// The object without those members whose name `drops` says, as pieces of it in their order. Empty: none is dropped, or it is no
-// such object.
+// The object without those members whose name `drops` says, as pieces of it in their order. Empty: none is dropped, or
+// it is no such object.
 [[nodiscard]] std::vector<std::string_view> without_members(std::string_view body, std::size_t most,
                                                             const std::function<bool(std::string_view name)>& drops);
 

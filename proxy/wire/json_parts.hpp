@@ -1,6 +1,6 @@
 #pragma once
-// Members of JSON that comes in pieces, kept as they are spelled. Values are the bytes of one well-formed JSON value without
-// blanks around it, as list_members gives them.
+// Members of JSON that comes in pieces, kept as they are spelled. Values are the bytes of one well-formed JSON value
+// without blanks around it, as list_members gives them.
 
 #include "proxy/wire/json_model.hpp"
 
@@ -23,13 +23,14 @@ inline bool is_object(std::string_view value) noexcept { return value.starts_wit
     out = list_members(value, most);
     if (out.empty()) return is_object(value) && is_json(value) && value.find('"') == std::string_view::npos;
     for (auto one = out.begin(); one != out.end(); ++one) {
-        if (std::any_of(out.begin(), one, [&](const json_member& other) { return other.name == one->name; })) return false;
+        if (std::any_of(out.begin(), one, [&](const json_member& other) { return other.name == one->name; }))
+            return false;
     }
     return true;
 }
 
-// A text told piece by piece, with nulls in between. Joining the pieces as they are spelled also joins a pair of surrogates
-// that two pieces share.
+// A text told piece by piece, with nulls in between. Joining the pieces as they are spelled also joins a pair of
+// surrogates that two pieces share.
 class joined_text {
 public:
     [[nodiscard]] bool add(std::string_view value, std::uint64_t& kept) {

@@ -28,7 +28,7 @@ std::string_view word(const std::string_view* value) noexcept {
 struct block_kind {
     std::string_view name;
     std::array<std::string_view, 3> has;
-    std::string_view grows{};   // a text, by the delta of this kind
+    std::string_view grows{}; // a text, by the delta of this kind
     std::string_view by{};
     std::string_view grows2{};
     std::string_view by2{};
@@ -48,8 +48,8 @@ struct owned_member {
 
 struct block {
     const block_kind* kind = nullptr;
-    std::vector<owned_member> told;     // at its beginning
-    joined_text first, second, input;   // what was added to what grows
+    std::vector<owned_member> told;   // at its beginning
+    joined_text first, second, input; // what was added to what grows
     std::vector<std::string> citations;
     bool closed = false;
 };
@@ -117,7 +117,8 @@ bool message::start(const members& event) {
         if (word(find(all, needed)).empty()) return refuse(needed);
     }
     for (const json_member& one : all) {
-        const bool ours = is_in(one.name, std::array<std::string_view, 4>{"content", "stop_reason", "stop_sequence", "usage"});
+        const bool ours =
+            is_in(one.name, std::array<std::string_view, 4>{"content", "stop_reason", "stop_sequence", "usage"});
         if (!ours) head_.push_back({one.name, std::string{one.value}});
         if (one.name == "stop_reason" && !is_null(one.value)) return refuse(one.name);
     }
@@ -129,7 +130,8 @@ bool message::start(const members& event) {
 // What is told later counts; null says nothing new.
 void message::usage(const members& told) {
     for (const json_member& one : told) {
-        const auto known = std::find_if(usage_.begin(), usage_.end(), [&](const owned_member& other) { return other.name == one.name; });
+        const auto known = std::find_if(usage_.begin(), usage_.end(),
+                                        [&](const owned_member& other) { return other.name == one.name; });
         if (known == usage_.end()) {
             usage_.push_back({one.name, std::string{one.value}});
             kept += one.name.size() + one.value.size();
@@ -156,10 +158,14 @@ bool message::block_start(const members& event) {
         if (one.name != "type" && (one.name.empty() || !is_in(one.name, kind->has))) return refuse(one.name);
         made.told.push_back({one.name, std::string{one.value}});
         bool good = true;
-        if (one.name == kind->grows) good = made.first.add(one.value, kept);
-        else if (one.name == kind->grows2) good = made.second.add(one.value, kept);
-        else if (one.name == "citations") good = is_null(one.value) || list_values(one.value, 0).has_value();
-        else if (one.name == "input") good = is_object(one.value);
+        if (one.name == kind->grows)
+            good = made.first.add(one.value, kept);
+        else if (one.name == kind->grows2)
+            good = made.second.add(one.value, kept);
+        else if (one.name == "citations")
+            good = is_null(one.value) || list_values(one.value, 0).has_value();
+        else if (one.name == "input")
+            good = is_object(one.value);
         if (!good) return refuse(one.name);
     }
     kept += value->size() + sizeof(block);
@@ -247,7 +253,8 @@ std::optional<std::string> message::text_of(const block& one) const {
         }
     }
     const auto told = [&](std::string_view name) {
-        return std::any_of(one.told.begin(), one.told.end(), [&](const owned_member& each) { return each.name == name; });
+        return std::any_of(one.told.begin(), one.told.end(),
+                           [&](const owned_member& each) { return each.name == name; });
     };
     // A signature may come although the block did not begin with an empty one.
     if (one.first.seen() && !told(one.kind->grows)) out.add(one.kind->grows, one.first.json());

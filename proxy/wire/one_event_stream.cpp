@@ -11,7 +11,9 @@ namespace json = boost::json;
 
 constexpr std::string_view done = "data: [DONE]\n\n";
 
-void add_data(std::string& out, const json::value& data) { out.append("data: ").append(json::serialize(data)).append("\n\n"); }
+void add_data(std::string& out, const json::value& data) {
+    out.append("data: ").append(json::serialize(data)).append("\n\n");
+}
 
 // The event is named by its type, as OpenAI's responses and Anthropic's messages have it.
 void add_named(std::string& out, json::object data) {
@@ -42,7 +44,8 @@ std::string chat_stream(json::object answer, const json::array& choices) {
         if (!each.is_object()) continue;
         json::object choice = each.get_object();
         json::object delta;
-        if (const auto* message = choice.if_contains("message"); message != nullptr && message->is_object()) delta = message->get_object();
+        if (const auto* message = choice.if_contains("message"); message != nullptr && message->is_object())
+            delta = message->get_object();
         choice.erase("message");
         if (auto* const calls = delta.if_contains("tool_calls"); calls != nullptr && calls->is_array()) {
             std::int64_t index = 0;
@@ -64,7 +67,8 @@ std::string chat_stream(json::object answer, const json::array& choices) {
 
 std::string completion_stream(json::object answer) {
     for (json::value& each : answer["choices"].as_array()) {
-        if (each.is_object() && member(each.get_object(), "finish_reason") == nullptr) each.get_object()["finish_reason"] = "stop";
+        if (each.is_object() && member(each.get_object(), "finish_reason") == nullptr)
+            each.get_object()["finish_reason"] = "stop";
     }
     std::string out;
     add_data(out, answer);
@@ -100,10 +104,26 @@ std::string response_stream(const json::object& answer) {
             const json::value text = said != nullptr ? *said : json::value("");
             json::object empty = part.get_object();
             empty["text"] = "";
-            add({{"type", "response.content_part.added"}, {"item_id", id}, {"output_index", place}, {"content_index", index}, {"part", std::move(empty)}});
-            add({{"type", "response.output_text.delta"}, {"item_id", id}, {"output_index", place}, {"content_index", index}, {"delta", text}});
-            add({{"type", "response.output_text.done"}, {"item_id", id}, {"output_index", place}, {"content_index", index}, {"text", text}});
-            add({{"type", "response.content_part.done"}, {"item_id", id}, {"output_index", place}, {"content_index", index}, {"part", part}});
+            add({{"type", "response.content_part.added"},
+                 {"item_id", id},
+                 {"output_index", place},
+                 {"content_index", index},
+                 {"part", std::move(empty)}});
+            add({{"type", "response.output_text.delta"},
+                 {"item_id", id},
+                 {"output_index", place},
+                 {"content_index", index},
+                 {"delta", text}});
+            add({{"type", "response.output_text.done"},
+                 {"item_id", id},
+                 {"output_index", place},
+                 {"content_index", index},
+                 {"text", text}});
+            add({{"type", "response.content_part.done"},
+                 {"item_id", id},
+                 {"output_index", place},
+                 {"content_index", index},
+                 {"part", part}});
             ++index;
         }
         add({{"type", "response.output_item.done"}, {"output_index", place}, {"item", each}});
@@ -111,7 +131,9 @@ std::string response_stream(const json::object& answer) {
     }
     json::object ended = answer;
     if (member(ended, "status") == nullptr) ended["status"] = "completed";
-    const std::string type = is_text(ended, "status", "incomplete") ? "response.incomplete" : is_text(ended, "status", "failed") ? "response.failed" : "response.completed";
+    const std::string type = is_text(ended, "status", "incomplete") ? "response.incomplete"
+                             : is_text(ended, "status", "failed")   ? "response.failed"
+                                                                    : "response.completed";
     add({{"type", type}, {"response", std::move(ended)}});
     return out;
 }
@@ -138,7 +160,8 @@ std::string message_stream(const json::object& answer) {
             block["text"] = "";
         } else if (is_text(block, "type", "tool_use")) {
             const json::value* const input = member(block, "input");
-            delta = {{"type", "input_json_delta"}, {"partial_json", json::serialize(input != nullptr ? *input : json::value(json::object{}))}};
+            delta = {{"type", "input_json_delta"},
+                     {"partial_json", json::serialize(input != nullptr ? *input : json::value(json::object{}))}};
             block["input"] = json::object{};
         } else if (is_text(block, "type", "thinking")) {
             const json::value* const text = member(block, "thinking");
@@ -146,7 +169,8 @@ std::string message_stream(const json::object& answer) {
             block["thinking"] = "";
         }
         add_named(out, {{"type", "content_block_start"}, {"index", index}, {"content_block", std::move(block)}});
-        if (!delta.empty()) add_named(out, {{"type", "content_block_delta"}, {"index", index}, {"delta", std::move(delta)}});
+        if (!delta.empty())
+            add_named(out, {{"type", "content_block_delta"}, {"index", index}, {"delta", std::move(delta)}});
         add_named(out, {{"type", "content_block_stop"}, {"index", index}});
         ++index;
     }
@@ -154,7 +178,9 @@ std::string message_stream(const json::object& answer) {
     const json::value* const sequence = member(answer, "stop_sequence");
     const json::value* const tokens = member(usage, "output_tokens");
     add_named(out, {{"type", "message_delta"},
-                    {"delta", {{"stop_reason", reason != nullptr ? *reason : json::value("end_turn")}, {"stop_sequence", sequence != nullptr ? *sequence : json::value(nullptr)}}},
+                    {"delta",
+                     {{"stop_reason", reason != nullptr ? *reason : json::value("end_turn")},
+                      {"stop_sequence", sequence != nullptr ? *sequence : json::value(nullptr)}}},
                     {"usage", {{"output_tokens", tokens != nullptr ? *tokens : json::value(0)}}}});
     add_named(out, {{"type", "message_stop"}});
     return out;

@@ -1,7 +1,7 @@
 #pragma once
-// An answer in one piece as the stream that a client asked for: the shortest one of its kind, with its terminal marker. The
-// kind is read from the answer itself (chat completion, completion, response, message, generateContent), so that SDKs find
-// what they look for; JSON of another shape becomes one event as it is. Pure.
+// An answer in one piece as the stream that a client asked for: the shortest one of its kind, with its terminal marker.
+// The kind is read from the answer itself (chat completion, completion, response, message, generateContent), so that
+// SDKs find what they look for; JSON of another shape becomes one event as it is. Pure.
 
 #include "proxy/wire/error_body.hpp"
 

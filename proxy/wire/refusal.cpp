@@ -90,14 +90,8 @@ const entry& entry_of(refusal why) noexcept {
 
 } // namespace
 
-std::string_view to_string(refusal why) noexcept {
-    return entry_of(why).word;
-}
-std::string_view explain(refusal why) noexcept {
-    return entry_of(why).sentence;
-}
-int status_of(refusal why) noexcept {
-    return entry_of(why).status;
-}
+std::string_view to_string(refusal why) noexcept { return entry_of(why).word; }
+std::string_view explain(refusal why) noexcept { return entry_of(why).sentence; }
+int status_of(refusal why) noexcept { return entry_of(why).status; }
 
 } // namespace evenkeel::wire

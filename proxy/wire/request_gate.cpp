@@ -30,8 +30,7 @@ refusal judge_method(std::string_view method) noexcept {
         if (is_word(method, "OPTIONS")) return refusal::none;
         if (is_word(method, "CONNECT")) return refusal::method_not_allowed;
         break;
-    default:
-        break;
+    default: break;
     }
     return refusal::method_not_supported;
 }
@@ -79,7 +78,8 @@ refusal judge(const request_line& line, const field_summary& summary, request_he
     out.query = target.query;
 
     out.from_page = summary.has_any(bit_of(field_id::origin) | bit_of(field_id::sec_fetch_site));
-    if (summary.has(field_id::proxy_authorization)) out.proxy_authorization = out.fields[summary.index(field_id::proxy_authorization)].value;
+    if (summary.has(field_id::proxy_authorization))
+        out.proxy_authorization = out.fields[summary.index(field_id::proxy_authorization)].value;
 
     const bool closes = closes_by_proxy_connection(out.fields, summary);
     out.keep_alive = out.minor_version == 1 && !closes;

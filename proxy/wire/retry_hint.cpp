@@ -51,9 +51,13 @@ std::optional<duration> read_units(std::string_view text) noexcept {
         const auto number = read_number(text.substr(0, end));
         if (!number) return std::nullopt;
         text.remove_prefix(end);
-        struct unit { std::string_view name; double seconds; };
+        struct unit {
+            std::string_view name;
+            double seconds;
+        };
         static constexpr std::array<unit, 5> units{{{"ms", 1e-3}, {"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}}};
-        const auto found = std::find_if(units.begin(), units.end(), [&](const unit& one) { return text.starts_with(one.name); });
+        const auto found =
+            std::find_if(units.begin(), units.end(), [&](const unit& one) { return text.starts_with(one.name); });
         if (found == units.end()) return std::nullopt;
         total += *number * found->seconds;
         text.remove_prefix(found->name.size());
@@ -108,16 +112,18 @@ private:
     bool good_ = true;
 };
 
-constexpr std::array<std::string_view, 12> months{"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-constexpr std::array<std::string_view, 7> long_days{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
+constexpr std::array<std::string_view, 12> months{"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                                  "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+constexpr std::array<std::string_view, 7> long_days{"Sunday",   "Monday", "Tuesday", "Wednesday",
+                                                    "Thursday", "Friday", "Saturday"};
 constexpr std::array<std::string_view, 7> days{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
 
 std::optional<wall_time> moment(int year, int month, int day, int hour, int minute, int second) noexcept {
     const std::chrono::year_month_day date{std::chrono::year{year}, std::chrono::month{static_cast<unsigned>(month)},
                                            std::chrono::day{static_cast<unsigned>(day)}};
     if (!date.ok() || hour > 23 || minute > 59 || second > 60 || year < 1970 || year > 2200) return std::nullopt;
-    return wall_time{std::chrono::sys_days{date}.time_since_epoch() + std::chrono::hours{hour} + std::chrono::minutes{minute} +
-                     std::chrono::seconds{second}};
+    return wall_time{std::chrono::sys_days{date}.time_since_epoch() + std::chrono::hours{hour} +
+                     std::chrono::minutes{minute} + std::chrono::seconds{second}};
 }
 
 // RFC 3339, in UTC or with an offset (Anthropic's reset fields).
@@ -165,7 +171,10 @@ std::string_view value_of(const response_head& head, std::string_view name) noex
 
 // The limits that are used up say when they are full again; the last of them counts.
 std::optional<duration> reset_hint(const response_head& head, wall_time now) noexcept {
-    struct limit { std::string_view remaining, reset; bool dated; };
+    struct limit {
+        std::string_view remaining, reset;
+        bool dated;
+    };
     static constexpr std::array<limit, 6> limits{{
         {"x-ratelimit-remaining-requests", "x-ratelimit-reset-requests", false},
         {"x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens", false},

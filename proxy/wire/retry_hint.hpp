@@ -1,8 +1,8 @@
 #pragma once
 // When an answer asks its caller to come back, in all spellings. The first that parses wins: `retry-after-ms`,
 // `x-ms-retry-after-ms`, `retry-after` in seconds (fractions allowed) or as an HTTP date (measured against the answer's
-// own `Date`, else the local clock), the body's retry delay (Google), then the reset fields of the limit that is used up
-// (`x-ratelimit-reset-requests|tokens`, `anthropic-ratelimit-*-reset`, where `-remaining` is 0). Negative, NaN,
+// own `Date`, else the local clock), the body's retry delay (Google), then the reset fields of the limit that is used
+// up (`x-ratelimit-reset-requests|tokens`, `anthropic-ratelimit-*-reset`, where `-remaining` is 0). Negative, NaN,
 // overflowing and unreadable values are ignored; a date in the past is 0.
 
 #include "policies/time.hpp"
@@ -14,7 +14,8 @@
 
 namespace evenkeel::wire {
 
-[[nodiscard]] std::optional<duration> retry_hint(const response_head& head, const error_facts& error, wall_time local_now);
+[[nodiscard]] std::optional<duration> retry_hint(const response_head& head, const error_facts& error,
+                                                 wall_time local_now);
 
 // x-should-retry: true | false; anything else is no word.
 [[nodiscard]] std::optional<bool> should_retry(const response_head& head) noexcept;

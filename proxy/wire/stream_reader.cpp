@@ -48,11 +48,13 @@ bool may_decide(dialect which, std::string_view data) noexcept {
 
 // Anthropic sends them at any time; they say that the connection lives and no more.
 bool is_ping(std::string_view name, std::string_view data) noexcept {
-    return data.size() < 32 && (name == "ping" || name.empty()) && has_word(data, "\"type\"") && has_word(data, "\"ping\"");
+    return data.size() < 32 && (name == "ping" || name.empty()) && has_word(data, "\"type\"") &&
+           has_word(data, "\"ping\"");
 }
 
 bool names_an_end(std::string_view beginning) noexcept {
-    static constexpr std::array<std::string_view, 4> ends{"response.completed", "response.incomplete", "response.failed", "message_stop"};
+    static constexpr std::array<std::string_view, 4> ends{"response.completed", "response.incomplete",
+                                                          "response.failed", "message_stop"};
     return std::any_of(ends.begin(), ends.end(), [&](std::string_view word) { return has_word(beginning, word); });
 }
 
@@ -142,7 +144,8 @@ event_meaning stream_reader::read_lines(std::string_view bytes) {
         after_cr_ = bytes[end] == '\r';
         at = end + 1;
         if (format_ == stream_format::ndjson || blank) {
-            const event_meaning meaning = open_ || !blank ? end_event(bytes.substr(begin, end - begin)) : event_meaning::nothing;
+            const event_meaning meaning =
+                open_ || !blank ? end_event(bytes.substr(begin, end - begin)) : event_meaning::nothing;
             if (first == event_meaning::nothing) first = meaning;
             forget();
         } else if (!line_is_comment_) {
@@ -181,7 +184,8 @@ event_meaning stream_reader::judge(std::string_view event) {
     if (at_start_ && event.starts_with(byte_order_mark)) event.remove_prefix(byte_order_mark.size());
     at_start_ = false;
     if (format_ == stream_format::ndjson) {
-        return event.find_first_not_of(" \t") == std::string_view::npos ? event_meaning::nothing : judge_data({}, event);
+        return event.find_first_not_of(" \t") == std::string_view::npos ? event_meaning::nothing
+                                                                        : judge_data({}, event);
     }
     std::string_view name, data;
     int lines = 0;
@@ -260,17 +264,19 @@ event_meaning stream_reader::look_into(std::string_view name, std::string_view d
     return facts.terminal ? event_meaning::terminal : event_meaning::nothing;
 }
 
-std::string error_frame(stream_format format, dialect which, int status, std::string_view code, std::string_view message) {
+std::string error_frame(stream_format format, dialect which, int status, std::string_view code,
+                        std::string_view message) {
     std::string said, word;
     append_json_escaped(said, message);
     append_json_escaped(word, code);
-    if (format == stream_format::ndjson) return which == dialect::ollama ? "{\"error\":\"" + said + "\"}\n" : std::string{};
+    if (format == stream_format::ndjson)
+        return which == dialect::ollama ? "{\"error\":\"" + said + "\"}\n" : std::string{};
     if (format != stream_format::sse) return {};
     switch (which) {
     case dialect::openai:
     case dialect::anthropic:
-        return "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"evenkeel_error\",\"message\":\"" + said + "\",\"code\":\"" + word +
-               "\"}}\n\n";
+        return "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"evenkeel_error\",\"message\":\"" + said +
+               "\",\"code\":\"" + word + "\"}}\n\n";
     case dialect::gemini:
         return "data: {\"error\":{\"code\":" + std::to_string(status) + ",\"message\":\"" + said + "\",\"status\":\"" +
                std::string{google_status(status)} + "\"}}\n\n";

@@ -65,7 +65,8 @@ stream_transcript::kind stream_transcript::said(const stream_event& event) {
 
 void stream_transcript::begin_replay() noexcept {
     for (auto& [name, one] : channels_) one.again = 0;
-    behind_ = static_cast<std::size_t>(std::count_if(channels_.begin(), channels_.end(), [](const auto& one) { return !one.second.said.empty(); }));
+    behind_ = static_cast<std::size_t>(
+        std::count_if(channels_.begin(), channels_.end(), [](const auto& one) { return !one.second.said.empty(); }));
     waiting_.clear();
 }
 

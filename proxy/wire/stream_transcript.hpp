@@ -29,7 +29,9 @@ public:
     stream_transcript& operator=(const stream_transcript&) = delete;
 
     // Whether streams of this dialect can be compared at all.
-    [[nodiscard]] static bool knows(dialect which) noexcept { return which == dialect::openai || which == dialect::anthropic; }
+    [[nodiscard]] static bool knows(dialect which) noexcept {
+        return which == dialect::openai || which == dialect::anthropic;
+    }
 
     enum class kind : unsigned char {
         ordinary,
@@ -39,7 +41,7 @@ public:
 
     // Enough was understood of what was said to compare another stream with it, and it said something.
     [[nodiscard]] bool can_replay() const noexcept { return known_ && !channels_.empty(); }
-    void forget() noexcept; // it cannot be replayed any more
+    void forget() noexcept;                                             // it cannot be replayed any more
     [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; } // of text that is kept
 
     void begin_replay() noexcept;

@@ -13,7 +13,8 @@ namespace evenkeel::wire {
 
 // What of an API may be asked for as a stream, by the target that the upstream is asked for: OpenAI's chat completions,
 // Anthropic's messages; empty: neither. The query does not count; `base` as in calls.hpp.
-[[nodiscard]] std::optional<dialect> upcast_dialect(dialect which, std::string_view target, std::size_t base = 0) noexcept;
+[[nodiscard]] std::optional<dialect> upcast_dialect(dialect which, std::string_view target,
+                                                    std::size_t base = 0) noexcept;
 
 // The body with `"stream": true`, and for OpenAI with `"stream_options": {"include_usage": true}`. Empty: it asks for a
 // stream already, for something whose stream does not say what the answer in one piece says (several choices, log

@@ -39,8 +39,7 @@ public:
     // Takes over what arrived; body bytes become available in body(), which the owner may consume from the front.
     void feed(std::string_view bytes) {
         raw_.append(bytes);
-        while (step()) {
-        }
+        while (step()) {}
         raw_.erase(0, used_);
         used_ = 0;
     }

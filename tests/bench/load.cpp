@@ -243,8 +243,7 @@ private:
     }
 
     void wait_for_end_of_input() {
-        while (read(STDIN_FILENO, buffer_.data(), buffer_.size()) > 0) {
-        }
+        while (read(STDIN_FILENO, buffer_.data(), buffer_.size()) > 0) {}
     }
 
     [[nodiscard]] double percentile_us(double share) {

@@ -20,9 +20,7 @@ struct faults {
     std::uint64_t wrong_body_every = 0, wrong_status_every = 0, cut_every = 0; // every Nth answer; 0: never
 };
 
-bool is_due(std::uint64_t count, std::uint64_t every) {
-    return every != 0 && count % every == 0;
-}
+bool is_due(std::uint64_t count, std::uint64_t every) { return every != 0 && count % every == 0; }
 
 struct client {
     int fd = -1;

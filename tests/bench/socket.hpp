@@ -30,9 +30,7 @@ inline sockaddr_in parse_address(const std::string& text) {
     return address;
 }
 
-inline const sockaddr* generic(const sockaddr_in& address) {
-    return reinterpret_cast<const sockaddr*>(&address);
-}
+inline const sockaddr* generic(const sockaddr_in& address) { return reinterpret_cast<const sockaddr*>(&address); }
 
 // Non-blocking, and each write leaves at once: events are written one by one.
 inline void prepare(int fd) {

@@ -11,12 +11,16 @@ using namespace evenkeel::config::test;
 using namespace std::chrono_literals;
 
 namespace {
-std::string with(const std::string& rule, const std::string& before = "enabled: true, ") { return good("chaos: {" + before + "rules: [" + rule + "]}\n"); }
+std::string with(const std::string& rule, const std::string& before = "enabled: true, ") {
+    return good("chaos: {" + before + "rules: [" + rule + "]}\n");
+}
 const std::string stall = "{route: chat, fault: stall, after_events: 5, probability: 0.05, for: 10m}";
 } // namespace
 
 TEST_CASE("chaos rules become what they say, and what is absent keeps its default") {
-    const load_result read = load(with(stall + ", {route: chat, upstream: openai, profile: failoverbench, probability: 1, for: 1m, attempts: 1, max_active: 3}", "enabled: true, seed: 42, "));
+    const load_result read = load(with(stall + ", {route: chat, upstream: openai, profile: failoverbench, probability: "
+                                               "1, for: 1m, attempts: 1, max_active: 3}",
+                                       "enabled: true, seed: 42, "));
     CAPTURE(printed(read.diagnostics));
     REQUIRE(read.ok());
     const chaos_options& chaos = read.settings->chaos;
@@ -68,17 +72,30 @@ TEST_CASE("rules that would do nothing, or never end, are errors that say what t
              row{"not enabled", with(stall, ""), "chaos-disabled", "write `enabled: true`, or remove the rules"},
              row{"enabled: false", with(stall, "enabled: false, "), "chaos-disabled", "not true"},
              row{"no end", with("{route: chat, fault: stall, probability: 1}"), "missing-key", "missing key 'for'"},
-             row{"no probability", with("{route: chat, fault: stall, for: 1m}"), "missing-key", "missing key 'probability'"},
+             row{"no probability", with("{route: chat, fault: stall, for: 1m}"), "missing-key",
+                 "missing key 'probability'"},
              row{"no route", with("{fault: stall, probability: 1, for: 1m}"), "missing-key", "missing key 'route'"},
-             row{"no fault", with("{route: chat, probability: 1, for: 1m}"), "missing-key", "needs `fault` or `profile`"},
-             row{"both", with("{route: chat, fault: stall, profile: cut, probability: 1, for: 1m}"), "contradiction", "exclude each other"},
-             row{"another route", with("{route: chta, fault: stall, probability: 1, for: 1m}"), "unknown-route", "did you mean 'chat'?"},
-             row{"another upstream", with("{route: chat, upstream: backup, fault: stall, probability: 1, for: 1m}"), "unknown-upstream", "has no upstream 'backup'"},
-             row{"a parameter of another fault", with("{route: chat, fault: stall, status: 500, probability: 1, for: 1m}"), "has-no-effect", "the fault is stall"},
-             row{"a parameter of a profile", with("{route: chat, profile: cut, after_events: 2, probability: 1, for: 1m}"), "has-no-effect", "brings its own"},
-             row{"two places", with("{route: chat, fault: stall, after_events: 2, after_bytes: 10B, probability: 1, for: 1m}"), "contradiction", "exclude each other"},
-             row{"half of nothing", with("{route: chat, fault: stall, mid_event: true, probability: 1, for: 1m}"), "has-no-effect", "without `after_events`"},
-             row{"an unknown fault", with("{route: chat, fault: explode, probability: 1, for: 1m}"), "bad-word", "latency"},
+             row{"no fault", with("{route: chat, probability: 1, for: 1m}"), "missing-key",
+                 "needs `fault` or `profile`"},
+             row{"both", with("{route: chat, fault: stall, profile: cut, probability: 1, for: 1m}"), "contradiction",
+                 "exclude each other"},
+             row{"another route", with("{route: chta, fault: stall, probability: 1, for: 1m}"), "unknown-route",
+                 "did you mean 'chat'?"},
+             row{"another upstream", with("{route: chat, upstream: backup, fault: stall, probability: 1, for: 1m}"),
+                 "unknown-upstream", "has no upstream 'backup'"},
+             row{"a parameter of another fault",
+                 with("{route: chat, fault: stall, status: 500, probability: 1, for: 1m}"), "has-no-effect",
+                 "the fault is stall"},
+             row{"a parameter of a profile",
+                 with("{route: chat, profile: cut, after_events: 2, probability: 1, for: 1m}"), "has-no-effect",
+                 "brings its own"},
+             row{"two places",
+                 with("{route: chat, fault: stall, after_events: 2, after_bytes: 10B, probability: 1, for: 1m}"),
+                 "contradiction", "exclude each other"},
+             row{"half of nothing", with("{route: chat, fault: stall, mid_event: true, probability: 1, for: 1m}"),
+                 "has-no-effect", "without `after_events`"},
+             row{"an unknown fault", with("{route: chat, fault: explode, probability: 1, for: 1m}"), "bad-word",
+                 "latency"},
              row{"too probable", with("{route: chat, fault: stall, probability: 1.5, for: 1m}"), "out-of-range", "1"},
          }) {
         CAPTURE(each.name);
@@ -92,7 +109,8 @@ TEST_CASE("rules that would do nothing, or never end, are errors that say what t
 }
 
 TEST_CASE("a rule for a route without upstreams is an error") {
-    const load_result read = load(with("{route: alive, fault: stall, probability: 1, for: 1m}") + "  - {name: alive, match: {path: /health}, serve: health}\n");
+    const load_result read = load(with("{route: alive, fault: stall, probability: 1, for: 1m}") +
+                                  "  - {name: alive, match: {path: /health}, serve: health}\n");
     CHECK(count_problems(read.diagnostics).errors == 1);
     CHECK(printed(read.diagnostics).find("[has-no-upstream]") != std::string::npos);
 }
@@ -114,7 +132,10 @@ TEST_CASE("the profiles and faults of the table are those of the policy") {
 TEST_CASE("rules sent at run time go through the same table and the same checks") {
     const snapshot loaded = load(good("chaos: {enabled: true}\n")).settings;
     const settings& current = *loaded;
-    const sent_rules sent = read_chaos_rules("{\n\t\"seed\": 9,\r\n \"rules\":[{\"route\":\"chat\",\"fault\":\"abort\",\"status\":429,\"code\":\"a:b,c\",\"probability\":0.5,\"for\":\"90s\"}]}\n", current);
+    const sent_rules sent = read_chaos_rules("{\n\t\"seed\": 9,\r\n "
+                                             "\"rules\":[{\"route\":\"chat\",\"fault\":\"abort\",\"status\":429,"
+                                             "\"code\":\"a:b,c\",\"probability\":0.5,\"for\":\"90s\"}]}\n",
+                                             current);
     CHECK(sent.problem == "");
     CHECK(sent.seed == 9);
     REQUIRE(sent.rules.size() == 1);
@@ -132,15 +153,28 @@ TEST_CASE("rules sent at run time go through the same table and the same checks"
              row{"a list", "[]", "Send JSON"},
              row{"no rules", "{}", "Send JSON"},
              row{"empty", R"({"rules": []})", "at least one"},
-             row{"no end", R"({"rules": [{"route": "chat", "fault": "stall", "probability": 1}]})", "missing key 'for'"},
-             row{"another route", R"({"rules": [{"route": "other", "fault": "stall", "probability": 1, "for": "1m"}]})", "no route 'other'"},
-             row{"unknown key", R"({"rules": [{"route": "chat", "fault": "stall", "probability": 1, "for": "1m", "banana": 1}]})", "banana"},
-             row{"twice", R"({"rules": [{"route": "chat", "route": "chat", "fault": "stall", "probability": 1, "for": "1m"}]})", "route"},
-             row{"enabled", R"({"enabled": true, "rules": [{"route": "chat", "fault": "stall", "probability": 1, "for": "1m"}]})", "in the file only"},
-             row{"a variable", R"({"rules": [{"route": "${env:HOME}", "fault": "stall", "probability": 1, "for": "1m"}]})", "HOME is not set"},
-             row{"a file", R"({"rules": [{"route": "${file:/etc/passwd}", "fault": "stall", "probability": 1, "for": "1m"}]})", "cannot be read"},
+             row{"no end", R"({"rules": [{"route": "chat", "fault": "stall", "probability": 1}]})",
+                 "missing key 'for'"},
+             row{"another route", R"({"rules": [{"route": "other", "fault": "stall", "probability": 1, "for": "1m"}]})",
+                 "no route 'other'"},
+             row{"unknown key",
+                 R"({"rules": [{"route": "chat", "fault": "stall", "probability": 1, "for": "1m", "banana": 1}]})",
+                 "banana"},
+             row{"twice",
+                 R"({"rules": [{"route": "chat", "route": "chat", "fault": "stall", "probability": 1, "for": "1m"}]})",
+                 "route"},
+             row{"enabled",
+                 R"({"enabled": true, "rules": [{"route": "chat", "fault": "stall", "probability": 1, "for": "1m"}]})",
+                 "in the file only"},
+             row{"a variable",
+                 R"({"rules": [{"route": "${env:HOME}", "fault": "stall", "probability": 1, "for": "1m"}]})",
+                 "HOME is not set"},
+             row{"a file",
+                 R"({"rules": [{"route": "${file:/etc/passwd}", "fault": "stall", "probability": 1, "for": "1m"}]})",
+                 "cannot be read"},
              row{"null", R"({"rules": null})", "no value"},
-             row{"too long", R"({"rules": [{"route": "chat", "fault": "stall", "probability": 1, "for": "1000h"}]})", "168h"},
+             row{"too long", R"({"rules": [{"route": "chat", "fault": "stall", "probability": 1, "for": "1000h"}]})",
+                 "168h"},
          }) {
         CAPTURE(each.name);
         const sent_rules refused = read_chaos_rules(each.json, current);

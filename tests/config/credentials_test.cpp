@@ -61,15 +61,15 @@ TEST_CASE("fields that are credentials, by name, by how they end, and those that
         CAPTURE(name);
         CHECK(rules.field(name) == secret);
     }
-    for (const char* name : {"OpenAI-Organization", "openai-project", "anthropic-organization-id", "x-goog-user-project",
-                             "x-ms-client-principal-id"}) {
+    for (const char* name : {"OpenAI-Organization", "openai-project", "anthropic-organization-id",
+                             "x-goog-user-project", "x-ms-client-principal-id"}) {
         CAPTURE(name);
         CHECK(rules.field(name) == scope);
     }
     for (const char* name :
-         {"accept", "content-type", "user-agent", "anthropic-version", "anthropic-beta", "openai-beta", "idempotency-key",
-          "Idempotency_Key", "x-request-id", "traceparent", "x-max-tokens", "x-title", "http-referer", "x-stainless-lang",
-          "x-cache-key", "x-ms-continuation-token", "x-keyboard", "tokens", ""}) {
+         {"accept", "content-type", "user-agent", "anthropic-version", "anthropic-beta", "openai-beta",
+          "idempotency-key", "Idempotency_Key", "x-request-id", "traceparent", "x-max-tokens", "x-title",
+          "http-referer", "x-stainless-lang", "x-cache-key", "x-ms-continuation-token", "x-keyboard", "tokens", ""}) {
         CAPTURE(name);
         CHECK(rules.field(name) == none);
     }
@@ -79,19 +79,19 @@ TEST_CASE("fields that are credentials, by name, by how they end, and those that
 
 TEST_CASE("query members and members of the body that are credentials") {
     const credential_rules rules;
-    for (const char* name :
-         {"key", "KEY", "api_key", "api-key", "apiKey", "access_token", "token", "subscription-key", "sig", "X-Amz-Signature",
-          "X-Amz-Credential", "X-Amz-Security-Token", "code", "client_secret", "my_api_key", "accessToken", "auth_token"}) {
+    for (const char* name : {"key", "KEY", "api_key", "api-key", "apiKey", "access_token", "token", "subscription-key",
+                             "sig", "X-Amz-Signature", "X-Amz-Credential", "X-Amz-Security-Token", "code",
+                             "client_secret", "my_api_key", "accessToken", "auth_token"}) {
         CAPTURE(name);
         CHECK(rules.query_member(name) == secret);
     }
-    for (const char* name :
-         {"alt", "api-version", "model", "pageToken", "page_token", "next_page_token", "limit", "order", "keys", "beta"}) {
+    for (const char* name : {"alt", "api-version", "model", "pageToken", "page_token", "next_page_token", "limit",
+                             "order", "keys", "beta"}) {
         CAPTURE(name);
         CHECK(rules.query_member(name) == none);
     }
-    for (const char* name : {"api_key", "apiKey", "openai_api_key", "access_token", "authorization", "aws_access_key_id",
-                             "aws_secret_access_key", "aws_session_token", "vertex_credentials"}) {
+    for (const char* name : {"api_key", "apiKey", "openai_api_key", "access_token", "authorization",
+                             "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "vertex_credentials"}) {
         CAPTURE(name);
         CHECK(rules.body_member(name) == secret);
     }
@@ -114,7 +114,8 @@ TEST_CASE("a file extends the lists by name and pattern, and takes back what a p
     CHECK(rules.body_member("user_ticket") == secret);
     CHECK(rules.names_body());
     CHECK_FALSE(credential_rules{}.names_body());
-    CHECK(rules == credential_rules{{{"X-Corp", "x-*-ticket", "!x-page-token", "!openai-*"}, {"ticket"}, {"*_ticket"}}});
+    CHECK(rules ==
+          credential_rules{{{"X-Corp", "x-*-ticket", "!x-page-token", "!openai-*"}, {"ticket"}, {"*_ticket"}}});
     CHECK_FALSE(rules == credential_rules{});
     // Names in full stand first where tenants are looked for; patterns, which anybody can make names for, do not.
     REQUIRE(rules.tenant_order().size() == credential_rules{}.tenant_order().size() + 2);
@@ -126,10 +127,10 @@ TEST_CASE("a file extends the lists by name and pattern, and takes back what a p
 
 TEST_CASE("what may not stand in the lists of credentials") {
     for (const char* yaml :
-         {"credential_fields: [\"*\"]\n", "credential_fields: [content-*]\n", "credential_fields: [\"!authorization\"]\n",
-          "credential_fields: [\"!*\"]\n", "credential_fields: [x-evenkeel-timeout]\n", "credential_fields: [\"a b\"]\n",
-          "credential_fields: [\"!\"]\n", "credential_query: [api-version]\n", "credential_body: [\"mo*\"]\n",
-          "credential_body: [messages]\n"}) {
+         {"credential_fields: [\"*\"]\n", "credential_fields: [content-*]\n",
+          "credential_fields: [\"!authorization\"]\n", "credential_fields: [\"!*\"]\n",
+          "credential_fields: [x-evenkeel-timeout]\n", "credential_fields: [\"a b\"]\n", "credential_fields: [\"!\"]\n",
+          "credential_query: [api-version]\n", "credential_body: [\"mo*\"]\n", "credential_body: [messages]\n"}) {
         CAPTURE(yaml);
         const auto result = load(good(yaml));
         CAPTURE(printed(result.diagnostics));
@@ -141,7 +142,8 @@ TEST_CASE("what may not stand in the lists of credentials") {
     CHECK(load(good("credential_fields: [x-corp, \"x-*-pass\"]\n")).ok());
 }
 
-TEST_CASE("E1: no route shows its callers' credentials to a second authority, unless that has its own or the file says so") {
+TEST_CASE(
+    "E1: no route shows its callers' credentials to a second authority, unless that has its own or the file says so") {
     struct row {
         const char* name;
         std::string yaml;
@@ -151,13 +153,15 @@ TEST_CASE("E1: no route shows its callers' credentials to a second authority, un
     const auto ladder = [](const std::string& more) {
         return "version: 1\nupstreams: {a: {url: \"https://a.example\"}, b: {url: \"https://b.example\"" + more +
                "}}\nroutes:\n" +
-               "  - {name: r, match: {path: /r}, upstreams: [a], fallback: [{route: s}]}\n  - {name: s, match: {path: /s}, "
+               "  - {name: r, match: {path: /r}, upstreams: [a], fallback: [{route: s}]}\n  - {name: s, match: {path: "
+               "/s}, "
                "upstreams: [b]}\n";
     };
     const auto parts = [](const std::string& more) {
         return "version: 1\nupstreams: {a: {url: \"https://a.example\"}, b: {url: \"https://b.example\"" + more +
                "}}\nroutes:\n" +
-               "  - {name: p, match: {path: /p}, upstreams: [a]}\n  - {name: q, match: {path: /q}, upstreams: [b]}\n  - {name: "
+               "  - {name: p, match: {path: /p}, upstreams: [a]}\n  - {name: q, match: {path: /q}, upstreams: [b]}\n  "
+               "- {name: "
                "all, match: {path: /all}, fan_out: {parts: [p, q]}}\n";
     };
     for (const row& r : std::vector<row>{
@@ -166,7 +170,9 @@ TEST_CASE("E1: no route shows its callers' credentials to a second authority, un
              {"an empty one of its own", two_vendors(", headers: {set: {authorization: \"\"}}"), {crosses + "7:20"}},
              {"a project is no credential", two_vendors(", headers: {set: {openai-project: p}}"), {crosses + "7:20"}},
              {"any title", two_vendors(", headers: {set: {x-title: t}}"), {crosses + "7:20"}},
-             {"removing one kind is not enough", two_vendors(", headers: {remove: [authorization]}"), {crosses + "7:20"}},
+             {"removing one kind is not enough",
+              two_vendors(", headers: {remove: [authorization]}"),
+              {crosses + "7:20"}},
              {"a kind of its own that the file names",
               "credential_fields: [x-corp]\n" + two_vendors(", headers: {set: {x-corp: k}}"),
               {}},
@@ -176,15 +182,18 @@ TEST_CASE("E1: no route shows its callers' credentials to a second authority, un
              {"neither", two_vendors(", caller_credentials: never"), {"error bad-word 4:53"}},
              {"pass beside its own", two_vendors(own + ", caller_credentials: pass"), {"error contradiction 4:89"}},
              {"the same authority, another path",
-              "version: 1\nupstreams: {a: {url: \"https://A.example:443\"}, b: {url: \"https://a.example/b\"}}\nroutes: [{name: "
+              "version: 1\nupstreams: {a: {url: \"https://A.example:443\"}, b: {url: "
+              "\"https://a.example/b\"}}\nroutes: [{name: "
               "r, upstreams: [a, b]}]\n",
               {}},
              {"another port",
-              "version: 1\nupstreams: {a: {url: \"http://a\"}, b: {url: \"http://a:81\"}}\nroutes: [{name: r, upstreams: [a, "
+              "version: 1\nupstreams: {a: {url: \"http://a\"}, b: {url: \"http://a:81\"}}\nroutes: [{name: r, "
+              "upstreams: [a, "
               "b]}]\n",
               {crosses + "3:35"}},
              {"another scheme",
-              "version: 1\nupstreams: {a: {url: \"https://a:81\"}, b: {url: \"http://a:81\"}}\nroutes: [{name: r, upstreams: [a, "
+              "version: 1\nupstreams: {a: {url: \"https://a:81\"}, b: {url: \"http://a:81\"}}\nroutes: [{name: r, "
+              "upstreams: [a, "
               "b]}]\n",
               {crosses + "3:35"}},
              {"the first has its own: the callers' still belong there",
@@ -200,18 +209,23 @@ TEST_CASE("E1: no route shows its callers' credentials to a second authority, un
              {"a part", parts(""), {crosses + "6:59"}},
              {"... with its own", parts(own), {}},
              {"the ladder of a part",
-              "version: 1\nupstreams: {a: {url: \"https://a.example\"}, b: {url: \"https://b.example\"}}\nroutes:\n  - {name: p, "
+              "version: 1\nupstreams: {a: {url: \"https://a.example\"}, b: {url: \"https://b.example\"}}\nroutes:\n  - "
+              "{name: p, "
               "match: {path: /p}, upstreams: [a]}\n"
-              "  - {name: q, match: {path: /q}, upstreams: [a], fallback: [{route: s}]}\n  - {name: s, match: {path: /s}, "
+              "  - {name: q, match: {path: /q}, upstreams: [a], fallback: [{route: s}]}\n  - {name: s, match: {path: "
+              "/s}, "
               "upstreams: [b]}\n  - {name: all, match: {path: /all}, fan_out: {parts: [p, q]}}\n",
               {crosses + "5:69", crosses + "7:59"}},
              {"a ladder of all routes, said once",
               "version: 1\ndefaults: {fallback: [{route: s}]}\nupstreams: {a: {url: \"https://a.example\"}, b: {url: "
               "\"https://b.example\"}}\nroutes:\n"
-              "  - {name: p, match: {path: /p}, upstreams: [a]}\n  - {name: q, match: {path: /q}, upstreams: [a]}\n  - {name: s, "
+              "  - {name: p, match: {path: /p}, upstreams: [a]}\n  - {name: q, match: {path: /q}, upstreams: [a]}\n  - "
+              "{name: s, "
               "match: {path: /s}, upstreams: [b]}\n",
               {crosses + "2:31"}},
-             {"the route's own goes to both", two_vendors("", "    headers: {set: {authorization: k}}\n"), {crosses + "8:21"}},
+             {"the route's own goes to both",
+              two_vendors("", "    headers: {set: {authorization: k}}\n"),
+              {crosses + "8:21"}},
              {"... where the second has another", two_vendors(own, "    headers: {set: {authorization: k}}\n"), {}},
              {"... where the second removes it",
               two_vendors(", headers: {remove: [authorization]}", "    headers: {set: {authorization: k}}\n"),
@@ -238,7 +252,8 @@ TEST_CASE("E1: no route shows its callers' credentials to a second authority, un
 
 TEST_CASE("E2: an address that others reach spends what the upstreams have") {
     const std::string own = "    headers: {set: {x-api-key: k}}\n";
-    CHECK(brief(load(good("listen: 0.0.0.0:8080\n", own)).diagnostics) == std::vector<std::string>{"warning open-to-all 2:9"});
+    CHECK(brief(load(good("listen: 0.0.0.0:8080\n", own)).diagnostics) ==
+          std::vector<std::string>{"warning open-to-all 2:9"});
     CHECK(brief(load(good("listen: [\"127.0.0.1:1\", \"[::]:8080\"]\n", own)).diagnostics) ==
           std::vector<std::string>{"warning open-to-all 2:25"});
     CHECK(load(good("listen: 127.0.0.1:8080\n", own)).diagnostics.empty());

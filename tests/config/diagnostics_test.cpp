@@ -48,7 +48,7 @@ TEST_CASE("a file of many mistakes gives each of them once, in file order, at it
               "error unknown-key 4:33",      "error bad-url 7:10",           "error bad-word 8:14",
               "error forbidden-header 9:21", "error bad-header-name 9:63",   "error out-of-range 12:24",
               "error bad-duration 12:41",    "error bad-boolean 13:19",      "error unreadable-file 13:32",
-              "error contradiction 15:34",   "error bad-word 16:20",     "error bad-path 19:26",
+              "error contradiction 15:34",   "error bad-word 16:20",         "error bad-path 19:26",
               "error bad-word 19:40",        "error unknown-upstream 20:17", "error unknown-key 21:5",
               "error duplicate-route 22:11", "error bad-duration 24:22",
           });
@@ -192,8 +192,8 @@ TEST_CASE("every block of a later version accepts off, and nothing else") {
 }
 
 TEST_CASE("an upstream named twice in one route is reported with the first place") {
-    const load_result twice =
-        load(good("", "  more: {url: \"http://x\", caller_credentials: drop}\n") + "  - {name: b, match: {path: /b}, upstreams: [openai, more, openai]}\n");
+    const load_result twice = load(good("", "  more: {url: \"http://x\", caller_credentials: drop}\n") +
+                                   "  - {name: b, match: {path: /b}, upstreams: [openai, more, openai]}\n");
     CHECK(brief(twice.diagnostics).at(0).starts_with("error duplicate-upstream 9:"));
 }
 
@@ -215,7 +215,7 @@ TEST_CASE("a hedge delay that is neither a duration nor a quantile says what it 
     const load_result result = load(good("", "", "    hedge: {delay: p49}\n"));
 
     REQUIRE(result.diagnostics.size() == 1);
-    CHECK(result.diagnostics[0].message ==
-          "'delay': a duration is written like 250ms, 1.5s or 1m30s (units: us, ms, s, m, h) (or auto, or a quantile: p50 to "
-          "p99, p99.9)");
+    CHECK(result.diagnostics[0].message == "'delay': a duration is written like 250ms, 1.5s or 1m30s (units: us, ms, "
+                                           "s, m, h) (or auto, or a quantile: p50 to "
+                                           "p99, p99.9)");
 }

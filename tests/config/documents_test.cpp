@@ -127,7 +127,8 @@ TEST_CASE("every key of the table is in the reference file") {
             const std::size_t at = text.find("# " + name + ": off");
             const std::string line = text.substr(at, text.find('\n', at) - at);
             CHECK(line.find("# not available in this version") != std::string::npos);
-        } else if (row.path.substr(0, 10) == "listen.tls" || row.path == "listen.mode" || row.path == "fallback.respond.body_file") {
+        } else if (row.path.substr(0, 10) == "listen.tls" || row.path == "listen.mode" ||
+                   row.path == "fallback.respond.body_file") {
             // These need files that a reference cannot bring along, or a unix socket, so it shows them in comments.
             CHECK(text.find(name + ":") != std::string::npos);
         } else {
@@ -237,7 +238,9 @@ TEST_CASE("the schema accepts what the reader accepts and refuses what it refuse
           row{"coalesce what", good("", "", "    coalesce: sometimes\n"), false},
           row{"coalesce as a switch", good("", "", "    coalesce: true\n"), false},
           row{"bulkhead off", good("", "", "    bulkhead: off\n"), true},
-          row{"bulkhead by numbers", good("", "", "    bulkhead: {max_concurrent: 1, max_queue: 0, queue_timeout: 1ms, tenant_share: 1}\n"), true},
+          row{"bulkhead by numbers",
+              good("", "", "    bulkhead: {max_concurrent: 1, max_queue: 0, queue_timeout: 1ms, tenant_share: 1}\n"),
+              true},
           row{"bulkhead of nobody", good("", "", "    bulkhead: {max_concurrent: 0}\n"), false},
           row{"bulkhead without a share", good("", "", "    bulkhead: {tenant_share: 0}\n"), false},
           row{"shuffle shard off", good("", "", "    shuffle_shard: off\n"), true},
@@ -260,14 +263,24 @@ TEST_CASE("the schema accepts what the reader accepts and refuses what it refuse
           row{"attempt adaptive", good("", "", "    timeout: {attempt: adaptive}\n"), true},
           row{"profile", good("profile: classic\n"), true},
           row{"no such profile", good("profile: modern\n"), false},
-          row{"a probe", good("", "    headers: {set: {x-api-key: k}}\n    prewarm: {probe: {path: /v1/models}}\n"), true},
-          row{"a probe of nothing", good("", "    headers: {set: {x-api-key: k}}\n    prewarm: {probe: {interval: 5s}}\n"), false},
+          row{"a probe", good("", "    headers: {set: {x-api-key: k}}\n    prewarm: {probe: {path: /v1/models}}\n"),
+              true},
+          row{"a probe of nothing",
+              good("", "    headers: {set: {x-api-key: k}}\n    prewarm: {probe: {interval: 5s}}\n"), false},
           row{"breaker off", good("", "", "    circuit_breaker: off\n"), true},
-          row{"breaker automatic", good("", "", "    circuit_breaker: {failure_ratio: auto, min_calls: auto, hold_max: auto}\n"), true},
-          row{"breaker by numbers", good("", "", "    circuit_breaker: {failure_ratio: 0.5, min_calls: 12, hold_max: 3s}\n"), true},
+          row{"breaker automatic",
+              good("", "", "    circuit_breaker: {failure_ratio: auto, min_calls: auto, hold_max: auto}\n"), true},
+          row{"breaker by numbers",
+              good("", "", "    circuit_breaker: {failure_ratio: 0.5, min_calls: 12, hold_max: 3s}\n"), true},
           row{"breaker of a wrong scope", good("", "", "    circuit_breaker: {scope: host}\n"), false},
-          row{"a weight", good("", "", "    balance: weighted\n").replace(good().find("[openai]"), 8, "[{name: openai, weight: 2}]"), true},
-          row{"no weight", good("", "", "    balance: weighted\n").replace(good().find("[openai]"), 8, "[{name: openai, weight: 0}]"), false},
+          row{"a weight",
+              good("", "", "    balance: weighted\n")
+                  .replace(good().find("[openai]"), 8, "[{name: openai, weight: 2}]"),
+              true},
+          row{"no weight",
+              good("", "", "    balance: weighted\n")
+                  .replace(good().find("[openai]"), 8, "[{name: openai, weight: 0}]"),
+              false},
           row{"budget off", good("", "", "    retry: {budget: off}\n"), true},
           row{"unknown key", good("banana: 1\n"), false},
           row{"unknown nested key", good("log: {levle: info}\n"), false},
@@ -287,15 +300,18 @@ TEST_CASE("the schema accepts what the reader accepts and refuses what it refuse
           row{"several models", good("", "", "    match: {model: [\"a*\", b]}\n"), true},
           row{"bad header name", good("", "    headers: {set: {\"a b\": c}}\n"), false},
           row{"two upstreams",
-              "version: 1\nupstreams: {a: {url: \"http://a\"}, b: {url: \"http://b\", caller_credentials: drop}}\nroutes: [{name: r, upstreams: "
+              "version: 1\nupstreams: {a: {url: \"http://a\"}, b: {url: \"http://b\", caller_credentials: "
+              "drop}}\nroutes: [{name: r, upstreams: "
               "[a, b]}]\n",
               true},
           row{"seventeen upstreams", seventeen_upstreams(), false},
           row{"retry off", good("", "", "    retry: off\n"), true},
           row{"retry with everything",
-              good("", "", "    retry: {max_retries: 1, on: [timeout], backoff: {initial: 1s, max: 2s, base: 1, jitter: none}, "
-                           "max_retry_after: 0s, replay: auto, replay_buffer: 64KiB, budget: {extra_work: 0, burst: 0, "
-                           "min_per_second: 0}}\n"), true},
+              good("", "",
+                   "    retry: {max_retries: 1, on: [timeout], backoff: {initial: 1s, max: 2s, base: 1, jitter: none}, "
+                   "max_retry_after: 0s, replay: auto, replay_buffer: 64KiB, budget: {extra_work: 0, burst: 0, "
+                   "min_per_second: 0}}\n"),
+              true},
           row{"retry on an unknown word", good("", "", "    retry: {on: [time_out]}\n"), false},
           row{"retry on nothing", good("", "", "    retry: {on: []}\n"), false},
           row{"no retries", good("", "", "    retry: {max_retries: 0}\n"), false},

@@ -20,7 +20,9 @@ using namespace std::chrono_literals;
 namespace {
 
 struct folder {
-    folder() : path(std::filesystem::temp_directory_path() / ("evenkeel_files_" + std::to_string(::getpid()))) { std::filesystem::create_directories(path); }
+    folder() : path(std::filesystem::temp_directory_path() / ("evenkeel_files_" + std::to_string(::getpid()))) {
+        std::filesystem::create_directories(path);
+    }
     ~folder() { std::filesystem::remove_all(path); }
     [[nodiscard]] std::string fifo(const std::string& name) const {
         const std::string file = (path / name).string();
@@ -52,7 +54,8 @@ TEST_CASE("a regular file is read, by a link too; what could block or never ends
     CHECK(read_regular_file(plain, 2)->size() == 3); // one more shows that it is larger
     const std::string fifo = at.fifo("fifo");
     CHECK(time_of([&] {
-              for (const std::string& other : {fifo, at.path.string(), std::string("/dev/zero"), std::string("/dev/tty"), (at.path / "none").string()})
+              for (const std::string& other : {fifo, at.path.string(), std::string("/dev/zero"),
+                                               std::string("/dev/tty"), (at.path / "none").string()})
                   CHECK_FALSE(read_regular_file(other, 100));
           }) < 1s);
 }
@@ -68,10 +71,13 @@ TEST_CASE("a FIFO where a secret, a certificate or a canned body should be is an
         std::string text;
     };
     for (const auto& [name, text] : {
-             row{"${file:}", "version: 1\n" + url + "    headers: {set: {authorization: \"Bearer ${file:" + fifo + "}\"}}\n" + route},
-             row{"${file:} of a device", "version: 1\n" + url + "    headers: {set: {authorization: \"Bearer ${file:/dev/zero}\"}}\n" + route},
+             row{"${file:}", "version: 1\n" + url + "    headers: {set: {authorization: \"Bearer ${file:" + fifo +
+                                 "}\"}}\n" + route},
+             row{"${file:} of a device",
+                 "version: 1\n" + url + "    headers: {set: {authorization: \"Bearer ${file:/dev/zero}\"}}\n" + route},
              row{"ca_file", "version: 1\n" + url + "    tls: {ca_file: " + fifo + "}\n" + route},
-             row{"cert_file", "version: 1\nlisten: {address: \"127.0.0.1:1\", tls: {cert_file: " + fifo + ", key_file: " + fifo + "}}\n" + url + route},
+             row{"cert_file", "version: 1\nlisten: {address: \"127.0.0.1:1\", tls: {cert_file: " + fifo +
+                                  ", key_file: " + fifo + "}}\n" + url + route},
              row{"body_file", "version: 1\n" + url + route + "    fallback: [{respond: {body_file: " + fifo + "}}]\n"},
          }) {
         CAPTURE(name);

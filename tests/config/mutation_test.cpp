@@ -48,21 +48,11 @@ std::string mutate(std::string text, std::mt19937& random) {
         const std::size_t at = random() % text.size();
         const std::size_t length = std::min<std::size_t>(1 + random() % 24, text.size() - at);
         switch (random() % 6) {
-        case 0:
-            text.erase(at, length);
-            break;
-        case 1:
-            text.insert(at, pieces[random() % pieces.size()]);
-            break;
-        case 2:
-            text[at] = static_cast<char>(random() % 256);
-            break;
-        case 3:
-            text.insert(random() % text.size(), text.substr(at, length));
-            break;
-        case 4:
-            std::swap(text[at], text[random() % text.size()]);
-            break;
+        case 0: text.erase(at, length); break;
+        case 1: text.insert(at, pieces[random() % pieces.size()]); break;
+        case 2: text[at] = static_cast<char>(random() % 256); break;
+        case 3: text.insert(random() % text.size(), text.substr(at, length)); break;
+        case 4: std::swap(text[at], text[random() % text.size()]); break;
         default: {
             // Two lines change places: keys end up under other parents.
             const std::size_t start = text.rfind('\n', at);

@@ -23,7 +23,8 @@ void check_rows(const std::vector<row>& rows, const environment& env = world({},
 }
 
 std::string with_routes(const std::string& routes, const std::string& more = "") {
-    return "version: 1\n" + more + "upstreams: {a: {url: \"http://a\"}, b: {url: \"http://b\", caller_credentials: drop}}\nroutes:\n" + routes;
+    return "version: 1\n" + more +
+           "upstreams: {a: {url: \"http://a\"}, b: {url: \"http://b\", caller_credentials: drop}}\nroutes:\n" + routes;
 }
 
 } // namespace
@@ -82,10 +83,16 @@ TEST_CASE("other quantities must fit each other") {
         {"an egress proxy over https", good("", "    proxy: https://egress:3128\n"), {"error not-available 5:12"}},
         {"built-in replay buffer yields", good("limits: {memory: 4MiB}\n"), {}},
         {"idle over age", good("", "    connections: {idle_timeout: 2m, max_age: 1m}\n"), {"error contradiction 5:33"}},
-        {"more warm connections than there may be", good("", "    prewarm: {min_idle: 8}\n    connections: {max: 7}\n"), {"error contradiction 5:25"}},
+        {"more warm connections than there may be",
+         good("", "    prewarm: {min_idle: 8}\n    connections: {max: 7}\n"),
+         {"error contradiction 5:25"}},
         {"... of each worker", good("workers: 2\n", "    prewarm: {min_idle: 8}\n    connections: {max: 4}\n"), {}},
-        {"a probe without a credential", good("", "    prewarm: {probe: {path: /v1/models}}\n"), {"error has-no-effect 5:15"}},
-        {"warm connections where none is kept", good("", "    prewarm: {}\n    connections: {idle_timeout: 0s}\n"), {"error has-no-effect 5:5"}},
+        {"a probe without a credential",
+         good("", "    prewarm: {probe: {path: /v1/models}}\n"),
+         {"error has-no-effect 5:15"}},
+        {"warm connections where none is kept",
+         good("", "    prewarm: {}\n    connections: {idle_timeout: 0s}\n"),
+         {"error has-no-effect 5:5"}},
         {"built-in idle yields", good("", "    connections: {max_age: 1s}\n"), {}},
     });
 }
@@ -123,15 +130,11 @@ TEST_CASE("hedge, attempt and total follow each other") {
          good("", "", "    retry: {max_retries: 1}\n    hedge: {max_hedges: 2}\n"),
          {"error contradiction 9:25"}},
         {"hedges without retries", good("", "", "    retry: off\n    hedge: {}\n"), {"error contradiction 9:5"}},
-        {"hedges of defaults and a route without retries",
-         good("defaults: {hedge: {}}\n", "", "    retry: off\n"),
-         {}},
+        {"hedges of defaults and a route without retries", good("defaults: {hedge: {}}\n", "", "    retry: off\n"), {}},
         {"hedges of what is never repeated",
          good("", "", "    retry: {replay: never}\n    hedge: {}\n"),
          {"error contradiction 9:5"}},
-        {"said once",
-         good("defaults: {hedge: {}, retry: off}\n"),
-         {"error contradiction 2:12"}},
+        {"said once", good("defaults: {hedge: {}, retry: off}\n"), {"error contradiction 2:12"}},
         {"deposits into no budget",
          good("", "", "    retry: {budget: off}\n    hedge: {max_extra: 0.1}\n"),
          {"error has-no-effect 9:13"}},
@@ -195,19 +198,29 @@ TEST_CASE("breaker, cooldown and overload agree with themselves and with the dea
         {"a queue in the classic profile",
          good("profile: classic\n", "", "    circuit_breaker: {hold_queue: 5}\n"),
          {"error has-no-effect 9:23"}},
-        {"a line longer than the bulkhead", good("", "", "    circuit_breaker: {hold_queue: 3}\n    bulkhead: {max_concurrent: 2}\n"),
+        {"a line longer than the bulkhead",
+         good("", "", "    circuit_breaker: {hold_queue: 3}\n    bulkhead: {max_concurrent: 2}\n"),
          {"error contradiction 8:35"}},
-        {"a line longer than the built-in bulkhead", good("", "", "    circuit_breaker: {hold_queue: 300}\n"), {"warning never-reached 8:35"}},
+        {"a line longer than the built-in bulkhead",
+         good("", "", "    circuit_breaker: {hold_queue: 300}\n"),
+         {"warning never-reached 8:35"}},
         {"a built-in line yields to a small bulkhead", good("", "", "    bulkhead: {max_concurrent: 2}\n"), {}},
-        {"no bulkhead bounds the line", good("", "", "    circuit_breaker: {hold_queue: 300}\n    bulkhead: off\n"), {}},
-        {"waiting for longer than the whole", good("", "", "    timeout: {total: 1s}\n    bulkhead: {queue_timeout: 3s}\n"),
+        {"no bulkhead bounds the line",
+         good("", "", "    circuit_breaker: {hold_queue: 300}\n    bulkhead: off\n"),
+         {}},
+        {"waiting for longer than the whole",
+         good("", "", "    timeout: {total: 1s}\n    bulkhead: {queue_timeout: 3s}\n"),
          {"error contradiction 9:31"}},
-        {"sharing what is not sent twice", good("", "", "    coalesce: always\n    retry: {replay: never}\n"), {"error has-no-effect 8:5"}},
+        {"sharing what is not sent twice",
+         good("", "", "    coalesce: always\n    retry: {replay: never}\n"),
+         {"error has-no-effect 8:5"}},
         {"... by inheritance", good("defaults: {coalesce: always}\n", "", "    retry: {replay: never}\n"), {}},
         {"... not shared", good("", "", "    coalesce: off\n    retry: {replay: never}\n"), {}},
         {"a shard of all", good("", "", "    shuffle_shard: {size: 1}\n"), {"warning has-no-effect 8:27"}},
         {"a built-in shard of all", good("", "", "    shuffle_shard: {}\n"), {"warning has-no-effect 8:5"}},
-        {"a queue of defaults", good("defaults: {circuit_breaker: {hold_queue: 5}}\n", "", "    circuit_breaker: {when_open: reject}\n"), {}},
+        {"a queue of defaults",
+         good("defaults: {circuit_breaker: {hold_queue: 5}}\n", "", "    circuit_breaker: {when_open: reject}\n"),
+         {}},
         {"cooldown over its maximum",
          good("", "", "    cooldown: {initial: 5s, max: 4s}\n"),
          {"error contradiction 8:25"}},
@@ -332,14 +345,24 @@ TEST_CASE("routes have unique names, existing upstreams and sensible rewrites") 
 TEST_CASE("a stream can be resumed only where another attempt may be made, and be too slow only where it is resumed") {
     check_rows({
         {"resumed", good("", "", "    stream: {resume: buffer, min_rate: 1}\n"), {}},
-        {"without retries", good("", "", "    retry: off\n    stream: {resume: buffer}\n"), {"error contradiction 9:14"}},
-        {"never twice", good("", "", "    retry: {replay: never}\n    stream: {resume: verified_replay}\n"), {"error contradiction 9:14"}},
+        {"without retries",
+         good("", "", "    retry: off\n    stream: {resume: buffer}\n"),
+         {"error contradiction 9:14"}},
+        {"never twice",
+         good("", "", "    retry: {replay: never}\n    stream: {resume: verified_replay}\n"),
+         {"error contradiction 9:14"}},
         {"upcast", good("", "", "    stream: {upcast: on, min_rate: 1}\n"), {}},
-        {"upcast without retries", good("", "", "    retry: off\n    stream: {upcast: on}\n"), {"error contradiction 9:14"}},
-        {"upcast and never twice", good("", "", "    retry: {replay: never}\n    stream: {upcast: on}\n"), {"error contradiction 9:14"}},
+        {"upcast without retries",
+         good("", "", "    retry: off\n    stream: {upcast: on}\n"),
+         {"error contradiction 9:14"}},
+        {"upcast and never twice",
+         good("", "", "    retry: {replay: never}\n    stream: {upcast: on}\n"),
+         {"error contradiction 9:14"}},
         {"slow and not resumed", good("", "", "    stream: {min_rate: 1}\n"), {"error has-no-effect 8:14"}},
         {"a default that a route without retries rules out",
-         "version: 1\nupstreams: {a: {url: \"http://a\"}}\ndefaults: {stream: {resume: buffer}}\nroutes:\n  - {name: r, upstreams: [a], retry: off}\n", {}},
+         "version: 1\nupstreams: {a: {url: \"http://a\"}}\ndefaults: {stream: {resume: buffer}}\nroutes:\n  - {name: "
+         "r, upstreams: [a], retry: off}\n",
+         {}},
     });
 }
 
@@ -365,12 +388,17 @@ TEST_CASE("a route that serves health by itself takes nothing it would ignore") 
 
 TEST_CASE("a fan-out takes routes with upstreams for its parts, and nothing it would ignore") {
     const auto with = [](const std::string& fan_out, const std::string& more = "") {
-        return with_routes("  - {name: a1, match: {path: /a}, upstreams: [a]}\n  - {name: b1, match: {path: /b}, upstreams: [b]}\n"
-                           "  - {name: all, match: {path: /all}, " + fan_out + "}\n" + more);
+        return with_routes(
+            "  - {name: a1, match: {path: /a}, upstreams: [a]}\n  - {name: b1, match: {path: /b}, upstreams: [b]}\n"
+            "  - {name: all, match: {path: /all}, " +
+            fan_out + "}\n" + more);
     };
     check_rows({
         {"plain", with("fan_out: {parts: [a1, b1]}"), {}},
-        {"whole", with("fan_out: {parts: [a1, b1], min_success: 2, body: split}, timeout: {total: 5s}, stream: {heartbeat: 1s, hold_buffer: 2KiB}"), {}},
+        {"whole",
+         with("fan_out: {parts: [a1, b1], min_success: 2, body: split}, timeout: {total: 5s}, stream: {heartbeat: 1s, "
+              "hold_buffer: 2KiB}"),
+         {}},
         {"off is none", with("fan_out: off, upstreams: [a]"), {}},
         {"off and nothing else", with("fan_out: off"), {"error missing-key 6:5"}},
         {"no parts", with("fan_out: {}"), {"error missing-key 6:38"}},
@@ -378,11 +406,16 @@ TEST_CASE("a fan-out takes routes with upstreams for its parts, and nothing it w
         {"an unknown part", with("fan_out: {parts: [a1, b2]}"), {"error unknown-route 6:60"}},
         {"a part twice", with("fan_out: {parts: [a1, a1]}"), {"error duplicate-part 6:60"}},
         {"itself", with("fan_out: {parts: [all]}"), {"error bad-part 6:56"}},
-        {"another fan-out", with("fan_out: {parts: [a1]}", "  - {name: more, match: {path: /m}, fan_out: {parts: [all, b1]}}\n"),
+        {"another fan-out",
+         with("fan_out: {parts: [a1]}", "  - {name: more, match: {path: /m}, fan_out: {parts: [all, b1]}}\n"),
          {"error bad-part 7:55"}},
-        {"the health document", with("fan_out: {parts: [a1, h]}", "  - {name: h, match: {path: /h}, serve: health}\n"), {"error bad-part 6:60"}},
+        {"the health document",
+         with("fan_out: {parts: [a1, h]}", "  - {name: h, match: {path: /h}, serve: health}\n"),
+         {"error bad-part 6:60"}},
         {"a part that rewrites a prefix",
-         with("fan_out: {parts: [p]}", "  - {name: p, match: {path_prefix: /p}, upstreams: [a], rewrite: {path_prefix: /}}\n"), {"error bad-part 6:56"}},
+         with("fan_out: {parts: [p]}",
+              "  - {name: p, match: {path_prefix: /p}, upstreams: [a], rewrite: {path_prefix: /}}\n"),
+         {"error bad-part 6:56"}},
         {"more successes than parts", with("fan_out: {parts: [a1, b1], min_success: 3}"), {"error contradiction 6:78"}},
         {"no success at all", with("fan_out: {parts: [a1], min_success: 0}"), {"error out-of-range 6:74"}},
         {"a word that is none", with("fan_out: {parts: [a1], body: some}"), {"error bad-word 6:67"}},
@@ -392,7 +425,9 @@ TEST_CASE("a fan-out takes routes with upstreams for its parts, and nothing it w
         {"with another timeout", with("fan_out: {parts: [a1]}, timeout: {attempt: 1s}"), {"error has-no-effect 6:72"}},
         {"with a rewrite", with("fan_out: {parts: [a1]}, rewrite: {path: /x}"), {"error has-no-effect 6:62"}},
         {"a part that only its fan-out reaches",
-         with_routes("  - {name: all, fan_out: {parts: [a1, b1]}}\n  - {name: a1, upstreams: [a]}\n  - {name: b1, upstreams: [b]}\n"), {}},
+         with_routes("  - {name: all, fan_out: {parts: [a1, b1]}}\n  - {name: a1, upstreams: [a]}\n  - {name: b1, "
+                     "upstreams: [b]}\n"),
+         {}},
     });
 }
 

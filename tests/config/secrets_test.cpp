@@ -87,7 +87,8 @@ TEST_CASE("a secret appears in no diagnostic, no effective configuration and no 
         good("tracing: {headers: {authorization: " + c + "}}\n"),
         good("tracing: " + c + "\n"),
         good("chaos: {enabled: true, rules: [{route: \"${env:KEY}\", fault: stall, probability: 1, for: 1m}]}\n"),
-        good("chaos: {enabled: true, rules: [{route: chat, fault: abort, code: \"${file:key}\", delay: 1s, probability: 1, for: 1m}]}\n"),
+        good("chaos: {enabled: true, rules: [{route: chat, fault: abort, code: \"${file:key}\", delay: 1s, "
+             "probability: 1, for: 1m}]}\n"),
         good("last_good: {path: \"${file:key}\"}\n"),
         good("", "", "    fallback: [{respond: {body: \"${file:key}\"}}]\n"),
         good("", "", "    fallback: [{respond: {body: \"${env:KEY}\"}}]\n"),

@@ -138,7 +138,8 @@ routes:
     match: {path: /hedged}
     upstreams: [one, two]
     balance: least_latency
-    timeout: {attempt: adaptive, adaptive: {quantile: 0.9, multiplier: 4, max: 90s, initial: {stream: 20s, buffered: 40s}, min: 5s}}
+    timeout: {attempt: adaptive, adaptive: {quantile: 0.9, multiplier: 4, max: 90s,
+                                            initial: {stream: 20s, buffered: 40s}, min: 5s}}
     retry: {budget: off}
     hedge: {delay: p91, max_hedges: 2, min_delay: 60ms, max_delay: 20s, target: other, guard: 0.6}
   - name: r5
@@ -159,7 +160,8 @@ routes:
     fan_out: {parts: [r5]}
 access_log: {path: /var/log/a.log, sample_ok: 0.25}
 log: {level: warning, format: json, path: stdout}
-limits: {max_header_bytes: 32KiB, max_body: 1MiB, header_timeout: 1s, body_timeout: 2s, body_min_rate: 7KiB, idle_timeout: 3s, write_timeout: 4s,
+limits: {max_header_bytes: 32KiB, max_body: 1MiB, header_timeout: 1s, body_timeout: 2s, body_min_rate: 7KiB,
+         idle_timeout: 3s, write_timeout: 4s,
          max_connections: 5, memory: 6MiB}
 drain: {timeout: 7s}
 )",
@@ -224,7 +226,8 @@ drain: {timeout: 7s}
     CHECK(r2.timeout == times);
     evenkeel::retry_options retry;
     retry.max_retries = 2;
-    retry.on = static_cast<evenkeel::retry_on>(static_cast<int>(evenkeel::retry_on::reset) | static_cast<int>(evenkeel::retry_on::stream_error));
+    retry.on = static_cast<evenkeel::retry_on>(static_cast<int>(evenkeel::retry_on::reset) |
+                                               static_cast<int>(evenkeel::retry_on::stream_error));
     retry.backoff = {1s, 3s, 1.5, evenkeel::jitter::decorrelated};
     retry.max_retry_after = 5s;
     retry.replay = evenkeel::replay_mode::never;
@@ -260,8 +263,9 @@ drain: {timeout: 7s}
     CHECK_FALSE(stream_options{}.upcast);
     CHECK(r7.retry.replay_buffer == 1024 * 1024);
 
-    evenkeel::breaker_options breaker{true, 4, 0.25, 9, 11s, 3s, 13s, 5, 6, 7s, evenkeel::circuit_scope::upstream,
-                                      evenkeel::when_open::hold, duration{8s}, 10};
+    evenkeel::breaker_options breaker{
+        true,         4, 0.25, 9, 11s, 3s, 13s, 5, 6, 7s, evenkeel::circuit_scope::upstream, evenkeel::when_open::hold,
+        duration{8s}, 10};
     CHECK(s.circuit_breaker == breaker);
     CHECK(r2.circuit_breaker == breaker);
     CHECK_FALSE(r2.own_circuit);
@@ -286,8 +290,8 @@ drain: {timeout: 7s}
     CHECK(r4.timeout.adaptive == evenkeel::adaptive_options{0.9, 4, 7, 30s, 90s, {20s, 40s}, {5s, 5s}});
     CHECK_FALSE(r4.retry.budget.on);
     CHECK(r4.own_budget);
-    CHECK(r4.hedge == evenkeel::hedge_options{true, evenkeel::hedge_options::delay_kind::quantile, 0.91, duration{}, 2, 0.2,
-                                              60ms, 20s, evenkeel::hedge_target::other, 0.6});
+    CHECK(r4.hedge == evenkeel::hedge_options{true, evenkeel::hedge_options::delay_kind::quantile, 0.91, duration{}, 2,
+                                              0.2, 60ms, 20s, evenkeel::hedge_target::other, 0.6});
     const route& r5 = *s.routes[3];
     CHECK(r5.hedge.delay == evenkeel::hedge_options::delay_kind::fixed);
     CHECK(r5.hedge.fixed == 3s);
@@ -364,7 +368,8 @@ TEST_CASE("a block that is off by default is on once it is written, with the bui
     hedge.on = true;
     CHECK(result.settings->routes[0]->hedge == hedge);
     CHECK_FALSE(load(good("defaults: {hedge: {}}\n", "", "    hedge: off\n")).settings->routes[0]->hedge.on);
-    CHECK(load(good("defaults: {hedge: {delay: p99.9}}\n")).settings->routes[0]->hedge.quantile == doctest::Approx(0.999));
+    CHECK(load(good("defaults: {hedge: {delay: p99.9}}\n")).settings->routes[0]->hedge.quantile ==
+          doctest::Approx(0.999));
 }
 
 TEST_CASE("coalesce is read from defaults and routes, and is off where nobody asks") {
@@ -378,8 +383,13 @@ TEST_CASE("coalesce is read from defaults and routes, and is off where nobody as
 }
 
 TEST_CASE("bulkhead and shuffle shard are read, and a tenant's header in any case") {
-    const load_result result = load(good("", "  b: {url: \"http://b\", caller_credentials: drop}\n  c: {url: \"http://c\", caller_credentials: drop}\n").replace(
-        good("", "  b: {url: \"http://b\", caller_credentials: drop}\n  c: {url: \"http://c\", caller_credentials: drop}\n").find("[openai]"), 8, "[openai, b, c]") +
+    const load_result result = load(
+        good("",
+             "  b: {url: \"http://b\", caller_credentials: drop}\n  c: {url: \"http://c\", caller_credentials: drop}\n")
+            .replace(good("", "  b: {url: \"http://b\", caller_credentials: drop}\n  c: {url: \"http://c\", "
+                              "caller_credentials: drop}\n")
+                         .find("[openai]"),
+                     8, "[openai, b, c]") +
         "    bulkhead: {max_concurrent: 3, max_queue: 4, queue_timeout: 5s, tenant_share: 0.25}\n"
         "    shuffle_shard: {by: \"header:X-Team\", size: 1}\n");
 
@@ -393,8 +403,9 @@ TEST_CASE("bulkhead and shuffle shard are read, and a tenant's header in any cas
 }
 
 TEST_CASE("a budget that is off bounds nothing, and a route may have one again") {
-    const load_result result = load(good("defaults: {retry: {budget: off}}\n") +
-                                    "  - {name: b, match: {path: /b}, upstreams: [openai], retry: {budget: {burst: 3}}}\n");
+    const load_result result =
+        load(good("defaults: {retry: {budget: off}}\n") +
+             "  - {name: b, match: {path: /b}, upstreams: [openai], retry: {budget: {burst: 3}}}\n");
 
     REQUIRE(result.settings != nullptr);
     CHECK_FALSE(result.settings->budget.on);
@@ -479,7 +490,9 @@ TEST_CASE("a range includes its ends and nothing beyond") {
           range{"0", "1", "1000000", "1000001",
                 [](const std::string& v) { return good("limits: {max_connections: " + v + "}\n"); }},
           range{"0", "1", "100", "101",
-                [](const std::string& v) { return good("", "", "    circuit_breaker: {failure_threshold: " + v + "}\n"); }},
+                [](const std::string& v) {
+                    return good("", "", "    circuit_breaker: {failure_threshold: " + v + "}\n");
+                }},
           range{"0.49", "0.5", "0.99", "0.991",
                 [](const std::string& v) { return good("", "", "    timeout: {adaptive: {quantile: " + v + "}}\n"); }},
           range{"p49", "p50", "p99", "p100",
@@ -501,32 +514,42 @@ TEST_CASE("prewarm is off until it is written, and has its defaults then") {
     CHECK(warmed("") == evenkeel::prewarm_options{});
     CHECK(warmed("    prewarm: off\n") == evenkeel::prewarm_options{});
     CHECK(warmed("    prewarm: {}\n") == evenkeel::prewarm_options{.on = true, .min_idle = 2, .predict = true});
-    CHECK(warmed("    prewarm: {min_idle: 7, predict: false, probe: off}\n") == evenkeel::prewarm_options{.on = true, .min_idle = 7, .predict = false});
-    CHECK(warmed("    headers: {set: {x-api-key: k}}\n    prewarm: {probe: {path: /v1/models, interval: 20s}}\n") ==
-          evenkeel::prewarm_options{.on = true, .probe_path = "/v1/models", .probe_interval = std::chrono::seconds{20}});
+    CHECK(warmed("    prewarm: {min_idle: 7, predict: false, probe: off}\n") ==
+          evenkeel::prewarm_options{.on = true, .min_idle = 7, .predict = false});
+    CHECK(
+        warmed("    headers: {set: {x-api-key: k}}\n    prewarm: {probe: {path: /v1/models, interval: 20s}}\n") ==
+        evenkeel::prewarm_options{.on = true, .probe_path = "/v1/models", .probe_interval = std::chrono::seconds{20}});
 }
 
 TEST_CASE("allowed_hosts and allowed_origins are a value or a list, in small letters") {
-    const load_result result = load(good("allowed_hosts: LLM.Example.com\nallowed_origins: [\"https://App.example.com\", \"null\", \"*\", \"file://\"]\n"));
+    const load_result result = load(good("allowed_hosts: LLM.Example.com\nallowed_origins: "
+                                         "[\"https://App.example.com\", \"null\", \"*\", \"file://\"]\n"));
     REQUIRE(result.ok());
     CHECK(result.settings->pages.hosts == std::vector<std::string>{"llm.example.com"});
-    CHECK(result.settings->pages.origins == std::vector<std::string>{"https://app.example.com", "null", "*", "file://"});
+    CHECK(result.settings->pages.origins ==
+          std::vector<std::string>{"https://app.example.com", "null", "*", "file://"});
     CHECK(load(good()).settings->pages == page_options{});
 
     for (const char* wrong : {"https://llm.example.com", "llm.example.com:8080", "llm.example.com/v1", "\"[::1]\""}) {
         CAPTURE(wrong);
-        CHECK(brief(load(good(std::string("allowed_hosts: [") + wrong + "]\n")).diagnostics) == std::vector<std::string>{"error bad-host-pattern 2:17"});
+        CHECK(brief(load(good(std::string("allowed_hosts: [") + wrong + "]\n")).diagnostics) ==
+              std::vector<std::string>{"error bad-host-pattern 2:17"});
     }
-    for (const char* wrong : {"app.example.com", "https://app.example.com/", "https://app.example.com/x", "https://a@app.example.com", "\"://x\""}) {
+    for (const char* wrong : {"app.example.com", "https://app.example.com/", "https://app.example.com/x",
+                              "https://a@app.example.com", "\"://x\""}) {
         CAPTURE(wrong);
-        CHECK(brief(load(good(std::string("allowed_origins: [") + wrong + "]\n")).diagnostics) == std::vector<std::string>{"error bad-origin 2:19"});
+        CHECK(brief(load(good(std::string("allowed_origins: [") + wrong + "]\n")).diagnostics) ==
+              std::vector<std::string>{"error bad-origin 2:19"});
     }
 }
 
 TEST_CASE("the mode of a unix socket is one of three, and of a unix socket only") {
     CHECK(load(good("listen: unix:/run/e.sock\n")).settings->listen[0].unix->mode == 0660);
     CHECK(load(good("listen: {address: \"unix:/run/e.sock\", mode: 0666}\n")).settings->listen[0].unix->mode == 0666);
-    CHECK(load(good("listen: {address: \"unix:/run/e.sock\", mode: \"0600\"}\n")).settings->listen[0].unix->mode == 0600);
-    CHECK(brief(load(good("listen: {address: \"unix:/run/e.sock\", mode: 0777}\n")).diagnostics) == std::vector<std::string>{"error bad-word 2:45"});
-    CHECK(brief(load(good("listen: {address: \"127.0.0.1:1\", mode: 0600}\n")).diagnostics) == std::vector<std::string>{"error has-no-effect 2:40"});
+    CHECK(load(good("listen: {address: \"unix:/run/e.sock\", mode: \"0600\"}\n")).settings->listen[0].unix->mode ==
+          0600);
+    CHECK(brief(load(good("listen: {address: \"unix:/run/e.sock\", mode: 0777}\n")).diagnostics) ==
+          std::vector<std::string>{"error bad-word 2:45"});
+    CHECK(brief(load(good("listen: {address: \"127.0.0.1:1\", mode: 0600}\n")).diagnostics) ==
+          std::vector<std::string>{"error has-no-effect 2:40"});
 }

@@ -45,7 +45,8 @@ TEST_CASE("each value shows where it comes from: built-in, defaults, route") {
                    "  # bulkhead: 256 at a time, 256 wait (at most 2s)\n"
                    "  # hold: while no endpoint can be asked (hold_max auto, at most 64 requests)\n"
                    "  # flight: first attempt, retries (at most 5); paid from the budget of their upstream\n"
-                   "  # each attempt: balance (failover) -> cooldown -> circuit_breaker -> overload -> timeout.attempt (adaptive)\n"
+                   "  # each attempt: balance (failover) -> cooldown -> circuit_breaker -> overload -> timeout.attempt "
+                   "(adaptive)\n"
                    "  - name: chat  # route:10\n"
                    "    upstreams:\n"
                    "      - name: openai  # route:11\n"
@@ -165,8 +166,9 @@ TEST_CASE("a learned timeout's bounds yield to what stands closer, and say so") 
                    "        max: 20s  # built-in, clamped by timeout.total (line 8)"));
     CHECK(has_line(show(good("", "", "    timeout: {total: 20s}\n"), "chat"),
                    "          buffered: 20s  # built-in, clamped by timeout.total (line 8)"));
-    CHECK(has_line(show(good("defaults: {timeout: {adaptive: {max: 100s}}}\n", "", "    timeout: {total: 90s}\n"), "chat"),
-                   "        max: 1m30s  # defaults:2, clamped by timeout.total (line 9)"));
+    CHECK(has_line(
+        show(good("defaults: {timeout: {adaptive: {max: 100s}}}\n", "", "    timeout: {total: 90s}\n"), "chat"),
+        "        max: 1m30s  # defaults:2, clamped by timeout.total (line 9)"));
     CHECK(has_line(show(good("", "", "    timeout: {adaptive: {min: 70s}}\n"), "chat"),
                    "          stream: 1m10s  # built-in, clamped by timeout.adaptive.min (line 8)"));
     CHECK(has_line(show(good("", "", "    circuit_breaker: {recovery_timeout: 2m}\n"), "chat"),
@@ -174,15 +176,16 @@ TEST_CASE("a learned timeout's bounds yield to what stands closer, and say so") 
 }
 
 TEST_CASE("what has no effect is not shown") {
-    const std::string shown = show(
-        good("defaults: {circuit_breaker: {hold_queue: 3}, timeout: {adaptive: {quantile: 0.9}}}\n", "",
-             "    timeout: {attempt: 9s}\n    circuit_breaker: {when_open: reject}\n    hedge: {delay: 2s}\n"),
-        "chat");
+    const std::string shown =
+        show(good("defaults: {circuit_breaker: {hold_queue: 3}, timeout: {adaptive: {quantile: 0.9}}}\n", "",
+                  "    timeout: {attempt: 9s}\n    circuit_breaker: {when_open: reject}\n    hedge: {delay: 2s}\n"),
+             "chat");
 
     for (const char* gone : {"hold_queue", "hold_max", "quantile", "multiplier", "initial", "min_delay", "max_delay"}) {
         CAPTURE(gone);
         CHECK(shown.substr(shown.find("timeout:")).find(std::string(gone) + ":") ==
-              (std::string_view(gone) == "initial" ? shown.substr(shown.find("timeout:")).find("initial: 250ms") : std::string::npos));
+              (std::string_view(gone) == "initial" ? shown.substr(shown.find("timeout:")).find("initial: 250ms")
+                                                   : std::string::npos));
     }
     CHECK(has_line(shown, "        min_samples: 10  # built-in"));
 }
@@ -236,14 +239,16 @@ TEST_CASE("what is shown loads again and means the same") {
                                      "    match: {headers: {x: \"*\"}, model: [\"a*\", \"-\", \"~\"], methods: "
                                      "[GET]}\n    rewrite: {path: /a$$b}\n"));
     files.emplace_back("classic", good("profile: classic\n"));
-    files.emplace_back("classic with an own budget", good("profile: classic\n", "", "    retry: {budget: {}}\n    cooldown: {}\n"));
+    files.emplace_back("classic with an own budget",
+                       good("profile: classic\n", "", "    retry: {budget: {}}\n    cooldown: {}\n"));
     files.emplace_back("coalesce", good("defaults: {coalesce: always}\n", "", "    coalesce: deterministic\n"));
     files.emplace_back("retry off", good("profile: classic\n", "", "    retry: off\n"));
     files.emplace_back("fixed attempt", good("", "", "    timeout: {attempt: 9s}\n    hedge: {delay: p80}\n"));
     files.emplace_back("short deadline", good("", "", "    timeout: {total: 3s}\n    hedge: {}\n"));
     files.emplace_back("reject", good("", "", "    circuit_breaker: {when_open: reject}\n    overload: off\n"));
-    files.emplace_back("overridden bounds", good("defaults: {timeout: {adaptive: {max: 100s, min: 20s}}, hedge: {max_delay: 40s}}\n",
-                                                 "", "    timeout: {total: 10s}\n"));
+    files.emplace_back("overridden bounds",
+                       good("defaults: {timeout: {adaptive: {max: 100s, min: 20s}}, hedge: {max_delay: 40s}}\n", "",
+                            "    timeout: {total: 10s}\n"));
     for (const auto& [name, yaml] : files) {
         CAPTURE(name);
         const load_result first = load(yaml);

@@ -61,9 +61,7 @@ inline std::string read_file(const std::string& path) {
     return out.str();
 }
 
-inline std::string config_file(const std::string& name) {
-    return std::string(EVENKEEL_CONFIG_FOLDER) + "/" + name;
-}
+inline std::string config_file(const std::string& name) { return std::string(EVENKEEL_CONFIG_FOLDER) + "/" + name; }
 
 inline const std::vector<std::string>& example_names() {
     static const std::vector<std::string> names{"examples/openai.yaml", "examples/anthropic.yaml",
@@ -95,7 +93,9 @@ inline bool same_meaning(const settings& a, const settings& b) {
     }
     return a.listen == b.listen && a.pages == b.pages && a.workers == b.workers && a.admin == b.admin &&
            same_pointees(a.upstreams, b.upstreams) && a.access_log == b.access_log && a.log == b.log &&
-           a.limits == b.limits && a.last_good == b.last_good && a.chaos == b.chaos && a.replay_buffer == b.replay_buffer && a.budget == b.budget && a.circuit_breaker == b.circuit_breaker && a.drain_timeout == b.drain_timeout && a.hash == b.hash;
+           a.limits == b.limits && a.last_good == b.last_good && a.chaos == b.chaos &&
+           a.replay_buffer == b.replay_buffer && a.budget == b.budget && a.circuit_breaker == b.circuit_breaker &&
+           a.drain_timeout == b.drain_timeout && a.hash == b.hash;
 }
 
 } // namespace evenkeel::config::test

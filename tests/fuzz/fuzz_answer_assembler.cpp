@@ -31,7 +31,8 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
     const auto which = data[0] % 2 == 0 ? wire::dialect::openai : wire::dialect::anthropic;
     const std::string_view bytes(reinterpret_cast<const char*>(data + 1), size - 1);
 
-    const outcome whole = assemble(which, bytes, std::max<std::size_t>(bytes.size(), 1)), cut = assemble(which, bytes, 1 + data[0] / 2 % 64);
+    const outcome whole = assemble(which, bytes, std::max<std::size_t>(bytes.size(), 1)),
+                  cut = assemble(which, bytes, 1 + data[0] / 2 % 64);
     require(whole.answer == cut.answer, "the cut does not matter");
     if (whole.answer) {
         require(wire::is_json(*whole.answer), "an answer is JSON");

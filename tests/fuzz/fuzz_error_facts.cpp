@@ -9,7 +9,9 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
     const std::string_view body(reinterpret_cast<const char*>(data), size);
     const wire::error_facts facts = wire::read_error(body);
     require(facts.message.size() <= wire::max_error_message, "a message is bounded");
-    require(facts.type.size() <= 128 && facts.code.size() <= 128 && facts.status.size() <= 128 && facts.quota.size() <= 128, "words are bounded");
+    require(facts.type.size() <= 128 && facts.code.size() <= 128 && facts.status.size() <= 128 &&
+                facts.quota.size() <= 128,
+            "words are bounded");
     require(!facts.retry_delay || *facts.retry_delay > duration::zero(), "a delay is positive");
     const bool held = wire::holds_error(body);
     require(!held || facts.is_error, "what holds an error is one");

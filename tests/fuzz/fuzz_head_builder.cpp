@@ -34,14 +34,9 @@ parts draw(FuzzedDataProvider& from) {
         out.fields.emplace_back(name, std::string(wire::trim(value)));
     }
     switch (from.ConsumeIntegralInRange(0, 2)) {
-    case 0:
-        break;
-    case 1:
-        out.body = {wire::body_kind::length, from.ConsumeIntegral<std::uint64_t>() / 2};
-        break;
-    default:
-        out.body = {wire::body_kind::chunked, 0};
-        break;
+    case 0: break;
+    case 1: out.body = {wire::body_kind::length, from.ConsumeIntegral<std::uint64_t>() / 2}; break;
+    default: out.body = {wire::body_kind::chunked, 0}; break;
     }
     out.keep_alive = from.ConsumeBool();
     return out;

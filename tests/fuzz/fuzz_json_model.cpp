@@ -16,7 +16,8 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
     require(!wire::is_json(body) || wire::is_utf8(body), "JSON is UTF-8");
     for (const auto& one : wire::list_members(body, size)) {
         require(found.is_object, "only an object has members");
-        require(one.value.data() >= body.data() && one.value.data() + one.value.size() <= body.data() + size, "a value is inside the body");
+        require(one.value.data() >= body.data() && one.value.data() + one.value.size() <= body.data() + size,
+                "a value is inside the body");
         require(wire::is_json(one.value), "a member's value is JSON");
     }
     if (!found.has_model) return 0;

@@ -30,7 +30,8 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
     }
     const wall_time now{std::chrono::seconds{1'790'000'000}};
     const auto hint = wire::retry_hint(head, {}, now);
-    require(!hint || (*hint >= duration::zero() && *hint <= std::chrono::hours{24 * 400}), "a hint is neither negative nor absurd");
+    require(!hint || (*hint >= duration::zero() && *hint <= std::chrono::hours{24 * 400}),
+            "a hint is neither negative nor absurd");
     static_cast<void>(wire::should_retry(head));
     for (const auto& one : head.fields) {
         const auto seconds = wire::parse_seconds(one.value);

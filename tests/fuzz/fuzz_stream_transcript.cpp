@@ -38,19 +38,23 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
 
     stream_transcript transcript(which);
     bool error = false;
-    for_each_event(one, piece, [&](const wire::stream_event& event) { error = transcript.said(event) == stream_transcript::kind::error || error; });
+    for_each_event(one, piece, [&](const wire::stream_event& event) {
+        error = transcript.said(event) == stream_transcript::kind::error || error;
+    });
     if (!transcript.can_replay()) return 0;
     if (!error) {
         transcript.begin_replay();
         for_each_event(one, 1 + piece / 2, [&](const wire::stream_event& event) {
             const auto how = transcript.replayed(event);
-            require(how != stream_transcript::step::differs && how != stream_transcript::step::error, "a stream says the same as itself");
+            require(how != stream_transcript::step::differs && how != stream_transcript::step::error,
+                    "a stream says the same as itself");
         });
         require(transcript.caught_up(), "a stream catches up with itself");
     }
     transcript.begin_replay();
     for_each_event(other, piece, [&](const wire::stream_event& event) {
-        if (transcript.replayed(event) == stream_transcript::step::fresh) require(!transcript.text().empty(), "what is fresh has bytes");
+        if (transcript.replayed(event) == stream_transcript::step::fresh)
+            require(!transcript.text().empty(), "what is fresh has bytes");
     });
     return 0;
 }

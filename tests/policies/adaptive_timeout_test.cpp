@@ -34,8 +34,8 @@ adaptive_options free_of_floors() { // so that the learned value shows
     return options;
 }
 
-// One endpoint, one shape, attempts at even distances. What an attempt teaches is learned when it ends: with its answer, or in
-// the timeout it was given when it began.
+// One endpoint, one shape, attempts at even distances. What an attempt teaches is learned when it ends: with its
+// answer, or in the timeout it was given when it began.
 struct bench {
     explicit bench(const adaptive_options& given) : options(given), learned(given.window, given.min_samples) {}
 
@@ -194,7 +194,8 @@ TEST_CASE("doubles when over 20 % of at least 10 attempts of a slice ran into it
         bench at{adaptive_options{}};
         at.streamed = false;
         REQUIRE(at.decide() == 60s);
-        for (int i = 0; i < attempts; ++i) at.timeout.attempt_ended(false, 60s, i < ran_into_it, at.options, at.now + 1s);
+        for (int i = 0; i < attempts; ++i)
+            at.timeout.attempt_ended(false, 60s, i < ran_into_it, at.options, at.now + 1s);
         at.now += 11s;
         return at.decide();
     };
@@ -206,7 +207,8 @@ TEST_CASE("doubles when over 20 % of at least 10 attempts of a slice ran into it
 }
 
 TEST_CASE("an upstream that became slower than `initial` is found by doubling, up to max, at any traffic") {
-    for (const auto& [apart, latency] : {std::pair{200ms, 100s}, std::pair{200ms, 250s}, std::pair{20000ms, 90s}, std::pair{20000ms, 250s}}) {
+    for (const auto& [apart, latency] :
+         {std::pair{200ms, 100s}, std::pair{200ms, 250s}, std::pair{20000ms, 90s}, std::pair{20000ms, 250s}}) {
         CAPTURE(apart.count());
         CAPTURE(latency.count());
         bench at{adaptive_options{}};
@@ -231,17 +233,17 @@ TEST_CASE("attempts that ran into a shorter timeout than the present one do not 
 }
 
 TEST_CASE("P6.3: after a 4x step the false-timeout rate is under 5 % by the second window") {
-    // 500 attempts a window of 60 s; before the step three windows of calm. With the original multiplier the first window after
-    // the step suffers most; with 3 hardly at all.
+    // 500 attempts a window of 60 s; before the step three windows of calm. With the original multiplier the first
+    // window after the step suffers most; with 3 hardly at all.
     struct row {
         std::string name;
         double multiplier, sigma;
         duration initial;
     };
     // With a short `initial` nothing but what was learned helps.
-    for (const row& one : {row{"x 3, sigma 0.6", 3, 0.6, 30s}, row{"x 3, sigma 1", 3, 1, 30s}, row{"x 3, sigma 0.6, initial 2 s", 3, 0.6, 2s},
-                           row{"x 1.5, sigma 0.6", 1.5, 0.6, 30s}, row{"x 1.5, sigma 1", 1.5, 1, 30s},
-                           row{"x 1.5, sigma 1, initial 2 s", 1.5, 1, 2s}}) {
+    for (const row& one : {row{"x 3, sigma 0.6", 3, 0.6, 30s}, row{"x 3, sigma 1", 3, 1, 30s},
+                           row{"x 3, sigma 0.6, initial 2 s", 3, 0.6, 2s}, row{"x 1.5, sigma 0.6", 1.5, 0.6, 30s},
+                           row{"x 1.5, sigma 1", 1.5, 1, 30s}, row{"x 1.5, sigma 1, initial 2 s", 1.5, 1, 2s}}) {
         CAPTURE(one.name);
         std::array<double, 5> cut{};
         constexpr int seeds = 5;
@@ -253,9 +255,11 @@ TEST_CASE("P6.3: after a 4x step the false-timeout rate is under 5 % by the seco
             options.initial = {one.initial, one.initial};
             bench at{options};
             at.run(1500, 120ms, [&] { return random.lognormal(800, one.sigma); });
-            for (double& window : cut) window += at.run(500, 120ms, [&] { return random.lognormal(3200, one.sigma); }) / seeds;
+            for (double& window : cut)
+                window += at.run(500, 120ms, [&] { return random.lognormal(3200, one.sigma); }) / seeds;
         }
-        MESSAGE(one.name, ", cut off in windows 1 to 4 after a 4x step: ", cut[0], " ", cut[1], " ", cut[2], " ", cut[3]);
+        MESSAGE(one.name, ", cut off in windows 1 to 4 after a 4x step: ", cut[0], " ", cut[1], " ", cut[2], " ",
+                cut[3]);
         CHECK(cut[1] < 0.05);
         CHECK(cut[2] < 0.05);
         CHECK(cut[3] < 0.05);
@@ -263,15 +267,16 @@ TEST_CASE("P6.3: after a 4x step the false-timeout rate is under 5 % by the seco
 }
 
 TEST_CASE("P6.8: 10 % that hang for ever do not lengthen it beyond max(3 x P99 of the answers, max(min, initial))") {
-    // Light and heavy tails, thin and busy traffic. One of every ten hangs, at a random place. While less than 4 % of what is
-    // known hangs, the P98 is one of the answers and rightly learned.
+    // Light and heavy tails, thin and busy traffic. One of every ten hangs, at a random place. While less than 4 % of
+    // what is known hangs, the P98 is one of the answers and rightly learned.
     for (std::uint64_t seed = 1; seed <= 60; ++seed) {
         CAPTURE(seed);
         draws random(seed);
         adaptive_options options;
         if (seed % 2 == 0) options = free_of_floors();
         const double sigma = random.uniform(0.2, 1.2), median = random.uniform(300, 3000);
-        if (seed % 4 == 0) options.initial.stream = millis(4 * median); // most answer within it, or it is not 10 % that hang
+        // Most answer within it, or it is not 10 % that hang.
+        if (seed % 4 == 0) options.initial.stream = millis(4 * median);
         bench at{options};
         const duration apart = millis(std::exp(random.uniform(std::log(20), std::log(900))));
         std::uint64_t hangs = 0;
@@ -284,9 +289,11 @@ TEST_CASE("P6.8: 10 % that hang for ever do not lengthen it beyond max(3 x P99 o
             const auto known = at.learned.samples(at.now);
             if (known < 60 || known - at.learned.answered(at.now) < 0.04 * known) continue;
             const double answers = in_seconds(at.learned.quantile_of_answered(0.99, at.now).value_or(0ns));
-            const double bound = std::max({3 * answers, in_seconds(options.min.stream), in_seconds(options.initial.stream)});
+            const double bound =
+                std::max({3 * answers, in_seconds(options.min.stream), in_seconds(options.initial.stream)});
             highest_bound = std::max(highest_bound, bound);
-            if (at.decide() > before) REQUIRE(in_seconds(at.decide()) <= bound * 1.0001); // it falls slower than what it hangs on
+            // It falls slower than what it hangs on.
+            if (at.decide() > before) REQUIRE(in_seconds(at.decide()) <= bound * 1.0001);
         }
         CHECK(in_seconds(at.decide()) <= highest_bound * 1.0001);
     }

@@ -13,7 +13,8 @@ using namespace std::chrono_literals;
 namespace {
 constexpr steady_time start{1000s};
 
-std::vector<std::uint32_t> ask(balancer& balance, std::size_t n, double u1 = 0.5, double u2 = 0.5, steady_time now = start) {
+std::vector<std::uint32_t> ask(balancer& balance, std::size_t n, double u1 = 0.5, double u2 = 0.5,
+                               steady_time now = start) {
     std::vector<std::uint32_t> order(n);
     std::iota(order.begin(), order.end(), 0U);
     balance.order(order, u1, u2, now);

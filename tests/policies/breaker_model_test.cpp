@@ -22,16 +22,36 @@ namespace {
 constexpr steady_time start{1000s};
 using verdict = circuit_breaker::verdict;
 
-// Two failures in a row of which half of at least two verdicts are failures; two successes, of one probe at a time. A tick is
-// the first recovery time, and three of them are the silence after which a probe loses its place.
+// Two failures in a row of which half of at least two verdicts are failures; two successes, of one probe at a time. A
+// tick is the first recovery time, and three of them are the silence after which a probe loses its place.
 constexpr duration recovery = 20s, timeout_after = 5s, window = 30s, longest = 60s, silence = 60s;
 constexpr circuit_breaker::facts known{false, 5s};
-const breaker_options options{.on = true, .failure_threshold = 2, .failure_ratio = 0.5, .min_calls = 2, .window = window, .recovery_timeout = recovery,
-                              .max_recovery_timeout = longest, .half_open_max_calls = 1, .success_threshold = 2, .ramp = 0s};
+const breaker_options options{.on = true,
+                              .failure_threshold = 2,
+                              .failure_ratio = 0.5,
+                              .min_calls = 2,
+                              .window = window,
+                              .recovery_timeout = recovery,
+                              .max_recovery_timeout = longest,
+                              .half_open_max_calls = 1,
+                              .success_threshold = 2,
+                              .ramp = 0s};
 
-// What may happen. The first six: a request comes, and this becomes of it. One attempt at a time may be left hanging; its end
-// comes late, and of another generation where the circuit has changed in between.
-enum class event : unsigned char { success, failure, throttled, neutral, timeout, cancel, hang, late_success, late_failure, late_cancel, tick };
+// What may happen. The first six: a request comes, and this becomes of it. One attempt at a time may be left hanging;
+// its end comes late, and of another generation where the circuit has changed in between.
+enum class event : unsigned char {
+    success,
+    failure,
+    throttled,
+    neutral,
+    timeout,
+    cancel,
+    hang,
+    late_success,
+    late_failure,
+    late_cancel,
+    tick
+};
 constexpr const char* names[] = {"success", "failure",      "throttled",    "neutral",     "timeout", "cancel",
                                  "hang",    "late success", "late failure", "late cancel", "tick"};
 
@@ -58,7 +78,8 @@ struct model {
         return state == circuit_state::closed || !probing || now - probed >= silence;
     }
     holder enter() {
-        if (state == circuit_state::closed) return attempts[static_cast<std::size_t>(count)] = {mark::pending, now}, holder{epoch, count++};
+        if (state == circuit_state::closed)
+            return attempts[static_cast<std::size_t>(count)] = {mark::pending, now}, holder{epoch, count++};
         if (state == circuit_state::open || probing) {
             if (state == circuit_state::open) successes = 0;
             change(circuit_state::half_open);
@@ -70,7 +91,8 @@ struct model {
         int row = 0;
         for (int i = count; i-- > 0;) {
             const attempt& one = attempts[static_cast<std::size_t>(i)];
-            if (one.is == mark::success || (one.is == mark::pending && row > 0 && now - one.at < *known.usual_p95)) break;
+            if (one.is == mark::success || (one.is == mark::pending && row > 0 && now - one.at < *known.usual_p95))
+                break;
             row += one.is == mark::failure;
         }
         return row;
@@ -124,7 +146,9 @@ struct subject {
         if (what == event::tick) {
             now += recovery;
         } else if (what >= event::late_success) {
-            if (what != event::late_cancel) changed = hanging->report(what == event::late_success ? verdict::success : verdict::failure, known, 0, start + now);
+            if (what != event::late_cancel)
+                changed = hanging->report(what == event::late_success ? verdict::success : verdict::failure, known, 0,
+                                          start + now);
             hanging.reset();
         } else {
             auto got = breaker.admit(true, true, 0, start + now);
@@ -134,8 +158,10 @@ struct subject {
             if (what == event::hang) return hanging.emplace(std::move(got.leave)), void();
             if (what == event::cancel) return;
             if (what == event::timeout) now += timeout_after;
-            static constexpr verdict says[] = {verdict::success, verdict::failure, verdict::overloaded, verdict::neutral, verdict::failure};
-            if (const auto then = got.leave.report(says[static_cast<std::size_t>(what)], known, 0, start + now)) changed = then;
+            static constexpr verdict says[] = {verdict::success, verdict::failure, verdict::overloaded,
+                                               verdict::neutral, verdict::failure};
+            if (const auto then = got.leave.report(says[static_cast<std::size_t>(what)], known, 0, start + now))
+                changed = then;
         }
     }
 };
@@ -145,13 +171,16 @@ void apply(model& at, event what) {
     if (what == event::tick) {
         at.now += recovery;
     } else if (what >= event::late_success) {
-        at.end(*at.hanging, what == event::late_success ? mark::success : what == event::late_failure ? mark::failure : mark::skipped);
+        at.end(*at.hanging, what == event::late_success   ? mark::success
+                            : what == event::late_failure ? mark::failure
+                                                          : mark::skipped);
         at.hanging.reset();
     } else if (at.lets()) {
         const auto who = at.enter();
         if (what == event::hang) return at.hanging.emplace(who), void();
         if (what == event::timeout) at.now += timeout_after;
-        static constexpr mark says[] = {mark::success, mark::failure, mark::throttled, mark::skipped, mark::failure, mark::skipped};
+        static constexpr mark says[] = {mark::success, mark::failure, mark::throttled,
+                                        mark::skipped, mark::failure, mark::skipped};
         at.end(who, says[static_cast<std::size_t>(what)]);
     }
 }
@@ -191,7 +220,8 @@ struct search {
             const bool as_expected = same(next, !asks || lets);
             const bool moved = real.changed.has_value();
             if (!as_expected || moved != (next.epoch != here.epoch)) tell();
-            ++histories, transitions += moved, refusals += asks && !lets, stale += late && here.hanging->epoch != here.epoch;
+            ++histories, transitions += moved, refusals += asks && !lets,
+                stale += late && here.hanging->epoch != here.epoch;
             silent += moved && real.changed->why == "probe_silent";
             from(next);
             path.pop_back();
@@ -200,22 +230,26 @@ struct search {
     void tell() {
         if (wrong.size() >= 5) return;
         std::string text;
-        for (const event one : path) text += std::string{text.empty() ? "" : ", "} + names[static_cast<std::size_t>(one)];
+        for (const event one : path)
+            text += std::string{text.empty() ? "" : ", "} + names[static_cast<std::size_t>(one)];
         wrong.push_back(text);
     }
 };
 } // namespace
 
-TEST_CASE("P5.1: the breaker is what a second implementation is, over every history of eight events with thresholds 2, 2 and 1") {
+TEST_CASE("P5.1: the breaker is what a second implementation is, over every history of eight events with thresholds 2, "
+          "2 and 1") {
 #ifdef NDEBUG
     const int depth = 8;
 #else
-    const int depth = std::getenv("EVENKEEL_STORM") != nullptr && scaled(1000) >= 1000 ? 8 : 7; // 8 take half a minute here
+    // 8 take half a minute here.
+    const int depth = std::getenv("EVENKEEL_STORM") != nullptr && scaled(1000) >= 1000 ? 8 : 7;
 #endif
     search all{.depth = depth, .real = {}};
     all.from({});
     for (const std::string& history : all.wrong) FAIL_CHECK("differs after: ", history);
-    MESSAGE(all.histories, " histories, ", all.transitions, " with a transition at their end, ", all.refusals, " refused, ", all.stale, " stale");
+    MESSAGE(all.histories, " histories, ", all.transitions, " with a transition at their end, ", all.refusals,
+            " refused, ", all.stale, " stale");
     CHECK(all.transitions > 1000);
     CHECK(all.refusals > 1000);
     CHECK(all.stale > 1000);

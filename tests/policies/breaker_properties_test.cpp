@@ -1,4 +1,5 @@
-// What must hold for a breaker whatever happens: P2.2, P2.3 and P5.2 to P5.7 of the reference (P5.1: breaker_model_test.cpp).
+// What must hold for a breaker whatever happens: P2.2, P2.3 and P5.2 to P5.7 of the reference (P5.1:
+// breaker_model_test.cpp).
 
 #include "policies/circuit_breaker.hpp"
 
@@ -43,17 +44,20 @@ breaker_options any_options(dice& dice) {
     return options;
 }
 
-// As new: a circuit that an operator held closed and let go has an empty window (to make a breaker takes longer than a history).
+// As new: a circuit that an operator held closed and let go has an empty window (to make a breaker takes longer than a
+// history).
 void renew(circuit_breaker& breaker, const breaker_options& options) {
     breaker.configure(options);
     static_cast<void>(breaker.force(circuit_state::closed, start));
     static_cast<void>(breaker.force(std::nullopt, start));
 }
 
-bool never_closes(const std::optional<circuit_transition>& change) { return !change || change->to != circuit_state::closed; }
+bool never_closes(const std::optional<circuit_transition>& change) {
+    return !change || change->to != circuit_state::closed;
+}
 
-// A history of a breaker in which anything may happen, in any order: attempts that overlap, end in every way, hang, or end
-// in another generation than they began in.
+// A history of a breaker in which anything may happen, in any order: attempts that overlap, end in every way, hang, or
+// end in another generation than they began in.
 struct history {
     circuit_breaker& breaker;
     dice& chance;
@@ -69,7 +73,10 @@ struct history {
     std::vector<attempt> under_way{};
     int closings = 0;
 
-    history(circuit_breaker& of, dice& by) : breaker(of), chance(by), options(any_options(by)), known{by.below(2) != 0, usual} { renew(of, options); }
+    history(circuit_breaker& of, dice& by)
+        : breaker(of), chance(by), options(any_options(by)), known{by.below(2) != 0, usual} {
+        renew(of, options);
+    }
 
     void begin() {
         auto got = breaker.admit(chance.below(4) != 0, true, chance.draw(), now);
@@ -93,7 +100,10 @@ struct history {
             if (after.state != before.state) ++generation; // the last probe of a round that failed
             return;
         } else {
-            const verdict says = what < 2 ? verdict::failure : what < 4 ? verdict::success : what == 4 ? verdict::overloaded : verdict::neutral;
+            const verdict says = what < 2    ? verdict::failure
+                                 : what < 4  ? verdict::success
+                                 : what == 4 ? verdict::overloaded
+                                             : verdict::neutral;
             const auto change = one.leave.report(says, known, chance.draw(), now);
             if (change) {
                 REQUIRE(one.generation == generation); // nothing from another generation moves anything
@@ -107,13 +117,17 @@ struct history {
                 REQUIRE(breaker.report(known, now).state == before.state);
             }
             one.reported = true;
-            if (chance.below(4) || says == verdict::failure) under_way.erase(under_way.begin() + static_cast<std::ptrdiff_t>(at));
+            if (chance.below(4) || says == verdict::failure)
+                under_way.erase(under_way.begin() + static_cast<std::ptrdiff_t>(at));
         }
     }
     void step() {
-        if (chance.below(3) == 0) now += std::chrono::milliseconds{chance.below(3) == 0 ? chance.below(20000) : chance.below(300)};
-        if (chance.below(2)) begin();
-        else end_one();
+        if (chance.below(3) == 0)
+            now += std::chrono::milliseconds{chance.below(3) == 0 ? chance.below(20000) : chance.below(300)};
+        if (chance.below(2))
+            begin();
+        else
+            end_one();
     }
 };
 } // namespace
@@ -136,7 +150,8 @@ TEST_CASE("P2.2: any number of neutral outcomes between the others changes no st
                 if (dice.below(3)) got.leave.sent(now);
                 if (dice.below(2)) REQUIRE(never_closes(got.leave.report(verdict::neutral, known, 0, now)));
             }
-            static constexpr verdict says[] = {verdict::failure, verdict::failure, verdict::failure, verdict::success, verdict::overloaded};
+            static constexpr verdict says[] = {verdict::failure, verdict::failure, verdict::failure, verdict::success,
+                                               verdict::overloaded};
             const verdict what = says[dice.below(5)];
             const double u = dice.draw();
             auto one = plain.admit(true, false, 0, now), other = mixed.admit(true, false, 0, now);
@@ -145,7 +160,8 @@ TEST_CASE("P2.2: any number of neutral outcomes between the others changes no st
             one.leave.sent(now);
             other.leave.sent(now);
             now += std::chrono::milliseconds{dice.below(50)};
-            const auto change = one.leave.report(what, known, u, now), with_neutral = other.leave.report(what, known, u, now);
+            const auto change = one.leave.report(what, known, u, now),
+                       with_neutral = other.leave.report(what, known, u, now);
             REQUIRE(change.has_value() == with_neutral.has_value());
             const auto a = plain.report(known, now), b = mixed.report(known, now);
             REQUIRE(a.state == b.state);
@@ -156,7 +172,8 @@ TEST_CASE("P2.2: any number of neutral outcomes between the others changes no st
     }
 }
 
-TEST_CASE("P2.3: an attempt that is cancelled never counts as more failures than had it been let finish, over 10^5 random histories") {
+TEST_CASE("P2.3: an attempt that is cancelled never counts as more failures than had it been let finish, over 10^5 "
+          "random histories") {
     // Compared at its end: later, an opened circuit lets nothing through that could fail.
     circuit_breaker finished{{}}, cancelled{{}};
     int counted = 0;
@@ -222,7 +239,9 @@ TEST_CASE("P5.2: with 64 threads never more probes than half_open_max_calls are 
                 ++probes;
                 if ((i + n) % 2) std::this_thread::yield();
                 --in_flight; // before the place is given back
-                if ((i + n) % 3) static_cast<void>(got.leave.report((i + n) % 3 == 1 ? verdict::neutral : verdict::overloaded, beside_others, 0, start));
+                if ((i + n) % 3)
+                    static_cast<void>(got.leave.report((i + n) % 3 == 1 ? verdict::neutral : verdict::overloaded,
+                                                       beside_others, 0, start));
             }
         });
     }
@@ -234,7 +253,8 @@ TEST_CASE("P5.2: with 64 threads never more probes than half_open_max_calls are 
     CHECK(breaker.report(beside_others, start).state == circuit_state::half_open);
 }
 
-TEST_CASE("P5.2, P5.4: over 10^5 random histories a round never has more probes, and only a probe's own success closes a circuit") {
+TEST_CASE("P5.2, P5.4: over 10^5 random histories a round never has more probes, and only a probe's own success closes "
+          "a circuit") {
     circuit_breaker breaker{{}};
     int closings = 0;
     for (std::uint64_t seed = 1; seed <= 100'000; ++seed) {
@@ -273,19 +293,23 @@ TEST_CASE("P5.4: neither what is neutral, nor overload, nor a verdict from anoth
         for (int i = 0; i < 12; ++i) {
             now += std::chrono::milliseconds{dice.below(30000)};
             if (dice.below(3) == 0) {
-                REQUIRE_FALSE(old[static_cast<std::size_t>(dice.below(4))].report(verdict::success, beside_others, 0, now));
+                REQUIRE_FALSE(
+                    old[static_cast<std::size_t>(dice.below(4))].report(verdict::success, beside_others, 0, now));
                 continue;
             }
             auto got = breaker.admit(true, true, 0, now);
             if (got.refused) continue;
             REQUIRE(got.leave.is_probe());
-            if (dice.below(3)) REQUIRE_FALSE(got.leave.report(dice.below(2) ? verdict::neutral : verdict::overloaded, beside_others, 0, now));
+            if (dice.below(3))
+                REQUIRE_FALSE(
+                    got.leave.report(dice.below(2) ? verdict::neutral : verdict::overloaded, beside_others, 0, now));
         }
         REQUIRE(breaker.report(beside_others, now).state != circuit_state::closed);
     }
 }
 
-TEST_CASE("P5.3: whatever has happened, an upstream that answers again closes the circuit in time, over 10^5 random histories") {
+TEST_CASE("P5.3: whatever has happened, an upstream that answers again closes the circuit in time, over 10^5 random "
+          "histories") {
     circuit_breaker breaker{{}};
     int recovered = 0;
     for (std::uint64_t seed = 1; seed <= 100'000; ++seed) {
@@ -293,15 +317,17 @@ TEST_CASE("P5.3: whatever has happened, an upstream that answers again closes th
         dice dice(seed);
         history told(breaker, dice);
         for (int i = 0; i < 30; ++i) told.step();
-        // Half of the histories end with every attempt cancelled; in the others what hangs keeps its place for as long as a
-        // silent probe may.
+        // Half of the histories end with every attempt cancelled; in the others what hangs keeps its place for as long
+        // as a silent probe may.
         const bool hanging = dice.below(2) != 0;
         if (!hanging) told.under_way.clear();
         steady_time now = told.now;
         const steady_time healed = now;
         const duration answer = 1s;
-        const duration within = told.options.max_recovery_timeout * 6 / 5 + told.options.success_threshold * answer + 1s // a refusal's `again`
-                              + (hanging ? std::max(circuit_breaker::least_silence, circuit_breaker::silence_per_p95 * usual) : 0s);
+        // A refusal's `again`.
+        const duration within =
+            told.options.max_recovery_timeout * 6 / 5 + told.options.success_threshold * answer + 1s +
+            (hanging ? std::max(circuit_breaker::least_silence, circuit_breaker::silence_per_p95 * usual) : 0s);
         if (breaker.report(told.known, now).state != circuit_state::closed) ++recovered;
         while (breaker.report(told.known, now).state != circuit_state::closed) {
             REQUIRE(now - healed <= within);
@@ -340,13 +366,16 @@ TEST_CASE("P5.5: a healthy upstream trips nothing in 10^6 requests, whatever is 
                         const int left = dice.below(100) < leaving, raced = dice.below(100) < hedged;
                         for (int attempts = 1 + raced; attempts > 0; --attempts) {
                             const std::size_t at = static_cast<std::size_t>(dice.below(8));
-                            if (under_way[at] && what[at] == 0) moved |= under_way[at].report(verdict::success, known, 0, now).has_value();
-                            if (under_way[at] && what[at] == 1) moved |= under_way[at].report(verdict::neutral, known, 0, now).has_value();
+                            if (under_way[at] && what[at] == 0)
+                                moved |= under_way[at].report(verdict::success, known, 0, now).has_value();
+                            if (under_way[at] && what[at] == 1)
+                                moved |= under_way[at].report(verdict::neutral, known, 0, now).has_value();
                             auto got = breaker.admit(true, true, 0, now);
                             REQUIRE_FALSE(got.refused);
                             got.leave.sent(now);
                             under_way[at] = std::move(got.leave);
-                            what[at] = left || attempts == 2 ? 1 + dice.below(2) : 0; // a loser, or nobody is there any more
+                            // A loser, or nobody is there any more.
+                            what[at] = left || attempts == 2 ? 1 + dice.below(2) : 0;
                         }
                     }
                     CHECK_FALSE(moved);

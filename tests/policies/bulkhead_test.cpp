@@ -53,7 +53,9 @@ struct bench {
         REQUIRE(entry.refused == bulkhead_refusal::none);
         return one;
     }
-    bulkhead::entry try_queue(const std::uint64_t& who) { return gate.wait(std::make_shared<in_line>(), of(who), now + 1h, now); }
+    bulkhead::entry try_queue(const std::uint64_t& who) {
+        return gate.wait(std::make_shared<in_line>(), of(who), now + 1h, now);
+    }
     // Whether its turn has come; it is out of the queue then.
     std::optional<bulkhead::slot> turn(in_line& one) {
         if (one.woken == 0) return std::nullopt;
@@ -113,7 +115,8 @@ TEST_CASE("P8.3: nobody is given a permit after its own time, nor waits for long
     CHECK(at.gate.stop_waiting(*late).refused == bulkhead_refusal::queue_timeout);
 
     CHECK(at.gate.wait(std::make_shared<in_line>(), of(anna), at.now, at.now).given); // room: no wait
-    CHECK(at.gate.wait(std::make_shared<in_line>(), of(anna), at.now, at.now).refused == bulkhead_refusal::queue_timeout);
+    CHECK(at.gate.wait(std::make_shared<in_line>(), of(anna), at.now, at.now).refused ==
+          bulkhead_refusal::queue_timeout);
 }
 
 TEST_CASE("a permit comes back unnoticed only where nobody waits and others are free") {
@@ -324,7 +327,8 @@ struct story {
             mine.last_served = one.number;
             for (const auto& passed : waiting) {
                 if (passed.until <= now) continue;
-                // Above its share nobody is given a permit while somebody below its own waits; below it, the first of them.
+                // Above its share nobody is given a permit while somebody below its own waits; below it, the first of
+                // them.
                 if (mine.held >= share()) REQUIRE(tenants[passed.tenant].held >= share());
                 if (tenants[passed.tenant].held < share()) REQUIRE(passed.number > one.number);
             }
@@ -339,7 +343,10 @@ struct story {
             admit({.tenant = who, .line = {}, .slot = *given});
             return;
         }
-        someone one{.tenant = who, .line = std::make_shared<in_line>(), .until = now + std::chrono::milliseconds(1 + random() % 3000), .number = ++numbers};
+        someone one{.tenant = who,
+                    .line = std::make_shared<in_line>(),
+                    .until = now + std::chrono::milliseconds(1 + random() % 3000),
+                    .number = ++numbers};
         const auto entry = gate.wait(one.line, of(mine.name), one.until, now);
         one.until = std::min(one.until, now + how.queue_timeout);
         if (entry.given) {
@@ -395,7 +402,8 @@ struct story {
         REQUIRE(seen.in_use == static_cast<int>(inside.size()));
         REQUIRE(seen.queued <= static_cast<int>(waiting.size()));
         // No lost wake-up: nobody with time left waits while a permit is free.
-        const bool somebody = std::any_of(waiting.begin(), waiting.end(), [&](const auto& one) { return one.until > now; });
+        const bool somebody =
+            std::any_of(waiting.begin(), waiting.end(), [&](const auto& one) { return one.until > now; });
         if (somebody) REQUIRE(seen.in_use >= seen.limit);
     }
 };
@@ -419,17 +427,25 @@ TEST_CASE("P8.1: 10^5 random steps: never too many, in order, within shares, nob
     }
 }
 
-TEST_CASE("P8.2: a tenant at a hundred times the load does not take more than its share, and costs the others nothing") {
+TEST_CASE(
+    "P8.2: a tenant at a hundred times the load does not take more than its share, and costs the others nothing") {
     // Ten permits, 100 ms each: 100 requests a second. The one asks for 1000 a second, each of the others for 10.
     constexpr int others = 4;
     bench at(options(10, 40));
-    struct request { std::uint64_t who; steady_time came, ends; std::shared_ptr<in_line> line; bulkhead::slot slot; };
+    struct request {
+        std::uint64_t who;
+        steady_time came, ends;
+        std::shared_ptr<in_line> line;
+        bulkhead::slot slot;
+    };
     const std::vector<std::uint64_t> names{1, 2, 3, 4, 5};
     std::vector<request> inside, waiting;
     std::map<std::uint64_t, int> asked, served, refused;
     std::map<std::uint64_t, duration> longest;
     int most_while_others_wait = 0;
-    const auto held = [&](std::uint64_t who) { return std::count_if(inside.begin(), inside.end(), [&](const auto& r) { return r.who == who; }); };
+    const auto held = [&](std::uint64_t who) {
+        return std::count_if(inside.begin(), inside.end(), [&](const auto& r) { return r.who == who; });
+    };
     for (int ms = 0; ms < 60'000; ++ms) {
         at.now = start + std::chrono::milliseconds{ms};
         for (std::size_t i = inside.size(); i-- > 0;) {
@@ -447,8 +463,10 @@ TEST_CASE("P8.2: a tenant at a hundred times the load does not take more than it
             }
             const auto entry = at.gate.stop_waiting(*one.line);
             if (entry.given) {
-                const bool others_wait = std::any_of(waiting.begin(), waiting.end(), [&](const auto& r) { return r.who != 1 && r.line->woken == 0; });
-                if (one.who == 1 && others_wait) most_while_others_wait = std::max(most_while_others_wait, static_cast<int>(held(1)) + 1);
+                const bool others_wait = std::any_of(waiting.begin(), waiting.end(),
+                                                     [&](const auto& r) { return r.who != 1 && r.line->woken == 0; });
+                if (one.who == 1 && others_wait)
+                    most_while_others_wait = std::max(most_while_others_wait, static_cast<int>(held(1)) + 1);
                 longest[one.who] = std::max(longest[one.who], at.now - one.came);
                 one.slot = *entry.given;
                 one.ends = at.now + 100ms;
@@ -470,8 +488,10 @@ TEST_CASE("P8.2: a tenant at a hundred times the load does not take more than it
             }
             const auto entry = at.gate.wait(one.line, of(who), at.now + 1h, at.now);
             REQUIRE_FALSE(entry.given);
-            if (entry.refused == bulkhead_refusal::none) waiting.push_back(one);
-            else ++refused[who];
+            if (entry.refused == bulkhead_refusal::none)
+                waiting.push_back(one);
+            else
+                ++refused[who];
         };
         arrive(names[0]);
         for (std::size_t other = 1; other <= others; ++other) {

@@ -22,9 +22,12 @@ chaos_rule rule(double probability, duration lasts = 10min) {
     made.lasts = lasts;
     return made;
 }
-chaos_options options(std::vector<chaos_rule> rules, std::uint64_t seed = 7) { return {.enabled = true, .seed = seed, .rules = std::move(rules)}; }
+chaos_options options(std::vector<chaos_rule> rules, std::uint64_t seed = 7) {
+    return {.enabled = true, .seed = seed, .rules = std::move(rules)};
+}
 
-bool suffers(chaos& which, std::uint64_t request, std::uint64_t attempt = 1, steady_time now = start, std::string_view route = "chat") {
+bool suffers(chaos& which, std::uint64_t request, std::uint64_t attempt = 1, steady_time now = start,
+             std::string_view route = "chat") {
     return which.decide({route, "deepseek", "request-" + std::to_string(request), attempt}, now).has_value();
 }
 
@@ -51,7 +54,9 @@ TEST_CASE("a rule is in force until the instant before it expires, and not at th
 
 TEST_CASE("that a rule has begun, expired and ended is told once each") {
     std::vector<told> heard;
-    chaos one([&](chaos::change how, const chaos_rule& which) { heard.push_back({how, which.route, which.probability}); });
+    chaos one([&](chaos::change how, const chaos_rule& which) {
+        heard.push_back({how, which.route, which.probability});
+    });
     one.load(options({rule(0.5, 1min), rule(1, 2min)}), start);
     CHECK(heard == std::vector<told>{{chaos::change::began, "chat", 0.5}, {chaos::change::began, "chat", 1}});
 
@@ -87,7 +92,8 @@ TEST_CASE("a reload starts the clock of a new rule, and of no other; an expired 
     CHECK(one.report(start + 13min).rules.at(0).left == 11min);
 }
 
-TEST_CASE("rules set at run time replace each other, live beside the file's, and end with the kill switch or with `enabled: false`") {
+TEST_CASE("rules set at run time replace each other, live beside the file's, and end with the kill switch or with "
+          "`enabled: false`") {
     chaos one;
     one.set({rule(1)}, {}, start);
     CHECK_FALSE(suffers(one, 1)); // not enabled
@@ -146,7 +152,8 @@ TEST_CASE("the share of attempts that suffer lies within 99.9 % binomial bounds,
     }
 }
 
-TEST_CASE("the same seed and the same request ids give the same decisions, in any order and from any number of threads") {
+TEST_CASE(
+    "the same seed and the same request ids give the same decisions, in any order and from any number of threads") {
     constexpr std::size_t requests = 2000;
     chaos_rule profiled = rule(0.3);
     profiled.profile = "failoverbench";
@@ -194,7 +201,8 @@ TEST_CASE("a rule is for its route, its upstream and the first attempts only") {
     CHECK_FALSE(one.decide({"chat", "backup", "request-1", 1}, start));
 }
 
-TEST_CASE("at most max_active attempts suffer at a time; a place comes back when its attempt is over, also after the rule") {
+TEST_CASE(
+    "at most max_active attempts suffer at a time; a place comes back when its attempt is over, also after the rule") {
     chaos one;
     chaos_rule bounded = rule(1);
     bounded.max_active = 2;
@@ -260,7 +268,8 @@ TEST_CASE("failoverbench draws each of its faults about as often, and every prof
     for (std::size_t k = 0; k < kinds; ++k) {
         CAPTURE(k);
         const double shares = k == 2 ? 2 : k == 14 ? 0 : 1;
-        CHECK(std::abs(seen[k] - draws * shares / 16) <= 3.2905 * std::sqrt(draws * shares / 16 * (1 - shares / 16)) + 0.5);
+        CHECK(std::abs(seen[k] - draws * shares / 16) <=
+              3.2905 * std::sqrt(draws * shares / 16 * (1 - shares / 16)) + 0.5);
     }
     for (const auto& each : chaos_profiles()) CHECK(find_chaos_profile(each.name) == &each);
     CHECK(find_chaos_profile("no such thing") == nullptr);

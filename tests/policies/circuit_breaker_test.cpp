@@ -15,8 +15,15 @@ using verdict = circuit_breaker::verdict;
 using reason = circuit_breaker::refusal::reason;
 constexpr circuit_breaker::facts lone{true, 5s}, beside_others{false, 5s};
 
-const breaker_options classic{.on = true, .failure_threshold = 3, .failure_ratio = 0, .min_calls = 0, .recovery_timeout = 30s,
-                              .max_recovery_timeout = 30s, .half_open_max_calls = 2, .success_threshold = 2, .ramp = 0s,
+const breaker_options classic{.on = true,
+                              .failure_threshold = 3,
+                              .failure_ratio = 0,
+                              .min_calls = 0,
+                              .recovery_timeout = 30s,
+                              .max_recovery_timeout = 30s,
+                              .half_open_max_calls = 2,
+                              .success_threshold = 2,
+                              .ramp = 0s,
                               .when_open = when_open::reject};
 
 // A breaker and the time of day; u = 0, so that recovery times are exact.
@@ -31,7 +38,8 @@ struct bench {
         got.leave.sent(now);
         return std::move(got.leave);
     }
-    std::optional<circuit_transition> one(verdict what, const circuit_breaker::facts& known = beside_others, duration took = 100ms) {
+    std::optional<circuit_transition> one(verdict what, const circuit_breaker::facts& known = beside_others,
+                                          duration took = 100ms) {
         auto permit = begin();
         now += took;
         return permit.report(what, known, 0, now);
@@ -212,8 +220,8 @@ TEST_CASE("classic: three in a row, nothing else, thirty seconds, two probes") {
     CHECK_FALSE(bench.look());
 }
 
-// P5.8 as the reference has it asks for a window of at least two timeouts, because it counts by the time of start. Counted by the
-// time of the verdict, as here, no timeout is too long for any window.
+// P5.8 as the reference has it asks for a window of at least two timeouts, because it counts by the time of start.
+// Counted by the time of the verdict, as here, no timeout is too long for any window.
 TEST_CASE("P5.8: failures that lie outside of the window do not count, however long ago they were started") {
     bench bench;
     bench.some(3, verdict::overloaded);

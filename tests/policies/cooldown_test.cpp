@@ -67,13 +67,15 @@ TEST_CASE("no hint is believed for longer than a minute, a spent quota's for a q
 
 TEST_CASE("at most so many principals are known, and who rests shortest is forgotten first") {
     cooldown cooldown({.on = true});
-    for (std::uint64_t i = 0; i < 5000; ++i) cooldown.throttled(i, limited, 1s + std::chrono::milliseconds(i), 0.5, start);
+    for (std::uint64_t i = 0; i < 5000; ++i)
+        cooldown.throttled(i, limited, 1s + std::chrono::milliseconds(i), 0.5, start);
     CHECK(cooldown.report(start).resting == cooldown::max_principals);
     CHECK(cooldown.resting(4999, start));
     CHECK_FALSE(cooldown.resting(0, start));
 }
 
-TEST_CASE("a refusal that does not say what it is about is the key's once several callers met it and none was served in between") {
+TEST_CASE("a refusal that does not say what it is about is the key's once several callers met it and none was served "
+          "in between") {
     cooldown rest({.on = true});
     const steady_time now{1000s};
     for (int i = 0; i < 50; ++i) CHECK_FALSE(rest.refused_to_several(7, now + i * 1s)); // one caller, however often

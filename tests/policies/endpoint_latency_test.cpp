@@ -120,7 +120,8 @@ TEST_CASE("the hedge delay follows the options; a fixed one needs no samples") {
     record(latency, shape, 4s, 5, start);
     hedge_options sparing = automatic();
     sparing.max_extra = 0.02;
-    CHECK(in_millis(*latency.hedge_delay(shape, sparing, start + 2s)) == doctest::Approx(1000).epsilon(0.01)); // 2.5 x median
+    // 2.5 x median.
+    CHECK(in_millis(*latency.hedge_delay(shape, sparing, start + 2s)) == doctest::Approx(1000).epsilon(0.01));
     options.delay = hedge_options::delay_kind::quantile;
     options.quantile = 0.96;
     CHECK(in_millis(*latency.hedge_delay(shape, options, start + 2s)) == doctest::Approx(4000).epsilon(0.01));
@@ -159,7 +160,8 @@ TEST_CASE("a read is kept for 250 ms, for 2 s while hardly anything is new, and 
 
 TEST_CASE("an attempt that ran into its timeout counts where that timeout was learned") {
     endpoint_latency latency(adaptive_options{});
-    const request_shape slow{.stream = true, .model = 7}, usual{.stream = true, .model = 8}, unknown{.stream = true, .model = 9};
+    const request_shape slow{.stream = true, .model = 7}, usual{.stream = true, .model = 8},
+        unknown{.stream = true, .model = 9};
     steady_time now = start;
     for (; now < start + 10s; now += 100ms) {
         latency.record(slow, 1s, latency_sample::answered, false, now);
@@ -198,7 +200,8 @@ TEST_CASE("shapes are bounded: the longest unused goes, what is in use stays kno
     record(latency, mine, 3s, 30, start);
     // A client names a thousand models, one after another; mine goes on now and then.
     for (std::uint64_t i = 0; i < 1000; ++i) {
-        const request_shape stranger{.stream = random.chance(0.5), .model = 1000 + i, .tokens_class = 1, .size_class = 1};
+        const request_shape stranger{
+            .stream = random.chance(0.5), .model = 1000 + i, .tokens_class = 1, .size_class = 1};
         latency.record(stranger, 1s, latency_sample::answered, false, start + 10ms * i);
         if (i % 20 == 0) latency.record(mine, 3s, latency_sample::answered, false, start + 10ms * i);
     }

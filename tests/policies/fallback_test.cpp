@@ -29,10 +29,14 @@ TEST_CASE("what goes to the ladder, and what never does") {
         {"money", {.is_there = true, .status = 402, .failed_as = outcome_kind::quota}, true},
         {"our own credential", {.is_there = true, .status = 401, .failed_as = outcome_kind::credential}, true},
         {"an overload inside a 200", {.is_there = true, .status = 200, .failed_as = outcome_kind::overloaded}, true},
-        {"the caller's mistake inside a 200", {.is_there = true, .status = 200, .failed_as = outcome_kind::caller_error}, false},
+        {"the caller's mistake inside a 200",
+         {.is_there = true, .status = 200, .failed_as = outcome_kind::caller_error},
+         false},
         {"a conflict that passes", {.is_there = true, .status = 409, .failed_as = outcome_kind::server_error}, true},
         {"the caller's mistake", {.is_there = true, .status = 400, .failed_as = outcome_kind::caller_error}, false},
-        {"a 500 that is the caller's", {.is_there = true, .status = 500, .failed_as = outcome_kind::caller_error}, false},
+        {"a 500 that is the caller's",
+         {.is_there = true, .status = 500, .failed_as = outcome_kind::caller_error},
+         false},
         {"a 404 nobody judged", {.is_there = true, .status = 404}, false},
         {"a 503 nobody judged", {.is_there = true, .status = 503}, true},
     };
@@ -43,7 +47,8 @@ TEST_CASE("what goes to the ladder, and what never does") {
 }
 
 TEST_CASE("another route is asked where the request may go out again and there is time") {
-    const reroute_facts good{.time_left = 50ms, .attempt_needs = 50ms, .body_held = true, .may_have_arrived = true, .repeatable = true};
+    const reroute_facts good{
+        .time_left = 50ms, .attempt_needs = 50ms, .body_held = true, .may_have_arrived = true, .repeatable = true};
     CHECK_FALSE(why_not_reroute(good));
     reroute_facts late = good;
     late.time_left = 50ms - 1ns;
@@ -58,7 +63,8 @@ TEST_CASE("another route is asked where the request may go out again and there i
     CHECK_FALSE(why_not_reroute(once));
 }
 
-TEST_CASE("where a fallback follows, answers are held at the last attempt, with retry off, and where nothing may be repeated") {
+TEST_CASE("where a fallback follows, answers are held at the last attempt, with retry off, and where nothing may be "
+          "repeated") {
     for (const int retries : {0, 1}) {
         for (const bool may_repeat : {false, true}) {
             plan_bench bench;
@@ -88,7 +94,8 @@ TEST_CASE("a learned timeout ends a lone attempt for the sake of a fallback, and
     }
 }
 
-TEST_CASE("where a fallback follows, nobody waits for a circuit for longer than hold_max, and is told when to come back") {
+TEST_CASE(
+    "where a fallback follows, nobody waits for a circuit for longer than hold_max, and is told when to come back") {
     for (const bool follows : {false, true}) {
         plan_bench bench(1, 600s);
         bench.options.something_follows = follows;

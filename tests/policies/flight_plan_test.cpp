@@ -26,10 +26,9 @@ TEST_CASE("a flight starts by launching its first attempt and waits until the de
     CHECK(bench.costs.empty());
 }
 
-TEST_CASE("what is held back: answers while another attempt could follow, errors on the last one, nothing with retry off") {
-    SUBCASE("another may follow") {
-        CHECK(plan_bench().begin().launched->hold == holding::answers);
-    }
+TEST_CASE(
+    "what is held back: answers while another attempt could follow, errors on the last one, nothing with retry off") {
+    SUBCASE("another may follow") { CHECK(plan_bench().begin().launched->hold == holding::answers); }
     SUBCASE("retry: off") {
         plan_bench bench;
         bench.retry.max_retries = 0;
@@ -58,8 +57,9 @@ TEST_CASE("an attempt timeout comes before the deadline, never after it") {
 }
 
 TEST_CASE("head, meaningful and complete commit the attempt and end the flight") {
-    for (const any_flight_event& event : {any_flight_event{flight_event::head{1}}, any_flight_event{flight_event::meaningful{1}},
-                                          any_flight_event{flight_event::complete{1}}}) {
+    for (const any_flight_event& event :
+         {any_flight_event{flight_event::head{1}}, any_flight_event{flight_event::meaningful{1}},
+          any_flight_event{flight_event::complete{1}}}) {
         plan_bench bench;
         bench.begin().feed(event);
         CHECK(bench.committed->id == 1);
@@ -94,10 +94,11 @@ TEST_CASE("P3.1: pauses before the same endpoint follow the closed forms, and a 
         std::array<double, 4> seconds; // of the first four pauses; initial 1 s, base 2, max 5 s
     };
     const row rows[] = {
-        {jitter::none, 0.5, {1, 2, 4, 5}},     {jitter::full, 0, {0, 0, 0, 0}},          {jitter::full, 0.5, {0.5, 1, 2, 2.5}},
-        {jitter::full, almost, {1, 2, 4, 5}},  {jitter::equal, 0, {0.5, 1, 2, 2.5}},     {jitter::equal, 0.5, {0.75, 1.5, 3, 3.75}},
-        {jitter::equal, almost, {1, 2, 4, 5}}, {jitter::decorrelated, 0, {1, 1, 1, 1}},  {jitter::decorrelated, 0.5, {2, 3.5, 5, 5}},
-        {jitter::decorrelated, almost, {3, 5, 5, 5}},
+        {jitter::none, 0.5, {1, 2, 4, 5}},           {jitter::full, 0, {0, 0, 0, 0}},
+        {jitter::full, 0.5, {0.5, 1, 2, 2.5}},       {jitter::full, almost, {1, 2, 4, 5}},
+        {jitter::equal, 0, {0.5, 1, 2, 2.5}},        {jitter::equal, 0.5, {0.75, 1.5, 3, 3.75}},
+        {jitter::equal, almost, {1, 2, 4, 5}},       {jitter::decorrelated, 0, {1, 1, 1, 1}},
+        {jitter::decorrelated, 0.5, {2, 3.5, 5, 5}}, {jitter::decorrelated, almost, {3, 5, 5, 5}},
     };
     for (const row& one : rows) {
         plan_bench bench(1, 600s);
@@ -108,7 +109,8 @@ TEST_CASE("P3.1: pauses before the same endpoint follow the closed forms, and a 
             CAPTURE(i);
             CAPTURE(one.u);
             bench.fail(static_cast<attempt_id>(i + 1), reset());
-            const double pause = bench.launched ? 0 : std::chrono::duration<double>(bench.waits->when - bench.now).count();
+            const double pause =
+                bench.launched ? 0 : std::chrono::duration<double>(bench.waits->when - bench.now).count();
             CHECK(pause == doctest::Approx(one.seconds[i]).epsilon(1e-6));
             if (!bench.launched) bench.sleep();
             REQUIRE(bench.launched);
@@ -185,7 +187,8 @@ TEST_CASE("each reason not to try again") {
     CHECK(denied(caller, answered_with(outcome_kind::caller_error)) == retry_denial::not_retryable);
 
     plan_bench unlisted(2);
-    unlisted.retry.on = static_cast<retry_on>(static_cast<unsigned>(retry_on::all) & ~static_cast<unsigned>(retry_on::reset));
+    unlisted.retry.on =
+        static_cast<retry_on>(static_cast<unsigned>(retry_on::all) & ~static_cast<unsigned>(retry_on::reset));
     CHECK(denied(unlisted, reset()) == retry_denial::not_retryable);
 
     plan_bench told(2);
@@ -280,7 +283,8 @@ TEST_CASE("a timeout before a byte was sent is a failure to connect in what it c
     CHECK(bench.launched->endpoint == 1);
 }
 
-TEST_CASE("P9.1: at the deadline the attempt is cancelled, the instant before it is not; an answer in hand is handed on") {
+TEST_CASE(
+    "P9.1: at the deadline the attempt is cancelled, the instant before it is not; an answer in hand is handed on") {
     plan_bench bench;
     bench.begin();
     bench.now = start + 60s - 1ns;
@@ -366,7 +370,8 @@ TEST_CASE("P1.1, P3.2, P3.4: 10^5 random flights keep every promise") {
                 if (launches > 1) {
                     REQUIRE(bench.now + flight_plan::min_attempt_time <= bench.options.deadline);
                     REQUIRE((bench.may_repeat || repeat_was_free)); // P3.3: not sent twice
-                    // P3.4: no endpoint a second time while there is one that has not been asked, and that can be paid for.
+                    // P3.4: no endpoint a second time while there is one that has not been asked, and that can be paid
+                    // for.
                     const auto untried = std::count(failures.begin(), failures.begin() + bench.options.endpoints, 0);
                     REQUIRE((failures[at] == 0 || untried == 0 || !bench.level.empty()));
                 }
@@ -409,7 +414,8 @@ TEST_CASE("P1.1, P3.2, P3.4: 10^5 random flights keep every promise") {
                     attempt_outcome outcome = outcome_of(static_cast<outcome_kind>(1 + below(outcome_kind_count - 1)));
                     outcome.never_sent = outcome.what.kind == outcome_kind::connect_failure;
                     outcome.has_answer = !outcome.never_sent && below(2);
-                    if (outcome.has_answer && below(3) == 0) outcome.retry_after = std::chrono::milliseconds(below(70000));
+                    if (outcome.has_answer && below(3) == 0)
+                        outcome.retry_after = std::chrono::milliseconds(below(70000));
                     if (below(10) == 0) outcome.should_retry = below(2) != 0;
                     has_answer = has_answer || outcome.has_answer;
                     repeat_was_free = outcome.never_sent;
@@ -422,7 +428,8 @@ TEST_CASE("P1.1, P3.2, P3.4: 10^5 random flights keep every promise") {
         }
         REQUIRE(finishes == 1);
         REQUIRE(commits <= 1);
-        for (const auto& late : {any_flight_event{flight_event::timer{}}, any_flight_event{flight_event::complete{1}}}) {
+        for (const auto& late :
+             {any_flight_event{flight_event::timer{}}, any_flight_event{flight_event::complete{1}}}) {
             bench.feed(late);
             REQUIRE_FALSE((bench.launched || bench.cancelled || bench.committed || bench.finished));
         }

@@ -11,7 +11,9 @@ using namespace evenkeel::testing;
 namespace {
 using ending = flight_action::ending;
 attempt_outcome reset() { return outcome_of(outcome_kind::reset); }
-endpoint_refusal shut(steady_time again, steady_time since) { return {endpoint_refusal::reason::circuit, again, since}; }
+endpoint_refusal shut(steady_time again, steady_time since) {
+    return {endpoint_refusal::reason::circuit, again, since};
+}
 
 struct hedging : plan_bench {
     explicit hedging(int endpoints = 2, duration delay = 3s) : plan_bench(endpoints) {
@@ -92,7 +94,8 @@ TEST_CASE("what is the request's own fault ends the race, but not by the word of
     CHECK(second.committed->id == 1);
 }
 
-TEST_CASE("hedges go to no endpoint that refuses, none that failed this request, and to the same one only where that is asked for") {
+TEST_CASE("hedges go to no endpoint that refuses, none that failed this request, and to the same one only where that "
+          "is asked for") {
     SUBCASE("the other one refuses: prefer_other takes the same") {
         hedging bench;
         bench.refusing[1] = shut(start + 30s, start);
@@ -126,7 +129,10 @@ TEST_CASE("why a hedge is refused") {
     for (const row& one : {row{hedge_refusal::guard, [](hedging& b) { b.guard = hedge_refusal::guard; }},
                            row{hedge_refusal::slow, [](hedging& b) { b.guard = hedge_refusal::slow; }},
                            row{hedge_refusal::overload, [](hedging& b) { b.overloaded_now = true; }},
-                           row{hedge_refusal::budget, [](hedging& b) { b.level = {{0, 0.5}, {1, 0.5}}; }},
+                           row{hedge_refusal::budget,
+                               [](hedging& b) {
+                                   b.level = {{0, 0.5}, {1, 0.5}};
+                               }},
                            row{hedge_refusal::deadline, [](hedging& b) { b.options.deadline = start + 3s + 20ms; }}}) {
         hedging bench;
         one.arrange(bench);
@@ -135,7 +141,8 @@ TEST_CASE("why a hedge is refused") {
         REQUIRE(bench.hedges_refused.size() == 1);
         CHECK(bench.hedges_refused[0] == one.why);
         bench.now += 10ms;
-        CHECK(bench.feed(flight_event::complete{1}).finished->how == ending::answered); // the attempt itself is not touched
+        // The attempt itself is not touched.
+        CHECK(bench.feed(flight_event::complete{1}).finished->how == ending::answered);
     }
     hedging once;
     once.may_repeat = false;
@@ -188,16 +195,21 @@ TEST_CASE("a learned timeout fires where something else can be tried") {
     }
 }
 
-TEST_CASE("P6.5: a learned timeout does not fire where nothing else can be tried: the attempt goes on to the deadline") {
+TEST_CASE(
+    "P6.5: a learned timeout does not fire where nothing else can be tried: the attempt goes on to the deadline") {
     struct row {
         const char* name;
         void (*arrange)(plan_bench&);
     };
-    for (const row& one : {row{"a lone endpoint's buffered answer", [](plan_bench&) {}},
-                           row{"no budget", [](plan_bench& b) { b.stream = true, b.level = {{0, 0.0}}; }},
-                           row{"retry: off", [](plan_bench& b) { b.stream = true, b.retry.max_retries = 0; }},
-                           row{"not to be sent twice", [](plan_bench& b) { b.stream = true, b.may_repeat = false; }},
-                           row{"an overloaded upstream", [](plan_bench& b) { b.stream = true, b.overloaded_now = true; }}}) {
+    for (const row& one :
+         {row{"a lone endpoint's buffered answer", [](plan_bench&) {}},
+          row{"no budget",
+              [](plan_bench& b) {
+                  b.stream = true, b.level = {{0, 0.0}};
+              }},
+          row{"retry: off", [](plan_bench& b) { b.stream = true, b.retry.max_retries = 0; }},
+          row{"not to be sent twice", [](plan_bench& b) { b.stream = true, b.may_repeat = false; }},
+          row{"an overloaded upstream", [](plan_bench& b) { b.stream = true, b.overloaded_now = true; }}}) {
         CAPTURE(one.name);
         plan_bench bench;
         bench.options.learned_timeout = true;
@@ -328,8 +340,8 @@ TEST_CASE("a timeout of an overloaded upstream is not repeated") {
     CHECK(bench.finished->denied == retry_denial::overload);
 }
 
-// P7.1, P7.2, P1.1, P1.2 on the plan alone: whatever the order of heads, answers, failures, timers and departures, exactly one
-// answer is committed, every attempt ends exactly once, and what was reserved is accounted for.
+// P7.1, P7.2, P1.1, P1.2 on the plan alone: whatever the order of heads, answers, failures, timers and departures,
+// exactly one answer is committed, every attempt ends exactly once, and what was reserved is accounted for.
 TEST_CASE("P7.2, P1.1, P1.2, P7.1: 10^5 random races keep every promise") {
     for (std::uint64_t seed = 1; seed <= 100000; ++seed) {
         CAPTURE(seed);
@@ -405,16 +417,19 @@ TEST_CASE("P7.2, P1.1, P1.2, P7.1: 10^5 random races keep every promise") {
                 bench.feed(flight_event::timer{});
                 look(std::nullopt);
             } else {
-                bench.now = std::min(bench.now + std::chrono::milliseconds(below(2000)), std::max(bench.now, wake - 1ns));
+                bench.now =
+                    std::min(bench.now + std::chrono::milliseconds(below(2000)), std::max(bench.now, wake - 1ns));
                 const attempt_id id = alive[static_cast<std::size_t>(below(static_cast<int>(alive.size())))];
                 if (below(6) == 0) {
-                    bench.feed(below(2) ? any_flight_event{flight_event::meaningful{id}} : any_flight_event{flight_event::complete{id}});
+                    bench.feed(below(2) ? any_flight_event{flight_event::meaningful{id}}
+                                        : any_flight_event{flight_event::complete{id}});
                     look(std::nullopt);
                 } else {
                     attempt_outcome outcome = outcome_of(static_cast<outcome_kind>(1 + below(outcome_kind_count - 2)));
                     outcome.never_sent = outcome.what.kind == outcome_kind::connect_failure;
                     outcome.has_answer = !outcome.never_sent && below(2);
-                    if (outcome.has_answer && below(3) == 0) outcome.retry_after = std::chrono::milliseconds(below(70000));
+                    if (outcome.has_answer && below(3) == 0)
+                        outcome.retry_after = std::chrono::milliseconds(below(70000));
                     answered[id] = outcome.has_answer;
                     bench.feed(flight_event::failed{id, outcome});
                     look(id);
@@ -433,7 +448,8 @@ TEST_CASE("P7.2, P1.1, P1.2, P7.1: 10^5 random races keep every promise") {
     }
 }
 
-TEST_CASE("an answer that is held to its end: the race is decided when it begins to speak, and it may still be followed by another") {
+TEST_CASE("an answer that is held to its end: the race is decided when it begins to speak, and it may still be "
+          "followed by another") {
     plan_bench bench(2);
     bench.learned_delay = 3s;
     bench.hedging = {.max_hedges = 1};

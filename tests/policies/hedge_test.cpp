@@ -24,7 +24,8 @@ hedge_options with(hedge_options::delay_kind kind, double quantile = 0.95) {
     return options;
 }
 
-latency_window learned_from(const std::vector<std::pair<double, int>>& ms_and_count, latency_sample kind = latency_sample::answered) {
+latency_window learned_from(const std::vector<std::pair<double, int>>& ms_and_count,
+                            latency_sample kind = latency_sample::answered) {
     latency_window window(60s);
     for (const auto& [ms, n] : ms_and_count) {
         for (int i = 0; i < n; ++i) window.add(millis(ms), kind, start);
@@ -38,7 +39,8 @@ double delay_ms(const hedge_options& options, latency_window window) {
 }
 
 // Tells the guard of `requests` requests, `of_ten` of every ten of which want a hedge; how many may be launched.
-int play(hedge_guard& guard, const hedge_options& options, steady_time from, duration apart, int requests, int of_ten, bool win) {
+int play(hedge_guard& guard, const hedge_options& options, steady_time from, duration apart, int requests, int of_ten,
+         bool win) {
     int launched = 0;
     for (int i = 0; i < requests; ++i) {
         const steady_time now = from + apart * i;
@@ -51,7 +53,8 @@ int play(hedge_guard& guard, const hedge_options& options, steady_time from, dur
 }
 } // namespace
 
-TEST_CASE("auto is min(P95, 2.5 x median), or earlier: from where a fresh attempt is as likely as not to be done first") {
+TEST_CASE(
+    "auto is min(P95, 2.5 x median), or earlier: from where a fresh attempt is as likely as not to be done first") {
     const auto automatic = with(hedge_options::delay_kind::automatic);
     CHECK(delay_ms(automatic, learned_from({{100, 60}, {190, 30}, {280, 10}})) == doctest::Approx(250).epsilon(0.01));
     CHECK(delay_ms(automatic, learned_from({{100, 90}, {150, 10}})) == doctest::Approx(150).epsilon(0.01));
@@ -64,8 +67,10 @@ TEST_CASE("auto is min(P95, 2.5 x median), or earlier: from where a fresh attemp
 }
 
 TEST_CASE("a quantile as asked for, a fixed delay as given, nothing while too little is known") {
-    CHECK(delay_ms(with(hedge_options::delay_kind::quantile, 0.9), learned_from({{100, 89}, {700, 11}})) == doctest::Approx(700).epsilon(0.01));
-    CHECK(delay_ms(with(hedge_options::delay_kind::quantile, 0.88), learned_from({{100, 89}, {700, 11}})) == doctest::Approx(100).epsilon(0.01));
+    CHECK(delay_ms(with(hedge_options::delay_kind::quantile, 0.9), learned_from({{100, 89}, {700, 11}})) ==
+          doctest::Approx(700).epsilon(0.01));
+    CHECK(delay_ms(with(hedge_options::delay_kind::quantile, 0.88), learned_from({{100, 89}, {700, 11}})) ==
+          doctest::Approx(100).epsilon(0.01));
     CHECK(delay_ms(with(hedge_options::delay_kind::quantile), learned_from({{100, 9}})) == -1);
     CHECK(delay_ms(with(hedge_options::delay_kind::automatic), learned_from({})) == -1);
 
@@ -84,16 +89,19 @@ TEST_CASE("learned delays stay between min_delay and max_delay") {
 TEST_CASE("where the tail was cut off a delay is known all the same") {
     latency_window window = learned_from({{100, 60}, {300, 20}});
     for (int i = 0; i < 20; ++i) window.add(400ms, latency_sample::cut_off, start);
-    CHECK(delay_ms(with(hedge_options::delay_kind::automatic), std::move(window)) == doctest::Approx(250).epsilon(0.01));
+    CHECK(delay_ms(with(hedge_options::delay_kind::automatic), std::move(window)) ==
+          doctest::Approx(250).epsilon(0.01));
     window = learned_from({{100, 60}, {300, 20}});
     for (int i = 0; i < 20; ++i) window.add(400ms, latency_sample::cut_off, start);
     CHECK(delay_ms(with(hedge_options::delay_kind::quantile), std::move(window)) == doctest::Approx(300).epsilon(0.01));
-    CHECK(delay_ms(with(hedge_options::delay_kind::automatic), learned_from({{400, 50}}, latency_sample::cut_off)) == -1);
+    CHECK(delay_ms(with(hedge_options::delay_kind::automatic), learned_from({{400, 50}}, latency_sample::cut_off)) ==
+          -1);
 }
 
-TEST_CASE("P7.5: hedging at a quantile hedges 1 - quantile of the attempts, within 1 pp, on the first event and not the head") {
-    // A server that flushes its head after 1 ms and whose first token takes 300 ms at the median. What is recorded is the
-    // first token; losers are cut off. A delay learned from heads would hedge everything.
+TEST_CASE("P7.5: hedging at a quantile hedges 1 - quantile of the attempts, within 1 pp, on the first event and not "
+          "the head") {
+    // A server that flushes its head after 1 ms and whose first token takes 300 ms at the median. What is recorded is
+    // the first token; losers are cut off. A delay learned from heads would hedge everything.
     for (const double q : {0.9, 0.95, 0.99}) {
         CAPTURE(q);
         draws random(7);
@@ -113,8 +121,10 @@ TEST_CASE("P7.5: hedging at a quantile hedges 1 - quantile of the attempts, with
             }
             const double hedge = random.lognormal(300, 0.6);
             const bool won = at + hedge < primary;
-            window.add(millis(won ? at + hedge : primary), won ? latency_sample::cut_off : latency_sample::answered, now);
-            window.add(millis(won ? hedge : primary - at), won ? latency_sample::answered : latency_sample::cut_off, now);
+            window.add(millis(won ? at + hedge : primary), won ? latency_sample::cut_off : latency_sample::answered,
+                       now);
+            window.add(millis(won ? hedge : primary - at), won ? latency_sample::answered : latency_sample::cut_off,
+                       now);
         }
         CHECK(static_cast<double>(wanted) / counted == doctest::Approx(1 - q).epsilon(0.01 / (1 - q)));
     }
@@ -133,7 +143,8 @@ TEST_CASE("the guard: clearly fewer than half of the last 20 won, and every 10th
 
     CHECK(guard.wanted(options, start + 20s) == hedge_refusal::guard);
     CHECK(play(guard, options, start + 20s, 100ms, 1000, 1, false) == 10); // every 10th of 100
-    // They win again: six more measurements, 60 wanted hedges, until no fewer of the last 20 are theirs than chance would have.
+    // They win again: six more measurements, 60 wanted hedges, until no fewer of the last 20 are theirs than chance
+    // would have.
     CHECK(play(guard, options, start + 200s, 100ms, 600, 1, true) <= 7);
     CHECK(play(guard, options, start + 260s, 100ms, 400, 1, true) == 40);
     CHECK_FALSE(guard.report(options, start + 300s).suspended);
@@ -154,7 +165,8 @@ TEST_CASE("six of the last twenty are enough for a guard of half, five are not, 
 }
 
 TEST_CASE("everything is slow: far more reach the delay than it was made for") {
-    for (const auto kind : {hedge_options::delay_kind::quantile, hedge_options::delay_kind::automatic, hedge_options::delay_kind::fixed}) {
+    for (const auto kind : {hedge_options::delay_kind::quantile, hedge_options::delay_kind::automatic,
+                            hedge_options::delay_kind::fixed}) {
         CAPTURE(static_cast<int>(kind));
         const auto options = with(kind);
         hedge_guard guard;
@@ -195,7 +207,8 @@ TEST_CASE("a slow fifth is what hedging at `auto` is for: it is not mistaken for
 }
 
 TEST_CASE("P7.6: while everything is slow the extra load stays within max_extra and the burst") {
-    // Guard and budget together, in work: a hedge takes 1 while more than half of the bucket is left; a success deposits max_extra.
+    // Guard and budget together, in work: a hedge takes 1 while more than half of the bucket is left; a success
+    // deposits max_extra.
     for (const double guarded : {0.5, 0.0}) {
         CAPTURE(guarded);
         auto options = with(hedge_options::delay_kind::quantile);
@@ -209,7 +222,8 @@ TEST_CASE("P7.6: while everything is slow the extra load stays within max_extra 
         for (int i = 0; i < requests; ++i) {
             const steady_time now = start + 10ms * i;
             guard.request_started(now);
-            if (guard.wanted(options, now) == hedge_refusal::none && budget.level(now) - 1 >= funds.burst / 2 && budget.reserve(1, now)) {
+            if (guard.wanted(options, now) == hedge_refusal::none && budget.level(now) - 1 >= funds.burst / 2 &&
+                budget.reserve(1, now)) {
                 ++hedges;
                 guard.ended(true, now);
             }

@@ -1,6 +1,6 @@
-// The simulations behind "latency is learned from censored data" (reference: resilience semantics 6b and 17), re-created on the
-// policy itself: what happens to a hedge rate and to a timeout when losers and timeouts are left out of the sample, taken at
-// their word, or counted as cut off.
+// The simulations behind "latency is learned from censored data" (reference: resilience semantics 6b and 17),
+// re-created on the policy itself: what happens to a hedge rate and to a timeout when losers and timeouts are left out
+// of the sample, taken at their word, or counted as cut off.
 
 #include "policies/latency_window.hpp"
 
@@ -30,8 +30,9 @@ struct estimate {
     double hedged = 0, timeout = 0; // share; ms
 };
 
-// Lognormal of mean 5 ms and deviation 2 ms, every 20th ten times slower; hedged at the learned quantile, the copy independent.
-// 3,000 requests a round, three rounds remembered; means of the later half of the rounds. True: 1 - q, and 23.2 ms.
+// Lognormal of mean 5 ms and deviation 2 ms, every 20th ten times slower; hedged at the learned quantile, the copy
+// independent. 3,000 requests a round, three rounds remembered; means of the later half of the rounds. True: 1 - q, and
+// 23.2 ms.
 estimate hedging_at(double quantile, treatment how, std::uint64_t seed) {
     constexpr int rounds = 30, counted_from = 15, requests = 3000;
     const double sigma = std::sqrt(std::log(1 + 4.0 / 25)), median = 5 / std::exp(sigma * sigma / 2);
@@ -65,8 +66,9 @@ estimate hedging_at(double quantile, treatment how, std::uint64_t seed) {
     return out;
 }
 
-// Lognormal of median 800 ms and sigma 1; 500 attempts a round, three rounds remembered; timeout = multiplier * Q, between 1
-// and 120 s, the latter where Q is unknown. Four times slower from round 30 on. The share that was cut off, by round.
+// Lognormal of median 800 ms and sigma 1; 500 attempts a round, three rounds remembered; timeout = multiplier * Q,
+// between 1 and 120 s, the latter where Q is unknown. Four times slower from round 30 on. The share that was cut off,
+// by round.
 std::vector<double> cut_off_by_round(double quantile, double multiplier, treatment how, std::uint64_t seed) {
     constexpr int rounds = 40, step = 30, attempts = 500;
     draws random(seed);
@@ -93,8 +95,8 @@ std::vector<double> cut_off_by_round(double quantile, double multiplier, treatme
 }
 
 struct drift {
-    double steady = 0;          // share cut off in the last ten rounds before the step
-    std::vector<double> after;  // in the rounds after it
+    double steady = 0;         // share cut off in the last ten rounds before the step
+    std::vector<double> after; // in the rounds after it
 };
 
 drift drift_of(double quantile, double multiplier, treatment how) {
@@ -109,14 +111,16 @@ drift drift_of(double quantile, double multiplier, treatment how) {
 }
 } // namespace
 
-TEST_CASE("the estimator model: losers cut off give the hedge rate that was asked for and a timeout that is not short") {
+TEST_CASE(
+    "the estimator model: losers cut off give the hedge rate that was asked for and a timeout that is not short") {
     for (const double q : {0.9, 0.95}) {
         CAPTURE(q);
         const estimate dropped = hedging_at(q, treatment::dropped, 1);
         const estimate exact = hedging_at(q, treatment::exact, 1);
         const estimate censored = hedging_at(q, treatment::censored, 1);
-        MESSAGE("hedged at p", 100 * q, " (share, P95 x 1.5): dropped ", dropped.hedged, ", ", dropped.timeout, " ms; exact ", exact.hedged,
-                ", ", exact.timeout, " ms; cut off ", censored.hedged, ", ", censored.timeout, " ms; true ", 1 - q, ", 23.2 ms");
+        MESSAGE("hedged at p", 100 * q, " (share, P95 x 1.5): dropped ", dropped.hedged, ", ", dropped.timeout,
+                " ms; exact ", exact.hedged, ", ", exact.timeout, " ms; cut off ", censored.hedged, ", ",
+                censored.timeout, " ms; true ", 1 - q, ", 23.2 ms");
         CHECK(censored.hedged == doctest::Approx(1 - q).epsilon(0.06));
         CHECK(dropped.hedged > 1.35 * (1 - q)); // left out: hedges half as much again, or twice as much
         CHECK(dropped.timeout < 0.65 * 23.2);   // and times out far too early
@@ -148,7 +152,8 @@ TEST_CASE("the drift model: after a 4x step only cut-off samples find the new le
         for (std::size_t i = 0; i < 6; ++i) out += " " + std::to_string(of.after[i]).substr(0, 5);
         return out;
     };
-    MESSAGE("cut off in rounds 1 to 6 after the step: ", line("dropped", dropped), line("; exact", exact), line("; cut off", censored));
+    MESSAGE("cut off in rounds 1 to 6 after the step: ", line("dropped", dropped), line("; exact", exact),
+            line("; cut off", censored));
     CHECK(censored.after[1] < 0.05);
     CHECK(exact.after[1] > 0.08);
     CHECK(dropped.after[1] > 0.15);

@@ -29,9 +29,8 @@ double exact_quantile(std::vector<sample> of, double q, abandoned_as reading, do
         }
         if (one.kind == latency_sample::cut_off) one.ms *= censored_times;
     }
-    std::sort(of.begin(), of.end(), [](const sample& x, const sample& y) {
-        return x.ms != y.ms ? x.ms < y.ms : x.kind < y.kind;
-    });
+    std::sort(of.begin(), of.end(),
+              [](const sample& x, const sample& y) { return x.ms != y.ms ? x.ms < y.ms : x.kind < y.kind; });
     double surviving = 1;
     double at_risk = static_cast<double>(of.size());
     for (const sample& one : of) {
@@ -59,7 +58,8 @@ TEST_CASE("a bucket's middle is within 1 % of everything in it, from 1 ms to 20 
     for (int i = 0; i < 20000; ++i) {
         const double ms = std::exp(random.uniform(0, std::log(1.2e6)));
         CAPTURE(ms);
-        CHECK(in_millis(latency_buckets::middle(latency_buckets::of(millis(ms)))) == doctest::Approx(ms).epsilon(a * 1.0001));
+        CHECK(in_millis(latency_buckets::middle(latency_buckets::of(millis(ms)))) ==
+              doctest::Approx(ms).epsilon(a * 1.0001));
     }
     CHECK(latency_buckets::of(0s) == 0);
     CHECK(latency_buckets::of(-5s) == 0);
@@ -146,8 +146,8 @@ TEST_CASE("those who left count as answered or as cut off, as the reader asks") 
 }
 
 TEST_CASE("P6.2: hedging and timeouts, on or off, change the learned P95 by less than 3 %, at n = 10^5") {
-    // X lognormal, a tenth of them five times slower. A hedge goes out after 1.3 s; the winner is exact, the loser is cut off
-    // when the winner answers. A timeout cuts at 6 s.
+    // X lognormal, a tenth of them five times slower. A hedge goes out after 1.3 s; the winner is exact, the loser is
+    // cut off when the winner answers. A timeout cuts at 6 s.
     const auto learned = [](bool hedging, bool timeouts, std::uint64_t seed) {
         draws primaries(seed), hedges(seed + 1000);
         latency_window window(60s);
@@ -203,7 +203,8 @@ TEST_CASE("P6.6: merging is bit-exact, in any order and grouping, thin and busy 
         for (latency_window& part : parts) {
             std::vector<timed> mine(random.chance(0.2) ? 2000 : random.below(50));
             for (timed& one : mine) {
-                one = {start + 1s * random.below(45), {random.lognormal(500, 1), static_cast<latency_sample>(random.below(3))}};
+                one = {start + 1s * random.below(45),
+                       {random.lognormal(500, 1), static_cast<latency_sample>(random.below(3))}};
             }
             const auto by_time = [](const timed& x, const timed& y) { return x.when < y.when; };
             std::sort(mine.begin(), mine.end(), by_time);
@@ -295,7 +296,8 @@ TEST_CASE("random clocks: the sums are those of the slices, whatever is forgotte
             const auto forget = [&] {
                 while (!held.empty() && held.front().slice <= latest - 6) {
                     const std::int64_t oldest = held.front().slice;
-                    const auto of_oldest = std::count_if(held.begin(), held.end(), [&](const seen& one) { return one.slice == oldest; });
+                    const auto of_oldest =
+                        std::count_if(held.begin(), held.end(), [&](const seen& one) { return one.slice == oldest; });
                     if (static_cast<std::ptrdiff_t>(held.size()) - of_oldest < 10 && oldest > latest - 90) break;
                     held.erase(held.begin(), held.begin() + of_oldest);
                 }
@@ -308,7 +310,8 @@ TEST_CASE("random clocks: the sums are those of the slices, whatever is forgotte
             for (const seen& one : held) exact.push_back({one.ms, latency_sample::answered});
             if (i % 10 != 0) continue;
             const double want = exact_quantile(exact, 0.7, abandoned_as::cut_off);
-            REQUIRE(window_quantile(window, 0.7, abandoned_as::cut_off, now) == doctest::Approx(want).epsilon(a * 1.001));
+            REQUIRE(window_quantile(window, 0.7, abandoned_as::cut_off, now) ==
+                    doctest::Approx(want).epsilon(a * 1.001));
         }
     }
 }
@@ -328,7 +331,8 @@ TEST_CASE("another window length keeps what was learned") {
 TEST_CASE("memory: a thin window takes a few KB, the busiest 40 KB, and neither grows with time") {
     draws random(3);
     latency_window thin(60s, 10), busy(60s, 10);
-    for (int i = 0; i < 2000; ++i) thin.add(millis(random.lognormal(800, 0.6)), latency_sample::answered, start + 7s * i);
+    for (int i = 0; i < 2000; ++i)
+        thin.add(millis(random.lognormal(800, 0.6)), latency_sample::answered, start + 7s * i);
     CHECK(thin.memory_bytes() < 8 * 1024);
     std::size_t after_a_while = 0;
     for (int i = 0; i < 60000; ++i) {

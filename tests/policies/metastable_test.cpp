@@ -1,7 +1,7 @@
-// A queue that can be kept full by those who wait in it (Bronson et al., HotOS 2021; Huang et al., OSDI 2022): 85 requests a
-// second, first in first out, ten servers of 0.1 s each (exponential), clients that give an attempt 1 s, servers that go on
-// with work nobody waits for any more; from 60 to 80 s only three of the servers work. Retries with full jitter, 0.1 s x 2^n
-// up to 2 s, three attempts (reference: resilience semantics 4b and 17).
+// A queue that can be kept full by those who wait in it (Bronson et al., HotOS 2021; Huang et al., OSDI 2022): 85
+// requests a second, first in first out, ten servers of 0.1 s each (exponential), clients that give an attempt 1 s,
+// servers that go on with work nobody waits for any more; from 60 to 80 s only three of the servers work. Retries with
+// full jitter, 0.1 s x 2^n up to 2 s, three attempts (reference: resilience semantics 4b and 17).
 
 #include "policies/retry.hpp"
 #include "policies/work_budget.hpp"
@@ -57,10 +57,14 @@ private:
         int attempt = 0;
         bool done = false;
     };
-    double exponential(double mean) { return -mean * std::log(1 - std::uniform_real_distribution<double>(0, 1)(random_)); }
+    double exponential(double mean) {
+        return -mean * std::log(1 - std::uniform_real_distribution<double>(0, 1)(random_));
+    }
     void plan(double when, event::kind is, std::size_t who, int number) { events_.push({is, when, who, number}); }
     int servers() const { return now_ >= 60 && now_ < 80 ? 3 : 10; }
-    static steady_time at(double seconds) { return steady_time{duration{static_cast<std::int64_t>((seconds + 1) * 1e9)}}; }
+    static steady_time at(double seconds) {
+        return steady_time{duration{static_cast<std::int64_t>((seconds + 1) * 1e9)}};
+    }
 
     void happen(const event& next) {
         switch (next.is) {
@@ -97,7 +101,8 @@ private:
         if (how_ == retries::none || after.number >= 3) return;
         if (how_ == retries::budgeted && !budget_.reserve(budget_.cost(1s, false, at(now_)), at(now_))) return;
         const backoff_options backoff{.initial = 100ms, .max = 2s};
-        const duration pause = backoff_pause(backoff, after.number - 1, {}, std::uniform_real_distribution<double>(0, 1)(random_));
+        const duration pause =
+            backoff_pause(backoff, after.number - 1, {}, std::uniform_real_distribution<double>(0, 1)(random_));
         plan(now_ + std::chrono::duration<double>(pause).count(), event::attempt, after.request, after.number + 1);
     }
     void serve() {
@@ -136,6 +141,4 @@ TEST_CASE("P4.6, G10: recovery from a metastable overload takes at most 1.25 x a
     CHECK(budgeted <= 1.25 * none);
 }
 
-TEST_CASE("... and plain three attempts never recover") {
-    CHECK(queue_model(retries::plain, 1).recovery() > 300);
-}
+TEST_CASE("... and plain three attempts never recover") { CHECK(queue_model(retries::plain, 1).recovery() > 300); }

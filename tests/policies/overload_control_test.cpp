@@ -215,7 +215,8 @@ TEST_CASE("after an outage the limit for all starts at twice what was usual and 
             return true;
         });
         CHECK(static_cast<double>(held.size()) <= 0.9 * *bench.summary().limit + 1);
-        for (; left > 0 && bench.room() > 0; --left) held.emplace_back(bench.now, bench.control.enter(bench.now, urgency::can_wait));
+        for (; left > 0 && bench.room() > 0; --left)
+            held.emplace_back(bench.now, bench.control.enter(bench.now, urgency::can_wait));
     }
     CHECK(left == 0); // nobody starves
     CHECK(bench.now - closed > 3s);
@@ -257,10 +258,12 @@ TEST_CASE("years of silence cost a moment and leave nothing usual behind") {
     CHECK(bench.room() > 1000);
 }
 
-// P8.5 speaks of a throttle that rejects at random; DESIGN has overload control in its place, which rejects nothing. First
-// attempts always have room; extra ones, which wait, have it again a few windows after the upstream has healed: one passes until
-// what was bad is out of it, one in which that stays rare, and up to two until it is known what is served well.
-TEST_CASE("P8.5: overload control recovers: no first attempt is refused at any time, and extra ones no more once the upstream has healed") {
+// P8.5 speaks of a throttle that rejects at random; DESIGN has overload control in its place, which rejects nothing.
+// First attempts always have room; extra ones, which wait, have it again a few windows after the upstream has healed:
+// one passes until what was bad is out of it, one in which that stays rare, and up to two until it is known what is
+// served well.
+TEST_CASE("P8.5: overload control recovers: no first attempt is refused at any time, and extra ones no more once the "
+          "upstream has healed") {
     for (std::uint32_t seed = 1; seed <= 200; ++seed) {
         CAPTURE(seed);
         std::mt19937 random(seed);

@@ -21,7 +21,8 @@ inline attempt_outcome outcome_of(outcome_kind kind, outcome_class is = outcome_
     return out;
 }
 inline attempt_outcome answered_with(outcome_kind kind, std::optional<duration> hint = std::nullopt) {
-    attempt_outcome out = outcome_of(kind, kind == outcome_kind::rate_limited ? outcome_class::throttled : outcome_class::failure);
+    attempt_outcome out =
+        outcome_of(kind, kind == outcome_kind::rate_limited ? outcome_class::throttled : outcome_class::failure);
     out.has_answer = true;
     out.retry_after = hint;
     return out;
@@ -43,7 +44,7 @@ struct plan_bench : policy_view {
     double u = 0.5;
     std::mt19937_64* random = nullptr;
     bool stream = false, may_repeat = true, nothing_left = false;
-    std::map<endpoint_index, double> level; // absent: endless
+    std::map<endpoint_index, double> level;              // absent: endless
     std::map<endpoint_index, endpoint_refusal> refusing; // what look() and admit() say; absent: they let it
     std::vector<endpoint_index> in_order;
     bool overloaded_now = false, line_full = false;
@@ -63,7 +64,9 @@ struct plan_bench : policy_view {
     bool repeatable(endpoint_index) override { return may_repeat; }
     bool unsent(attempt_id) override { return nothing_left; }
     bool flat = false; // every attempt costs 1
-    double cost(endpoint_index, duration, bool effortless, steady_time) override { return effortless && !flat ? 0.1 : 1.0; }
+    double cost(endpoint_index, duration, bool effortless, steady_time) override {
+        return effortless && !flat ? 0.1 : 1.0;
+    }
     bool reserve(endpoint_index at, double work, steady_time) override {
         const auto found = level.find(at);
         if (found != level.end()) {
@@ -88,14 +91,16 @@ struct plan_bench : policy_view {
         if (moods != nullptr && (*moods)() % 4 == 0) {
             const auto why = static_cast<endpoint_refusal::reason>((*moods)() % 3);
             if (how == urgency::waited && why != endpoint_refusal::reason::circuit) return std::nullopt;
-            return endpoint_refusal{why, now + std::chrono::milliseconds((*moods)() % 5000), now - std::chrono::milliseconds((*moods)() % 90000)};
+            return endpoint_refusal{why, now + std::chrono::milliseconds((*moods)() % 5000),
+                                    now - std::chrono::milliseconds((*moods)() % 90000)};
         }
         const auto found = refusing.find(at);
         if (found == refusing.end()) return std::nullopt;
         if (how == urgency::waited && found->second.why != endpoint_refusal::reason::circuit) return std::nullopt;
         return found->second;
     }
-    std::optional<endpoint_refusal> admit(endpoint_index at, attempt_purpose what, urgency how, steady_time when) override {
+    std::optional<endpoint_refusal> admit(endpoint_index at, attempt_purpose what, urgency how,
+                                          steady_time when) override {
         const auto refused = look(at, what, how, when);
         if (!refused) admitted.push_back(what);
         return refused;

@@ -58,7 +58,8 @@ TEST_CASE("whatever is asked, connections.max is not exceeded") {
         const std::uint64_t seed = dice();
         CAPTURE(seed);
         std::mt19937_64 draw(seed);
-        prewarm policy({.on = true, .min_idle = static_cast<std::uint32_t>(1 + draw() % 40), .predict = draw() % 2 == 0});
+        prewarm policy(
+            {.on = true, .min_idle = static_cast<std::uint32_t>(1 + draw() % 40), .predict = draw() % 2 == 0});
         steady_time now = start;
         for (std::size_t i = draw() % 60; i > 0; --i) {
             now += std::chrono::milliseconds{draw() % 100};

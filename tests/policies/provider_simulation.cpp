@@ -47,7 +47,8 @@ public:
     shared_server(const provider_model& model) : model_(model) {}
     void enter(int request, double work) { due_.emplace(work_ + work, request); }
     void leave(int request) {
-        const auto found = std::find_if(due_.begin(), due_.end(), [&](const auto& one) { return one.second == request; });
+        const auto found =
+            std::find_if(due_.begin(), due_.end(), [&](const auto& one) { return one.second == request; });
         if (found != due_.end()) due_.erase(found);
     }
     [[nodiscard]] int in_service() const { return static_cast<int>(due_.size()); }
@@ -104,9 +105,13 @@ private:
         what is;
         int who;
         std::uint64_t plan;
-        bool operator<(const event& other) const { return when != other.when ? when > other.when : order > other.order; }
+        bool operator<(const event& other) const {
+            return when != other.when ? when > other.when : order > other.order;
+        }
     };
-    void later(double when, what is, int who) { events_.push({when, order_++, is, who, all_[static_cast<std::size_t>(who)].plan}); }
+    void later(double when, what is, int who) {
+        events_.push({when, order_++, is, who, all_[static_cast<std::size_t>(who)].plan});
+    }
     double chance() { return draw(seed_, 1u << 20, draws_++, 0); }
 
     void happen(const event& one);
@@ -120,15 +125,20 @@ private:
     void cut_all();
     void note(const std::optional<circuit_transition>& change);
     bool refused(int endpoint, bool probe = true) {
-        return rules_.breaker && circuits_[static_cast<std::size_t>(endpoint)]->look(probe, false, 0, at(now_)).has_value();
+        return rules_.breaker &&
+               circuits_[static_cast<std::size_t>(endpoint)]->look(probe, false, 0, at(now_)).has_value();
     }
     circuit_breaker::facts facts(int endpoint) {
         bool alone = true;
         for (int e = 0; e < rules_.endpoints; ++e) alone = alone && (e == endpoint || refused(e, false));
         return {alone, length(8)};
     }
-    urgency of(const request& one) const { return one.extra || (one.held && rules_.paced) ? urgency::can_wait : urgency::now; }
-    double patience(const request& one) const { return one.stream ? rules_.first_token_timeout : rules_.answer_timeout; }
+    urgency of(const request& one) const {
+        return one.extra || (one.held && rules_.paced) ? urgency::can_wait : urgency::now;
+    }
+    double patience(const request& one) const {
+        return one.stream ? rules_.first_token_timeout : rules_.answer_timeout;
+    }
     simulated figures() const;
 
     const provider_model model_;
@@ -161,7 +171,8 @@ void simulation::ask(int who) {
     request& one = all_[static_cast<std::size_t>(who)];
     std::optional<int> to;
     for (int e = 0; e < rules_.endpoints; ++e) {
-        const bool better = !to || one.failures[static_cast<std::size_t>(e)] < one.failures[static_cast<std::size_t>(*to)];
+        const bool better =
+            !to || one.failures[static_cast<std::size_t>(e)] < one.failures[static_cast<std::size_t>(*to)];
         if (better && !refused(e)) to = e;
     }
     ++one.plan;
@@ -209,7 +220,8 @@ void simulation::launch(int who, int endpoint) {
     if (trouble && model_.hangs) return;
     const double scale = u(4) < model_.slow ? model_.slower : 1;
     one.first = scale * lognormal(0.8, 0.45, u(9), u(10));
-    one.whole = one.first + scale * std::clamp(lognormal(120, 0.4, u(5), u(6)), 1.0, 512.0) * lognormal(0.03, 0.15, u(7), u(8));
+    one.whole =
+        one.first + scale * std::clamp(lognormal(120, 0.4, u(5), u(6)), 1.0, 512.0) * lognormal(0.03, 0.15, u(7), u(8));
     if (trouble && u(1) < model_.errors) {
         one.fails = true;
         one.first = one.whole = lognormal(0.4, 0.6, u(2), u(3));
@@ -278,9 +290,7 @@ void simulation::happen(const event& next) {
     request& one = all_[static_cast<std::size_t>(next.who)];
     if (one.done) return;
     switch (next.is) {
-    case what::arrive:
-        later(one.due + deadline, what::leave, next.who);
-        return ask(next.who);
+    case what::arrive: later(one.due + deadline, what::leave, next.who); return ask(next.who);
     case what::leave:
         if (one.endpoint >= 0) end_attempt(next.who);
         return finish(one, false);
@@ -313,7 +323,9 @@ simulated simulation::run() {
     now_ = -warm_up / arrivals_per_second;
     bool cut = !model_.resets;
     while (!events_.empty() || server_.in_service() > 0) {
-        const double turn = now_ < model_.trouble.from ? model_.trouble.from : now_ < model_.trouble.to ? model_.trouble.to : 1e18;
+        const double turn = now_ < model_.trouble.from ? model_.trouble.from
+                            : now_ < model_.trouble.to ? model_.trouble.to
+                                                       : 1e18;
         const double event_at = events_.empty() ? 1e18 : events_.top().when, served_at = server_.next(now_);
         const double to = std::min({turn, event_at, served_at});
         server_.advance(now_, to);

@@ -1,5 +1,5 @@
-// What the policies are worth together, on a provider of limited capacity. What is compared with "no policy" meets the same
-// luck, seed by seed. Every property here is lost by an obvious variant, and the test shows it.
+// What the policies are worth together, on a provider of limited capacity. What is compared with "no policy" meets the
+// same luck, seed by seed. Every property here is lost by an obvious variant, and the test shows it.
 
 #include "provider_simulation.hpp"
 
@@ -11,9 +11,17 @@ using namespace evenkeel;
 using namespace evenkeel::testing;
 
 namespace {
-const provider_model brown_out{.name = "brown-out", .capacity = 26, .alpha = 0.5, .refuses_from = 110, .errors = 0.1, .speed = 2, .trouble = {80, 180}};
-const provider_model collapse{.name = "collapse", .capacity = 18, .alpha = 0.8, .refuses_from = 80, .hangs = true, .trouble = {80, 100}};
-const provider_model outage{.name = "outage", .capacity = 18, .alpha = 0.8, .refuses_from = 80, .resets = true, .trouble = {80, 125}};
+const provider_model brown_out{.name = "brown-out",
+                               .capacity = 26,
+                               .alpha = 0.5,
+                               .refuses_from = 110,
+                               .errors = 0.1,
+                               .speed = 2,
+                               .trouble = {80, 180}};
+const provider_model collapse{
+    .name = "collapse", .capacity = 18, .alpha = 0.8, .refuses_from = 80, .hangs = true, .trouble = {80, 100}};
+const provider_model outage{
+    .name = "outage", .capacity = 18, .alpha = 0.8, .refuses_from = 80, .resets = true, .trouble = {80, 125}};
 const client_rules direct{.retries = false};
 
 struct compared { // with no policy, over seeds 1 to n
@@ -67,7 +75,8 @@ TEST_CASE("an outage that requests are held through ends above no policy, withou
     CHECK(compare(outage, doubling, 6).worst > 0.03);
 }
 
-TEST_CASE("a provider that fails often is worth more than a closed door: the breaker costs nothing at 60 and 80 % errors") {
+TEST_CASE(
+    "a provider that fails often is worth more than a closed door: the breaker costs nothing at 60 and 80 % errors") {
     for (const double errors : {0.3, 0.6, 0.8}) {
         for (const int endpoints : {1, 2}) {
             CAPTURE(errors);
@@ -82,7 +91,8 @@ TEST_CASE("a provider that fails often is worth more than a closed door: the bre
         }
     }
     // Judged as if there were a way out, both doors close.
-    const client_rules eager{.endpoints = 2, .breaker = true, .room = true, .circuit = {.failure_ratio = 0.5, .min_calls = 3}};
+    const client_rules eager{
+        .endpoints = 2, .breaker = true, .room = true, .circuit = {.failure_ratio = 0.5, .min_calls = 3}};
     CHECK(simulate({.errors = 0.6, .trouble = {0, 1e6}}, eager, 1).success < 0.6);
 }
 
@@ -92,12 +102,14 @@ TEST_CASE("a healthy provider with a tail of slow answers, or one that becomes s
             CAPTURE(share);
             CAPTURE(seed);
             // Timeouts that were learned: three times a P95 that lies in the tail.
-            const client_rules rules{.endpoints = 2, .breaker = true, .room = true, .first_token_timeout = 24, .answer_timeout = 144};
+            const client_rules rules{
+                .endpoints = 2, .breaker = true, .room = true, .first_token_timeout = 24, .answer_timeout = 144};
             const simulated got = simulate({.slow = share, .slower = 10}, rules, seed);
             CHECK(got.overloads == 0);
             CHECK(got.trips == 0);
         }
     }
-    const compared slow = compare({.speed = 3, .trouble = {100, 1e6}}, {.endpoints = 2, .breaker = true, .room = true}, 5);
+    const compared slow =
+        compare({.speed = 3, .trouble = {100, 1e6}}, {.endpoints = 2, .breaker = true, .room = true}, 5);
     CHECK(slow.worst < 0.005);
 }

@@ -57,7 +57,8 @@ TEST_CASE("two tenants share as many endpoints as chance says") {
     constexpr int pairs = 40'000;
     const shuffle_shard shards(named(8), {}, 2);
     std::vector<double> met(3);
-    for (int i = 0; i < pairs; ++i) ++met[static_cast<std::size_t>(std::popcount(shards.of(tenant(2 * i)) & shards.of(tenant(2 * i + 1))))];
+    for (int i = 0; i < pairs; ++i)
+        ++met[static_cast<std::size_t>(std::popcount(shards.of(tenant(2 * i)) & shards.of(tenant(2 * i + 1))))];
 
     // Hypergeometric: 15, 12 and 1 of 28.
     for (const auto& [overlap, share] : {std::pair{0U, 15.0 / 28}, {1U, 12.0 / 28}, {2U, 1.0 / 28}}) {
@@ -74,8 +75,8 @@ TEST_CASE("a new endpoint moves only the tenants that get it, and as few as can 
         const auto old_set = before.of(tenant(i)), new_set = after.of(tenant(i));
         if (old_set == new_set) continue;
         ++moved;
-        REQUIRE((new_set >> 8 & 1U) == 1);                    // it took one place
-        REQUIRE(std::popcount(old_set & new_set) == 1);       // of the two
+        REQUIRE((new_set >> 8 & 1U) == 1);              // it took one place
+        REQUIRE(std::popcount(old_set & new_set) == 1); // of the two
     }
     CHECK(std::abs(moved / double{tenants} - 2.0 / 9) < 0.012); // k of n: four standard deviations
 }

@@ -44,10 +44,13 @@ struct everything {
     }
 };
 
-steady_time then(double seconds) { return start + std::chrono::duration_cast<duration>(std::chrono::duration<double>(seconds)); }
+steady_time then(double seconds) {
+    return start + std::chrono::duration_cast<duration>(std::chrono::duration<double>(seconds));
+}
 } // namespace
 
-TEST_CASE("whatever the pace, rows and counts are those of a ring that forgets nothing, and every verdict finds its place") {
+TEST_CASE(
+    "whatever the pace, rows and counts are those of a ring that forgets nothing, and every verdict finds its place") {
     for (unsigned seed = 1; seed <= 10; ++seed) {
         CAPTURE(seed);
         std::mt19937_64 engine(seed);

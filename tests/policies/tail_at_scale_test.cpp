@@ -1,5 +1,5 @@
-// Hedging at scale as pure arithmetic on the policies themselves: delay, guard and a budget of max_extra (reference: resilience
-// semantics 16, G1, G4, G5, G11, models in 17). Whole requests in virtual time are the scenarios' business.
+// Hedging at scale as pure arithmetic on the policies themselves: delay, guard and a budget of max_extra (reference:
+// resilience semantics 16, G1, G4, G5, G11, models in 17). Whole requests in virtual time are the scenarios' business.
 
 #include "policies/hedge.hpp"
 #include "policies/work_budget.hpp"
@@ -44,8 +44,8 @@ hedge_options at(double quantile, double max_extra = 1) {
     return options;
 }
 
-// Open loop, 1,000 leaves a second. The hedge reserves 1 of the budget, settled to the loser's share of a usual attempt, and
-// only while more than half is left; a success deposits max_extra.
+// Open loop, 1,000 leaves a second. The hedge reserves 1 of the budget, settled to the loser's share of a usual
+// attempt, and only while more than half is left; a success deposits max_extra.
 figures simulate(const model& of, const hedge_options& options, std::uint64_t seed) {
     draws random(seed);
     latency_window learned(60s);
@@ -74,7 +74,8 @@ figures simulate(const model& of, const hedge_options& options, std::uint64_t se
                 won += wins;
                 answer = wins ? d + hedge : primary;
                 if (wins) kind = latency_sample::cut_off;
-                learned.add(millis(wins ? hedge : primary - d), wins ? latency_sample::answered : latency_sample::cut_off, now);
+                learned.add(millis(wins ? hedge : primary - d),
+                            wins ? latency_sample::answered : latency_sample::cut_off, now);
                 budget.refund(1 - budget.cost(millis(wins ? answer : primary - d), false, now), now);
                 guard.ended(wins, now);
             }
@@ -87,16 +88,22 @@ figures simulate(const model& of, const hedge_options& options, std::uint64_t se
     }
     std::sort(took.begin(), took.end());
     const auto share = [&](double q) { return took[static_cast<std::size_t>(q * static_cast<double>(took.size()))]; };
-    return {share(0.5), share(0.9), share(0.95), share(0.99), share(0.999), static_cast<double>(hedges) / static_cast<double>(leaves),
+    return {share(0.5),
+            share(0.9),
+            share(0.95),
+            share(0.99),
+            share(0.999),
+            static_cast<double>(hedges) / static_cast<double>(leaves),
             hedges == 0 ? 0 : static_cast<double>(won) / static_cast<double>(hedges)};
 }
 
 void head(const char* title) {
-    std::printf("\n%s\n  %-22s %8s %8s %8s %8s %8s %8s %6s\n", title, "delay", "p50 ms", "p90", "p95", "p99", "p99.9", "extra %", "won %");
+    std::printf("\n%s\n  %-22s %8s %8s %8s %8s %8s %8s %6s\n", title, "delay", "p50 ms", "p90", "p95", "p99", "p99.9",
+                "extra %", "won %");
 }
 void row(const std::string& name, const figures& one) {
-    std::printf("  %-22s %8.1f %8.1f %8.1f %8.1f %8.1f %8.2f %6.0f\n", name.c_str(), one.p50, one.p90, one.p95, one.p99, one.p999, 100 * one.extra,
-                100 * one.won);
+    std::printf("  %-22s %8.1f %8.1f %8.1f %8.1f %8.1f %8.2f %6.0f\n", name.c_str(), one.p50, one.p90, one.p95, one.p99,
+                one.p999, 100 * one.extra, 100 * one.won);
 }
 hedge_options off() {
     hedge_options options;
@@ -104,7 +111,8 @@ hedge_options off() {
     return options;
 }
 
-// Dean and Barroso's leaf: 2 % take longer than 10 ms, and of requests that wait for 100 leaves one in a thousand 1.8 s.
+// Dean and Barroso's leaf: 2 % take longer than 10 ms, and of requests that wait for 100 leaves one in a thousand 1.8
+// s.
 constexpr double tail_exponent = 1.464;
 double leaf_ms(draws& random) {
     const double u = 1 - random.uniform();
@@ -175,7 +183,8 @@ TEST_CASE("G4: stragglers; the whole curve of extra requests against the tail") 
     }
 }
 
-TEST_CASE("G5: a server that flushes its head early: the first token is the signal, and the rate is what was asked for") {
+TEST_CASE(
+    "G5: a server that flushes its head early: the first token is the signal, and the rate is what was asked for") {
     // Head after 1.6 ms; the first token after 26 ms at the median, every tenth six times slower.
     const model early{[](draws& random) { return random.lognormal(25.9, 0.25) * (random.chance(0.1) ? 6 : 1); }};
     head("head at 1.6 ms, first token at 26 ms");
@@ -199,7 +208,8 @@ TEST_CASE("G11: first tokens after 3 to 20 s, and whole answers of minutes, are 
         CAPTURE(median);
         hedge_options options = at(0.95);
         options.max_delay = 20min;
-        const model slow{[median](draws& random) { return random.lognormal(median, 0.4) * (random.chance(0.05) ? 5 : 1); }};
+        const model slow{
+            [median](draws& random) { return random.lognormal(median, 0.4) * (random.chance(0.05) ? 5 : 1); }};
         const figures plain = simulate(slow, off(), 5), hedged = simulate(slow, options, 5);
         CHECK(hedged.extra == doctest::Approx(0.05).epsilon(0.2));
         CHECK(hedged.p99 < 0.6 * plain.p99);

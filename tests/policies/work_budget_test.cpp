@@ -105,7 +105,8 @@ TEST_CASE("P4.1: extra work never exceeds burst + deposits + trickle, over 10^5 
     for (std::uint64_t seed = 1; seed <= 100000; ++seed) {
         std::minstd_rand random(static_cast<std::minstd_rand::result_type>(seed));
         const auto uniform = [&](double upto) { return upto * static_cast<double>(random() % 10007) / 10007; };
-        const budget_options options{.extra_work = uniform(1), .burst = uniform(20), .min_per_second = uniform(2), .on = true};
+        const budget_options options{
+            .extra_work = uniform(1), .burst = uniform(20), .min_per_second = uniform(2), .on = true};
         const double hedge_extra = seed % 2 == 0 ? uniform(0.5) : 0;
         work_budget budget(options);
         steady_time now = start;
@@ -153,7 +154,9 @@ TEST_CASE("P4.1, second part: with no success for 30 s, extra attempts <= burst 
     for (std::uint64_t seed = 1; seed <= 300; ++seed) {
         CAPTURE(seed);
         std::mt19937_64 random(seed);
-        const budget_options options{.extra_work = 0.2, .burst = static_cast<double>(random() % 20), .min_per_second = 0.05 * static_cast<double>(random() % 20)};
+        const budget_options options{.extra_work = 0.2,
+                                     .burst = static_cast<double>(random() % 20),
+                                     .min_per_second = 0.05 * static_cast<double>(random() % 20)};
         work_budget budget(options);
         steady_time now = start;
         for (; now < start + 60s; now += std::chrono::milliseconds(random() % 500)) {
@@ -161,7 +164,8 @@ TEST_CASE("P4.1, second part: with no success for 30 s, extra attempts <= burst 
             static_cast<void>(budget.reserve(0.1, now));
         }
         const steady_time since = now + 30s;
-        for (; now < since; now += 100ms) static_cast<void>(random() % 4 == 0 ? budget.reserve_hedge(now) : budget.reserve(0.1, now));
+        for (; now < since; now += 100ms)
+            static_cast<void>(random() % 4 == 0 ? budget.reserve_hedge(now) : budget.reserve(0.1, now));
         int attempts = 0;
         for (; now < since + 300s; now += std::chrono::milliseconds(random() % 300)) {
             attempts += random() % 4 == 0 ? budget.reserve_hedge(now) : budget.reserve(0.1, now);
@@ -173,7 +177,8 @@ TEST_CASE("P4.1, second part: with no success for 30 s, extra attempts <= burst 
 TEST_CASE("P4.2: a success replaced by a failure never allows more later") {
     for (std::uint64_t seed = 1; seed <= 5000; ++seed) {
         std::mt19937_64 random(seed);
-        work_budget with({.extra_work = 0.2, .burst = 2, .min_per_second = 0}), without({.extra_work = 0.2, .burst = 2, .min_per_second = 0});
+        work_budget with({.extra_work = 0.2, .burst = 2, .min_per_second = 0}),
+            without({.extra_work = 0.2, .burst = 2, .min_per_second = 0});
         const int dropped = static_cast<int>(random() % 50);
         int more = 0, fewer = 0;
         bool holds = true;
@@ -230,7 +235,8 @@ TEST_CASE("P4.4: hedges stop strictly before retries do") {
         for (int i = 0; i < 200; ++i, now += 10ms) {
             if (random() % 5 == 0) budget.deposit(false, now);
             if (random() % 2 == 0) static_cast<void>(budget.reserve_hedge(now));
-            if (random() % 2 == 0 && !budget.reserve(1, now)) no_hedge_after = no_hedge_after && !budget.reserve_hedge(now);
+            if (random() % 2 == 0 && !budget.reserve(1, now))
+                no_hedge_after = no_hedge_after && !budget.reserve_hedge(now);
         }
         CAPTURE(seed);
         REQUIRE(no_hedge_after);
@@ -299,7 +305,8 @@ TEST_CASE("the median is within 5 % of the truth and forgets after two windows")
     CHECK_FALSE(median.value(start));
     std::mt19937_64 random(7);
     std::lognormal_distribution<double> seconds(std::log(3.2), 0.4);
-    for (int i = 0; i < 20000; ++i) median.add(duration(static_cast<std::int64_t>(seconds(random) * 1e9)), start + std::chrono::milliseconds(i));
+    for (int i = 0; i < 20000; ++i)
+        median.add(duration(static_cast<std::int64_t>(seconds(random) * 1e9)), start + std::chrono::milliseconds(i));
     CHECK(std::chrono::duration<double>(*median.value(start + 20s)).count() == doctest::Approx(3.2).epsilon(0.06));
     CHECK_FALSE(median.value(start + 20s + 2 * median_estimate::window));
 }

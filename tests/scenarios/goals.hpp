@@ -1,6 +1,6 @@
 #pragma once
-// What each scenario is to come to with the tuned profile: figures that simulations of whole scenarios have reached, per
-// cent of all requests, medians over seeds.
+// What each scenario is to come to with the tuned profile: figures that simulations of whole scenarios have reached,
+// per cent of all requests, medians over seeds.
 
 #include <array>
 #include <optional>
@@ -10,11 +10,11 @@ namespace evenkeel::test {
 
 struct goal {
     std::string_view scenario;
-    double success;    // %, whole and correct within the client's 60 s
-    double within_15s; // %
-    double most_attempts; // per request; a twentieth or so above what was reached, since seeds differ
-    bool as_direct = false;           // neither figure below what happens without any proxy
-    std::optional<double> recovery{}; // seconds, at most
+    double success;                     // %, whole and correct within the client's 60 s
+    double within_15s;                  // %
+    double most_attempts;               // per request; a twentieth or so above what was reached, since seeds differ
+    bool as_direct = false;             // neither figure below what happens without any proxy
+    std::optional<double> recovery{};   // seconds, at most
     std::optional<double> p50{}, p99{}; // seconds, at most
 };
 

@@ -44,7 +44,8 @@ std::size_t whole_request(std::string_view bytes) {
     const auto end = bytes.find("\r\n\r\n");
     if (end == std::string_view::npos) return 0;
     std::string head(bytes.substr(0, end + 2));
-    std::ranges::transform(head, head.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; });
+    std::ranges::transform(head, head.begin(),
+                           [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; });
     std::size_t length = 0;
     constexpr std::string_view name = "\r\ncontent-length: ";
     if (const auto at = head.find(name); at != std::string::npos) {
@@ -76,17 +77,19 @@ net::task<void> pass_on(std::shared_ptr<connection> to, std::shared_ptr<net::exc
 } // namespace
 
 struct model_server::state {
-    state(const simulate::traffic& what, steady_time zero, double speed) : transport(loop, what, simulate::scenario_time(zero, speed)) {
+    state(const simulate::traffic& what, steady_time zero, double speed)
+        : transport(loop, what, simulate::scenario_time(zero, speed)) {
         const int servers = what.facts().servers;
         for (int place = 0; place < 2; ++place) {
             const config::listener where{.host = "127.0.0.1", .port = 0, .unix = {}, .tls = {}};
-            listeners[static_cast<std::size_t>(place)] =
-                std::make_unique<net::listener>(loop, std::move(net::bind_listener(where, 1).front()), nullptr, net::listener_options{}, observer);
-            listeners[static_cast<std::size_t>(place)]->start([this, server = std::min(place, servers - 1)](std::unique_ptr<net::client_stream> client) {
-                auto made = std::make_shared<connection>(std::move(client));
-                live.insert(made.get());
-                loop.nursery().spawn(serve(*this, std::move(made), server));
-            });
+            listeners[static_cast<std::size_t>(place)] = std::make_unique<net::listener>(
+                loop, std::move(net::bind_listener(where, 1).front()), nullptr, net::listener_options{}, observer);
+            listeners[static_cast<std::size_t>(place)]->start(
+                [this, server = std::min(place, servers - 1)](std::unique_ptr<net::client_stream> client) {
+                    auto made = std::make_shared<connection>(std::move(client));
+                    live.insert(made.get());
+                    loop.nursery().spawn(serve(*this, std::move(made), server));
+                });
         }
         thread = std::thread([this] { loop.run(); });
     }
@@ -143,7 +146,9 @@ model_server::model_server(const simulate::traffic& what, steady_time zero, doub
     : state_(std::make_unique<state>(what, zero, speed)) {}
 model_server::~model_server() { stop(); }
 
-std::uint16_t model_server::port(int server) const noexcept { return state_->listeners[static_cast<std::size_t>(server)]->port(); }
+std::uint16_t model_server::port(int server) const noexcept {
+    return state_->listeners[static_cast<std::size_t>(server)]->port();
+}
 void model_server::stop() { state_->stop(); }
 unsigned model_server::attempts(unsigned request) const noexcept { return state_->transport.attempts(request); }
 std::uint64_t model_server::refused() const noexcept { return state_->transport.refused(); }

@@ -1,7 +1,7 @@
 #pragma once
-// The simulated provider of the scenarios (proxy/simulate/model_transport) on real sockets and in real time, so many times
-// faster than the scenario: the same luck, the same servers with their capacity, the same spells. One port for each of two
-// servers; where the scenario has one, both are the same.
+// The simulated provider of the scenarios (proxy/simulate/model_transport) on real sockets and in real time, so many
+// times faster than the scenario: the same luck, the same servers with their capacity, the same spells. One port for
+// each of two servers; where the scenario has one, both are the same.
 //
 // A server that refuses connections resets them here as soon as they are accepted.
 

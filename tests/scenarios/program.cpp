@@ -22,7 +22,9 @@ program::program(const std::string& rest) {
     if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no temporary directory");
     directory_ = pattern;
     const std::string file = directory_ + "/evenkeel.yaml";
-    std::ofstream(file) << "version: 1\nlisten: 127.0.0.1:0\nadmin: off\naccess_log: {path: \"off\"}\nlog: {path: " << directory_ << "/log}\n" << rest;
+    std::ofstream(file) << "version: 1\nlisten: 127.0.0.1:0\nadmin: off\naccess_log: {path: \"off\"}\nlog: {path: "
+                        << directory_ << "/log}\n"
+                        << rest;
 
     std::array<std::string, 4> words{"evenkeel", "run", "-c", file};
     std::array<char*, 5> arguments{words[0].data(), words[1].data(), words[2].data(), words[3].data(), nullptr};
@@ -41,7 +43,8 @@ program::program(const std::string& rest) {
         const std::string text = log();
         const auto line = text.find("listening");
         const auto at = line == std::string::npos ? line : text.find(mark, line);
-        if (at != std::string::npos && text.find('\n', at) != std::string::npos) port_ = static_cast<std::uint16_t>(std::stoi(text.substr(at + mark.size(), 5)));
+        if (at != std::string::npos && text.find('\n', at) != std::string::npos)
+            port_ = static_cast<std::uint16_t>(std::stoi(text.substr(at + mark.size(), 5)));
     }
     if (port_ == 0) {
         std::ostringstream why;

@@ -10,8 +10,8 @@ namespace evenkeel::test {
 
 class program {
 public:
-    // `rest` is the file without version, listen, admin and logs. Returns once it listens; throws std::runtime_error with
-    // what it said if it does not.
+    // `rest` is the file without version, listen, admin and logs. Returns once it listens; throws std::runtime_error
+    // with what it said if it does not.
     explicit program(const std::string& rest);
     ~program(); // SIGKILL, if it is still there
     program(const program&) = delete;

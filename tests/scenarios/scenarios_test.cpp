@@ -75,7 +75,8 @@ TEST_CASE("what the profiles reach in every scenario") {
         }
         if (due.p50) demand(tuned.p50 <= *due.p50, "P50", tuned.p50, *due.p50);
         if (due.p99) demand(tuned.p99 <= *due.p99, "P99", tuned.p99, *due.p99);
-        if (due.recovery) demand(tuned.recovery.value_or(0) <= *due.recovery, "recovery", tuned.recovery.value_or(0), *due.recovery);
+        if (due.recovery)
+            demand(tuned.recovery.value_or(0) <= *due.recovery, "recovery", tuned.recovery.value_or(0), *due.recovery);
         if (missed.str().empty()) continue;
         CAPTURE(due.scenario);
         CAPTURE(missed.str());

@@ -21,7 +21,8 @@ using namespace evenkeel::test;
 using namespace std::chrono_literals;
 
 namespace {
-const std::string rest = "upstreams: {a: {url: \"http://127.0.0.1:1\"}}\nroutes: [{name: health, match: {path: /health}, serve: health}]\ndrain: {timeout: 1s}\n";
+const std::string rest = "upstreams: {a: {url: \"http://127.0.0.1:1\"}}\nroutes: [{name: health, match: {path: "
+                         "/health}, serve: health}]\ndrain: {timeout: 1s}\n";
 
 bool soon(const auto& done) {
     for (int tries = 0; tries < 2000; ++tries) {
@@ -46,7 +47,8 @@ TEST_CASE("SIGTERM ends the process although a reload waits for a configuration 
     CHECK(support::test_client({.port = proxy.port()}).request("GET", "/health").status == 200);
     const auto start = std::chrono::steady_clock::now();
     CHECK(proxy.finish() == 0);
-    CHECK(std::chrono::steady_clock::now() - start < 9s); // the wait for the writer is ten seconds, that of the end five
+    // The wait for the writer is ten seconds, that of the end five.
+    CHECK(std::chrono::steady_clock::now() - start < 9s);
 }
 
 TEST_CASE("a certificate, a secret and a body that are FIFOs fail a reload at once, and the next one is taken") {
@@ -57,8 +59,10 @@ TEST_CASE("a certificate, a secret and a body that are FIFOs fail a reload at on
     const std::string fifo = proxy.file() + ".fifo";
     REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
     std::size_t refused = 0;
-    for (const std::string& bad : {"upstreams: {a: {url: \"https://127.0.0.1:1\", tls: {ca_file: \"" + fifo + "\"}}}\n",
-                                   "upstreams: {a: {url: \"https://127.0.0.1:1\", headers: {set: {authorization: \"${file:" + fifo + "}\"}}}}\n"}) {
+    for (const std::string& bad :
+         {"upstreams: {a: {url: \"https://127.0.0.1:1\", tls: {ca_file: \"" + fifo + "\"}}}\n",
+          "upstreams: {a: {url: \"https://127.0.0.1:1\", headers: {set: {authorization: \"${file:" + fifo +
+              "}\"}}}}\n"}) {
         std::string text = good;
         const auto at = text.find("upstreams:");
         text.replace(at, text.find('\n', at) + 1 - at, bad);

@@ -20,10 +20,14 @@ using simulate::verdict;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-sample ask(const planned_request& plan, unsigned number, std::uint16_t port, steady_time due, double deadline, double speed) {
-    sample out{.due = plan.due, .seconds = deadline, .first_token = deadline, .how = verdict::error, .stream = plan.stream};
+sample ask(const planned_request& plan, unsigned number, std::uint16_t port, steady_time due, double deadline,
+           double speed) {
+    sample out{
+        .due = plan.due, .seconds = deadline, .first_token = deadline, .how = verdict::error, .stream = plan.stream};
     const auto end = due + scenario_time::length(deadline / speed);
-    const auto left = [&] { return std::max(std::chrono::ceil<milliseconds>(end - steady_clock::now()), milliseconds{1}); };
+    const auto left = [&] {
+        return std::max(std::chrono::ceil<milliseconds>(end - steady_clock::now()), milliseconds{1});
+    };
     const auto seconds = [&] { return std::chrono::duration<double>(steady_clock::now() - due).count() * speed; };
     double first_token = deadline;
     std::string request, body;

@@ -1,6 +1,6 @@
 #pragma once
-// The clients of a scenario on real sockets: open loop, a thread per request in flight, each reads its answer to the end,
-// judges it as the simulation does, and leaves at its deadline.
+// The clients of a scenario on real sockets: open loop, a thread per request in flight, each reads its answer to the
+// end, judges it as the simulation does, and leaves at its deadline.
 
 #include "policies/time.hpp"
 #include "proxy/simulate/simulation.hpp"
@@ -11,6 +11,7 @@
 namespace evenkeel::test {
 
 // In order, those that count. `attempts` of the samples are left 0.
-[[nodiscard]] std::vector<simulate::sample> play(const simulate::traffic& what, std::uint16_t port, steady_time zero, double speed);
+[[nodiscard]] std::vector<simulate::sample> play(const simulate::traffic& what, std::uint16_t port, steady_time zero,
+                                                 double speed);
 
 } // namespace evenkeel::test

@@ -73,12 +73,8 @@ beast_head read(std::string_view bytes, bool head_request) {
 
 } // namespace
 
-beast_head beast_request_head(std::string_view bytes) {
-    return read<true>(bytes, false);
-}
-beast_head beast_response_head(std::string_view bytes, bool head_request) {
-    return read<false>(bytes, head_request);
-}
+beast_head beast_request_head(std::string_view bytes) { return read<true>(bytes, false); }
+beast_head beast_response_head(std::string_view bytes, bool head_request) { return read<false>(bytes, head_request); }
 
 std::vector<std::string> beast_tokens(std::string_view list) {
     std::vector<std::string> out;

@@ -70,7 +70,8 @@ x509_ptr make(const certificate_request& what, EVP_PKEY* key, X509* issuer, EVP_
     X509_gmtime_adj(X509_getm_notAfter(made), static_cast<long>(what.not_after.count()));
     X509_set_pubkey(made, key);
     X509_NAME* name = X509_get_subject_name(made);
-    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(what.common_name.c_str()), -1, -1, 0);
+    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8,
+                               reinterpret_cast<const unsigned char*>(what.common_name.c_str()), -1, -1, 0);
     X509* const by = issuer != nullptr ? issuer : made;
     X509_set_issuer_name(made, X509_get_subject_name(by));
     extend(made, by, NID_basic_constraints, authority ? "critical,CA:TRUE" : "critical,CA:FALSE");

@@ -17,8 +17,8 @@ struct certificate {
 
 struct certificate_request {
     std::string common_name = "evenkeel test";
-    std::vector<std::string> dns;  // subject alternative names; "*.example" is fine
-    std::vector<std::string> addresses; // IP literals
+    std::vector<std::string> dns;                             // subject alternative names; "*.example" is fine
+    std::vector<std::string> addresses;                       // IP literals
     std::chrono::seconds not_before = std::chrono::hours{-1}; // from now
     std::chrono::seconds not_after = std::chrono::hours{24};
 };

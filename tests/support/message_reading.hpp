@@ -1,6 +1,6 @@
 #pragma once
-// Takes HTTP/1.1 messages apart as their bytes come, strictly: what a scripted upstream was sent, or what a scripted client
-// received. Not the proxy's own parser on purpose. Every message must have a length, chunks, or no body.
+// Takes HTTP/1.1 messages apart as their bytes come, strictly: what a scripted upstream was sent, or what a scripted
+// client received. Not the proxy's own parser on purpose. Every message must have a length, chunks, or no body.
 
 #include <algorithm>
 #include <charconv>
@@ -24,7 +24,9 @@ struct read_message {
             const std::string_view line = rest.substr(0, end);
             rest.remove_prefix(std::min(rest.size(), end + 2));
             const auto same = [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? b + 32 : b); };
-            if (line.size() <= name.size() || line[name.size()] != ':' || !std::equal(name.begin(), name.end(), line.begin(), same)) continue;
+            if (line.size() <= name.size() || line[name.size()] != ':' ||
+                !std::equal(name.begin(), name.end(), line.begin(), same))
+                continue;
             const auto value = line.find_first_not_of(' ', name.size() + 1);
             return value == std::string_view::npos ? std::string_view{} : line.substr(value);
         }
@@ -39,8 +41,12 @@ public:
     }
     // Interim answers are none of them. The last one may not be whole.
     [[nodiscard]] const std::vector<read_message>& messages() const noexcept { return messages_; }
-    [[nodiscard]] std::size_t whole() const noexcept { return messages_.size() - (messages_.empty() || messages_.back().whole ? 0 : 1); }
-    [[nodiscard]] std::size_t body_bytes() const noexcept { return messages_.empty() ? 0 : messages_.back().body.size(); } // of the last one
+    [[nodiscard]] std::size_t whole() const noexcept {
+        return messages_.size() - (messages_.empty() || messages_.back().whole ? 0 : 1);
+    }
+    [[nodiscard]] std::size_t body_bytes() const noexcept {
+        return messages_.empty() ? 0 : messages_.back().body.size();
+    } // of the last one
     [[nodiscard]] bool malformed() const noexcept { return malformed_; }
     [[nodiscard]] int interim() const noexcept { return interim_; }
 
@@ -110,7 +116,9 @@ private:
             return;
         }
         left_ = 0;
-        if (!length.empty()) malformed_ = std::from_chars(length.data(), length.data() + length.size(), left_).ptr != length.data() + length.size();
+        if (!length.empty())
+            malformed_ = std::from_chars(length.data(), length.data() + length.size(), left_).ptr !=
+                         length.data() + length.size();
         malformed_ = malformed_ || !coding.empty() || (length.empty() && status != 0 && status != 204);
         at_ = part::length;
         if (left_ == 0) end();

@@ -160,29 +160,17 @@ struct provider::implementation {
 provider::provider(provider_options options) : implementation_(std::make_unique<implementation>(std::move(options))) {}
 provider::~provider() = default;
 
-std::uint16_t provider::port() const noexcept {
-    return implementation_->port;
-}
-std::uint16_t provider::control_port() const noexcept {
-    return implementation_->control_port;
-}
+std::uint16_t provider::port() const noexcept { return implementation_->port; }
+std::uint16_t provider::control_port() const noexcept { return implementation_->control_port; }
 std::string provider::url() const {
     const auto& options = implementation_->core.options();
     return (options.tls ? "https://" : "http://") + options.host + ":" + std::to_string(port());
 }
 
-void provider::stop() {
-    implementation_->stop();
-}
-void provider::script(provider_rule rule) {
-    implementation_->core.add_rule(std::move(rule));
-}
-void provider::clear_scripts() {
-    implementation_->core.clear_rules();
-}
-void provider::reset() {
-    implementation_->core.reset();
-}
+void provider::stop() { implementation_->stop(); }
+void provider::script(provider_rule rule) { implementation_->core.add_rule(std::move(rule)); }
+void provider::clear_scripts() { implementation_->core.clear_rules(); }
+void provider::reset() { implementation_->core.reset(); }
 void provider::refuse() {
     implementation_->run_there([this] { implementation_->close_listener(); });
 }
@@ -193,12 +181,8 @@ void provider::drop_idle(bool with_reset) {
     implementation_->run_there([this, with_reset] { implementation_->drop(with_reset); });
 }
 
-std::vector<attempt_record> provider::records() const {
-    return implementation_->core.records();
-}
-provider_counters provider::counters() const {
-    return implementation_->core.counters();
-}
+std::vector<attempt_record> provider::records() const { return implementation_->core.records(); }
+provider_counters provider::counters() const { return implementation_->core.counters(); }
 bool provider::wait_for(const std::function<bool(const provider_counters&)>& holds,
                         std::chrono::milliseconds timeout) const {
     return implementation_->core.wait_for(holds, timeout);

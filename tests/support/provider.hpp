@@ -59,8 +59,8 @@ struct provider_options {
     std::chrono::milliseconds idle_timeout{0}; // keep-alive connections; 0: for ever
     std::chrono::milliseconds idle_random{0};  // > 0: closed after a drawn time up to this, once they have served
     std::size_t receive_buffer = 0;            // SO_RCVBUF; 0: the system's
-    // Asked for a script once the body of a request was read and its nonce is known, before rules and `script`, after the
-    // request's own x-sim; nothing: they speak. Called on the provider's thread, which waits for it.
+    // Asked for a script once the body of a request was read and its nonce is known, before rules and `script`, after
+    // the request's own x-sim; nothing: they speak. Called on the provider's thread, which waits for it.
     std::function<std::optional<std::string>(const attempt_record&)> script_for = {};
     // Told each piece of a request's body as it is read, and its place; on the provider's thread.
     std::function<void(const attempt_record&, std::uint64_t position, std::string_view data)> on_body = {};
@@ -111,8 +111,8 @@ struct provider_counters {
     std::uint64_t handshake_failures = 0;
 };
 
-// Says which script applies to which requests. A request's own x-sim field wins; then provider_options::script_for; then
-// the first rule that matches and has times left; then provider_options::script.
+// Says which script applies to which requests. A request's own x-sim field wins; then provider_options::script_for;
+// then the first rule that matches and has times left; then provider_options::script.
 struct provider_rule {
     std::string script = {};
     int times = -1;          // how many requests (accept=: connections) it serves; -1: any number
@@ -148,9 +148,9 @@ public:
     bool wait_for(const std::function<bool(const provider_counters&)>& holds,
                   std::chrono::milliseconds timeout = std::chrono::seconds{5}) const;
     // The first finished record that matches; nothing after `timeout`.
-    [[nodiscard]] std::optional<attempt_record>
-    wait_for_record(const std::function<bool(const attempt_record&)>& matches,
-                    std::chrono::milliseconds timeout = std::chrono::seconds{5}) const;
+    [[nodiscard]] std::optional<attempt_record> wait_for_record(
+        const std::function<bool(const attempt_record&)>& matches,
+        std::chrono::milliseconds timeout = std::chrono::seconds{5}) const;
 
 private:
     struct implementation;

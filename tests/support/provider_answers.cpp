@@ -27,9 +27,7 @@ std::string hex(std::uint64_t value) {
     return out;
 }
 
-std::string quoted(std::string_view text) {
-    return json::serialize(json::string{text});
-}
+std::string quoted(std::string_view text) { return json::serialize(json::string{text}); }
 
 constexpr std::array<std::string_view, 10> plain_words{"the",  "ship",    "keeps", "an",    "even",
                                                        "keel", "through", "every", "rough", "sea"};

@@ -102,8 +102,7 @@ private:
             }
             co_return;
         }
-        while (co_await serve_one()) {
-        }
+        while (co_await serve_one()) {}
         if (!gone()) co_await close_politely();
     }
 
@@ -472,11 +471,8 @@ private:
     }
     task<bool> perform(break_off due) {
         switch (due) {
-        case break_off::none:
-            co_return true;
-        case break_off::reset:
-            reset_socket();
-            break;
+        case break_off::none: co_return true;
+        case break_off::reset: reset_socket(); break;
         case break_off::close:
             co_await end_sending();
             close_socket();
@@ -485,8 +481,7 @@ private:
             co_await send_last_chunk();
             if (!chunked_) closing_ = true; // nothing else tells the end
             break;
-        case break_off::stall:
-            co_return co_await stall();
+        case break_off::stall: co_return co_await stall();
         }
         co_return false;
     }
@@ -704,18 +699,10 @@ private:
             std::string_view text = "\n";
             if (out.stream) {
                 switch (script_.keepalive) {
-                case keepalive_form::comment:
-                    text = ": keep-alive\n\n";
-                    break;
-                case keepalive_form::processing:
-                    text = ": OPENROUTER PROCESSING\n\n";
-                    break;
-                case keepalive_form::blank:
-                    text = "\n";
-                    break;
-                case keepalive_form::ping:
-                    text = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
-                    break;
+                case keepalive_form::comment: text = ": keep-alive\n\n"; break;
+                case keepalive_form::processing: text = ": OPENROUTER PROCESSING\n\n"; break;
+                case keepalive_form::blank: text = "\n"; break;
+                case keepalive_form::ping: text = "event: ping\ndata: {\"type\": \"ping\"}\n\n"; break;
                 }
             }
             if (!co_await send_body(text)) co_return false;
@@ -767,16 +754,12 @@ private:
         const auto error = stream_error(out.dialect, script_.error, script_.error_as_data);
         if (!co_await send_body(error)) co_return false;
         switch (script_.error_then) {
-        case error_sequel::go_on:
-            co_return true;
-        case error_sequel::close:
-            co_await end_sending();
-            co_return false;
+        case error_sequel::go_on: co_return true;
+        case error_sequel::close: co_await end_sending(); co_return false;
         case error_sequel::done:
             if (!co_await send_body("data: [DONE]\n\n")) co_return false;
             break;
-        case error_sequel::end:
-            break;
+        case error_sequel::end: break;
         }
         co_await send_last_chunk();
         co_return false;

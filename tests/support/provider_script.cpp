@@ -279,10 +279,8 @@ std::int64_t parse_script_duration(std::string_view text) {
 
 std::int64_t script_time::draw(double u, double v) const {
     switch (is) {
-    case law::constant:
-        return value_ns;
-    case law::uniform:
-        return value_ns + static_cast<std::int64_t>(u * (spread - static_cast<double>(value_ns)));
+    case law::constant: return value_ns;
+    case law::uniform: return value_ns + static_cast<std::int64_t>(u * (spread - static_cast<double>(value_ns)));
     case law::lognormal: {
         // Box and Muller; 1 - u is never 0.
         const double normal = std::sqrt(-2 * std::log(1 - u)) * std::cos(2 * std::numbers::pi * v);
@@ -306,8 +304,9 @@ script_choice::script_choice(std::string_view text) : text_(trim(text)) {
 }
 
 bool script_choice::is_about_reading() const noexcept {
-    return std::any_of(alternatives_.begin(), alternatives_.end(),
-                       [](const alternative& a) { return a.script.early != early_end::none || a.script.reads_bytes > 0; });
+    return std::any_of(alternatives_.begin(), alternatives_.end(), [](const alternative& a) {
+        return a.script.early != early_end::none || a.script.reads_bytes > 0;
+    });
 }
 
 const provider_script& script_choice::pick(double u) const noexcept {

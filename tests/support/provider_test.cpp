@@ -454,7 +454,8 @@ TEST_CASE("a thousand streams at once") {
     }
 
     CHECK(good == 1000);
-    CHECK(upstream.wait_for([](const provider_counters& c) { return c.completed == 1000; })); // counted after the last byte
+    // Counted after the last byte.
+    CHECK(upstream.wait_for([](const provider_counters& c) { return c.completed == 1000; }));
 }
 
 TEST_CASE("tls: certificates, client certificates and truncation") {

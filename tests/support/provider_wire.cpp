@@ -63,15 +63,9 @@ head_result take_request_head(std::string& input, attempt_record& record) {
 struct sha256::context {
     EVP_MD_CTX* evp = EVP_MD_CTX_new();
 };
-sha256::sha256() : context_(std::make_unique<context>()) {
-    EVP_DigestInit_ex(context_->evp, EVP_sha256(), nullptr);
-}
-sha256::~sha256() {
-    EVP_MD_CTX_free(context_->evp);
-}
-void sha256::add(std::string_view bytes) {
-    EVP_DigestUpdate(context_->evp, bytes.data(), bytes.size());
-}
+sha256::sha256() : context_(std::make_unique<context>()) { EVP_DigestInit_ex(context_->evp, EVP_sha256(), nullptr); }
+sha256::~sha256() { EVP_MD_CTX_free(context_->evp); }
+void sha256::add(std::string_view bytes) { EVP_DigestUpdate(context_->evp, bytes.data(), bytes.size()); }
 std::string sha256::hex() {
     std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
     unsigned size = 0;
@@ -148,8 +142,7 @@ body_reader::state body_reader::consume_chunked(std::string& input) {
         case part::trailer:
             if (line.empty()) out = state::done;
             break;
-        case part::data:
-            break;
+        case part::data: break;
         }
     }
     input.erase(0, at);
@@ -187,52 +180,29 @@ std::string stored_gzip::finish() {
 
 std::string_view reason_phrase(int status) noexcept {
     switch (status) {
-    case 100:
-        return "Continue";
-    case 101:
-        return "Switching Protocols";
-    case 103:
-        return "Early Hints";
-    case 200:
-        return "OK";
-    case 201:
-        return "Created";
-    case 204:
-        return "No Content";
-    case 304:
-        return "Not Modified";
-    case 400:
-        return "Bad Request";
-    case 401:
-        return "Unauthorized";
-    case 402:
-        return "Payment Required";
-    case 403:
-        return "Forbidden";
-    case 404:
-        return "Not Found";
-    case 405:
-        return "Method Not Allowed";
-    case 408:
-        return "Request Timeout";
-    case 409:
-        return "Conflict";
-    case 413:
-        return "Content Too Large";
-    case 422:
-        return "Unprocessable Content";
-    case 429:
-        return "Too Many Requests";
-    case 500:
-        return "Internal Server Error";
-    case 502:
-        return "Bad Gateway";
-    case 503:
-        return "Service Unavailable";
-    case 504:
-        return "Gateway Timeout";
-    default:
-        return "Status";
+    case 100: return "Continue";
+    case 101: return "Switching Protocols";
+    case 103: return "Early Hints";
+    case 200: return "OK";
+    case 201: return "Created";
+    case 204: return "No Content";
+    case 304: return "Not Modified";
+    case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 402: return "Payment Required";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 408: return "Request Timeout";
+    case 409: return "Conflict";
+    case 413: return "Content Too Large";
+    case 422: return "Unprocessable Content";
+    case 429: return "Too Many Requests";
+    case 500: return "Internal Server Error";
+    case 502: return "Bad Gateway";
+    case 503: return "Service Unavailable";
+    case 504: return "Gateway Timeout";
+    default: return "Status";
     }
 }
 

@@ -99,7 +99,8 @@ private:
 
 std::unique_ptr<net::client_stream> scripted_client::connect() {
     // For departure_watch, which polls. None left: the client is not seen leaving before it is written to.
-    if (wire_->watched && ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, wire_->ends) != 0) wire_->ends[0] = wire_->ends[1] = -1;
+    if (wire_->watched && ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, wire_->ends) != 0)
+        wire_->ends[0] = wire_->ends[1] = -1;
     return std::make_unique<stream>(wire_);
 }
 

@@ -18,13 +18,16 @@ namespace evenkeel::test {
 class scripted_client {
 public:
     // Unwatched, it costs no descriptors, and its leaving is noticed only where it is read from or written to.
-    explicit scripted_client(net::loop& worker, bool watched = true) : wire_(std::make_shared<shared>(worker)) { wire_->watched = watched; }
+    explicit scripted_client(net::loop& worker, bool watched = true) : wire_(std::make_shared<shared>(worker)) {
+        wire_->watched = watched;
+    }
 
     [[nodiscard]] std::unique_ptr<net::client_stream> connect(); // once
 
-    void send(std::string_view bytes);        // arrives at once
-    void leave();                             // closes its side: reads of the proxy end, peek_closed() tells, poll() does
-    void half_close();                        // ends its sending side only: reads of the proxy end behind what was sent
+    void send(std::string_view bytes); // arrives at once
+    // Closes its side: reads of the proxy end, peek_closed() tells, poll() does.
+    void leave();
+    void half_close(); // ends its sending side only: reads of the proxy end behind what was sent
     void stop_reading() { wire_->stalled = true; } // writes of the proxy do not complete any more
     void read_again();                             // ... and now the one under way does
     void take_a_little() { ++wire_->moved; }       // some of it goes on, and it still does not complete
@@ -32,7 +35,7 @@ public:
     [[nodiscard]] const std::string& received() const noexcept { return wire_->received; }
     [[nodiscard]] bool closed_by_proxy() const noexcept { return wire_->closed || wire_->send_shut; }
     [[nodiscard]] bool ended_by_proxy() const noexcept { return wire_->send_shut; } // its sending side
-    [[nodiscard]] bool closed() const noexcept { return wire_->closed; }             // altogether
+    [[nodiscard]] bool closed() const noexcept { return wire_->closed; }            // altogether
     [[nodiscard]] std::size_t unread() const noexcept { return wire_->incoming.size(); }
     [[nodiscard]] bool reset_by_proxy() const noexcept { return wire_->was_reset; }
     [[nodiscard]] int writes() const noexcept { return wire_->writes; }

@@ -17,7 +17,8 @@ namespace error = boost::asio::error;
 // Shared by the exchange, which the proxy owns, and the player, which outlives it for a turn.
 struct scripted_transport::playing {
     playing(net::loop& worker, exchange_script steps, std::shared_ptr<exchange_log> log_, turn_taker its_turn)
-        : loop(worker), script(std::move(steps)), log(std::move(log_)), turn(its_turn), changed(worker.executor()), written_to(worker.executor()) {}
+        : loop(worker), script(std::move(steps)), log(std::move(log_)), turn(its_turn), changed(worker.executor()),
+          written_to(worker.executor()) {}
 
     net::loop& loop;
     exchange_script script;
@@ -140,15 +141,21 @@ net::task<net::open_result> scripted_transport::open(const std::shared_ptr<const
     } else if (fallback_) {
         script = *fallback_;
     } else {
-        script.connect_failure = net::transport_error{net::transport_error::kind::refused, "connection_refused", 502, {}, "no script is left"};
+        script.connect_failure = net::transport_error{
+            net::transport_error::kind::refused, "connection_refused", 502, {}, "no script is left"};
     }
     net::event ready(loop_.executor());
-    const net::cancel_source::hook cancelled(cancel, [](void* whom) { static_cast<net::event*>(whom)->set(); }, &ready);
+    const net::cancel_source::hook cancelled(
+        cancel, [](void* whom) { static_cast<net::event*>(whom)->set(); }, &ready);
     const steady_time at = loop_.now() + script.connect_after;
     if (script.connect_after > duration::zero()) co_await ready.wait_until(loop_.timers(), std::min(at, deadline));
-    if (cancel.requested()) co_return net::open_result{nullptr, {net::transport_error::kind::cancelled, "connection_terminated", 502, {}, "cancelled"}};
+    if (cancel.requested())
+        co_return net::open_result{
+            nullptr, {net::transport_error::kind::cancelled, "connection_terminated", 502, {}, "cancelled"}};
     if (at > deadline) {
-        co_return net::open_result{nullptr, {net::transport_error::kind::connect_timeout, "connection_timeout", 504, {}, "no connection in time"}};
+        co_return net::open_result{
+            nullptr,
+            {net::transport_error::kind::connect_timeout, "connection_timeout", 504, {}, "no connection in time"}};
     }
     if (script.connect_failure) co_return net::open_result{nullptr, *script.connect_failure};
 
@@ -170,12 +177,15 @@ net::task<void> scripted_transport::play(std::shared_ptr<playing> what) {
             while (!what->log->closed && !what->has_request(request->body_bytes)) co_await what->changed.wait();
         } else if (const auto* body = std::get_if<play::body>(&step)) {
             const auto& seen = what->log->requests;
-            while (!what->log->closed && (seen.messages().empty() || (seen.body_bytes() < body->bytes && seen.whole() == 0))) co_await what->changed.wait();
+            while (!what->log->closed &&
+                   (seen.messages().empty() || (seen.body_bytes() < body->bytes && seen.whole() == 0)))
+                co_await what->changed.wait();
         } else if (std::holds_alternative<play::whole>(step)) {
             while (!what->log->closed && what->log->requests.whole() == 0) co_await what->changed.wait();
         } else if (const auto* pause = std::get_if<play::pause>(&step)) {
             const steady_time until = what->loop.now() + pause->length;
-            while (!what->log->closed && what->loop.now() < until) co_await what->changed.wait_until(what->loop.timers(), until);
+            while (!what->log->closed && what->loop.now() < until)
+                co_await what->changed.wait_until(what->loop.timers(), until);
         } else if (const auto* send = std::get_if<play::send>(&step)) {
             what->incoming += send->bytes;
             what->serve_reader();
@@ -195,7 +205,8 @@ net::task<void> scripted_transport::take(std::shared_ptr<playing> what) {
     const auto& takes = what->script.takes;
     for (std::size_t i = 0; !what->log->closed; i = std::min(i + 1, takes.size() - 1)) {
         const steady_time until = what->loop.now() + takes[i].after;
-        while (!what->log->closed && what->loop.now() < until) co_await what->written_to.wait_until(what->loop.timers(), until);
+        while (!what->log->closed && what->loop.now() < until)
+            co_await what->written_to.wait_until(what->loop.timers(), until);
         while (!what->log->closed && what->untaken.empty()) co_await what->written_to.wait();
         if (what->log->closed) co_return;
         what->take_some(takes[i].most);
@@ -204,11 +215,13 @@ net::task<void> scripted_transport::take(std::shared_ptr<playing> what) {
 }
 
 std::size_t scripted_transport::opened_to(std::string_view upstream) const noexcept {
-    return static_cast<std::size_t>(std::count_if(logs_.begin(), logs_.end(), [&](const auto& log) { return log->upstream == upstream; }));
+    return static_cast<std::size_t>(
+        std::count_if(logs_.begin(), logs_.end(), [&](const auto& log) { return log->upstream == upstream; }));
 }
 
 std::size_t scripted_transport::open_now() const noexcept {
-    return static_cast<std::size_t>(std::count_if(logs_.begin(), logs_.end(), [](const auto& log) { return !log->closed; }));
+    return static_cast<std::size_t>(
+        std::count_if(logs_.begin(), logs_.end(), [](const auto& log) { return !log->closed; }));
 }
 
 } // namespace evenkeel::test

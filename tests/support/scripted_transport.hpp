@@ -1,6 +1,6 @@
 #pragma once
-// A transport without sockets, for virtual time: every open() takes the next script, and the exchange plays it against the
-// clock of the loop. What was written, recycled and closed is kept for the test to look at.
+// A transport without sockets, for virtual time: every open() takes the next script, and the exchange plays it against
+// the clock of the loop. What was written, recycled and closed is kept for the test to look at.
 
 #include "proxy/net/cancel.hpp"
 #include "proxy/net/loop.hpp"
@@ -22,22 +22,33 @@
 namespace evenkeel::test {
 
 namespace play {
-struct request { std::size_t body_bytes = 0; }; // waits until a head and this many bytes behind it have been written
-struct body { std::size_t bytes = 0; };         // waits until a head and this much of its body, decoded, have been taken
-struct whole {};                                // waits for the end of the request
-struct pause { duration length; };
-struct send { std::string bytes; };
-struct end {};                                  // FIN
-struct reset {};                                // RST
-struct truncate_tls {};                         // the end of a TLS connection without close_notify
-struct silence {};                              // nothing ever again
+struct request {
+    std::size_t body_bytes = 0;
+}; // waits until a head and this many bytes behind it have been written
+// Waits until a head and this much of its body, decoded, have been taken.
+struct body {
+    std::size_t bytes = 0;
+};
+struct whole {}; // waits for the end of the request
+struct pause {
+    duration length;
+};
+struct send {
+    std::string bytes;
+};
+struct end {};          // FIN
+struct reset {};        // RST
+struct truncate_tls {}; // the end of a TLS connection without close_notify
+struct silence {};      // nothing ever again
 } // namespace play
-using play_step = std::variant<play::request, play::body, play::whole, play::pause, play::send, play::end, play::reset, play::truncate_tls, play::silence>;
+using play_step = std::variant<play::request, play::body, play::whole, play::pause, play::send, play::end, play::reset,
+                               play::truncate_tls, play::silence>;
 
-// How a slow upstream reads. What is written stays in the writer's own buffers, as it does with a socket whose buffer is full
-// and with a TLS connection, until it is taken: bytes that are moved, freed or written over meanwhile arrive as they are then.
+// How a slow upstream reads. What is written stays in the writer's own buffers, as it does with a socket whose buffer
+// is full and with a TLS connection, until it is taken: bytes that are moved, freed or written over meanwhile arrive as
+// they are then.
 struct taking {
-    duration after{};    // since the last one
+    duration after{}; // since the last one
     std::size_t most = SIZE_MAX;
 };
 

@@ -1,7 +1,7 @@
 #pragma once
-// While one lives, what is read after it was freed does not look as it did: freed memory is written over, and none goes back
-// to the kernel, where reading it would end the process, or fail a write that then passes for a broken connection. A sanitizer
-// does better, and ends the process: then with a word of the test's own about what was under way.
+// While one lives, what is read after it was freed does not look as it did: freed memory is written over, and none goes
+// back to the kernel, where reading it would end the process, or fail a write that then passes for a broken connection.
+// A sanitizer does better, and ends the process: then with a word of the test's own about what was under way.
 
 #include <cstdint>
 #include <cstdio>

@@ -97,18 +97,12 @@ std::string openssl_text(const std::string& what) {
 
 std::string_view to_string(message_end end) noexcept {
     switch (end) {
-    case message_end::none:
-        return "none";
-    case message_end::complete:
-        return "complete";
-    case message_end::truncated:
-        return "truncated";
-    case message_end::reset:
-        return "reset";
-    case message_end::timeout:
-        return "timeout";
-    case message_end::malformed:
-        return "malformed";
+    case message_end::none: return "none";
+    case message_end::complete: return "complete";
+    case message_end::truncated: return "truncated";
+    case message_end::reset: return "reset";
+    case message_end::timeout: return "timeout";
+    case message_end::malformed: return "malformed";
     }
     return "unknown";
 }
@@ -242,12 +236,9 @@ struct test_client::state {
     // After an SSL call returned `result`: waits for what it wants. False if it failed or nothing came.
     [[nodiscard]] bool wait_for_tls(int result) const {
         switch (SSL_get_error(ssl.get(), result)) {
-        case SSL_ERROR_WANT_READ:
-            return wait(POLLIN, options.timeout);
-        case SSL_ERROR_WANT_WRITE:
-            return wait(POLLOUT, options.timeout);
-        default:
-            return false;
+        case SSL_ERROR_WANT_READ: return wait(POLLIN, options.timeout);
+        case SSL_ERROR_WANT_WRITE: return wait(POLLOUT, options.timeout);
+        default: return false;
         }
     }
 
@@ -484,9 +475,7 @@ test_client::~test_client() = default;
 test_client::test_client(test_client&&) noexcept = default;
 test_client& test_client::operator=(test_client&&) noexcept = default;
 
-bool test_client::send(std::string_view bytes) {
-    return state_->send(bytes);
-}
+bool test_client::send(std::string_view bytes) { return state_->send(bytes); }
 
 bool test_client::send_request(std::string_view method, std::string_view target, const header_list& headers,
                                std::string_view body) {
@@ -513,9 +502,7 @@ test_response test_client::read_head(std::string_view method) {
     return out;
 }
 
-std::string test_client::read_body_some() {
-    return state_->read_some();
-}
+std::string test_client::read_body_some() { return state_->read_some(); }
 
 std::optional<sse_event> test_client::next_event() {
     for (;;) {
@@ -529,9 +516,7 @@ std::optional<sse_event> test_client::next_event() {
     }
 }
 
-message_end test_client::ended() const noexcept {
-    return state_->message;
-}
+message_end test_client::ended() const noexcept { return state_->message; }
 
 test_response test_client::read_response(std::string_view method) {
     auto out = read_head(method);
@@ -562,9 +547,7 @@ message_end test_client::wait_closed(std::chrono::milliseconds timeout) {
     }
 }
 
-std::string test_client::stray() const {
-    return state_->input;
-}
+std::string test_client::stray() const { return state_->input; }
 
 void test_client::half_close() {
     if (state_->ssl) SSL_shutdown(state_->ssl.get());
@@ -582,9 +565,7 @@ void test_client::reset() {
     state_->close_socket();
 }
 
-void test_client::set_timeout(std::chrono::milliseconds timeout) {
-    state_->options.timeout = timeout;
-}
+void test_client::set_timeout(std::chrono::milliseconds timeout) { state_->options.timeout = timeout; }
 
 std::uint16_t test_client::local_port() const {
     sockaddr_in address{};

@@ -1,7 +1,7 @@
 #pragma once
-// Who comes first of what happens at the same instant. Completions of scripted connections wait for a drawn number of turns
-// of the loop, so that every order of them that the sockets of a real worker could give comes up at some seed; and the order
-// that came up is summed, so that a test can say how many different ones it saw.
+// Who comes first of what happens at the same instant. Completions of scripted connections wait for a drawn number of
+// turns of the loop, so that every order of them that the sockets of a real worker could give comes up at some seed;
+// and the order that came up is summed, so that a test can say how many different ones it saw.
 
 #include "proxy/net/io.hpp"
 #include "proxy/net/loop.hpp"
@@ -71,8 +71,10 @@ struct turn_taker::waiting {
     }
 };
 
-inline void turn_taker::complete(net::loop& loop, net::completion<net::io_result>&& done, net::io_result result, char what) const {
-    boost::asio::defer(loop.executor(), waiting{&loop, *this, of != nullptr ? of->draw() : 0, what, result, std::move(done)});
+inline void turn_taker::complete(net::loop& loop, net::completion<net::io_result>&& done, net::io_result result,
+                                 char what) const {
+    boost::asio::defer(loop.executor(),
+                       waiting{&loop, *this, of != nullptr ? of->draw() : 0, what, result, std::move(done)});
 }
 
 } // namespace evenkeel::test

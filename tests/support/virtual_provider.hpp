@@ -1,6 +1,7 @@
 #pragma once
-// A provider at the other end of pairs of sockets, in the loop of the proxy and in its virtual time: for tests of the real
-// connection pool. Its dial() takes the place of net::dial. Requests end with a body of two bytes, but a GET has none.
+// A provider at the other end of pairs of sockets, in the loop of the proxy and in its virtual time: for tests of the
+// real connection pool. Its dial() takes the place of net::dial. Requests end with a body of two bytes, but a GET has
+// none.
 
 #include "proxy/net/byte_stream.hpp"
 #include "proxy/net/dial.hpp"
@@ -26,7 +27,8 @@ public:
     duration connect_time = std::chrono::milliseconds{150};
     duration idle_limit{}; // ends connections that are idle for so long; 0: never
     bool refuses = false;
-    std::function<duration(std::size_t number)> answers_after = [](std::size_t) { return duration{}; }; // of the n-th request
+    // Of the n-th request.
+    std::function<duration(std::size_t number)> answers_after = [](std::size_t) { return duration{}; };
     std::function<bool(std::size_t number)> ends_instead = [](std::size_t) { return false; }; // ... closes unanswered
 
     std::string answers = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n{\"a\":1}";
@@ -36,7 +38,8 @@ public:
     std::size_t requests = 0, dialling = 0, most_dialling = 0, open = 0, most_open = 0;
 
     [[nodiscard]] net::dial_function dialler() {
-        return [this](net::opening& work, const net::dial_context&, const config::upstream& to) { return dial(work, to); };
+        return
+            [this](net::opening& work, const net::dial_context&, const config::upstream& to) { return dial(work, to); };
     }
     [[nodiscard]] std::size_t serving() const noexcept { return servers_.size(); }
 
@@ -65,7 +68,8 @@ private:
             made.error = {net::transport_error::kind::refused, "connection_refused", 502, {}, "refused"};
         } else {
             int ends[2];
-            if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) throw std::runtime_error("no sockets");
+            if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0)
+                throw std::runtime_error("no sockets");
             made.stream = end_of(ends[0]);
             const auto there = std::make_shared<line>(line{end_of(ends[1]), loop_.now()});
             most_open = std::max(most_open, ++open);
@@ -80,8 +84,10 @@ private:
         std::string seen;
         char block[4096];
         for (;;) {
-            const net::io_result got = co_await net::await_completion<net::io_result>(
-                [&](net::completion<net::io_result> ended) { stream.start_read(boost::asio::buffer(block), std::move(ended)); });
+            const net::io_result got =
+                co_await net::await_completion<net::io_result>([&](net::completion<net::io_result> ended) {
+                    stream.start_read(boost::asio::buffer(block), std::move(ended));
+                });
             if (!got.ok()) break;
             seen.append(block, got.bytes);
             const auto head = seen.find("\r\n\r\n");
@@ -93,8 +99,10 @@ private:
             co_await loop_.sleep_until(loop_.now() + answers_after(requests++));
             const std::string answer = answers;
             const boost::asio::const_buffer whole = boost::asio::buffer(answer);
-            const net::io_result sent = co_await net::await_completion<net::io_result>(
-                [&](net::completion<net::io_result> ended) { stream.start_write({&whole, 1}, std::move(ended)); });
+            const net::io_result sent =
+                co_await net::await_completion<net::io_result>([&](net::completion<net::io_result> ended) {
+                    stream.start_write({&whole, 1}, std::move(ended));
+                });
             if (!sent.ok()) break;
             one->busy = false;
             one->used = loop_.now();

@@ -83,7 +83,8 @@ TEST_CASE("on loopback without a token reads are open and control is for local p
                  403},
 
              row{"a circuit", "POST", "/-/circuits/deepseek", "localhost:9901", none, none, 200},
-             row{"a circuit by a page", "POST", "/-/circuits/deepseek", "localhost:9901", "https://attacker.example", none, 403},
+             row{"a circuit by a page", "POST", "/-/circuits/deepseek", "localhost:9901", "https://attacker.example",
+                 none, 403},
              row{"a circuit by GET", "GET", "/-/circuits/deepseek", "localhost", none, none, 405},
              row{"a circuit without a name", "POST", "/-/circuits/", "localhost", none, none, 404},
              row{"circuits", "POST", "/-/circuits", "localhost", none, none, 404},

@@ -64,8 +64,12 @@ struct running {
                                 },
                             .force_circuit =
                                 [this](const circuit_order& wanted) {
-                                    if (wanted.upstream != "deepseek") return control_result{false, "there is no such upstream"};
-                                    orders.push_back(wanted.route + (wanted.state ? *wanted.state == circuit_state::open ? ":open" : ":closed" : ":auto"));
+                                    if (wanted.upstream != "deepseek")
+                                        return control_result{false, "there is no such upstream"};
+                                    orders.push_back(wanted.route +
+                                                     (wanted.state
+                                                          ? *wanted.state == circuit_state::open ? ":open" : ":closed"
+                                                          : ":auto"));
                                     return control_result{true, "done"};
                                 }},
             limits);
@@ -119,15 +123,9 @@ std::string ask(std::uint16_t port, const std::string& method, const std::string
     to.send(method + ' ' + target + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + fields + "\r\n");
     return to.read_all();
 }
-int status_of(const std::string& answer) {
-    return answer.size() < 12 ? 0 : std::stoi(answer.substr(9, 3));
-}
-std::string body_of(const std::string& answer) {
-    return answer.substr(answer.find("\r\n\r\n") + 4);
-}
-bool has(const std::string& answer, std::string_view text) {
-    return answer.find(text) != std::string::npos;
-}
+int status_of(const std::string& answer) { return answer.size() < 12 ? 0 : std::stoi(answer.substr(9, 3)); }
+std::string body_of(const std::string& answer) { return answer.substr(answer.find("\r\n\r\n") + 4); }
+bool has(const std::string& answer, std::string_view text) { return answer.find(text) != std::string::npos; }
 
 } // namespace
 
@@ -261,7 +259,8 @@ TEST_CASE("open circuits show in /health and flip ?strict=1 only where nothing c
     now.health.report_from([&] {
         telemetry::endpoint_report endpoint{"deepseek", circuit_breaker::summary{}, {}, {}, {}, 0, 0};
         endpoint.circuit->state = open ? circuit_state::open : circuit_state::half_open;
-        return telemetry::policy_report{steady_time{std::chrono::steady_clock::now()}, {{"phase1", std::nullopt, 0, {endpoint}}}};
+        return telemetry::policy_report{steady_time{std::chrono::steady_clock::now()},
+                                        {{"phase1", std::nullopt, 0, {endpoint}}}};
     });
     const auto document = boost::json::parse(body_of(ask(port, "GET", "/health")));
     CHECK(document.at("overall_status").at("open_circuits") == 1);
@@ -374,13 +373,15 @@ TEST_CASE("a thousand silent connections and half-sent heads shut no probe out")
         to.sin_port = htons(port);
         to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         REQUIRE(::connect(one, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0);
-        if (bytes != nullptr) static_cast<void>(::send(one, bytes, std::strlen(bytes), MSG_NOSIGNAL)); // it may be closed already
+        // It may be closed already.
+        if (bytes != nullptr) static_cast<void>(::send(one, bytes, std::strlen(bytes), MSG_NOSIGNAL));
         held.push_back(one);
     };
     const std::string deep = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
     for (int i = 0; i < 1000; ++i) {
         const auto port = i % 2 == 0 ? now.server->port() : now.server->metrics_port();
-        hold(port, i % 4 < 2 ? nullptr : i % 4 == 2 ? "GET /livez HT" : deep.c_str()); // idle, half a head, an answer nobody reads
+        // Idle, half a head, an answer nobody reads.
+        hold(port, i % 4 < 2 ? nullptr : i % 4 == 2 ? "GET /livez HT" : deep.c_str());
         if (i % 100 != 99) continue;
         for (const auto where : {now.server->port(), now.server->metrics_port()})
             for (const char* target : {"/livez", "/readyz", "/metrics"}) {
@@ -399,7 +400,8 @@ TEST_CASE("a reload that hangs holds up nobody but who asked for it") {
     client operators(port);
     operators.send("POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     while (now.reloads == 0) std::this_thread::sleep_for(1ms);
-    for (const char* target : {"/livez", "/readyz", "/metrics", "/health"}) CHECK(status_of(ask(port, "GET", target)) == 200);
+    for (const char* target : {"/livez", "/readyz", "/metrics", "/health"})
+        CHECK(status_of(ask(port, "GET", target)) == 200);
     now.reload_hangs = false;
     CHECK(status_of(operators.read_all()) == 200);
 

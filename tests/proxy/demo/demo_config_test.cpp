@@ -28,7 +28,8 @@ TEST_CASE("the demo's configuration is one that `check --strict` takes, at any s
 TEST_CASE("its durations are those of the simulations' profiles divided by the speed") {
     for (const auto* profile : {"tuned", "classic"}) {
         CAPTURE(profile);
-        const auto loaded = config::load_text(demo::demo_config({.profile = profile, .provider = "http://127.0.0.1:8000", .speed = 20}), "demo", {});
+        const auto loaded = config::load_text(
+            demo::demo_config({.profile = profile, .provider = "http://127.0.0.1:8000", .speed = 20}), "demo", {});
         REQUIRE(loaded.ok());
         const auto& demo = *loaded.settings->routes.front();
         const auto& known = simulate::profiles();
@@ -51,7 +52,8 @@ TEST_CASE("its durations are those of the simulations' profiles divided by the s
 }
 
 TEST_CASE("what is a rate is multiplied, what is neither stays") {
-    const auto loaded = config::load_text(demo::demo_config({.provider = "http://127.0.0.1:8000", .speed = 20}), "demo", {});
+    const auto loaded =
+        config::load_text(demo::demo_config({.provider = "http://127.0.0.1:8000", .speed = 20}), "demo", {});
     REQUIRE(loaded.ok());
     const auto& route = *loaded.settings->routes.front();
     CHECK(route.retry.budget.min_per_second == doctest::Approx(4));
@@ -66,7 +68,8 @@ TEST_CASE("what is a rate is multiplied, what is neither stays") {
 }
 
 TEST_CASE("two endpoints of the one provider") {
-    const auto loaded = config::load_text(demo::demo_config({.provider = "http://127.0.0.1:8000", .speed = 10}), "demo", {});
+    const auto loaded =
+        config::load_text(demo::demo_config({.provider = "http://127.0.0.1:8000", .speed = 10}), "demo", {});
     REQUIRE(loaded.ok());
     const auto& route = *loaded.settings->routes.front();
     REQUIRE(route.upstreams.size() == 2);

@@ -29,9 +29,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-bool contains(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-}
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 // `evenkeel ARGUMENTS...`, standard output and error in one pipe.
 class program {
@@ -137,13 +135,20 @@ TEST_CASE("a small run over sockets ends with its table") {
     for (std::string line; std::getline(lines, line);) CHECK(line.size() <= 80);
 }
 
-// A machine that is too busy to wake threads in time adds to everything, enlarged by the speed; it shows in the direct side, whose
-// median is the model's own, 4.2 s. Such a run says nothing, and is repeated slower. All 2,000 requests and the P99 are judged in
-// virtual time (tests/scenarios).
+// A machine that is too busy to wake threads in time adds to everything, enlarged by the speed; it shows in the direct
+// side, whose median is the model's own, 4.2 s. Such a run says nothing, and is repeated slower. All 2,000 requests and
+// the P99 are judged in virtual time (tests/scenarios).
 TEST_CASE("the original's own case on sockets: direct 55 to 75 %, tuned at least 97 %, P50 at most 5 s") {
     for (const double speed : {10.0, 8.0, 6.0}) {
         std::ostringstream out, err;
-        const int code = demo::run({.once = true, .seed = 1, .requests = 240, .speed = speed, .listen = "127.0.0.1:0", .admin = "127.0.0.1:0", .version = "test"}, out, err);
+        const int code = demo::run({.once = true,
+                                    .seed = 1,
+                                    .requests = 240,
+                                    .speed = speed,
+                                    .listen = "127.0.0.1:0",
+                                    .admin = "127.0.0.1:0",
+                                    .version = "test"},
+                                   out, err);
         INFO(out.str());
         REQUIRE(code == 0);
         const std::string table = out.str();
@@ -154,7 +159,8 @@ TEST_CASE("the original's own case on sockets: direct 55 to 75 %, tuned at least
             by_side found;
             const auto at = table.find("\n  " + name);
             REQUIRE(at != std::string::npos);
-            REQUIRE(std::sscanf(table.c_str() + at + 3 + name.size(), format, &found.direct, &found.classic, &found.tuned) == 3);
+            REQUIRE(std::sscanf(table.c_str() + at + 3 + name.size(), format, &found.direct, &found.classic,
+                                &found.tuned) == 3);
             return found;
         };
         const auto success = row("success", " %lf %% %lf %% %lf");

@@ -13,9 +13,7 @@
 using namespace evenkeel::demo;
 
 namespace {
-bool same(const luck& a, const luck& b) {
-    return a.is == b.is && a.seconds == b.seconds && a.status == b.status;
-}
+bool same(const luck& a, const luck& b) { return a.is == b.is && a.seconds == b.seconds && a.status == b.status; }
 double median(std::vector<double> values) {
     const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
     std::ranges::nth_element(values, middle);
@@ -63,9 +61,7 @@ TEST_CASE("30 % of attempts are errors after 0.4 s, 4 % hang, the others take 3.
     for (unsigned number = model::warm_up; number < model::warm_up + requests; ++number) {
         const auto drawn = draw_luck(1, number, 1);
         switch (drawn.is) {
-        case luck::kind::answer:
-            answers.push_back(drawn.seconds);
-            break;
+        case luck::kind::answer: answers.push_back(drawn.seconds); break;
         case luck::kind::error:
             errors.push_back(drawn.seconds);
             ++statuses[drawn.status];

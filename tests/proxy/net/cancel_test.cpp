@@ -26,7 +26,8 @@ struct counting {
     int number;
     cancel_source::hook hook;
     counting(cancel_source& source, std::vector<int>& all, int which)
-        : calls(all), number(which), hook(source, [](void* self) { static_cast<counting*>(self)->called(); }, this) {}
+        : calls(all), number(which), hook(
+                                         source, [](void* self) { static_cast<counting*>(self)->called(); }, this) {}
     void called() { calls.push_back(number); }
 };
 
@@ -63,9 +64,7 @@ TEST_CASE("every hook of a cancel source is called once, in the order in which t
     cancel_source source;
     std::vector<int> calls;
     const counting first(source, calls, 1), second(source, calls, 2);
-    {
-        const counting gone(source, calls, 3);
-    }
+    { const counting gone(source, calls, 3); }
 
     source.request();
     source.request();
@@ -82,7 +81,9 @@ TEST_CASE("a hook that is called may take out others, and may outlive its source
     struct killer {
         std::optional<counting>& whom;
         cancel_source::hook hook;
-        killer(cancel_source& of, std::optional<counting>& other) : whom(other), hook(of, [](void* self) { static_cast<killer*>(self)->whom.reset(); }, this) {}
+        killer(cancel_source& of, std::optional<counting>& other)
+            : whom(other), hook(
+                               of, [](void* self) { static_cast<killer*>(self)->whom.reset(); }, this) {}
     } kills(*source, victim);
     victim.emplace(*source, calls, 1);
     const counting other(*source, calls, 2);
@@ -90,7 +91,8 @@ TEST_CASE("a hook that is called may take out others, and may outlive its source
     source->request();
     CHECK(calls == std::vector{2});
 
-    cancel_source::hook outlives(*source, [](void*) {}, nullptr);
+    cancel_source::hook outlives(
+        *source, [](void*) {}, nullptr);
     source = nullptr;
 }
 

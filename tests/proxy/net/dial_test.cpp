@@ -120,7 +120,8 @@ TEST_CASE("a dead first address is passed over at once and tried last from then 
     CHECK(bench.ping(*first.exchange) == "ping\n");
 
     net::event wake(bench.worker.executor());
-    const net::resolver::query after(bench.names, "two.example", bench.worker.now(), bench.worker.executor(), wake, nullptr);
+    const net::resolver::query after(bench.names, "two.example", bench.worker.now(), bench.worker.executor(), wake,
+                                     nullptr);
     REQUIRE(after.ready());
     CHECK(after.answer().addresses.front().to_string() == "127.0.0.2");
 }
@@ -129,7 +130,8 @@ TEST_CASE("all addresses refused: one error that names them all") {
     net_bench bench(always({"127.0.0.1", "127.0.0.2", "127.0.0.3"}));
     const auto result = bench.open(upstream_at(closed_port(), "three.example"));
     CHECK(result.error.is == kind::refused);
-    for (const char* one : {"127.0.0.1", "127.0.0.2", "127.0.0.3"}) CHECK(result.error.detail.find(one) != std::string::npos);
+    for (const char* one : {"127.0.0.1", "127.0.0.2", "127.0.0.3"})
+        CHECK(result.error.detail.find(one) != std::string::npos);
 }
 
 TEST_CASE("an address that says nothing is joined by the next one after 250 ms") {
@@ -243,7 +245,8 @@ TEST_CASE("what an egress proxy can do instead of tunnelling") {
         const char* detail;
     };
     const std::vector<row> rows{
-        {"refusal", "HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n", "407 Proxy Authentication Required"},
+        {"refusal", "HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n",
+         "407 Proxy Authentication Required"},
         {"no HTTP", "SSH-2.0-OpenSSH\r\n\r\n", "SSH-2.0"},
         {"control bytes", "HTTP/1.1 500 a\x1b[31m\r\n\r\n", "500 a?[31m"},
         {"early bytes", "HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n", "ahead of the tunnel"},

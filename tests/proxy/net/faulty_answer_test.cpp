@@ -33,7 +33,8 @@ chaos_fault_options behind(chaos_fault is, std::uint64_t bytes) {
     return made;
 }
 
-const std::string one = "data: {\"n\":1}\n\n", two = "data: {\"n\":2}\n\n", three = "data: {\"n\":3}\n\n", done = "data: [DONE]\n\n";
+const std::string one = "data: {\"n\":1}\n\n", two = "data: {\"n\":2}\n\n", three = "data: {\"n\":3}\n\n",
+                  done = "data: [DONE]\n\n";
 const std::string comment = ": still here\n\n";
 const std::string events = one + comment + two + three + done;
 
@@ -47,10 +48,12 @@ std::string in_chunks(const std::string& body, std::size_t size) {
     }
     return out + "0\r\n\r\n";
 }
-const std::string stream_head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+const std::string stream_head =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
 const std::string json = R"({"choices":[{"message":{"content":"hello"}}]})";
 std::string plain(const std::string& body, const std::string& more = "") {
-    return "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + more + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+    return "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + more +
+           "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
 }
 
 struct outcome {
@@ -100,7 +103,8 @@ outcome decoded(std::string_view bytes, sequel then, bool head_request = false) 
 }
 
 // What comes of an answer, read in pieces of any size: always the same.
-outcome played(const chaos_fault_options& what, const std::string& answer, bool closes = false, wire::dialect which = wire::dialect::openai) {
+outcome played(const chaos_fault_options& what, const std::string& answer, bool closes = false,
+               wire::dialect which = wire::dialect::openai) {
     std::vector<outcome> all;
     for (const std::size_t piece : {std::size_t{1}, std::size_t{7}, std::size_t{64}, answer.size()}) {
         faulty_answer of(what, which, false);
@@ -133,9 +137,11 @@ TEST_CASE("what happens before the head needs nothing of the upstream") {
     const outcome broken = played(fault(chaos_fault::malformed), stream_head);
     CHECK_FALSE(broken.is_http);
     CHECK(broken.then == sequel::end);
-    for (const chaos_fault is : {chaos_fault::reset, chaos_fault::stall, chaos_fault::malformed, chaos_fault::abort, chaos_fault::connect_fail})
+    for (const chaos_fault is : {chaos_fault::reset, chaos_fault::stall, chaos_fault::malformed, chaos_fault::abort,
+                                 chaos_fault::connect_fail})
         CHECK(fault(is).spares_upstream());
-    for (const chaos_fault is : {chaos_fault::latency, chaos_fault::drip, chaos_fault::truncate, chaos_fault::stream_error, chaos_fault::split, chaos_fault::gzip})
+    for (const chaos_fault is : {chaos_fault::latency, chaos_fault::drip, chaos_fault::truncate,
+                                 chaos_fault::stream_error, chaos_fault::split, chaos_fault::gzip})
         CHECK_FALSE(fault(is).spares_upstream());
     CHECK_FALSE(after(chaos_fault::reset, 0).spares_upstream());
     CHECK_FALSE(behind(chaos_fault::stall, 0).spares_upstream());
@@ -149,9 +155,11 @@ TEST_CASE("an abort is a whole answer in the dialect of the provider") {
         wire::dialect which;
         const char *type, *code, *status;
     };
-    for (const row& each : {row{wire::dialect::openai, "rate_limit_error", "rate_limit_exceeded", ""}, row{wire::dialect::anthropic, "rate_limit_error", "", ""},
-                            row{wire::dialect::gemini, "", "429", "RESOURCE_EXHAUSTED"}, row{wire::dialect::ollama, "", "", ""},
-                            row{wire::dialect::generic, "rate_limit_error", "rate_limit_exceeded", ""}}) {
+    for (const row& each :
+         {row{wire::dialect::openai, "rate_limit_error", "rate_limit_exceeded", ""},
+          row{wire::dialect::anthropic, "rate_limit_error", "", ""},
+          row{wire::dialect::gemini, "", "429", "RESOURCE_EXHAUSTED"}, row{wire::dialect::ollama, "", "", ""},
+          row{wire::dialect::generic, "rate_limit_error", "rate_limit_exceeded", ""}}) {
         CAPTURE(wire::to_string(each.which));
         const outcome got = played(limited, stream_head, false, each.which);
         CHECK(got.is_http);
@@ -198,7 +206,8 @@ TEST_CASE("after so many events a stream is reset, stalls, or ends without its r
 }
 
 TEST_CASE("truncate takes the last event of a stream away, or the last byte of another body") {
-    CHECK(played(fault(chaos_fault::truncate), stream_head + in_chunks(events, 11)).body == one + comment + two + three);
+    CHECK(played(fault(chaos_fault::truncate), stream_head + in_chunks(events, 11)).body ==
+          one + comment + two + three);
     CHECK(played(fault(chaos_fault::truncate), stream_head + in_chunks(events, 11)).whole);
 
     const outcome short_of_length = played(fault(chaos_fault::truncate), plain(json));
@@ -206,12 +215,14 @@ TEST_CASE("truncate takes the last event of a stream away, or the last byte of a
     CHECK_FALSE(short_of_length.whole);
     CHECK(short_of_length.then == sequel::end);
 
-    const std::string chunked = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + in_chunks(json, 9);
+    const std::string chunked =
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + in_chunks(json, 9);
     const outcome clean = played(fault(chaos_fault::truncate), chunked);
     CHECK(clean.body == json.substr(0, json.size() - 1));
     CHECK(clean.whole);
 
-    const outcome closing = played(fault(chaos_fault::truncate), "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + json, true);
+    const outcome closing =
+        played(fault(chaos_fault::truncate), "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + json, true);
     CHECK(closing.body == json.substr(0, json.size() - 1));
     CHECK(closing.then == sequel::end);
 }
@@ -222,7 +233,8 @@ TEST_CASE("after so many bytes any body is cut, to the byte") {
         const outcome cut = played(behind(chaos_fault::reset, bytes), plain(json));
         CHECK(cut.body == json.substr(0, bytes));
         CHECK(cut.then == sequel::reset);
-        CHECK(played(behind(chaos_fault::truncate, bytes), stream_head + in_chunks(events, 13)).body == events.substr(0, bytes));
+        CHECK(played(behind(chaos_fault::truncate, bytes), stream_head + in_chunks(events, 13)).body ==
+              events.substr(0, bytes));
     }
     CHECK(played(behind(chaos_fault::reset, json.size() + 1), plain(json)).whole);
 }
@@ -241,7 +253,8 @@ TEST_CASE("an error inside a 200 stands in place of the rest of a stream, or of 
     const outcome first = played(fault(chaos_fault::stream_error), stream_head + in_chunks(events, 17));
     CHECK(first.whole);
     CHECK(wire::read_error(std::string_view{first.body}.substr(6)).is_error);
-    const outcome later = played(after(chaos_fault::stream_error, 1), stream_head + in_chunks(events, 17), false, wire::dialect::anthropic);
+    const outcome later = played(after(chaos_fault::stream_error, 1), stream_head + in_chunks(events, 17), false,
+                                 wire::dialect::anthropic);
     CHECK(later.body.starts_with(one + "event: error\ndata: {\"type\":\"error\""));
     CHECK(later.whole);
     const outcome whole = played(fault(chaos_fault::stream_error), plain(json));
@@ -250,11 +263,13 @@ TEST_CASE("an error inside a 200 stands in place of the rest of a stream, or of 
 }
 
 TEST_CASE("NDJSON has an event per line") {
-    const std::string head = "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n";
+    const std::string head =
+        "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n";
     const std::string lines = "{\"a\":1}\n{\"a\":2}\r\n\n{\"done\":true}\n";
     CHECK(played(after(chaos_fault::reset, 2), head + in_chunks(lines, 4)).body == "{\"a\":1}\n{\"a\":2}\r\n");
     CHECK(played(fault(chaos_fault::truncate), head + in_chunks(lines, 4)).body == "{\"a\":1}\n{\"a\":2}\r\n");
-    const outcome told = played(after(chaos_fault::stream_error, 1), head + in_chunks(lines, 4), false, wire::dialect::ollama);
+    const outcome told =
+        played(after(chaos_fault::stream_error, 1), head + in_chunks(lines, 4), false, wire::dialect::ollama);
     CHECK(told.body.starts_with("{\"a\":1}\n{\"error\":"));
     CHECK(told.body.ends_with("}\n"));
 }
@@ -279,13 +294,16 @@ TEST_CASE("a gzipped body is gzip: header, stored blocks, checksum and size") {
         CHECK(packed.whole);
         CHECK(packed.head.find("Content-Encoding: gzip\r\n") != std::string::npos);
         CHECK(packed.head.find("Content-Length") == std::string::npos);
-        // CRC-32 of "123456789" is CBF43926 (the check value of the catalogue of parametrised CRC algorithms); then the size.
+        // CRC-32 of "123456789" is CBF43926 (the check value of the catalogue of parametrised CRC algorithms); then the
+        // size.
         CHECK(packed.body.substr(packed.body.size() - 8) == std::string("\x26\x39\xF4\xCB\x09\x00\x00\x00", 8));
         CHECK(packed.body.substr(0, 3) == "\x1F\x8B\x08");
         std::string unpacked;
         std::size_t at = 10;
         for (bool last = false; !last && at + 5 <= packed.body.size();) {
-            const auto byte = [&](std::size_t i) { return static_cast<unsigned>(static_cast<unsigned char>(packed.body[at + i])); };
+            const auto byte = [&](std::size_t i) {
+                return static_cast<unsigned>(static_cast<unsigned char>(packed.body[at + i]));
+            };
             last = byte(0) == 1;
             const std::size_t size = byte(1) | byte(2) << 8;
             CHECK((byte(3) | byte(4) << 8) == (~size & 0xFFFFU));
@@ -295,7 +313,8 @@ TEST_CASE("a gzipped body is gzip: header, stored blocks, checksum and size") {
         CHECK(unpacked == "123456789");
         CHECK(at + 8 == packed.body.size());
     }
-    CHECK(played(fault(chaos_fault::gzip), plain("x", "Content-Encoding: br\r\n")).body == "x"); // already something else
+    // Already something else.
+    CHECK(played(fault(chaos_fault::gzip), plain("x", "Content-Encoding: br\r\n")).body == "x");
 }
 
 TEST_CASE("what only comes slower or in pieces is not changed by a byte") {
@@ -317,7 +336,8 @@ TEST_CASE("what only comes slower or in pieces is not changed by a byte") {
 }
 
 TEST_CASE("an answer that is not HTTP, or has no body, passes unchanged") {
-    for (const std::string bytes : {"HTTP/1.1 200 OK\nContent-Length: 0\n\n", "garbage\r\n\r\n", "HTTP/1.1 204 No Content\r\n\r\n"}) {
+    for (const std::string bytes :
+         {"HTTP/1.1 200 OK\nContent-Length: 0\n\n", "garbage\r\n\r\n", "HTTP/1.1 204 No Content\r\n\r\n"}) {
         faulty_answer of(after(chaos_fault::stream_error, 0), wire::dialect::openai, false);
         of.read(bytes);
         of.end();

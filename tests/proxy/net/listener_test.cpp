@@ -65,8 +65,10 @@ private:
 struct listener_bench : net_bench {
     net::listener& listen(net::bound_socket socket, net::listener_options options = {},
                           std::shared_ptr<const net::tls_server_context> context = nullptr) {
-        listeners.push_back(std::make_unique<net::listener>(worker, std::move(socket), std::move(context), options, seen));
-        listeners.back()->start([this](std::unique_ptr<net::client_stream> stream) { streams.push_back(std::move(stream)); });
+        listeners.push_back(
+            std::make_unique<net::listener>(worker, std::move(socket), std::move(context), options, seen));
+        listeners.back()->start(
+            [this](std::unique_ptr<net::client_stream> stream) { streams.push_back(std::move(stream)); });
         return *listeners.back();
     }
     ~listener_bench() {
@@ -148,7 +150,8 @@ TEST_CASE("a taken port and a name instead of an address are errors that say whe
     CHECK_THROWS_AS(static_cast<void>(net::bind_listener(tcp_at(0, "localhost"), 1)), boost::system::system_error);
     // A shared port is as taken as any other.
     const auto shared = net::bind_listener(tcp_at(), 2);
-    CHECK_THROWS_AS(static_cast<void>(net::bind_listener(tcp_at(shared.front().port()), 2)), boost::system::system_error);
+    CHECK_THROWS_AS(static_cast<void>(net::bind_listener(tcp_at(shared.front().port()), 2)),
+                    boost::system::system_error);
 }
 
 TEST_CASE("two workers share a port") {
@@ -173,7 +176,7 @@ TEST_CASE("a unix socket: one file for all workers, a mode, and no file afterwar
     const temporary_directory files;
     const std::string path = files.path("listen.sock");
     auto sockets = net::bind_listener(unix_at(path), 2);
-    struct stat found{};
+    struct stat found {};
     REQUIRE(::stat(path.c_str(), &found) == 0);
     CHECK((found.st_mode & 0777) == 0660);
     {
@@ -208,7 +211,7 @@ TEST_CASE("the file of a unix socket has the mode that was asked for, whatever t
             const mode_t before = ::umask(mask);
             const auto listening = bound(where);
             ::umask(before);
-            struct stat found{};
+            struct stat found {};
             REQUIRE(::stat(path.c_str(), &found) == 0);
             CHECK((found.st_mode & 0777) == mode);
         }
@@ -224,7 +227,8 @@ TEST_CASE("the kernel tells a peer that only sends no more from one that is gone
         int family;
     };
     for (const auto& [name, where, family] : {row{"IPv4", tcp_at(), AF_INET}, row{"IPv6", tcp_at(0, "::1"), AF_INET6},
-                                              row{"IPv4 on an IPv6 listener", tcp_at(0, "::"), AF_INET}, row{"unix", unix_at(files.path("peer.sock")), AF_UNIX}}) {
+                                              row{"IPv4 on an IPv6 listener", tcp_at(0, "::"), AF_INET},
+                                              row{"unix", unix_at(files.path("peer.sock")), AF_UNIX}}) {
         CAPTURE(name);
         listener_bench bench;
         auto& listener = bench.listen(bound(where));
@@ -244,7 +248,9 @@ TEST_CASE("the kernel tells a peer that only sends no more from one that is gone
                 auto& un = reinterpret_cast<sockaddr_un&>(to);
                 where.unix->path.copy(un.sun_path, sizeof un.sun_path - 1);
             }
-            const socklen_t size = family == AF_INET ? sizeof(sockaddr_in) : family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_un);
+            const socklen_t size = family == AF_INET    ? sizeof(sockaddr_in)
+                                   : family == AF_INET6 ? sizeof(sockaddr_in6)
+                                                        : sizeof(sockaddr_un);
             REQUIRE(::connect(fd, reinterpret_cast<const sockaddr*>(&to), size) == 0);
             return fd;
         };
@@ -282,8 +288,10 @@ TEST_CASE("a stale socket file is replaced; a live one, another file and a succe
     CHECK(client(path).connected());
 
     CHECK_THROWS_AS(static_cast<void>(net::bind_listener(unix_at(path), 1)), boost::system::system_error);
-    CHECK_THROWS_AS(static_cast<void>(net::bind_listener(unix_at(files.write("notes.txt", "mine")), 1)), boost::system::system_error);
-    CHECK_THROWS_AS(static_cast<void>(net::bind_listener(unix_at(files.path(std::string(200, 'x'))), 1)), boost::system::system_error);
+    CHECK_THROWS_AS(static_cast<void>(net::bind_listener(unix_at(files.write("notes.txt", "mine")), 1)),
+                    boost::system::system_error);
+    CHECK_THROWS_AS(static_cast<void>(net::bind_listener(unix_at(files.path(std::string(200, 'x'))), 1)),
+                    boost::system::system_error);
 
     ::unlink(path.c_str());
     const auto successor = bound(unix_at(path));
@@ -430,7 +438,8 @@ TEST_CASE("write_now sends what the kernel takes at once, says what is left, and
     CHECK(bench.accepted(1));
     net::client_stream& stream = *bench.streams[0];
 
-    std::array parts{boost::asio::const_buffer("head:", 5), boost::asio::const_buffer("", 0), boost::asio::const_buffer("body\n", 5)};
+    std::array parts{boost::asio::const_buffer("head:", 5), boost::asio::const_buffer("", 0),
+                     boost::asio::const_buffer("body\n", 5)};
     std::span<boost::asio::const_buffer> left = parts;
     const net::io_result sent = stream.write_now(left);
     CHECK(sent.ok());
@@ -446,7 +455,8 @@ TEST_CASE("write_now sends what the kernel takes at once, says what is left, and
     std::array large{boost::asio::buffer(first), boost::asio::buffer(second), boost::asio::const_buffer("\n", 1)};
     left = large;
     std::size_t taken = 0;
-    for (net::io_result more = stream.write_now(left); more.bytes > 0; more = stream.write_now(left)) taken += more.bytes;
+    for (net::io_result more = stream.write_now(left); more.bytes > 0; more = stream.write_now(left))
+        taken += more.bytes;
     REQUIRE(!left.empty());
     std::string got;
     std::thread reader([&] { got = read_line(one.fd()); });

@@ -35,14 +35,15 @@ int bound(const std::string& address, std::uint16_t port) {
     return fd;
 }
 
-net::task<void> open_into(net_bench& in, std::shared_ptr<net_bench::pending> out, std::shared_ptr<const config::upstream> to,
-                          bool fresh, duration limit) {
+net::task<void> open_into(net_bench& in, std::shared_ptr<net_bench::pending> out,
+                          std::shared_ptr<const config::upstream> to, bool fresh, duration limit) {
     out->result = co_await in.pool->open(to, fresh, in.worker.now() + limit, out->cancel);
 }
 net::task<void> read_into(net::exchange& from, boost::asio::mutable_buffer into, std::optional<net::io_result>& out) {
     out = co_await from.read_some(into);
 }
-net::task<void> write_from(net::exchange& to, std::span<const boost::asio::const_buffer> from, std::optional<net::io_result>& out) {
+net::task<void> write_from(net::exchange& to, std::span<const boost::asio::const_buffer> from,
+                           std::optional<net::io_result>& out) {
     out = co_await to.write(from);
 }
 } // namespace
@@ -96,7 +97,8 @@ std::string read_line(int fd) {
 std::string read_until_end(int fd) {
     std::string out;
     char block[4096];
-    for (ssize_t got = 0; (got = ::recv(fd, block, sizeof block, 0)) > 0;) out.append(block, static_cast<std::size_t>(got));
+    for (ssize_t got = 0; (got = ::recv(fd, block, sizeof block, 0)) > 0;)
+        out.append(block, static_cast<std::size_t>(got));
     return out;
 }
 
@@ -174,7 +176,8 @@ void net_bench::settle(std::chrono::milliseconds real) {
 
 void net_bench::advance(duration by) { worker.run_virtual(worker.now() + by); }
 
-std::shared_ptr<net_bench::pending> net_bench::begin_open(std::shared_ptr<const config::upstream> to, bool fresh, duration limit) {
+std::shared_ptr<net_bench::pending> net_bench::begin_open(std::shared_ptr<const config::upstream> to, bool fresh,
+                                                          duration limit) {
     auto out = std::make_shared<pending>();
     worker.nursery().spawn(open_into(*this, out, std::move(to), fresh, limit));
     return out;

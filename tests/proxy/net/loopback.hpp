@@ -1,6 +1,6 @@
 #pragma once
-// What the tests of net/ stand on: a loop in virtual time over real loopback sockets (timers move only when the test says
-// so, sockets by themselves), a scripted server of blocking threads, and an observer that counts.
+// What the tests of net/ stand on: a loop in virtual time over real loopback sockets (timers move only when the test
+// says so, sockets by themselves), a scripted server of blocking threads, and an observer that counts.
 
 #include "config/settings.hpp"
 #include "proxy/net/cancel.hpp"
@@ -73,10 +73,16 @@ private:
 
 class counting_observer final : public telemetry::observer {
 public:
-    void connection_opened(telemetry::side of, const config::upstream*) noexcept override { ++(of == telemetry::side::upstream ? opened : clients_opened); }
-    void connection_closed(telemetry::side of, const config::upstream*) noexcept override { ++(of == telemetry::side::upstream ? closed : clients_closed); }
+    void connection_opened(telemetry::side of, const config::upstream*) noexcept override {
+        ++(of == telemetry::side::upstream ? opened : clients_opened);
+    }
+    void connection_closed(telemetry::side of, const config::upstream*) noexcept override {
+        ++(of == telemetry::side::upstream ? closed : clients_closed);
+    }
     void idle_changed(const config::upstream&, int by) noexcept override { idle += by; }
-    void connection_refused(std::string_view reason) noexcept override { ++(reason == "no_fds" ? no_fds : max_connections); }
+    void connection_refused(std::string_view reason) noexcept override {
+        ++(reason == "no_fds" ? no_fds : max_connections);
+    }
 
     std::atomic<int> opened{0}, closed{0}, idle{0}, clients_opened{0}, clients_closed{0}, no_fds{0}, max_connections{0};
 };

@@ -239,8 +239,9 @@ TEST_CASE("a connection whose request is still being written is not pooled") {
     std::array<boost::asio::const_buffer, 1> from{boost::asio::buffer(much)};
     std::optional<net::io_result> wrote;
     bench.worker.nursery().spawn([](net::exchange& on, std::span<const boost::asio::const_buffer> what,
-                                    std::optional<net::io_result>& out) -> net::task<void> { out = co_await on.write(what); }(
-        *opened.exchange, from, wrote));
+                                    std::optional<net::io_result>& out) -> net::task<void> {
+        out = co_await on.write(what);
+    }(*opened.exchange, from, wrote));
     std::string early;
     CHECK(bench.read(*opened.exchange, early).ok());
     CHECK(!wrote);
@@ -479,11 +480,13 @@ TEST_CASE("closing an exchange ends the read and the write under way") {
     char into[16];
     std::optional<net::io_result> wrote, got;
     bench.worker.nursery().spawn([](net::exchange& on, std::span<const boost::asio::const_buffer> what,
-                                    std::optional<net::io_result>& out) -> net::task<void> { out = co_await on.write(what); }(
-        *opened.exchange, from, wrote));
-    bench.worker.nursery().spawn([](net::exchange& on, boost::asio::mutable_buffer what,
-                                    std::optional<net::io_result>& out) -> net::task<void> { out = co_await on.read_some(what); }(
-        *opened.exchange, boost::asio::buffer(into), got));
+                                    std::optional<net::io_result>& out) -> net::task<void> {
+        out = co_await on.write(what);
+    }(*opened.exchange, from, wrote));
+    bench.worker.nursery().spawn(
+        [](net::exchange& on, boost::asio::mutable_buffer what, std::optional<net::io_result>& out) -> net::task<void> {
+            out = co_await on.read_some(what);
+        }(*opened.exchange, boost::asio::buffer(into), got));
     bench.settle();
     CHECK(!wrote);
     CHECK(!got);

@@ -79,8 +79,10 @@ struct resolver_bench {
 
 TEST_CASE("a literal address is never looked up") {
     resolver_bench bench;
-    const net::resolver::query four(bench.names, "192.0.2.1", bench.worker.now(), bench.worker.executor(), bench.wake, nullptr);
-    const net::resolver::query six(bench.names, "2001:db8::1", bench.worker.now(), bench.worker.executor(), bench.wake, nullptr);
+    const net::resolver::query four(bench.names, "192.0.2.1", bench.worker.now(), bench.worker.executor(), bench.wake,
+                                    nullptr);
+    const net::resolver::query six(bench.names, "2001:db8::1", bench.worker.now(), bench.worker.executor(), bench.wake,
+                                   nullptr);
     REQUIRE(four.ready());
     REQUIRE(six.ready());
     CHECK(six.answer().addresses.front().is_v6());
@@ -193,7 +195,8 @@ TEST_CASE("the system's resolver knows localhost and says when a name does not e
     CHECK(net::resolver::system_lookup("no-such-name.invalid").error);
 }
 
-TEST_CASE("names that hang hold up neither another name nor the loop, and each has one look-up however many wait for it") {
+TEST_CASE(
+    "names that hang hold up neither another name nor the loop, and each has one look-up however many wait for it") {
     struct names {
         std::mutex mutex;
         std::condition_variable changed;

@@ -118,7 +118,8 @@ TEST_CASE("the wake call announces each earlier time once") {
     timer_queue queue(start);
     std::vector<int> fired;
     std::vector<steady_time> told;
-    queue.on_earlier([](void* to, steady_time when) { static_cast<std::vector<steady_time>*>(to)->push_back(when); }, &told);
+    queue.on_earlier([](void* to, steady_time when) { static_cast<std::vector<steady_time>*>(to)->push_back(when); },
+                     &told);
     probe a(fired, 1), b(fired, 2), c(fired, 3);
 
     queue.arm(a, start + 100ms);
@@ -134,7 +135,10 @@ TEST_CASE("property: random arming, moving, cancelling and advancing agrees with
         timer_queue queue(start);
         std::vector<int> fired, expected;
         std::vector<std::unique_ptr<probe>> entries;
-        struct want { bool armed = false; steady_time due{}; };
+        struct want {
+            bool armed = false;
+            steady_time due{};
+        };
         std::vector<want> model(40);
         for (int i = 0; i < 40; ++i) entries.push_back(std::make_unique<probe>(fired, i));
         steady_time now = start;
@@ -143,7 +147,8 @@ TEST_CASE("property: random arming, moving, cancelling and advancing agrees with
             const auto which = pick(40);
             const auto range = std::uint64_t{1} << pick(24);
             switch (pick(4)) {
-            case 0: case 1:
+            case 0:
+            case 1:
                 model[which] = {true, now + 1ms + std::chrono::milliseconds(pick(range))};
                 queue.arm(*entries[which], model[which].due);
                 break;
@@ -170,7 +175,8 @@ TEST_CASE("property: random arming, moving, cancelling and advancing agrees with
                 }
                 fired.clear();
             }
-            REQUIRE(queue.armed() == static_cast<std::size_t>(std::count_if(model.begin(), model.end(), [](auto& m) { return m.armed; })));
+            REQUIRE(queue.armed() == static_cast<std::size_t>(
+                                         std::count_if(model.begin(), model.end(), [](auto& m) { return m.armed; })));
         }
     }
 }

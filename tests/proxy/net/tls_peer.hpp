@@ -18,11 +18,11 @@ public:
     tls_peer(const tls_peer&) = delete;
     tls_peer& operator=(const tls_peer&) = delete;
 
-    std::string read_line();                 // empty at the end
+    std::string read_line(); // empty at the end
     void write(const std::string& text);
     void close_notify();
     [[nodiscard]] bool resumed() const;
-    [[nodiscard]] std::string server_name() const; // as sent by the client; empty: none
+    [[nodiscard]] std::string server_name() const;                        // as sent by the client; empty: none
     [[nodiscard]] int last_error() const noexcept { return last_error_; } // SSL_ERROR_* of the read that ended
 
 private:
@@ -31,8 +31,8 @@ private:
 };
 
 struct tls_peer_options {
-    std::string client_ca;   // PEM; set: a client certificate is required
-    int max_version = 0;     // 0: newest
+    std::string client_ca; // PEM; set: a client certificate is required
+    int max_version = 0;   // 0: newest
     int tickets = 2;
 };
 
@@ -44,7 +44,7 @@ public:
     tls_peer_context(const tls_peer_context&) = delete;
     tls_peer_context& operator=(const tls_peer_context&) = delete;
 
-    [[nodiscard]] std::unique_ptr<tls_peer> accept(int fd) const;                            // null: handshake failed
+    [[nodiscard]] std::unique_ptr<tls_peer> accept(int fd) const; // null: handshake failed
     [[nodiscard]] std::unique_ptr<tls_peer> connect(int fd, const std::string& host) const;
 
 private:

@@ -114,11 +114,13 @@ TEST_CASE("which certificates are good, and what is said about the others") {
          "certificate is for 'api.example', 'b.example', 'c.example' and 1 more, not 'evil.example'"},
         {"wildcard", authority().issue(wildcard), "eu.api.example", ""},
         {"wildcard is one label", authority().issue(wildcard), "a.b.api.example", "certificate is for '*.api.example'"},
-        {"wildcard is not the parent", authority().issue(wildcard), "api.example", "certificate is for '*.api.example'"},
+        {"wildcard is not the parent", authority().issue(wildcard), "api.example",
+         "certificate is for '*.api.example'"},
         {"address", authority().issue(address), "127.0.0.1", ""},
         {"wrong address", authority().issue(address), "127.0.0.2", "certificate is for '127.0.0.1', not '127.0.0.2'"},
         {"address in a name field", authority().issue(address_as_name), "127.0.0.1", "not '127.0.0.1'"},
-        {"name against an address", authority().issue(address), "api.example", "certificate is for '127.0.0.1', not 'api.example'"},
+        {"name against an address", authority().issue(address), "api.example",
+         "certificate is for '127.0.0.1', not 'api.example'"},
         {"expired", authority().issue(expired), "api.example", "certificate has expired"},
         {"not yet valid", authority().issue(early), "api.example", "certificate is not yet valid"},
         {"self-signed", self_signed(named), "api.example", "self-signed certificate"},
@@ -127,7 +129,8 @@ TEST_CASE("which certificates are good, and what is said about the others") {
     for (const row& one : rows) {
         CAPTURE(one.name);
         const tls_peer_context context(one.own);
-        loopback_server server([&](int fd, int) { echo_tls(context, fd); }, one.host == "127.0.0.2" ? "127.0.0.2" : "127.0.0.1");
+        loopback_server server([&](int fd, int) { echo_tls(context, fd); },
+                               one.host == "127.0.0.2" ? "127.0.0.2" : "127.0.0.1");
         tls_bench bench;
 
         auto opened = bench.open(bench.upstream(server, one.host));
@@ -276,12 +279,14 @@ TEST_CASE("a half-written file is refused wherever it breaks off, and what is in
     const certificate own = good_for("own.example");
     for (std::size_t cut = 0; cut + 1 < own.pem.size(); ++cut) {
         CAPTURE(cut);
-        const config::server_tls half{bench.files.write("own.pem", own.pem.substr(0, cut)), bench.files.write("own.key", own.key)};
+        const config::server_tls half{bench.files.write("own.pem", own.pem.substr(0, cut)),
+                                      bench.files.write("own.key", own.key)};
         CHECK_THROWS_AS(net::tls_server_context{half}, std::runtime_error);
     }
     for (std::size_t cut = 0; cut + 1 < own.key.size(); ++cut) {
         CAPTURE(cut);
-        const config::server_tls half{bench.files.write("own.pem", own.pem), bench.files.write("own.key", own.key.substr(0, cut))};
+        const config::server_tls half{bench.files.write("own.pem", own.pem),
+                                      bench.files.write("own.key", own.key.substr(0, cut))};
         CHECK_THROWS_AS(net::tls_server_context{half}, std::runtime_error);
     }
 
@@ -457,8 +462,9 @@ TEST_CASE("large bodies pass in both directions at once, whatever the sizes of t
     REQUIRE(opened.exchange);
     // Begun as far as the kernel takes it at once; the rest is waited for.
     const std::string tail(20'000, 't');
-    std::array parts{boost::asio::const_buffer("head:", 5), boost::asio::buffer(big), boost::asio::const_buffer("", 0),
-                     boost::asio::const_buffer("tail", 4), boost::asio::buffer(tail), boost::asio::const_buffer("\n", 1)};
+    std::array parts{
+        boost::asio::const_buffer("head:", 5), boost::asio::buffer(big),  boost::asio::const_buffer("", 0),
+        boost::asio::const_buffer("tail", 4),  boost::asio::buffer(tail), boost::asio::const_buffer("\n", 1)};
     std::span<boost::asio::const_buffer> left = parts;
     const std::size_t at_once = opened.exchange->write_now(left).bytes;
     CHECK(at_once > 0);

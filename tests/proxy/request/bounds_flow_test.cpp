@@ -92,7 +92,8 @@ std::string post_of(std::size_t bytes) {
 } // namespace
 
 TEST_CASE("an upload that is never silent and never comes to anything is refused, held or passed on") {
-    for (const std::size_t size : {std::size_t{50'000}, std::size_t{500'000}}) { // read whole first; passed on as it comes
+    // Read whole first; passed on as it comes.
+    for (const std::size_t size : {std::size_t{50'000}, std::size_t{500'000}}) {
         CAPTURE(size);
         fixture f;
         f.route->timeout.total = 10min;
@@ -188,7 +189,8 @@ TEST_CASE("a body that must be seen: too large is 413, no memory is 503 with Ret
             f.route->retry.replay_buffer = 64 * 1024;
         }
         f.connect();
-        f.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(body) + "0\r\n\r\n");
+        f.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(body) +
+               "0\r\n\r\n");
         f.pass(10ms);
         CHECK(has(f.client.received(), full ? "HTTP/1.1 503" : "HTTP/1.1 413"));
         CHECK(has(f.client.received(), "retry-after: 1\r\n") == full);

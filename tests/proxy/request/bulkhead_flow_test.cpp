@@ -1,4 +1,5 @@
-// The bulkhead on the whole path of a request, in virtual time: who waits, who is refused, and when a permit comes back.
+// The bulkhead on the whole path of a request, in virtual time: who waits, who is refused, and when a permit comes
+// back.
 
 #include "tests/proxy/request/flow_fixture.hpp"
 
@@ -14,13 +15,15 @@ using namespace evenkeel::test;
 namespace {
 struct crowd : fixture {
     explicit crowd(int concurrent = 1, int queue = 2, double share = 1) {
-        route->bulkhead = {.on = true, .max_concurrent = concurrent, .max_queue = queue, .queue_timeout = 2s, .tenant_share = share};
+        route->bulkhead = {
+            .on = true, .max_concurrent = concurrent, .max_queue = queue, .queue_timeout = 2s, .tenant_share = share};
         use();
     }
     void use() { context.use(settings, registry.prepare(*settings)); }
     scripted_client& come(const std::string& request) {
         auto& one = *visitors.emplace_back(std::make_unique<scripted_client>(loop));
-        loop.nursery().spawn(request::client_connection::run(std::make_unique<request::client_connection>(context, one.connect())));
+        loop.nursery().spawn(
+            request::client_connection::run(std::make_unique<request::client_connection>(context, one.connect())));
         one.send(request);
         loop.run_virtual(loop.now());
         return one;
@@ -34,7 +37,9 @@ struct crowd : fixture {
     std::vector<std::unique_ptr<scripted_client>> visitors;
 };
 
-exchange_script after(duration wait, const std::string& answer) { return {.steps = {play::request{2}, play::pause{wait}, play::send{answer}}}; }
+exchange_script after(duration wait, const std::string& answer) {
+    return {.steps = {play::request{2}, play::pause{wait}, play::send{answer}}};
+}
 std::string post_with(const std::string& fields, const std::string& path = "/v1/chat/completions") {
     return "POST " + path + " HTTP/1.1\r\nHost: h\r\n" + fields + "Content-Length: 2\r\n\r\n{}";
 }
@@ -44,7 +49,8 @@ int whole_number_of(const std::string& answer, const std::string& name) {
 }
 } // namespace
 
-TEST_CASE("one more than the bulkhead lets through waits for its turn, and what the queue does not hold is refused at once") {
+TEST_CASE(
+    "one more than the bulkhead lets through waits for its turn, and what the queue does not hold is refused at once") {
     crowd f(1, 1);
     f.upstream.always(after(700ms, ok_json));
     const auto& first = f.come(post);
@@ -108,7 +114,8 @@ TEST_CASE("whose turn does not come in time is refused then: after queue_timeout
 
 TEST_CASE("P8.4: a permit is held to the last byte of a stream") {
     crowd f;
-    f.upstream.next(streaming({play::send{stream_head + chunk(hello) + chunk(word)}, play::pause{1500ms}, play::send{chunk(stop) + chunk(done) + "0\r\n\r\n"}}));
+    f.upstream.next(streaming({play::send{stream_head + chunk(hello) + chunk(word)}, play::pause{1500ms},
+                               play::send{chunk(stop) + chunk(done) + "0\r\n\r\n"}}));
     f.upstream.next(answering(ok_json));
     f.come(post_stream());
     const auto& next = f.come(post);
@@ -135,7 +142,8 @@ TEST_CASE("who leaves the queue frees its place, who leaves in mid-answer gives 
     f.pass(0ms);
     CHECK(has(next.received(), "HTTP/1.1 200 OK"));
     CHECK(f.gate().in_use == 0);
-    CHECK(std::count_if(f.seen.requests.begin(), f.seen.requests.end(), [](const auto& r) { return r.outcome == request_outcome::client_cancelled; }) == 2);
+    CHECK(std::count_if(f.seen.requests.begin(), f.seen.requests.end(),
+                        [](const auto& r) { return r.outcome == request_outcome::client_cancelled; }) == 2);
     f.finish();
 }
 
@@ -163,7 +171,8 @@ TEST_CASE("other credentials are let past one that has its share") {
     CHECK(f.gate().in_use == 2);
     f.pass(1s);
     CHECK(has(other.received(), "HTTP/1.1 200 OK"));
-    CHECK(std::count_if(floods.begin(), floods.end(), [](const auto* one) { return has(one->received(), "200 OK"); }) == 3);
+    CHECK(std::count_if(floods.begin(), floods.end(), [](const auto* one) { return has(one->received(), "200 OK"); }) ==
+          3);
     f.finish();
 }
 
@@ -199,7 +208,8 @@ TEST_CASE("a reload changes the limits and keeps holders and queue; off lets eve
     f.finish();
 }
 
-TEST_CASE("P1.2: random requests, clients that leave at any time, endpoints that fail: nothing is left, nobody is forgotten") {
+TEST_CASE("P1.2: random requests, clients that leave at any time, endpoints that fail: nothing is left, nobody is "
+          "forgotten") {
     for (unsigned seed = 1; seed <= 20; ++seed) {
         CAPTURE(seed);
         std::mt19937 random(seed);
@@ -214,7 +224,8 @@ TEST_CASE("P1.2: random requests, clients that leave at any time, endpoints that
         });
         std::size_t most = 0;
         for (int i = 0; i < 400; ++i) {
-            f.come(post_with("Authorization: Bearer " + std::to_string(random() % 3) + "\r\n" + (random() % 4 == 0 ? "x-evenkeel-timeout: 0.3\r\n" : "")));
+            f.come(post_with("Authorization: Bearer " + std::to_string(random() % 3) + "\r\n" +
+                             (random() % 4 == 0 ? "x-evenkeel-timeout: 0.3\r\n" : "")));
             if (random() % 5 == 0) f.visitors[random() % f.visitors.size()]->leave();
             f.pass(std::chrono::milliseconds{random() % 120});
             most = std::max(most, f.upstream.open_now());

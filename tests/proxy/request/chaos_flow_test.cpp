@@ -45,7 +45,8 @@ struct rehearsal : fixture {
     [[nodiscard]] const std::string& got() const { return client.received(); }
 };
 
-const std::string whole_stream = stream_head + chunk(hello) + chunk(word) + chunk(word) + chunk(stop) + chunk(done) + "0\r\n\r\n";
+const std::string whole_stream =
+    stream_head + chunk(hello) + chunk(word) + chunk(word) + chunk(stop) + chunk(done) + "0\r\n\r\n";
 
 // The body of the first answer.
 std::string out_of_chunks(std::string_view bytes) {
@@ -68,7 +69,7 @@ TEST_CASE("each fault is judged as the outcome that it rehearses, and no broken 
         bool stream;
         attempt_result result;
         int status;
-        bool asked; // the upstream
+        bool asked;                                             // the upstream
         request_outcome outcome = request_outcome::proxy_error; // where nothing helps
     };
     using enum request_outcome;
@@ -93,11 +94,16 @@ TEST_CASE("each fault is judged as the outcome that it rehearses, and no broken 
              row{"reset before the head", fault(chaos_fault::reset), true, attempt_result::reset, 502, false},
              row{"status line", fault(chaos_fault::malformed), false, attempt_result::protocol_error, 502, false},
              row{"reset inside a body", cut, false, attempt_result::reset, 200, true, truncated},
-             row{"reset behind the head of a stream", after(chaos_fault::reset, 0), true, attempt_result::reset, 200, true, truncated},
-             row{"body short of its length", fault(chaos_fault::truncate), false, attempt_result::reset, 200, true, truncated},
-             row{"body that is no JSON", after(chaos_fault::malformed, 0), false, attempt_result::protocol_error, 200, true, truncated},
-             row{"error inside a 200", fault(chaos_fault::stream_error), false, attempt_result::stream_error, 200, true, ok},
-             row{"error event before content", fault(chaos_fault::stream_error), true, attempt_result::stream_error, 200, true, ok},
+             row{"reset behind the head of a stream", after(chaos_fault::reset, 0), true, attempt_result::reset, 200,
+                 true, truncated},
+             row{"body short of its length", fault(chaos_fault::truncate), false, attempt_result::reset, 200, true,
+                 truncated},
+             row{"body that is no JSON", after(chaos_fault::malformed, 0), false, attempt_result::protocol_error, 200,
+                 true, truncated},
+             row{"error inside a 200", fault(chaos_fault::stream_error), false, attempt_result::stream_error, 200, true,
+                 ok},
+             row{"error event before content", fault(chaos_fault::stream_error), true, attempt_result::stream_error,
+                 200, true, ok},
          }) {
         CAPTURE(each.name);
         // With a second attempt that is left in peace the client gets the good answer, whatever the first met...
@@ -115,8 +121,8 @@ TEST_CASE("each fault is judged as the outcome that it rehearses, and no broken 
         CHECK(helped.upstream.exchanges().size() == (each.asked ? 1U : 0U) + (retried ? 1U : 0U));
         helped.expect_nothing_left();
 
-        // ... and where nothing helps, an error or a cut. (The last attempt holds nothing back, so what the upstream itself said,
-        // an error inside a 200 too, is passed on verbatim.)
+        // ... and where nothing helps, an error or a cut. (The last attempt holds nothing back, so what the upstream
+        // itself said, an error inside a 200 too, is passed on verbatim.)
         rehearsal alone(each.what);
         alone.route->retry.max_retries = 1;
         alone.upstream.always(each.stream ? answering(whole_stream, stream_body) : answering(ok_json));
@@ -149,7 +155,8 @@ TEST_CASE("a stream that breaks after content ends in the error frame and the cu
         chaos_fault_options what;
         attempt_result result;
     };
-    for (const row& each : {row{"reset", after(chaos_fault::reset, 3), attempt_result::truncated}, row{"stall", after(chaos_fault::stall, 3), attempt_result::timeout},
+    for (const row& each : {row{"reset", after(chaos_fault::reset, 3), attempt_result::truncated},
+                            row{"stall", after(chaos_fault::stall, 3), attempt_result::timeout},
                             row{"no terminal marker", after(chaos_fault::truncate, 3), attempt_result::truncated}}) {
         CAPTURE(each.name);
         rehearsal one(each.what);
@@ -215,7 +222,9 @@ TEST_CASE("a dripping body comes at its rate, a split one in the same moment, an
     slow.bytes_per_second = 100;
     rehearsal one(slow);
     const std::string events = hello + word + stop + done;
-    const std::string answer = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: " + std::to_string(events.size()) + "\r\n\r\n" + events;
+    const std::string answer =
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: " + std::to_string(events.size()) +
+        "\r\n\r\n" + events;
     one.upstream.always(answering(answer, stream_body));
     const auto takes = std::chrono::milliseconds{10 * events.size()};
     one.ask(true, takes / 2);
@@ -227,8 +236,10 @@ TEST_CASE("a dripping body comes at its rate, a split one in the same moment, an
     one.expect_nothing_left();
 
     rehearsal two(fault(chaos_fault::split));
-    const std::string umlauts = "data: {\"choices\":[{\"delta\":{\"content\":\"\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80\"}}]}\n\n";
-    two.upstream.always(answering(stream_head + chunk(hello) + chunk(umlauts) + chunk(stop) + chunk(done) + "0\r\n\r\n", stream_body));
+    const std::string umlauts =
+        "data: {\"choices\":[{\"delta\":{\"content\":\"\xC3\xA4\xE2\x82\xAC\xF0\x9F\x98\x80\"}}]}\n\n";
+    two.upstream.always(
+        answering(stream_head + chunk(hello) + chunk(umlauts) + chunk(stop) + chunk(done) + "0\r\n\r\n", stream_body));
     two.ask(true, 10ms);
     CHECK(two.seen.attempts == std::vector<attempt_result>{attempt_result::success});
     CHECK(out_of_chunks(two.got()) == hello + umlauts + stop + done);
@@ -246,7 +257,8 @@ TEST_CASE("a compressed stream is passed on as it is") {
     one.expect_nothing_left();
 }
 
-TEST_CASE("a rule that expires while an exchange is under way lets it finish as it began, and touches no later attempt") {
+TEST_CASE(
+    "a rule that expires while an exchange is under way lets it finish as it began, and touches no later attempt") {
     chaos_fault_options slow = fault(chaos_fault::drip);
     slow.bytes_per_second = 100;
     rehearsal one(slow, 0, 1s);
@@ -282,7 +294,8 @@ TEST_CASE("a client that leaves in the middle of any fault leaves nothing behind
     }
 }
 
-TEST_CASE("a reused connection that chaos resets is no stale one for ever: its fresh replacement meets the same fault") {
+TEST_CASE(
+    "a reused connection that chaos resets is no stale one for ever: its fresh replacement meets the same fault") {
     rehearsal one(after(chaos_fault::reset, 0), 1);
     one.route->retry.max_retries = 1;
     exchange_script reused = answering(whole_stream, stream_body);
@@ -299,7 +312,8 @@ TEST_CASE("a large body that is still being uploaded does not matter to a fault 
     rehearsal one(fault(chaos_fault::abort), 1);
     const std::string body(200'000, 'x');
     one.connect();
-    one.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 200000\r\n\r\n" + body.substr(0, 100'000));
+    one.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 200000\r\n\r\n" +
+             body.substr(0, 100'000));
     one.pass(1s);
     one.send(body.substr(100'000));
     one.pass(1s);

@@ -25,7 +25,8 @@ inline read_answer read_response(std::string_view bytes) {
     out.status = std::stoi(out.head.substr(9, 3));
     bytes.remove_prefix(end + 4);
     if (out.head.find("transfer-encoding: chunked") == std::string::npos) {
-        const std::size_t at = out.head.find("ontent-") != std::string::npos ? out.head.find("ength: ") : std::string::npos;
+        const std::size_t at =
+            out.head.find("ontent-") != std::string::npos ? out.head.find("ength: ") : std::string::npos;
         out.body = bytes;
         out.whole = at != std::string::npos && std::stoul(out.head.substr(at + 7)) == bytes.size();
         return out;
@@ -55,9 +56,13 @@ struct coalescing_listener final : telemetry::observer {
         ++(role == telemetry::coalesce_role::leader ? leaders : followers);
     }
     void coalesced_flight_ended(const config::route&) noexcept override { ++ended; }
-    void coalesced_detached(const config::route&, telemetry::coalesce_detachment why) noexcept override { detached.push_back(why); }
+    void coalesced_detached(const config::route&, telemetry::coalesce_detachment why) noexcept override {
+        detached.push_back(why);
+    }
     void request_started(const config::route* route) noexcept override { seen.request_started(route); }
-    void attempt_started(const config::route& route, const config::upstream& upstream) noexcept override { seen.attempt_started(route, upstream); }
+    void attempt_started(const config::route& route, const config::upstream& upstream) noexcept override {
+        seen.attempt_started(route, upstream);
+    }
     void attempt_finished(const telemetry::attempt_record& record) noexcept override { seen.attempt_finished(record); }
     void request_finished(const telemetry::request_record& record) noexcept override {
         roles.push_back(record.coalesced);
@@ -69,7 +74,8 @@ struct crowd : fixture {
     request::coalesced_flights flights;
     coalescing_listener counted{seen};
     request::worker_services shared_services{loop, upstream, counted, memory, [] { return std::string{"{}"}; }};
-    request::connection_context shared_context{.services = shared_services, .settings = {}, .policies = {}, .id_seed = 1};
+    request::connection_context shared_context{
+        .services = shared_services, .settings = {}, .policies = {}, .id_seed = 1};
     std::deque<scripted_client> clients;
 
     crowd() {
@@ -81,7 +87,8 @@ struct crowd : fixture {
     scripted_client& join(const std::string& request, bool watched = true) {
         if (!shared_context.settings) prepare();
         scripted_client& one = clients.emplace_back(loop, watched);
-        loop.nursery().spawn(request::client_connection::run(std::make_unique<request::client_connection>(shared_context, one.connect())));
+        loop.nursery().spawn(request::client_connection::run(
+            std::make_unique<request::client_connection>(shared_context, one.connect())));
         one.send(request);
         loop.run_virtual(loop.now());
         return one;

@@ -12,8 +12,10 @@ namespace {
 const std::string seeded = R"({"seed":7,"messages":[]})";
 const std::string streamed = R"({"seed":7,"stream":true})";
 
-std::string chat(const std::string& body = seeded, const std::string& fields = "", const std::string& credential = "a") {
-    return "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer " + credential + "\r\n" + fields + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+std::string chat(const std::string& body = seeded, const std::string& fields = "",
+                 const std::string& credential = "a") {
+    return "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer " + credential + "\r\n" + fields +
+           "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
 }
 exchange_script after(duration pause, std::string bytes, std::size_t body = seeded.size()) {
     return {.steps = {play::request{body}, play::pause{pause}, play::send{std::move(bytes)}}};
@@ -124,7 +126,9 @@ TEST_CASE("deterministic: what says it wants the same answer every time shares, 
         f.route->coalesce = coalesce_mode::deterministic;
         const std::string body = row.body;
         f.upstream.always(after(20ms, ok_json, body.size()));
-        const std::string request = std::string("POST ") + row.path + " HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+        const std::string request = std::string("POST ") + row.path +
+                                    " HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(body.size()) +
+                                    "\r\n\r\n" + body;
         f.join(request);
         f.join(request);
         f.pass(1s);
@@ -166,7 +170,8 @@ TEST_CASE("a late joiner replays a stream from its first byte, then follows it")
     f.expect_nothing_shared_left();
 }
 
-TEST_CASE("the leader's client leaves: the others get everything; the last one leaves: the upstream is cancelled within 100 ms") {
+TEST_CASE("the leader's client leaves: the others get everything; the last one leaves: the upstream is cancelled "
+          "within 100 ms") {
     crowd f;
     f.upstream.always(events(10, 100ms));
     for (int i = 0; i < 3; ++i) f.join(chat(streamed));
@@ -229,15 +234,19 @@ TEST_CASE("a stream that breaks is broken for all of them in the same way, and w
         CHECK(one.closed_by_proxy());
     }
     CHECK(f.upstream.exchanges().size() == 1);
-    CHECK(std::all_of(f.seen.requests.begin(), f.seen.requests.end(), [](const auto& one) { return one.outcome == request_outcome::truncated; }));
+    CHECK(std::all_of(f.seen.requests.begin(), f.seen.requests.end(),
+                      [](const auto& one) { return one.outcome == request_outcome::truncated; }));
     f.expect_nothing_shared_left();
 }
 
 TEST_CASE("a buffered body that is cut is cut for all") {
     crowd f;
     f.route->stream.hold_buffer = 8; // passes on as it comes
-    f.upstream.always({.steps = {play::request{seeded.size()}, play::send{"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"a\":"},
-                                 play::pause{50ms}, play::end{}}});
+    f.upstream.always(
+        {.steps = {
+             play::request{seeded.size()},
+             play::send{"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"a\":"},
+             play::pause{50ms}, play::end{}}});
     f.join(chat());
     f.join(chat());
     f.pass(1s);
@@ -251,7 +260,8 @@ TEST_CASE("a buffered body that is cut is cut for all") {
     f.expect_nothing_shared_left();
 }
 
-TEST_CASE("retries happen once, inside the flight; what it ends with is handed to all who wait, and nobody starts again") {
+TEST_CASE(
+    "retries happen once, inside the flight; what it ends with is handed to all who wait, and nobody starts again") {
     crowd f;
     f.route->retry.max_retries = 2;
     f.route->retry.budget.burst = 100;
@@ -301,7 +311,8 @@ TEST_CASE("a reader that lags more than the bound is detached with an error fram
     CHECK(whole.whole);
     CHECK(whole.body == text_of(40, 500));
     CHECK(f.counted.detached.empty()); // it does not know yet: a write of its own stands still
-    CHECK(f.memory.used() == request::buffer_pool::block_bytes); // ... and nothing is held for it but its connection's own block
+    // ... and nothing is held for it but its connection's own block.
+    CHECK(f.memory.used() == request::buffer_pool::block_bytes);
 
     slow.read_again();
     f.pass(1s);
@@ -416,7 +427,9 @@ TEST_CASE("a body in one piece that comes slowly ends at each reader's deadline,
     crowd f;
     f.route->stream.hold_buffer = 1024; // longer ones pass as they come
     f.route->timeout.total = 20s;
-    exchange_script script{.steps = {play::request{seeded.size()}, play::send{"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2002\r\n\r\n{"}}};
+    exchange_script script{
+        .steps = {play::request{seeded.size()},
+                  play::send{"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2002\r\n\r\n{"}}};
     for (int i = 0; i < 10; ++i) {
         script.steps.push_back(play::send{std::string(200, ' ')});
         script.steps.push_back(play::pause{1s});
@@ -439,7 +452,8 @@ TEST_CASE("a body in one piece that comes slowly ends at each reader's deadline,
 
 TEST_CASE("a stream is asked for without compression; one that comes compressed all the same is followed by nobody") {
     crowd f;
-    const std::string gzip = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n";
+    const std::string gzip = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: "
+                             "gzip\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n";
     f.upstream.always(after(50ms, gzip, streamed.size()));
     for (int i = 0; i < 3; ++i) f.join(chat(streamed, "Accept-Encoding: gzip\r\n"));
     f.pass(1s);
@@ -507,7 +521,9 @@ TEST_CASE("a fallback is asked once as well, and each client climbs its ladder w
     f.settings->routes.push_back(other);
     f.settings->upstreams.push_back(backup);
     f.route->fallback = {{.is = fallback_kind::route, .route = 1}};
-    f.upstream.choose([](const config::upstream& to, std::size_t) { return after(20ms, to.name == "backup" ? ok_json : status_answer(503)); });
+    f.upstream.choose([](const config::upstream& to, std::size_t) {
+        return after(20ms, to.name == "backup" ? ok_json : status_answer(503));
+    });
     for (int i = 0; i < 10; ++i) f.join(chat());
     f.pass(10s);
     CHECK(f.upstream.opened_to("provider") == 1);
@@ -536,7 +552,8 @@ TEST_CASE("the parts of two identical fan-outs are asked once, each where it bel
     both->fan_out.parts = {"one", "two"};
     f.settings->routes = {f.route, two, both};
     f.upstream.always(after(50ms, ok_json));
-    const std::string request = "POST /v1/both HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(seeded.size()) + "\r\n\r\n" + seeded;
+    const std::string request =
+        "POST /v1/both HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(seeded.size()) + "\r\n\r\n" + seeded;
     for (int i = 0; i < 3; ++i) f.join(request);
     f.pass(1s);
     REQUIRE(f.upstream.exchanges().size() == 2);

@@ -21,8 +21,13 @@ namespace {
 using fields = std::vector<std::pair<std::string, std::string>>;
 struct asked {
     std::string method = "POST", target = "/v1/chat/completions?x=1", body = R"({"seed":7})";
-    fields with{{"authorization", "Bearer a"}, {"accept", "application/json"}, {"accept-encoding", "gzip"}, {"content-type", "application/json"},
-                {"user-agent", "sdk/1"},       {"openai-beta", "assistants=v2"}, {"x-other", "1"}};
+    fields with{{"authorization", "Bearer a"},
+                {"accept", "application/json"},
+                {"accept-encoding", "gzip"},
+                {"content-type", "application/json"},
+                {"user-agent", "sdk/1"},
+                {"openai-beta", "assistants=v2"},
+                {"x-other", "1"}};
 
     [[nodiscard]] std::string text() const {
         std::string out = method + " " + target + " HTTP/1.1\r\nHost: h\r\n";
@@ -45,7 +50,8 @@ struct keys {
         request.settings = f.settings;
         request.route = f.route;
         request.client_address = address;
-        request.body.begin_whole(head.body, request::copy_to_block(f.services.buffers, std::string_view{text}.substr(read.consumed)));
+        request.body.begin_whole(
+            head.body, request::copy_to_block(f.services.buffers, std::string_view{text}.substr(read.consumed)));
         return request::coalesce_key_of(request, secret);
     }
 };
@@ -78,7 +84,10 @@ TEST_CASE("any single difference in credential, target, body or field is another
             what = "value of " + name;
             break;
         }
-        case 3: what = "without " + other.with.back().first, other.with.erase(other.with.begin() + static_cast<std::ptrdiff_t>(draw(other.with.size()))); break;
+        case 3:
+            what = "without " + other.with.back().first,
+            other.with.erase(other.with.begin() + static_cast<std::ptrdiff_t>(draw(other.with.size())));
+            break;
         case 4: other.with.emplace_back("x-new-" + std::to_string(draw(100)), "v"), what = "one more field"; break;
         case 5: other.with.push_back(other.with[draw(other.with.size())]), what = "a field twice"; break;
         case 6: { // two fields change places
@@ -89,7 +98,10 @@ TEST_CASE("any single difference in credential, target, body or field is another
         }
         case 7: other.target += std::to_string(draw(10)), what = "query"; break;
         default: { // a credential in any place
-            static constexpr std::array<const char*, 8> places{"x-api-key", "x-goog-api-key", "api-key", "openai-organization", "openai-project", "cookie", "x-goog-user-project", "anthropic-organization-id"};
+            static constexpr std::array<const char*, 8> places{
+                "x-api-key",           "x-goog-api-key",           "api-key",
+                "openai-organization", "openai-project",           "cookie",
+                "x-goog-user-project", "anthropic-organization-id"};
             const std::size_t place = draw(places.size() + 1);
             if (place == places.size()) {
                 other.target += "&key=secret";
@@ -112,7 +124,8 @@ TEST_CASE("any single difference in credential, target, body or field is another
     CHECK(made.of(path) != key);
 }
 
-TEST_CASE("parts are told apart: what is moved from a name to a value, or from one field to the next, is another request") {
+TEST_CASE(
+    "parts are told apart: what is moved from a name to a value, or from one field to the next, is another request") {
     keys made;
     asked one, two, three;
     one.with = {{"x-a", "b"}, {"x-c", "d"}};
@@ -125,8 +138,9 @@ TEST_CASE("parts are told apart: what is moved from a name to a value, or from o
 TEST_CASE("ids of tracing, the spelling of names and the client's own timeout make no difference") {
     keys made;
     const asked base;
-    for (const char* name : {"x-request-id", "x-client-request-id", "x-correlation-id", "traceparent", "tracestate", "b3", "X-B3-TraceId", "x-amzn-trace-id",
-                             "x-cloud-trace-context", "sentry-trace", "x-datadog-trace-id", "x-evenkeel-timeout", "connection"}) {
+    for (const char* name : {"x-request-id", "x-client-request-id", "x-correlation-id", "traceparent", "tracestate",
+                             "b3", "X-B3-TraceId", "x-amzn-trace-id", "x-cloud-trace-context", "sentry-trace",
+                             "x-datadog-trace-id", "x-evenkeel-timeout", "connection"}) {
         CAPTURE(name);
         asked other = base;
         other.with.insert(other.with.begin() + 2, {name, std::string{name} == "connection" ? "close" : "1"});

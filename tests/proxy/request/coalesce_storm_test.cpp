@@ -1,9 +1,9 @@
-// Property (P10.1 to P10.3): whatever clients of a shared flight do, the leader included, every one that stays gets what the
-// upstream said, byte for byte, whole where that was whole and broken where it was broken; and when all is over nothing
-// remains: no flight in the map, no task, timer, exchange, permit or byte of memory.
+// Property (P10.1 to P10.3): whatever clients of a shared flight do, the leader included, every one that stays gets
+// what the upstream said, byte for byte, whole where that was whole and broken where it was broken; and when all is
+// over nothing remains: no flight in the map, no task, timer, exchange, permit or byte of memory.
 //
-// A case is a seed: a few clients with identical requests at drawn times, some of which leave, stop reading, or give little
-// time; one script for the upstream. EVENKEEL_STORM=1 runs 10^5 cases.
+// A case is a seed: a few clients with identical requests at drawn times, some of which leave, stop reading, or give
+// little time; one script for the upstream. EVENKEEL_STORM=1 runs 10^5 cases.
 
 #include "tests/proxy/request/coalesce_fixture.hpp"
 #include "tests/support/storm_scale.hpp"
@@ -15,10 +15,13 @@ using namespace evenkeel;
 using namespace evenkeel::test;
 
 namespace {
-std::string event_of(int i) { return "data: {\"choices\":[{\"delta\":{\"content\":\"" + std::to_string(i) + "\"},\"finish_reason\":null}]}\n\n"; }
+std::string event_of(int i) {
+    return "data: {\"choices\":[{\"delta\":{\"content\":\"" + std::to_string(i) + "\"},\"finish_reason\":null}]}\n\n";
+}
 
 struct tally {
-    int cases = 0, whole = 0, broken = 0, refused = 0, late = 0, left = 0, detached = 0, exchanges = 0, clients = 0, followers = 0;
+    int cases = 0, whole = 0, broken = 0, refused = 0, late = 0, left = 0, detached = 0, exchanges = 0, clients = 0,
+        followers = 0;
 };
 
 class storm_case {
@@ -40,11 +43,13 @@ public:
             std::string fields = "Authorization: Bearer x\r\n";
             if (one_in(8)) {
                 one.patience = std::chrono::milliseconds{10 + below(100)};
-                fields += "x-evenkeel-timeout: " + std::to_string(std::chrono::duration<double>(one.patience).count()) + "\r\n";
+                fields += "x-evenkeel-timeout: " + std::to_string(std::chrono::duration<double>(one.patience).count()) +
+                          "\r\n";
             }
             one.came = f_.loop.now();
-            one.client = &f_.join("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\n" + fields + "Content-Length: " + std::to_string(body_.size()) + "\r\n\r\n" + body_);
-            if (one_in(2)) f_.loop.timers().arm(one, f_.loop.now() + grid() + grid());  // leaves by itself
+            one.client = &f_.join("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\n" + fields +
+                                  "Content-Length: " + std::to_string(body_.size()) + "\r\n\r\n" + body_);
+            if (one_in(2)) f_.loop.timers().arm(one, f_.loop.now() + grid() + grid()); // leaves by itself
             if (one_in(12)) {
                 one.client->stop_reading();
                 one.stalled = true;
@@ -65,7 +70,8 @@ public:
         f_.pass(1s);
         REQUIRE(f_.flights.size() == 0);
         REQUIRE(f_.shared_services.shared_flights == 0);
-        REQUIRE(f_.memory.used() <= f_.shared_context.open.size() * request::buffer_pool::block_bytes); // unwatched clients
+        // Unwatched clients.
+        REQUIRE(f_.memory.used() <= f_.shared_context.open.size() * request::buffer_pool::block_bytes);
         REQUIRE(f_.upstream.open_now() == 0);
         f_.pass(3min);
         REQUIRE(f_.memory.used() == 0);
@@ -110,7 +116,9 @@ private:
         } else if (!stream_) {
             const std::size_t size = one_in(2) ? 10 : 3000;
             text_ = "{\"a\":\"" + std::string(size, 'x') + "\"}";
-            const std::string head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(text_.size()) + "\r\n\r\n";
+            const std::string head =
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(text_.size()) +
+                "\r\n\r\n";
             const std::size_t cut = below(static_cast<std::uint32_t>(text_.size()));
             script.steps.push_back(play::send{head + text_.substr(0, cut)});
             script.steps.push_back(play::pause{grid()});
@@ -194,7 +202,8 @@ private:
 };
 } // namespace
 
-TEST_CASE("P10.1 P10.2 P10.3: clients of shared flights come, leave and stall at random: who stays gets all of it, and nothing remains") {
+TEST_CASE("P10.1 P10.2 P10.3: clients of shared flights come, leave and stall at random: who stays gets all of it, and "
+          "nothing remains") {
     tally sum;
     const int cases = scaled(100'000, 0.05);
     for (int i = 1; i <= cases; ++i) {
@@ -202,8 +211,9 @@ TEST_CASE("P10.1 P10.2 P10.3: clients of shared flights come, leave and stall at
         storm_case one(static_cast<std::uint32_t>(i));
         one.run(sum);
     }
-    MESSAGE(sum.cases, " cases, ", sum.clients, " clients, ", sum.followers, " followers, ", sum.exchanges, " upstream; whole ", sum.whole, ", broken ", sum.broken,
-            ", refused ", sum.refused, ", too late ", sum.late, ", left ", sum.left, ", detached ", sum.detached);
+    MESSAGE(sum.cases, " cases, ", sum.clients, " clients, ", sum.followers, " followers, ", sum.exchanges,
+            " upstream; whole ", sum.whole, ", broken ", sum.broken, ", refused ", sum.refused, ", too late ", sum.late,
+            ", left ", sum.left, ", detached ", sum.detached);
     CHECK(sum.whole > sum.cases / 2);
     CHECK(sum.followers > sum.cases / 2);
     CHECK(sum.left > sum.cases / 2);

@@ -25,7 +25,9 @@ using fields = std::vector<std::pair<std::string, std::string>>;
 // A place where a credential may stand. One of these is filled.
 struct kind {
     std::string field{}, query{}, member{};
-    [[nodiscard]] std::string name() const { return !field.empty() ? field : !query.empty() ? "?" + query : "{" + member; }
+    [[nodiscard]] std::string name() const {
+        return !field.empty() ? field : !query.empty() ? "?" + query : "{" + member;
+    }
 };
 
 const std::vector<kind>& kinds() {
@@ -114,7 +116,8 @@ struct one_request {
         request.head = &head;
         request.settings = f.settings;
         request.route = f.route;
-        request.body.begin_whole(head.body, request::copy_to_block(f.services.buffers, std::string_view{text}.substr(read.consumed)));
+        request.body.begin_whole(
+            head.body, request::copy_to_block(f.services.buffers, std::string_view{text}.substr(read.consumed)));
     }
     std::string text;
     wire::request_head head;
@@ -125,8 +128,8 @@ struct world : crowd {
     request::hash_key secret{{}};
     config::credential_rules rules;
 
-    std::optional<request::last_good_key> last_good(const asked& what,
-                                                    config::last_good_key_kind by = config::last_good_key_kind::request) {
+    std::optional<request::last_good_key> last_good(
+        const asked& what, config::last_good_key_kind by = config::last_good_key_kind::request) {
         one_request one(*this, what);
         return request::last_good_key_of(one.request, by, false, secret);
     }
@@ -157,7 +160,8 @@ struct world : crowd {
 };
 } // namespace
 
-TEST_CASE("callers that differ in one credential alone are apart wherever something is shared: last good answers of both kinds, "
+TEST_CASE("callers that differ in one credential alone are apart wherever something is shared: last good answers of "
+          "both kinds, "
           "flights, rests") {
     REQUIRE(kinds().size() >= 40);
     world f;
@@ -166,7 +170,8 @@ TEST_CASE("callers that differ in one credential alone are apart wherever someth
         const asked base = authorized ? asked{}.and_field("X-Common-Key", "same") : asked{};
         for (const kind& each : kinds()) {
             CAPTURE(each.name());
-            const asked none = base, one = base.with_credential(each, "sk-one"), other = base.with_credential(each, "sk-two");
+            const asked none = base, one = base.with_credential(each, "sk-one"),
+                        other = base.with_credential(each, "sk-two");
             const auto keyed = [](const asked& what) { return what.and_field("X-Evenkeel-Partial-Key", "dash"); };
             using enum config::last_good_key_kind;
             for (const auto& [a, b] : {std::pair{one, other}, std::pair{none, one}}) {
@@ -191,15 +196,18 @@ TEST_CASE("what a client says differently each time it repeats a question change
     world f;
     using enum config::last_good_key_kind;
     const asked base = asked{}.and_field("Authorization", "Bearer a").and_field("X-Evenkeel-Partial-Key", "dash");
-    for (const char* name : {"x-request-id", "traceparent", "Idempotency-Key", "X-Stainless-Retry-Count", "x-evenkeel-timeout"}) {
+    for (const char* name :
+         {"x-request-id", "traceparent", "Idempotency-Key", "X-Stainless-Retry-Count", "x-evenkeel-timeout"}) {
         CAPTURE(name);
         CHECK(f.last_good(base.and_field(name, "1")) == f.last_good(base.and_field(name, "2")));
-        CHECK(f.last_good(base.and_field(name, "1"), partial_key) == f.last_good(base.and_field(name, "2"), partial_key));
+        CHECK(f.last_good(base.and_field(name, "1"), partial_key) ==
+              f.last_good(base.and_field(name, "2"), partial_key));
     }
     for (const char* name : {"accept-language", "anthropic-beta", "x-made-up", "x-user", "content-language"}) {
         CAPTURE(name);
         CHECK_FALSE(f.last_good(base.and_field(name, "1")) == f.last_good(base.and_field(name, "2")));
-        CHECK_FALSE(f.last_good(base.and_field(name, "1"), partial_key) == f.last_good(base.and_field(name, "2"), partial_key));
+        CHECK_FALSE(f.last_good(base.and_field(name, "1"), partial_key) ==
+                    f.last_good(base.and_field(name, "2"), partial_key));
     }
     asked queried = base;
     queried.target += "?anything=1";
@@ -228,7 +236,8 @@ TEST_CASE("each kind in traffic: one caller's 429 rests that caller and nobody w
     }
 }
 
-TEST_CASE("nobody becomes another tenant by what he adds to a credential, and those with credentials of their own are tenants of "
+TEST_CASE("nobody becomes another tenant by what he adds to a credential, and those with credentials of their own are "
+          "tenants of "
           "their own") {
     world f;
     for (const kind& each : {kind{.field = "Authorization"}, kind{.field = "x-api-key"}, kind{.field = "api-key"},
@@ -254,16 +263,17 @@ TEST_CASE("nobody becomes another tenant by what he adds to a credential, and th
             more = more.and_field("cf-aig-authorization", number)
                        .and_field("x-auth-token", number)
                        .and_field("ocp-apim-subscription-key", number);
-            more.target += (more.target.find('?') == std::string::npos ? "?" : "&") + std::string{"user_token="} + number +
-                           "&x=" + number + "&token=" + number;
+            more.target += (more.target.find('?') == std::string::npos ? "?" : "&") + std::string{"user_token="} +
+                           number + "&x=" + number + "&token=" + number;
             more.members += ",\"api_key\":\"" + number + "\"";
             CHECK(f.tenant(more) == tenant);
         }
     }
 }
 
-TEST_CASE("a second credential of the same rank makes a caller one of a crowd, whatever it says; how the same one is written "
-          "makes no difference") {
+TEST_CASE(
+    "a second credential of the same rank makes a caller one of a crowd, whatever it says; how the same one is written "
+    "makes no difference") {
     world f;
     const asked base = asked{}.and_field("Authorization", "Bearer sk-one");
     std::set<std::uint64_t> crowd;
@@ -294,13 +304,15 @@ TEST_CASE("a second credential of the same rank makes a caller one of a crowd, w
     CHECK(f.tenant(asked{}) == f.tenant(asked{}.and_field("cookie", "a=1").and_field("x-made-up-token", "2")));
 }
 
-TEST_CASE("credential_fields extends what names tenants, by name and in its order; a pattern keeps apart and names nobody") {
+TEST_CASE(
+    "credential_fields extends what names tenants, by name and in its order; a pattern keeps apart and names nobody") {
     world f;
     f.rules = config::credential_rules{{{"x-corp", "cookie", "x-*-ticket"}, {"ticket"}, {}}};
     const asked base = asked{}.and_field("Authorization", "Bearer shared");
     const auto corp = [&](const std::string& who) { return base.and_field("X-Corp", who); };
     CHECK(f.tenant(corp("a")) != f.tenant(corp("b")));
-    CHECK(f.tenant(corp("a")) == f.tenant(corp("a").and_field("Authorization", "Bearer other").and_field("cookie", "x")));
+    CHECK(f.tenant(corp("a")) ==
+          f.tenant(corp("a").and_field("Authorization", "Bearer other").and_field("cookie", "x")));
     CHECK(f.tenant(base.and_field("cookie", "a")) != f.tenant(base.and_field("cookie", "b")));
     CHECK(f.tenant(base.with_credential({.query = "ticket"}, "a")) != f.tenant(base));
     CHECK(f.tenant(base.and_field("x-1-ticket", "a")) == f.tenant(base.and_field("x-2-ticket", "b")));
@@ -344,7 +356,8 @@ TEST_CASE("tenants in traffic: a flood with a made-up field in each request has 
     f.expect_nothing_left();
 }
 
-TEST_CASE("an upstream that hides callers is shown none of their credentials, in no field, query member or member of the body, "
+TEST_CASE("an upstream that hides callers is shown none of their credentials, in no field, query member or member of "
+          "the body, "
           "and everything else") {
     world f;
     const auto write = [&](const asked& what, bool hides) {
@@ -355,8 +368,8 @@ TEST_CASE("an upstream that hides callers is shown none of their credentials, in
         to.headers.set = {{"authorization", "Bearer own"}};
         std::string room;
         wire::head_text head;
-        request::append_request_head(head, one.head, request::upstream_target(*f.route, to, one.head, room), *f.route, to,
-                                     one.head.body, "192.0.2.7");
+        request::append_request_head(head, one.head, request::upstream_target(*f.route, to, one.head, room), *f.route,
+                                     to, one.head.body, "192.0.2.7");
         const request::shared_bytes body = one.request.body.text();
         const auto kept = request::body_without_credentials(body.view(), f.rules);
         return std::string{head.view()} + (hides && !kept.empty() ? joined(kept) : std::string{body.view()});
@@ -371,10 +384,11 @@ TEST_CASE("an upstream that hides callers is shown none of their credentials, in
         const std::string hidden = write(what, true);
         CAPTURE(hidden);
         CHECK_FALSE(has(hidden, "CANARY"));
-        for (const char* rest :
-             {"alt=sse", "api-version=1", "User-Agent: sdk/1", "authorization: Bearer own", R"("seed":7)", R"("messages":[])"})
+        for (const char* rest : {"alt=sse", "api-version=1", "User-Agent: sdk/1", "authorization: Bearer own",
+                                 R"("seed":7)", R"("messages":[])"})
             CHECK(has(hidden, rest));
-        if (each.field != "Proxy-Authorization" && each.field != "Authorization") CHECK(has(write(what, false), "CANARY"));
+        if (each.field != "Proxy-Authorization" && each.field != "Authorization")
+            CHECK(has(write(what, false), "CANARY"));
     }
 }
 
@@ -431,7 +445,8 @@ TEST_CASE("a body without its credentials keeps every other byte") {
     }
 }
 
-TEST_CASE("401 and 403 of an upstream's own credential: about the request nobody rests, about the key everybody does, and unsaid "
+TEST_CASE("401 and 403 of an upstream's own credential: about the request nobody rests, about the key everybody does, "
+          "and unsaid "
           "where several callers meet it") {
     struct row {
         const char* name;
@@ -440,15 +455,17 @@ TEST_CASE("401 and 403 of an upstream's own credential: about the request nobody
         bool rests;
     };
     const auto error = [](const char* type, const char* code, const char* message) {
-        return std::string{R"({"error":{"type":")"} + type + R"(","code":")" + code + R"(","message":")" + message + R"("}})";
+        return std::string{R"({"error":{"type":")"} + type + R"(","code":")" + code + R"(","message":")" + message +
+               R"("}})";
     };
     for (const row& r :
          {row{"model", status_answer(403, "", error("invalid_request_error", "model_not_found", "no")), 8, false},
           row{"permission", status_answer(403, "", error("permission_error", "", "no")), 8, false},
-          row{"scopes", status_answer(401, "", error("invalid_request_error", "", "You have insufficient permissions")), 8,
-              false},
+          row{"scopes", status_answer(401, "", error("invalid_request_error", "", "You have insufficient permissions")),
+              8, false},
           row{"content", status_answer(403, "", error("", "content_policy_violation", "no")), 8, false},
-          row{"key", status_answer(401, "", error("invalid_request_error", "invalid_api_key", "Incorrect API key")), 1, true},
+          row{"key", status_answer(401, "", error("invalid_request_error", "invalid_api_key", "Incorrect API key")), 1,
+              true},
           row{"key, 403", status_answer(403, "", error("permission_error", "", "token has been revoked")), 1, true},
           row{"unsaid, one caller", status_answer(403, "", "{}"), 1, false},
           row{"unsaid, several callers", status_answer(401, "", "{}"), 3, true}}) {
@@ -461,7 +478,8 @@ TEST_CASE("401 and 403 of an upstream's own credential: about the request nobody
         f.provider->headers.set = {{"authorization", "Bearer own"}};
         f.context.use(f.settings, f.registry.prepare(*f.settings));
         f.upstream.always(answering(r.answer));
-        for (int i = 0; i < 8; ++i) f.ask(asked{}.and_field("Authorization", "Bearer " + std::to_string(i % r.callers)));
+        for (int i = 0; i < 8; ++i)
+            f.ask(asked{}.and_field("Authorization", "Bearer " + std::to_string(i % r.callers)));
         const auto& policies = f.context.policies->of(*f.route).endpoints.at(0);
         REQUIRE(policies.own_credential);
         CHECK(policies.rest->resting(0, f.loop.now()).has_value() == r.rests);

@@ -14,7 +14,8 @@ config::fallback_step canned(std::string body, int status = 200, std::string typ
     step.respond = {status, std::move(type), std::make_shared<const std::string>(std::move(body))};
     return step;
 }
-config::fallback_step last_good(config::last_good_key_kind key = config::last_good_key_kind::request, duration max_age = 1h) {
+config::fallback_step last_good(config::last_good_key_kind key = config::last_good_key_kind::request,
+                                duration max_age = 1h) {
     return {.is = fallback_kind::last_good, .key = key, .max_age = max_age};
 }
 config::fallback_step to_route(std::size_t place) { return {.is = fallback_kind::route, .route = place}; }
@@ -28,14 +29,20 @@ struct ladder_listener final : telemetry::observer {
     int exhausted = 0;
     explicit ladder_listener(telemetry::observer& other) : beside(other) {}
     void request_started(const config::route* route) noexcept override { beside.request_started(route); }
-    void attempt_started(const config::route& route, const config::upstream& to) noexcept override { beside.attempt_started(route, to); }
-    void attempt_finished(const telemetry::attempt_record& record) noexcept override { beside.attempt_finished(record); }
+    void attempt_started(const config::route& route, const config::upstream& to) noexcept override {
+        beside.attempt_started(route, to);
+    }
+    void attempt_finished(const telemetry::attempt_record& record) noexcept override {
+        beside.attempt_finished(record);
+    }
     void request_finished(const telemetry::request_record& record) noexcept override {
         beside.request_finished(record);
         finished.push_back(record);
         reasons.emplace_back(record.reason);
     }
-    void fallback_skipped(const config::route&, fallback_kind step, fallback_skip why) noexcept override { skipped.emplace_back(step, why); }
+    void fallback_skipped(const config::route&, fallback_kind step, fallback_skip why) noexcept override {
+        skipped.emplace_back(step, why);
+    }
     void fallback_exhausted(const config::route&) noexcept override { ++exhausted; }
 };
 
@@ -61,7 +68,8 @@ struct laddered : fixture {
     }
     void start_client(scripted_client& whose) {
         own.use(settings, registry.prepare(*settings));
-        loop.nursery().spawn(request::client_connection::run(std::make_unique<request::client_connection>(own, whose.connect())));
+        loop.nursery().spawn(
+            request::client_connection::run(std::make_unique<request::client_connection>(own, whose.connect())));
     }
     // One request on a connection of its own; what came back.
     std::string ask(const std::string& bytes, duration within = 1ms) {
@@ -104,9 +112,11 @@ std::string dechunked(std::string text) {
     }
     return out + "<cut>";
 }
-const std::string chat = R"({"id":"c1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"sorry"},"finish_reason":"stop"}]})";
+const std::string chat = R"({"id":"c1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,)"
+                         R"("message":{"role":"assistant","content":"sorry"},"finish_reason":"stop"}]})";
 std::string json_answer(const std::string& body, const std::string& fields = "") {
-    return "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + fields + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+    return "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + fields +
+           "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
 }
 } // namespace
 
@@ -122,17 +132,24 @@ TEST_CASE("a canned answer stands in for every kind of failure, labelled, and fo
         std::string reason;
     };
     for (const bool retries : {false, true}) {
-        for (const row& r : {row{"500", answering(status_answer(500)), true, "upstream_error"},
-                             row{"429", answering(status_answer(429)), true, "upstream_error"},
-                             row{"402", answering(status_answer(402)), true, "upstream_error"},
-                             row{"reset", {.steps = {play::request{2}, play::reset{}}}, true, "upstream_connection_lost"},
-                             row{"cut", {.steps = {play::request{2}, play::send{"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{\"a\":"}, play::reset{}}}, true, "upstream_connection_lost"},
-                             row{"no connection", {.connect_failure = refused}, true, "connection_refused"},
-                             row{"not HTTP", answering("SMTP\r\n\r\n"), true, "upstream_protocol_error"},
-                             row{"400", answering(status_answer(400)), false, ""},
-                             row{"401 of the client's credential", answering(status_answer(401)), false, ""},
-                             row{"404", answering(status_answer(404)), false, ""},
-                             row{"200", answering(ok_json), false, ""}}) {
+        for (const row& r :
+             {row{"500", answering(status_answer(500)), true, "upstream_error"},
+              row{"429", answering(status_answer(429)), true, "upstream_error"},
+              row{"402", answering(status_answer(402)), true, "upstream_error"},
+              row{"reset", {.steps = {play::request{2}, play::reset{}}}, true, "upstream_connection_lost"},
+              row{"cut",
+                  {.steps =
+                       {play::request{2},
+                        play::send{
+                            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{\"a\":"},
+                        play::reset{}}},
+                  true,
+                  "upstream_connection_lost"},
+              row{"no connection", {.connect_failure = refused}, true, "connection_refused"},
+              row{"not HTTP", answering("SMTP\r\n\r\n"), true, "upstream_protocol_error"},
+              row{"400", answering(status_answer(400)), false, ""},
+              row{"401 of the client's credential", answering(status_answer(401)), false, ""},
+              row{"404", answering(status_answer(404)), false, ""}, row{"200", answering(ok_json), false, ""}}) {
             CAPTURE(r.name);
             CAPTURE(retries);
             laddered f({canned(R"({"say":"later"})")});
@@ -150,7 +167,8 @@ TEST_CASE("a canned answer stands in for every kind of failure, labelled, and fo
                 CHECK(body_of(answer) == R"({"say":"later"})");
                 CHECK(f.heard.reasons.at(0) == r.reason);
                 CHECK(f.seen.requests.at(0).outcome == request_outcome::ok);
-                CHECK(has(answer, retries && f.seen.requests.at(0).attempts == 2 ? "x-evenkeel-attempts: 2\r\n" : "x-evenkeel-attempts: 1\r\n"));
+                CHECK(has(answer, retries && f.seen.requests.at(0).attempts == 2 ? "x-evenkeel-attempts: 2\r\n"
+                                                                                 : "x-evenkeel-attempts: 1\r\n"));
             }
             f.expect_nothing_left();
         }
@@ -171,8 +189,10 @@ TEST_CASE("a silent upstream: the ladder answers at the attempt timeout or at th
         CHECK(fresh.received().empty());
         f.pass(2ms);
         // No time is left at the deadline for another route, but a canned answer needs none.
-        CHECK(has(fresh.received(), attempt ? "x-evenkeel-degraded: route; name=cheap\r\n" : "x-evenkeel-degraded: respond\r\n"));
-        CHECK(f.heard.skipped == (attempt ? decltype(f.heard.skipped){} : decltype(f.heard.skipped){{fallback_kind::route, fallback_skip::no_time}}));
+        CHECK(has(fresh.received(),
+                  attempt ? "x-evenkeel-degraded: route; name=cheap\r\n" : "x-evenkeel-degraded: respond\r\n"));
+        CHECK(f.heard.skipped == (attempt ? decltype(f.heard.skipped){}
+                                          : decltype(f.heard.skipped){{fallback_kind::route, fallback_skip::no_time}}));
         fresh.leave();
         f.expect_nothing_left();
     }
@@ -326,12 +346,16 @@ TEST_CASE("the last good answer: the same request of the same principal, whole, 
     CHECK(!has(answer, "up-1"));
     CHECK(body_of(answer) == chat);
 
-    CHECK(has(f.ask(post_as("b")), "HTTP/1.1 500"));                    // another principal
-    CHECK(has(f.ask(post_as("a", "[]")), "HTTP/1.1 500"));              // another question
+    CHECK(has(f.ask(post_as("b")), "HTTP/1.1 500"));       // another principal
+    CHECK(has(f.ask(post_as("a", "[]")), "HTTP/1.1 500")); // another question
     CHECK(has(f.ask(post_as("a", "{}", "Accept: text/csv\r\n")), "HTTP/1.1 500"));
     CHECK(has(f.ask(post_as("a", "{}", "Cache-Control: no-store\r\n")), "HTTP/1.1 500"));
-    CHECK(has(f.ask("POST /v1/completions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer a\r\nContent-Length: 2\r\n\r\n{}"), "HTTP/1.1 500"));
-    CHECK(has(f.ask("PUT /v1/chat/completions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer a\r\nContent-Length: 2\r\n\r\n{}"), "HTTP/1.1 500"));
+    CHECK(
+        has(f.ask("POST /v1/completions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer a\r\nContent-Length: 2\r\n\r\n{}"),
+            "HTTP/1.1 500"));
+    CHECK(has(
+        f.ask("PUT /v1/chat/completions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer a\r\nContent-Length: 2\r\n\r\n{}"),
+        "HTTP/1.1 500"));
     f.pass(1h);
     CHECK(has(f.ask(post_as("a")), "HTTP/1.1 500")); // too old by now
     CHECK(f.heard.skipped.back() == std::pair{fallback_kind::last_good, fallback_skip::too_old});
@@ -361,11 +385,19 @@ TEST_CASE("a hundred credentials never share a last good answer") {
 }
 
 TEST_CASE("every place a credential may stand in tells principals apart") {
-    const std::vector<std::string> fields{"Authorization: x",      "X-Api-Key: x",          "x-goog-api-key: x", "api-key: x",
-                                          "OpenAI-Organization: x", "openai-project: x",     "anthropic-organization-id: x", "x-goog-user-project: x", "Cookie: x"};
+    const std::vector<std::string> fields{"Authorization: x",
+                                          "X-Api-Key: x",
+                                          "x-goog-api-key: x",
+                                          "api-key: x",
+                                          "OpenAI-Organization: x",
+                                          "openai-project: x",
+                                          "anthropic-organization-id: x",
+                                          "x-goog-user-project: x",
+                                          "Cookie: x"};
     laddered f({last_good()});
     const auto with = [](const std::string& field, const std::string& query = "") {
-        return "POST /v1/chat/completions" + query + " HTTP/1.1\r\nHost: h\r\n" + (field.empty() ? "" : field + "\r\n") + "Content-Length: 2\r\n\r\n{}";
+        return "POST /v1/chat/completions" + query + " HTTP/1.1\r\nHost: h\r\n" +
+               (field.empty() ? "" : field + "\r\n") + "Content-Length: 2\r\n\r\n{}";
     };
     std::vector<std::string> requests{with(""), with("", "?key=x"), with("", "?key=y")};
     for (const auto& field : fields) requests.push_back(with(field)), requests.push_back(with(field + "y"));
@@ -413,18 +445,24 @@ TEST_CASE("what is not a complete good answer is not kept") {
         bool kept;
     };
     const std::string gzip = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n";
-    for (const row& r : {row{"good", json_answer(chat), true},
-                         row{"chunked", "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n7\r\n{\"a\":1}\r\n0\r\n\r\n", true},
-                         row{"compressed", gzip + "Content-Type: application/json\r\nContent-Length: 3\r\n\r\nxyz", true},
-                         row{"compressed stream", gzip + "Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nxyz\r\n0\r\n\r\n", false},
-                         row{"ended by the connection", "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"a\":1}", false},
-                         row{"no-store", json_answer(chat, "Cache-Control: private, No-Store\r\n"), false},
-                         row{"vary *", json_answer(chat, "Vary: *\r\n"), false},
-                         row{"vary", json_answer(chat, "Vary: Accept-Encoding\r\n"), true},
-                         row{"206", "HTTP/1.1 206 P\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}", false},
-                         row{"204", "HTTP/1.1 204 N\r\n\r\n", false},
-                         row{"302", "HTTP/1.1 302 F\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", false},
-                         row{"400", status_answer(400), false}}) {
+    for (const row& r :
+         {row{"good", json_answer(chat), true},
+          row{"chunked",
+              "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: "
+              "chunked\r\n\r\n7\r\n{\"a\":1}\r\n0\r\n\r\n",
+              true},
+          row{"compressed", gzip + "Content-Type: application/json\r\nContent-Length: 3\r\n\r\nxyz", true},
+          row{"compressed stream",
+              gzip + "Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nxyz\r\n0\r\n\r\n",
+              false},
+          row{"ended by the connection", "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"a\":1}", false},
+          row{"no-store", json_answer(chat, "Cache-Control: private, No-Store\r\n"), false},
+          row{"vary *", json_answer(chat, "Vary: *\r\n"), false},
+          row{"vary", json_answer(chat, "Vary: Accept-Encoding\r\n"), true},
+          row{"206", "HTTP/1.1 206 P\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}", false},
+          row{"204", "HTTP/1.1 204 N\r\n\r\n", false},
+          row{"302", "HTTP/1.1 302 F\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", false},
+          row{"400", status_answer(400), false}}) {
         CAPTURE(r.name);
         laddered f({last_good()});
         auto script = answering(r.answer);
@@ -445,11 +483,12 @@ TEST_CASE("streams: kept with their terminal marker, given again as they were, b
         std::string sent;
         bool kept;
     };
-    for (const row& r : {row{"whole", chunk(hello) + chunk(word) + chunk(stop) + chunk(done) + "0\r\n\r\n", true},
-                         row{"in one piece", chunk(events) + "0\r\n\r\n", true},
-                         row{"no marker", chunk(hello) + chunk(word) + "0\r\n\r\n", false},
-                         row{"no last chunk", chunk(hello) + chunk(word), false},
-                         row{"an error at its end", chunk(hello) + chunk(word) + chunk(error_event) + "0\r\n\r\n", false}}) {
+    for (const row& r :
+         {row{"whole", chunk(hello) + chunk(word) + chunk(stop) + chunk(done) + "0\r\n\r\n", true},
+          row{"in one piece", chunk(events) + "0\r\n\r\n", true},
+          row{"no marker", chunk(hello) + chunk(word) + "0\r\n\r\n", false},
+          row{"no last chunk", chunk(hello) + chunk(word), false},
+          row{"an error at its end", chunk(hello) + chunk(word) + chunk(error_event) + "0\r\n\r\n", false}}) {
         CAPTURE(r.name);
         laddered f({last_good()});
         f.upstream.next(streaming({play::send{stream_head + r.sent}, play::pause{1s}, play::reset{}}));
@@ -471,7 +510,8 @@ TEST_CASE("streams: kept with their terminal marker, given again as they were, b
 
 TEST_CASE("a client that leaves in mid-answer leaves nothing in the store, nor in memory") {
     laddered f({last_good()});
-    f.upstream.next(streaming({play::send{stream_head + chunk(hello) + chunk(word)}, play::pause{5s}, play::send{chunk(stop) + chunk(done) + "0\r\n\r\n"}}));
+    f.upstream.next(streaming({play::send{stream_head + chunk(hello) + chunk(word)}, play::pause{5s},
+                               play::send{chunk(stop) + chunk(done) + "0\r\n\r\n"}}));
     static_cast<void>(f.ask(post_stream(), 1s));
     f.pass(10s);
     CHECK(f.store.report().entries == 0);
@@ -496,12 +536,14 @@ TEST_CASE("an answer larger than an eighth of the store, or than limits.memory h
 
 TEST_CASE("where the store has nothing, nothing is held back for it") {
     laddered f({last_good()});
-    f.upstream.next(streaming({play::send{stream_head + chunk(hello)}, play::pause{5s}, play::send{chunk(word) + chunk(stop) + chunk(done) + "0\r\n\r\n"}}));
+    f.upstream.next(streaming({play::send{stream_head + chunk(hello)}, play::pause{5s},
+                               play::send{chunk(word) + chunk(stop) + chunk(done) + "0\r\n\r\n"}}));
     scripted_client fresh(f.loop);
     f.start_client(fresh);
     fresh.send(post_stream());
     f.pass(1s);
-    CHECK(has(fresh.received(), "assistant")); // retry: off, and no fallback that could answer: the preamble passes at once
+    // retry: off, and no fallback that could answer: the preamble passes at once.
+    CHECK(has(fresh.received(), "assistant"));
     f.pass(5s);
     f.upstream.next(streaming({play::send{stream_head + chunk(hello)}, play::pause{5s}, play::reset{}}));
     fresh.forget_received();
@@ -522,7 +564,8 @@ TEST_CASE("streams that fail before their first meaningful event go to the ladde
     CHECK(has(answer, "x-evenkeel-degraded: respond\r\n"));
     CHECK(!has(answer, "busy"));
     CHECK(has(dechunked(answer), "sorry"));
-    f.upstream.next(streaming({play::send{stream_head + chunk(hello) + chunk(word) + chunk(error_event)}, play::end{}}));
+    f.upstream.next(
+        streaming({play::send{stream_head + chunk(hello) + chunk(word) + chunk(error_event)}, play::end{}}));
     answer = f.ask(post_stream());
     CHECK(!has(answer, "degraded"));
     CHECK(has(answer, "busy"));
@@ -530,9 +573,12 @@ TEST_CASE("streams that fail before their first meaningful event go to the ladde
 }
 
 TEST_CASE("canned answers in the form that was asked for") {
-    const std::string message = R"({"id":"m","type":"message","role":"assistant","model":"c","content":[{"type":"text","text":"sorry"}],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":1}})";
+    const std::string message =
+        R"({"id":"m","type":"message","role":"assistant","model":"c","content":[{"type":"text","text":"sorry"}],)"
+        R"("stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":1}})";
     const auto messages = [](const std::string& body) {
-        return "POST /v1/messages HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+        return "POST /v1/messages HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" +
+               body;
     };
     {
         laddered f({canned(chat)});
@@ -546,7 +592,8 @@ TEST_CASE("canned answers in the form that was asked for") {
     {
         laddered f({canned(message)});
         f.upstream.always(answering(status_answer(500), 15));
-        CHECK(dechunked(f.ask(messages(R"({"stream":true})"))).ends_with("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"));
+        CHECK(dechunked(f.ask(messages(R"({"stream":true})")))
+                  .ends_with("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"));
         CHECK(body_of(f.ask(messages(R"({"stream":none})"))) == message);
     }
     { // a stream the operator wrote
@@ -589,7 +636,7 @@ TEST_CASE("behind a head that was given ahead only events follow, and a comment 
         CHECK(answer.find("HTTP/1.1", 1) == std::string::npos);
         const std::string stream = dechunked(answer);
         CHECK(stream.starts_with(":\n"));
-        CHECK(has(stream, kind == 0 ? ": x-evenkeel-degraded: respond\n\n"
+        CHECK(has(stream, kind == 0   ? ": x-evenkeel-degraded: respond\n\n"
                           : kind == 1 ? ": x-evenkeel-degraded: last_good; age=5\n\n"
                                       : ": x-evenkeel-degraded: route; name=cheap\n\n"));
         CHECK(stream.ends_with("data: [DONE]\n\n"));
@@ -641,7 +688,8 @@ TEST_CASE("a client that leaves while its ladder is climbed gets nothing, and le
 TEST_CASE("a request whose own body fails gets no fallback") {
     laddered f({canned("{}")});
     f.settings->limits.body_timeout = 5s;
-    const std::string answer = f.ask("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n{", 6s);
+    const std::string answer =
+        f.ask("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n{", 6s);
     CHECK(has(answer, "HTTP/1.1 408"));
     CHECK(!has(answer, "degraded"));
     f.expect_nothing_left();

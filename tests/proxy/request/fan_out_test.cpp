@@ -1,5 +1,5 @@
-// Fan-out routes in virtual time: two phases of an analysis, each on a route and an upstream of its own, and one request for
-// both.
+// Fan-out routes in virtual time: two phases of an analysis, each on a route and an upstream of its own, and one
+// request for both.
 
 #include "tests/proxy/request/flow_fixture.hpp"
 
@@ -16,13 +16,15 @@ namespace {
 const std::string canary = "sk-canary-5d1f";
 
 std::string asking(const std::string& body, const std::string& fields = "") {
-    return "POST /analyze/complete?k=1 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + canary + "\r\n" + fields +
-           "Content-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+    return "POST /analyze/complete?k=1 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + canary + "\r\n" +
+           fields + "Content-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" +
+           body;
 }
 const std::string accept_events = "Accept: text/event-stream\r\n";
 
 std::string json_answer(const std::string& body, const std::string& type = "application/json") {
-    return "HTTP/1.1 200 OK\r\nContent-Type: " + type + "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+    return "HTTP/1.1 200 OK\r\nContent-Type: " + type + "\r\nContent-Length: " + std::to_string(body.size()) +
+           "\r\n\r\n" + body;
 }
 exchange_script after(duration length, std::string bytes, std::size_t body = 2) {
     return {.steps = {play::request{body}, play::pause{length}, play::send{std::move(bytes)}}};
@@ -49,7 +51,9 @@ struct fan : fixture {
         upstream.choose([this](const config::upstream& to, std::size_t) {
             auto& queue = scripts[to.name];
             if (queue.empty()) {
-                return exchange_script{.connect_failure = net::transport_error{net::transport_error::kind::refused, "connection_refused", 502, {}, "refused"}};
+                return exchange_script{
+                    .connect_failure = net::transport_error{
+                        net::transport_error::kind::refused, "connection_refused", 502, {}, "refused"}};
             }
             auto next = std::move(queue.front());
             queue.pop_front();
@@ -120,22 +124,27 @@ TEST_CASE_FIXTURE(fan, "a fan-out asks its parts at the same time and takes as l
     CHECK(record_of("complete").attempts == 2);
     CHECK(record_of("complete").outcome == request_outcome::ok);
     CHECK(record_of("complete").parts ==
-          R"({"phase1":{"status":200,"service":"ok","source":"live","attempts":1,"upstream":"one","duration_s":2.000000},)"
-          R"("phase2":{"status":200,"service":"ok","source":"live","attempts":1,"upstream":"two","duration_s":5.000000}})");
+          R"({"phase1":{"status":200,"service":"ok","source":"live","attempts":1,"upstream":"one",)"
+          R"("duration_s":2.000000},)"
+          R"("phase2":{"status":200,"service":"ok","source":"live","attempts":1,"upstream":"two",)"
+          R"("duration_s":5.000000}})");
     CHECK(record_of("phase1").part);
     CHECK(record_of("phase1").status == 200);
     CHECK_FALSE(record_of("complete").part);
 }
 
-TEST_CASE_FIXTURE(fan, "each part is sent as a client of its own route would have sent it, with the caller's credential") {
+TEST_CASE_FIXTURE(fan,
+                  "each part is sent as a client of its own route would have sent it, with the caller's credential") {
     script("one", answering(json_answer("1")));
     script("two", answering(json_answer("2")));
     phase2->rewrite = {};
     phase2->headers.set = {{"x-phase", "two"}};
     ask("{}", "Accept-Encoding: gzip\r\nIdempotency-Key: abc\r\nX-Evenkeel-Timeout: 30\r\nX-Mine: yes\r\n");
 
-    CHECK(to("one").written == "POST /v1/chat/completions?k=1 HTTP/1.1\r\nhost: api.example\r\nAuthorization: Bearer " + canary +
-                                   "\r\nAccept-Encoding: identity\r\nIdempotency-Key: abc-phase1\r\nX-Mine: yes\r\nContent-Type: application/json\r\n"
+    CHECK(to("one").written == "POST /v1/chat/completions?k=1 HTTP/1.1\r\nhost: api.example\r\nAuthorization: Bearer " +
+                                   canary +
+                                   "\r\nAccept-Encoding: identity\r\nIdempotency-Key: abc-phase1\r\nX-Mine: "
+                                   "yes\r\nContent-Type: application/json\r\n"
                                    "content-length: 2\r\n\r\n{}");
     CHECK(has(to("two").written, "POST /analyze/phase2?k=1 HTTP/1.1\r\n"));
     CHECK(has(to("two").written, "Idempotency-Key: abc-phase2\r\n"));
@@ -153,18 +162,22 @@ TEST_CASE("the body is split among the parts where it is an object of exactly th
     using how = config::fan_out_body;
     const std::string members = R"({"phase1": {"x":1 , "n":1.0e2}, "phase2":[ "\u0041" ]})";
     const std::string twice = R"({"phase1":1,"phase1":2})";
-    for (const row& each : {row{"one body for both", how::automatic, R"({"model":"m","messages":[]})", R"({"model":"m","messages":[]})", R"({"model":"m","messages":[]})"},
-                            row{"one member each, byte for byte", how::automatic, members, R"({"x":1 , "n":1.0e2})", R"([ "\u0041" ])"},
-                            row{"in any order", how::automatic, R"({"phase2":2,"phase1":1})", "1", "2"},
-                            row{"escaped names", how::automatic, R"({"ph\u0061se1":1,"phase2":"b"})", "1", R"("b")"},
-                            row{"a part is missing", how::automatic, R"({"phase1":1})", R"({"phase1":1})", R"({"phase1":1})"},
-                            row{"one too many", how::automatic, R"({"phase1":1,"phase2":2,"x":3})", R"({"phase1":1,"phase2":2,"x":3})", R"({"phase1":1,"phase2":2,"x":3})"},
-                            row{"one twice", how::automatic, twice, twice, twice},
-                            row{"no JSON", how::automatic, R"({"phase1":1,"phase2":2)", R"({"phase1":1,"phase2":2)", R"({"phase1":1,"phase2":2)"},
-                            row{"an array", how::automatic, "[1]", "[1]", "[1]"},
-                            row{"never split", how::same, members, members, members},
-                            row{"always split", how::split, members, R"({"x":1 , "n":1.0e2})", R"([ "\u0041" ])"},
-                            row{"always split, and cannot be", how::split, "{}", "", ""}}) {
+    for (const row& each :
+         {row{"one body for both", how::automatic, R"({"model":"m","messages":[]})", R"({"model":"m","messages":[]})",
+              R"({"model":"m","messages":[]})"},
+          row{"one member each, byte for byte", how::automatic, members, R"({"x":1 , "n":1.0e2})", R"([ "\u0041" ])"},
+          row{"in any order", how::automatic, R"({"phase2":2,"phase1":1})", "1", "2"},
+          row{"escaped names", how::automatic, R"({"ph\u0061se1":1,"phase2":"b"})", "1", R"("b")"},
+          row{"a part is missing", how::automatic, R"({"phase1":1})", R"({"phase1":1})", R"({"phase1":1})"},
+          row{"one too many", how::automatic, R"({"phase1":1,"phase2":2,"x":3})", R"({"phase1":1,"phase2":2,"x":3})",
+              R"({"phase1":1,"phase2":2,"x":3})"},
+          row{"one twice", how::automatic, twice, twice, twice},
+          row{"no JSON", how::automatic, R"({"phase1":1,"phase2":2)", R"({"phase1":1,"phase2":2)",
+              R"({"phase1":1,"phase2":2)"},
+          row{"an array", how::automatic, "[1]", "[1]", "[1]"},
+          row{"never split", how::same, members, members, members},
+          row{"always split", how::split, members, R"({"x":1 , "n":1.0e2})", R"([ "\u0041" ])"},
+          row{"always split, and cannot be", how::split, "{}", "", ""}}) {
         CAPTURE(each.name);
         fan f;
         f.complete->fan_out.body = each.how;
@@ -193,8 +206,9 @@ TEST_CASE_FIXTURE(fan, "with one phase dead the other's answer comes, labelled p
     pass(1s);
 
     CHECK(client.received().starts_with("HTTP/1.1 200 OK\r\n"));
-    CHECK(body() == R"({"status":"partial","parts":{"phase1":{"status":200,"source":"live","body":{"a":1}},)"
-                    R"("phase2":{"status":503,"source":"live","body":{"error":{"message":"m"}}}},"missing":["phase2"]})");
+    CHECK(body() ==
+          R"({"status":"partial","parts":{"phase1":{"status":200,"source":"live","body":{"a":1}},)"
+          R"("phase2":{"status":503,"source":"live","body":{"error":{"message":"m"}}}},"missing":["phase2"]})");
     CHECK(has(client.received(), "x-evenkeel-degraded: partial; missing=phase2\r\n"));
     CHECK(has(client.received(), "x-evenkeel-outcome: degraded\r\n"));
     expect_nothing_left();
@@ -208,9 +222,12 @@ TEST_CASE_FIXTURE(fan, "with both phases dead the whole is a 502 that says what 
     ask();
 
     CHECK(client.received().starts_with("HTTP/1.1 502 Bad Gateway\r\n"));
-    CHECK(body().starts_with(R"({"status":"failed","parts":{"phase1":{"status":500,"source":"live","body":{"error":{"message":"m"}}},"phase2":{"status":502,)"));
+    CHECK(body().starts_with(
+        R"({"status":"failed","parts":{"phase1":{"status":500,"source":"live","body":{"error":{"message":"m"}}},)"
+        R"("phase2":{"status":502,)"));
     CHECK(body().ends_with(R"("missing":["phase1","phase2"]})"));
-    CHECK(has(client.received(), "proxy-status: evenkeel; error=connection_refused; details=\"without an answer: phase1,phase2\"\r\n"));
+    CHECK(has(client.received(),
+              "proxy-status: evenkeel; error=connection_refused; details=\"without an answer: phase1,phase2\"\r\n"));
     CHECK(has(client.received(), "x-evenkeel-outcome: error\r\n"));
     CHECK_FALSE(has(client.received(), "x-evenkeel-degraded"));
     CHECK_FALSE(has(client.received(), canary));
@@ -231,13 +248,15 @@ TEST_CASE_FIXTURE(fan, "min_success says how many parts make a success") {
     expect_nothing_left();
 }
 
-TEST_CASE_FIXTURE(fan, "a client that accepts events has each phase the moment it is over, and hears from us in between") {
+TEST_CASE_FIXTURE(fan,
+                  "a client that accepts events has each phase the moment it is over, and hears from us in between") {
     complete->stream.heartbeat = 2s;
     script("one", after(3s, json_answer("{\n  \"a\": 1\r\n}")));
     script("two", after(8500ms, json_answer("[2]")));
     ask("{}", accept_events + "Accept-Encoding: br\r\nX-Stainless-Read-Timeout: 5\r\n");
 
-    CHECK(client.received().starts_with("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\n"));
+    CHECK(client.received().starts_with(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\n"));
     CHECK(has(client.received(), "x-evenkeel-route: complete\r\n"));
     CHECK_FALSE(has(client.received(), "x-evenkeel-outcome"));
     CHECK(has(to("one").written, "Accept: application/json\r\n"));
@@ -246,14 +265,16 @@ TEST_CASE_FIXTURE(fan, "a client that accepts events has each phase the moment i
     pass(3s - 1ms);
     CHECK(events() == ":\n");
     pass(1ms);
-    const std::string first = ":\nevent: part\ndata: {\"part\":\"phase1\",\"status\":200,\"source\":\"live\",\"body\":{   \"a\": 1  }}\n\n";
+    const std::string first =
+        ":\nevent: part\ndata: {\"part\":\"phase1\",\"status\":200,\"source\":\"live\",\"body\":{   \"a\": 1  }}\n\n";
     CHECK(events() == first);
     CHECK_FALSE(whole());
     pass(5500ms - 1ms);
     CHECK(events() == first + ":\n:\n");
     pass(1ms);
-    CHECK(events() == first + ":\n:\nevent: part\ndata: {\"part\":\"phase2\",\"status\":200,\"source\":\"live\",\"body\":[2]}\n\n"
-                              "event: complete\ndata: {\"status\":\"complete\",\"missing\":[]}\n\n");
+    CHECK(events() ==
+          first + ":\n:\nevent: part\ndata: {\"part\":\"phase2\",\"status\":200,\"source\":\"live\",\"body\":[2]}\n\n"
+                  "event: complete\ndata: {\"status\":\"complete\",\"missing\":[]}\n\n");
     CHECK(whole());
     CHECK(client.closed_by_proxy() == false);
     expect_nothing_left();
@@ -271,12 +292,17 @@ TEST_CASE_FIXTURE(fan, "a progressive answer tells of a phase that failed, and h
         f.pass(2s);
 
         CHECK(f.client.received().starts_with("HTTP/1.1 200 OK\r\n"));
-        CHECK(has(f.events(), "data: {\"part\":\"phase2\",\"status\":503,\"source\":\"live\",\"body\":{\"error\":{\"message\":\"m\"}}}\n\n"));
-        CHECK(f.events().ends_with(both ? "event: complete\ndata: {\"status\":\"failed\",\"missing\":[\"phase1\",\"phase2\"]}\n\n"
-                                        : "event: complete\ndata: {\"status\":\"partial\",\"missing\":[\"phase2\"]}\n\n"));
+        CHECK(has(
+            f.events(),
+            "data: "
+            "{\"part\":\"phase2\",\"status\":503,\"source\":\"live\",\"body\":{\"error\":{\"message\":\"m\"}}}\n\n"));
+        CHECK(f.events().ends_with(
+            both ? "event: complete\ndata: {\"status\":\"failed\",\"missing\":[\"phase1\",\"phase2\"]}\n\n"
+                 : "event: complete\ndata: {\"status\":\"partial\",\"missing\":[\"phase2\"]}\n\n"));
         CHECK(f.whole());
         f.expect_nothing_left();
-        CHECK(f.record_of("complete").service == (both ? telemetry::request_service::error : telemetry::request_service::degraded));
+        CHECK(f.record_of("complete").service ==
+              (both ? telemetry::request_service::error : telemetry::request_service::degraded));
         CHECK(f.record_of("complete").outcome == (both ? request_outcome::proxy_error : request_outcome::ok));
         CHECK(f.record_of("complete").status == 200);
     }
@@ -323,9 +349,10 @@ TEST_CASE("the caller's time bounds all parts, and what has come by then is told
         std::string fields;
         duration expected, most;
     };
-    for (const row& each : {row{"its own total", 10s, 600s, "", 10s, 10s + 30ms}, row{"a part's total", 10s, 4s, "", 4s, 4s},
-                            row{"told", 10s, 600s, "X-Evenkeel-Timeout: 5\r\n", 4750ms, 4800ms},
-                            row{"told silence", 10s, 600s, "X-Stainless-Read-Timeout: 5\r\n", 4750ms, 4800ms}}) {
+    for (const row& each :
+         {row{"its own total", 10s, 600s, "", 10s, 10s + 30ms}, row{"a part's total", 10s, 4s, "", 4s, 4s},
+          row{"told", 10s, 600s, "X-Evenkeel-Timeout: 5\r\n", 4750ms, 4800ms},
+          row{"told silence", 10s, 600s, "X-Stainless-Read-Timeout: 5\r\n", 4750ms, 4800ms}}) {
         CAPTURE(each.name);
         fan f;
         f.complete->timeout.total = each.total;
@@ -337,7 +364,9 @@ TEST_CASE("the caller's time bounds all parts, and what has come by then is told
         f.pass(each.expected - 1ms);
         CHECK(f.client.received().empty());
         f.pass(each.most - each.expected + 1ms);
-        CHECK(has(f.client.received(), R"({"status":"partial","parts":{"phase1":{"status":200,"source":"live","body":1},"phase2":{"status":504,)"));
+        CHECK(has(f.client.received(),
+                  R"({"status":"partial","parts":{"phase1":{"status":200,"source":"live","body":1},)"
+                  R"("phase2":{"status":504,)"));
         CHECK(has(f.client.received(), "deadline_exceeded"));
         f.expect_nothing_left();
         CHECK(f.seen.attempts == std::vector<attempt_result>{attempt_result::success, attempt_result::timeout});
@@ -375,16 +404,21 @@ TEST_CASE("what a part's answer may be") {
     };
     const std::string large(2048, 'x');
     const std::string head = "HTTP/1.1 200 OK\r\n";
-    for (const row& each : {row{"text", json_answer("a \"b\"\n", "text/plain"), R"({"status":200,"source":"live","content_type":"text/plain","body":"a \"b\"\n"})"},
-                            row{"JSON of another type", json_answer("[1,\n2]", "application/x-any"), "{\"status\":200,\"source\":\"live\",\"body\":[1,\n2]}"},
-                            row{"nothing", head + "Content-Length: 0\r\n\r\n", R"({"status":200,"source":"live","body":null})"},
-                            row{"204", "HTTP/1.1 204 No\r\n\r\n", R"({"status":204,"source":"live","body":null})"},
-                            row{"redirect", "HTTP/1.1 302 No\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", R"({"status":302,"source":"live","body":null})", false},
-                            row{"not UTF-8", json_answer("\xff\xfe", "text/plain"), R"({"status":502,"source":"live","body":{"error":)", false},
-                            row{"too large", json_answer(large, "text/plain"), "part_too_large", false},
-                            row{"cut", head + "Content-Type: text/plain\r\nContent-Length: 9\r\n\r\nabc", R"({"status":502,)", false},
-                            row{"an HTML page of an error", "HTTP/1.1 503 No\r\nContent-Type: text/html\r\nContent-Length: 3\r\n\r\n<p>",
-                                R"({"status":503,"source":"live","content_type":"text/html","body":"<p>"})", false}}) {
+    for (const row& each :
+         {row{"text", json_answer("a \"b\"\n", "text/plain"),
+              R"({"status":200,"source":"live","content_type":"text/plain","body":"a \"b\"\n"})"},
+          row{"JSON of another type", json_answer("[1,\n2]", "application/x-any"),
+              "{\"status\":200,\"source\":\"live\",\"body\":[1,\n2]}"},
+          row{"nothing", head + "Content-Length: 0\r\n\r\n", R"({"status":200,"source":"live","body":null})"},
+          row{"204", "HTTP/1.1 204 No\r\n\r\n", R"({"status":204,"source":"live","body":null})"},
+          row{"redirect", "HTTP/1.1 302 No\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n",
+              R"({"status":302,"source":"live","body":null})", false},
+          row{"not UTF-8", json_answer("\xff\xfe", "text/plain"), R"({"status":502,"source":"live","body":{"error":)",
+              false},
+          row{"too large", json_answer(large, "text/plain"), "part_too_large", false},
+          row{"cut", head + "Content-Type: text/plain\r\nContent-Length: 9\r\n\r\nabc", R"({"status":502,)", false},
+          row{"an HTML page of an error", "HTTP/1.1 503 No\r\nContent-Type: text/html\r\nContent-Length: 3\r\n\r\n<p>",
+              R"({"status":503,"source":"live","content_type":"text/html","body":"<p>"})", false}}) {
         CAPTURE(each.name);
         fan f;
         f.complete->stream.hold_buffer = 1024;
@@ -421,7 +455,8 @@ TEST_CASE("a part that answers with a stream is shown as its text when it is who
             CHECK_FALSE(has(f.body(), "\\\"hi\\\""));
             CHECK(f.body().ends_with(R"("missing":["phase2"]})"));
         } else {
-            CHECK(has(f.body(), R"("phase2":{"status":200,"source":"live","content_type":"text/event-stream","body":"data: {\"choices\":)"));
+            CHECK(has(f.body(), R"("phase2":{"status":200,"source":"live","content_type":"text/event-stream",)"
+                                R"("body":"data: {\"choices\":)"));
             CHECK(has(f.body(), R"(data: [DONE]\n\n"}},"missing":[]})"));
         }
         f.expect_nothing_left();
@@ -461,7 +496,8 @@ TEST_CASE_FIXTURE(fan, "when every failed part says when to come back, so does t
     f.expect_nothing_left();
 }
 
-TEST_CASE_FIXTURE(fan, "without memory for the body nothing is sent, and without memory for an answer that part is missing") {
+TEST_CASE_FIXTURE(
+    fan, "without memory for the body nothing is sent, and without memory for an answer that part is missing") {
     memory.set_limit(100'000);
     script("one", answering(json_answer("1")));
     script("two", answering(json_answer('"' + std::string(150'000, 'x') + '"')));
@@ -491,8 +527,11 @@ TEST_CASE_FIXTURE(fan, "a chunked body is read whole first, and one that is larg
     CHECK(has(client.received(), R"("status":"complete")"));
     expect_nothing_left();
 
-    struct pieces { const char *first, *second; };
-    for (const pieces& each : {pieces{"Transfer-Encoding: chunked\r\n\r\n7\r\n{\"a\":1}\r\n", "0\r\n\r\n"}, pieces{"Content-Length: 7\r\n\r\n{\"a", "\":1}"}}) {
+    struct pieces {
+        const char *first, *second;
+    };
+    for (const pieces& each : {pieces{"Transfer-Encoding: chunked\r\n\r\n7\r\n{\"a\":1}\r\n", "0\r\n\r\n"},
+                               pieces{"Content-Length: 7\r\n\r\n{\"a", "\":1}"}}) {
         CAPTURE(each.first);
         fan f;
         f.settings->replay_buffer = f.complete->retry.replay_buffer = 4;
@@ -540,7 +579,10 @@ TEST_CASE("parts that end in any order, clients that leave at any time: nothing 
                 case 1: f.script(name, after(when, status_answer(500))); break;
                 case 2: f.script(name, silent()); break;
                 case 3: f.script(name, {.steps = {play::request{2}, play::pause{when}, play::reset{}}}); break;
-                case 4: f.script(name, {.steps = {play::request{2}, play::send{stream_head + chunk(word)}, play::pause{when}, play::send{chunk(done) + "0\r\n\r\n"}}}); break;
+                case 4:
+                    f.script(name, {.steps = {play::request{2}, play::send{stream_head + chunk(word)},
+                                              play::pause{when}, play::send{chunk(done) + "0\r\n\r\n"}}});
+                    break;
                 }
             }
         }

@@ -107,7 +107,8 @@ TEST_CASE("the memory charge is exact whatever readers do, and goes back at the 
                     }
                     break;
                 case 1:
-                    if (log.open() && !places[who].reads && !places[who].detached && read[who].empty()) log.join(places[who]);
+                    if (log.open() && !places[who].reads && !places[who].detached && read[who].empty())
+                        log.join(places[who]);
                     break;
                 case 2:
                     if (who != 0 && random() % 4 == 0) log.leave(places[who]);

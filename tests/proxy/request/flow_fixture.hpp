@@ -40,14 +40,16 @@ struct listener final : telemetry::observer {
     void attempt_started(const config::route&, const config::upstream&) noexcept override { ++attempts_started; }
     void attempt_finished(const telemetry::attempt_record& record) noexcept override {
         attempts.push_back(record.result);
-        if (record.kind == telemetry::attempt_kind::retry || record.kind == telemetry::attempt_kind::hedge) extra.push_back(record.at - record.total);
+        if (record.kind == telemetry::attempt_kind::retry || record.kind == telemetry::attempt_kind::hedge)
+            extra.push_back(record.at - record.total);
         if (record.kind != telemetry::attempt_kind::hedge) return;
         ++hedges;
         if (record.committed) ++hedges_won;
     }
     void request_finished(const telemetry::request_record& record) noexcept override {
         requests.push_back({record.status, record.outcome, std::string{record.reason}, record.attempts,
-                            record.route != nullptr ? record.route->name : "", record.service, record.part_of != nullptr, std::string{record.parts}});
+                            record.route != nullptr ? record.route->name : "", record.service,
+                            record.part_of != nullptr, std::string{record.parts}});
     }
 };
 
@@ -77,7 +79,8 @@ struct fixture {
     }
     void connect() {
         context.use(settings, registry.prepare(*settings)); // with what the test has changed
-        loop.nursery().spawn(request::client_connection::run(std::make_unique<request::client_connection>(context, client.connect())));
+        loop.nursery().spawn(
+            request::client_connection::run(std::make_unique<request::client_connection>(context, client.connect())));
     }
     void send(const std::string& bytes) {
         client.send(bytes);
@@ -112,7 +115,8 @@ struct fixture {
 };
 
 inline const std::string post = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}";
-inline const std::string ok_json = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n{\"a\":1}";
+inline const std::string ok_json =
+    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n{\"a\":1}";
 
 inline exchange_script answering(std::string bytes, std::size_t body = 2) {
     return {.steps = {play::request{body}, play::send{std::move(bytes)}}};
@@ -120,11 +124,13 @@ inline exchange_script answering(std::string bytes, std::size_t body = 2) {
 inline bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 // Answers and streams an upstream may be scripted to give.
-inline std::string status_answer(int status, const std::string& fields = "", const std::string& body = R"({"error":{"message":"m"}})") {
+inline std::string status_answer(int status, const std::string& fields = "",
+                                 const std::string& body = R"({"error":{"message":"m"}})") {
     return "HTTP/1.1 " + std::to_string(status) + " No\r\nContent-Type: application/json\r\n" + fields +
            "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
 }
-inline const std::string stream_head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+inline const std::string stream_head =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
 inline std::string chunk(const std::string& data) {
     char size[16];
     std::snprintf(size, sizeof size, "%zx\r\n", data.size());
@@ -135,11 +141,13 @@ inline const std::string word = "data: {\"choices\":[{\"delta\":{\"content\":\"h
 inline const std::string stop = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
 inline const std::string done = "data: [DONE]\n\n";
 inline const std::string error_event = "data: {\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n";
-inline const std::string good_stream = stream_head + chunk(hello) + chunk(word) + chunk(stop) + chunk(done) + "0\r\n\r\n";
+inline const std::string good_stream =
+    stream_head + chunk(hello) + chunk(word) + chunk(stop) + chunk(done) + "0\r\n\r\n";
 
 inline std::string post_stream(const std::string& fields = "") {
     const std::string body = R"({"stream":true})";
-    return "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\n" + fields + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+    return "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\n" + fields +
+           "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
 }
 inline constexpr std::size_t stream_body = 15;
 

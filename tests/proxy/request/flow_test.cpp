@@ -41,7 +41,9 @@ TEST_CASE("a chunked request is decoded and chunked anew, and what follows it is
     f.upstream.next(answering(ok_json, 0));
     f.upstream.next(answering(ok_json));
     f.connect();
-    f.send("POST /v1/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1;ext=1\r\na\r\n2\r\nbc\r\n0\r\nX-Trailer: 1\r\n\r\n" + post);
+    f.send("POST /v1/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
+           "chunked\r\n\r\n1;ext=1\r\na\r\n2\r\nbc\r\n0\r\nX-Trailer: 1\r\n\r\n" +
+           post);
 
     CHECK(f.upstream.exchanges().at(0)->written.ends_with("transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"));
     CHECK(f.seen.requests.size() == 2);
@@ -50,10 +52,12 @@ TEST_CASE("a chunked request is decoded and chunked anew, and what follows it is
 
 TEST_CASE("a stream is passed on event by event and ends with the last chunk") {
     fixture f;
-    f.upstream.next({.steps = {play::request{2},
-                               play::send{"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"},
-                               play::pause{1s}, play::send{"8\r\ndata: a\n\r\n"}, play::pause{1s},
-                               play::send{"1\r\n\n\r\n8\r\ndata: b\n\r\n"}, play::pause{1s}, play::send{"0\r\n\r\n"}}});
+    f.upstream.next(
+        {.steps = {
+             play::request{2},
+             play::send{"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"},
+             play::pause{1s}, play::send{"8\r\ndata: a\n\r\n"}, play::pause{1s},
+             play::send{"1\r\n\n\r\n8\r\ndata: b\n\r\n"}, play::pause{1s}, play::send{"0\r\n\r\n"}}});
     f.connect();
     f.send(post);
     CHECK(f.client.received().ends_with("transfer-encoding: chunked\r\n\r\n"));
@@ -72,10 +76,11 @@ TEST_CASE("a stream is passed on event by event and ends with the last chunk") {
 
 TEST_CASE("a cut stream reaches the client without its last chunk") {
     fixture f;
-    f.upstream.next({.steps = {play::request{2},
-                               play::send{"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-                                          "8\r\ndata: a\n\r\n"},
-                               play::end{}}});
+    f.upstream.next(
+        {.steps = {play::request{2},
+                   play::send{"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+                              "8\r\ndata: a\n\r\n"},
+                   play::end{}}});
     f.connect();
     f.send(post);
     CHECK(has(f.client.received(), "8\r\ndata: a\n\r\n"));
@@ -88,7 +93,8 @@ TEST_CASE("a cut stream reaches the client without its last chunk") {
 
 TEST_CASE("a body cut short of its length closes the client's connection too") {
     fixture f;
-    f.upstream.next({.steps = {play::request{2}, play::send{"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"}, play::end{}}});
+    f.upstream.next(
+        {.steps = {play::request{2}, play::send{"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"}, play::end{}}});
     f.connect();
     f.send(post);
     CHECK(f.client.received().ends_with("content-length: 10\r\n\r\nabc"));
@@ -117,7 +123,9 @@ TEST_CASE("an HTTP/1.0 client gets no chunks; a broken answer reaches it as a re
     for (const bool clean : {true, false}) {
         CAPTURE(clean);
         fixture f;
-        exchange_script script{.steps = {play::request{0}, play::send{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"}}};
+        exchange_script script{
+            .steps = {play::request{0},
+                      play::send{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"}}};
         script.steps.push_back(clean ? play_step{play::send{"0\r\n\r\n"}} : play_step{play::end{}});
         f.upstream.next(std::move(script));
         f.connect();
@@ -146,8 +154,9 @@ TEST_CASE("interim answers are swallowed, seventeen of them are too many") {
 }
 
 TEST_CASE("a malformed answer is a 502 and its connection is not used again") {
-    for (const char* bytes : {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", "ICY 200 OK\r\n\r\n",
-                              "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"}) {
+    for (const char* bytes :
+         {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", "ICY 200 OK\r\n\r\n",
+          "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"}) {
         CAPTURE(bytes);
         fixture f;
         f.upstream.next(answering(bytes));
@@ -248,7 +257,10 @@ TEST_CASE("silence in a stream ends it, comments keep it alive, and the total do
     fixture f;
     f.route->timeout.total = 20s;
     f.route->timeout.stream_idle = 15s;
-    exchange_script script{.steps = {play::request{2}, play::send{"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"}}};
+    exchange_script script{
+        .steps = {
+            play::request{2},
+            play::send{"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"}}};
     for (int i = 0; i < 10; ++i) {
         script.steps.push_back(play::pause{14s});
         script.steps.push_back(play::send{"2\r\n:\n\r\n"});
@@ -269,7 +281,8 @@ TEST_CASE("silence in a stream ends it, comments keep it alive, and the total do
 TEST_CASE("a buffered answer that stalls ends at the total") {
     fixture f;
     f.route->timeout.total = 20s;
-    f.upstream.next({.steps = {play::request{2}, play::send{"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"}, play::silence{}}});
+    f.upstream.next(
+        {.steps = {play::request{2}, play::send{"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"}, play::silence{}}});
     f.connect();
     f.send(post);
     f.pass(19s);
@@ -281,11 +294,17 @@ TEST_CASE("a buffered answer that stalls ends at the total") {
 }
 
 TEST_CASE("refused requests are answered, counted and close the connection") {
-    const struct { const char* bytes; const char* status; const char* reason; } rows[] = {
+    const struct {
+        const char* bytes;
+        const char* status;
+        const char* reason;
+    } rows[] = {
         {"GET /v1/x HTTP/1.1\r\n\r\n", "400", "missing_host"},
-        {"GET /v1/x HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "400", "length_and_transfer_encoding"},
+        {"GET /v1/x HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "400",
+         "length_and_transfer_encoding"},
         {"CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n", "405", "method_not_allowed"},
-        {"GET /v1/x HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", "501", "upgrade_not_supported"},
+        {"GET /v1/x HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", "501",
+         "upgrade_not_supported"},
         {"GET /v1/x HTTP/1.1\r\nHost: h\r\nExpect: 200-ok\r\n\r\n", "417", "bad_expect"},
     };
     for (const auto& row : rows) {
@@ -453,7 +472,8 @@ TEST_CASE("with no memory left a body still goes through, byte for byte") {
         f.upstream.next(answering(ok_json, body.size()));
         f.connect();
         if (chunked) {
-            f.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n249f0\r\n" + body + "\r\n0\r\n\r\n");
+            f.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n249f0\r\n" +
+                   body + "\r\n0\r\n\r\n");
             CHECK(f.upstream.exchanges().at(0)->written.ends_with("0\r\n\r\n"));
         } else {
             f.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 150000\r\n\r\n" + body);
@@ -482,9 +502,11 @@ TEST_CASE("a model is renamed in the body, and nothing else of it") {
     f.upstream.next(answering(ok_json, 0));
     f.connect();
     const std::string body = R"({ "model" : "deepseek-chat", "n":1.0 })";
-    f.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+    f.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(body.size()) +
+           "\r\n\r\n" + body);
     const std::string renamed = R"({ "model" : "gpt-4o-mini", "n":1.0 })";
-    CHECK(f.upstream.exchanges().at(0)->written.ends_with("content-length: " + std::to_string(renamed.size()) + "\r\n\r\n" + renamed));
+    CHECK(f.upstream.exchanges().at(0)->written.ends_with("content-length: " + std::to_string(renamed.size()) +
+                                                          "\r\n\r\n" + renamed));
     f.expect_nothing_left();
 }
 

@@ -71,7 +71,9 @@ TEST_CASE("a peer that the kernel does not know is asked with an interim answer,
     int gone = 0;
     bool may = true;
     kernel_says = net::peer_end::unknown;
-    request::half_close watched(loop, stream, {.gone = [&] { ++gone; }, .takes_interim = [&] { return may; }, .kernel = [](int) { return kernel_says; }});
+    request::half_close watched(
+        loop, stream,
+        {.gone = [&] { ++gone; }, .takes_interim = [&] { return may; }, .kernel = [](int) { return kernel_says; }});
 
     std::vector<int> seconds;
     watched.look();
@@ -95,7 +97,8 @@ TEST_CASE("a peer of this machine is sent nothing, and bytes under way keep a qu
     net::loop loop{steady_time{1000s}};
     far_client client;
     far_stream stream(client.ends[0]);
-    request::half_close watched(loop, stream, {.gone = [] {}, .takes_interim = [] { return true; }, .kernel = [](int) { return kernel_says; }});
+    request::half_close watched(
+        loop, stream, {.gone = [] {}, .takes_interim = [] { return true; }, .kernel = [](int) { return kernel_says; }});
     kernel_says = net::peer_end::reads;
     watched.look();
     loop.run_virtual(loop.now() + 10s);
@@ -115,7 +118,8 @@ TEST_CASE("a peer of this machine is sent nothing, and bytes under way keep a qu
     CHECK(loop.timers().armed() == 0);
 }
 
-TEST_CASE("a client that half-closes after its request gets its answer, also if it did so before the request was read") {
+TEST_CASE(
+    "a client that half-closes after its request gets its answer, also if it did so before the request was read") {
     for (const bool before : {false, true}) {
         CAPTURE(before);
         fixture f;

@@ -57,7 +57,8 @@ struct guarded : hedging {
 // Another client of the same proxy.
 struct visitor {
     explicit visitor(fixture& of) : client(of.loop) {
-        of.loop.nursery().spawn(request::client_connection::run(std::make_unique<request::client_connection>(of.context, client.connect())));
+        of.loop.nursery().spawn(request::client_connection::run(
+            std::make_unique<request::client_connection>(of.context, client.connect())));
     }
     scripted_client client;
 };
@@ -69,19 +70,24 @@ std::string header(const std::string& received, const std::string& name) {
     return received.substr(from, received.find("\r\n", from) - from);
 }
 std::string post_as(const std::string& credential) {
-    return "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer " + credential + "\r\nContent-Length: 2\r\n\r\n{}";
+    return "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer " + credential +
+           "\r\nContent-Length: 2\r\n\r\n{}";
 }
 std::string last_chunk_whole(const std::string& data) { return chunk(data) + "0\r\n\r\n"; }
 
 // An answer that is complete `after` the request, with `mark` in it.
 exchange_script marked(bool stream, duration after, const std::string& mark) {
     const std::string content = "data: {\"choices\":[{\"delta\":{\"content\":\"" + mark + "\"}}]}\n\n";
-    if (stream) return streaming({play::send{stream_head}, play::pause{after}, play::send{chunk(content) + last_chunk_whole(stop + done)}});
-    return {.steps = {play::request{2}, play::pause{after}, play::send{status_answer(200, "", "{\"text\":\"" + mark + "\"}")}}};
+    if (stream)
+        return streaming(
+            {play::send{stream_head}, play::pause{after}, play::send{chunk(content) + last_chunk_whole(stop + done)}});
+    return {.steps = {play::request{2}, play::pause{after},
+                      play::send{status_answer(200, "", "{\"text\":\"" + mark + "\"}")}}};
 }
 } // namespace
 
-TEST_CASE("a silent first attempt is hedged at its delay, not before; the first meaningful event wins and the loser is closed") {
+TEST_CASE("a silent first attempt is hedged at its delay, not before; the first meaningful event wins and the loser is "
+          "closed") {
     for (const bool stream : {false, true}) {
         for (const bool two : {false, true}) {
             CAPTURE(stream);
@@ -154,7 +160,8 @@ TEST_CASE("P7.4: a failing attempt never wins: whichever fails, the other's answ
         {"reset", {play::pause{1500ms}, play::reset{}}},
         {"500", {play::pause{1500ms}, play::send{status_answer(500)}}},
         {"429", {play::pause{1500ms}, play::send{status_answer(429)}}},
-        {"error event", {play::pause{1500ms}, play::send{stream_head + chunk(hello) + chunk(error_event) + "0\r\n\r\n"}}},
+        {"error event",
+         {play::pause{1500ms}, play::send{stream_head + chunk(hello) + chunk(error_event) + "0\r\n\r\n"}}},
         {"empty stream", {play::pause{1500ms}, play::send{stream_head + "0\r\n\r\n"}}},
     };
     for (const auto& [name, steps] : failures) {
@@ -189,12 +196,14 @@ TEST_CASE("P7.4: a failing attempt never wins: whichever fails, the other's answ
     }
 }
 
-TEST_CASE("a hedge elsewhere that rejects the request speaks for itself; on the same upstream it speaks for the request") {
+TEST_CASE(
+    "a hedge elsewhere that rejects the request speaks for itself; on the same upstream it speaks for the request") {
     for (const bool two : {true, false}) {
         CAPTURE(two);
         hedging f(two);
         f.upstream.next(marked(false, 3s, "first"));
-        f.upstream.next({.steps = {play::request{2}, play::pause{500ms}, play::send{status_answer(400, "", R"({"error":{"message":"no such tool"}})")}}});
+        f.upstream.next({.steps = {play::request{2}, play::pause{500ms},
+                                   play::send{status_answer(400, "", R"({"error":{"message":"no such tool"}})")}}});
         f.connect();
         f.send(post);
         f.pass(1600ms);
@@ -210,7 +219,8 @@ TEST_CASE("a hedge elsewhere that rejects the request speaks for itself; on the 
 
 TEST_CASE("what the first upstream rejects is rejected, whatever its hedge is doing") {
     hedging f;
-    f.upstream.next({.steps = {play::request{2}, play::pause{1500ms}, play::send{status_answer(400, "", R"({"error":{"message":"no such tool"}})")}}});
+    f.upstream.next({.steps = {play::request{2}, play::pause{1500ms},
+                               play::send{status_answer(400, "", R"({"error":{"message":"no such tool"}})")}}});
     f.upstream.next(marked(false, 5s, "hedge"));
     f.connect();
     f.send(post);
@@ -224,7 +234,9 @@ TEST_CASE("both fail: the request is tried again, and in the end gets the last a
     hedging f;
     f.route->retry.max_retries = 2;
     for (const char* mark : {"one", "two", "three"}) {
-        f.upstream.next({.steps = {play::request{2}, play::pause{1500ms}, play::send{status_answer(500, "", std::string{R"({"error":{"message":")"} + mark + "\"}}")}}});
+        f.upstream.next(
+            {.steps = {play::request{2}, play::pause{1500ms},
+                       play::send{status_answer(500, "", std::string{R"({"error":{"message":")"} + mark + "\"}}")}}});
     }
     f.connect();
     f.send(post);
@@ -245,7 +257,9 @@ TEST_CASE("a hedge goes out with the other upstream's own host, credential and m
     f.upstream.next({.steps = {play::silence{}}});
     f.upstream.next(answering(ok_json, 0));
     f.connect();
-    f.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer client\r\nContent-Length: 13\r\n\r\n" + body);
+    f.send(
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer client\r\nContent-Length: 13\r\n\r\n" +
+        body);
     f.pass(1s);
     REQUIRE(f.sent() == 2);
     CHECK(has(f.exchange(0).written, "host: api.example\r\n"));
@@ -296,7 +310,8 @@ TEST_CASE("two hedges at most are in flight beside the first where two are allow
     f.pass(20s);
     CHECK(f.sent() == 3);
     f.pass(11s);
-    CHECK(std::count_if(f.upstream.exchanges().begin(), f.upstream.exchanges().end(), [](const auto& one) { return one->recycled; }) == 1);
+    CHECK(std::count_if(f.upstream.exchanges().begin(), f.upstream.exchanges().end(),
+                        [](const auto& one) { return one->recycled; }) == 1);
     f.expect_nothing_left();
 }
 
@@ -470,7 +485,9 @@ TEST_CASE("a held request whose deadline is near is refused, not held beyond it"
 TEST_CASE("with a second upstream an open circuit is walked around") {
     guarded f(true);
     f.connect();
-    f.upstream.choose([](const config::upstream& to, std::size_t) { return answering(to.name == "provider" ? status_answer(500) : ok_json); });
+    f.upstream.choose([](const config::upstream& to, std::size_t) {
+        return answering(to.name == "provider" ? status_answer(500) : ok_json);
+    });
     for (int i = 0; i < 5; ++i) f.send(post);
     CHECK(f.upstream.opened_to("provider") == 3);
     CHECK(f.upstream.opened_to("backup") == 2);
@@ -506,7 +523,8 @@ TEST_CASE("a 429 rests its credential: with one upstream requests wait, with two
     }
 }
 
-TEST_CASE("one client's 429 does not rest another's credential; where the upstream brings its own it rests everybody's") {
+TEST_CASE(
+    "one client's 429 does not rest another's credential; where the upstream brings its own it rests everybody's") {
     for (const bool own : {false, true}) {
         CAPTURE(own);
         hedging f(false);

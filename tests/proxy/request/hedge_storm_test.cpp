@@ -1,10 +1,11 @@
-// Property: whatever heads, events, errors, closes, timers and leaving clients do and in whatever order, the bytes of exactly
-// one upstream attempt reach each client, whole or honestly cut, and nothing is left over.
+// Property: whatever heads, events, errors, closes, timers and leaving clients do and in whatever order, the bytes of
+// exactly one upstream attempt reach each client, whole or honestly cut, and nothing is left over.
 //
-// A case is a seed: a handful of clients, one configuration, and a script drawn for each exchange. Times lie on a coarse grid,
-// so that much happens at the same instant; who is first there depends on the order of arming, which the seed shuffles as well.
-// EVENKEEL_STORM=1 runs 10^5 requests. P7.8 is this and the other tests here under the sanitizers: the presets asan and tsan,
-// built and tested like any other (cmake --preset asan, cmake --build --preset asan, ctest --preset asan).
+// A case is a seed: a handful of clients, one configuration, and a script drawn for each exchange. Times lie on a
+// coarse grid, so that much happens at the same instant; who is first there depends on the order of arming, which the
+// seed shuffles as well. EVENKEEL_STORM=1 runs 10^5 requests. P7.8 is this and the other tests here under the
+// sanitizers: the presets asan and tsan, built and tested like any other (cmake --preset asan, cmake --build --preset
+// asan, ctest --preset asan).
 
 #include "tests/proxy/request/flow_fixture.hpp"
 #include "tests/support/storm_scale.hpp"
@@ -43,7 +44,8 @@ struct planned {
 };
 
 std::string event_of(std::size_t place, int i) {
-    return "data: {\"choices\":[{\"delta\":{\"content\":\"" + std::to_string(place) + ":" + std::to_string(i) + "\"},\"finish_reason\":null}]}\n\n";
+    return "data: {\"choices\":[{\"delta\":{\"content\":\"" + std::to_string(place) + ":" + std::to_string(i) +
+           "\"},\"finish_reason\":null}]}\n\n";
 }
 
 struct outcome_count {
@@ -64,11 +66,13 @@ public:
     void run(outcome_count& count) {
         for (int i = 0; i < clients; ++i) {
             clients_.push_back(std::make_unique<visitor>(f_.loop));
-            if (dice_.one_in(4)) f_.loop.timers().arm(*clients_.back(), f_.loop.now() + dice_.grid() + dice_.grid()); // leaves by itself
+            // Leaves by itself.
+            if (dice_.one_in(4)) f_.loop.timers().arm(*clients_.back(), f_.loop.now() + dice_.grid() + dice_.grid());
         }
         for (int i = 0; i < clients; ++i) {
             auto& client = clients_[static_cast<std::size_t>(i)]->client;
-            f_.loop.nursery().spawn(request::client_connection::run(std::make_unique<request::client_connection>(f_.context, client.connect())));
+            f_.loop.nursery().spawn(request::client_connection::run(
+                std::make_unique<request::client_connection>(f_.context, client.connect())));
             client.send(request_of(i));
             f_.pass(dice_.grid());
             if (dice_.one_in(40)) client.stop_reading();
@@ -104,7 +108,8 @@ private:
             f_.settings->upstreams.push_back(more);
         }
         route.retry.max_retries = 1 + static_cast<int>(dice_.below(5));
-        route.retry.backoff = {.initial = 5ms, .max = 20ms, .base = 2, .jitter = dice_.one_in(2) ? jitter::none : jitter::full};
+        route.retry.backoff = {
+            .initial = 5ms, .max = 20ms, .base = 2, .jitter = dice_.one_in(2) ? jitter::none : jitter::full};
         route.retry.budget.burst = dice_.one_in(8) ? 2 : 1000;
         route.retry.max_retry_after = 100ms;
         route.hedge.on = true;
@@ -122,7 +127,8 @@ private:
             route.timeout.learn_attempt = true;
             route.timeout.adaptive.initial = route.timeout.adaptive.min = {20ms, 40ms};
         }
-        if (dice_.one_in(3)) route.stream.head_hold = 10ms, route.stream.heartbeat = 5ms, f_.context.head_hold_tick = 1ms;
+        if (dice_.one_in(3))
+            route.stream.head_hold = 10ms, route.stream.heartbeat = 5ms, f_.context.head_hold_tick = 1ms;
         if (dice_.one_in(6)) route.stream.hold_buffer = 100;
         route.balance = static_cast<balance_kind>(dice_.below(3));
         route.circuit_breaker.on = dice_.one_in(2);
@@ -137,7 +143,8 @@ private:
     static std::string nonce(int client) { return "\"n\":\"c" + std::to_string(client) + "\""; }
     [[nodiscard]] std::string request_of(int client) const {
         const std::string body = std::string{R"({"stream":)"} + (stream_ ? "true," : "false,") + nonce(client) + "}";
-        return "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+        return "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(body.size()) +
+               "\r\n\r\n" + body;
     }
 
     exchange_script draw_script(std::size_t place) {
@@ -146,14 +153,17 @@ private:
         exchange_script script;
         script.connect_after = dice_.one_in(4) ? dice_.grid() : 0ms;
         if (dice_.one_in(16)) {
-            script.connect_failure = net::transport_error{net::transport_error::kind::refused, "connection_refused", 502, {}, "refused"};
+            script.connect_failure =
+                net::transport_error{net::transport_error::kind::refused, "connection_refused", 502, {}, "refused"};
             return script;
         }
         script.reused = dice_.one_in(8);
         script.writes_fail = dice_.one_in(40);
         script.steps.push_back(play::request{stream_ ? 24U : 25U});
         if (!dice_.one_in(3)) script.steps.push_back(play::pause{dice_.grid()});
-        std::vector<std::string> wire = dice_.one_in(6) ? error_answer(place) : stream_ ? stream_answer(place, plan) : json_answer(place, plan);
+        std::vector<std::string> wire = dice_.one_in(6) ? error_answer(place)
+                                        : stream_       ? stream_answer(place, plan)
+                                                        : json_answer(place, plan);
         // Where it breaks, and how.
         const auto cut = dice_.one_in(3) ? dice_.below(static_cast<std::uint32_t>(wire.size()) + 1) : wire.size();
         for (std::size_t i = 0; i < cut; ++i) {
@@ -179,11 +189,13 @@ private:
         static constexpr int statuses[] = {400, 401, 404, 429, 500, 502, 503, 529};
         const int status = statuses[dice_.below(std::size(statuses))];
         const std::string hint = dice_.one_in(4) ? "retry-after-ms: 20\r\n" : "";
-        return {status_answer(status, hint, "{\"error\":{\"message\":\"m\",\"content\":\"" + std::to_string(place) + ":0\"}}")};
+        return {status_answer(status, hint,
+                              "{\"error\":{\"message\":\"m\",\"content\":\"" + std::to_string(place) + ":0\"}}")};
     }
     std::vector<std::string> json_answer(std::size_t place, planned& plan) {
         const std::string mark = std::to_string(place);
-        plan.text = "{\"content\":\"" + mark + ":0\",\"more\":\"" + std::string(dice_.below(300), 'x') + "\",\"content\":\"" + mark + ":1\"}";
+        plan.text = "{\"content\":\"" + mark + ":0\",\"more\":\"" + std::string(dice_.below(300), 'x') +
+                    "\",\"content\":\"" + mark + ":1\"}";
         plan.events = 2;
         const std::string all = status_answer(200, "", plan.text);
         const auto at = all.size() - plan.text.size() / 2;
@@ -240,15 +252,18 @@ private:
             ++count.left;
             return;
         }
-        const std::string_view head = std::string_view{received}.substr(0, end), body = std::string_view{received}.substr(end + 4);
-        const bool chunked = head.find("ransfer-encoding: chunked") != std::string_view::npos || head.find("ransfer-Encoding: chunked") != std::string_view::npos;
+        const std::string_view head = std::string_view{received}.substr(0, end),
+                               body = std::string_view{received}.substr(end + 4);
+        const bool chunked = head.find("ransfer-encoding: chunked") != std::string_view::npos ||
+                             head.find("ransfer-Encoding: chunked") != std::string_view::npos;
         bool whole = false;
         std::string data{body};
         if (chunked) {
             data = decoded(body, whole);
         } else {
-            const auto at = head.find("ontent-") == std::string_view::npos ? std::string_view::npos
-                                                                          : std::min(head.find("ontent-Length: "), head.find("ontent-length: "));
+            const auto at = head.find("ontent-") == std::string_view::npos
+                                ? std::string_view::npos
+                                : std::min(head.find("ontent-Length: "), head.find("ontent-length: "));
             REQUIRE(at != std::string_view::npos);
             whole = body.size() == std::stoul(std::string{head.substr(at + 15, 8)});
         }
@@ -312,7 +327,8 @@ private:
 };
 } // namespace
 
-TEST_CASE("P7.1, P1.2, P7.7: exactly one attempt's bytes reach each client, whole or honestly cut, and nothing is left over") {
+TEST_CASE("P7.1, P1.2, P7.7: exactly one attempt's bytes reach each client, whole or honestly cut, and nothing is left "
+          "over") {
 #ifdef NDEBUG
     const int requests = scaled(100000, 0.2);
 #else
@@ -326,8 +342,8 @@ TEST_CASE("P7.1, P1.2, P7.7: exactly one attempt's bytes reach each client, whol
         hedged_case(used).run(count);
         if (only != nullptr) break;
     }
-    MESSAGE("requests ", requests, ", whole ", count.whole, ", cut and shown so ", count.cut, ", errors ", count.refused, ", nothing sent to ", count.left,
-            ", hedges ", count.hedges, " of which won ", count.won);
+    MESSAGE("requests ", requests, ", whole ", count.whole, ", cut and shown so ", count.cut, ", errors ",
+            count.refused, ", nothing sent to ", count.left, ", hedges ", count.hedges, " of which won ", count.won);
     if (only != nullptr) return;
     CHECK(count.hedges > requests / 4);
     CHECK(count.whole > requests / 4);

@@ -1,4 +1,5 @@
-// The file of last good answers through kill -9: it opens each time, and what it gives back is whole and its principal's.
+// The file of last good answers through kill -9: it opens each time, and what it gives back is whole and its
+// principal's.
 
 #include "proxy/request/last_good_store.hpp"
 #include "tests/proxy/request/stored_requests.hpp"
@@ -32,7 +33,8 @@ public:
         REQUIRE(child_ >= 0);
         if (child_ == 0) {
             ::dup2(ends[1], 1);
-            ::execl(EVENKEEL_LAST_GOOD_WRITER, EVENKEEL_LAST_GOOD_WRITER, file.c_str(), number.c_str(), whose.c_str(), nullptr);
+            ::execl(EVENKEEL_LAST_GOOD_WRITER, EVENKEEL_LAST_GOOD_WRITER, file.c_str(), number.c_str(), whose.c_str(),
+                    nullptr);
             ::_exit(9);
         }
         ::close(ends[1]);

@@ -27,7 +27,8 @@ using namespace std::chrono_literals;
 namespace {
 
 struct folder {
-    std::filesystem::path path = std::filesystem::temp_directory_path() / ("evenkeel-store-" + std::to_string(::getpid()));
+    std::filesystem::path path =
+        std::filesystem::temp_directory_path() / ("evenkeel-store-" + std::to_string(::getpid()));
     folder() {
         std::filesystem::remove_all(path);
         std::filesystem::create_directories(path);
@@ -45,7 +46,9 @@ struct folder {
 
 // A store on a file, with the log it writes to.
 struct opened {
-    explicit opened(const folder& where, std::uint64_t limit = 64 * 1024 * 1024, const last_good_file_options& options = {}) : log(helper), store(std::make_unique<last_good_store>(limit)) {
+    explicit opened(const folder& where, std::uint64_t limit = 64 * 1024 * 1024,
+                    const last_good_file_options& options = {})
+        : log(helper), store(std::make_unique<last_good_store>(limit)) {
         config::log_options to;
         to.path = where.log();
         log.configure(to);
@@ -66,7 +69,8 @@ void wait_for(const std::function<bool()>& what) {
     CHECK(what());
 }
 
-std::shared_ptr<const stored_answer> answer(std::string body, wall_time at = wall_time{std::chrono::system_clock::now()}) {
+std::shared_ptr<const stored_answer> answer(std::string body,
+                                            wall_time at = wall_time{std::chrono::system_clock::now()}) {
     auto out = std::make_shared<stored_answer>();
     out->fields = {{"content-type", "application/json"}};
     out->body = std::move(body);
@@ -113,7 +117,8 @@ TEST_CASE("no two of ten thousand requests share a key, and none of two principa
     last_good_store store(1024 * 1024);
     std::set<hash_key::bytes> keys;
     for (int who = 0; who < 100; ++who)
-        for (int what = 0; what < 100; ++what) keys.insert(key_for(store, "sk-" + std::to_string(who), std::to_string(what)).value());
+        for (int what = 0; what < 100; ++what)
+            keys.insert(key_for(store, "sk-" + std::to_string(who), std::to_string(what)).value());
     CHECK(keys.size() == 10000);
     CHECK(key_for(store, "sk-1", "1") == key_for(store, "sk-1", "1"));
     last_good_store other(1024 * 1024);
@@ -124,7 +129,9 @@ TEST_CASE("a file keeps the store: whole, for the same principals only, readable
     const folder where;
     {
         opened first(where);
-        for (int who = 0; who < 100; ++who) first.store->put(key_for(*first.store, "sk-" + std::to_string(who), "q"), answer("for " + std::to_string(who)));
+        for (int who = 0; who < 100; ++who)
+            first.store->put(key_for(*first.store, "sk-" + std::to_string(who), "q"),
+                             answer("for " + std::to_string(who)));
         auto stream = std::make_shared<stored_answer>(*answer("data: [DONE]\n\n"));
         stream->stream = true;
         stream->status = 201;
@@ -144,7 +151,8 @@ TEST_CASE("a file keeps the store: whole, for the same principals only, readable
     REQUIRE(stream);
     CHECK(stream->stream);
     CHECK(stream->status == 201);
-    CHECK(stream->fields == decltype(stream->fields){{"content-type", "text/event-stream"}, {"content-language", "en"}});
+    CHECK(stream->fields ==
+          decltype(stream->fields){{"content-type", "text/event-stream"}, {"content-language", "en"}});
     CHECK(second.store->find(key_for(*second.store, "sk-100", "q")) == nullptr);
     CHECK(second.store->report().file_works);
     CHECK(second.store->report().file_errors == 0);
@@ -162,7 +170,8 @@ TEST_CASE("ages go on across a restart; what seems to come from the future is dr
     opened second(where);
     const auto age = [&](const std::string& what) {
         const auto found = second.store->find(key_for(*second.store, "a", what));
-        return found ? std::optional<duration>(steady_time{std::chrono::steady_clock::now()} - found->kept) : std::nullopt;
+        return found ? std::optional<duration>(steady_time{std::chrono::steady_clock::now()} - found->kept)
+                     : std::nullopt;
     };
     REQUIRE(age("old"));
     CHECK(*age("old") > 2h - 1s);
@@ -178,7 +187,8 @@ TEST_CASE("the file keeps within the limit, the oldest go first, and a lower lim
     {
         opened first(where, 64 * 1024);
         for (int n = 0; n < 40; ++n) {
-            first.store->put(key_for(*first.store, "a", std::to_string(n)), answer(std::string(4000, 'x'), now - 1h + n * 1s));
+            first.store->put(key_for(*first.store, "a", std::to_string(n)),
+                             answer(std::string(4000, 'x'), now - 1h + n * 1s));
             wait_for([&] { return first.store->report().file_dropped == 0; });
         }
     }
@@ -202,7 +212,8 @@ TEST_CASE("a damaged file is moved aside and begun anew; the store works on") {
         std::filesystem::create_directories(where.path);
         {
             opened first(where);
-            for (int n = 0; n < 200; ++n) first.store->put(key_for(*first.store, "a", std::to_string(n)), answer(std::string(1000, 'x')));
+            for (int n = 0; n < 200; ++n)
+                first.store->put(key_for(*first.store, "a", std::to_string(n)), answer(std::string(1000, 'x')));
         }
         if (kind == 0) { // garbage from its first byte
             std::ofstream(where.file(), std::ios::trunc) << std::string(10000, '?');
@@ -231,7 +242,8 @@ TEST_CASE("a damaged file is moved aside and begun anew; the store works on") {
 
 TEST_CASE("rows that do not match their checksum are dropped, whichever part was changed; the others stay") {
     const folder where;
-    for (const char* change : {"body = 'other'", "fields = X'610062'", "status = 500", "stream = 1", "kept_at = kept_at - 1", "checksum = X'00'", "key = X'00'"}) {
+    for (const char* change : {"body = 'other'", "fields = X'610062'", "status = 500", "stream = 1",
+                               "kept_at = kept_at - 1", "checksum = X'00'", "key = X'00'"}) {
         CAPTURE(change);
         std::filesystem::remove(where.file());
         {
@@ -253,7 +265,8 @@ TEST_CASE("rows that do not match their checksum are dropped, whichever part was
         first.store->put(key_for(*first.store, "a", "1"), answer("for a"));
         first.store->put(key_for(*first.store, "b", "1"), answer("for b"));
     }
-    REQUIRE(run_sql(where.file(), "CREATE TEMP TABLE t AS SELECT id, key FROM answers; UPDATE answers SET key = X'00' || id; UPDATE answers SET key = "
+    REQUIRE(run_sql(where.file(), "CREATE TEMP TABLE t AS SELECT id, key FROM answers; UPDATE answers SET key = X'00' "
+                                  "|| id; UPDATE answers SET key = "
                                   "(SELECT key FROM t WHERE t.id = 3 - answers.id)") == SQLITE_OK);
     opened second(where);
     CHECK(second.store->report().entries == 0);

@@ -1,5 +1,5 @@
-// Writes last good answers to a file as fast as it can, until it is killed: last_good_writer FILE SEED PRINCIPALS. The body
-// of each answer says whose it is and repeats that to a length that the seed decides.
+// Writes last good answers to a file as fast as it can, until it is killed: last_good_writer FILE SEED PRINCIPALS. The
+// body of each answer says whose it is and repeats that to a length that the seed decides.
 
 #include "proxy/request/last_good_store.hpp"
 #include "tests/proxy/request/stored_requests.hpp"
@@ -32,6 +32,7 @@ int main(int count, char** words) {
         kept->body += "end";
         kept->kept_at = wall_time{std::chrono::system_clock::now()};
         store.put(test::key_for(store, who, "question"), std::move(kept));
-        if (random() % 8 == 0) std::this_thread::sleep_for(std::chrono::microseconds{200}); // the queue empties now and then
+        // The queue empties now and then.
+        if (random() % 8 == 0) std::this_thread::sleep_for(std::chrono::microseconds{200});
     }
 }

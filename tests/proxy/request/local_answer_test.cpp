@@ -34,8 +34,9 @@ TEST_CASE("an error of ours: status, dialect, Proxy-Status with the upstream and
     CHECK(field_of(answer, "content-type") == "application/json");
     CHECK(field_of(answer, "retry-after") == "2");
     CHECK(field_of(answer, "retry-after-ms") == "1500");
-    CHECK(field_of(answer, "proxy-status") ==
-          R"(evenkeel; error=http_response_timeout; next-hop="deepseek"; details="no answer within \"timeout.total\"")");
+    CHECK(
+        field_of(answer, "proxy-status") ==
+        R"(evenkeel; error=http_response_timeout; next-hop="deepseek"; details="no answer within \"timeout.total\"")");
     const auto body = answer.body->ready();
     REQUIRE(body);
     CHECK(body->data.find(R"("code":"deadline_exceeded")") != std::string::npos);

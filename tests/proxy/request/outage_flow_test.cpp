@@ -1,5 +1,5 @@
-// What upstreams get in outages and slow times, and what clients get: the shipped defaults on the whole path of a request, in
-// virtual time, with hundreds of requests.
+// What upstreams get in outages and slow times, and what clients get: the shipped defaults on the whole path of a
+// request, in virtual time, with hundreds of requests.
 
 #include "config/load.hpp"
 #include "tests/proxy/request/flow_fixture.hpp"
@@ -20,15 +20,17 @@ namespace {
 
 // A configuration as a user writes it, and clients that come at a steady rate, each with a connection of its own.
 struct busy : fixture {
-    // `route`: lines of the one route, indented by four. Without a bulkhead, which refuses what has to wait for longer than its
-    // queue does: here more are in flight than it lets through, and the question is what becomes of them.
+    // `route`: lines of the one route, indented by four. Without a bulkhead, which refuses what has to wait for longer
+    // than its queue does: here more are in flight than it lets through, and the question is what becomes of them.
     explicit busy(int upstreams, const std::string& route_lines = "") {
         std::string text = "version: 1\nlisten: 127.0.0.1:0\nadmin: off\nupstreams:\n", names;
         for (int i = 0; i < upstreams; ++i) {
-            text += "  u" + std::to_string(i) + ":\n    url: http://u" + std::to_string(i) + ".example\n    caller_credentials: " + (i == 0 ? "auto" : "drop") + "\n";
+            text += "  u" + std::to_string(i) + ":\n    url: http://u" + std::to_string(i) +
+                    ".example\n    caller_credentials: " + (i == 0 ? "auto" : "drop") + "\n";
             names += (i > 0 ? ", u" : "u") + std::to_string(i);
         }
-        text += "routes:\n  - name: all\n    match: {path_prefix: /}\n    upstreams: [" + names + "]\n    bulkhead: off\n" + route_lines;
+        text += "routes:\n  - name: all\n    match: {path_prefix: /}\n    upstreams: [" + names +
+                "]\n    bulkhead: off\n" + route_lines;
         const auto loaded = config::load_text(text, "test.yaml", config::process_environment());
         REQUIRE(loaded.ok());
         *settings = *loaded.settings;
@@ -41,7 +43,8 @@ struct busy : fixture {
     };
     void come(const std::string& request) {
         auto& one = visitors.emplace_back(std::make_unique<visitor>(loop));
-        loop.nursery().spawn(request::client_connection::run(std::make_unique<request::client_connection>(context, one->client.connect())));
+        loop.nursery().spawn(request::client_connection::run(
+            std::make_unique<request::client_connection>(context, one->client.connect())));
         one->client.send(request);
         ++sent;
     }
@@ -72,7 +75,8 @@ struct busy : fixture {
     }
     // Extra attempts since `from`.
     [[nodiscard]] int extra_since(steady_time from) const {
-        return static_cast<int>(std::count_if(seen.extra.begin(), seen.extra.end(), [&](steady_time at) { return at >= from; }));
+        return static_cast<int>(
+            std::count_if(seen.extra.begin(), seen.extra.end(), [&](steady_time at) { return at >= from; }));
     }
     [[nodiscard]] double load() const { return static_cast<double>(upstream.exchanges().size()) / sent; }
 
@@ -81,15 +85,19 @@ struct busy : fixture {
     std::mt19937 random{5};
     [[nodiscard]] double draw() { return std::uniform_real_distribution<double>(0, 1)(random); }
     [[nodiscard]] duration lognormal(duration median, double sigma) {
-        return duration{static_cast<duration::rep>(static_cast<double>(median.count()) * std::lognormal_distribution<double>(0, sigma)(random))};
+        return duration{static_cast<duration::rep>(static_cast<double>(median.count()) *
+                                                   std::lognormal_distribution<double>(0, sigma)(random))};
     }
 };
 
-exchange_script after(duration wait, const std::string& answer) { return {.steps = {play::request{2}, play::pause{wait}, play::send{answer}}}; }
+exchange_script after(duration wait, const std::string& answer) {
+    return {.steps = {play::request{2}, play::pause{wait}, play::send{answer}}};
+}
 const std::string one_word = stream_head + chunk(word) + chunk(stop) + chunk(done) + "0\r\n\r\n";
 exchange_script refused() {
     exchange_script script;
-    script.connect_failure = net::transport_error{net::transport_error::kind::refused, "connection_refused", 502, {}, "refused"};
+    script.connect_failure =
+        net::transport_error{net::transport_error::kind::refused, "connection_refused", 502, {}, "refused"};
     return script;
 }
 } // namespace
@@ -101,7 +109,9 @@ TEST_CASE("total outage: extra attempts fall to one per 5 s per upstream once th
             CAPTURE(breaker);
             busy f(upstreams, breaker);
             bool down = false;
-            f.upstream.choose([&](const config::upstream&, std::size_t) { return down ? after(5ms, status_answer(500)) : after(500ms, ok_json); });
+            f.upstream.choose([&](const config::upstream&, std::size_t) {
+                return down ? after(5ms, status_answer(500)) : after(500ms, ok_json);
+            });
             f.traffic(300, 100ms);
             const auto before = f.loop.now();
             down = true;
@@ -110,7 +120,8 @@ TEST_CASE("total outage: extra attempts fall to one per 5 s per upstream once th
             const int in_burst = f.extra_since(before);
             f.traffic(2000, 100ms); // 200 s
             const int later = f.extra_since(burst_over);
-            MESSAGE(upstreams, " upstreams, breaker ", std::string{breaker.empty() ? "on" : "off"}, ": extra attempts in the first 60 s ", in_burst, ", in the next 200 s ", later);
+            MESSAGE(upstreams, " upstreams, breaker ", std::string{breaker.empty() ? "on" : "off"},
+                    ": extra attempts in the first 60 s ", in_burst, ", in the next 200 s ", later);
             // burst / 0.1, what trickles in until nothing has succeeded for 30 s, and one per 5 s.
             CHECK(in_burst <= upstreams * (100 + 60 + 60 / 5));
             CHECK(later <= upstreams * (200 / 5 + 1));
@@ -122,7 +133,10 @@ TEST_CASE("total outage: extra attempts fall to one per 5 s per upstream once th
 TEST_CASE("one of two endpoints always fails: at least 99.9 % succeed") {
     const std::vector<std::pair<const char*, std::function<exchange_script()>>> failures{
         {"500", [] { return after(20ms, status_answer(500)); }},
-        {"reset", [] { return exchange_script{.steps = {play::request{2}, play::pause{200ms}, play::reset{}}}; }},
+        {"reset",
+         [] {
+             return exchange_script{.steps = {play::request{2}, play::pause{200ms}, play::reset{}}};
+         }},
         {"refused", [] { return refused(); }},
         {"429", [] { return after(20ms, status_answer(429)); }},
         {"529", [] { return after(20ms, status_answer(529)); }},
@@ -132,18 +146,22 @@ TEST_CASE("one of two endpoints always fails: at least 99.9 % succeed") {
             CAPTURE(name);
             CAPTURE(balance);
             busy f(2, std::string{"    balance: "} + balance + "\n");
-            f.upstream.choose([&](const config::upstream& to, std::size_t) { return to.name == "u0" ? failure() : after(f.lognormal(800ms, 0.4), ok_json); });
+            f.upstream.choose([&](const config::upstream& to, std::size_t) {
+                return to.name == "u0" ? failure() : after(f.lognormal(800ms, 0.4), ok_json);
+            });
             f.traffic(1000, 100ms);
             f.finish();
             const double success = static_cast<double>(f.good) / f.sent;
-            MESSAGE(std::string{name}, " with ", std::string{balance}, ": success ", success, ", attempts per request ", f.load());
+            MESSAGE(std::string{name}, " with ", std::string{balance}, ": success ", success, ", attempts per request ",
+                    f.load());
             CHECK(success >= 0.999);
         }
     }
 }
 
 TEST_CASE("one of two endpoints goes silent: what was sent there is rescued by the other") {
-    for (const char* lines : {"", "    overload: off\n", "    circuit_breaker: off\n    overload: off\n", "    hedge: {delay: auto}\n"}) {
+    for (const char* lines :
+         {"", "    overload: off\n", "    circuit_breaker: off\n    overload: off\n", "    hedge: {delay: auto}\n"}) {
         for (const bool stream : {false, true}) {
             busy f(2, lines);
             bool silent = false;
@@ -158,7 +176,8 @@ TEST_CASE("one of two endpoints goes silent: what was sent there is rescued by t
             f.traffic(1500, 100ms, request);
             f.finish();
             const double success = static_cast<double>(f.good) / f.sent;
-            MESSAGE(std::string{lines}, std::string{stream ? "streams" : "buffered"}, ": success ", success, ", attempts per request ", f.load());
+            MESSAGE(std::string{lines}, std::string{stream ? "streams" : "buffered"}, ": success ", success,
+                    ", attempts per request ", f.load());
             CHECK(success >= 0.999);
         }
     }
@@ -174,7 +193,8 @@ TEST_CASE("everything slow and nothing failing: extra load at most 1.2") {
                 busy f(upstreams, std::string{"    hedge: "} + hedge + "\n");
                 double slower = 1;
                 f.upstream.choose([&](const config::upstream&, std::size_t) {
-                    const auto took = duration{static_cast<duration::rep>(static_cast<double>(f.lognormal(800ms, 0.5).count()) * slower)};
+                    const auto took = duration{
+                        static_cast<duration::rep>(static_cast<double>(f.lognormal(800ms, 0.5).count()) * slower)};
                     if (!stream) return after(took, ok_json);
                     return streaming({play::pause{took}, play::send{one_word}});
                 });
@@ -186,7 +206,9 @@ TEST_CASE("everything slow and nothing failing: extra load at most 1.2") {
                 f.pass(5min);
                 f.take_leave();
                 const double load = static_cast<double>(f.upstream.exchanges().size() - usual) / 1800;
-                MESSAGE(upstreams, " upstreams, hedge ", std::string{hedge}, std::string{stream ? ", streams" : ", buffered"}, ": usual load ", static_cast<double>(usual) / 1200, ", slow ", load);
+                MESSAGE(upstreams, " upstreams, hedge ", std::string{hedge},
+                        std::string{stream ? ", streams" : ", buffered"}, ": usual load ",
+                        static_cast<double>(usual) / 1200, ", slow ", load);
                 CHECK(load <= 1.2);
                 f.visitors.clear();
             }
@@ -194,11 +216,14 @@ TEST_CASE("everything slow and nothing failing: extra load at most 1.2") {
     }
 }
 
-// Each attempt here takes longer than the usual one, or fails as late, so each extra one costs 1: the theorem is a count.
+// Each attempt here takes longer than the usual one, or fails as late, so each extra one costs 1: the theorem is a
+// count.
 TEST_CASE("extra attempts keep within the budget: burst + deposits + min_per_second * t") {
     for (const double share : {0.1, 0.3, 0.6}) {
         CAPTURE(share);
-        busy f(1, "    hedge: {delay: 2500ms, max_hedges: 1, max_extra: 0.2}\n    circuit_breaker: off\n    overload: off\n");
+        busy f(
+            1,
+            "    hedge: {delay: 2500ms, max_hedges: 1, max_extra: 0.2}\n    circuit_breaker: off\n    overload: off\n");
         f.upstream.choose([&](const config::upstream&, std::size_t) {
             const double u = f.draw();
             if (u < share) return after(1s, status_answer(500));
@@ -208,9 +233,10 @@ TEST_CASE("extra attempts keep within the budget: burst + deposits + min_per_sec
         const auto began = f.loop.now();
         f.traffic(3000, 100ms);
         f.finish();
-        const double t = std::chrono::duration<double>(f.loop.now() - began).count() ;
+        const double t = std::chrono::duration<double>(f.loop.now() - began).count();
         const double bound = 10 + 0.4 * f.good + 0.2 * t;
-        MESSAGE("failing ", share, ": extra ", f.seen.extra.size(), " of at most ", bound, ", success ", static_cast<double>(f.good) / f.sent);
+        MESSAGE("failing ", share, ": extra ", f.seen.extra.size(), " of at most ", bound, ", success ",
+                static_cast<double>(f.good) / f.sent);
         CHECK(static_cast<double>(f.seen.extra.size()) <= bound);
     }
 }

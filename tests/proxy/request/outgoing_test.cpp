@@ -31,10 +31,12 @@ config::upstream provider() {
 } // namespace
 
 TEST_CASE("an unedited request keeps its fields, their order and spelling; Host and framing are ours") {
-    const auto out = written(post({{"Authorization", "Bearer k", wire::field_id::authorization}, {"X-Stainless-Lang", "js"}}), {},
-                             provider(), {wire::body_kind::length, 12});
-    CHECK(out == "POST /v1/chat/completions HTTP/1.1\r\nhost: api.example\r\nAuthorization: Bearer k\r\nX-Stainless-Lang: "
-                 "js\r\ncontent-length: 12\r\n\r\n");
+    const auto out =
+        written(post({{"Authorization", "Bearer k", wire::field_id::authorization}, {"X-Stainless-Lang", "js"}}), {},
+                provider(), {wire::body_kind::length, 12});
+    CHECK(out ==
+          "POST /v1/chat/completions HTTP/1.1\r\nhost: api.example\r\nAuthorization: Bearer k\r\nX-Stainless-Lang: "
+          "js\r\ncontent-length: 12\r\n\r\n");
 }
 
 TEST_CASE("fields meant for the proxy do not go upstream") {
@@ -49,10 +51,13 @@ TEST_CASE("edits replace every field of a name; the upstream's edit wins over th
     auto upstream = provider();
     upstream.own_credential = true;
     upstream.headers.set = {{"authorization", "Bearer upstream"}};
-    const auto out = written(post({{"Authorization", "Bearer app"}, {"authorization", "again"}, {"Cookie", "c=1"}, {"accept", "*/*"}}),
-                             route, upstream);
-    CHECK(out == "POST /v1/chat/completions HTTP/1.1\r\nhost: api.example\r\naccept: */*\r\nx-route: 1\r\nauthorization: Bearer "
-                 "upstream\r\n\r\n");
+    const auto out = written(
+        post({{"Authorization", "Bearer app"}, {"authorization", "again"}, {"Cookie", "c=1"}, {"accept", "*/*"}}),
+        route, upstream);
+    CHECK(
+        out ==
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: api.example\r\naccept: */*\r\nx-route: 1\r\nauthorization: Bearer "
+        "upstream\r\n\r\n");
 }
 
 TEST_CASE("the client's address goes upstream only where `forwarded` says so, behind what is there") {
@@ -70,10 +75,12 @@ TEST_CASE("an answer keeps the upstream's fields and gains ours") {
     head.fields = {{"content-type", "application/json", wire::field_id::content_type},
                    {"x-evenkeel-route", "forged", wire::field_id::own}};
     wire::head_text out;
-    request::append_response_head(out, head, {wire::body_kind::length, 2},
-                                  {.route = "all", .upstream = "provider", .attempts = 1, .request_id = "id-1", .close = true});
+    request::append_response_head(
+        out, head, {wire::body_kind::length, 2},
+        {.route = "all", .upstream = "provider", .attempts = 1, .request_id = "id-1", .close = true});
     CHECK(out.view() == "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-request-id: id-1\r\nx-evenkeel-route: "
-                 "all\r\nx-evenkeel-upstream: provider\r\nx-evenkeel-attempts: 1\r\ncontent-length: 2\r\nconnection: close\r\n\r\n");
+                        "all\r\nx-evenkeel-upstream: provider\r\nx-evenkeel-attempts: 1\r\ncontent-length: "
+                        "2\r\nconnection: close\r\n\r\n");
 }
 
 TEST_CASE("the provider's request id is kept") {
@@ -87,12 +94,15 @@ TEST_CASE("the provider's request id is kept") {
 }
 
 TEST_CASE("fields of a received head are copied as they came, or written anew where they came in another form") {
-    const std::string received = "HTTP/1.1 200 OK\r\nA: 1\r\nB:2\r\nC:  3\r\nx-evenkeel-route: forged\r\nD: 4 \r\nE: 5\r\nF: \r\nG: 7\r\nContent-Length: 0\r\n"
+    const std::string received = "HTTP/1.1 200 OK\r\nA: 1\r\nB:2\r\nC:  3\r\nx-evenkeel-route: forged\r\nD: 4 \r\nE: "
+                                 "5\r\nF: \r\nG: 7\r\nContent-Length: 0\r\n"
                                  "H: 8\r\n\r\n";
     wire::response_head head;
     std::size_t scanned = 0;
     REQUIRE(wire::read_response_head(received, {}, scanned, {}, head).is == wire::head_result::state::complete);
     wire::head_text out;
     request::append_response_head(out, head, head.body, {});
-    CHECK(out.view() == "HTTP/1.1 200 OK\r\nA: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nE: 5\r\nF: \r\nG: 7\r\nH: 8\r\ncontent-length: 0\r\n\r\n");
+    CHECK(
+        out.view() ==
+        "HTTP/1.1 200 OK\r\nA: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nE: 5\r\nF: \r\nG: 7\r\nH: 8\r\ncontent-length: 0\r\n\r\n");
 }

@@ -12,8 +12,9 @@ using namespace evenkeel::test;
 
 namespace {
 
-const std::string head = "POST /v1/chat/completions?key=k HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer sk-a\r\nX-Own:  blanks \r\n"
-                         "Accept-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n";
+const std::string head =
+    "POST /v1/chat/completions?key=k HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer sk-a\r\nX-Own:  blanks \r\n"
+    "Accept-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 struct asking : fixture {
     std::unique_ptr<request::owned_request> owned;
@@ -37,7 +38,8 @@ struct asking : fixture {
         of.client_address = "192.0.2.7";
         of.id = "an-id";
         of.received = loop.now();
-        owned = std::make_unique<request::owned_request>(services, of, request::copy_to_block(services.buffers, content));
+        owned =
+            std::make_unique<request::owned_request>(services, of, request::copy_to_block(services.buffers, content));
         std::fill(bytes.begin(), bytes.end(), '#');
     }
     static net::task<void> ask(asking& me) {
@@ -74,7 +76,8 @@ TEST_CASE("a copy of a request that was changed since its head came has the chan
     f.owned->set_path("/v1/embeddings");
     f.owned->set_field("accept-encoding", "identity");
     f.owned->drop_field(wire::field_id::authorization);
-    auto second = std::make_unique<request::owned_request>(f.services, f.owned->get(), request::copy_to_block(f.services.buffers, "{}"));
+    auto second = std::make_unique<request::owned_request>(f.services, f.owned->get(),
+                                                           request::copy_to_block(f.services.buffers, "{}"));
     f.owned = nullptr;
 
     const wire::request_head& got = *second->get().head;
@@ -120,7 +123,8 @@ TEST_CASE_FIXTURE(asking, "the head of an owned request may be changed before it
 
     REQUIRE(over);
     const std::string& written = upstream.exchanges().at(0)->written;
-    CHECK(written == "GET /v1/models?key=k HTTP/1.1\r\nhost: api.example\r\nAccept-Encoding: identity\r\nX-A: 1\r\n\r\n");
+    CHECK(written ==
+          "GET /v1/models?key=k HTTP/1.1\r\nhost: api.example\r\nAccept-Encoding: identity\r\nX-A: 1\r\n\r\n");
     expect_clean();
 }
 
@@ -141,7 +145,9 @@ TEST_CASE_FIXTURE(asking, "an owned request is served on the route that is chose
 }
 
 TEST_CASE_FIXTURE(asking, "P9.2: a deadline told by the sender only shortens the route's own") {
-    struct row { duration told, expected; };
+    struct row {
+        duration told, expected;
+    };
     for (const row& each : {row{3s, 3s}, row{30s, 10s}}) {
         CAPTURE(each.told.count());
         given.reset();

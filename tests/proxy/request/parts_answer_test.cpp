@@ -47,12 +47,17 @@ TEST_CASE("what is missing and what is no live answer is named in the label, in 
 }
 
 TEST_CASE("a body is told as JSON where it is some, as text with its type where it is other text") {
-    const part_answer text = answered("a", true, "line\n\"two\""), json = answered("b", true, "{\n\"x\":\r\n\"\\n\"}"), none = answered("c", true, "");
-    CHECK(part_event(text) == "event: part\ndata: {\"part\":\"a\",\"status\":200,\"source\":\"live\",\"content_type\":\"text/plain; charset=\\\"utf-8\\\"\","
-                              "\"body\":\"line\\n\\\"two\\\"\"}\n\n");
-    CHECK(part_event(json) == "event: part\ndata: {\"part\":\"b\",\"status\":200,\"source\":\"live\",\"body\":{ \"x\":  \"\\n\"}}\n\n");
+    const part_answer text = answered("a", true, "line\n\"two\""), json = answered("b", true, "{\n\"x\":\r\n\"\\n\"}"),
+                      none = answered("c", true, "");
+    CHECK(part_event(text) ==
+          "event: part\ndata: {\"part\":\"a\",\"status\":200,\"source\":\"live\",\"content_type\":\"text/plain; "
+          "charset=\\\"utf-8\\\"\","
+          "\"body\":\"line\\n\\\"two\\\"\"}\n\n");
+    CHECK(part_event(json) ==
+          "event: part\ndata: {\"part\":\"b\",\"status\":200,\"source\":\"live\",\"body\":{ \"x\":  \"\\n\"}}\n\n");
     const part_answer* all[] = {&json, &none};
-    CHECK(parts_document(all, parts_verdict::complete) ==
-          "{\"status\":\"complete\",\"parts\":{\"b\":{\"status\":200,\"source\":\"live\",\"body\":{\n\"x\":\r\n\"\\n\"}},"
-          "\"c\":{\"status\":200,\"source\":\"live\",\"body\":null}},\"missing\":[]}");
+    CHECK(
+        parts_document(all, parts_verdict::complete) ==
+        "{\"status\":\"complete\",\"parts\":{\"b\":{\"status\":200,\"source\":\"live\",\"body\":{\n\"x\":\r\n\"\\n\"}},"
+        "\"c\":{\"status\":200,\"source\":\"live\",\"body\":null}},\"missing\":[]}");
 }

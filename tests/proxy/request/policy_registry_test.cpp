@@ -32,7 +32,9 @@ TEST_CASE("routes share the budget of an upstream, unless they have their own") 
     request::policy_registry registry;
     const auto settings = settings_of(10, 3);
     const auto set = registry.prepare(settings);
-    const auto budget = [&](std::size_t route, std::size_t at) { return set->of(*settings.routes[route]).endpoints.at(at).budget; };
+    const auto budget = [&](std::size_t route, std::size_t at) {
+        return set->of(*settings.routes[route]).endpoints.at(at).budget;
+    };
     CHECK(budget(0, 0) == budget(1, 0));
     CHECK(budget(0, 0) != budget(0, 1));
     CHECK(budget(2, 0) != budget(0, 0));

@@ -31,15 +31,25 @@ struct counting final : telemetry::observer {
         if (record.kind == telemetry::attempt_kind::hedge) ++hedges;
         last = record;
     }
-    void request_finished(const telemetry::request_record& record) noexcept override { ++(record.status == 200 ? answered : failed); }
+    void request_finished(const telemetry::request_record& record) noexcept override {
+        ++(record.status == 200 ? answered : failed);
+    }
     void connected_cold(const config::upstream&) noexcept override { ++cold; }
-    void prewarmed(const config::upstream&, telemetry::prewarm_event what) noexcept override { ++warm[static_cast<std::size_t>(what)]; }
+    void prewarmed(const config::upstream&, telemetry::prewarm_event what) noexcept override {
+        ++warm[static_cast<std::size_t>(what)];
+    }
     void prewarm_target_changed(const config::upstream&, int by) noexcept override { target += by; }
     std::vector<telemetry::probe_result> probes{};
-    void upstream_probed(const config::upstream&, telemetry::probe_result how) noexcept override { probes.push_back(how); }
+    void upstream_probed(const config::upstream&, telemetry::probe_result how) noexcept override {
+        probes.push_back(how);
+    }
     void idle_changed(const config::upstream&, int by) noexcept override { idle += by; }
-    void connection_opened(telemetry::side of, const config::upstream*) noexcept override { opened += of == telemetry::side::upstream; }
-    void connection_closed(telemetry::side of, const config::upstream*) noexcept override { closed += of == telemetry::side::upstream; }
+    void connection_opened(telemetry::side of, const config::upstream*) noexcept override {
+        opened += of == telemetry::side::upstream;
+    }
+    void connection_closed(telemetry::side of, const config::upstream*) noexcept override {
+        closed += of == telemetry::side::upstream;
+    }
     [[nodiscard]] int of(telemetry::prewarm_event what) const { return warm[static_cast<std::size_t>(what)]; }
 };
 using enum telemetry::prewarm_event;
@@ -77,7 +87,10 @@ struct warmed {
     }
     void go() { // as a worker does
         use();
-        pool->keep_warm({.may_dial = [this](const config::upstream& to) { return request::may_warm(*context.settings, *context.policies, to, loop.now()); },
+        pool->keep_warm({.may_dial =
+                             [this](const config::upstream& to) {
+                                 return request::may_warm(*context.settings, *context.policies, to, loop.now());
+                             },
                          .draw = [this] { return services.draw(); }},
                         context.settings->upstreams);
         pass(0s);
@@ -90,7 +103,8 @@ struct warmed {
     void pass(duration length) { loop.run_virtual(loop.now() + length); }
     void ask() {
         scripted_client& client = clients.emplace_back(loop, false);
-        loop.nursery().spawn(request::client_connection::run(std::make_unique<request::client_connection>(context, client.connect())));
+        loop.nursery().spawn(
+            request::client_connection::run(std::make_unique<request::client_connection>(context, client.connect())));
         client.send(post);
         loop.run_virtual(loop.now());
     }
@@ -110,7 +124,8 @@ struct warmed {
         const steady_time until = loop.now() + length;
         for (;;) {
             const double u = static_cast<double>(dice() >> 11) * 0x1p-53;
-            const steady_time next = loop.now() + std::chrono::duration_cast<duration>(std::chrono::duration<double>(-std::log1p(-u) / rate));
+            const steady_time next = loop.now() + std::chrono::duration_cast<duration>(
+                                                      std::chrono::duration<double>(-std::log1p(-u) / rate));
             loop.run_virtual(std::min(next, until));
             if (next >= until) break;
             dismiss();
@@ -155,7 +170,8 @@ load_seen hedged_load(const prewarm_options& how) {
     world.load(20, 60s);
     const counting before = world.seen;
     world.load(20, 5min);
-    const load_seen out{world.seen.attempts - before.attempts, world.seen.hedges - before.hedges, world.seen.cold - before.cold, world.seen.failed};
+    const load_seen out{world.seen.attempts - before.attempts, world.seen.hedges - before.hedges,
+                        world.seen.cold - before.cold, world.seen.failed};
     world.expect_nothing_left();
     return out;
 }
@@ -179,7 +195,8 @@ TEST_CASE("hedged load at 5 % and 20 requests/s, warmed up, keeps cold connects 
     std::printf("hedged load, 20 requests/s for 5 min, connect 150 ms\n"
                 "  prewarm {min_idle: 2, predict: true}  attempts %d  hedges %d  cold %d  %.2f %%\n"
                 "  prewarm off                           attempts %d  hedges %d  cold %d  %.2f %%\n",
-                with.attempts, with.hedges, with.cold, 100 * with.share(), without.attempts, without.hedges, without.cold, 100 * without.share());
+                with.attempts, with.hedges, with.cold, 100 * with.share(), without.attempts, without.hedges,
+                without.cold, 100 * without.share());
     CHECK(with.failed == 0);
     CHECK(with.hedges > with.attempts * 4 / 100);
     CHECK(with.share() < 0.01);
@@ -189,7 +206,8 @@ TEST_CASE("hedged load at 5 % and 20 requests/s, warmed up, keeps cold connects 
 TEST_CASE("of a burst ten times the usual, prediction leaves fewer requests to connect for themselves") {
     const int predicted = burst_cold({.on = true}), floor_only = burst_cold(two), without = burst_cold(off);
     std::printf("burst from 2 to 20 requests/s of 1 s each for 20 s, connect 150 ms: cold connects\n"
-                "  prewarm {min_idle: 2, predict: true}   %d\n  prewarm {min_idle: 2, predict: false}  %d\n  prewarm off                            %d\n",
+                "  prewarm {min_idle: 2, predict: true}   %d\n  prewarm {min_idle: 2, predict: false}  %d\n  prewarm "
+                "off                            %d\n",
                 predicted, floor_only, without);
     CHECK(predicted < floor_only);
     CHECK(floor_only < without);
@@ -317,7 +335,8 @@ TEST_CASE("nothing is opened to an endpoint that rests by its own credential") {
     world.expect_nothing_left();
 }
 
-TEST_CASE("where the provider ends idle connections, they are replaced ever more rarely, and no request is sent into one that ended") {
+TEST_CASE("where the provider ends idle connections, they are replaced ever more rarely, and no request is sent into "
+          "one that ended") {
     warmed world(two);
     world.there.idle_limit = 5s;
     world.go();
@@ -413,8 +432,11 @@ TEST_CASE("a pool that ends takes its dials with it") {
 namespace {
 struct probed : warmed {
     bool may = true;
-    std::optional<request::upstream_probes> probes{std::in_place, request::upstream_probes::parts{loop, *pool, seen, [this](const config::upstream&) { return may; }}};
-    probed() : warmed({.on = true, .min_idle = 1, .predict = false, .probe_path = "/v1/models", .probe_interval = 10s}) {
+    std::optional<request::upstream_probes> probes{
+        std::in_place,
+        request::upstream_probes::parts{loop, *pool, seen, [this](const config::upstream&) { return may; }}};
+    probed()
+        : warmed({.on = true, .min_idle = 1, .predict = false, .probe_path = "/v1/models", .probe_interval = 10s}) {
         provider->address.base_path = "/base";
         provider->own_credential = true;
         provider->headers.set = {{"authorization", "Bearer own"}};
@@ -439,7 +461,8 @@ TEST_CASE("prewarm.probe: a GET with the upstream's own credential on an idle co
     CHECK(world.there.requests == 0);
     world.pass(5100ms);
     CHECK(world.there.requests == 1);
-    CHECK(world.there.last_request == "GET /base/v1/models HTTP/1.1\r\nhost: api.example\r\naccept: application/json\r\nauthorization: Bearer own\r\n\r\n");
+    CHECK(world.there.last_request == "GET /base/v1/models HTTP/1.1\r\nhost: api.example\r\naccept: "
+                                      "application/json\r\nauthorization: Bearer own\r\n\r\n");
     CHECK(world.seen.probes == std::vector{probe_result::answered});
     CHECK(world.pool->idle() == 2); // put back, beside the one that was opened in its place
     CHECK(world.there.dials.size() == 2);
@@ -457,15 +480,18 @@ TEST_CASE("prewarm.probe: what it says of each answer, and what becomes of the c
         probe_result result;
         bool kept;
     };
-    for (const row& one : {row{"HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\n{}", probe_result::refused, true},
-                           row{"HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", probe_result::answered, true},
-                           row{"HTTP/1.1 102 Wait\r\n\r\nHTTP/1.1 204 No\r\n\r\n", probe_result::answered, true},
-                           row{"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", probe_result::error, true},
-                           row{"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", probe_result::answered, false},
-                           row{"HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n{", probe_result::answered, false},
-                           row{"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{}", probe_result::answered, false}, // the rest does not come
-                           row{"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}stray", probe_result::answered, false},
-                           row{"what?\r\n\r\n", probe_result::failed, false}}) {
+    for (const row& one :
+         {row{"HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\n{}", probe_result::refused, true},
+          row{"HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", probe_result::answered,
+              true},
+          row{"HTTP/1.1 102 Wait\r\n\r\nHTTP/1.1 204 No\r\n\r\n", probe_result::answered, true},
+          row{"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", probe_result::error, true},
+          row{"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", probe_result::answered, false},
+          row{"HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n{", probe_result::answered, false},
+          row{"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{}", probe_result::answered,
+              false}, // the rest does not come
+          row{"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}stray", probe_result::answered, false},
+          row{"what?\r\n\r\n", probe_result::failed, false}}) {
         probed world;
         world.there.answers = one.answer;
         world.go();
@@ -489,7 +515,8 @@ TEST_CASE("prewarm.probe: what it says of each answer, and what becomes of the c
     }
 }
 
-TEST_CASE("prewarm.probe: none without an idle connection, where requests would not go, after a reload without it, or while stopping") {
+TEST_CASE("prewarm.probe: none without an idle connection, where requests would not go, after a reload without it, or "
+          "while stopping") {
     probed world;
     world.there.refuses = true;
     world.go();

@@ -1,5 +1,6 @@
-// Properties of the whole path of a request that no other file proves: P1.3, P1.4, P3.6, P7.3 and P9.1 to P9.3 of the reference.
-// Builds with optimisation run 10^5 requests where it says random, others a tenth of them; EVENKEEL_STORM=1 runs all.
+// Properties of the whole path of a request that no other file proves: P1.3, P1.4, P3.6, P7.3 and P9.1 to P9.3 of the
+// reference. Builds with optimisation run 10^5 requests where it says random, others a tenth of them; EVENKEEL_STORM=1
+// runs all.
 
 #include "tests/proxy/request/flow_fixture.hpp"
 #include "tests/support/storm_scale.hpp"
@@ -35,8 +36,8 @@ struct two_upstreams : fixture {
     }
 };
 
-// A handful of clients at one instant, all with the same deadline, in front of upstreams that are slow, fail and fall silent;
-// with a queue, retries, hedges and circuits that are waited for.
+// A handful of clients at one instant, all with the same deadline, in front of upstreams that are slow, fail and fall
+// silent; with a queue, retries, hedges and circuits that are waited for.
 class deadline_case {
 public:
     static constexpr int clients = 10;
@@ -67,15 +68,20 @@ public:
     void run() {
         const steady_time deadline = f_.loop.now() + total;
         std::vector<std::unique_ptr<scripted_client>> all;
-        std::size_t cut = 0; // uploads that do not end in time: nothing is sent of them, and their own timeout answers them
+        // Uploads that do not end in time: nothing is sent of them, and their own timeout answers them.
+        std::size_t cut = 0;
         for (int i = 0; i < clients; ++i) {
             auto& client = *all.emplace_back(std::make_unique<scripted_client>(f_.loop, false));
-            f_.loop.nursery().spawn(request::client_connection::run(std::make_unique<request::client_connection>(f_.context, client.connect())));
-            client.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nx-evenkeel-timeout: 30\r\nx-stainless-timeout: 60\r\nContent-Length: 6\r\n\r\n{\"n\":" +
+            f_.loop.nursery().spawn(request::client_connection::run(
+                std::make_unique<request::client_connection>(f_.context, client.connect())));
+            client.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nx-evenkeel-timeout: "
+                        "30\r\nx-stainless-timeout: 60\r\nContent-Length: 6\r\n\r\n{\"n\":" +
                         std::to_string(i));
             f_.loop.run_virtual(f_.loop.now());
-            if (dice_.one_in(10)) ++cut;
-            else client.send("}");
+            if (dice_.one_in(10))
+                ++cut;
+            else
+                client.send("}");
         }
         f_.loop.run_virtual(deadline);
         std::vector<std::size_t> written;
@@ -85,8 +91,10 @@ public:
         for (const auto& one : all) {
             const std::string& received = one->received();
             CAPTURE(received);
-            if (received.empty()) ++unfinished;
-            else REQUIRE(received.find("\r\n\r\n") != std::string::npos);
+            if (received.empty())
+                ++unfinished;
+            else
+                REQUIRE(received.find("\r\n\r\n") != std::string::npos);
         }
         REQUIRE(f_.seen.requests.size() + unfinished == clients); // P9.1: queue, pauses and attempts together
         REQUIRE(unfinished <= cut);
@@ -105,8 +113,8 @@ public:
             if (one.opened_at == steady_time{}) continue; // never connected
             REQUIRE(one.opened_at <= deadline);
             REQUIRE(one.closed_at <= deadline + 10ms);
-            // P9.2: what an attempt is told of the time that is left is never more than its predecessor was. We tell nothing of
-            // ours, and what the client said passes as it was.
+            // P9.2: what an attempt is told of the time that is left is never more than its predecessor was. We tell
+            // nothing of ours, and what the client said passes as it was.
             REQUIRE(!has(one.written, "x-evenkeel-"));
             if (!one.written.empty()) REQUIRE(has(one.written, "x-stainless-timeout: 60\r\n"));
         }
@@ -122,7 +130,8 @@ private:
         exchange_script script;
         if (dice_.one_in(4)) script.connect_after = std::chrono::milliseconds{dice_.below(600)};
         if (dice_.one_in(12)) {
-            script.connect_failure = net::transport_error{net::transport_error::kind::refused, "connection_refused", 502, {}, "refused"};
+            script.connect_failure =
+                net::transport_error{net::transport_error::kind::refused, "connection_refused", 502, {}, "refused"};
             return script;
         }
         script.reused = dice_.one_in(8);
@@ -132,7 +141,8 @@ private:
         static constexpr int statuses[] = {200, 200, 200, 429, 500, 503, 529};
         const int status = statuses[dice_.below(7)];
         const std::string answer = status_answer(status, dice_.one_in(4) ? "retry-after-ms: 50\r\n" : "");
-        const auto cut = dice_.one_in(4) ? static_cast<std::size_t>(dice_.below(static_cast<int>(answer.size()))) : answer.size();
+        const auto cut =
+            dice_.one_in(4) ? static_cast<std::size_t>(dice_.below(static_cast<int>(answer.size()))) : answer.size();
         script.steps.push_back(play::send{answer.substr(0, cut)});
         if (cut == answer.size()) return script;
         if (dice_.one_in(3)) script.steps.push_back(play::reset{});
@@ -177,17 +187,21 @@ struct known {
     [[nodiscard]] bool operator==(const known& other) const {
         const auto& a = circuit;
         const auto& b = other.circuit;
-        return a.state == b.state && a.since == b.since && a.next_probe == b.next_probe && a.down_since == b.down_since && a.calls == b.calls &&
-               a.failures == b.failures && a.consecutive_failures == b.consecutive_failures && a.probes == b.probes && latency.p50 == other.latency.p50 &&
-               latency.p95 == other.latency.p95 && latency.samples == other.latency.samples &&
-               latency.current_timeout_buffered == other.latency.current_timeout_buffered && overload.overloaded == other.overload.overloaded &&
-               overload.in_service == other.overload.in_service && overload.usual == other.overload.usual &&
+        return a.state == b.state && a.since == b.since && a.next_probe == b.next_probe &&
+               a.down_since == b.down_since && a.calls == b.calls && a.failures == b.failures &&
+               a.consecutive_failures == b.consecutive_failures && a.probes == b.probes &&
+               latency.p50 == other.latency.p50 && latency.p95 == other.latency.p95 &&
+               latency.samples == other.latency.samples &&
+               latency.current_timeout_buffered == other.latency.current_timeout_buffered &&
+               overload.overloaded == other.overload.overloaded && overload.in_service == other.overload.in_service &&
+               overload.usual == other.overload.usual &&
                overload.completions_per_second == other.overload.completions_per_second && budget == other.budget;
     }
 };
 } // namespace
 
-TEST_CASE("P1.3, P9.1, P9.2: every request is over at its deadline, whatever it waits for, and nothing is sent upstream after it") {
+TEST_CASE("P1.3, P9.1, P9.2: every request is over at its deadline, whatever it waits for, and nothing is sent "
+          "upstream after it") {
 #ifdef NDEBUG
     const int requests = scaled(100000);
 #else
@@ -210,7 +224,8 @@ TEST_CASE("P1.4: what is refused here leaves circuit, latency, overload control 
         fixture f;
         f.route->retry.max_retries = 3;
         f.route->retry.budget.burst = 5;
-        f.route->circuit_breaker = {.on = true, .failure_threshold = 3, .failure_ratio = 0, .min_calls = 3, .when_open = when_open::reject};
+        f.route->circuit_breaker = {
+            .on = true, .failure_threshold = 3, .failure_ratio = 0, .min_calls = 3, .when_open = when_open::reject};
         f.route->overload.on = true;
         f.route->bulkhead.on = by_bulkhead;
         f.route->bulkhead.max_concurrent = 1;
@@ -238,7 +253,8 @@ TEST_CASE("P1.4: what is refused here leaves circuit, latency, overload control 
         std::vector<std::unique_ptr<scripted_client>> others;
         for (int i = 0; i < 20; ++i) {
             auto& other = *others.emplace_back(std::make_unique<scripted_client>(f.loop));
-            f.loop.nursery().spawn(request::client_connection::run(std::make_unique<request::client_connection>(f.context, other.connect())));
+            f.loop.nursery().spawn(request::client_connection::run(
+                std::make_unique<request::client_connection>(f.context, other.connect())));
             other.send(post);
             f.loop.run_virtual(f.loop.now());
             REQUIRE(has(other.received(), "HTTP/1.1 503"));
@@ -252,7 +268,8 @@ TEST_CASE("P1.4: what is refused here leaves circuit, latency, overload control 
     }
 }
 
-TEST_CASE("P3.6: a body that is sent again is the same byte for byte, however it came; beyond the buffer it is sent once") {
+TEST_CASE(
+    "P3.6: a body that is sent again is the same byte for byte, however it came; beyond the buffer it is sent once") {
     // Compared byte by byte, which no hash can do better.
     constexpr std::size_t limit = 3000;
     int repeated = 0, once = 0;
@@ -263,7 +280,8 @@ TEST_CASE("P3.6: a body that is sent again is the same byte for byte, however it
         f.route->retry.max_retries = 2;
         f.route->retry.replay_buffer = f.settings->replay_buffer = limit;
         static constexpr std::size_t edges[] = {1, 2, limit - 1, limit, limit + 1};
-        const std::size_t size = seed % 2 == 0 ? edges[seed / 2 % 5] : 1 + static_cast<std::size_t>(dice.below(static_cast<int>(limit + 1)));
+        const std::size_t size =
+            seed % 2 == 0 ? edges[seed / 2 % 5] : 1 + static_cast<std::size_t>(dice.below(static_cast<int>(limit + 1)));
         CAPTURE(size);
         std::string body;
         for (std::size_t i = 0; i < size; ++i) body += static_cast<char>(dice.below(256));
@@ -272,15 +290,19 @@ TEST_CASE("P3.6: a body that is sent again is the same byte for byte, however it
         f.upstream.always({.steps = {play::request{size}, play::pause{10ms}, play::send{status_answer(500)}}});
         f.connect();
         const std::string head = "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\n";
-        f.send(head + (chunked ? "Transfer-Encoding: chunked\r\n\r\n" : "Content-Length: " + std::to_string(size) + "\r\n\r\n"));
-        for (std::size_t at = 0; at < size; at += piece) f.send(chunked ? chunk(body.substr(at, piece)) : body.substr(at, piece));
+        f.send(head + (chunked ? "Transfer-Encoding: chunked\r\n\r\n"
+                               : "Content-Length: " + std::to_string(size) + "\r\n\r\n"));
+        for (std::size_t at = 0; at < size; at += piece)
+            f.send(chunked ? chunk(body.substr(at, piece)) : body.substr(at, piece));
         if (chunked) f.send("0\r\n\r\n");
         f.pass(1min);
         CHECK(has(f.client.received(), "HTTP/1.1 500"));
         for (const auto& one : f.upstream.exchanges()) REQUIRE(body_of(one->written) == body);
         const std::size_t sent = f.upstream.exchanges().size();
-        if (size <= limit) REQUIRE(sent == 3);
-        else REQUIRE(sent == 1);
+        if (size <= limit)
+            REQUIRE(sent == 3);
+        else
+            REQUIRE(sent == 1);
         size <= limit ? ++repeated : ++once;
         f.expect_nothing_left();
     }
@@ -297,12 +319,14 @@ TEST_CASE("P7.3: the winner's first byte reaches the client at the instant it ca
         f.route->hedge.fixed = 1s;
         f.route->retry.max_retries = 3;
         exchange_script stuck{.steps = {play::request{stream_body}}};
-        if (loser == 0) stuck.connect_after = 4s;                  // connecting
-        if (loser == 1) stuck.writes_stall = true;                 // the upstream does not read
+        if (loser == 0) stuck.connect_after = 4s;  // connecting
+        if (loser == 1) stuck.writes_stall = true; // the upstream does not read
         if (loser == 2) stuck.steps.push_back(play::silence{});
-        if (loser == 3) stuck.steps.push_back(play::send{stream_head + chunk(hello)}); // has begun, and said nothing yet
+        // Has begun, and said nothing yet.
+        if (loser == 3) stuck.steps.push_back(play::send{stream_head + chunk(hello)});
         f.upstream.next(stuck);
-        f.upstream.next(streaming({play::pause{500ms}, play::send{stream_head + chunk(word)}, play::pause{1s}, play::send{chunk(stop) + chunk(done) + "0\r\n\r\n"}}));
+        f.upstream.next(streaming({play::pause{500ms}, play::send{stream_head + chunk(word)}, play::pause{1s},
+                                   play::send{chunk(stop) + chunk(done) + "0\r\n\r\n"}}));
         f.connect();
         f.send(post_stream());
         f.pass(1500ms - 1ns);

@@ -67,7 +67,8 @@ TEST_CASE("what may be sent twice") {
         wire::request_head head;
         head.method = one.method;
         if (one.key) head.fields = {{"Idempotency-Key", "1"}};
-        CHECK(request::is_replay_eligible(head, request::call_of_target(one.target, 0), body{one.body}) == one.eligible);
+        CHECK(request::is_replay_eligible(head, request::call_of_target(one.target, 0), body{one.body}) ==
+              one.eligible);
     }
 }
 

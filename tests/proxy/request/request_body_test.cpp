@@ -27,7 +27,8 @@ std::string pattern(std::size_t size) {
 std::string chunked(const std::string& body, std::mt19937& random) {
     std::string out;
     for (std::size_t at = 0; at < body.size();) {
-        const std::size_t size = std::min<std::size_t>(body.size() - at, 1 + random() % (random() % 4 == 0 ? 9000 : 200));
+        const std::size_t size =
+            std::min<std::size_t>(body.size() - at, 1 + random() % (random() % 4 == 0 ? 9000 : 200));
         char head[16];
         std::snprintf(head, sizeof head, "%zx\r\n", size);
         out += head + body.substr(at, size) + "\r\n";
@@ -45,7 +46,8 @@ struct arriving {
     io_buffer input{pool};
     std::optional<request_body> body;
 
-    void begin(const wire::body_framing& framing, std::uint64_t held, std::string_view first = {}, std::uint64_t most = 1 << 30) {
+    void begin(const wire::body_framing& framing, std::uint64_t held, std::string_view first = {},
+               std::uint64_t most = 1 << 30) {
         if (!first.empty()) {
             const auto room = input.space(first.size(), first.size() + (16 << 10));
             std::memcpy(room.data(), first.data(), first.size());
@@ -111,7 +113,8 @@ TEST_CASE("what came with the head is shared, not copied, and outlives the reque
 TEST_CASE("memory is counted by capacity and comes back with the last who holds a piece") {
     arriving f;
     f.begin({wire::body_kind::length, 100'000}, 1 << 20);
-    f.loop.nursery().spawn([](request_body& body) -> net::task<void> { static_cast<void>(co_await body.read_whole(1 << 20)); }(*f.body));
+    f.loop.nursery().spawn(
+        [](request_body& body) -> net::task<void> { static_cast<void>(co_await body.read_whole(1 << 20)); }(*f.body));
     f.client.send(pattern(50'000));
     f.pass();
     CHECK(f.memory.used() >= 50'000);
@@ -134,7 +137,9 @@ TEST_CASE("bytes behind a chunked body are the next request's, wherever they cam
         const std::string sent = "5\r\nhello\r\n0\r\n\r\nPOST /next";
         f.begin({wire::body_kind::chunked, 0}, 1 << 20, with_head ? std::string_view{sent} : std::string_view{});
         if (!with_head) {
-            f.loop.nursery().spawn([](request_body& body) -> net::task<void> { static_cast<void>(co_await body.read_whole(100)); }(*f.body));
+            f.loop.nursery().spawn([](request_body& body) -> net::task<void> {
+                static_cast<void>(co_await body.read_whole(100));
+            }(*f.body));
             f.client.send(sent);
             f.pass();
         }
@@ -179,7 +184,8 @@ TEST_CASE("P13.1: whatever the sizes, the framing, the bounds and the order, eac
         const std::string sent = is_chunked ? chunked(content, random) : content;
         if (draw(4) == 0) f.memory.set_limit(16 * 1024 * (1 + draw(6)));
         std::size_t at = std::min(draw(3) == 0 ? draw(12'000) : 0, sent.size());
-        f.begin(is_chunked ? wire::body_framing{wire::body_kind::chunked, 0} : wire::body_framing{wire::body_kind::length, size},
+        f.begin(is_chunked ? wire::body_framing{wire::body_kind::chunked, 0}
+                           : wire::body_framing{wire::body_kind::length, size},
                 draw(3) == 0 ? draw(100'000) : 1 << 20, std::string_view{sent}.substr(0, at));
         const std::size_t count = 1 + draw(3);
         std::vector<std::unique_ptr<taker>> takers;

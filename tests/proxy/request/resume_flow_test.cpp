@@ -1,5 +1,5 @@
-// Streams that break, on the whole path of a request in virtual time: held to their end (resume: buffer), or asked for again
-// and compared (verified_replay), and those that are too slow (min_rate).
+// Streams that break, on the whole path of a request in virtual time: held to their end (resume: buffer), or asked for
+// again and compared (verified_replay), and those that are too slow (min_rate).
 
 #include "tests/proxy/request/flow_fixture.hpp"
 
@@ -16,13 +16,15 @@ using config::stream_resume;
 namespace {
 
 std::string said(const std::string& text, const std::string& id = "first") {
-    return R"(data: {"id":")" + id + R"(","created":7,"model":"m","choices":[{"index":0,"delta":{"content":")" + text + "\"},\"finish_reason\":null}]}\n\n";
+    return R"(data: {"id":")" + id + R"(","created":7,"model":"m","choices":[{"index":0,"delta":{"content":")" + text +
+           "\"},\"finish_reason\":null}]}\n\n";
 }
 const std::string last = "0\r\n\r\n";
 const std::string sentence = "The ship keeps an even keel.";
 
 // The sentence in events of `size` characters, up to the character `until`.
-std::string events(std::size_t size, std::size_t from = 0, std::size_t until = sentence.size(), const std::string& text = sentence, const std::string& id = "first") {
+std::string events(std::size_t size, std::size_t from = 0, std::size_t until = sentence.size(),
+                   const std::string& text = sentence, const std::string& id = "first") {
     std::string out;
     for (std::size_t at = from; at < until; at += size) out += said(text.substr(at, std::min(size, until - at)), id);
     return out;
@@ -42,7 +44,8 @@ struct resuming : fixture {
     }
     void ask(const std::string& body = R"({"model":"m","stream":true,"temperature":0})") {
         connect();
-        client.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+        client.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(body.size()) +
+                    "\r\n\r\n" + body);
         loop.run_virtual(loop.now());
     }
     // The body the client got, without its framing; whether it was whole.
@@ -83,13 +86,20 @@ TEST_CASE("resume: buffer holds a stream to its end: a cut, a silence and an err
         std::vector<play_step> steps;
         attempt_result result;
     };
-    for (const row& one : {row{"reset", {play::send{stream_head + chunk(word)}, play::reset{}}, attempt_result::reset},
-                           row{"FIN", {play::send{stream_head + chunk(word)}, play::end{}}, attempt_result::reset},
-                           row{"a formally complete end without a marker", {play::send{stream_head + chunk(word) + last}}, attempt_result::reset},
-                           row{"silence", {play::send{stream_head + chunk(word)}, play::silence{}}, attempt_result::timeout},
-                           row{"an error event", {play::send{stream_head + chunk(word) + chunk(error_event) + last}}, attempt_result::stream_error},
-                           row{"in one piece with content", {play::send{stream_head + chunk(word + error_event) + last}}, attempt_result::stream_error},
-                           row{"bad framing", {play::send{stream_head + chunk(word) + "zz\r\n"}}, attempt_result::protocol_error}}) {
+    for (const row& one :
+         {row{"reset", {play::send{stream_head + chunk(word)}, play::reset{}}, attempt_result::reset},
+          row{"FIN", {play::send{stream_head + chunk(word)}, play::end{}}, attempt_result::reset},
+          row{"a formally complete end without a marker",
+              {play::send{stream_head + chunk(word) + last}},
+              attempt_result::reset},
+          row{"silence", {play::send{stream_head + chunk(word)}, play::silence{}}, attempt_result::timeout},
+          row{"an error event",
+              {play::send{stream_head + chunk(word) + chunk(error_event) + last}},
+              attempt_result::stream_error},
+          row{"in one piece with content",
+              {play::send{stream_head + chunk(word + error_event) + last}},
+              attempt_result::stream_error},
+          row{"bad framing", {play::send{stream_head + chunk(word) + "zz\r\n"}}, attempt_result::protocol_error}}) {
         resuming f(stream_resume::buffer);
         f.upstream.next(streaming(one.steps));
         f.upstream.next(streaming({play::send{good_stream}}));
@@ -111,7 +121,8 @@ TEST_CASE("resume: buffer gives nothing before the end, and all of it then") {
     resuming f(stream_resume::buffer);
     f.route->stream.head_hold = 3s;
     f.route->stream.heartbeat = 2s;
-    f.upstream.next(streaming({play::send{stream_head + chunk(hello + word)}, play::pause{6s}, play::send{chunk(stop + done) + last}}));
+    f.upstream.next(streaming(
+        {play::send{stream_head + chunk(hello + word)}, play::pause{6s}, play::send{chunk(stop + done) + last}}));
     f.ask();
     f.pass(5900ms);
     CHECK(f.body() == ":\n"); // the head ahead and its heartbeat
@@ -139,7 +150,8 @@ TEST_CASE("resume: buffer: more than hold_buffer passes as it comes, and its bre
     f.route->stream.hold_buffer = 1024;
     std::string much;
     for (int i = 0; i < 30; ++i) much += said("word");
-    f.upstream.next(streaming({play::send{stream_head + chunk(much)}, play::pause{1s}, play::send{chunk(word)}, play::reset{}}));
+    f.upstream.next(
+        streaming({play::send{stream_head + chunk(much)}, play::pause{1s}, play::send{chunk(word)}, play::reset{}}));
     f.ask();
     f.pass(500ms);
     CHECK(f.body() == much);
@@ -156,7 +168,8 @@ TEST_CASE("resume: buffer: a hedge's race is decided by the first words, and lat
     f.route->hedge.delay = hedge_options::delay_kind::fixed;
     f.route->hedge.fixed = 2s;
     f.route->hedge.max_hedges = 1;
-    f.upstream.next(streaming({play::send{stream_head}, play::pause{3s}, play::send{chunk(word)}, play::pause{10s}, play::send{chunk(stop + done) + last}}));
+    f.upstream.next(streaming({play::send{stream_head}, play::pause{3s}, play::send{chunk(word)}, play::pause{10s},
+                               play::send{chunk(stop + done) + last}}));
     f.upstream.next(streaming({play::send{stream_head}, play::pause{5s}, play::send{chunk(word)}, play::silence{}}));
     f.ask();
     f.pass(2500ms);
@@ -198,7 +211,11 @@ TEST_CASE("verified_replay: a stream cut behind every character goes on where it
         for (const std::size_t size : {std::size_t{1}, std::size_t{5}, sentence.size()}) {
             resuming f(stream_resume::verified_replay);
             f.upstream.next(streaming({play::send{stream_head + chunk(hello + events(3, 0, cut))}, play::reset{}}));
-            f.upstream.next(streaming({play::pause{2s}, play::send{stream_head + chunk(hello + events(size, 0, sentence.size(), sentence, "second") + stop + done) + last}}));
+            f.upstream.next(streaming(
+                {play::pause{2s},
+                 play::send{stream_head +
+                            chunk(hello + events(size, 0, sentence.size(), sentence, "second") + stop + done) +
+                            last}}));
             f.ask();
             CHECK(has(f.client.received(), "x-evenkeel-attempts: 1\r\n"));
             f.pass(3s);
@@ -217,14 +234,16 @@ TEST_CASE("verified_replay: a stream cut behind every character goes on where it
     }
 }
 
-TEST_CASE("verified_replay: a provider that deviates at any character ends in the error frame, with nothing after the break") {
+TEST_CASE("verified_replay: a provider that deviates at any character ends in the error frame, with nothing after the "
+          "break") {
     const std::size_t cut = 20;
     for (std::size_t k = 0; k < cut; ++k) {
         resuming f(stream_resume::verified_replay);
         std::string other = sentence;
         other[k] = other[k] == '#' ? '+' : '#';
         f.upstream.next(streaming({play::send{stream_head + chunk(hello + events(3, 0, cut))}, play::reset{}}));
-        f.upstream.next(streaming({play::send{stream_head + chunk(hello + events(4, 0, other.size(), other) + stop + done) + last}}));
+        f.upstream.next(streaming(
+            {play::send{stream_head + chunk(hello + events(4, 0, other.size(), other) + stop + done) + last}}));
         f.ask();
         f.pass(1s);
         CAPTURE(k);
@@ -265,7 +284,8 @@ TEST_CASE("verified_replay: silence, an error event, and a second break are mend
     }
     SUBCASE("half an event at the break") {
         resuming f(stream_resume::verified_replay);
-        f.upstream.next(streaming({play::send{stream_head + chunk(events(3, 0, 12) + said("xyz").substr(0, 70))}, play::reset{}}));
+        f.upstream.next(
+            streaming({play::send{stream_head + chunk(events(3, 0, 12) + said("xyz").substr(0, 70))}, play::reset{}}));
         f.upstream.next(streaming({play::send{stream_head + chunk(events(3) + stop + done) + last}}));
         f.ask();
         f.pass(3s);
@@ -278,8 +298,10 @@ TEST_CASE("verified_replay: silence, an error event, and a second break are mend
         f.route->retry.max_retries = 5;
         f.upstream.next(streaming({play::send{stream_head + chunk(events(3, 0, 12))}, play::reset{}}));
         f.upstream.next(streaming({play::send{stream_head + chunk(events(5, 0, 5))}, play::reset{}}));
-        f.upstream.next(streaming({play::send{stream_head + chunk(events(4, 0, 16, sentence, "other"))}, play::reset{}}));
-        f.upstream.next(streaming({play::send{stream_head + chunk(events(7, 0, sentence.size(), sentence, "another") + stop + done) + last}}));
+        f.upstream.next(
+            streaming({play::send{stream_head + chunk(events(4, 0, 16, sentence, "other"))}, play::reset{}}));
+        f.upstream.next(streaming({play::send{
+            stream_head + chunk(events(7, 0, sentence.size(), sentence, "another") + stop + done) + last}}));
         f.ask();
         f.pass(30s);
         CHECK(f.text() == sentence);
@@ -292,7 +314,8 @@ TEST_CASE("verified_replay: silence, an error event, and a second break are mend
             resuming f(stream_resume::verified_replay);
             const play_step end = silent ? play_step{play::silence{}} : play_step{play::reset{}};
             f.upstream.choose([&](const config::upstream& to, std::size_t) {
-                if (to.name == "backup") return streaming({play::send{stream_head + chunk(events(3) + stop + done) + last}});
+                if (to.name == "backup")
+                    return streaming({play::send{stream_head + chunk(events(3) + stop + done) + last}});
                 return streaming({play::send{stream_head + chunk(events(3, 0, 12))}, end});
             });
             f.ask();
@@ -331,8 +354,10 @@ TEST_CASE("verified_replay: where nothing can be asked for again the stream ends
                            row{"unknown fields", R"({"model":"m","stream":true,"seed":3})", 3, false, 1}}) {
         resuming f(stream_resume::verified_replay);
         f.route->retry.max_retries = one.retries;
-        const std::string strange = R"(data: {"choices":[{"index":0,"delta":{"content":"a","mood":"good"}}]})" "\n\n";
-        f.upstream.always(streaming({play::send{stream_head + chunk(events(3, 0, 12) + (one.comparable ? "" : strange))}, play::reset{}}));
+        const std::string strange = R"(data: {"choices":[{"index":0,"delta":{"content":"a","mood":"good"}}]})"
+                                    "\n\n";
+        f.upstream.always(streaming(
+            {play::send{stream_head + chunk(events(3, 0, 12) + (one.comparable ? "" : strange))}, play::reset{}}));
         f.ask(one.body);
         f.pass(60s);
         CAPTURE(one.what);
@@ -376,11 +401,13 @@ TEST_CASE("verified_replay: comments keep the client patient while what it has i
     f.expect_nothing_left();
 }
 
-TEST_CASE("verified_replay: a client that leaves while another attempt is sought, or says what it has, leaves nothing behind") {
+TEST_CASE("verified_replay: a client that leaves while another attempt is sought, or says what it has, leaves nothing "
+          "behind") {
     for (const duration when : {1s, 4s}) {
         resuming f(stream_resume::verified_replay);
         f.upstream.next(streaming({play::send{stream_head + chunk(events(3, 0, 12))}, play::reset{}}));
-        f.upstream.next(streaming({play::pause{3s}, play::send{stream_head + chunk(events(3, 0, 6))}, play::silence{}}));
+        f.upstream.next(
+            streaming({play::pause{3s}, play::send{stream_head + chunk(events(3, 0, 6))}, play::silence{}}));
         f.ask();
         f.pass(when);
         CHECK(f.upstream.open_now() == 1);
@@ -394,8 +421,10 @@ TEST_CASE("verified_replay: a client that leaves while another attempt is sought
 
 TEST_CASE("verified_replay leaves whole streams as they are, byte for byte") {
     resuming f(stream_resume::verified_replay);
-    const std::string odd = ": note\n\ndata: {\"choices\": [{\"delta\" : {\"content\":\"a\"}}]}\r\n\r\nid: 4\ndata:{\"choices\":[{\"delta\":{\"content\":\"b\",\"x\":1.50e3}}]}\n\n";
-    f.upstream.next(streaming({play::send{stream_head + chunk(odd.substr(0, 31)) + chunk(odd.substr(31)) + chunk(stop) + chunk(done) + last}}));
+    const std::string odd = ": note\n\ndata: {\"choices\": [{\"delta\" : {\"content\":\"a\"}}]}\r\n\r\nid: "
+                            "4\ndata:{\"choices\":[{\"delta\":{\"content\":\"b\",\"x\":1.50e3}}]}\n\n";
+    f.upstream.next(streaming({play::send{stream_head + chunk(odd.substr(0, 31)) + chunk(odd.substr(31)) + chunk(stop) +
+                                          chunk(done) + last}}));
     f.ask();
     f.pass(1s);
     CHECK(f.body() == odd + stop + done);
@@ -451,7 +480,8 @@ TEST_CASE("min_rate: a stream that drips is as good as silent while another atte
         resuming f(stream_resume::verified_replay);
         f.route->stream.min_rate = 2;
         f.upstream.next(streaming(drip(900ms, 40)));
-        f.upstream.next(streaming({play::send{stream_head + chunk(events(28, 0, 28, std::string(40, 'a')) + stop + done) + last}}));
+        f.upstream.next(
+            streaming({play::send{stream_head + chunk(events(28, 0, 28, std::string(40, 'a')) + stop + done) + last}}));
         f.ask();
         f.pass(7s);
         CHECK(f.text() == std::string(28, 'a'));

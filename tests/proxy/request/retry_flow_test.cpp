@@ -40,7 +40,8 @@ TEST_CASE("a failed attempt is followed by another after its pause, unseen by th
     CHECK(has(f.client.received(), "x-evenkeel-attempts: 3\r\n"));
     CHECK(has(f.client.received(), "x-evenkeel-outcome: retried\r\n"));
     CHECK(f.client.received().ends_with("{\"a\":1}"));
-    CHECK(f.seen.attempts == std::vector{attempt_result::server_error, attempt_result::server_error, attempt_result::success});
+    CHECK(f.seen.attempts ==
+          std::vector{attempt_result::server_error, attempt_result::server_error, attempt_result::success});
     f.expect_nothing_left();
 }
 
@@ -53,7 +54,9 @@ TEST_CASE("another upstream is asked at once, with its own host, credential and 
     f.upstream.next({.steps = {play::request{body.size()}, play::reset{}}});
     f.upstream.next(answering(ok_json, 0));
     f.connect();
-    f.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer client\r\nContent-Length: 13\r\n\r\n" + body);
+    f.send(
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer client\r\nContent-Length: 13\r\n\r\n" +
+        body);
     REQUIRE(f.upstream.exchanges().size() == 2);
     CHECK(has(f.upstream.exchanges()[0]->written, "host: api.example\r\n"));
     CHECK(has(f.upstream.exchanges()[0]->written, "Bearer client"));
@@ -85,15 +88,17 @@ TEST_CASE("the last upstream's answer arrives verbatim, and tells SDKs not to mu
     f.expect_nothing_left();
 }
 
-TEST_CASE("x-should-retry: never on a throttled answer with a hint, never over the upstream's own, never with retry off") {
+TEST_CASE(
+    "x-should-retry: never on a throttled answer with a hint, never over the upstream's own, never with retry off") {
     struct row {
         int max_retries;
         std::string answer;
         bool said;
     };
-    for (const row& one : {row{1, status_answer(429, "retry-after: 90\r\n"), false}, row{1, status_answer(400), true},
-                           row{1, status_answer(402), true}, row{1, status_answer(500, "x-should-retry: true\r\n"), false},
-                           row{0, status_answer(500), false}, row{0, status_answer(400), false}, row{1, status_answer(500), true}}) {
+    for (const row& one :
+         {row{1, status_answer(429, "retry-after: 90\r\n"), false}, row{1, status_answer(400), true},
+          row{1, status_answer(402), true}, row{1, status_answer(500, "x-should-retry: true\r\n"), false},
+          row{0, status_answer(500), false}, row{0, status_answer(400), false}, row{1, status_answer(500), true}}) {
         retrying f;
         f.route->retry.max_retries = one.max_retries;
         f.upstream.always(answering(one.answer));
@@ -148,8 +153,10 @@ TEST_CASE("P3.3: what may have had an effect is sent once; what never arrived is
 }
 
 TEST_CASE("an error inside a stream, before anything was said, is retried") {
-    for (const std::string& bad : {stream_head + chunk(hello) + chunk(error_event) + "0\r\n\r\n", stream_head + chunk(": keep-alive\n\n") + chunk("data: {broken\n\n"),
-                                   stream_head + chunk(hello) + "0\r\n\r\n", stream_head + chunk(done) + "0\r\n\r\n", stream_head + "0\r\n\r\n"}) {
+    for (const std::string& bad : {stream_head + chunk(hello) + chunk(error_event) + "0\r\n\r\n",
+                                   stream_head + chunk(": keep-alive\n\n") + chunk("data: {broken\n\n"),
+                                   stream_head + chunk(hello) + "0\r\n\r\n", stream_head + chunk(done) + "0\r\n\r\n",
+                                   stream_head + "0\r\n\r\n"}) {
         retrying f;
         f.upstream.next(streaming({play::send{bad}}));
         f.upstream.next(streaming({play::send{good_stream}}));
@@ -167,8 +174,9 @@ TEST_CASE("an error inside a stream, before anything was said, is retried") {
 
 TEST_CASE("nothing of a stream is sent before its first meaningful event, and then all of it, byte for byte") {
     retrying f;
-    f.upstream.next(streaming({play::send{stream_head}, play::pause{1s}, play::send{chunk(": keep-alive\n\n")}, play::pause{1s}, play::send{chunk(hello)},
-                               play::pause{1s}, play::send{chunk(word)}, play::pause{1s}, play::send{chunk(stop) + chunk(done) + "0\r\n\r\n"}}));
+    f.upstream.next(streaming({play::send{stream_head}, play::pause{1s}, play::send{chunk(": keep-alive\n\n")},
+                               play::pause{1s}, play::send{chunk(hello)}, play::pause{1s}, play::send{chunk(word)},
+                               play::pause{1s}, play::send{chunk(stop) + chunk(done) + "0\r\n\r\n"}}));
     f.connect();
     f.send(post_stream());
     f.pass(2900ms);
@@ -180,8 +188,10 @@ TEST_CASE("nothing of a stream is sent before its first meaningful event, and th
     f.expect_nothing_left();
 }
 
-TEST_CASE("after content a broken stream ends in the dialect's error frame, without [DONE] and without the last chunk") {
-    for (const play_step& breaking : {play_step{play::reset{}}, play_step{play::end{}}, play_step{play::send{"0\r\n\r\n"}}, play_step{play::send{"xyz\r\n"}}}) {
+TEST_CASE(
+    "after content a broken stream ends in the dialect's error frame, without [DONE] and without the last chunk") {
+    for (const play_step& breaking : {play_step{play::reset{}}, play_step{play::end{}},
+                                      play_step{play::send{"0\r\n\r\n"}}, play_step{play::send{"xyz\r\n"}}}) {
         retrying f;
         f.upstream.next(streaming({play::send{stream_head + chunk(word)}, breaking}));
         f.connect();
@@ -252,7 +262,8 @@ TEST_CASE("a stream that only pings is cut by content_idle") {
 TEST_CASE("a buffered answer is held whole: a cut and an error inside a 200 are retried, a long one passes") {
     const std::string cut = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"a\":";
     const std::string inside = status_answer(200, "", R"({"error":{"message":"busy","code":"overloaded_error"}})");
-    const std::string clean_cut = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"a\":\r\n0\r\n\r\n";
+    const std::string clean_cut = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: "
+                                  "chunked\r\n\r\n5\r\n{\"a\":\r\n0\r\n\r\n";
     for (const std::string& bad : {cut, inside, clean_cut}) {
         retrying f;
         f.upstream.next({.steps = {play::request{2}, play::send{bad}, play::end{}}});
@@ -268,8 +279,12 @@ TEST_CASE("a buffered answer is held whole: a cut and an error inside a 200 are 
     retrying f;
     f.route->stream.hold_buffer = 1000;
     const std::string beginning = "{\"a\":\"" + std::string(3000, 'x');
-    f.upstream.next({.steps = {play::request{2}, play::send{"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(beginning)},
-                               play::pause{1s}, play::send{chunk("\"}") + "0\r\n\r\n"}}});
+    f.upstream.next(
+        {.steps = {
+             play::request{2},
+             play::send{"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" +
+                        chunk(beginning)},
+             play::pause{1s}, play::send{chunk("\"}") + "0\r\n\r\n"}}});
     f.connect();
     f.send(post);
     CHECK(has(f.client.received(), beginning));
@@ -330,9 +345,12 @@ TEST_CASE("behind a head given ahead an error becomes an event, and the stream e
         exchange_script script;
         const char* says;
     };
-    for (const row& one : {row{streaming({play::pause{12s}, play::send{status_answer(400, "", R"({"error":{"message":"bad tool","code":"invalid_tool"}})")}}), "bad tool"},
-                           row{streaming({play::pause{12s}, play::send{ok_json}}), "did not answer with a stream"},
-                           row{streaming({play::silence{}}), "sent no answer"}}) {
+    for (const row& one :
+         {row{streaming({play::pause{12s}, play::send{status_answer(
+                                               400, "", R"({"error":{"message":"bad tool","code":"invalid_tool"}})")}}),
+              "bad tool"},
+          row{streaming({play::pause{12s}, play::send{ok_json}}), "did not answer with a stream"},
+          row{streaming({play::silence{}}), "sent no answer"}}) {
         retrying f;
         f.route->retry.max_retries = 1;
         f.route->timeout.total = 30s;
@@ -417,7 +435,8 @@ TEST_CASE("an empty budget stops retries, successes fill it again, a client's ow
     CHECK(f.seen.requests.at(3).status == 500);
     const auto repeat = [&](const char* count) { // a success, told to be the client's first try or a repetition
         f.upstream.next(answering(ok_json));
-        f.send("POST /v2/chat/completions HTTP/1.1\r\nHost: h\r\nx-stainless-retry-count: " + std::string{count} + "\r\nContent-Length: 2\r\n\r\n{}");
+        f.send("POST /v2/chat/completions HTTP/1.1\r\nHost: h\r\nx-stainless-retry-count: " + std::string{count} +
+               "\r\nContent-Length: 2\r\n\r\n{}");
     };
     const auto attempts_of_a_failure = [&] {
         const auto before = f.upstream.exchanges().size();
@@ -467,8 +486,15 @@ TEST_CASE("property: streams arrive byte for byte, however they are split on the
 #else
     constexpr std::uint32_t cases = 3000;
 #endif
-    const std::string pieces[] = {hello, word, ": keep-alive\n\n", "\n", "data: {\"choices\":[{\"delta\":{\"content\":\"gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80\"}}]}\r\n\r\n",
-                                  "event: x\nid: 7\ndata: {\"choices\":[],\ndata: \"usage\":{}}\n\n", "data: {\"unknown\":\"shape\"}\n\n", "retry: 10\n\n"};
+    const std::string pieces[] = {
+        hello,
+        word,
+        ": keep-alive\n\n",
+        "\n",
+        "data: {\"choices\":[{\"delta\":{\"content\":\"gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80\"}}]}\r\n\r\n",
+        "event: x\nid: 7\ndata: {\"choices\":[],\ndata: \"usage\":{}}\n\n",
+        "data: {\"unknown\":\"shape\"}\n\n",
+        "retry: 10\n\n"};
     retrying f;
     f.connect();
     for (std::uint32_t seed = 1; seed <= cases; ++seed) {

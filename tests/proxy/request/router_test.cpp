@@ -28,7 +28,8 @@ wire::request_head head_for(std::string_view method, std::string_view target) {
     head.query = head.path.size() < target.size() ? target.substr(head.path.size() + 1) : std::string_view{};
     return head;
 }
-std::string chosen(const built& all, const wire::request_head& head, std::optional<std::string_view> model = std::nullopt) {
+std::string chosen(const built& all, const wire::request_head& head,
+                   std::optional<std::string_view> model = std::nullopt) {
     const auto choice = choose_route(all.settings, {head, model});
     if (choice.needs_model) return "needs model";
     return choice.route ? choice.route->name : "none";
@@ -50,9 +51,13 @@ TEST_CASE("the first route whose every condition holds wins") {
 }
 
 TEST_CASE("a prefix ends at a segment") {
-    const struct { const char* path; const char* prefix; bool under; } rows[] = {
-        {"/v1", "/v1", true}, {"/v1/", "/v1", true}, {"/v1/x", "/v1", true}, {"/v10", "/v1", false},
-        {"/x", "/", true}, {"/", "/", true}, {"/v1/x", "/v1/", true}, {"/v1", "/v1/", false},
+    const struct {
+        const char* path;
+        const char* prefix;
+        bool under;
+    } rows[] = {
+        {"/v1", "/v1", true}, {"/v1/", "/v1", true}, {"/v1/x", "/v1", true},  {"/v10", "/v1", false},
+        {"/x", "/", true},    {"/", "/", true},      {"/v1/x", "/v1/", true}, {"/v1", "/v1/", false},
     };
     for (const auto& row : rows) {
         CAPTURE(row.path);
@@ -93,11 +98,17 @@ TEST_CASE("a route that asks for a model has the body read first, and only then 
 
 TEST_CASE("the target upstream: base path, rewritten path, query unchanged") {
     const struct {
-        const char* base; config::path_rewrite::kind kind; const char* value; const char* prefix; const char* target; const char* expected;
+        const char* base;
+        config::path_rewrite::kind kind;
+        const char* value;
+        const char* prefix;
+        const char* target;
+        const char* expected;
     } rows[] = {
         {"", config::path_rewrite::kind::none, "", "", "/v1/models?a=%20b", "/v1/models?a=%20b"},
         {"/base", config::path_rewrite::kind::none, "", "", "/v1/models", "/base/v1/models"},
-        {"", config::path_rewrite::kind::whole, "/v1/chat/completions", "", "/api/phase2?x=1", "/v1/chat/completions?x=1"},
+        {"", config::path_rewrite::kind::whole, "/v1/chat/completions", "", "/api/phase2?x=1",
+         "/v1/chat/completions?x=1"},
         {"/base", config::path_rewrite::kind::whole, "/v1", "", "/api", "/base/v1"},
         {"", config::path_rewrite::kind::prefix, "/", "/openai", "/openai/v1/models?q", "/v1/models?q"},
         {"", config::path_rewrite::kind::prefix, "/v1", "/openai", "/openai/models", "/v1/models"},

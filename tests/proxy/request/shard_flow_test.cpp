@@ -1,4 +1,5 @@
-// Shuffle sharding on the whole path of a request, in virtual time: what one tenant breaks is broken for its shard only.
+// Shuffle sharding on the whole path of a request, in virtual time: what one tenant breaks is broken for its shard
+// only.
 
 #include "tests/proxy/request/flow_fixture.hpp"
 
@@ -33,7 +34,8 @@ struct sharded : fixture {
     // One request of a client of its own; its status.
     int ask(const std::string& fields) {
         scripted_client one(loop, false);
-        loop.nursery().spawn(request::client_connection::run(std::make_unique<request::client_connection>(context, one.connect())));
+        loop.nursery().spawn(
+            request::client_connection::run(std::make_unique<request::client_connection>(context, one.connect())));
         one.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\n" + fields + "Content-Length: 2\r\n\r\n{}");
         for (int waited = 0; one.received().empty() && waited < 600; ++waited) pass(100ms);
         const std::string& answer = one.received();
@@ -45,11 +47,13 @@ struct sharded : fixture {
     // Whom the requests since the last call were sent to.
     std::set<std::string> asked() {
         std::set<std::string> whom;
-        for (; seen_exchanges < upstream.exchanges().size(); ++seen_exchanges) whom.insert(upstream.exchanges()[seen_exchanges]->upstream);
+        for (; seen_exchanges < upstream.exchanges().size(); ++seen_exchanges)
+            whom.insert(upstream.exchanges()[seen_exchanges]->upstream);
         return whom;
     }
     [[nodiscard]] std::set<std::string> shard(const std::string& tenant) const {
-        const auto members = shuffle_shard(names, {}, route->shuffle_shard.size).of(shuffle_shard::tenant_named(tenant));
+        const auto members =
+            shuffle_shard(names, {}, route->shuffle_shard.size).of(shuffle_shard::tenant_named(tenant));
         std::set<std::string> out;
         for (std::size_t i = 0; i < names.size(); ++i) {
             if (members >> i & 1U) out.insert(names[i]);
@@ -67,7 +71,8 @@ bool within(const std::set<std::string>& inner, const std::set<std::string>& out
 } // namespace
 
 TEST_CASE("a poisonous tenant harms the tenants of its own shard and nobody else: checked one by one") {
-    for (const balance_kind balance : {balance_kind::failover, balance_kind::round_robin, balance_kind::least_latency}) {
+    for (const balance_kind balance :
+         {balance_kind::failover, balance_kind::round_robin, balance_kind::least_latency}) {
         CAPTURE(static_cast<int>(balance));
         sharded f(8, 2);
         f.route->balance = balance;
@@ -103,7 +108,7 @@ TEST_CASE("a poisonous tenant harms the tenants of its own shard and nobody else
             touched += mine.count(*broken.begin()) + mine.count(*broken.rbegin()) == 1;
         }
         CHECK(harmed > 0);
-        CHECK(harmed < 30); // 300 / C(8, 2) = 10.7 are to be expected
+        CHECK(harmed < 30);  // 300 / C(8, 2) = 10.7 are to be expected
         CHECK(touched > 60); // ... and 128.6 that lose one of two and notice nothing
         f.connect();
         f.expect_nothing_left();
@@ -150,7 +155,8 @@ TEST_CASE("by credential each has its own few, whatever else the request says") 
     for (int tenant = 0; tenant < 40; ++tenant) {
         std::set<std::string> mine;
         for (int i = 0; i < 12; ++i) {
-            CHECK(f.ask("Authorization: Bearer " + std::to_string(tenant) + "\r\nx-team: " + std::to_string(i) + "\r\n") == 200);
+            CHECK(f.ask("Authorization: Bearer " + std::to_string(tenant) + "\r\nx-team: " + std::to_string(i) +
+                        "\r\n") == 200);
             mine.merge(f.asked());
         }
         CHECK(mine.size() == 2);

@@ -8,7 +8,8 @@
 
 namespace evenkeel::test {
 
-inline request::last_good_key key_for(const request::last_good_store& store, const std::string& credential, const std::string& what) {
+inline request::last_good_key key_for(const request::last_good_store& store, const std::string& credential,
+                                      const std::string& what) {
     wire::request_head head;
     head.method = "POST";
     head.fields = {{"authorization", credential, wire::field_id::authorization}};

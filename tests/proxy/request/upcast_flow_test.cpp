@@ -14,26 +14,36 @@ namespace json = boost::json;
 
 namespace {
 const std::string asked = R"({"model":"m","messages":[]})";
-const std::string asked_as_stream = R"({"model":"m","messages":[],"stream":true,"stream_options":{"include_usage":true}})";
-const std::string plain = R"({"id":"plain","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"plain"},"finish_reason":"stop"}]})";
+const std::string asked_as_stream =
+    R"({"model":"m","messages":[],"stream":true,"stream_options":{"include_usage":true}})";
+const std::string plain =
+    R"({"id":"plain","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant",)"
+    R"("content":"plain"},"finish_reason":"stop"}]})";
 const std::string last = "0\r\n\r\n";
 
 std::string chunk_of(const std::string& choice, const std::string& more = "") {
-    return R"(data: {"id":"c","object":"chat.completion.chunk","created":7,"model":"m","choices":[)" + choice + "]" + more + "}\n\n";
+    return R"(data: {"id":"c","object":"chat.completion.chunk","created":7,"model":"m","choices":[)" + choice + "]" +
+           more + "}\n\n";
 }
 std::string text(const std::string& what, const std::string& more = "") {
-    return chunk_of(R"({"index":0,"delta":{"role":"assistant","content":")" + what + "\"},\"finish_reason\":null}", more);
+    return chunk_of(R"({"index":0,"delta":{"role":"assistant","content":")" + what + "\"},\"finish_reason\":null}",
+                    more);
 }
 const std::string finish = chunk_of(R"({"index":0,"delta":{},"finish_reason":"stop"})");
 const std::string tokens = chunk_of("", R"(,"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3})");
 const std::string ending = finish + tokens + "data: [DONE]\n\n";
-const std::string sse_head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-cache\r\nX-Accel-Buffering: no\r\n"
+const std::string sse_head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: "
+                             "no-cache\r\nX-Accel-Buffering: no\r\n"
                              "X-Request-Id: req_1\r\nOpenAI-Processing-Ms: 12\r\nTransfer-Encoding: chunked\r\n\r\n";
 std::string whole(const std::string& events) { return sse_head + chunk(events) + last; }
 std::string json_answer(const std::string& body = plain) {
-    return "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+    return "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) +
+           "\r\n\r\n" + body;
 }
-const std::string answer = R"({"id":"c","object":"chat.completion","created":7,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"Hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}})";
+const std::string answer =
+    R"({"id":"c","object":"chat.completion","created":7,"model":"m","choices":[{"index":0,)"
+    R"("message":{"role":"assistant","content":"Hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,)"
+    R"("completion_tokens":2,"total_tokens":3}})";
 
 struct counting : telemetry::observer {
     std::vector<upcast_result> ended;
@@ -50,7 +60,8 @@ struct counting : telemetry::observer {
         streams.push_back(record.stream);
     }
     void upcast_ended(const config::route&, upcast_result how) noexcept override { ended.push_back(how); }
-    void upcast_excluded(const config::route&, const config::upstream& of, upcast_result why, std::string_view what) noexcept override {
+    void upcast_excluded(const config::route&, const config::upstream& of, upcast_result why,
+                         std::string_view what) noexcept override {
         excluded.push_back(of.name + ' ' + std::string{to_string(why)} + ' ' + std::string{what});
     }
 };
@@ -74,11 +85,14 @@ struct upcasting : fixture {
         for (auto& step : steps) script.steps.push_back(std::move(step));
         upstream.next(std::move(script));
     }
-    scripted_client& ask(const std::string& body = asked, const std::string& fields = "", const std::string& path = "/v1/chat/completions") {
+    scripted_client& ask(const std::string& body = asked, const std::string& fields = "",
+                         const std::string& path = "/v1/chat/completions") {
         if (!listening.settings) use();
         scripted_client& one = *clients.emplace_back(std::make_unique<scripted_client>(loop));
-        loop.nursery().spawn(request::client_connection::run(std::make_unique<request::client_connection>(listening, one.connect())));
-        one.send("POST " + path + " HTTP/1.1\r\nHost: h\r\n" + fields + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+        loop.nursery().spawn(
+            request::client_connection::run(std::make_unique<request::client_connection>(listening, one.connect())));
+        one.send("POST " + path + " HTTP/1.1\r\nHost: h\r\n" + fields +
+                 "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
         loop.run_virtual(loop.now());
         return one;
     }
@@ -107,9 +121,11 @@ bool gives(const scripted_client& client, const std::string& body) {
 }
 } // namespace
 
-TEST_CASE("upcast: asked for as a stream, put together, and given as JSON of known length with the provider's own fields") {
+TEST_CASE(
+    "upcast: asked for as a stream, put together, and given as JSON of known length with the provider's own fields") {
     upcasting f;
-    f.play({play::send{sse_head + chunk(text("Hel"))}, play::pause{3s}, play::send{chunk(text("lo"))}, play::pause{3s}, play::send{chunk(ending) + last}});
+    f.play({play::send{sse_head + chunk(text("Hel"))}, play::pause{3s}, play::send{chunk(text("lo"))}, play::pause{3s},
+            play::send{chunk(ending) + last}});
     scripted_client& client = f.ask(asked, "Accept: application/json\r\nAccept-Encoding: gzip\r\nX-Kept: yes\r\n");
     f.pass(5s);
     CHECK(client.received().empty());
@@ -137,19 +153,33 @@ TEST_CASE("upcast: asked for as a stream, put together, and given as JSON of kno
 TEST_CASE("upcast: Anthropic's messages") {
     upcasting f;
     const std::string wanted = R"({"model":"m","max_tokens":9,"messages":[],"stream":true})";
-    const auto event = [](const std::string& type, const std::string& more) { return "event: " + type + "\ndata: {\"type\":\"" + type + "\"" + more + "}\n\n"; };
-    f.play({play::send{whole(event("message_start", R"(,"message":{"id":"msg","type":"message","role":"assistant","content":[],"model":"c","stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":3,"output_tokens":1}})") +
-                             event("content_block_start", R"(,"index":0,"content_block":{"type":"text","text":""})") + event("ping", "") +
-                             event("content_block_delta", R"(,"index":0,"delta":{"type":"text_delta","text":"Hi"})") + event("content_block_stop", R"(,"index":0)") +
-                             event("message_delta", R"(,"delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":5})") + event("message_stop", ""))}}, wanted);
+    const auto event = [](const std::string& type, const std::string& more) {
+        return "event: " + type + "\ndata: {\"type\":\"" + type + "\"" + more + "}\n\n";
+    };
+    f.play({play::send{
+               whole(event("message_start",
+                           R"(,"message":{"id":"msg","type":"message","role":"assistant","content":[],"model":"c",)"
+                           R"("stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":3,"output_tokens":1}})") +
+                     event("content_block_start", R"(,"index":0,"content_block":{"type":"text","text":""})") +
+                     event("ping", "") +
+                     event("content_block_delta", R"(,"index":0,"delta":{"type":"text_delta","text":"Hi"})") +
+                     event("content_block_stop", R"(,"index":0)") +
+                     event("message_delta",
+                           R"(,"delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":5})") +
+                     event("message_stop", ""))}},
+           wanted);
     const scripted_client& client = f.ask(R"({"model":"m","max_tokens":9,"messages":[]})", "", "/v1/messages");
     CHECK(f.sent(0) == wanted);
-    CHECK(json::parse(body_of(client)) == json::parse(R"({"id":"msg","type":"message","role":"assistant","model":"c","content":[{"type":"text","text":"Hi"}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":3,"output_tokens":5}})"));
+    CHECK(json::parse(body_of(client)) ==
+          json::parse(
+              R"({"id":"msg","type":"message","role":"assistant","model":"c","content":[{"type":"text","text":"Hi"}],)"
+              R"("stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":3,"output_tokens":5}})"));
     f.over();
 }
 
 TEST_CASE("upcast: a field that is not known falls back unseen, and the model's next request goes as it is") {
-    for (const std::string& first : {text("Hel", R"(,"x_groq":{"id":"r"})"), text("Hel") + text("lo", R"(,"x_groq":{"id":"r"})")}) {
+    for (const std::string& first :
+         {text("Hel", R"(,"x_groq":{"id":"r"})"), text("Hel") + text("lo", R"(,"x_groq":{"id":"r"})")}) {
         upcasting g;
         g.play({play::send{sse_head + chunk(first)}, play::silence{}});
         g.play({play::pause{30s}, play::send{json_answer()}}, asked);
@@ -171,7 +201,8 @@ TEST_CASE("upcast: a field that is not known falls back unseen, and the model's 
         CHECK(g.upstream.exchanges().size() == 3);
         CHECK(g.sent(2) == asked);
 
-        const std::string other = R"({"model":"other","messages":[],"stream":true,"stream_options":{"include_usage":true}})";
+        const std::string other =
+            R"({"model":"other","messages":[],"stream":true,"stream_options":{"include_usage":true}})";
         g.play({play::send{whole(text("Hello") + ending)}}, other);
         CHECK(gives(g.ask(R"({"model":"other","messages":[]})"), answer));
 
@@ -193,7 +224,8 @@ TEST_CASE("upcast: a reload forgets which models are excluded") {
     f.over();
 }
 
-TEST_CASE("upcast: the repetition is no extra attempt: it needs neither max_retries nor the budget, and may fail and be retried itself") {
+TEST_CASE("upcast: the repetition is no extra attempt: it needs neither max_retries nor the budget, and may fail and "
+          "be retried itself") {
     upcasting f;
     f.route->retry.max_retries = 1;
     f.play({play::send{whole(text("x", R"(,"x_groq":{})"))}});
@@ -224,14 +256,17 @@ TEST_CASE("upcast: what breaks behind content is retried unseen: cut, reset, sil
         attempt_result result;
     };
     const std::string half = sse_head + chunk(text("Hel"));
-    for (const row& one : {row{"FIN", {play::send{half}, play::end{}}, attempt_result::reset},
-                           row{"reset", {play::send{half}, play::pause{1s}, play::reset{}}, attempt_result::reset},
-                           row{"silence", {play::send{half}, play::silence{}}, attempt_result::timeout},
-                           row{"an error in the stream", {play::send{half + chunk(error_event) + last}}, attempt_result::stream_error},
-                           row{"an end without a finish reason", {play::send{half + last}}, attempt_result::reset},
-                           row{"cut in front of the usage", {play::send{half + chunk(finish)}, play::end{}}, attempt_result::reset},
-                           row{"silent in front of the usage", {play::send{half + chunk(finish)}, play::silence{}}, attempt_result::timeout},
-                           row{"bad framing", {play::send{half + "zz\r\n"}}, attempt_result::protocol_error}}) {
+    for (const row& one :
+         {row{"FIN", {play::send{half}, play::end{}}, attempt_result::reset},
+          row{"reset", {play::send{half}, play::pause{1s}, play::reset{}}, attempt_result::reset},
+          row{"silence", {play::send{half}, play::silence{}}, attempt_result::timeout},
+          row{"an error in the stream", {play::send{half + chunk(error_event) + last}}, attempt_result::stream_error},
+          row{"an end without a finish reason", {play::send{half + last}}, attempt_result::reset},
+          row{"cut in front of the usage", {play::send{half + chunk(finish)}, play::end{}}, attempt_result::reset},
+          row{"silent in front of the usage",
+              {play::send{half + chunk(finish)}, play::silence{}},
+              attempt_result::timeout},
+          row{"bad framing", {play::send{half + "zz\r\n"}}, attempt_result::protocol_error}}) {
         CAPTURE(one.what);
         upcasting f;
         f.play(one.steps);
@@ -260,7 +295,8 @@ TEST_CASE("upcast: the last attempt is held as well: a broken one is an error, n
     f.over();
 }
 
-TEST_CASE("upcast: everything said and only the connection's end bad is an answer; one that never ends is not waited for") {
+TEST_CASE(
+    "upcast: everything said and only the connection's end bad is an answer; one that never ends is not waited for") {
     for (const play_step& end : {play_step{play::reset{}}, play_step{play::silence{}}}) {
         upcasting f;
         f.play({play::send{sse_head + chunk(text("Hello") + ending)}, end});
@@ -282,10 +318,12 @@ TEST_CASE("upcast: a hedge goes by the first token: a silent one is hedged, one 
         f.route->hedge.max_hedges = 1;
         f.route->hedge.target = hedge_target::any;
         if (speaks) {
-            f.play({play::send{sse_head}, play::pause{1s}, play::send{chunk(text("Hel"))}, play::pause{15s}, play::send{chunk(text("lo") + ending) + last}});
+            f.play({play::send{sse_head}, play::pause{1s}, play::send{chunk(text("Hel"))}, play::pause{15s},
+                    play::send{chunk(text("lo") + ending) + last}});
         } else {
             f.play({play::send{sse_head}, play::silence{}});
-            f.play({play::send{sse_head}, play::pause{500ms}, play::send{chunk(text("Hel"))}, play::pause{10s}, play::send{chunk(text("lo") + ending) + last}});
+            f.play({play::send{sse_head}, play::pause{500ms}, play::send{chunk(text("Hel"))}, play::pause{10s},
+                    play::send{chunk(text("lo") + ending) + last}});
         }
         const scripted_client& client = f.ask();
         f.pass(1900ms);
@@ -303,7 +341,8 @@ TEST_CASE("upcast: a hedge goes by the first token: a silent one is hedged, one 
 TEST_CASE("upcast: an attempt timeout is over with the first token") {
     upcasting f;
     f.route->timeout.attempt = 5s;
-    f.play({play::send{sse_head + chunk(text("Hel"))}, play::pause{15s}, play::send{chunk(text("lo") + ending) + last}});
+    f.play(
+        {play::send{sse_head + chunk(text("Hel"))}, play::pause{15s}, play::send{chunk(text("lo") + ending) + last}});
     const scripted_client& client = f.ask();
     f.pass(20s);
     CHECK(gives(client, answer));
@@ -321,7 +360,9 @@ TEST_CASE("upcast: errors pass as they are, but for those that speak of the stre
     CHECK(f.upstream.exchanges().size() == 1);
     CHECK(f.told.ended.empty());
 
-    for (const char* refusal : {R"({"error":{"message":"Your organization must be verified to stream this model.","param":"stream"}})", R"({"detail":"extra field: stream_options"})"}) {
+    for (const char* refusal :
+         {R"({"error":{"message":"Your organization must be verified to stream this model.","param":"stream"}})",
+          R"({"detail":"extra field: stream_options"})"}) {
         upcasting g;
         g.play({play::send{status_answer(400, "", refusal)}});
         g.play({play::send{json_answer()}}, asked);
@@ -351,7 +392,8 @@ TEST_CASE("upcast: more than may be held is asked for again as it is, and exclud
         if (!by_memory) f.route->stream.hold_buffer = 1024;
         std::string much;
         for (int i = 0; i < 300; ++i) much += text("word ");
-        f.play({play::send{sse_head + chunk(text("Hello"))}, play::pause{1s}, play::send{chunk(much)}, play::silence{}});
+        f.play(
+            {play::send{sse_head + chunk(text("Hello"))}, play::pause{1s}, play::send{chunk(much)}, play::silence{}});
         f.play({play::send{json_answer()}}, asked);
         const scripted_client& client = f.ask();
         if (by_memory) f.memory.set_limit(f.memory.used() + 100);
@@ -386,7 +428,10 @@ TEST_CASE("upcast: a compressed stream, or one without usage, is asked for again
         std::string answer;
         upcast_result how;
     };
-    for (const row& one : {row{"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk("xyz") + last, upcast_result::unknown_field},
+    for (const row& one : {row{"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: "
+                               "gzip\r\nTransfer-Encoding: chunked\r\n\r\n" +
+                                   chunk("xyz") + last,
+                               upcast_result::unknown_field},
                            row{whole(text("Hello") + finish + "data: [DONE]\n\n"), upcast_result::incomplete}}) {
         upcasting f;
         f.play({play::send{one.answer}});
@@ -398,15 +443,19 @@ TEST_CASE("upcast: a compressed stream, or one without usage, is asked for again
     }
 }
 
-TEST_CASE("upcast: a request goes as it is where its stream would not say the same, where it may not be repeated, and for streams") {
+TEST_CASE("upcast: a request goes as it is where its stream would not say the same, where it may not be repeated, and "
+          "for streams") {
     struct row {
         const char* what;
         std::string body, fields, path;
     };
     const std::string chat = "/v1/chat/completions";
-    for (const row& one : {row{"two answers", R"({"model":"m","n":2})", "", chat}, row{"log probabilities", R"({"model":"m","logprobs":true})", "", chat},
-                           row{"a stream", R"({"model":"m","stream":true})", "", chat}, row{"events accepted", R"({"model":"m"})", "Accept: text/event-stream\r\n", chat},
-                           row{"embeddings", R"({"model":"m"})", "", "/v1/embeddings"}, row{"a key of its own", R"({"model":"m"})", "Idempotency-Key: k\r\n", chat}}) {
+    for (const row& one : {row{"two answers", R"({"model":"m","n":2})", "", chat},
+                           row{"log probabilities", R"({"model":"m","logprobs":true})", "", chat},
+                           row{"a stream", R"({"model":"m","stream":true})", "", chat},
+                           row{"events accepted", R"({"model":"m"})", "Accept: text/event-stream\r\n", chat},
+                           row{"embeddings", R"({"model":"m"})", "", "/v1/embeddings"},
+                           row{"a key of its own", R"({"model":"m"})", "Idempotency-Key: k\r\n", chat}}) {
         CAPTURE(one.what);
         upcasting f;
         f.play({play::send{json_answer()}}, one.body);
@@ -420,7 +469,8 @@ TEST_CASE("upcast: a request goes as it is where its stream would not say the sa
 TEST_CASE("upcast: a renamed model is renamed in the stream, and in the repetition") {
     upcasting f;
     f.provider->models = {{"m", "big-model"}};
-    const std::string renamed = R"({"model":"big-model","messages":[],"stream":true,"stream_options":{"include_usage":true}})";
+    const std::string renamed =
+        R"({"model":"big-model","messages":[],"stream":true,"stream_options":{"include_usage":true}})";
     f.play({play::send{whole(text("Hello") + ending)}}, renamed);
     CHECK(gives(f.ask(), answer));
     CHECK(f.sent(0) == renamed);
@@ -433,7 +483,8 @@ TEST_CASE("upcast: a renamed model is renamed in the stream, and in the repetiti
 
 TEST_CASE("upcast: a body that takes a while to send is not lost when the answer comes first") {
     upcasting f;
-    const std::string big = R"({"model":"m","messages":[{"role":"user","content":")" + std::string(200 * 1024, 'x') + "\"}]}";
+    const std::string big =
+        R"({"model":"m","messages":[{"role":"user","content":")" + std::string(200 * 1024, 'x') + "\"}]}";
     exchange_script stalled{.steps = {play::send{sse_head + chunk(text("x", R"(,"x_groq":{})"))}, play::silence{}}};
     stalled.writes_stall = true;
     f.upstream.next(std::move(stalled));

@@ -12,7 +12,8 @@ constexpr duration for_ever = std::chrono::hours{1000};
 
 // Where two texts part, and what each of them says there.
 std::string difference(std::string_view is, std::string_view should_be) {
-    const auto at = static_cast<std::size_t>(std::mismatch(is.begin(), is.end(), should_be.begin(), should_be.end()).first - is.begin());
+    const auto at = static_cast<std::size_t>(
+        std::mismatch(is.begin(), is.end(), should_be.begin(), should_be.end()).first - is.begin());
     const auto shown = [&](std::string_view text) {
         std::string out{text.substr(std::min(at, text.size()), 40)};
         for (char& c : out)
@@ -25,7 +26,7 @@ std::string difference(std::string_view is, std::string_view should_be) {
 
 // A request of one client.
 struct upload_case::asked {
-    std::string tag;  // whose body it has
+    std::string tag; // whose body it has
     bool chunked = false, expects = false, stream = false, repeatable = true, one_time = false;
     bool begun = false;
 };
@@ -33,12 +34,12 @@ struct upload_case::asked {
 struct upload_case::visitor {
     explicit visitor(net::loop& loop) : client(loop), stir(loop.executor()) {}
     scripted_client client;
-    net::event stir;         // something came, or all is over
+    net::event stir; // something came, or all is over
     message_reading answers;
-    std::size_t seen = 0;    // bytes of what was received that `answers` has
+    std::size_t seen = 0; // bytes of what was received that `answers` has
     std::vector<asked> requests;
     bool left = false, half_closed = false, pipelines = false, sent_all = false;
-    int gives_up_after = 0;  // pieces; > 0: and then sends nothing more
+    int gives_up_after = 0; // pieces; > 0: and then sends nothing more
 };
 
 // What one exchange is to say.
@@ -47,7 +48,8 @@ struct upload_case::planned {
     int status = 0;
 };
 
-upload_case::upload_case(std::uint32_t seed) : random_(seed), seed_(seed), turns_(seed, std::array{0U, 2U, 4U, 12U}[seed % 4]) {
+upload_case::upload_case(std::uint32_t seed)
+    : random_(seed), seed_(seed), turns_(seed, std::array{0U, 2U, 4U, 12U}[seed % 4]) {
     configure();
     f_.upstream.shuffle(turns_);
     f_.upstream.choose([this](const config::upstream&, std::size_t place) { return draw_script(place); });
@@ -82,10 +84,12 @@ std::size_t upload_case::size() {
 
 void upload_case::draw_route(config::route& route) {
     route.retry.max_retries = static_cast<int>(below(4));
-    route.retry.backoff = {.initial = one_in(3) ? 0ms : 2ms, .max = 10ms, .base = 2, .jitter = one_in(2) ? jitter::none : jitter::full};
+    route.retry.backoff = {
+        .initial = one_in(3) ? 0ms : 2ms, .max = 10ms, .base = 2, .jitter = one_in(2) ? jitter::none : jitter::full};
     route.retry.budget.burst = 1000;
     route.retry.max_retry_after = 100ms;
-    static constexpr std::array<std::uint64_t, 8> held{1000, 16 * kib, 64 * kib, 100 * kib, 300 * kib, 1024 * kib, 1024 * kib, 32 * 1024 * kib};
+    static constexpr std::array<std::uint64_t, 8> held{1000,      16 * kib,   64 * kib,   100 * kib,
+                                                       300 * kib, 1024 * kib, 1024 * kib, 32 * 1024 * kib};
     route.retry.replay_buffer = held[below(held.size())];
     route.hedge.on = !one_in(3);
     route.hedge.delay = hedge_options::delay_kind::fixed;
@@ -104,14 +108,16 @@ void upload_case::draw_route(config::route& route) {
     route.circuit_breaker.when_open = one_in(3) ? when_open::reject : when_open::hold;
     route.cooldown = {.on = one_in(4), .initial = 10ms, .max = 50ms, .overload = 20ms, .quota = 100ms};
     if (how_ == arrangement::queued) {
-        route.bulkhead = {.on = true, .max_concurrent = 1 + static_cast<int>(below(2)), .max_queue = 8, .queue_timeout = 200ms};
+        route.bulkhead = {
+            .on = true, .max_concurrent = 1 + static_cast<int>(below(2)), .max_queue = 8, .queue_timeout = 200ms};
     }
     if (how_ == arrangement::shared) route.coalesce = coalesce_mode::always;
 }
 
 void upload_case::configure() {
-    static constexpr std::array all{arrangement::plain, arrangement::plain, arrangement::plain, arrangement::plain,
-                                    arrangement::ladder, arrangement::shared, arrangement::fan_out, arrangement::queued};
+    static constexpr std::array all{arrangement::plain,   arrangement::plain,  arrangement::plain,
+                                    arrangement::plain,   arrangement::ladder, arrangement::shared,
+                                    arrangement::fan_out, arrangement::queued};
     how_ = all[below(all.size())];
     auto& route = *f_.route;
     for (auto n = below(3); n > 0; --n) {
@@ -131,7 +137,8 @@ void upload_case::configure() {
         route.fallback = {{.is = fallback_kind::route, .route = 1}};
         if (one_in(2)) {
             route.fallback.push_back({});
-            route.fallback.back().respond = {503, "application/json", std::make_shared<const std::string>("{\"canned\":1}")};
+            route.fallback.back().respond = {503, "application/json",
+                                             std::make_shared<const std::string>("{\"canned\":1}")};
         }
     }
     if (how_ == arrangement::fan_out) {
@@ -226,7 +233,9 @@ void upload_case::draw_visitors() {
 
 std::string upload_case::wire_of(const asked& what) {
     const std::string& body = bodies_.at(what.tag);
-    std::string path = how_ == arrangement::fan_out && one_in(2) ? "/v1/both" : what.repeatable ? "/v1/chat/completions" : "/v1/files";
+    std::string path = how_ == arrangement::fan_out && one_in(2) ? "/v1/both"
+                       : what.repeatable                         ? "/v1/chat/completions"
+                                                                 : "/v1/files";
     std::string out = "POST " + path + " HTTP/1.1\r\nHost: h\r\nx-case: " + what.tag + "\r\n";
     if (what.expects) out += "Expect: 100-continue\r\n";
     if (!what.chunked) return out + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
@@ -247,14 +256,18 @@ void upload_case::draw_pace(exchange_script& script) {
     switch (below(6)) {
     case 0:
     case 1: return; // as fast as it is written
-    case 2: // steady
+    case 2:         // steady
         script.takes = {{.after = one_in(2) ? 0ms : 1ms, .most = 2 * kib + below(30 * kib)}};
         return;
     case 3: // slow at first, and then not
-        script.takes = {{.after = grid(), .most = 1 + below(20 * kib)}, {.after = grid(), .most = 1 + below(90 * kib)}, {.after = grid()}};
+        script.takes = {{.after = grid(), .most = 1 + below(20 * kib)},
+                        {.after = grid(), .most = 1 + below(90 * kib)},
+                        {.after = grid()}};
         return;
     case 4: // one long pause within a write
-        script.takes = {{.after = 0ms, .most = below(100 * kib)}, {.after = std::chrono::milliseconds{20 + below(200)}, .most = 1}, {}};
+        script.takes = {{.after = 0ms, .most = below(100 * kib)},
+                        {.after = std::chrono::milliseconds{20 + below(200)}, .most = 1},
+                        {}};
         return;
     default: // no more, after a while
         script.takes = {{.after = grid(), .most = 1 + below(200 * kib)}, {.after = for_ever}};
@@ -270,7 +283,8 @@ void upload_case::answer_well(exchange_script& script, std::size_t place) {
     if (one_in(4)) {
         script.steps.push_back(play::send{stream_head});
         for (std::uint32_t i = 0, n = 1 + below(3); i < n; ++i) {
-            const std::string event = "data: {\"choices\":[{\"delta\":{" + mark + std::to_string(i) + "\"},\"finish_reason\":null}]}\n\n";
+            const std::string event =
+                "data: {\"choices\":[{\"delta\":{" + mark + std::to_string(i) + "\"},\"finish_reason\":null}]}\n\n";
             plan.text += event;
             script.steps.push_back(play::send{chunk(event)});
             if (one_in(2)) script.steps.push_back(play::pause{grid()});
@@ -294,7 +308,8 @@ void upload_case::answer_badly(exchange_script& script, std::size_t place) {
     planned& plan = plans_[place];
     plan.status = statuses[below(std::size(statuses))];
     plan.text = "{\"error\":{\"message\":\"m\",\"content\":\"" + std::to_string(place) + ":0\"}}";
-    script.steps.push_back(play::send{status_answer(plan.status, one_in(4) ? "retry-after-ms: 20\r\n" : "", plan.text)});
+    script.steps.push_back(
+        play::send{status_answer(plan.status, one_in(4) ? "retry-after-ms: 20\r\n" : "", plan.text)});
     if (one_in(4)) script.steps.push_back(play::end{});
     if (one_in(6)) script.steps.push_back(play::reset{});
 }
@@ -304,7 +319,8 @@ exchange_script upload_case::draw_script(std::size_t place) {
     exchange_script script;
     script.connect_after = one_in(4) ? grid() : 0ms;
     if (one_in(24)) {
-        script.connect_failure = net::transport_error{net::transport_error::kind::refused, "connection_refused", 502, {}, "refused"};
+        script.connect_failure =
+            net::transport_error{net::transport_error::kind::refused, "connection_refused", 502, {}, "refused"};
         return script;
     }
     script.reused = one_in(6);
@@ -360,14 +376,17 @@ net::task<void> upload_case::visit(visitor& one) {
         const std::size_t usual = std::array<std::size_t, 5>{1460, 8 * kib, 16 * kib, 40 * kib, 1024 * kib}[below(5)];
         for (std::size_t at = 0; at < wire.size() && may_send();) {
             if (one.gives_up_after > 0 && --one.gives_up_after == 0) co_return;
-            const std::size_t bytes = std::min<std::size_t>(wire.size() - at, steady ? usual : 1 + below(static_cast<std::uint32_t>(usual)));
+            const std::size_t bytes =
+                std::min<std::size_t>(wire.size() - at, steady ? usual : 1 + below(static_cast<std::uint32_t>(usual)));
             const bool last = at + bytes == wire.size();
-            if (last && one.pipelines && n + 1 < one.requests.size() && one_in(2)) { // the next request begins in the same piece
+            // The next request begins in the same piece.
+            if (last && one.pipelines && n + 1 < one.requests.size() && one_in(2)) {
                 ahead = wire.substr(at);
                 break;
             }
             what.begun = true;
-            for (std::size_t before = 0; before < n; ++before) one.requests[before].begun = true; // whose end may have waited for this
+            // Whose end may have waited for this.
+            for (std::size_t before = 0; before < n; ++before) one.requests[before].begun = true;
             one.client.send(std::string_view{wire}.substr(at, bytes));
             turns_.note(900, 's');
             at += bytes;
@@ -414,7 +433,8 @@ net::task<void> upload_case::disturb(steady_time when, bool drain) {
     drained_ = true;
     f_.context.draining = true;
     const auto each = [&](auto&& act) {
-        for (auto at = f_.context.open.begin(); at != f_.context.open.end();) act(static_cast<request::client_connection&>(*at++));
+        for (auto at = f_.context.open.begin(); at != f_.context.open.end();)
+            act(static_cast<request::client_connection&>(*at++));
     };
     each([](request::client_connection& one) { one.drain(); });
     if (one_in(2)) co_return;
@@ -426,7 +446,8 @@ std::vector<std::string> upload_case::run(upload_tally& sum) {
     const steady_time begin = f_.loop.now();
     const auto soon = [&] { return begin + grid() + grid() + grid(); };
     for (auto& one : visitors_) {
-        f_.loop.nursery().spawn(request::client_connection::run(std::make_unique<request::client_connection>(f_.context, one->client.connect())));
+        f_.loop.nursery().spawn(request::client_connection::run(
+            std::make_unique<request::client_connection>(f_.context, one->client.connect())));
         actors_.spawn(visit(*one));
         if (one_in(5)) actors_.spawn(leave_at(*one, soon(), one_in(4)));
         if (one_in(10)) actors_.spawn(stall(*one, soon(), std::chrono::milliseconds{below(100)}));
@@ -467,17 +488,23 @@ void upload_case::check_upload(std::size_t place, upload_tally& sum) {
     const auto known = bodies_.find(one.field("x-case"));
     if (known == bodies_.end()) return complain(name + " is nobody's: " + one.head);
     const std::string& body = known->second;
-    if (!std::string_view{body}.starts_with(one.body)) return complain(name + " of " + known->first + " has other bytes: " + difference(one.body, body));
-    if (one.whole && one.body.size() != body.size()) return complain(name + " passes for whole with " + std::to_string(one.body.size()) + " of " + std::to_string(body.size()) + " bytes");
-    if (!one.field("content-length").empty() && one.field("content-length") != std::to_string(body.size())) return complain(name + " announces another length");
+    if (!std::string_view{body}.starts_with(one.body))
+        return complain(name + " of " + known->first + " has other bytes: " + difference(one.body, body));
+    if (one.whole && one.body.size() != body.size())
+        return complain(name + " passes for whole with " + std::to_string(one.body.size()) + " of " +
+                        std::to_string(body.size()) + " bytes");
+    if (!one.field("content-length").empty() && one.field("content-length") != std::to_string(body.size()))
+        return complain(name + " announces another length");
     ++(one.whole ? sum.whole_uploads : sum.cut_uploads);
 }
 
 void upload_case::check_answers(const visitor& one, upload_tally& sum) {
-    const auto begun = static_cast<std::size_t>(std::count_if(one.requests.begin(), one.requests.end(), [](const asked& each) { return each.begun; }));
+    const auto begun = static_cast<std::size_t>(
+        std::count_if(one.requests.begin(), one.requests.end(), [](const asked& each) { return each.begun; }));
     sum.requests += static_cast<int>(begun);
     const std::string name = begun == 0 ? "a client" : "the client of " + one.requests.front().tag;
-    if (one.answers.malformed()) return complain(name + " received what is no HTTP: " + one.client.received().substr(0, 400));
+    if (one.answers.malformed())
+        return complain(name + " received what is no HTTP: " + one.client.received().substr(0, 400));
     const auto& answers = one.answers.messages();
     if (answers.size() > begun) return complain(name + " has more answers than requests");
     bool last_one = false; // whoever sends more after such an answer is not heard
@@ -491,15 +518,20 @@ void upload_case::check_answers(const visitor& one, upload_tally& sum) {
             const auto place = std::strtoul(answer.body.c_str() + at + mark.size(), nullptr, 10);
             if (place >= plans_.size()) return complain(name + " has an answer of nowhere");
             const auto& sent = f_.upstream.exchanges()[place]->requests.messages();
-            if (sent.empty() || sent.front().field("x-case") != tag) return complain(name + " has the answer to another's request");
+            if (sent.empty() || sent.front().field("x-case") != tag)
+                return complain(name + " has the answer to another's request");
             if (how_ == arrangement::fan_out) continue;
             const planned& plan = plans_[place];
             if (answer.status() != plan.status) return complain(name + " has another status than its answer");
-            if (answer.whole ? answer.body != plan.text : answer.body.find("event: error") == std::string::npos && !plan.text.starts_with(answer.body))
+            if (answer.whole
+                    ? answer.body != plan.text
+                    : answer.body.find("event: error") == std::string::npos && !plan.text.starts_with(answer.body))
                 return complain(name + " has other bytes than its answer: " + answer.body.substr(0, 300));
         }
-        if (!answer.whole) ++sum.cut;
-        else ++(answer.status() == 200 ? sum.whole : sum.refused);
+        if (!answer.whole)
+            ++sum.cut;
+        else
+            ++(answer.status() == 200 ? sum.whole : sum.refused);
     }
     const std::size_t missing = begun - answers.size();
     const bool cut = !answers.empty() && !answers.back().whole;
@@ -513,7 +545,8 @@ void upload_case::check_answers(const visitor& one, upload_tally& sum) {
         if (missing > 0 && !last_one && !cut) return complain(name + " is closed without its last answers");
         sum.unasked += static_cast<int>(missing);
     } else if (cut || missing > 0) {
-        return complain(name + " waits for an answer: " + std::to_string(answers.size()) + " of " + std::to_string(begun) + (cut ? ", the last one cut" : ""));
+        return complain(name + " waits for an answer: " + std::to_string(answers.size()) + " of " +
+                        std::to_string(begun) + (cut ? ", the last one cut" : ""));
     } else if (last_one) {
         return complain(name + " is told of a close that does not come");
     }
@@ -542,9 +575,11 @@ void upload_case::check_leftovers() {
         }
     }
     if (f_.seen.started != static_cast<int>(f_.seen.requests.size()))
-        complain("requests begun: " + std::to_string(f_.seen.started) + ", recorded: " + std::to_string(f_.seen.requests.size()));
+        complain("requests begun: " + std::to_string(f_.seen.started) +
+                 ", recorded: " + std::to_string(f_.seen.requests.size()));
     if (f_.seen.attempts_started != static_cast<int>(f_.seen.attempts.size()))
-        complain("attempts begun: " + std::to_string(f_.seen.attempts_started) + ", ended: " + std::to_string(f_.seen.attempts.size()));
+        complain("attempts begun: " + std::to_string(f_.seen.attempts_started) +
+                 ", ended: " + std::to_string(f_.seen.attempts.size()));
 }
 
 } // namespace evenkeel::test

@@ -2,9 +2,9 @@
 // One interleaving of uploads that are still coming: a few clients of one worker, upstreams of different pace, one
 // configuration, all drawn from a seed, on the whole path of a request in virtual time.
 //
-// Each client's body says at every place whose it is and which place that is. An upstream that reads slowly copies what it
-// takes out of the proxy's own memory at the moment it takes it; so bytes that were moved, freed or written over meanwhile
-// show as what they are, another client's mostly.
+// Each client's body says at every place whose it is and which place that is. An upstream that reads slowly copies what
+// it takes out of the proxy's own memory at the moment it takes it; so bytes that were moved, freed or written over
+// meanwhile show as what they are, another client's mostly.
 
 #include "proxy/request/coalesced_flights.hpp"
 #include "tests/proxy/request/flow_fixture.hpp"
@@ -21,7 +21,8 @@ namespace evenkeel::test {
 
 // What came up in the cases so far.
 struct upload_tally {
-    int requests = 0, whole = 0, refused = 0, cut = 0, left = 0, unasked = 0; // unasked: of a connection that was closed before
+    // unasked: of a connection that was closed before.
+    int requests = 0, whole = 0, refused = 0, cut = 0, left = 0, unasked = 0;
     int exchanges = 0, whole_uploads = 0, cut_uploads = 0, retries = 0, hedges = 0, reloads = 0, drains = 0;
     std::uint64_t bytes = 0, steps = 0;
 };
@@ -33,8 +34,8 @@ public:
     upload_case(const upload_case&) = delete;
     upload_case& operator=(const upload_case&) = delete;
 
-    // What was broken, in words; empty: every promise held. After a failure the case had better never be destroyed: what
-    // was left over refers to it.
+    // What was broken, in words; empty: every promise held. After a failure the case had better never be destroyed:
+    // what was left over refers to it.
     [[nodiscard]] std::vector<std::string> run(upload_tally& sum);
     [[nodiscard]] std::uint64_t order() const noexcept { return turns_.order(); }
 

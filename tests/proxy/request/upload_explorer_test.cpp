@@ -1,9 +1,10 @@
-// Property: whatever uploads that are still coming, attempts that read them at different pace, early answers, cancels, timers,
-// pauses and departures of clients, reloads and drains do, and in whatever order: what an upstream gets is its own client's
-// body, as far as it goes; every request has one answer; and nothing is left over.
+// Property: whatever uploads that are still coming, attempts that read them at different pace, early answers, cancels,
+// timers, pauses and departures of clients, reloads and drains do, and in whatever order: what an upstream gets is its
+// own client's body, as far as it goes; every request has one answer; and nothing is left over.
 //
-// A case is a seed (upload_case.hpp). Beside what the seed draws, completions of the same instant come in a drawn order. The
-// default is 10 to 20 s of a release build; EVENKEEL_STORM=10 runs ten times as many; EVENKEEL_SEED=n runs one case again.
+// A case is a seed (upload_case.hpp). Beside what the seed draws, completions of the same instant come in a drawn
+// order. The default is 10 to 20 s of a release build; EVENKEEL_STORM=10 runs ten times as many; EVENKEEL_SEED=n runs
+// one case again.
 
 #include "tests/proxy/request/upload_case.hpp"
 #include "tests/support/stale_memory.hpp"
@@ -15,7 +16,8 @@
 using namespace evenkeel;
 using namespace evenkeel::test;
 
-TEST_CASE("uploads that are still coming, in every order: each upstream gets its client's bytes, each request one answer, nothing is left over") {
+TEST_CASE("uploads that are still coming, in every order: each upstream gets its client's bytes, each request one "
+          "answer, nothing is left over") {
     const stale_memory_shows memory;
 #ifdef NDEBUG
     const int cases = scaled(8000);
@@ -42,10 +44,11 @@ TEST_CASE("uploads that are still coming, in every order: each upstream gets its
         }
         if (only != nullptr) break;
     }
-    MESSAGE(ran, " cases, ", orders.size(), " different orders of ", sum.steps, " steps; requests ", sum.requests, ": whole ", sum.whole, ", errors ", sum.refused,
-            ", cut and shown so ", sum.cut, ", left by their clients ", sum.left, ", behind a last answer ", sum.unasked, "; uploads ", sum.exchanges, ": whole ",
-            sum.whole_uploads, ", cut ", sum.cut_uploads, ", MiB ", sum.bytes >> 20U, "; retries ", sum.retries, ", hedges ", sum.hedges, ", reloads ", sum.reloads,
-            ", drains ", sum.drains);
+    MESSAGE(ran, " cases, ", orders.size(), " different orders of ", sum.steps, " steps; requests ", sum.requests,
+            ": whole ", sum.whole, ", errors ", sum.refused, ", cut and shown so ", sum.cut, ", left by their clients ",
+            sum.left, ", behind a last answer ", sum.unasked, "; uploads ", sum.exchanges, ": whole ",
+            sum.whole_uploads, ", cut ", sum.cut_uploads, ", MiB ", sum.bytes >> 20U, "; retries ", sum.retries,
+            ", hedges ", sum.hedges, ", reloads ", sum.reloads, ", drains ", sum.drains);
     CHECK(failed == 0);
     if (only != nullptr) return;
     CHECK(orders.size() > static_cast<std::size_t>(ran) * 9 / 10);

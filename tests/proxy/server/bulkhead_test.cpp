@@ -27,7 +27,9 @@ header_list with(const std::string& script, const std::string& credential = "") 
     if (!credential.empty()) fields.emplace_back("authorization", "Bearer " + credential);
     return fields;
 }
-bool send(test_client& client, const std::string& script) { return client.send_request("POST", "/v1/chat/completions", with(script), body); }
+bool send(test_client& client, const std::string& script) {
+    return client.send_request("POST", "/v1/chat/completions", with(script), body);
+}
 bool sees(const provider& upstream, std::uint64_t requests) {
     return upstream.wait_for([&](const provider_counters& now) { return now.requests >= requests; }, 10s);
 }
@@ -97,7 +99,9 @@ TEST_CASE("a client that leaves the queue frees its place") {
     REQUIRE(send(leaving, ""));
     const auto by = std::chrono::steady_clock::now() + 1s;
     test_response answer;
-    do answer = asking.request("POST", "/v1/chat/completions", {{"content-type", "application/json"}, {"x-evenkeel-timeout", "0.001"}}, body);
+    do
+        answer = asking.request("POST", "/v1/chat/completions",
+                                {{"content-type", "application/json"}, {"x-evenkeel-timeout", "0.001"}}, body);
     while (answer.body.find("bulkhead_full") == std::string::npos && std::chrono::steady_clock::now() < by);
     CHECK(answer.body.find("bulkhead_full") != std::string::npos); // the place is taken
 
@@ -113,7 +117,9 @@ TEST_CASE("a client that leaves the queue frees its place") {
 TEST_CASE("a reload changes the limits at once and keeps those that are in") {
     provider upstream;
     const auto file = [&](int concurrent) {
-        return through(upstream.url(), "", limits("{max_concurrent: " + std::to_string(concurrent) + ", max_queue: 8, queue_timeout: 20s}"));
+        return through(
+            upstream.url(), "",
+            limits("{max_concurrent: " + std::to_string(concurrent) + ", max_queue: 8, queue_timeout: 20s}"));
     };
     running_proxy proxy(file(1));
     std::vector<test_client> clients;
@@ -135,9 +141,11 @@ TEST_CASE("a reload changes the limits at once and keeps those that are in") {
     CHECK(proxy.finish());
 }
 
-TEST_CASE("P8.1: two workers share one bulkhead: never more than its permits upstream, everybody gets an answer, shares hold") {
+TEST_CASE("P8.1: two workers share one bulkhead: never more than its permits upstream, everybody gets an answer, "
+          "shares hold") {
     provider upstream({.script = "0.2: reset_after=request | delay=uniform:1ms:12ms", .record = false});
-    running_proxy proxy(through(upstream.url(), "    connections: {retry_stale: false}\n", limits("{max_concurrent: 4, max_queue: 12, queue_timeout: 150ms}")),
+    running_proxy proxy(through(upstream.url(), "    connections: {retry_stale: false}\n",
+                                limits("{max_concurrent: 4, max_queue: 12, queue_timeout: 150ms}")),
                         "127.0.0.1:0", "workers: 2\n");
     std::atomic<int> good{0}, refused{0}, others{0}, aborted{0}, light_good{0}, light_refused{0};
     std::vector<std::thread> threads;
@@ -147,7 +155,10 @@ TEST_CASE("P8.1: two workers share one bulkhead: never more than its permits ups
             const bool light = number >= 22; // two callers of another credential, among 22 of one that floods
             auto client = proxy.connect(15s);
             for (int i = 0; i < each; ++i) {
-                if (!client.send_request("POST", "/v1/chat/completions", {{"content-type", "application/json"}, {"authorization", light ? "Bearer light" : "Bearer flood"}}, body)) {
+                if (!client.send_request("POST", "/v1/chat/completions",
+                                         {{"content-type", "application/json"},
+                                          {"authorization", light ? "Bearer light" : "Bearer flood"}},
+                                         body)) {
                     client = proxy.connect(15s);
                     continue;
                 }
@@ -167,12 +178,15 @@ TEST_CASE("P8.1: two workers share one bulkhead: never more than its permits ups
         });
     }
     for (auto& one : threads) one.join();
-    MESSAGE("good ", good.load(), ", refused ", refused.load(), ", failed upstream ", others.load(), ", left ", aborted.load(), "; the light one: served ",
-            light_good.load(), ", refused ", light_refused.load(), "; at a time upstream at most ", upstream.counters().peak_in_flight);
-    // A proxy that cancels an attempt has its permit back before the provider has noticed: at most as many more at a time.
+    MESSAGE("good ", good.load(), ", refused ", refused.load(), ", failed upstream ", others.load(), ", left ",
+            aborted.load(), "; the light one: served ", light_good.load(), ", refused ", light_refused.load(),
+            "; at a time upstream at most ", upstream.counters().peak_in_flight);
+    // A proxy that cancels an attempt has its permit back before the provider has noticed: at most as many more at a
+    // time.
     CHECK(upstream.counters().peak_in_flight <= 4 + 4);
     CHECK(good > 0);
-    if (!sanitized) CHECK(light_refused == 0); // it never has its share, so it never waits for long, and always finds a place
+    // It never has its share, so it never waits for long, and always finds a place.
+    if (!sanitized) CHECK(light_refused == 0);
     CHECK(proxy.finish());
     CHECK(upstream.wait_for([](const provider_counters& now) { return now.open_connections == 0; }, 10s));
 }

@@ -1,6 +1,7 @@
 // Chaos over real sockets: every profile that rehearses one of FailoverBench's sixteen faults, injected into a healthy
-// provider, with the expectations that provider_faults_test.cpp has of the real fault; the same decisions at any number of
-// workers; rules that expire; and who may set them. Everything runs 20 times faster where a fault has a time of its own.
+// provider, with the expectations that provider_faults_test.cpp has of the real fault; the same decisions at any number
+// of workers; rules that expire; and who may set them. Everything runs 20 times faster where a fault has a time of its
+// own.
 
 #include "tests/proxy/server/running_proxy.hpp"
 #include "tests/proxy/server/scripted_provider.hpp"
@@ -27,14 +28,16 @@ namespace {
 const header_list json{{"content-type", "application/json"}};
 
 std::string config_of(const scripted_provider& primary, const scripted_provider& fallback, const std::string& chaos) {
-    return "upstreams:\n  primary: {url: \"" + primary.url() + "\", connections: {retry_stale: false}}\n  fallback: {url: \"" + fallback.url() +
+    return "upstreams:\n  primary: {url: \"" + primary.url() +
+           "\", connections: {retry_stale: false}}\n  fallback: {url: \"" + fallback.url() +
            "\", caller_credentials: drop, models: {m: fallback-model}}\n"
            "defaults:\n"
            "  timeout: {total: 10s, attempt: 1500ms, stream_idle: 1250ms}\n" // 30 s, 25 s
            "  retry: {max_retries: 3, backoff: {initial: 12ms, max: 400ms}, budget: {min_per_second: 4}}\n"
            "  circuit_breaker: {window: 1500ms, recovery_timeout: 100ms, max_recovery_timeout: 3s, ramp: 500ms}\n"
            "  cooldown: {initial: 50ms, max: 3s, overload: 500ms, quota: 45s}\n"
-           "routes:\n  - {name: all, match: {path_prefix: /}, upstreams: [primary, fallback]}\n" + chaos;
+           "routes:\n  - {name: all, match: {path_prefix: /}, upstreams: [primary, fallback]}\n" +
+           chaos;
 }
 std::string rule(const std::string& what, const std::string& upstream = "primary") {
     return "{route: all, upstream: " + upstream + ", " + what + ", probability: 1, for: 10m}";
@@ -53,7 +56,8 @@ struct controlled {
         const std::string address = proxy->admin_addresses().at(0);
         admin_port = static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
     }
-    test_response admin(std::string_view method, std::string_view path, const std::string& body = "", header_list fields = {}) {
+    test_response admin(std::string_view method, std::string_view path, const std::string& body = "",
+                        header_list fields = {}) {
         test_client client({.port = admin_port});
         return client.request(method, path, fields, body);
     }
@@ -62,18 +66,21 @@ struct controlled {
         return client.request("POST", "/v1/chat/completions", json, chat(nonce, false)).status;
     }
     [[nodiscard]] std::string log_with(const std::string& what) const { // waits for the helper thread
-        for (int i = 0; i < 200 && proxy.log_text().find(what) == std::string::npos; ++i) std::this_thread::sleep_for(20ms);
+        for (int i = 0; i < 200 && proxy.log_text().find(what) == std::string::npos; ++i)
+            std::this_thread::sleep_for(20ms);
         return proxy.log_text();
     }
 };
 
-const std::string aborts = R"({"rules": [{"route": "all", "fault": "abort", "status": 500, "probability": 1, "for": "10m"}]})";
+const std::string aborts =
+    R"({"rules": [{"route": "all", "fault": "abort", "status": 500, "probability": 1, "for": "10m"}]})";
 
 } // namespace
 
 TEST_CASE("every profile is met as the fault that it rehearses") {
     const std::string both = rule("profile: server_error") + ", " + rule("profile: invalid_request", "fallback");
-    const std::string once = rule("profile: server_error_once, attempts: 1") + ", " + rule("profile: invalid_request", "fallback");
+    const std::string once =
+        rule("profile: server_error_once, attempts: 1") + ", " + rule("profile: invalid_request", "fallback");
     const std::string late = rule("fault: latency, delay: 1s");
     std::string table = fmt::format("\n{:44}{:18}\n", "rules", "client; upstreams asked");
     for (const auto& [name, list, expected] : std::vector<std::array<std::string, 3>>{
@@ -107,9 +114,11 @@ TEST_CASE("every profile is met as the fault that it rehearses") {
         running_proxy proxy(config_of(primary, fallback, rules(list)));
         auto client = proxy.connect();
         const auto answer = client.request("POST", "/v1/chat/completions", json, chat("n1", true));
-        const std::string text = fmt::format("{} {}+{}", got(answer, "n1", true), primary.attempts(), fallback.attempts());
+        const std::string text =
+            fmt::format("{} {}+{}", got(answer, "n1", true), primary.attempts(), fallback.attempts());
         CHECK(text == expected);
-        if (text.ends_with("+1") && text.starts_with("ok")) CHECK(answer.body.find("\"model\":\"fallback-model\"") != std::string::npos); // 16
+        if (text.ends_with("+1") && text.starts_with("ok"))
+            CHECK(answer.body.find("\"model\":\"fallback-model\"") != std::string::npos); // 16
         CHECK(proxy.finish());
         table += fmt::format("{:44}{:18}\n", name, text);
     }
@@ -131,13 +140,16 @@ TEST_CASE("a gzipped stream reaches the client as gzip, whole") {
 
 TEST_CASE("failoverbench at every probability: no broken answer is ever whole") {
     scripted_provider primary, fallback;
-    running_proxy proxy(config_of(primary, fallback, rules("{route: all, profile: failoverbench, probability: 0.4, for: 10m}")));
+    running_proxy proxy(
+        config_of(primary, fallback, rules("{route: all, profile: failoverbench, probability: 0.4, for: 10m}")));
     int fine = 0;
     for (int i = 0; i < 60; ++i) {
         for (const bool stream : {false, true}) {
             const std::string nonce = fmt::format("b{}{}", i, stream);
             auto client = proxy.connect();
-            const auto answer = client.request("POST", "/v1/chat/completions", {{"content-type", "application/json"}, {"x-request-id", nonce}}, chat(nonce, stream));
+            const auto answer =
+                client.request("POST", "/v1/chat/completions",
+                               {{"content-type", "application/json"}, {"x-request-id", nonce}}, chat(nonce, stream));
             const std::string text = got(answer, nonce, stream);
             CAPTURE(nonce);
             CHECK(text != "FALSE");
@@ -152,17 +164,24 @@ TEST_CASE("the same seed and the same request ids give the same decisions with o
     constexpr int requests = 80;
     const auto decisions = [&](int workers, int seed) {
         provider upstream{{}};
-        running_proxy proxy("workers: " + std::to_string(workers) + "\n" + through(upstream.url(), "", "    circuit_breaker: off\n    cooldown: off\n    overload: off\n") +
-                            "chaos: {enabled: true, seed: " + std::to_string(seed) +
-                            ", rules: [{route: all, fault: abort, status: 500, probability: 0.3, for: 10m}, {route: all, fault: abort, status: 418, probability: 0.3, for: 10m}]}\n");
+        running_proxy proxy(
+            "workers: " + std::to_string(workers) + "\n" +
+            through(upstream.url(), "", "    circuit_breaker: off\n    cooldown: off\n    overload: off\n") +
+            "chaos: {enabled: true, seed: " + std::to_string(seed) +
+            ", rules: [{route: all, fault: abort, status: 500, probability: 0.3, for: 10m}, {route: all, fault: abort, "
+            "status: 418, probability: 0.3, for: 10m}]}\n");
         std::vector<int> seen(requests);
         std::vector<std::thread> clients;
         for (int c = 0; c < 4; ++c) {
             clients.emplace_back([&, c] {
                 for (int i = c; i < requests; i += 4) {
                     auto client = proxy.connect(); // a connection each, so that every worker has some
-                    seen[static_cast<std::size_t>(i)] =
-                        client.request("POST", "/v1/chat/completions", {{"content-type", "application/json"}, {"x-request-id", "fixed-" + std::to_string(i)}}, chat("d", false)).status;
+                    seen[static_cast<std::size_t>(i)] = client
+                                                            .request("POST", "/v1/chat/completions",
+                                                                     {{"content-type", "application/json"},
+                                                                      {"x-request-id", "fixed-" + std::to_string(i)}},
+                                                                     chat("d", false))
+                                                            .status;
                 }
             });
         }
@@ -204,7 +223,8 @@ TEST_CASE("an operator sets rules, sees them with the time left, and ends them; 
     CHECK(metrics.find("evenkeel_chaos_active_rules 1\n") != std::string::npos);
     CHECK(one.admin("GET", "/health").body.find("\"chaos_rules\":1") != std::string::npos);
 
-    const auto wrong = one.admin("POST", "/-/chaos", R"({"rules": [{"route": "all", "fault": "abort", "probability": 1}]})");
+    const auto wrong =
+        one.admin("POST", "/-/chaos", R"({"rules": [{"route": "all", "fault": "abort", "probability": 1}]})");
     CHECK(wrong.status == 422);
     CHECK(wrong.body.find("missing key 'for'") != std::string::npos);
     CHECK(one.status("c") == 500); // what was in force still is
@@ -213,7 +233,9 @@ TEST_CASE("an operator sets rules, sees them with the time left, and ends them; 
     CHECK(one.status("d") == 200);
     CHECK(boost::json::parse(one.admin("GET", "/-/chaos").body).at("rules").as_array().empty());
 
-    CHECK(one.admin("POST", "/-/chaos", R"({"rules": [{"route": "all", "fault": "connect_fail", "probability": 1, "for": "1s"}]})").status == 200);
+    CHECK(one.admin("POST", "/-/chaos",
+                    R"({"rules": [{"route": "all", "fault": "connect_fail", "probability": 1, "for": "1s"}]})")
+              .status == 200);
     CHECK(one.status("e") == 502);
     std::this_thread::sleep_for(1200ms);
     CHECK(one.status("f") == 200);
@@ -230,7 +252,8 @@ TEST_CASE("an operator sets rules, sees them with the time left, and ends them; 
     CHECK(lines.str().find(R"("chaos":"connect_fail")") != std::string::npos);
 }
 
-TEST_CASE("control is refused where the file does not enable chaos, to other hosts and origins, without the token, and on the data port") {
+TEST_CASE("control is refused where the file does not enable chaos, to other hosts and origins, without the token, and "
+          "on the data port") {
     {
         controlled off("");
         const auto refused = off.admin("POST", "/-/chaos", aborts);
@@ -253,7 +276,10 @@ TEST_CASE("control is refused where the file does not enable chaos, to other hos
         static_cast<void>(data.request("POST", "/-/chaos", json, aborts)); // goes to the provider like any other path
         CHECK(on.status("a") == 200);
         auto header = on.proxy.connect();
-        CHECK(header.request("POST", "/v1/chat/completions", {{"content-type", "application/json"}, {"x-chaos", "abort"}}, chat("h", false)).status == 200);
+        CHECK(header
+                  .request("POST", "/v1/chat/completions", {{"content-type", "application/json"}, {"x-chaos", "abort"}},
+                           chat("h", false))
+                  .status == 200);
     }
     {
         controlled guarded("chaos: {enabled: true}\n", "sk-CANARY-admin-token");
@@ -261,7 +287,8 @@ TEST_CASE("control is refused where the file does not enable chaos, to other hos
         CHECK(guarded.admin("GET", "/-/chaos").status == 401);
         CHECK(guarded.admin("POST", "/-/chaos/off", "", {{"authorization", "Bearer wrong"}}).status == 401);
         CHECK(guarded.status("a") == 200);
-        CHECK(guarded.admin("POST", "/-/chaos", aborts, {{"authorization", "Bearer sk-CANARY-admin-token"}}).status == 200);
+        CHECK(guarded.admin("POST", "/-/chaos", aborts, {{"authorization", "Bearer sk-CANARY-admin-token"}}).status ==
+              200);
         CHECK(guarded.status("b") == 500);
         CHECK(guarded.proxy.log_text().find("CANARY") == std::string::npos);
     }
@@ -270,7 +297,8 @@ TEST_CASE("control is refused where the file does not enable chaos, to other hos
 TEST_CASE("a reload brings rules in and out, and one that leaves a rule alone does not start its clock again") {
     provider upstream{{}};
     const std::string rest = through(upstream.url(), "", "    circuit_breaker: off\n");
-    running_proxy proxy(rest + "chaos: {enabled: true, rules: [{route: all, fault: abort, probability: 1, for: 2s}]}\n");
+    running_proxy proxy(rest +
+                        "chaos: {enabled: true, rules: [{route: all, fault: abort, probability: 1, for: 2s}]}\n");
     const auto status = [&] {
         auto client = proxy.connect();
         return client.request("POST", "/v1/chat/completions", json, chat("r", false)).status;
@@ -280,7 +308,8 @@ TEST_CASE("a reload brings rules in and out, and one that leaves a rule alone do
     CHECK(proxy->reload());
     std::this_thread::sleep_for(1200ms); // 2.4 s after the rule was loaded, 1.2 s after the reload
     CHECK(status() == 200);
-    proxy.write(rest + "chaos: {enabled: true, rules: [{route: all, fault: abort, status: 529, probability: 1, for: 1m}]}\n");
+    proxy.write(rest +
+                "chaos: {enabled: true, rules: [{route: all, fault: abort, status: 529, probability: 1, for: 1m}]}\n");
     CHECK(proxy->reload());
     CHECK(status() == 529);
     proxy.write(rest);

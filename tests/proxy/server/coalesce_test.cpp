@@ -1,4 +1,5 @@
-// Shared flights over real sockets, with one worker and with two: followers of the other worker are woken across threads.
+// Shared flights over real sockets, with one worker and with two: followers of the other worker are woken across
+// threads.
 
 #include "tests/proxy/server/running_proxy.hpp"
 #include "tests/support/provider.hpp"
@@ -21,13 +22,16 @@ using namespace std::chrono_literals;
 
 namespace {
 std::string question(const std::string& nonce, bool stream = false) {
-    return std::string{R"({"model":"m","temperature":0,"stream":)"} + (stream ? "true" : "false") + R"(,"messages":[{"role":"user","content":"nonce:)" + nonce + R"("}]})";
+    return std::string{R"({"model":"m","temperature":0,"stream":)"} + (stream ? "true" : "false") +
+           R"(,"messages":[{"role":"user","content":"nonce:)" + nonce + R"("}]})";
 }
 header_list with(const std::string& script, const std::string& credential = "one") {
     return {{"content-type", "application/json"}, {"x-sim", script}, {"authorization", "Bearer " + credential}};
 }
 std::string workers(int count) { return "workers: " + std::to_string(count) + "\n"; }
-std::string coalescing(const std::string& url, const std::string& more = "") { return through(url, "", "    coalesce: deterministic\n" + more); }
+std::string coalescing(const std::string& url, const std::string& more = "") {
+    return through(url, "", "    coalesce: deterministic\n" + more);
+}
 std::string access_lines(const running_proxy& proxy) {
     std::ifstream in(proxy.access_log());
     return {std::istreambuf_iterator<char>(in), {}};
@@ -48,7 +52,9 @@ TEST_CASE("100 identical concurrent requests make 1 upstream call; with 100 cred
             std::vector<test_client> clients;
             for (int i = 0; i < 100; ++i) clients.push_back(proxy.connect());
             for (std::size_t i = 0; i < clients.size(); ++i)
-                REQUIRE(clients[i].send_request("POST", "/v1/chat/completions", with("delay=1500ms", alike ? "one" : "key-" + std::to_string(i)), question("q")));
+                REQUIRE(clients[i].send_request("POST", "/v1/chat/completions",
+                                                with("delay=1500ms", alike ? "one" : "key-" + std::to_string(i)),
+                                                question("q")));
             int collapsed = 0;
             std::string first;
             for (auto& one : clients) {
@@ -79,7 +85,9 @@ TEST_CASE("a stream read by many on two workers: the leader is cut off, the othe
     REQUIRE(clients[0].send_request("POST", "/v1/chat/completions", with("events=20; gap=50ms"), question("s", true)));
     REQUIRE(clients[0].read_head("POST").status == 200);
     REQUIRE(clients[0].next_event());
-    for (std::size_t i = 1; i < clients.size(); ++i) REQUIRE(clients[i].send_request("POST", "/v1/chat/completions", with("events=20; gap=50ms"), question("s", true)));
+    for (std::size_t i = 1; i < clients.size(); ++i)
+        REQUIRE(
+            clients[i].send_request("POST", "/v1/chat/completions", with("events=20; gap=50ms"), question("s", true)));
     CHECK(clients[1].read_head("POST").status == 200);
     clients[0].reset();
     std::string whole;
@@ -88,7 +96,8 @@ TEST_CASE("a stream read by many on two workers: the leader is cut off, the othe
         if (i > 1) {
             got = clients[i].read_response("POST");
         } else {
-            for (std::string piece = clients[i].read_body_some(); !piece.empty(); piece = clients[i].read_body_some()) got.body += piece;
+            for (std::string piece = clients[i].read_body_some(); !piece.empty(); piece = clients[i].read_body_some())
+                got.body += piece;
             got.end = clients[i].ended();
         }
         CHECK(got.complete());
@@ -108,11 +117,15 @@ TEST_CASE("the last reader's leaving reaches the upstream within 100 ms, whichev
     for (int round = 0; round < 5; ++round) {
         std::vector<test_client> clients;
         for (int i = 0; i < 4; ++i) clients.push_back(proxy.connect());
-        for (auto& one : clients) REQUIRE(one.send_request("POST", "/v1/chat/completions", with("events=200; gap=50ms"), question("c" + std::to_string(round), true)));
+        for (auto& one : clients)
+            REQUIRE(one.send_request("POST", "/v1/chat/completions", with("events=200; gap=50ms"),
+                                     question("c" + std::to_string(round), true)));
         for (auto& one : clients) REQUIRE(one.read_head("POST").status == 200);
         for (auto& one : clients) one.close();
         const std::int64_t left = monotonic_ns();
-        const auto record = upstream.wait_for_record([&](const attempt_record& one) { return one.nonce == "c" + std::to_string(round) && one.peer_closed_ns != 0; });
+        const auto record = upstream.wait_for_record([&](const attempt_record& one) {
+            return one.nonce == "c" + std::to_string(round) && one.peer_closed_ns != 0;
+        });
         REQUIRE(record);
         CHECK(record->cancelled);
         CHECK(record->peer_closed_ns - left < (sanitized ? 1'000'000'000 : 100'000'000));
@@ -126,7 +139,8 @@ TEST_CASE("a drain waits for followers on the other worker") {
     running_proxy proxy(coalescing(upstream.url()), "127.0.0.1:0", workers(2));
     std::vector<test_client> clients;
     for (int i = 0; i < 16; ++i) clients.push_back(proxy.connect()); // both workers have some
-    for (auto& one : clients) REQUIRE(one.send_request("POST", "/v1/chat/completions", with("events=30; gap=100ms"), question("d", true)));
+    for (auto& one : clients)
+        REQUIRE(one.send_request("POST", "/v1/chat/completions", with("events=30; gap=100ms"), question("d", true)));
     for (auto& one : clients) REQUIRE(one.read_head("POST").status == 200);
     proxy->drain();
     for (auto& one : clients) {
@@ -151,7 +165,8 @@ TEST_CASE("clients come and go at random on two workers: who stays gets all of i
                 const std::string nonce = "r" + std::to_string(random() % 3); // few: they meet
                 const bool stream = random() % 3 != 0;
                 auto client = proxy.connect();
-                if (!client.send_request("POST", "/v1/chat/completions", with(stream ? "events=40; gap=1ms" : "delay=20ms"), question(nonce, stream))) {
+                if (!client.send_request("POST", "/v1/chat/completions",
+                                         with(stream ? "events=40; gap=1ms" : "delay=20ms"), question(nonce, stream))) {
                     ++wrong;
                     continue;
                 }
@@ -162,10 +177,13 @@ TEST_CASE("clients come and go at random on two workers: who stays gets all of i
                     continue;
                 }
                 const auto answer = client.read_response("POST");
-                const bool all = answer.status == 200 && answer.complete() && answer.body.find("[" + nonce + ":0]") != std::string::npos &&
-                                 (!stream || (answer.body.find("[" + nonce + ":39]") != std::string::npos && answer.body.ends_with("data: [DONE]\n\n")));
+                const bool all = answer.status == 200 && answer.complete() &&
+                                 answer.body.find("[" + nonce + ":0]") != std::string::npos &&
+                                 (!stream || (answer.body.find("[" + nonce + ":39]") != std::string::npos &&
+                                              answer.body.ends_with("data: [DONE]\n\n")));
                 // A busy machine may leave a reader so far behind that it is detached, which it is told.
-                const bool told = stream && !answer.complete() && answer.body.find("stream_reader_detached") != std::string::npos;
+                const bool told =
+                    stream && !answer.complete() && answer.body.find("stream_reader_detached") != std::string::npos;
                 ++(all ? whole : told ? left : wrong);
             }
         });
@@ -185,7 +203,9 @@ TEST_CASE("the access log says who led and who followed, and no credential") {
         running_proxy proxy(coalescing(upstream.url()));
         std::vector<test_client> clients;
         for (int i = 0; i < 3; ++i) clients.push_back(proxy.connect());
-        for (auto& one : clients) REQUIRE(one.send_request("POST", "/v1/chat/completions?key=canary-query", with("delay=300ms", "canary-token"), question("l")));
+        for (auto& one : clients)
+            REQUIRE(one.send_request("POST", "/v1/chat/completions?key=canary-query",
+                                     with("delay=300ms", "canary-token"), question("l")));
         for (auto& one : clients) CHECK(one.read_response("POST").status == 200);
         auto other = proxy.connect();
         CHECK(other.request("POST", "/v1/chat/completions", with(""), R"({"model":"m","messages":[]})").status == 200);

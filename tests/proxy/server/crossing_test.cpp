@@ -1,5 +1,5 @@
-// Over real sockets: one request with a canary in every place a caller's credential can stand, on every way that leads to a
-// second authority. The first sees them all; the second none, unless the file says that it may.
+// Over real sockets: one request with a canary in every place a caller's credential can stand, on every way that leads
+// to a second authority. The first sees them all; the second none, unless the file says that it may.
 
 #include "tests/proxy/server/running_proxy.hpp"
 #include "tests/support/provider.hpp"
@@ -55,17 +55,17 @@ constexpr std::array queries{"key",          "api_key",         "api-key",
                              "access_token", "token",           "subscription-key",
                              "sig",          "X-Amz-Signature", "X-Amz-Security-Token",
                              "code",         "%6bey",           "corp_ticket"};
-constexpr std::array members{"api_key", "access_token", "aws_secret_access_key", "authorization", "api\\u005fkey", "corp_ticket"};
+constexpr std::array members{"api_key",       "access_token",  "aws_secret_access_key",
+                             "authorization", "api\\u005fkey", "corp_ticket"};
 constexpr std::size_t places = fields.size() + queries.size() + members.size();
 
-std::string canary(std::size_t n) {
-    return "CANARY" + std::to_string(n) + "END";
-}
+std::string canary(std::size_t n) { return "CANARY" + std::to_string(n) + "END"; }
 
 class vendor {
 public:
     vendor()
-        : provider_({.record_body_bytes = 64 * 1024, .script_for = [this](const attempt_record&) -> std::optional<std::string> {
+        : provider_({.record_body_bytes = 64 * 1024,
+                     .script_for = [this](const attempt_record&) -> std::optional<std::string> {
                          const std::scoped_lock lock(mutex_);
                          return script_;
                      }}) {}
@@ -89,8 +89,8 @@ public:
     }
     [[nodiscard]] bool every_request_has(const std::string& name, const std::string& value) const {
         const auto all = provider_.records();
-        return !all.empty() &&
-               std::all_of(all.begin(), all.end(), [&](const attempt_record& each) { return each.header(name) == value; });
+        return !all.empty() && std::all_of(all.begin(), all.end(),
+                                           [&](const attempt_record& each) { return each.header(name) == value; });
     }
 
 private:
@@ -125,20 +125,25 @@ std::vector<way> ways(const std::string& second_url) {
         {"balance", "", "", to_both + "    balance: round_robin\n", ""},
         {"renamed, as a stream", "status=500", "", to_both + "    stream: {upcast: on}\n", ""},
         {"coalesced", "status=500", "", to_both + "    coalesce: always\n", ""},
-        {"fallback", "status=500", "", "    upstreams: [first]\n    fallback: [{last_good: {}}, {route: other}]\n", other},
+        {"fallback", "status=500", "", "    upstreams: [first]\n    fallback: [{last_good: {}}, {route: other}]\n",
+         other},
         {"fan-out", "", "", "    fan_out: {parts: [one, two]}\n", parts},
         {"fan-out, parts that are retried", "status=500", "", "    fan_out: {parts: [one, two]}\n", parts},
-        {"replay", "events=12; reset_after=4", "events=12", to_both + "    stream: {resume: verified_replay}\n", "", true},
+        {"replay", "events=12; reset_after=4", "events=12", to_both + "    stream: {resume: verified_replay}\n", "",
+         true},
         {"replay, held", "events=12; reset_after=4", "events=12", to_both + "    stream: {resume: buffer}\n", "", true},
-        {"redirect", "status=307; header=location:" + second_url + "/v1/chat/completions", "", to_both, "", false, 307, false},
-        {"redirect of a stream", "status=302; header=location:" + second_url + "/v1/chat/completions", "", to_both, "", true, 302,
+        {"redirect", "status=307; header=location:" + second_url + "/v1/chat/completions", "", to_both, "", false, 307,
          false},
+        {"redirect of a stream", "status=302; header=location:" + second_url + "/v1/chat/completions", "", to_both, "",
+         true, 302, false},
     };
 }
 
 std::string config_of(const vendor& first, const vendor& second, const std::string& second_says, const way& by) {
-    return "credential_fields: [X-Corp, \"x-*-ticket\"]\ncredential_query: [corp_ticket]\ncredential_body: [corp_ticket]\n"
-           "defaults:\n  retry: {max_retries: 2, backoff: {initial: 2ms, max: 5ms}, budget: off}\n  timeout: {total: 10s}\n"
+    return "credential_fields: [X-Corp, \"x-*-ticket\"]\ncredential_query: [corp_ticket]\ncredential_body: "
+           "[corp_ticket]\n"
+           "defaults:\n  retry: {max_retries: 2, backoff: {initial: 2ms, max: 5ms}, budget: off}\n  timeout: {total: "
+           "10s}\n"
            "upstreams:\n  first: {url: \"" +
            first.url() + "\"}\n  second: {url: \"" + second.url() + "\", models: {m: n}" + second_says +
            "}\nroutes:\n  - name: all\n" + "    match: {path: /v1/chat/completions}\n" + by.route + by.more;
@@ -159,7 +164,8 @@ test_response ask(running_proxy& proxy, bool stream) {
 }
 } // namespace
 
-TEST_CASE("a second authority sees no credential of a caller's: none beside its own, none where they are dropped, all where that "
+TEST_CASE("a second authority sees no credential of a caller's: none beside its own, none where they are dropped, all "
+          "where that "
           "is asked for") {
     REQUIRE(places >= 40);
     vendor first, second;
@@ -202,8 +208,9 @@ TEST_CASE("a second authority sees no credential of a caller's: none beside its 
     }
 }
 
-TEST_CASE("an upstream with its own credential gets a body that comes in pieces without the caller's, and one that cannot be "
-          "looked through not at all where the file names members") {
+TEST_CASE(
+    "an upstream with its own credential gets a body that comes in pieces without the caller's, and one that cannot be "
+    "looked through not at all where the file names members") {
     vendor first, second;
     const way by{"alone", "", "", "    upstreams: [second]\n", ""};
     const std::string body = R"({"model":"m","api_key":")" + canary(0) +
@@ -215,9 +222,9 @@ TEST_CASE("an upstream with its own credential gets a body that comes in pieces 
         running_proxy proxy(config_of(first, second, ", headers: {set: {authorization: Bearer own}}", by) +
                             (fits ? "" : "    retry: {replay_buffer: 100KiB}\n"));
         auto client = proxy.connect();
-        REQUIRE(
-            client.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: " +
-                        std::to_string(body.size()) + "\r\n\r\n"));
+        REQUIRE(client.send(
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: " +
+            std::to_string(body.size()) + "\r\n\r\n"));
         for (std::size_t at = 0; at < body.size(); at += 64 * 1024) {
             if (!client.send(body.substr(at, 64 * 1024))) break;
             std::this_thread::sleep_for(2ms);
@@ -232,8 +239,8 @@ TEST_CASE("an upstream with its own credential gets a body that comes in pieces 
 
 TEST_CASE("E1, E2 over the program's own loading: refused at start and on reload, warned of") {
     vendor first, second;
-    const std::string crossing = "upstreams:\n  first: {url: \"" + first.url() + "\"}\n  second: {url: \"" + second.url() +
-                                 "\"}\nroutes:\n  - {name: all, upstreams: [first, second]}\n";
+    const std::string crossing = "upstreams:\n  first: {url: \"" + first.url() + "\"}\n  second: {url: \"" +
+                                 second.url() + "\"}\nroutes:\n  - {name: all, upstreams: [first, second]}\n";
     std::string said;
     try {
         running_proxy proxy(crossing);
@@ -247,7 +254,9 @@ TEST_CASE("E1, E2 over the program's own loading: refused at start and on reload
     proxy.write(crossing);
     CHECK_FALSE(proxy->reload());
     auto client = proxy.connect();
-    CHECK(client.request("POST", "/v1/chat/completions", {{"content-type", "application/json"}}, R"({"model":"m","messages":[]})")
+    CHECK(client
+              .request("POST", "/v1/chat/completions", {{"content-type", "application/json"}},
+                       R"({"model":"m","messages":[]})")
               .status == 200); // as before
     CHECK(second.requests() == 0);
     client.close();

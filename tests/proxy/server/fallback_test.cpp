@@ -22,9 +22,12 @@ using namespace std::chrono_literals;
 
 namespace {
 std::string chat(const std::string& nonce, bool stream = false) {
-    return std::string{R"({"model":"m","stream":)"} + (stream ? "true" : "false") + R"(,"messages":[{"role":"user","content":"nonce:)" + nonce + R"("}]})";
+    return std::string{R"({"model":"m","stream":)"} + (stream ? "true" : "false") +
+           R"(,"messages":[{"role":"user","content":"nonce:)" + nonce + R"("}]})";
 }
-header_list as(const std::string& credential) { return {{"content-type", "application/json"}, {"authorization", "Bearer " + credential}}; }
+header_list as(const std::string& credential) {
+    return {{"content-type", "application/json"}, {"authorization", "Bearer " + credential}};
+}
 
 std::string read(const std::filesystem::path& path) {
     std::ifstream in(path, std::ios::binary);
@@ -34,7 +37,8 @@ std::string read(const std::filesystem::path& path) {
 }
 
 struct folder {
-    std::filesystem::path path = std::filesystem::temp_directory_path() / ("evenkeel-fallback-" + std::to_string(::getpid()));
+    std::filesystem::path path =
+        std::filesystem::temp_directory_path() / ("evenkeel-fallback-" + std::to_string(::getpid()));
     folder() {
         std::filesystem::remove_all(path);
         std::filesystem::create_directories(path);
@@ -45,38 +49,51 @@ struct folder {
 // One route per kind of ladder, all to `dead`; `cheap` goes to `alive`.
 std::string ladders(const std::string& dead, const std::string& alive) {
     const auto bare = [](const std::string& name, const std::string& when_open) {
-        return "  - name: " + name + "\n    match: {path_prefix: /" + name + "}\n    upstreams: [dead]\n    rewrite: {path: /v1/chat/completions}\n    retry: off\n" +
-               "    circuit_breaker: {failure_threshold: 2, failure_ratio: 0, min_calls: 2, recovery_timeout: 60s, " + when_open + "}\n";
+        return "  - name: " + name + "\n    match: {path_prefix: /" + name +
+               "}\n    upstreams: [dead]\n    rewrite: {path: /v1/chat/completions}\n    retry: off\n" +
+               "    circuit_breaker: {failure_threshold: 2, failure_ratio: 0, min_calls: 2, recovery_timeout: 60s, " +
+               when_open + "}\n";
     };
-    return "defaults: {retry: {max_retries: 1, backoff: {initial: 2ms, max: 4ms}}}\nupstreams:\n  dead: {url: " + dead + "}\n  alive: {url: " + alive + ", caller_credentials: drop}\nroutes:\n" +
-           "  - {name: kept, match: {path_prefix: /kept}, upstreams: [dead], rewrite: {path: /v1/chat/completions},\n     fallback: [{last_good: {}}]}\n" +
-           "  - {name: other, match: {path_prefix: /other}, upstreams: [dead], rewrite: {path: /v1/chat/completions},\n     fallback: [{route: cheap}]}\n" +
-           "  - {name: canned, match: {path_prefix: /canned}, upstreams: [dead], rewrite: {path: /v1/chat/completions},\n" +
-           "     fallback: [{respond: {body: '{\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":\"later\"}}]}'}}]}\n" +
+    return "defaults: {retry: {max_retries: 1, backoff: {initial: 2ms, max: 4ms}}}\nupstreams:\n  dead: {url: " + dead +
+           "}\n  alive: {url: " + alive + ", caller_credentials: drop}\nroutes:\n" +
+           "  - {name: kept, match: {path_prefix: /kept}, upstreams: [dead], rewrite: {path: /v1/chat/completions},\n  "
+           "   fallback: [{last_good: {}}]}\n" +
+           "  - {name: other, match: {path_prefix: /other}, upstreams: [dead], rewrite: {path: "
+           "/v1/chat/completions},\n     fallback: [{route: cheap}]}\n" +
+           "  - {name: canned, match: {path_prefix: /canned}, upstreams: [dead], rewrite: {path: "
+           "/v1/chat/completions},\n" +
+           "     fallback: [{respond: {body: "
+           "'{\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":\"later\"}}]}'}}]}\n" +
            "  - {name: cheap, match: {path: /cheap}, upstreams: [alive], rewrite: {path: /v1/chat/completions}}\n" +
            bare("bare", "when_open: reject") + bare("old", "hold_max: 10ms");
 }
 } // namespace
 
-TEST_CASE("with every upstream dead, routes with a fallback answer every request, labelled; without one they refuse within 5 ms") {
+TEST_CASE("with every upstream dead, routes with a fallback answer every request, labelled; without one they refuse "
+          "within 5 ms") {
     auto first = std::make_unique<provider>();
     provider second;
     running_proxy proxy(ladders(first->url(), second.url()), "127.0.0.1:0", "workers: 2\n");
     constexpr int clients = 4, each = 25;
     const auto run = [&](const auto& check) {
         std::vector<std::thread> threads;
-        for (int who = 0; who < clients; ++who) threads.emplace_back([&, who] {
-            for (int n = 0; n < each; ++n) {
-                auto client = proxy.connect(); // whichever worker takes it
-                for (const char* path : {"/kept", "/other", "/canned"})
-                    for (const bool stream : {false, true})
-                        check(path, stream, client.request("POST", path, as("sk-" + std::to_string(who)), chat("c" + std::to_string(who) + "n" + std::to_string(n), stream)));
-            }
-        });
+        for (int who = 0; who < clients; ++who)
+            threads.emplace_back([&, who] {
+                for (int n = 0; n < each; ++n) {
+                    auto client = proxy.connect(); // whichever worker takes it
+                    for (const char* path : {"/kept", "/other", "/canned"})
+                        for (const bool stream : {false, true})
+                            check(path, stream,
+                                  client.request("POST", path, as("sk-" + std::to_string(who)),
+                                                 chat("c" + std::to_string(who) + "n" + std::to_string(n), stream)));
+                }
+            });
         for (auto& thread : threads) thread.join();
     };
     std::atomic<int> good{0};
-    run([&](const char*, bool, const test_response& answer) { good += answer.status == 200 && answer.complete() && answer.header("x-evenkeel-degraded").empty(); });
+    run([&](const char*, bool, const test_response& answer) {
+        good += answer.status == 200 && answer.complete() && answer.header("x-evenkeel-degraded").empty();
+    });
     CHECK(good == clients * each * 6);
 
     first.reset();
@@ -85,9 +102,12 @@ TEST_CASE("with every upstream dead, routes with a fallback answer every request
         answered += answer.status == 200 && answer.complete();
         const std::string label = answer.header("x-evenkeel-degraded");
         const std::string_view of{path};
-        labelled += answer.header("x-evenkeel-outcome") == "degraded" &&
-                    (of == "/kept" ? label.starts_with("last_good; age=") : of == "/other" ? label == "route; name=cheap" : label == "respond");
-        streams += stream && answer.header("content-type").starts_with("text/event-stream") && answer.body.find("data: [DONE]") != std::string::npos;
+        labelled +=
+            answer.header("x-evenkeel-outcome") == "degraded" && (of == "/kept" ? label.starts_with("last_good; age=")
+                                                                  : of == "/other" ? label == "route; name=cheap"
+                                                                                   : label == "respond");
+        streams += stream && answer.header("content-type").starts_with("text/event-stream") &&
+                   answer.body.find("data: [DONE]") != std::string::npos;
     });
     CHECK(answered == clients * each * 6);
     CHECK(labelled == clients * each * 6);
@@ -96,7 +116,8 @@ TEST_CASE("with every upstream dead, routes with a fallback answer every request
     auto client = proxy.connect();
     for (const std::string path : {"/bare", "/old"}) { // at once; and because the outage is older than hold_max
         CAPTURE(path);
-        for (int n = 0; n < 2; ++n) static_cast<void>(client.request("POST", path, as("sk"), chat("x"))); // opens the circuit
+        // Opens the circuit.
+        for (int n = 0; n < 2; ++n) static_cast<void>(client.request("POST", path, as("sk"), chat("x")));
         std::this_thread::sleep_for(20ms);
         std::vector<std::int64_t> took;
         for (int n = 0; n < 200; ++n) {
@@ -108,16 +129,19 @@ TEST_CASE("with every upstream dead, routes with a fallback answer every request
             REQUIRE(answer.body.find("circuit_open") != std::string::npos);
         }
         std::sort(took.begin(), took.end());
-        MESSAGE("refusals: median " << took[100] / 1000 << " us, 9 of 10 within " << took[180] / 1000 << " us, the slowest " << took[199] / 1000 << " us");
+        MESSAGE("refusals: median " << took[100] / 1000 << " us, 9 of 10 within " << took[180] / 1000
+                                    << " us, the slowest " << took[199] / 1000 << " us");
         if (!sanitized) CHECK(took[180] < 5'000'000); // the slowest ones are the machine's
     }
     CHECK(proxy.finish());
 }
 
 TEST_CASE("a hundred credentials over two workers never share a last good answer") {
-    auto upstream = std::make_unique<provider>(provider_options{.script_for = [](const attempt_record& seen) -> std::optional<std::string> {
-        return "piece=" + std::to_string(20 + std::stoi(seen.header("authorization").substr(10))); // so that the answers differ
-    }});
+    auto upstream = std::make_unique<provider>(
+        provider_options{.script_for = [](const attempt_record& seen) -> std::optional<std::string> {
+            // So that the answers differ.
+            return "piece=" + std::to_string(20 + std::stoi(seen.header("authorization").substr(10)));
+        }});
     running_proxy proxy(ladders(upstream->url(), upstream->url()), "127.0.0.1:0", "workers: 2\n");
     std::vector<std::string> bodies;
     for (int who = 0; who < 100; ++who) {
@@ -170,13 +194,17 @@ TEST_CASE("a file that is damaged or cannot be written costs no request") {
     const folder where;
     provider upstream;
     for (const bool damaged : {true, false}) {
-        const std::string path = damaged ? (where.path / "damaged.db").string() : (where.path / "none" / "x.db").string();
+        const std::string path =
+            damaged ? (where.path / "damaged.db").string() : (where.path / "none" / "x.db").string();
         if (damaged) std::ofstream(path) << std::string(5000, '?');
-        running_proxy proxy(ladders(upstream.url(), upstream.url()), "127.0.0.1:0", "last_good: {path: " + path + "}\n");
+        running_proxy proxy(ladders(upstream.url(), upstream.url()), "127.0.0.1:0",
+                            "last_good: {path: " + path + "}\n");
         auto client = proxy.connect();
         CHECK(client.request("POST", "/kept", as("sk"), chat("n")).status == 200);
         upstream.script({.script = "status=500"});
-        CHECK(client.request("POST", "/kept", as("sk"), chat("n")).header("x-evenkeel-degraded").starts_with("last_good"));
+        CHECK(client.request("POST", "/kept", as("sk"), chat("n"))
+                  .header("x-evenkeel-degraded")
+                  .starts_with("last_good"));
         CHECK(proxy.finish());
         upstream.clear_scripts();
     }
@@ -204,30 +232,44 @@ TEST_CASE("a reload changes ladders and the size of the store, and keeps what is
 TEST_CASE("a credential shows in no log, metric, error, health document, and not in the store's file") {
     const folder where;
     const std::string canary = "CANARY-5f3a9c";
-    const std::string path = (where.path / "last_good.db").string(), access = (where.path / "access").string(), log = (where.path / "log").string();
+    const std::string path = (where.path / "last_good.db").string(), access = (where.path / "access").string(),
+                      log = (where.path / "log").string();
     std::string admin_text;
     std::vector<std::string> errors;
     {
         auto upstream = std::make_unique<provider>();
-        const std::string yaml = "version: 1\nlisten: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0, token: " + canary + "-admin-token}\naccess_log: {path: " + access +
-                                 "}\nlog: {path: " + log + ", level: debug}\ndefaults: {retry: off, circuit_breaker: off}\nlast_good: {path: " + path + "}\nupstreams:\n  sim:\n    url: " + upstream->url() +
-                                 "\n    headers: {set: {x-own-key: " + canary + "-config}}\nroutes:\n  - name: all\n    upstreams: [sim]\n" +
-                                 "    fallback: [{last_good: {}}, {route: second}]\n  - name: keyed\n    match: {path: /keyed}\n    upstreams: [sim]\n" +
-                                 "    fallback: [{last_good: {key: partial_key}}]\n  - {name: second, match: {path: /second}, upstreams: [sim]}\n";
+        const std::string yaml =
+            "version: 1\nlisten: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0, token: " + canary +
+            "-admin-token}\naccess_log: {path: " + access + "}\nlog: {path: " + log +
+            ", level: debug}\ndefaults: {retry: off, circuit_breaker: off}\nlast_good: {path: " + path +
+            "}\nupstreams:\n  sim:\n    url: " + upstream->url() + "\n    headers: {set: {x-own-key: " + canary +
+            "-config}}\nroutes:\n  - name: all\n    upstreams: [sim]\n" +
+            "    fallback: [{last_good: {}}, {route: second}]\n  - name: keyed\n    match: {path: /keyed}\n    "
+            "upstreams: [sim]\n" +
+            "    fallback: [{last_good: {key: partial_key}}]\n  - {name: second, match: {path: /second}, upstreams: "
+            "[sim]}\n";
         // The first route matches everything; the keyed one stands before it.
         std::string ordered = yaml;
-        const auto all = ordered.find("  - name: all"), keyed = ordered.find("  - name: keyed"), last = ordered.find("  - {name: second");
-        const std::string first_route = ordered.substr(all, keyed - all), keyed_route = ordered.substr(keyed, last - keyed), second_route = ordered.substr(last);
+        const auto all = ordered.find("  - name: all"), keyed = ordered.find("  - name: keyed"),
+                   last = ordered.find("  - {name: second");
+        const std::string first_route = ordered.substr(all, keyed - all),
+                          keyed_route = ordered.substr(keyed, last - keyed), second_route = ordered.substr(last);
         ordered = ordered.substr(0, all) + keyed_route + second_route + first_route;
         const auto loaded = config::load_text(ordered, "canary.yaml", config::process_environment());
         REQUIRE(loaded.settings != nullptr);
-        server::server proxy({.config_file = "canary.yaml", .environment = config::process_environment(), .version = "test"}, loaded.settings);
+        server::server proxy(
+            {.config_file = "canary.yaml", .environment = config::process_environment(), .version = "test"},
+            loaded.settings);
         proxy.start();
-        const auto port_of = [](const std::string& address) { return static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))); };
+        const auto port_of = [](const std::string& address) {
+            return static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
+        };
         test_client client({.port = port_of(proxy.addresses().front())});
         const std::string body = R"({"model":"m","user":")" + canary + R"(-body","messages":[]})";
-        const header_list headers{{"content-type", "application/json"},    {"authorization", "Bearer " + canary + "-bearer"}, {"x-api-key", canary + "-key"},
-                                  {"cookie", "s=" + canary + "-cookie"},      {"x-other", canary + "-other"},                   {"x-evenkeel-partial-key", canary + "-partial"}};
+        const header_list headers{
+            {"content-type", "application/json"}, {"authorization", "Bearer " + canary + "-bearer"},
+            {"x-api-key", canary + "-key"},       {"cookie", "s=" + canary + "-cookie"},
+            {"x-other", canary + "-other"},       {"x-evenkeel-partial-key", canary + "-partial"}};
         const auto ask = [&](const char* target, const header_list& with) {
             const auto answer = client.request("POST", target + ("?key=" + canary + "-query"), with, body);
             std::string all_of = answer.body;
@@ -235,7 +277,8 @@ TEST_CASE("a credential shows in no log, metric, error, health document, and not
             errors.push_back(all_of);
             return answer;
         };
-        for (const char* target : {"/v1/chat/completions", "/keyed"}) CHECK(ask(target, headers).status == (std::string_view{target} == "/keyed" ? 404 : 200));
+        for (const char* target : {"/v1/chat/completions", "/keyed"})
+            CHECK(ask(target, headers).status == (std::string_view{target} == "/keyed" ? 404 : 200));
         upstream->script({.script = "status=503"});
         CHECK(ask("/v1/chat/completions", headers).header("x-evenkeel-degraded").starts_with("last_good"));
         upstream.reset();
@@ -249,7 +292,8 @@ TEST_CASE("a credential shows in no log, metric, error, health document, and not
         CHECK(ask("/v1/chat/completions", bad).status == 400);
         test_client operators({.port = port_of(proxy.admin_addresses().front())});
         for (const char* page : {"/metrics", "/health"}) {
-            const auto answer = operators.request("GET", page, {{"authorization", "Bearer " + canary + "-admin-token"}});
+            const auto answer =
+                operators.request("GET", page, {{"authorization", "Bearer " + canary + "-admin-token"}});
             REQUIRE(answer.status == 200);
             admin_text += answer.body;
         }
@@ -263,6 +307,7 @@ TEST_CASE("a credential shows in no log, metric, error, health document, and not
     CHECK(read(access).find("\"degraded\":\"last_good\"") != std::string::npos);
     REQUIRE(!read(path).empty());
     CHECK(read(path).find("chat.completion") != std::string::npos); // the answer is there ...
-    for (const std::string& text : {admin_text, read(access), read(log), read(path), read(path + "-wal")}) CHECK(text.find("CANARY") == std::string::npos);
+    for (const std::string& text : {admin_text, read(access), read(log), read(path), read(path + "-wal")})
+        CHECK(text.find("CANARY") == std::string::npos);
     for (const std::string& text : errors) CHECK(text.find("CANARY") == std::string::npos);
 }

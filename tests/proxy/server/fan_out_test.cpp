@@ -1,5 +1,5 @@
-// Fan-out over real sockets: the original's endpoints, from the example that is shipped, with a simulated provider in place
-// of the real ones.
+// Fan-out over real sockets: the original's endpoints, from the example that is shipped, with a simulated provider in
+// place of the real ones.
 
 #include "tests/proxy/server/running_proxy.hpp"
 #include "tests/support/provider.hpp"
@@ -31,20 +31,27 @@ using namespace std::chrono_literals;
 namespace {
 const std::string canary = "sk-canary-77ae";
 const header_list as_json{{"content-type", "application/json"}, {"authorization", "Bearer " + canary}};
-const header_list as_events{{"content-type", "application/json"}, {"authorization", "Bearer " + canary}, {"accept", "text/event-stream"}};
+const header_list as_events{
+    {"content-type", "application/json"}, {"authorization", "Bearer " + canary}, {"accept", "text/event-stream"}};
 const std::string base = "/api/michelin-resilient";
 
-std::string chat(const std::string& nonce) { return R"({"model":"deepseek-chat","messages":[{"role":"user","content":"nonce:)" + nonce + R"("}]})"; }
-std::string split(const std::string& first, const std::string& second) { return R"({"phase1":)" + chat(first) + R"(,"phase2":)" + chat(second) + "}"; }
+std::string chat(const std::string& nonce) {
+    return R"({"model":"deepseek-chat","messages":[{"role":"user","content":"nonce:)" + nonce + R"("}]})";
+}
+std::string split(const std::string& first, const std::string& second) {
+    return R"({"phase1":)" + chat(first) + R"(,"phase2":)" + chat(second) + "}";
+}
 
 // A provider whose script depends on the nonce of the request.
 class phases {
 public:
-    phases() : provider_({.record_body_bytes = 4096, .script_for = [this](const attempt_record& seen) -> std::optional<std::string> {
-                   const std::scoped_lock lock(mutex_);
-                   const auto found = scripts_.find(seen.nonce);
-                   return found == scripts_.end() ? std::nullopt : std::optional{found->second};
-               }}) {}
+    phases()
+        : provider_({.record_body_bytes = 4096,
+                     .script_for = [this](const attempt_record& seen) -> std::optional<std::string> {
+                         const std::scoped_lock lock(mutex_);
+                         const auto found = scripts_.find(seen.nonce);
+                         return found == scripts_.end() ? std::nullopt : std::optional{found->second};
+                     }}) {}
     void play(const std::string& nonce, const std::string& script) {
         const std::scoped_lock lock(mutex_);
         scripts_[nonce] = script;
@@ -80,11 +87,19 @@ std::string michelin(const std::string& url) {
 // Each phase with an upstream of its own, tried once or twice and quickly.
 std::string two_phases(const std::string& first, const std::string& second) {
     return "defaults: {retry: {max_retries: 1, backoff: {initial: 2ms, max: 10ms}}, cooldown: off}\n"
-           "upstreams:\n  one: {url: \"" + first + "\", dialect: openai}\n  two: {url: \"" + second + "\", dialect: openai, caller_credentials: drop}\n"
+           "upstreams:\n  one: {url: \"" +
+           first + "\", dialect: openai}\n  two: {url: \"" + second +
+           "\", dialect: openai, caller_credentials: drop}\n"
            "routes:\n"
-           "  - {name: phase1, match: {path: " + base + "/analyze/phase1}, upstreams: [one], rewrite: {path: /v1/chat/completions}}\n"
-           "  - {name: phase2, match: {path: " + base + "/analyze/phase2}, upstreams: [two], rewrite: {path: /v1/chat/completions}}\n"
-           "  - {name: complete, match: {path: " + base + "/analyze/complete}, fan_out: {parts: [phase1, phase2]}}\n"
+           "  - {name: phase1, match: {path: " +
+           base +
+           "/analyze/phase1}, upstreams: [one], rewrite: {path: /v1/chat/completions}}\n"
+           "  - {name: phase2, match: {path: " +
+           base +
+           "/analyze/phase2}, upstreams: [two], rewrite: {path: /v1/chat/completions}}\n"
+           "  - {name: complete, match: {path: " +
+           base +
+           "/analyze/complete}, fan_out: {parts: [phase1, phase2]}}\n"
            "  - {name: health, match: {path: /health}, serve: health}\n";
 }
 // A port nobody listens on.
@@ -105,7 +120,8 @@ boost::json::object log_line(const running_proxy& proxy, const std::string& rout
     for (int tries = 0; tries < 400; ++tries, std::this_thread::sleep_for(5ms)) {
         std::ifstream in(proxy.access_log());
         for (std::string line; std::getline(in, line);) {
-            if (!in.eof() && line.find("\"route\":\"" + route + "\"") != std::string::npos) return boost::json::parse(line).as_object();
+            if (!in.eof() && line.find("\"route\":\"" + route + "\"") != std::string::npos)
+                return boost::json::parse(line).as_object();
         }
     }
     FAIL("no line of route " << route);
@@ -158,7 +174,8 @@ TEST_CASE("the application's one body goes to both phases unsplit, an object of 
     running_proxy proxy(michelin(upstream->url()));
     auto client = proxy.connect();
 
-    const std::string one = "{\n  \"model\": \"deepseek-chat\",\n  \"messages\": [ {\"role\":\"user\",\"content\":\"nonce:one\"} ], \"n\": 1.0}";
+    const std::string one = "{\n  \"model\": \"deepseek-chat\",\n  \"messages\": [ "
+                            "{\"role\":\"user\",\"content\":\"nonce:one\"} ], \"n\": 1.0}";
     CHECK(client.request("POST", base + "/analyze/complete", as_json, one).status == 200);
     const auto seen = upstream.of("one");
     REQUIRE(seen.size() == 2);
@@ -185,8 +202,13 @@ TEST_CASE("two phases take at most 1.1 times the slower one") {
 
     double alone = 1e9, together = 1e9; // the least disturbed of three
     for (int round = 0; round < 3; ++round) {
-        alone = std::min(alone, seconds_of([&] { CHECK(client.request("POST", base + "/analyze/phase2", as_json, chat("p2")).status == 200); }));
-        together = std::min(together, seconds_of([&] { CHECK(client.request("POST", base + "/analyze/complete", as_json, split("p1", "p2")).status == 200); }));
+        alone = std::min(alone, seconds_of([&] {
+                             CHECK(client.request("POST", base + "/analyze/phase2", as_json, chat("p2")).status == 200);
+                         }));
+        together = std::min(
+            together, seconds_of([&] {
+                CHECK(client.request("POST", base + "/analyze/complete", as_json, split("p1", "p2")).status == 200);
+            }));
     }
     MESSAGE("phase 2 alone ", alone, " s, both ", together, " s");
     CHECK(together <= 1.1 * alone);
@@ -230,7 +252,8 @@ TEST_CASE("phase 1 shows while phase 2 still runs") {
     CHECK(proxy.finish());
 }
 
-TEST_CASE("with phase 2 dead phase 1's body comes as a partial answer, with both dead a 502 says so; no credential in either") {
+TEST_CASE("with phase 2 dead phase 1's body comes as a partial answer, with both dead a 502 says so; no credential in "
+          "either") {
     phases upstream;
     running_proxy half(two_phases(upstream->url(), dead_url()));
     auto client = half.connect();
@@ -265,7 +288,8 @@ TEST_CASE("with phase 2 dead phase 1's body comes as a partial answer, with both
     const auto events = other.read_response("POST");
     CHECK(events.status == 200);
     CHECK(events.complete());
-    CHECK(events.body.ends_with("event: complete\ndata: {\"status\":\"failed\",\"missing\":[\"phase1\",\"phase2\"]}\n\n"));
+    CHECK(events.body.ends_with(
+        "event: complete\ndata: {\"status\":\"failed\",\"missing\":[\"phase1\",\"phase2\"]}\n\n"));
 
     for (const auto& answer : {partial, failed, events}) {
         CHECK(answer.body.find(canary) == std::string::npos);
@@ -296,7 +320,9 @@ TEST_CASE("a client that leaves ends every phase within 100 ms") {
         upstream.play("p2", "stall_after=4; first=1ms; events=9");
         running_proxy proxy(michelin(upstream->url()));
         auto client = proxy.connect();
-        const std::string body = R"({"phase1":)" + chat("p1") + R"(,"phase2":{"model":"m","stream":true,"messages":[{"role":"user","content":"nonce:p2"}]}})";
+        const std::string body =
+            R"({"phase1":)" + chat("p1") +
+            R"(,"phase2":{"model":"m","stream":true,"messages":[{"role":"user","content":"nonce:p2"}]}})";
         REQUIRE(client.send_request("POST", base + "/analyze/complete", fields, body));
         REQUIRE(upstream->wait_for([](const provider_counters& seen) { return seen.requests == 2; }));
         std::this_thread::sleep_for(50ms);
@@ -305,18 +331,24 @@ TEST_CASE("a client that leaves ends every phase within 100 ms") {
         client.close();
         const auto all_gone = [](const provider_counters& seen) { return seen.cancelled == 2; };
         CHECK(upstream->wait_for(all_gone, 5s));
-        for (const char* nonce : {"p1", "p2"}) CHECK(upstream.of(nonce).at(0).peer_closed_ns - left < (sanitized ? 500'000'000 : 100'000'000));
+        for (const char* nonce : {"p1", "p2"})
+            CHECK(upstream.of(nonce).at(0).peer_closed_ns - left < (sanitized ? 500'000'000 : 100'000'000));
         CHECK(log_line(proxy, "complete").at("outcome") == "client_cancelled");
         CHECK(proxy.finish());
     }
 }
 
-TEST_CASE("fan-outs with failures, stalls and clients that leave, on two workers: whole or said so, nothing left over") {
+TEST_CASE(
+    "fan-outs with failures, stalls and clients that leave, on two workers: whole or said so, nothing left over") {
     phases upstream;
-    upstream->script({.script = "0.1: status=500 | 0.05: stall_after=request; stall=300ms | 0.05: reset_after=request | 0.05: close_after=100b | "
+    upstream->script({.script = "0.1: status=500 | 0.05: stall_after=request; stall=300ms | 0.05: reset_after=request "
+                                "| 0.05: close_after=100b | "
                                 "0.1: delay=uniform:1ms:80ms | delay=uniform:0ms:10ms"});
-    running_proxy proxy("defaults: {retry: {max_retries: 1, backoff: {initial: 2ms, max: 10ms}}, circuit_breaker: off, cooldown: off, overload: off, "
-                        "timeout: {total: 5s, attempt: 150ms}}\n" + two_phases(upstream->url() + "/one", upstream->url() + "/two").substr(two_phases("", "").find("upstreams:")),
+    running_proxy proxy("defaults: {retry: {max_retries: 1, backoff: {initial: 2ms, max: 10ms}}, circuit_breaker: off, "
+                        "cooldown: off, overload: off, "
+                        "timeout: {total: 5s, attempt: 150ms}}\n" +
+                            two_phases(upstream->url() + "/one", upstream->url() + "/two")
+                                .substr(two_phases("", "").find("upstreams:")),
                         "127.0.0.1:0", "workers: 2\n");
     std::atomic<int> complete{0}, partial{0}, failed{0}, left{0}, wrong{0};
     std::vector<std::thread> threads;
@@ -327,7 +359,8 @@ TEST_CASE("fan-outs with failures, stalls and clients that leave, on two workers
             for (int n = 0; n < scaled(100); ++n) {
                 const std::string first = "a" + std::to_string(thread) + "n" + std::to_string(n), second = "b" + first;
                 const bool events = random() % 2 == 0;
-                if (!client.send_request("POST", base + "/analyze/complete", events ? as_events : as_json, split(first, second))) {
+                if (!client.send_request("POST", base + "/analyze/complete", events ? as_events : as_json,
+                                         split(first, second))) {
                     client = proxy.connect(15s);
                     continue;
                 }
@@ -339,10 +372,17 @@ TEST_CASE("fan-outs with failures, stalls and clients that leave, on two workers
                     continue;
                 }
                 const auto answer = client.read_response("POST");
-                const auto says = [&](const char* word) { return answer.body.find(std::string{"\"status\":\""} + word) != std::string::npos; };
-                const auto has_text = [&](const std::string& nonce) { return answer.body.find("[" + nonce + ":0]") != std::string::npos && answer.body.find("[" + nonce + ":11]") != std::string::npos; };
+                const auto says = [&](const char* word) {
+                    return answer.body.find(std::string{"\"status\":\""} + word) != std::string::npos;
+                };
+                const auto has_text = [&](const std::string& nonce) {
+                    return answer.body.find("[" + nonce + ":0]") != std::string::npos &&
+                           answer.body.find("[" + nonce + ":11]") != std::string::npos;
+                };
                 const int texts = has_text(first) + has_text(second);
-                const bool right = answer.complete() && ((says("complete") && texts == 2) || (says("partial") && texts == 1) || (says("failed") && texts == 0)) &&
+                const bool right = answer.complete() &&
+                                   ((says("complete") && texts == 2) || (says("partial") && texts == 1) ||
+                                    (says("failed") && texts == 0)) &&
                                    (events || (answer.status == 502) == says("failed"));
                 if (!right) ++wrong;
                 ++(says("complete") ? complete : says("partial") ? partial : failed);
@@ -350,7 +390,8 @@ TEST_CASE("fan-outs with failures, stalls and clients that leave, on two workers
         });
     }
     for (auto& each : threads) each.join();
-    MESSAGE("complete ", complete.load(), ", partial ", partial.load(), ", failed ", failed.load(), ", left ", left.load());
+    MESSAGE("complete ", complete.load(), ", partial ", partial.load(), ", failed ", failed.load(), ", left ",
+            left.load());
     CHECK(wrong == 0);
     CHECK(complete > 0);
     CHECK(partial > 0);

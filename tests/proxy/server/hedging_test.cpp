@@ -25,11 +25,12 @@ namespace {
 const header_list json{{"content-type", "application/json"}};
 
 std::string chat(const std::string& nonce, bool stream = true) {
-    return std::string{R"({"model":"m","stream":)"} + (stream ? "true" : "false") + R"(,"messages":[{"role":"user","content":"nonce:)" + nonce + R"("}]})";
+    return std::string{R"({"model":"m","stream":)"} + (stream ? "true" : "false") +
+           R"(,"messages":[{"role":"user","content":"nonce:)" + nonce + R"("}]})";
 }
 
-// Each event names the request and its place in `[nonce:i]` and the attempt it belongs to in "attempt":N. False: a piece of
-// another request or of another attempt, a lost one or one too many.
+// Each event names the request and its place in `[nonce:i]` and the attempt it belongs to in "attempt":N. False: a
+// piece of another request or of another attempt, a lost one or one too many.
 bool is_of_one_attempt(const std::string& body, const std::string& nonce, const std::string& attempt, int& pieces) {
     pieces = 0;
     for (const sse_event& event : split_events(body)) {
@@ -57,22 +58,30 @@ struct tally {
 
 std::string two_upstreams(const provider& upstream) {
     return "defaults: {retry: {backoff: {initial: 2ms, max: 10ms}, budget: off}}\n"
-           "upstreams:\n  first: {url: " + upstream.url() + "/first, connections: {max: 1500}}\n"
-           "  second: {url: " + upstream.url() + "/second, connections: {max: 1500}}\n"
+           "upstreams:\n  first: {url: " +
+           upstream.url() +
+           "/first, connections: {max: 1500}}\n"
+           "  second: {url: " +
+           upstream.url() +
+           "/second, connections: {max: 1500}}\n"
            "routes:\n  - name: all\n    match: {path_prefix: /}\n    upstreams: [first, second]\n";
 }
 } // namespace
 
-TEST_CASE("P7.7: 5,000 hedged streams on two workers with stalls, slow first tokens, errors and aborts: 0 crossed, 0 false wholes, 0 hung, 0 left over") {
-    provider upstream({.seed = 11,
-                       .script = "0.25: stamp; first=uniform:30ms:200ms; events=8 | 0.06: stamp; stall_after=request; stall=400ms | "
-                                 "0.04: stamp; stall_after=2; stall=400ms | 0.04: reset_after=request | 0.04: stamp; reset_after=3 | 0.03: stamp; close_after=4 | "
-                                 "0.06: delay=uniform:1ms:60ms; status=500 | 0.03: error=rate; retry_after_ms=5 | 0.03: stamp; error_after=0; delay=uniform:1ms:60ms | "
-                                 "0.03: stamp; end_after=0; delay=30ms | stamp; first=uniform:0ms:20ms; events=8",
-                       .record = false});
-    running_proxy proxy(two_upstreams(upstream) +
-                            "    hedge: {delay: 20ms, max_hedges: 2, guard: 0}\n"
-                            "    cooldown: off\n    circuit_breaker: off\n    overload: off\n    timeout: {total: 10s, attempt: 2s, stream_idle: 250ms}\n",
+TEST_CASE("P7.7: 5,000 hedged streams on two workers with stalls, slow first tokens, errors and aborts: 0 crossed, 0 "
+          "false wholes, 0 hung, 0 left over") {
+    provider upstream(
+        {.seed = 11,
+         .script = "0.25: stamp; first=uniform:30ms:200ms; events=8 | 0.06: stamp; stall_after=request; stall=400ms | "
+                   "0.04: stamp; stall_after=2; stall=400ms | 0.04: reset_after=request | 0.04: stamp; reset_after=3 | "
+                   "0.03: stamp; close_after=4 | "
+                   "0.06: delay=uniform:1ms:60ms; status=500 | 0.03: error=rate; retry_after_ms=5 | 0.03: stamp; "
+                   "error_after=0; delay=uniform:1ms:60ms | "
+                   "0.03: stamp; end_after=0; delay=30ms | stamp; first=uniform:0ms:20ms; events=8",
+         .record = false});
+    running_proxy proxy(two_upstreams(upstream) + "    hedge: {delay: 20ms, max_hedges: 2, guard: 0}\n"
+                                                  "    cooldown: off\n    circuit_breaker: off\n    overload: off\n    "
+                                                  "timeout: {total: 10s, attempt: 2s, stream_idle: 250ms}\n",
                         "127.0.0.1:0", "workers: 2\n");
     const int total = scaled(5000), threads = 32;
     tally seen;
@@ -98,8 +107,10 @@ TEST_CASE("P7.7: 5,000 hedged streams on two workers with stalls, slow first tok
                 const auto answer = client.read_response("POST");
                 if (answer.header("x-evenkeel-outcome") == "hedged") ++seen.hedged;
                 int pieces = 0;
-                const bool streamed = answer.status == 200 && answer.header("content-type").starts_with("text/event-stream");
-                if (streamed && !is_of_one_attempt(answer.body, nonce, answer.header("x-sim-attempt"), pieces)) ++seen.crossed;
+                const bool streamed =
+                    answer.status == 200 && answer.header("content-type").starts_with("text/event-stream");
+                if (streamed && !is_of_one_attempt(answer.body, nonce, answer.header("x-sim-attempt"), pieces))
+                    ++seen.crossed;
                 if (answer.end == message_end::timeout) ++seen.hung;
                 if (answer.end == message_end::malformed) ++seen.malformed;
                 if (answer.complete() && streamed) {
@@ -112,8 +123,9 @@ TEST_CASE("P7.7: 5,000 hedged streams on two workers with stalls, slow first tok
         });
     }
     for (auto& one : all) one.join();
-    MESSAGE("whole ", seen.whole.load(), ", of them from hedges ", seen.hedged.load(), ", errors ", seen.errors.load(), ", broken and shown so ", seen.broken.load(),
-            ", aborted ", seen.aborted.load(), ", requests upstream ", upstream.counters().requests);
+    MESSAGE("whole ", seen.whole.load(), ", of them from hedges ", seen.hedged.load(), ", errors ", seen.errors.load(),
+            ", broken and shown so ", seen.broken.load(), ", aborted ", seen.aborted.load(), ", requests upstream ",
+            upstream.counters().requests);
     CHECK(seen.crossed == 0);
     CHECK(seen.false_whole == 0);
     CHECK(seen.hung == 0);
@@ -157,7 +169,8 @@ std::pair<double, double> refusals(test_client& client, int count) {
 
 TEST_CASE("when_open: reject refuses in under 5 ms, with a Retry-After after which a request goes through") {
     provider upstream({.record = false});
-    running_proxy proxy(through(upstream.url(), "", "    circuit_breaker: {when_open: reject, recovery_timeout: 1s}\n"));
+    running_proxy proxy(
+        through(upstream.url(), "", "    circuit_breaker: {when_open: reject, recovery_timeout: 1s}\n"));
     auto client = proxy.connect();
     upstream.script({.script = "status=500"});
     let_it_fail(client, 20);
@@ -178,7 +191,8 @@ TEST_CASE("when_open: reject refuses in under 5 ms, with a Retry-After after whi
 
 TEST_CASE("an outage older than hold_max refuses in under 5 ms; a young one is waited out") {
     provider upstream({.record = false});
-    running_proxy proxy(through(upstream.url(), "", "    circuit_breaker: {when_open: hold, hold_max: 2s, recovery_timeout: 1s}\n"));
+    running_proxy proxy(
+        through(upstream.url(), "", "    circuit_breaker: {when_open: hold, hold_max: 2s, recovery_timeout: 1s}\n"));
     auto client = proxy.connect();
     upstream.script({.script = "status=500"});
     let_it_fail(client, 15);

@@ -1,5 +1,5 @@
-// Every misbehaviour of the simulated provider, as JSON and as a stream, once and for good, with one upstream and with a
-// second, healthy one: what the client got and how often whom was asked. Printed as a table, over real sockets.
+// Every misbehaviour of the simulated provider, as JSON and as a stream, once and for good, with one upstream and with
+// a second, healthy one: what the client got and how often whom was asked. Printed as a table, over real sockets.
 
 #include "tests/proxy/server/running_proxy.hpp"
 #include "tests/proxy/server/scripted_provider.hpp"
@@ -19,12 +19,13 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// What retries alone make of it: the policies that remember (a circuit, a rest after a 429, a budget) are off or ample, for
-// here every row is to meet the same proxy whatever came before it. And without the pool's free retry, which depends on
-// whether a connection happens to be reused.
+// What retries alone make of it: the policies that remember (a circuit, a rest after a 429, a budget) are off or ample,
+// for here every row is to meet the same proxy whatever came before it. And without the pool's free retry, which
+// depends on whether a connection happens to be reused.
 std::string two_proxies_config(const scripted_provider& first, const scripted_provider& second) {
     const std::string pool = "\", connections: {retry_stale: false}}\n";
-    return "upstreams:\n  first: {url: \"" + first.url() + pool + "  second: {url: \"" + second.url() + "\", caller_credentials: drop, connections: {retry_stale: false}}\n" +
+    return "upstreams:\n  first: {url: \"" + first.url() + pool + "  second: {url: \"" + second.url() +
+           "\", caller_credentials: drop, connections: {retry_stale: false}}\n" +
            "defaults:\n"
            "  timeout: {total: 6s, attempt: 700ms, stream_idle: 500ms}\n"
            "  retry: {max_retries: 3, backoff: {initial: 5ms, max: 20ms}, budget: {burst: 1000}}\n"
@@ -38,8 +39,8 @@ std::string two_proxies_config(const scripted_provider& first, const scripted_pr
 
 struct row {
     const char* fault;
-    // Alternatives with `|`: whether an answer of ours or a cut tells depends on how the bytes happened to come.
-    // once at one upstream: JSON, stream; for good at one upstream: JSON, stream; for good, with a second one: JSON, stream
+    // Alternatives with `|`: whether an answer of ours or a cut tells depends on how the bytes happened to come. once
+    // at one upstream: JSON, stream; for good at one upstream: JSON, stream; for good, with a second one: JSON, stream
     std::array<const char*, 6> expected;
 };
 
@@ -52,8 +53,8 @@ TEST_CASE("P2.1, through sockets: what each misbehaviour of a provider comes to"
     const std::vector<row> rows{
 #include "tests/proxy/server/misbehaviour_rows.inc"
     };
-    std::string table = fmt::format("\n{:42}{:16}{:16}{:16}{:16}{:16}{:16}\n", "misbehaviour", "once JSON", "once stream", "always JSON",
-                                    "always stream", "second JSON", "second stream");
+    std::string table = fmt::format("\n{:42}{:16}{:16}{:16}{:16}{:16}{:16}\n", "misbehaviour", "once JSON",
+                                    "once stream", "always JSON", "always stream", "second JSON", "second stream");
     int number = 0;
     for (const row& one : rows) {
         table += fmt::format("{:42}", one.fault);
@@ -63,9 +64,11 @@ TEST_CASE("P2.1, through sockets: what each misbehaviour of a provider comes to"
             first.play(std::string{one.fault} + (once ? "; fail_times=1" : ""));
             second.play("");
             auto client = proxy.connect();
-            const auto answer = client.request("POST", both ? "/both/v1/chat/completions" : "/alone/v1/chat/completions",
-                                               {{"content-type", "application/json"}}, chat(nonce, stream));
-            const std::string cell = fmt::format("{} {}{}", got(answer, nonce, stream), first.attempts(), both ? fmt::format("+{}", second.attempts()) : "");
+            const auto answer =
+                client.request("POST", both ? "/both/v1/chat/completions" : "/alone/v1/chat/completions",
+                               {{"content-type", "application/json"}}, chat(nonce, stream));
+            const std::string cell = fmt::format("{} {}{}", got(answer, nonce, stream), first.attempts(),
+                                                 both ? fmt::format("+{}", second.attempts()) : "");
             table += fmt::format("{:16}", cell);
             const std::string fault = one.fault, expected = one.expected[column];
             CAPTURE(fault);

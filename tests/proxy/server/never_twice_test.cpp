@@ -14,13 +14,19 @@ using namespace evenkeel::test;
 
 TEST_CASE("a message for a thread is sent once, a message for the model is sent again") {
     provider failing({.script = "status=500"}), healthy;
-    const std::string config =
-        "defaults: {retry: {backoff: {initial: 2ms, max: 10ms}, budget: {burst: 1000}}, circuit_breaker: off, cooldown: off}\n"
-        "upstreams: {a: {url: " + failing.url() + "}, b: {url: " + healthy.url() + ", caller_credentials: pass}}\n"
-        "routes: [{name: all, match: {path_prefix: /}, upstreams: [a, b]}]\n";
+    const std::string config = "defaults: {retry: {backoff: {initial: 2ms, max: 10ms}, budget: {burst: 1000}}, "
+                               "circuit_breaker: off, cooldown: off}\n"
+                               "upstreams: {a: {url: " +
+                               failing.url() + "}, b: {url: " + healthy.url() +
+                               ", caller_credentials: pass}}\n"
+                               "routes: [{name: all, match: {path_prefix: /}, upstreams: [a, b]}]\n";
     running_proxy proxy(config);
     auto client = proxy.connect();
-    const struct { const char* path; const char* body; bool again; } rows[] = {
+    const struct {
+        const char* path;
+        const char* body;
+        bool again;
+    } rows[] = {
         {"/v1/threads/t1/messages", R"({"role":"user","content":"nonce:a"})", false},
         {"/v1/conversations/c1/responses", "{}", false},
         {"/v1/messages/batches", "{}", false},
@@ -28,7 +34,8 @@ TEST_CASE("a message for a thread is sent once, a message for the model is sent 
         {"/v1/responses", R"({"input":"nonce:a","store":true})", false},
         {"/v1/responses", R"({"input":"nonce:a","background":true})", false},
         {"/v1/responses", R"({"input":"nonce:a","store":false})", true},
-        {"/v1/responses", R"({"input":"nonce:a","tools":[{"type":"function","parameters":{"properties":{"store":{}}}}]})", true},
+        {"/v1/responses",
+         R"({"input":"nonce:a","tools":[{"type":"function","parameters":{"properties":{"store":{}}}}]})", true},
         {"/v1/messages", R"({"model":"m","max_tokens":9,"messages":[{"role":"user","content":"nonce:a"}]})", true},
         {"/v1/chat/completions", R"({"model":"m","messages":[{"role":"user","content":"nonce:a"}]})", true},
     };

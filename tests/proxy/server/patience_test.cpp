@@ -1,5 +1,5 @@
-// How long clients are borne with, over real sockets: while they send what is refused, while they read slowly, while they send
-// slowly.
+// How long clients are borne with, over real sockets: while they send what is refused, while they read slowly, while
+// they send slowly.
 
 #include "tests/proxy/server/running_proxy.hpp"
 #include "tests/support/provider.hpp"
@@ -29,8 +29,8 @@ TEST_CASE("a client that looks at the answer only when it has sent everything fi
     for (int round = 0; round < 20; ++round) {
         auto client = proxy.connect();
         const std::size_t pieces = round % 2 == 0 ? 20 : 64;
-        client.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(pieces * mebibyte) +
-                    "\r\n\r\n");
+        client.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: " +
+                    std::to_string(pieces * mebibyte) + "\r\n\r\n");
         bool sent = true;
         for (std::size_t n = 0; n < pieces && sent; ++n) sent = client.send(piece);
         CHECK(sent);
@@ -51,8 +51,8 @@ TEST_CASE("write_timeout is silence: who reads slowly gets everything, who stops
         const auto began = steady::now();
         for (std::string some = client.read_body_some(); !some.empty(); some = client.read_body_some()) {
             total += some.size();
-            // About 4 MB/s at first: a third of the largest send buffer, after which a socket turns writable, lasts longer than
-            // the timeout.
+            // About 4 MB/s at first: a third of the largest send buffer, after which a socket turns writable, lasts
+            // longer than the timeout.
             if (steady::now() - began < 3s) std::this_thread::sleep_for(some.size() * 250ns);
         }
         CHECK(client.ended() == message_end::complete);
@@ -75,7 +75,8 @@ TEST_CASE("an upload that is still coming at timeout.total ends there") {
     for (const int length : {50'000, 5'000'000}) { // read whole first; passed on as it comes
         CAPTURE(length);
         auto client = proxy.connect();
-        client.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(length) + "\r\n\r\n");
+        client.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(length) +
+                    "\r\n\r\n");
         const auto began = steady::now();
         std::thread sending([&] {
             for (int n = 0; n < 30; ++n) {

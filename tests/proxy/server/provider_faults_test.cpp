@@ -1,7 +1,8 @@
 // Sixteen faults of providers, as published for gateways (429 with and without a hint, silence, cuts, a fallback that
-// rejects, an outage, ...) and four more, with a primary and one fallback and an attempt limit of 30 s: what a streaming
-// client gets, by `stream.resume`. Every policy is on, as it is by default; each fault meets a proxy that has seen none
-// before; both providers are deterministic. Everything runs 20 times faster. Printed as a table, over real sockets.
+// rejects, an outage, ...) and four more, with a primary and one fallback and an attempt limit of 30 s: what a
+// streaming client gets, by `stream.resume`. Every policy is on, as it is by default; each fault meets a proxy that has
+// seen none before; both providers are deterministic. Everything runs 20 times faster. Printed as a table, over real
+// sockets.
 
 #include "tests/proxy/server/running_proxy.hpp"
 #include "tests/proxy/server/scripted_provider.hpp"
@@ -20,19 +21,24 @@ using namespace std::chrono_literals;
 namespace {
 
 std::string config_of(const scripted_provider& primary, const scripted_provider& fallback, const std::string& resume) {
-    return "upstreams:\n  primary: {url: \"" + primary.url() + "\", connections: {retry_stale: false}}\n  fallback: {url: \"" + fallback.url() +
+    return "upstreams:\n  primary: {url: \"" + primary.url() +
+           "\", connections: {retry_stale: false}}\n  fallback: {url: \"" + fallback.url() +
            "\", caller_credentials: drop, models: {m: fallback-model}}\n"
            "defaults:\n"
            "  timeout: {total: 10s, attempt: 1500ms, stream_idle: 1250ms}\n" // 30 s, 25 s
            "  retry: {max_retries: 3, backoff: {initial: 12ms, max: 400ms}, budget: {min_per_second: 4}}\n"
            "  circuit_breaker: {window: 1500ms, recovery_timeout: 100ms, max_recovery_timeout: 3s, ramp: 500ms}\n"
            "  cooldown: {initial: 50ms, max: 3s, overload: 500ms, quota: 45s}\n"
-           "  stream: {resume: " + resume + (resume == "off" ? "" : ", min_rate: 20") + "}\n" // of the original's time: one a second
+           // Of the original's time: one a second.
+           "  stream: {resume: " +
+           resume + (resume == "off" ? "" : ", min_rate: 20") +
+           "}\n"
            "routes:\n  - {name: all, match: {path_prefix: /}, upstreams: [primary, fallback]}\n";
 }
 
 std::string deterministic_chat(const std::string& nonce) {
-    return R"({"model":"m","stream":true,"temperature":0,"messages":[{"role":"user","content":"nonce:)" + nonce + R"("}]})";
+    return R"({"model":"m","stream":true,"temperature":0,"messages":[{"role":"user","content":"nonce:)" + nonce +
+           R"("}]})";
 }
 
 struct bench {
@@ -51,7 +57,8 @@ struct bench {
         auto client = proxy.connect();
         const auto began = std::chrono::steady_clock::now();
         result out;
-        out.answer = client.request("POST", "/v1/chat/completions", {{"content-type", "application/json"}}, deterministic_chat(nonce));
+        out.answer = client.request("POST", "/v1/chat/completions", {{"content-type", "application/json"}},
+                                    deterministic_chat(nonce));
         out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count() * 20;
         out.text = fmt::format("{} {}+{}", got(out.answer, nonce, true), primary.attempts(), fallback.attempts());
         return out;
@@ -87,7 +94,8 @@ const row rows[] = {
     {"13 content filter", "error=content_filter", "", "400 1+0"},
     {"14 fallback rejects, primary down", "status=500", "error=invalid", "500 3+1"},
     {"14 fallback rejects, primary fails once", "status=500; fail_times=1", "error=invalid", "ok 2+1"},
-    {"14 fallback rejects, primary cut once", "reset_after=7; fail_times=1", "error=invalid", "cut+frame 1+0", "ok 2+1", "ok 2+0"},
+    {"14 fallback rejects, primary cut once", "reset_after=7; fail_times=1", "error=invalid", "cut+frame 1+0", "ok 2+1",
+     "ok 2+0"},
     {"a drip: 12 s between events", "gap=600ms", "", "ok 1+0", "ok 1+1", "ok 1+1"},
     {"an error event behind content", "error_after=7", "", "told 1+0", "ok 1+1", "ok 2+1"},
     {"a code point split between two reads", "unicode; split=5ms", "", "ok 1+0"},
@@ -96,13 +104,16 @@ const row rows[] = {
 } // namespace
 
 TEST_CASE("sixteen faults of a provider and four more, with one fallback") {
-    std::string table = fmt::format("\n{:42}{:>15}{:>9}{:>15}{:>9}{:>17}{:>9}\n", "fault; client and attempts", "resume: off", "after", "buffer", "after", "verified_replay", "after");
+    std::string table = fmt::format("\n{:42}{:>15}{:>9}{:>15}{:>9}{:>17}{:>9}\n", "fault; client and attempts",
+                                    "resume: off", "after", "buffer", "after", "verified_replay", "after");
     for (const row& one : rows) {
         table += fmt::format("{:42}", one.name);
-        for (const auto& [resume, expected] : {std::pair{"off", one.expected}, std::pair{"buffer", one.buffer}, std::pair{"verified_replay", one.replay}}) {
+        for (const auto& [resume, expected] : {std::pair{"off", one.expected}, std::pair{"buffer", one.buffer},
+                                               std::pair{"verified_replay", one.replay}}) {
             bench b(resume);
             auto got = b.ask(one.primary, one.fallback);
-            if (got.answer.header("content-encoding") == "gzip" && got.answer.complete()) got.text = "opaque" + got.text.substr(got.text.find(' '));
+            if (got.answer.header("content-encoding") == "gzip" && got.answer.complete())
+                got.text = "opaque" + got.text.substr(got.text.find(' '));
             CAPTURE(std::string{one.name});
             CAPTURE(std::string{resume});
             CHECK(got.text == expected);
@@ -132,8 +143,8 @@ TEST_CASE("sixteen faults of a provider and four more, with one fallback") {
         CHECK(served == 15);
         show("15 outage of 60 s, a request every 4 s", fmt::format("{} of 15 ok", served), slowest);
         (*b.primary).accept_again();
-        // The circuit of the primary is open: it is asked again once a probe finds it well, at most 60 s x 1.2 later, and
-        // until then the fallback serves.
+        // The circuit of the primary is open: it is asked again once a probe finds it well, at most 60 s x 1.2 later,
+        // and until then the fallback serves.
         std::string after;
         const auto back = std::chrono::steady_clock::now();
         double seconds = 0;

@@ -29,7 +29,8 @@ certificate issued(const certificate_authority& by) {
     return by.issue(what);
 }
 
-// TLS on both sides, every file in one directory. New connections all the time: nothing is served by one that was there before.
+// TLS on both sides, every file in one directory. New connections all the time: nothing is served by one that was there
+// before.
 struct tls_proxy {
     tls_proxy() {
         files.write("front-ca.pem", front_authority.pem());
@@ -40,9 +41,11 @@ struct tls_proxy {
         options.tls = provider_tls{files.write("back.pem", back.pem), files.write("back.key", back.key)};
         upstream = std::make_unique<provider>(std::move(options));
         const std::string url = "https://localhost:" + upstream->url().substr(upstream->url().rfind(':') + 1);
-        rest = through(url, "    tls: {ca_file: " + files.path("back-ca.pem") + "}\n    connections: {idle_timeout: 1ms}\n");
-        proxy = std::make_unique<running_proxy>(rest, "{address: '127.0.0.1:0', tls: {cert_file: " + files.path("front.pem") +
-                                                          ", key_file: " + files.path("front.key") + "}}");
+        rest = through(url,
+                       "    tls: {ca_file: " + files.path("back-ca.pem") + "}\n    connections: {idle_timeout: 1ms}\n");
+        proxy = std::make_unique<running_proxy>(rest,
+                                                "{address: '127.0.0.1:0', tls: {cert_file: " + files.path("front.pem") +
+                                                    ", key_file: " + files.path("front.key") + "}}");
     }
     void renew(const certificate_authority& by) const {
         const certificate front = issued(by);
@@ -90,7 +93,11 @@ TEST_CASE("a reload with a broken file is refused and no request notices") {
             }
         });
     }
-    struct damage { const char* file; std::string what; const char* named; };
+    struct damage {
+        const char* file;
+        std::string what;
+        const char* named;
+    };
     const certificate stranger = issued(bench.front_authority);
     const damage damages[] = {{"back-ca.pem", bench.back_authority.pem().substr(0, 200), "back-ca.pem"},
                               {"back-ca.pem", bench.back_authority.pem() + "-----BEGIN CERT", "back-ca.pem"},

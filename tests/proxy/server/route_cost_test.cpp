@@ -1,6 +1,6 @@
-// What a route costs while nothing is asked of it, and once it has been asked: bytes of a scrape, bytes of memory. Counted,
-// not timed: every allocation of this process goes through the counter below, and a second server that differs in its
-// number of routes only tells what is a route's own.
+// What a route costs while nothing is asked of it, and once it has been asked: bytes of a scrape, bytes of memory.
+// Counted, not timed: every allocation of this process goes through the counter below, and a second server that differs
+// in its number of routes only tells what is a route's own.
 
 #include "proxy/telemetry/scrape_cache.hpp"
 #include "tests/proxy/server/running_proxy.hpp"
@@ -34,7 +34,8 @@ void* counted(void* block) {
     return block;
 }
 void discounted(void* block) noexcept {
-    if (block != nullptr) held.fetch_sub(static_cast<std::int64_t>(malloc_usable_size(block)), std::memory_order_relaxed);
+    if (block != nullptr)
+        held.fetch_sub(static_cast<std::int64_t>(malloc_usable_size(block)), std::memory_order_relaxed);
     std::free(block);
 }
 } // namespace
@@ -58,17 +59,18 @@ struct cost {
     std::int64_t of_a_scrape = 0; // memory beyond what is held, at its highest
 };
 
-// A server with `routes` routes of two upstreams each, everything else by default; then a stream and a buffered answer from
-// each of them.
+// A server with `routes` routes of two upstreams each, everything else by default; then a stream and a buffered answer
+// from each of them.
 cost measured(int routes, const std::string& provider_url) {
     std::string text = "upstreams:\n";
     for (int i = 0; i < routes; ++i)
-        for (const char* side : {"a", "b"}) text += "  u" + std::to_string(i) + side + ": {url: \"" + provider_url + "\"}\n";
+        for (const char* side : {"a", "b"})
+            text += "  u" + std::to_string(i) + side + ": {url: \"" + provider_url + "\"}\n";
     text += "routes:\n";
     for (int i = 0; i < routes; ++i) {
         const std::string n = std::to_string(i);
-        text += "  - {name: r" + n + ", match: {path_prefix: /r" + n + "}, rewrite: {path_prefix: /v1}, upstreams: [u" + n +
-                "a, u" + n + "b]}\n";
+        text += "  - {name: r" + n + ", match: {path_prefix: /r" + n + "}, rewrite: {path_prefix: /v1}, upstreams: [u" +
+                n + "a, u" + n + "b]}\n";
     }
     const std::int64_t before = held;
     cost all;
@@ -88,9 +90,10 @@ cost measured(int routes, const std::string& provider_url) {
         auto client = proxy.connect();
         for (int i = 0; i < routes; ++i) {
             for (const char* stream : {"true", "false"}) {
-                const auto answer = client.request(
-                    "POST", "/r" + std::to_string(i) + "/chat/completions", {{"content-type", "application/json"}},
-                    std::string{R"({"model":"m","stream":)"} + stream + R"(,"messages":[{"role":"user","content":"hi"}]})");
+                const auto answer = client.request("POST", "/r" + std::to_string(i) + "/chat/completions",
+                                                   {{"content-type", "application/json"}},
+                                                   std::string{R"({"model":"m","stream":)"} + stream +
+                                                       R"(,"messages":[{"role":"user","content":"hi"}]})");
                 REQUIRE(answer.status == 200);
                 REQUIRE(answer.complete());
             }

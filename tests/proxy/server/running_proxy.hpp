@@ -29,9 +29,10 @@ inline constexpr bool sanitized = false;
 class running_proxy {
 public:
     // `rest` is the file without version, listen, admin and logs.
-    explicit running_proxy(const std::string& rest, const std::string& listen = "127.0.0.1:0", const std::string& more = "",
-                           const std::string& admin = "admin: off\n") {
-        directory_ = std::filesystem::temp_directory_path() / ("evenkeel-test-" + std::to_string(::getpid()) + "-" + std::to_string(++count_));
+    explicit running_proxy(const std::string& rest, const std::string& listen = "127.0.0.1:0",
+                           const std::string& more = "", const std::string& admin = "admin: off\n") {
+        directory_ = std::filesystem::temp_directory_path() /
+                     ("evenkeel-test-" + std::to_string(::getpid()) + "-" + std::to_string(++count_));
         std::filesystem::create_directories(directory_);
         head_ = "version: 1\nlisten: " + listen + "\n" + admin + "access_log: {path: " + access_log() +
                 "}\nlog: {path: " + (directory_ / "log").string() + ", level: debug}\n" + more;
@@ -42,11 +43,14 @@ public:
             config::print_text(text, loaded.diagnostics);
             throw std::runtime_error(text.str());
         }
-        server_ = std::make_unique<server::server>(
-            server::server_options{.config_file = file(), .environment = config::process_environment(), .version = "test"}, loaded.settings);
+        server_ = std::make_unique<server::server>(server::server_options{.config_file = file(),
+                                                                          .environment = config::process_environment(),
+                                                                          .version = "test"},
+                                                   loaded.settings);
         server_->start();
         const std::string address = server_->addresses().front();
-        if (!address.starts_with("unix:")) port_ = static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
+        if (!address.starts_with("unix:"))
+            port_ = static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
     }
     ~running_proxy() {
         if (server_) static_cast<void>(finish());
@@ -89,14 +93,18 @@ private:
 };
 
 // One upstream, one route for everything, and nothing between the two: each request is one attempt.
-inline std::string through(const std::string& url, const std::string& upstream_extra = "", const std::string& route_extra = "") {
+inline std::string through(const std::string& url, const std::string& upstream_extra = "",
+                           const std::string& route_extra = "") {
     return "upstreams:\n  sim:\n    url: " + url + "\n" + upstream_extra +
            "routes:\n  - name: all\n    match: {path_prefix: /}\n    upstreams: [sim]\n    retry: off\n" + route_extra;
 }
 // The same with retries, quick ones.
-inline std::string retrying(const std::string& url, const std::string& upstream_extra = "", const std::string& route_extra = "") {
-    return "defaults: {retry: {backoff: {initial: 2ms, max: 10ms}, budget: {burst: 1000}}}\nupstreams:\n  sim:\n    url: " + url + "\n" + upstream_extra +
-           "routes:\n  - name: all\n    match: {path_prefix: /}\n    upstreams: [sim]\n" + route_extra;
+inline std::string retrying(const std::string& url, const std::string& upstream_extra = "",
+                            const std::string& route_extra = "") {
+    return "defaults: {retry: {backoff: {initial: 2ms, max: 10ms}, budget: {burst: 1000}}}\nupstreams:\n  sim:\n    "
+           "url: " +
+           url + "\n" + upstream_extra + "routes:\n  - name: all\n    match: {path_prefix: /}\n    upstreams: [sim]\n" +
+           route_extra;
 }
 
 } // namespace evenkeel::test

@@ -14,10 +14,11 @@ using namespace evenkeel::support;
 
 class scripted_provider {
 public:
-    scripted_provider() : provider_({.script_for = [this](const attempt_record&) -> std::optional<std::string> {
-                              const std::scoped_lock lock(mutex_);
-                              return script_;
-                          }}) {}
+    scripted_provider()
+        : provider_({.script_for = [this](const attempt_record&) -> std::optional<std::string> {
+              const std::scoped_lock lock(mutex_);
+              return script_;
+          }}) {}
     void play(const std::string& script) {
         provider_.reset();
         const std::scoped_lock lock(mutex_);
@@ -34,7 +35,8 @@ private:
 };
 
 inline std::string chat(const std::string& nonce, bool stream) {
-    return std::string{R"({"model":"m","stream":)"} + (stream ? "true" : "false") + R"(,"messages":[{"role":"user","content":"nonce:)" + nonce + R"("}]})";
+    return std::string{R"({"model":"m","stream":)"} + (stream ? "true" : "false") +
+           R"(,"messages":[{"role":"user","content":"nonce:)" + nonce + R"("}]})";
 }
 
 // What the client got, in a few words, and the attempts at each upstream:
@@ -50,7 +52,8 @@ inline std::string got(const test_response& answer, const std::string& nonce, bo
         return std::to_string(answer.status) + (answer.header("proxy-status").empty() ? "" : "!");
     }
     if (answer.complete()) {
-        const bool ended = !stream || answer.body.find("[DONE]") != std::string::npos || answer.body.find("\"finish_reason\":\"") != std::string::npos;
+        const bool ended = !stream || answer.body.find("[DONE]") != std::string::npos ||
+                           answer.body.find("\"finish_reason\":\"") != std::string::npos;
         if (stream && answer.body.find("event: error") != std::string::npos) return "told";
         return all && ended && answer.body.find("evenkeel_error") == std::string::npos ? "ok" : "FALSE";
     }

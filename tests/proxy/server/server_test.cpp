@@ -80,7 +80,13 @@ TEST_CASE("what the upstream receives is what the client sent") {
     provider upstream;
     running_proxy proxy(through(upstream.url()));
     auto client = proxy.connect();
-    const auto answer = client.request("POST", "/echo?a=%20b&c", {{"X-Custom", "one"}, {"x-custom", "two"}, {"Connection", "x-hop"}, {"X-Hop", "1"}, {"Keep-Alive", "timeout=3"}}, "some body");
+    const auto answer = client.request("POST", "/echo?a=%20b&c",
+                                       {{"X-Custom", "one"},
+                                        {"x-custom", "two"},
+                                        {"Connection", "x-hop"},
+                                        {"X-Hop", "1"},
+                                        {"Keep-Alive", "timeout=3"}},
+                                       "some body");
     REQUIRE(answer.complete());
     CHECK(answer.status == 200);
     CHECK(answer.body.find(R"("/echo?a=%20b&c")") != std::string::npos);
@@ -96,8 +102,9 @@ TEST_CASE("errors of the provider arrive verbatim, with their headers") {
     running_proxy proxy(through(upstream.url()));
     auto direct = test_client({.port = upstream.port()});
     auto client = proxy.connect();
-    for (const char* script : {"status=400", "error=auth", "error=rate; retry_after=7", "error=quota", "status=500", "status=502; body=html",
-                               "status=503; retry_after_ms=1500", "error=overload", "status=529", "body=empty"}) {
+    for (const char* script :
+         {"status=400", "error=auth", "error=rate; retry_after=7", "error=quota", "status=500", "status=502; body=html",
+          "status=503; retry_after_ms=1500", "error=overload", "status=529", "body=empty"}) {
         CAPTURE(script);
         const auto wanted = direct.request("POST", "/v1/chat/completions", scripted(script), chat("n"));
         const auto got = client.request("POST", "/v1/chat/completions", scripted(script), chat("n"));
@@ -117,7 +124,8 @@ TEST_CASE("streams are passed on byte for byte and event by event") {
     auto direct = test_client({.port = upstream.port()});
     auto client = proxy.connect();
     for (const char* path : {"/v1/chat/completions", "/v1/responses", "/v1/messages", "/v1/completions"}) {
-        for (const char* script : {"events=8", "events=8; unicode; split=1ms", "events=4; keepalive=3@2ms", "events=3; drip=200us/3", "events=20; merge"}) {
+        for (const char* script : {"events=8", "events=8; unicode; split=1ms", "events=4; keepalive=3@2ms",
+                                   "events=3; drip=200us/3", "events=20; merge"}) {
             CAPTURE(path);
             CAPTURE(script);
             const auto wanted = direct.request("POST", path, scripted(script), chat("n", true));
@@ -147,10 +155,15 @@ TEST_CASE("streams are passed on byte for byte and event by event") {
 TEST_CASE("a broken answer is never passed off as a whole one") {
     provider upstream;
     running_proxy proxy(through(upstream.url()));
-    const struct { const char* script; bool stream; } rows[] = {
-        {"reset_after=3", true},        {"close_after=3", true},       {"bad_chunk_after=2", true},     {"reset_after=100b", false},
-        {"close_after=100b", false},    {"content_length=+20", false}, {"reset_after=head", true},      {"close_after=head", true},
-        {"close_after=head", false},    {"framing=close; reset_after=100b", false},
+    const struct {
+        const char* script;
+        bool stream;
+    } rows[] = {
+        {"reset_after=3", true},     {"close_after=3", true},
+        {"bad_chunk_after=2", true}, {"reset_after=100b", false},
+        {"close_after=100b", false}, {"content_length=+20", false},
+        {"reset_after=head", true},  {"close_after=head", true},
+        {"close_after=head", false}, {"framing=close; reset_after=100b", false},
     };
     for (const auto& row : rows) {
         CAPTURE(row.script);
@@ -162,7 +175,8 @@ TEST_CASE("a broken answer is never passed off as a whole one") {
         CHECK(got.end != message_end::malformed);
     }
     // Before the head there is still an error to tell.
-    for (const char* script : {"reset_after=request", "close_after=request", "close_after=status_line", "conflict", "switch"}) {
+    for (const char* script :
+         {"reset_after=request", "close_after=request", "close_after=status_line", "conflict", "switch"}) {
         CAPTURE(script);
         auto client = proxy.connect();
         const auto got = client.request("POST", "/v1/chat/completions", scripted(script), chat("n"));
@@ -180,7 +194,8 @@ TEST_CASE("extra bytes behind an answer never reach the next request") {
     auto client = proxy.connect();
     for (int round = 0; round < 50; ++round) {
         const std::string nonce = "r" + std::to_string(round);
-        const auto poisoned = client.request("POST", "/v1/chat/completions", scripted(round % 2 == 0 ? "extra=response" : "extra=10"), chat(nonce));
+        const auto poisoned = client.request("POST", "/v1/chat/completions",
+                                             scripted(round % 2 == 0 ? "extra=response" : "extra=10"), chat(nonce));
         REQUIRE(poisoned.complete());
         CHECK(poisoned.body.find("[" + nonce + ":") != std::string::npos);
         // The stray bytes are a write of their own. Once they are there the connection is dead; bytes that arrive after
@@ -197,10 +212,16 @@ TEST_CASE("a client that leaves cancels its upstream work within 100 ms, in ever
     provider upstream;
     running_proxy proxy(through(upstream.url()));
     enum class leaving { close, reset, half_closed_before, behind_bytes };
-    const struct { const char* what; const char* script; bool stream; leaving how; } rows[] = {
+    const struct {
+        const char* what;
+        const char* script;
+        bool stream;
+        leaving how;
+    } rows[] = {
         {"waiting for the head", "stall_after=request", false, leaving::close},
         {"waiting for the head, reset", "stall_after=request", false, leaving::reset},
-        {"waiting for the head, half closed at first and then reset", "stall_after=request", false, leaving::half_closed_before},
+        {"waiting for the head, half closed at first and then reset", "stall_after=request", false,
+         leaving::half_closed_before},
         {"waiting for the head, with a next request sent", "stall_after=request", false, leaving::behind_bytes},
         {"in a silent stream", "stall_after=3", true, leaving::close},
         {"in a silent stream, reset", "stall_after=3", true, leaving::reset},
@@ -232,7 +253,8 @@ TEST_CASE("a client that leaves cancels its upstream work within 100 ms, in ever
         case leaving::half_closed_before: client.reset(); break;
         default: client.close();
         }
-        const auto record = upstream.wait_for_record([&](const attempt_record& one) { return one.nonce == nonce && one.peer_closed_ns != 0; }, 3s);
+        const auto record = upstream.wait_for_record(
+            [&](const attempt_record& one) { return one.nonce == nonce && one.peer_closed_ns != 0; }, 3s);
         REQUIRE(record);
         CHECK(record->cancelled);
         CHECK(record->peer_closed_ns - left < 100'000'000);
@@ -263,7 +285,12 @@ TEST_CASE("a client that ends its side with its request reads the answer, be it 
 TEST_CASE("a client that leaves while an answer is held, behind heartbeats or during a pause ends all work") {
     provider upstream;
     running_proxy proxy(retrying(upstream.url(), "", "    stream: {head_hold: 30ms, heartbeat: 20ms}\n"));
-    const struct { const char* what; const char* script; bool stream; bool in_flight; } rows[] = {
+    const struct {
+        const char* what;
+        const char* script;
+        bool stream;
+        bool in_flight;
+    } rows[] = {
         {"a stream that has said nothing yet", "stall_after=head", true, true},
         {"a buffered answer that is held", "stall_after=100b", false, true},
         {"heartbeats before any answer", "stall_after=request", true, true},
@@ -281,7 +308,8 @@ TEST_CASE("a client that leaves while an answer is held, behind heartbeats or du
         const std::int64_t left = monotonic_ns();
         client.close();
         if (row.in_flight) {
-            const auto record = upstream.wait_for_record([&](const attempt_record& one) { return one.nonce == nonce && one.peer_closed_ns != 0; }, 3s);
+            const auto record = upstream.wait_for_record(
+                [&](const attempt_record& one) { return one.nonce == nonce && one.peer_closed_ns != 0; }, 3s);
             REQUIRE(record);
             CHECK(record->peer_closed_ns - left < 100'000'000);
         }
@@ -291,7 +319,8 @@ TEST_CASE("a client that leaves while an answer is held, behind heartbeats or du
     CHECK(proxy.finish());
 }
 
-TEST_CASE("a client that leaves in the middle of an upload the upstream does not read: the upstream learns of it within 100 ms") {
+TEST_CASE("a client that leaves in the middle of an upload the upstream does not read: the upstream learns of it "
+          "within 100 ms") {
     deaf_upstream upstream;
     running_proxy proxy(through("http://127.0.0.1:" + std::to_string(upstream.port())));
     auto client = proxy.connect(300ms);
@@ -319,7 +348,8 @@ TEST_CASE("large bodies pass in both directions at bounded memory") {
         CAPTURE(chunked);
         auto client = proxy.connect(60s);
         const std::string piece(mebibyte, 'b');
-        client.send(std::string{"POST /upload HTTP/1.1\r\nHost: h\r\n"} + (chunked ? "Transfer-Encoding: chunked\r\n\r\n" : "Content-Length: 104857600\r\n\r\n"));
+        client.send(std::string{"POST /upload HTTP/1.1\r\nHost: h\r\n"} +
+                    (chunked ? "Transfer-Encoding: chunked\r\n\r\n" : "Content-Length: 104857600\r\n\r\n"));
         for (int i = 0; i < 100; ++i) {
             if (chunked) REQUIRE(client.send("100000\r\n"));
             REQUIRE(client.send(piece));
@@ -344,7 +374,8 @@ TEST_CASE("large bodies pass in both directions at bounded memory") {
     std::size_t total = 0;
     bool exact = true;
     for (std::string some = client.read_body_some(); !some.empty(); some = client.read_body_some()) {
-        for (std::size_t i = 0; i < some.size(); i += 997) exact = exact && some[i] == static_cast<char>('a' + (total + i) % 26);
+        for (std::size_t i = 0; i < some.size(); i += 997)
+            exact = exact && some[i] == static_cast<char>('a' + (total + i) % 26);
         total += some.size();
     }
     CHECK(client.ended() == message_end::complete);
@@ -372,12 +403,14 @@ TEST_CASE("an upstream that is not there: 502 at once, in the dialect of the pat
 
 TEST_CASE("timeouts: connect to head, silence in a stream") {
     provider upstream;
-    running_proxy proxy(through(upstream.url(), "", "    timeout: {total: 1s, attempt: 600ms, stream_idle: 800ms, connect: 500ms}\n"));
+    running_proxy proxy(
+        through(upstream.url(), "", "    timeout: {total: 1s, attempt: 600ms, stream_idle: 800ms, connect: 500ms}\n"));
     auto client = proxy.connect();
     const auto silent = client.request("POST", "/v1/chat/completions", scripted("stall_after=request"), chat("n"));
     CHECK(silent.status == 504);
     CHECK(silent.body.find("attempt_timeout") != std::string::npos);
-    const auto slow = client.request("POST", "/v1/chat/completions", scripted("first=100ms; gap=100ms; events=15"), chat("n", true));
+    const auto slow =
+        client.request("POST", "/v1/chat/completions", scripted("first=100ms; gap=100ms; events=15"), chat("n", true));
     CHECK(slow.complete()); // longer than the total, but never silent
     const auto stalled = client.request("POST", "/v1/chat/completions", scripted("stall_after=2"), chat("n", true));
     CHECK(!stalled.complete());
@@ -420,13 +453,16 @@ TEST_CASE("reloading all the time loses no request") {
             for (int n = 0; !stop; ++n) {
                 const std::string nonce = "c" + std::to_string(i) + "n" + std::to_string(n);
                 const auto answer = client.request("POST", "/v1/chat/completions", json, chat(nonce));
-                if (!answer.complete() || answer.status != 200 || answer.body.find("[" + nonce + ":") == std::string::npos) ++failed;
+                if (!answer.complete() || answer.status != 200 ||
+                    answer.body.find("[" + nonce + ":") == std::string::npos)
+                    ++failed;
                 ++done;
             }
         });
     }
     for (int n = 0; n < 200; ++n) {
-        proxy.write(n % 3 == 2 ? "routes: [\n" : through(upstream.url(), "", n % 2 == 0 ? "    timeout: {total: 50s}\n" : ""));
+        proxy.write(n % 3 == 2 ? "routes: [\n"
+                               : through(upstream.url(), "", n % 2 == 0 ? "    timeout: {total: 50s}\n" : ""));
         CHECK(proxy->reload() == (n % 3 != 2));
     }
     stop = true;
@@ -442,7 +478,8 @@ TEST_CASE("drain: streams end in peace, idle connections are closed, new ones ar
     std::vector<test_client> streams;
     for (int i = 0; i < 50; ++i) {
         streams.push_back(proxy.connect());
-        streams.back().send_request("POST", "/v1/chat/completions", scripted("events=10; gap=50ms"), chat("d" + std::to_string(i), true));
+        streams.back().send_request("POST", "/v1/chat/completions", scripted("events=10; gap=50ms"),
+                                    chat("d" + std::to_string(i), true));
         REQUIRE(streams.back().read_head().status == 200);
     }
     auto idle = proxy.connect();
@@ -493,7 +530,8 @@ TEST_CASE("no credential in any output") {
         headers.emplace_back("x-goog-api-key", canary);
         headers.emplace_back("cookie", "session=" + canary);
         const auto answer = one.request("POST", "/v1/chat/completions?key=" + canary, headers, chat(canary));
-        if (answer.status >= 500 && answer.header("proxy-status") != "") CHECK(answer.body.find(canary) == std::string::npos);
+        if (answer.status >= 500 && answer.header("proxy-status") != "")
+            CHECK(answer.body.find(canary) == std::string::npos);
     }
     static_cast<void>(client.send("GET /" + canary + " HTTP/1.1\r\nHost: h\r\nAuthorization : " + canary + "\r\n\r\n"));
     CHECK(client.read_response().body.find(canary) == std::string::npos);

@@ -56,7 +56,8 @@ void in_parallel(int threads, const Body& body) {
 }
 } // namespace
 
-TEST_CASE("P3.7: 10,000 requests against a provider that closes idle connections at random moments: no error reaches a client") {
+TEST_CASE("P3.7: 10,000 requests against a provider that closes idle connections at random moments: no error reaches a "
+          "client") {
     provider upstream({.seed = 7, .record = false, .idle_random = 12ms});
     running_proxy proxy(through(upstream.url()));
     const int total = scaled(10000), threads = 16;
@@ -66,8 +67,10 @@ TEST_CASE("P3.7: 10,000 requests against a provider that closes idle connections
         auto client = proxy.connect();
         for (int n = 0; n < total / threads; ++n) {
             const std::string nonce = "i" + std::to_string(thread) + "n" + std::to_string(n);
-            const auto answer = client.request("POST", "/v1/chat/completions", {{"content-type", "application/json"}}, chat(nonce, false));
-            if (answer.status != 200 || !answer.complete() || answer.body.find("[" + nonce + ":0]") == std::string::npos) {
+            const auto answer = client.request("POST", "/v1/chat/completions", {{"content-type", "application/json"}},
+                                               chat(nonce, false));
+            if (answer.status != 200 || !answer.complete() ||
+                answer.body.find("[" + nonce + ":0]") == std::string::npos) {
                 ++failed;
                 client = proxy.connect();
             }
@@ -76,7 +79,8 @@ TEST_CASE("P3.7: 10,000 requests against a provider that closes idle connections
     });
     CHECK(failed == 0);
     MESSAGE("provider connections: ", upstream.counters().connections, ", requests: ", upstream.counters().requests);
-    CHECK(upstream.counters().connections > static_cast<std::uint64_t>(total) / 100); // closing did happen, at any scale
+    // Closing did happen, at any scale.
+    CHECK(upstream.counters().connections > static_cast<std::uint64_t>(total) / 100);
     CHECK(proxy.finish());
 }
 
@@ -89,7 +93,8 @@ TEST_CASE("P3.3: with retry_stale off no request is ever sent twice") {
         auto client = proxy.connect();
         for (int n = 0; n < total / threads; ++n) {
             const std::string nonce = "i" + std::to_string(thread) + "n" + std::to_string(n);
-            static_cast<void>(client.request("POST", "/v1/chat/completions", {{"content-type", "application/json"}}, chat(nonce, false)));
+            static_cast<void>(client.request("POST", "/v1/chat/completions", {{"content-type", "application/json"}},
+                                             chat(nonce, false)));
             if (random() % 4 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(random() % 10));
         }
     });
@@ -101,13 +106,15 @@ TEST_CASE("P3.3: with retry_stale off no request is ever sent twice") {
 
 TEST_CASE("1,000 concurrent streams, every frame with its nonce: none lost, reordered or crossed") {
     provider upstream({.record = false});
-    running_proxy proxy(through(upstream.url(), "    connections: {max: 1500}\n", "    bulkhead: {max_concurrent: 1000}\n"));
+    running_proxy proxy(
+        through(upstream.url(), "    connections: {max: 1500}\n", "    bulkhead: {max_concurrent: 1000}\n"));
     const int total = std::min(1000, scaled(1000));
     std::vector<test_client> clients;
     for (int i = 0; i < total; ++i) {
         clients.push_back(proxy.connect(60s));
         REQUIRE(clients.back().send_request("POST", "/v1/chat/completions",
-                                            {{"content-type", "application/json"}, {"x-sim", "events=40; gap=150ms"}}, chat("s" + std::to_string(i), true)));
+                                            {{"content-type", "application/json"}, {"x-sim", "events=40; gap=150ms"}},
+                                            chat("s" + std::to_string(i), true)));
     }
     int wrong = 0, incomplete = 0;
     for (int i = 0; i < total; ++i) {
@@ -115,7 +122,9 @@ TEST_CASE("1,000 concurrent streams, every frame with its nonce: none lost, reor
         const auto answer = client.read_response("POST");
         if (!answer.complete()) ++incomplete;
         int pieces = 0;
-        if (!pieces_in_order(answer.body, "s" + std::to_string(i), pieces) || pieces != 40 || !answer.body.ends_with("data: [DONE]\n\n")) ++wrong;
+        if (!pieces_in_order(answer.body, "s" + std::to_string(i), pieces) || pieces != 40 ||
+            !answer.body.ends_with("data: [DONE]\n\n"))
+            ++wrong;
     }
     CHECK(incomplete == 0);
     CHECK(wrong == 0);
@@ -127,11 +136,14 @@ TEST_CASE("1,000 concurrent streams, every frame with its nonce: none lost, reor
 namespace {
 // A fifth of the requests meets a fault; the client itself leaves one in twelve.
 void storm_of_faults(bool with_retries) {
-    provider upstream({.seed = 9, .script = "0.02: reset_after=request | 0.02: reset_after=head | 0.03: reset_after=3 | 0.03: close_after=4 | "
-                                            "0.02: close_after=100b | 0.01: stall_after=request; stall=300ms | 0.01: stall_after=2; stall=300ms | "
-                                            "0.01: bad_chunk_after=2 | 0.01: extra=7 | 0.01: conflict | 0.02: status=500 | 0.01: content_length=+9 | "
-                                            "0.01: idle_close=1ms | events=8",
-                       .record = false});
+    provider upstream(
+        {.seed = 9,
+         .script =
+             "0.02: reset_after=request | 0.02: reset_after=head | 0.03: reset_after=3 | 0.03: close_after=4 | "
+             "0.02: close_after=100b | 0.01: stall_after=request; stall=300ms | 0.01: stall_after=2; stall=300ms | "
+             "0.01: bad_chunk_after=2 | 0.01: extra=7 | 0.01: conflict | 0.02: status=500 | 0.01: content_length=+9 | "
+             "0.01: idle_close=1ms | events=8",
+         .record = false});
     const std::string timeouts = "    timeout: {total: 10s, attempt: 2s, stream_idle: 150ms}\n";
     running_proxy proxy(with_retries ? retrying(upstream.url(), "", timeouts) : through(upstream.url(), "", timeouts));
     const int total = scaled(20000), threads = 64;
@@ -142,7 +154,8 @@ void storm_of_faults(bool with_retries) {
         for (int n = 0; n < total / threads; ++n) {
             const bool stream = random() % 2 == 0;
             const std::string nonce = "t" + std::to_string(thread) + "n" + std::to_string(n);
-            if (!client.send_request("POST", "/v1/chat/completions", {{"content-type", "application/json"}}, chat(nonce, stream))) {
+            if (!client.send_request("POST", "/v1/chat/completions", {{"content-type", "application/json"}},
+                                     chat(nonce, stream))) {
                 ++seen.broken;
                 client = proxy.connect(15s);
                 continue;
@@ -161,7 +174,8 @@ void storm_of_faults(bool with_retries) {
             if (answer.end == message_end::malformed) ++seen.malformed;
             if (answer.complete() && answer.status == 200) {
                 // A fault that keeps the framing whole (extra bytes) leaves the content whole too.
-                const bool whole = stream ? answer.body.ends_with("data: [DONE]\n\n") && pieces > 0 : pieces > 0 && answer.body.ends_with("}");
+                const bool whole = stream ? answer.body.ends_with("data: [DONE]\n\n") && pieces > 0
+                                          : pieces > 0 && answer.body.ends_with("}");
                 ++(whole ? seen.whole : seen.false_whole);
             } else if (answer.complete()) {
                 ++seen.errors;
@@ -171,7 +185,8 @@ void storm_of_faults(bool with_retries) {
             if (!answer.complete() || answer.header("connection") == "close") client = proxy.connect(15s);
         }
     });
-    MESSAGE("whole ", seen.whole.load(), ", errors ", seen.errors.load(), ", broken and shown so ", seen.broken.load(), ", aborted ", seen.aborted.load());
+    MESSAGE("whole ", seen.whole.load(), ", errors ", seen.errors.load(), ", broken and shown so ", seen.broken.load(),
+            ", aborted ", seen.aborted.load());
     CHECK(seen.crossed == 0);
     CHECK(seen.false_whole == 0);
     CHECK(seen.hung == 0);
@@ -182,7 +197,8 @@ void storm_of_faults(bool with_retries) {
 }
 } // namespace
 
-TEST_CASE("20,000 requests at 64 at once with resets, cuts, stalls and aborts: 0 crossed, 0 false wholes, 0 hung, 0 left over") {
+TEST_CASE("20,000 requests at 64 at once with resets, cuts, stalls and aborts: 0 crossed, 0 false wholes, 0 hung, 0 "
+          "left over") {
     storm_of_faults(false);
 }
 

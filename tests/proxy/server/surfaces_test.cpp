@@ -62,7 +62,9 @@ public:
     ~unix_client() { close(); }
     unix_client(const unix_client&) = delete;
     unix_client& operator=(const unix_client&) = delete;
-    void send(const std::string& bytes) { REQUIRE(::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size())); }
+    void send(const std::string& bytes) {
+        REQUIRE(::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size()));
+    }
     void half_close() { ::shutdown(fd_, SHUT_WR); }
     void close() {
         if (fd_ >= 0) ::close(std::exchange(fd_, -1));
@@ -89,11 +91,22 @@ TEST_CASE("a page in a browser cannot spend the credential of a sidecar") {
     scripted_provider upstream;
     running_proxy proxy(through(upstream.url()), "127.0.0.1:0", "", "admin: {listen: \"127.0.0.1:0\"}\n");
     auto client = proxy.connect();
-    const struct { const char* name; const char* method; header_list fields; const char* reason; } refused[] = {
+    const struct {
+        const char* name;
+        const char* method;
+        header_list fields;
+        const char* reason;
+    } refused[] = {
         {"fetch", "POST", {{"origin", "https://evil.example"}}, "foreign_origin"},
-        {"no-cors", "POST", {{"origin", "https://evil.example"}, {"sec-fetch-site", "cross-site"}, {"sec-fetch-mode", "no-cors"}}, "foreign_origin"},
+        {"no-cors",
+         "POST",
+         {{"origin", "https://evil.example"}, {"sec-fetch-site", "cross-site"}, {"sec-fetch-mode", "no-cors"}},
+         "foreign_origin"},
         {"a sandboxed frame", "POST", {{"origin", "null"}}, "foreign_origin"},
-        {"a preflight", "OPTIONS", {{"origin", "https://evil.example"}, {"access-control-request-method", "POST"}}, "foreign_origin"},
+        {"a preflight",
+         "OPTIONS",
+         {{"origin", "https://evil.example"}, {"access-control-request-method", "POST"}},
+         "foreign_origin"},
         {"an image", "GET", {{"sec-fetch-site", "cross-site"}, {"sec-fetch-mode", "no-cors"}}, "foreign_origin"},
         {"rebound", "POST", {{"host", "evil.example:8080"}, {"origin", "http://evil.example:8080"}}, "foreign_host"},
         {"rebound, reading", "GET", {{"host", "evil.example:8080"}}, "foreign_host"},
@@ -101,7 +114,8 @@ TEST_CASE("a page in a browser cannot spend the credential of a sidecar") {
     std::size_t count = 0;
     for (const auto& row : refused) {
         CAPTURE(row.name);
-        const auto answer = client.request(row.method, "/v1/chat/completions", asking(row.fields), row.method == std::string("POST") ? chat("n", false) : "");
+        const auto answer = client.request(row.method, "/v1/chat/completions", asking(row.fields),
+                                           row.method == std::string("POST") ? chat("n", false) : "");
         REQUIRE(answer.complete());
         CHECK(answer.status == 403);
         CHECK(answer.header("proxy-status").find("error=http_request_denied") != std::string::npos);
@@ -116,18 +130,21 @@ TEST_CASE("a page in a browser cannot spend the credential of a sidecar") {
     CHECK(boost::json::parse(anthropic.body).at("type") == "error");
     ++count;
     auto uploading = proxy.connect();
-    uploading.send("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\nContent-Length: 1000000\r\n\r\n{");
+    uploading.send("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nOrigin: "
+                   "https://evil.example\r\nContent-Length: 1000000\r\n\r\n{");
     CHECK(uploading.read_response().status == 403);
     ++count;
 
-    for (const auto& fields : {header_list{}, header_list{{"origin", "http://localhost:3000"}}, header_list{{"origin", "vscode-webview://0a"}, {"sec-fetch-site", "cross-site"}},
+    for (const auto& fields : {header_list{}, header_list{{"origin", "http://localhost:3000"}},
+                               header_list{{"origin", "vscode-webview://0a"}, {"sec-fetch-site", "cross-site"}},
                                header_list{{"host", "evenkeel"}}, header_list{{"sec-fetch-mode", "cors"}}}) {
         CHECK(proxy.connect().request("POST", "/v1/chat/completions", asking(fields), chat("n", false)).status == 200);
     }
     CHECK(upstream.attempts() == 5);
 
     const std::string metrics = get(admin_port(proxy), "/metrics").body;
-    CHECK(metrics.find("evenkeel_requests_refused_total{reason=\"foreign_origin\"} " + std::to_string(count - 2) + "\n") != std::string::npos);
+    CHECK(metrics.find("evenkeel_requests_refused_total{reason=\"foreign_origin\"} " + std::to_string(count - 2) +
+                       "\n") != std::string::npos);
     CHECK(metrics.find("evenkeel_requests_refused_total{reason=\"foreign_host\"} 2\n") != std::string::npos);
     CHECK(proxy.finish());
     CHECK(text_of(proxy.access_log()).find("\"reason\":\"foreign_origin\"") != std::string::npos);
@@ -137,7 +154,9 @@ TEST_CASE("allowed_hosts and allowed_origins let pages in, and a reload takes th
     scripted_provider upstream;
     const std::string rest = through(upstream.url());
     running_proxy proxy("allowed_hosts: [llm.example.com]\nallowed_origins: [\"https://app.example.com\"]\n" + rest);
-    const auto status = [&](const header_list& fields) { return proxy.connect().request("POST", "/v1/chat/completions", asking(fields), chat("n", false)).status; };
+    const auto status = [&](const header_list& fields) {
+        return proxy.connect().request("POST", "/v1/chat/completions", asking(fields), chat("n", false)).status;
+    };
     CHECK(status({{"host", "llm.example.com"}}) == 200);
     CHECK(status({{"origin", "https://app.example.com"}, {"sec-fetch-site", "cross-site"}}) == 200);
     CHECK(status({{"origin", "https://evil.example"}}) == 403);
@@ -152,11 +171,17 @@ TEST_CASE("a client that half-closes after its request gets its whole answer, an
     certificate_authority ca;
     temporary_directory files;
     const auto server = ca.issue({.dns = {}, .addresses = {"127.0.0.1"}});
-    const std::string tls = "{address: \"127.0.0.1:0\", tls: {cert_file: " + files.write("cert.pem", server.pem) + ", key_file: " + files.write("key.pem", server.key) + "}}";
+    const std::string tls = "{address: \"127.0.0.1:0\", tls: {cert_file: " + files.write("cert.pem", server.pem) +
+                            ", key_file: " + files.write("key.pem", server.key) + "}}";
     for (const bool encrypted : {false, true}) {
         scripted_provider upstream;
         running_proxy proxy(through(upstream.url()), encrypted ? tls : "127.0.0.1:0");
-        const struct { const char* name; const char* script; bool stream; int status; } rows[] = {
+        const struct {
+            const char* name;
+            const char* script;
+            bool stream;
+            int status;
+        } rows[] = {
             {"buffered", "", false, 200},
             {"buffered, slow to begin", "delay=300ms", false, 200},
             {"buffered, slow inside", "stall_after=100b; stall=300ms", false, 200},
@@ -170,8 +195,10 @@ TEST_CASE("a client that half-closes after its request gets its whole answer, an
             CAPTURE(row.name);
             upstream.play(row.script);
             const std::string nonce = "half" + std::to_string(++serial);
-            test_client client({.port = proxy.port(), .tls = encrypted ? std::optional<test_client_tls>(test_client_tls{}) : std::nullopt});
-            client.send_request("POST", "/v1/chat/completions", {{"content-type", "application/json"}}, chat(nonce, row.stream));
+            test_client client({.port = proxy.port(),
+                                .tls = encrypted ? std::optional<test_client_tls>(test_client_tls{}) : std::nullopt});
+            client.send_request("POST", "/v1/chat/completions", {{"content-type", "application/json"}},
+                                chat(nonce, row.stream));
             client.half_close();
             const auto answer = client.read_response();
             CHECK(answer.complete());
@@ -182,15 +209,20 @@ TEST_CASE("a client that half-closes after its request gets its whole answer, an
         }
         {
             upstream.play("");
-            test_client client({.port = proxy.port(), .tls = encrypted ? std::optional<test_client_tls>(test_client_tls{}) : std::nullopt});
-            client.send_request("POST", "/v1/chat/completions", {{"content-type", "application/json"}}, // arrives after its FIN was seen
-                                R"({"model":"m","pad":")" + std::string(4 * 1024 * 1024, 'x') + R"(","messages":[{"role":"user","content":"nonce:big"}]})");
+            test_client client({.port = proxy.port(),
+                                .tls = encrypted ? std::optional<test_client_tls>(test_client_tls{}) : std::nullopt});
+            // Arrives after its FIN was seen.
+            client.send_request("POST", "/v1/chat/completions", {{"content-type", "application/json"}},
+                                R"({"model":"m","pad":")" + std::string(4 * 1024 * 1024, 'x') +
+                                    R"(","messages":[{"role":"user","content":"nonce:big"}]})");
             client.half_close();
             CHECK(client.read_response().status == 200);
         }
         {
-            test_client client({.port = proxy.port(), .tls = encrypted ? std::optional<test_client_tls>(test_client_tls{}) : std::nullopt});
-            client.send("GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\nGET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            test_client client({.port = proxy.port(),
+                                .tls = encrypted ? std::optional<test_client_tls>(test_client_tls{}) : std::nullopt});
+            client.send(
+                "GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\nGET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n");
             client.half_close(); // two are under way: both are answered
             CHECK(client.read_response().complete());
             CHECK(client.read_response().complete());
@@ -209,8 +241,9 @@ TEST_CASE("a client of a unix socket that half-closes gets its answer, and one t
     REQUIRE(::stat(path.c_str(), &file) == 0);
     CHECK((file.st_mode & 0777) == 0660);
     const auto request = [](const std::string& script, const std::string& body) {
-        return "POST /v1/chat/completions HTTP/1.1\r\nHost: anything.example\r\nContent-Type: application/json\r\nx-sim: " + script +
-               "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+        return "POST /v1/chat/completions HTTP/1.1\r\nHost: anything.example\r\nContent-Type: "
+               "application/json\r\nx-sim: " +
+               script + "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
     };
     for (const bool stream : {false, true}) {
         unix_client client(path);
@@ -230,7 +263,8 @@ TEST_CASE("a client of a unix socket that half-closes gets its answer, and one t
         std::this_thread::sleep_for(20ms);
         const std::int64_t left = monotonic_ns();
         client.close();
-        const auto record = upstream.wait_for_record([&](const attempt_record& one) { return one.nonce == nonce && one.peer_closed_ns != 0; }, 3s);
+        const auto record = upstream.wait_for_record(
+            [&](const attempt_record& one) { return one.nonce == nonce && one.peer_closed_ns != 0; }, 3s);
         REQUIRE(record);
         CHECK(record->peer_closed_ns - left < 100'000'000);
     }
@@ -243,14 +277,18 @@ TEST_CASE("a client that half-closes and leaves later is noticed within a second
     for (const bool stream : {false, true}) {
         const std::string nonce = stream ? "stream" : "buffered";
         auto client = proxy.connect();
-        client.send_request("POST", "/v1/chat/completions", {{"content-type", "application/json"}, {"x-sim", stream ? "stall_after=3" : "stall_after=request"}}, chat(nonce, stream));
+        client.send_request(
+            "POST", "/v1/chat/completions",
+            {{"content-type", "application/json"}, {"x-sim", stream ? "stall_after=3" : "stall_after=request"}},
+            chat(nonce, stream));
         client.half_close();
         if (stream) REQUIRE(client.read_head().status == 200);
         std::this_thread::sleep_for(200ms);
         CHECK(upstream.counters().in_flight == 1);
         const std::int64_t left = monotonic_ns();
         client.close();
-        const auto record = upstream.wait_for_record([&](const attempt_record& one) { return one.nonce == nonce && one.peer_closed_ns != 0; }, 5s);
+        const auto record = upstream.wait_for_record(
+            [&](const attempt_record& one) { return one.nonce == nonce && one.peer_closed_ns != 0; }, 5s);
         REQUIRE(record);
         CHECK(record->peer_closed_ns - left < 2'000'000'000);
     }
@@ -274,7 +312,10 @@ TEST_CASE("an access log that is a FIFO without a reader stops neither the start
     const auto start = std::chrono::steady_clock::now();
     REQUIRE(proxy->reload());
     REQUIRE(proxy->reload());
-    for (int i = 0; i < 20; ++i) CHECK(proxy.connect().request("POST", "/v1/chat/completions", {{"content-type", "application/json"}}, chat("n", false)).status == 200);
+    for (int i = 0; i < 20; ++i)
+        CHECK(proxy.connect()
+                  .request("POST", "/v1/chat/completions", {{"content-type", "application/json"}}, chat("n", false))
+                  .status == 200);
     CHECK(std::chrono::steady_clock::now() - start < 10s);
 
     const int reader = ::open(fifo.c_str(), O_RDONLY | O_NONBLOCK);
@@ -299,8 +340,11 @@ TEST_CASE("a store of last good answers that is a FIFO is said, and answers are 
     const std::string fifo = files.path("store");
     REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
     const auto start = std::chrono::steady_clock::now();
-    running_proxy proxy(through(upstream.url(), "", "    fallback: [{last_good: {max_age: 1h}}]\n"), "127.0.0.1:0", "last_good: {path: " + fifo + "}\n");
-    CHECK(proxy.connect().request("POST", "/v1/chat/completions", {{"content-type", "application/json"}}, chat("n", false)).status == 200);
+    running_proxy proxy(through(upstream.url(), "", "    fallback: [{last_good: {max_age: 1h}}]\n"), "127.0.0.1:0",
+                        "last_good: {path: " + fifo + "}\n");
+    CHECK(proxy.connect()
+              .request("POST", "/v1/chat/completions", {{"content-type", "application/json"}}, chat("n", false))
+              .status == 200);
     CHECK(std::chrono::steady_clock::now() - start < 5s);
     CHECK(proxy.finish());
     CHECK(text_of(proxy.directory() / "log").find("not a regular file") != std::string::npos);
@@ -319,7 +363,9 @@ TEST_CASE("while a reload waits for a file, probes are answered, requests are se
     std::this_thread::sleep_for(50ms);
     const auto start = std::chrono::steady_clock::now();
     for (const char* target : {"/livez", "/readyz", "/metrics", "/health"}) CHECK(get(port, target).status == 200);
-    CHECK(proxy.connect().request("POST", "/v1/chat/completions", {{"content-type", "application/json"}}, chat("n", false)).status == 200);
+    CHECK(proxy.connect()
+              .request("POST", "/v1/chat/completions", {{"content-type", "application/json"}}, chat("n", false))
+              .status == 200);
     proxy->drain();
     CHECK(proxy->wait());
     CHECK(std::chrono::steady_clock::now() - start < 5s);

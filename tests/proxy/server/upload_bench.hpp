@@ -55,7 +55,8 @@ private:
     [[nodiscard]] std::array<char, line_bytes> line_of(std::uint64_t number) const noexcept {
         std::array<char, line_bytes> out{};
         std::uint64_t bits = std::uint64_t{whose_} << 32U | number;
-        for (auto digit = out.rbegin(); digit != out.rend(); ++digit, bits >>= 4U) *digit = "0123456789abcdef"[bits & 15U];
+        for (auto digit = out.rbegin(); digit != out.rend(); ++digit, bits >>= 4U)
+            *digit = "0123456789abcdef"[bits & 15U];
         return out;
     }
     std::uint32_t whose_;
@@ -77,8 +78,9 @@ public:
             const auto wrong = upload_pattern{whose}.wrong_at(position, data);
             if (!wrong || wrong_pieces++ > 0) return;
             const std::scoped_lock lock(mutex_);
-            first_ = "upload " + name + " to port of serial " + std::to_string(record.serial) + ": at byte " + std::to_string(position + *wrong) + " '" +
-                     std::string{data.substr(*wrong, 32)} + "' instead of '" + upload_pattern{whose}.text(position + *wrong, 32) + "'";
+            first_ = "upload " + name + " to port of serial " + std::to_string(record.serial) + ": at byte " +
+                     std::to_string(position + *wrong) + " '" + std::string{data.substr(*wrong, 32)} +
+                     "' instead of '" + upload_pattern{whose}.text(position + *wrong, 32) + "'";
         };
     }
     [[nodiscard]] std::string first_wrong() {
@@ -89,7 +91,8 @@ public:
     [[nodiscard]] int reached(std::uint32_t whose, std::uint64_t position) {
         const std::scoped_lock lock(mutex_);
         const auto& all = read_[whose];
-        return static_cast<int>(std::count_if(all.begin(), all.end(), [&](const auto& one) { return one.second >= position; }));
+        return static_cast<int>(
+            std::count_if(all.begin(), all.end(), [&](const auto& one) { return one.second >= position; }));
     }
     std::atomic<std::uint64_t> bytes{0};
     std::atomic<int> wrong_pieces{0};
@@ -115,19 +118,30 @@ public:
         key_ = files_.write("server.key", server.key);
     }
     // Reads no further ahead than it has to, so that what is written to it waits where it is.
-    [[nodiscard]] support::provider& add_upstream(const std::string& name, const std::string& script, std::uint64_t seed = 1, std::size_t receive_buffer = 0) {
-        support::provider_options options{.seed = seed, .script = script, .record = false, .receive_buffer = receive_buffer, .on_body = witness.watching()};
+    [[nodiscard]] support::provider& add_upstream(const std::string& name, const std::string& script,
+                                                  std::uint64_t seed = 1, std::size_t receive_buffer = 0) {
+        support::provider_options options{.seed = seed,
+                                          .script = script,
+                                          .record = false,
+                                          .receive_buffer = receive_buffer,
+                                          .on_body = witness.watching()};
         if (wire_.tls_upstream) options.tls = support::provider_tls{cert_, key_};
         upstreams_.push_back(std::make_unique<support::provider>(std::move(options)));
-        config_ += "  " + name + ": {url: " + upstreams_.back()->url() + ", connections: {max: 1500}, caller_credentials: pass" +
+        config_ += "  " + name + ": {url: " + upstreams_.back()->url() +
+                   ", connections: {max: 1500}, caller_credentials: pass" +
                    (wire_.tls_upstream ? ", tls: {ca_file: " + ca_ + "}" : "") + "}\n";
         names_ += (names_.empty() ? "" : ", ") + name;
         return *upstreams_.back();
     }
     void start(const std::string& route, const std::string& more) {
-        const std::string listen = wire_.tls_client ? "[{address: 127.0.0.1:0, tls: {cert_file: " + cert_ + ", key_file: " + key_ + "}}]" : "127.0.0.1:0";
-        proxy.emplace("defaults: {retry: {backoff: {initial: 2ms, max: 10ms}, budget: off}, circuit_breaker: off, cooldown: off, overload: off}\n"
-                      "upstreams:\n" + config_ + "routes:\n  - name: all\n    match: {path_prefix: /}\n    upstreams: [" + names_ + "]\n" + route,
+        const std::string listen =
+            wire_.tls_client ? "[{address: 127.0.0.1:0, tls: {cert_file: " + cert_ + ", key_file: " + key_ + "}}]"
+                             : "127.0.0.1:0";
+        proxy.emplace("defaults: {retry: {backoff: {initial: 2ms, max: 10ms}, budget: off}, circuit_breaker: off, "
+                      "cooldown: off, overload: off}\n"
+                      "upstreams:\n" +
+                          config_ + "routes:\n  - name: all\n    match: {path_prefix: /}\n    upstreams: [" + names_ +
+                          "]\n" + route,
                       listen, more, "admin: {listen: 127.0.0.1:0}\n");
     }
     [[nodiscard]] support::test_client connect(std::chrono::milliseconds timeout = std::chrono::seconds{20}) const {
@@ -155,14 +169,16 @@ public:
         const auto until = std::chrono::steady_clock::now() + std::chrono::seconds{10};
         const char* const gauges[] = {"evenkeel_requests_in_flight", "evenkeel_upstream_attempts_in_flight"};
         for (const char* const name : gauges) {
-            while (gauge(name) != 0 && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(std::chrono::milliseconds{20});
+            while (gauge(name) != 0 && std::chrono::steady_clock::now() < until)
+                std::this_thread::sleep_for(std::chrono::milliseconds{20});
             INFO(std::string{name});
             CHECK(gauge(name) == 0);
         }
         const auto before = std::chrono::steady_clock::now();
         CHECK(proxy->finish());
         CHECK(std::chrono::steady_clock::now() - before < std::chrono::seconds{10}); // of a drain.timeout of 30
-        for (auto& one : upstreams_) CHECK(one->wait_for([](const support::provider_counters& now) { return now.open_connections == 0; }));
+        for (auto& one : upstreams_)
+            CHECK(one->wait_for([](const support::provider_counters& now) { return now.open_connections == 0; }));
     }
 
     upload_witness witness;
@@ -183,7 +199,8 @@ private:
 
 // Its path is not one of a provider's: a key makes it repeatable.
 inline std::string upload_head(std::uint32_t whose, std::size_t size, bool chunked, const std::string& fields = "") {
-    return "POST /upload HTTP/1.1\r\nHost: proxy\r\nidempotency-key: k" + std::to_string(whose) + "\r\nx-case: " + std::to_string(whose) + "\r\n" + fields +
+    return "POST /upload HTTP/1.1\r\nHost: proxy\r\nidempotency-key: k" + std::to_string(whose) +
+           "\r\nx-case: " + std::to_string(whose) + "\r\n" + fields +
            (chunked ? "Transfer-Encoding: chunked\r\n\r\n" : "Content-Length: " + std::to_string(size) + "\r\n\r\n");
 }
 inline std::string upload_chunk(const std::string& data) {

@@ -49,21 +49,25 @@ TEST_CASE("a model is simulated direct, classic and tuned side by side, the same
     CHECK(!has(once, "LEFT OVER"));
     CHECK(evenkeel("simulate --model errors-30 --seed 1,2 --requests 200").out == once.out);
     CHECK(evenkeel("simulate --model errors-30 --seed 3,4 --requests 200").out != once.out);
-    CHECK(evenkeel("simulate --model collapse --seed 1 --rate 4").out != evenkeel("simulate --model collapse --seed 1").out);
+    CHECK(evenkeel("simulate --model collapse --seed 1 --rate 4").out !=
+          evenkeel("simulate --model collapse --seed 1").out);
 }
 
 TEST_CASE("JSON for programs") {
     const auto json = evenkeel("simulate --model outage --seed 1,2 --requests 100 --format json", "2>/dev/null");
     CHECK(json.code == 0);
     CHECK(json.out.starts_with("{\"seeds\":[1, 2],\"scenarios\":["));
-    for (const char* key : {"\"success\":", "\"within_15s\":", "\"p99_s\":", "\"attempts_per_request\":", "\"recovery_s\":", "\"by_seed\":[", "\"leftovers\":null"}) {
+    for (const char* key : {"\"success\":", "\"within_15s\":", "\"p99_s\":", "\"attempts_per_request\":",
+                            "\"recovery_s\":", "\"by_seed\":[", "\"leftovers\":null"}) {
         CAPTURE(key);
         CHECK(has(json, key));
     }
 }
 
 TEST_CASE("a user's file is compared with nothing at all") {
-    const std::string file = file_with("simulate-config-", "version: 1\nupstreams: {a: {url: 'http://a.invalid'}}\nroutes: [{name: llm, upstreams: [a]}]\n");
+    const std::string file =
+        file_with("simulate-config-",
+                  "version: 1\nupstreams: {a: {url: 'http://a.invalid'}}\nroutes: [{name: llm, upstreams: [a]}]\n");
     const auto run = evenkeel("simulate -c " + file + " --model errors-30 --seed 1 --requests 100");
     CHECK(run.code == 0);
     CHECK(has(run, "direct"));
@@ -80,7 +84,8 @@ TEST_CASE("a user's file is compared with nothing at all") {
 }
 
 TEST_CASE("a log is replayed, and what could not be read is said") {
-    const std::string good = R"({"ts":"2026-11-23T10:19:35.000Z","status":200,"outcome":"ok","attempts":1,"stream":true,"duration_s":4.0})";
+    const std::string good =
+        R"({"ts":"2026-11-23T10:19:35.000Z","status":200,"outcome":"ok","attempts":1,"stream":true,"duration_s":4.0})";
     const std::string log = file_with("simulate-trace-", good + "\njunk\n" + good + "\n" + good.substr(0, 30));
     const auto run = evenkeel("simulate --trace " + log + " --seed 1");
     CHECK(run.code == 0);
@@ -121,8 +126,9 @@ TEST_CASE("wrong usage says what is right") {
 TEST_CASE("the six demonstrations, or one of them") {
     const auto all = evenkeel("simulate --demonstrate all");
     CHECK(all.code == 0);
-    for (const char* title : {"1  Normal operation\n", "\n2  Circuit breaker\n", "\n3  Exponential backoff with jitter\n", "\n4  Hedged requests\n", "\n5  Adaptive timeout\n",
-                              "\n6  Graceful degradation\n"}) {
+    for (const char* title :
+         {"1  Normal operation\n", "\n2  Circuit breaker\n", "\n3  Exponential backoff with jitter\n",
+          "\n4  Hedged requests\n", "\n5  Adaptive timeout\n", "\n6  Graceful degradation\n"}) {
         CAPTURE(title);
         CHECK(has(all, title));
     }
@@ -132,6 +138,8 @@ TEST_CASE("the six demonstrations, or one of them") {
     CHECK(all.out.find(one.out) != std::string::npos);
     const auto none = evenkeel("simulate --demonstrate magic");
     CHECK(none.code == 2);
-    CHECK(has(none, "there is no demonstration 'magic'; there are: all, normal, breaker, backoff, hedging, timeout, degradation"));
+    CHECK(has(
+        none,
+        "there is no demonstration 'magic'; there are: all, normal, breaker, backoff, hedging, timeout, degradation"));
     CHECK(evenkeel("simulate --demonstrate all --model calm").code == 2);
 }

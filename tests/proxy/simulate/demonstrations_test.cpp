@@ -45,10 +45,12 @@ TEST_CASE("normal operation: everything is answered by its first attempt") {
     CHECK(has(played("normal"), "1.00 attempts per request; circuit closed throughout"));
 }
 
-TEST_CASE("circuit breaker: three failures open it, refusals are at once and say when to come back, two successes close it") {
+TEST_CASE(
+    "circuit breaker: three failures open it, refusals are at once and say when to come back, two successes close it") {
     const std::string text = played("breaker");
-    for (const char* part : {"closed -> open (consecutive_failures)", "open -> half_open (recovery_time)", "half_open -> open (probe_failed)",
-                             "half_open -> closed (probe_succeeded)", "refused at once (at most 0 ms)"}) {
+    for (const char* part : {"closed -> open (consecutive_failures)", "open -> half_open (recovery_time)",
+                             "half_open -> open (probe_failed)", "half_open -> closed (probe_succeeded)",
+                             "refused at once (at most 0 ms)"}) {
         CAPTURE(part);
         CHECK(has(text, part));
     }
@@ -74,7 +76,9 @@ TEST_CASE("backoff: each pause is between half and the whole of 0.5 s x 2^n, and
 
 TEST_CASE("hedging: one hedge takes the P95 from 30 s to 6, a second one the P99 to 10") {
     const std::string text = played("hedging");
-    const auto row = [&](const std::string& name) { return numbers(text, name + " *([0-9.]+) s *([0-9.]+) s *([0-9.]+) s *([0-9.]+)"); };
+    const auto row = [&](const std::string& name) {
+        return numbers(text, name + " *([0-9.]+) s *([0-9.]+) s *([0-9.]+) s *([0-9.]+)");
+    };
     CHECK(row("no hedge").at(1) > 29);
     CHECK(row("one, after 3 s \\(the original's\\)").at(1) < 6.5);
     CHECK(row("one, after 3 s \\(the original's\\)").at(2) > 29);
@@ -95,7 +99,8 @@ TEST_CASE("adaptive timeout: 30 s before ten samples, then 1.5 times the P95, an
 
 TEST_CASE("degradation: phase 1 shows although phase 2 fails; the last good answer; then the canned one") {
     const std::string text = played("degradation");
-    for (const char* part : {"complete, all well:                        200 after  5.0 s: phase 1 yes, phase 2 yes", "200 after  8.0 s: phase 1 yes, phase 2 no",
+    for (const char* part : {"complete, all well:                        200 after  5.0 s: phase 1 yes, phase 2 yes",
+                             "200 after  8.0 s: phase 1 yes, phase 2 no",
                              "200 after  8.0 s: last good answer, 16 s old", "200 after  8.0 s: the canned answer"}) {
         CAPTURE(part);
         CHECK(has(text, part));
@@ -103,5 +108,6 @@ TEST_CASE("degradation: phase 1 shows although phase 2 fails; the last good answ
 }
 
 TEST_CASE("a configuration that is none is said to be so") {
-    CHECK_THROWS_AS(stage("version: 1\nroutes: []\n", [](std::string_view, unsigned, double) { return reply{}; }), std::logic_error);
+    CHECK_THROWS_AS(stage("version: 1\nroutes: []\n", [](std::string_view, unsigned, double) { return reply{}; }),
+                    std::logic_error);
 }

@@ -14,8 +14,12 @@ run_result failing(double from, double to, double until = 100) {
     run_result run;
     for (double due = 0; due < until; due += 0.5) {
         const bool fails = due >= from && due < to;
-        run.samples.push_back({.due = due, .seconds = fails ? 60.0 : 4.0, .first_token = fails ? 60.0 : 1.0, .attempts = 1,
-                               .how = fails ? verdict::error : verdict::success, .stream = true});
+        run.samples.push_back({.due = due,
+                               .seconds = fails ? 60.0 : 4.0,
+                               .first_token = fails ? 60.0 : 1.0,
+                               .attempts = 1,
+                               .how = fails ? verdict::error : verdict::success,
+                               .stream = true});
     }
     return run;
 }

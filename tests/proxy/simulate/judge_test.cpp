@@ -37,7 +37,9 @@ std::string whole_json() {
     texts.buffered(out, 17);
     return body_of(out);
 }
-verdict of_stream(const std::string& body) { return judge({.status = 200, .whole = true, .stream = true, .body = body}, nonce); }
+verdict of_stream(const std::string& body) {
+    return judge({.status = 200, .whole = true, .stream = true, .body = body}, nonce);
+}
 verdict of_json(const std::string& body) { return judge({.status = 200, .whole = true, .body = body}, nonce); }
 std::string without(std::string text, const std::string& part) {
     const auto at = text.find(part);
@@ -74,7 +76,8 @@ TEST_CASE("a whole stream is a success, with comments too; anything less is brok
     CHECK(of_stream("data: {\"error\":{}}\n\n" + whole) == verdict::broken);
     CHECK(of_stream(whole + "event: error\ndata: {}\n\n") == verdict::broken);
     CHECK(of_stream(whole_json()) == verdict::broken);
-    for (std::size_t cut = 0; cut + 1 < whole.size(); cut += 7) CHECK(of_stream(whole.substr(0, cut)) == verdict::broken);
+    for (std::size_t cut = 0; cut + 1 < whole.size(); cut += 7)
+        CHECK(of_stream(whole.substr(0, cut)) == verdict::broken);
 }
 
 TEST_CASE("a whole JSON answer is a success; anything less is broken") {

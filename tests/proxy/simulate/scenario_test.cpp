@@ -23,8 +23,8 @@ const scenario& model(std::string_view name) {
     return *found;
 }
 bool same(const fate& a, const fate& b) {
-    return a.is == b.is && a.first == b.first && a.whole == b.whole && a.status == b.status && a.retry_after == b.retry_after &&
-           a.broken == b.broken && a.broken_at == b.broken_at;
+    return a.is == b.is && a.first == b.first && a.whole == b.whole && a.status == b.status &&
+           a.retry_after == b.retry_after && a.broken == b.broken && a.broken_at == b.broken_at;
 }
 
 // Of many attempts at one moment: how often each fate came.
@@ -129,7 +129,10 @@ TEST_CASE("each model draws the shares it names") {
         {"brown-out", 0, 180, {{"answer", 1}}},
         {"collapse", 0, 99, {{"hang", 1}}},
         {"collapse", 0, 100, {{"answer", 1}}},
-        {"resets", 0, 10, {{"reset", 0.08}, {"reset after", 0.04}, {"truncated", 0.03}, {"error in 200", 0.02}, {"answer", 0.83}}},
+        {"resets",
+         0,
+         10,
+         {{"reset", 0.08}, {"reset after", 0.04}, {"truncated", 0.03}, {"error in 200", 0.02}, {"answer", 0.83}}},
         {"stalls", 0, 10, {{"stall", 0.04}, {"answer", 0.96}}},
         {"throttled", 0, 70, {{"429", 1}}},
         {"throttled", 0, 100, {{"answer", 1}}},
@@ -166,7 +169,8 @@ TEST_CASE("a throttled attempt is told the end of its window") {
 }
 
 TEST_CASE("the tail is as heavy and as frequent as its name says") {
-    for (const auto& [name, share, slower] : {std::tuple{"calm", 0.01, 4.0}, {"tail-5", 0.05, 10.0}, {"tail-20", 0.2, 10.0}}) {
+    for (const auto& [name, share, slower] :
+         {std::tuple{"calm", 0.01, 4.0}, {"tail-5", 0.05, 10.0}, {"tail-20", 0.2, 10.0}}) {
         CAPTURE(name);
         scenario healthy = model(name);
         healthy.usual = {};
@@ -216,25 +220,15 @@ TEST_CASE("without a proxy each scenario fares as its numbers say") {
         double success, tolerance;
     };
     const std::vector<row> rows{
-        {"calm", 100, 0.5},       // 4x 4.5 s is still in time
-        {"tail-5", 98.9, 1},      // 5 % of 45 s, sigma 0.37: a fifth of them too late
-        {"tail-20", 95.6, 2},
-        {"errors-30", 70, 2.5},
-        {"varying-errors", 42.5, 8},
-        {"bursts", 82.4, 8},
+        {"calm", 100, 0.5},  // 4x 4.5 s is still in time
+        {"tail-5", 98.9, 1}, // 5 % of 45 s, sigma 0.37: a fifth of them too late
+        {"tail-20", 95.6, 2},     {"errors-30", 70, 2.5}, {"varying-errors", 42.5, 8}, {"bursts", 82.4, 8},
         {"outage", 82.2, 1.5},    // 45 of 280 s, and what was under way when it began
         {"brown-out", 96.4, 1.5}, // 10 % of 100 of 280 s
         {"collapse", 92.9, 1},    // 20 of 280 s
-        {"resets", 83, 2.5},
-        {"stalls", 96, 1.5},
-        {"throttled", 81.4, 2},   // 52 of 280 s
-        {"one-dead", 50, 1},
-        {"one-hanging", 50, 1},
-        {"one-slow", 99, 1.5},
-        {"mixed-lengths", 97, 1.5},
-        {"slowdown", 99.8, 0.5},
-        {"everything", 76, 5},
-        {"original", 66, 2},
+        {"resets", 83, 2.5},      {"stalls", 96, 1.5},    {"throttled", 81.4, 2}, // 52 of 280 s
+        {"one-dead", 50, 1},      {"one-hanging", 50, 1}, {"one-slow", 99, 1.5},       {"mixed-lengths", 97, 1.5},
+        {"slowdown", 99.8, 0.5},  {"everything", 76, 5},  {"original", 66, 2},
     };
     std::vector<subject> subjects;
     for (const row& each : rows) subjects.push_back(subject_of(model(each.name)));

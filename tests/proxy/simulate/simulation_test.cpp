@@ -67,7 +67,8 @@ fate of_kind(fate::kind kind, double after = 0.5) {
     return met;
 }
 config::snapshot settings_from(const std::string& defaults) {
-    const auto loaded = config::load_text("version: 1\nupstreams: {a: {url: 'http://a.invalid'}, b: {url: 'http://b.invalid', caller_credentials: drop}}\ndefaults:\n" +
+    const auto loaded = config::load_text("version: 1\nupstreams: {a: {url: 'http://a.invalid'}, b: {url: "
+                                          "'http://b.invalid', caller_credentials: drop}}\ndefaults:\n" +
                                               defaults + "\nroutes: [{name: all, upstreams: [a, b]}]\n",
                                           "test.yaml", {});
     REQUIRE(loaded.ok());
@@ -150,7 +151,8 @@ TEST_CASE("a client leaves at its deadline, and its attempts with it") {
     traffic.add(0, true, {of_kind(fate::kind::hang)});
     traffic.add(1, false, {of_kind(fate::kind::hang)});
     traffic.add(2, true, {broken(fate::flaw::stall, 3)});
-    const run_result run = simulate(traffic, settings_from("  timeout: {total: 600s, stream_idle: 600s, content_idle: 600s}"), 1);
+    const run_result run =
+        simulate(traffic, settings_from("  timeout: {total: 600s, stream_idle: 600s, content_idle: 600s}"), 1);
     for (const sample& each : run.samples) {
         CHECK(each.how == verdict::late);
         CHECK(each.seconds == 60);
@@ -166,7 +168,8 @@ TEST_CASE("attempts share the server's capacity, and those given up leave it") {
     traffic.add(0, false, {of_kind(fate::kind::hang)});
     for (const auto& settings : {config::snapshot{}, settings_from("  retry: off")}) {
         const run_result run = simulate(traffic, settings, 1);
-        for (int i = 0; i < 4; ++i) CHECK(run.samples[static_cast<std::size_t>(i)].seconds == doctest::Approx(2).epsilon(0.001));
+        for (int i = 0; i < 4; ++i)
+            CHECK(run.samples[static_cast<std::size_t>(i)].seconds == doctest::Approx(2).epsilon(0.001));
     }
     // With an attempt timeout of 1 s all four are given up and closed; a later request is alone.
     traffic.add(5, false, {answer(0.5, 0.9)});
@@ -203,7 +206,8 @@ TEST_CASE("a cut resets what is open, and nothing later") {
 
 TEST_CASE("the same seed gives the same result, on any number of threads") {
     std::vector<subject> subjects;
-    for (const char* name : {"errors-30", "collapse", "everything"}) subjects.push_back(subject_of(*find_scenario(name)));
+    for (const char* name : {"errors-30", "collapse", "everything"})
+        subjects.push_back(subject_of(*find_scenario(name)));
     const auto contestants = usual_contestants();
     const auto alone = compare(subjects, contestants, {3, 4}, 1);
     const auto together = compare(subjects, contestants, {3, 4}, 4);
@@ -260,7 +264,8 @@ TEST_CASE("of a file one route is simulated, whatever it matches") {
 upstreams: {a: {url: 'http://a.invalid', dialect: anthropic}}
 routes:
   - {name: health, match: {path: /health}, serve: health}
-  - {name: narrow, match: {path: /x, methods: [GET], model: ['gpt-*']}, rewrite: {path: /v1/messages}, upstreams: [a], retry: {max_retries: 2}}
+  - {name: narrow, match: {path: /x, methods: [GET], model: ['gpt-*']}, rewrite: {path: /v1/messages},
+     upstreams: [a], retry: {max_retries: 2}}
   - {name: last, upstreams: [a], retry: off}
 )",
                                           "test.yaml", {});

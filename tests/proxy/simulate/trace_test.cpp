@@ -22,9 +22,10 @@ trace read(const std::string& text) {
 }
 std::string line(const std::string& outcome, const std::string& more = "", int attempts = 1, int status = 200,
                  const std::string& ts = "2026-11-23T10:19:35.000Z", const std::string& duration = "4.000000") {
-    return R"({"ts":")" + ts + R"(","request_id":"x","route":"llm","method":"POST","path":"/v1/chat/completions","status":)" +
-           std::to_string(status) + R"(,"outcome":")" + outcome + R"(","service":"ok","attempts":)" + std::to_string(attempts) + more +
-           R"(,"duration_s":)" + duration + "}\n";
+    return R"({"ts":")" + ts +
+           R"(","request_id":"x","route":"llm","method":"POST","path":"/v1/chat/completions","status":)" +
+           std::to_string(status) + R"(,"outcome":")" + outcome + R"(","service":"ok","attempts":)" +
+           std::to_string(attempts) + more + R"(,"duration_s":)" + duration + "}\n";
 }
 trace_entry only(const std::string& text) {
     const trace all = read(text);
@@ -48,8 +49,10 @@ TEST_CASE("each outcome is read as the way its last attempt ended") {
 }
 
 TEST_CASE("what says nothing about a provider is left out") {
-    const trace all = read(line("client_cancelled") + line("client_cancelled", R"(,"first_byte_s":1.0)", 1, 200, "2026-11-23T10:19:35.000Z", "30") +
-                           line("rejected", "", 0, 404) + line("ok", "", 0) + line("ok"));
+    const trace all =
+        read(line("client_cancelled") +
+             line("client_cancelled", R"(,"first_byte_s":1.0)", 1, 200, "2026-11-23T10:19:35.000Z", "30") +
+             line("rejected", "", 0, 404) + line("ok", "", 0) + line("ok"));
     CHECK(all.lines == 5);
     CHECK(all.junk == 0);
     CHECK(all.left_out == 4);
@@ -67,13 +70,14 @@ TEST_CASE("times are shared out between the attempts of a request") {
     CHECK(third.whole == doctest::Approx(3.2));
     CHECK(third.first == doctest::Approx(0.7));
     CHECK(only(line("ok", "", 2, 200, "2026-11-23T10:19:35.000Z", "0.4")).failed_after == doctest::Approx(0.1));
-    CHECK(only(line("ok")).first == doctest::Approx(1)); // a quarter
+    CHECK(only(line("ok")).first == doctest::Approx(1));                                        // a quarter
     CHECK(only(line("ok", R"(,"stream":true,"first_token_s":9)")).first == doctest::Approx(4)); // not behind the end
 }
 
 TEST_CASE("arrivals are sorted and counted from the first") {
-    const trace all = read(line("ok", "", 1, 200, "2026-11-23T10:19:36.250Z") + line("ok", "", 2, 200, "2026-11-23T10:19:35.000Z") +
-                           line("ok", "", 3, 200, "2026-11-24T10:19:35.000Z"));
+    const trace all =
+        read(line("ok", "", 1, 200, "2026-11-23T10:19:36.250Z") + line("ok", "", 2, 200, "2026-11-23T10:19:35.000Z") +
+             line("ok", "", 3, 200, "2026-11-24T10:19:35.000Z"));
     REQUIRE(all.entries.size() == 3);
     CHECK(all.entries[0].attempts == 2);
     CHECK(all.entries[1].due == doctest::Approx(1.25));
@@ -83,12 +87,27 @@ TEST_CASE("arrivals are sorted and counted from the first") {
 TEST_CASE("junk is counted and passed over") {
     const std::string good = line("ok");
     const std::vector<std::string> junk{
-        "hello\n", "{\n", "[]\n", "null\n", "{}\n", good.substr(0, good.size() / 2) + "\n", std::string(1, '\0') + "\n",
-        line("no such outcome"), line("ok", "", -1), line("ok", "", 1, 99999), line("ok", "", 2000),
-        line("ok", "", 1, 200, "yesterday"), line("ok", "", 1, 200, "2026-13-23T10:19:35.000Z"), line("ok", "", 1, 200, "2026-02-30T10:19:35.000Z"),
-        line("ok", "", 1, 200, "9999-11-23T10:19:35.000Z"), line("ok", "", 1, 200, "2026-11-23T10:19:35.000Z", "-1"),
-        line("ok", "", 1, 200, "2026-11-23T10:19:35.000Z", "1e400"), line("ok", "", 1, 200, "2026-11-23T10:19:35.000Z", "\"4\""),
-        std::string(max_trace_line, ' ') + good, std::string(40, '[') + "\n", "\xff\xfe\n",
+        "hello\n",
+        "{\n",
+        "[]\n",
+        "null\n",
+        "{}\n",
+        good.substr(0, good.size() / 2) + "\n",
+        std::string(1, '\0') + "\n",
+        line("no such outcome"),
+        line("ok", "", -1),
+        line("ok", "", 1, 99999),
+        line("ok", "", 2000),
+        line("ok", "", 1, 200, "yesterday"),
+        line("ok", "", 1, 200, "2026-13-23T10:19:35.000Z"),
+        line("ok", "", 1, 200, "2026-02-30T10:19:35.000Z"),
+        line("ok", "", 1, 200, "9999-11-23T10:19:35.000Z"),
+        line("ok", "", 1, 200, "2026-11-23T10:19:35.000Z", "-1"),
+        line("ok", "", 1, 200, "2026-11-23T10:19:35.000Z", "1e400"),
+        line("ok", "", 1, 200, "2026-11-23T10:19:35.000Z", "\"4\""),
+        std::string(max_trace_line, ' ') + good,
+        std::string(40, '[') + "\n",
+        "\xff\xfe\n",
     };
     for (const std::string& each : junk) {
         CAPTURE(each.substr(0, 200));
@@ -117,7 +136,8 @@ TEST_CASE("a line of many megabytes takes no more memory than the longest good o
 
 TEST_CASE("random damage never does more than junk") {
     std::mt19937 chance(1);
-    const std::string good = line("ok") + line("truncated", R"(,"stream":true,"first_token_s":1.5)", 2) + line("proxy_error");
+    const std::string good =
+        line("ok") + line("truncated", R"(,"stream":true,"first_token_s":1.5)", 2) + line("proxy_error");
     for (int round = 0; round < 3000; ++round) {
         std::string text = good;
         for (auto hits = chance() % 6 + 1; hits > 0; --hits) text[chance() % text.size()] = static_cast<char>(chance());
@@ -128,7 +148,8 @@ TEST_CASE("random damage never does more than junk") {
 
 TEST_CASE("what the access log writes is read back") {
     telemetry::request_record record;
-    record.started = evenkeel::wall_time{std::chrono::sys_days{std::chrono::year{2026} / 5 / 4}} + std::chrono::milliseconds{1250};
+    record.started =
+        evenkeel::wall_time{std::chrono::sys_days{std::chrono::year{2026} / 5 / 4}} + std::chrono::milliseconds{1250};
     record.method = "POST";
     record.path = "/v1/chat/completions";
     record.request_id = "\"odd\\";
@@ -154,7 +175,8 @@ TEST_CASE("a replay meets what was recorded, and beyond it what was usual at tha
     std::string text;
     for (int second = 10; second < 60; ++second) {
         const std::string ts = "2026-11-23T10:00:" + std::to_string(second) + ".000Z";
-        text += second % 10 == 0 ? line("upstream_error", "", 2, 503, ts, "1.0") : line("ok", R"(,"stream":true,"first_token_s":1.0)", 1, 200, ts);
+        text += second % 10 == 0 ? line("upstream_error", "", 2, 503, ts, "1.0")
+                                 : line("ok", R"(,"stream":true,"first_token_s":1.0)", 1, 200, ts);
     }
     const auto recorded = std::make_shared<const trace>(read(text));
     const trace_traffic traffic(recorded, {}, 1);
@@ -164,7 +186,8 @@ TEST_CASE("a replay meets what was recorded, and beyond it what was usual at tha
     CHECK(traffic.meet(0, 2, 0, 0).status == 503);
     CHECK(traffic.meet(1, 1, 0, 0).whole == doctest::Approx(4));
     unsigned answered = 0;
-    for (unsigned attempt = 3; attempt < 1003; ++attempt) answered += traffic.meet(0, attempt, 0, 0).is == fate::kind::answer ? 1U : 0U;
+    for (unsigned attempt = 3; attempt < 1003; ++attempt)
+        answered += traffic.meet(0, attempt, 0, 0).is == fate::kind::answer ? 1U : 0U;
     CHECK(answered / 1000.0 == doctest::Approx(0.9).epsilon(0.05));
 
     const run_result run = simulate(traffic, nullptr, 1);

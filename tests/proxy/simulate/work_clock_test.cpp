@@ -158,18 +158,27 @@ TEST_CASE("the shared clock agrees with a server played in small steps") {
     for (const unsigned seed : {1U, 2U, 3U, 4U, 5U, 6U}) {
         CAPTURE(seed);
         std::mt19937 chance(seed);
-        const auto uniform = [&](double low, double high) { return std::uniform_real_distribution<double>(low, high)(chance); };
+        const auto uniform = [&](double low, double high) {
+            return std::uniform_real_distribution<double>(low, high)(chance);
+        };
         constexpr double step = 0.0005;
-        naive_server naive{.of = {uniform(2, 8), uniform(0, 1)}, .steps = {{10, uniform(1.5, 3)}, {18, 1}}, .attempts = {}};
+        naive_server naive{
+            .of = {uniform(2, 8), uniform(0, 1)}, .steps = {{10, uniform(1.5, 3)}, {18, 1}}, .attempts = {}};
         for (int i = 0; i < 40; ++i) {
             const double came = std::floor(uniform(0, 25) / step) * step;
-            naive.attempts.push_back({came, uniform(0.1, 4), uniform(0, 1) < 0.3 ? came + std::floor(uniform(0.1, 5) / step) * step : INFINITY});
+            naive.attempts.push_back(
+                {came, uniform(0.1, 4),
+                 uniform(0, 1) < 0.3 ? came + std::floor(uniform(0.1, 5) / step) * step : INFINITY});
         }
         naive.play(300, step);
 
         work_clock clock(0, naive.of, naive.steps);
         std::vector<std::unique_ptr<noting>> jobs;
-        struct change { double at; std::size_t who; bool comes; };
+        struct change {
+            double at;
+            std::size_t who;
+            bool comes;
+        };
         std::vector<change> changes;
         for (std::size_t i = 0; i < naive.attempts.size(); ++i) {
             jobs.push_back(std::make_unique<noting>());

@@ -216,10 +216,11 @@ TEST_CASE("an upstream's health: what shows that it lives, what shows that it do
         int requests, successes;
     };
     for (const auto& [result, requests, successes] :
-         {row{attempt_result::success, 1, 1}, row{attempt_result::caller_error, 1, 1}, row{attempt_result::server_error, 1, 0},
-          row{attempt_result::stream_error, 1, 0}, row{attempt_result::overloaded, 1, 0}, row{attempt_result::timeout, 1, 0},
-          row{attempt_result::rate_limited, 0, 0}, row{attempt_result::quota, 0, 0}, row{attempt_result::credential, 0, 0},
-          row{attempt_result::cancelled, 0, 0}}) {
+         {row{attempt_result::success, 1, 1}, row{attempt_result::caller_error, 1, 1},
+          row{attempt_result::server_error, 1, 0}, row{attempt_result::stream_error, 1, 0},
+          row{attempt_result::overloaded, 1, 0}, row{attempt_result::timeout, 1, 0},
+          row{attempt_result::rate_limited, 0, 0}, row{attempt_result::quota, 0, 0},
+          row{attempt_result::credential, 0, 0}, row{attempt_result::cancelled, 0, 0}}) {
         watched seen;
         seen.request(0, request_outcome::rejected, 0, result);
         CAPTURE(to_string(result));
@@ -239,7 +240,8 @@ struct state_of {
 // One route of two upstreams, shared with a second route of only the first.
 struct reported {
     steady_time now = start;
-    std::shared_ptr<config::settings> settings = sample_settings({{"both", "first"}, {"one", "first"}, {"rest", "second"}});
+    std::shared_ptr<config::settings> settings =
+        sample_settings({{"both", "first"}, {"one", "first"}, {"rest", "second"}});
     std::vector<state_of> states{{"first", circuit_state::closed}, {"second", circuit_state::closed}};
     health to{[this] { return now; }};
 
@@ -258,7 +260,13 @@ struct reported {
             if (route->name == "both") shown.bulkhead = bulkhead::summary{3, 4, 1, 5};
             for (const auto& upstream : route->upstreams) {
                 const auto& at = upstream->name == "first" ? states[0] : states[1];
-                endpoint_report endpoint{upstream->name, circuit_breaker::summary{}, cooldown::summary{}, overload_control::summary{}, {}, 2, 10};
+                endpoint_report endpoint{upstream->name,
+                                         circuit_breaker::summary{},
+                                         cooldown::summary{},
+                                         overload_control::summary{},
+                                         {},
+                                         2,
+                                         10};
                 endpoint.circuit->state = at.circuit;
                 endpoint.circuit->since = now - 4s;
                 if (at.circuit == circuit_state::open) endpoint.circuit->next_probe = now + 1500ms;
@@ -288,10 +296,12 @@ TEST_CASE("a route's circuit is that of the upstream it would ask, and open only
         int open_circuits;
         bool healthy;
     };
-    for (const auto& r : {row{closed, 0s, closed, closed, closed, 0, true}, row{half_open, 0s, closed, half_open, half_open, 0, true},
-                          row{opened, 0s, closed, closed, opened, 1, true}, row{opened, 0s, half_open, half_open, opened, 1, true},
-                          row{opened, 0s, opened, opened, opened, 2, false}, row{closed, 5s, half_open, half_open, closed, 0, true},
-                          row{half_open, 5s, opened, half_open, half_open, 1, true}, row{closed, 0s, opened, closed, closed, 1, true}}) {
+    for (const auto& r :
+         {row{closed, 0s, closed, closed, closed, 0, true}, row{half_open, 0s, closed, half_open, half_open, 0, true},
+          row{opened, 0s, closed, closed, opened, 1, true}, row{opened, 0s, half_open, half_open, opened, 1, true},
+          row{opened, 0s, opened, opened, opened, 2, false}, row{closed, 5s, half_open, half_open, closed, 0, true},
+          row{half_open, 5s, opened, half_open, half_open, 1, true},
+          row{closed, 0s, opened, closed, closed, 1, true}}) {
         reported seen;
         seen.states[0].circuit = r.first;
         seen.states[0].rest = r.first_rests;
@@ -374,6 +384,8 @@ TEST_CASE("the document shows the state of every policy") {
 }
 
 TEST_CASE("a query asks for a strict status in few words") {
-    for (const char* query : {"strict", "strict=", "strict=1", "strict=true", "a=b&strict=1", "strict=1&c"}) CHECK(asks_strict(query));
-    for (const char* query : {"", "strict=0", "strict=false", "strictly=1", "a=strict=1", "&&", "a=strict"}) CHECK_FALSE(asks_strict(query));
+    for (const char* query : {"strict", "strict=", "strict=1", "strict=true", "a=b&strict=1", "strict=1&c"})
+        CHECK(asks_strict(query));
+    for (const char* query : {"", "strict=0", "strict=false", "strictly=1", "a=strict=1", "&&", "a=strict"})
+        CHECK_FALSE(asks_strict(query));
 }

@@ -85,7 +85,8 @@ TEST_CASE("the line of a fan-out says how each part went, and its parts have no 
         settings->access_log = {.path = folder.file("a"), .sample_ok = 0};
         log.configuration_loaded(settings);
         log.request_finished({.route = settings->routes[0].get(), .status = 200, .part_of = settings->routes[0].get()});
-        log.request_finished({.status = 500, .outcome = request_outcome::proxy_error, .part_of = settings->routes[0].get()});
+        log.request_finished(
+            {.status = 500, .outcome = request_outcome::proxy_error, .part_of = settings->routes[0].get()});
         log.request_finished({.status = 200, .service = request_service::degraded});
         log.request_finished({.status = 200});
         CHECK(soon([&] { return !lines_in(folder.file("a")).empty(); }));
@@ -164,7 +165,9 @@ TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing
     CHECK(least.at("reason") == "no_route");
     CHECK_FALSE(least.contains("upstream"));
     CHECK_FALSE(least.contains("first_byte_s"));
-    for (const char* absent : {"denied", "stream_end", "upstream_model", "first_token_s", "hedges", "probe", "held_s", "queue_s", "resumed", "coalesced", "upcast"}) CHECK_FALSE(least.contains(absent));
+    for (const char* absent : {"denied", "stream_end", "upstream_model", "first_token_s", "hedges", "probe", "held_s",
+                               "queue_s", "resumed", "coalesced", "upcast"})
+        CHECK_FALSE(least.contains(absent));
 }
 
 TEST_CASE("nothing a client sends breaks out of its line or its field") {
@@ -265,10 +268,12 @@ TEST_CASE("every request is logged by default; with sampling the disturbed ones 
     more->access_log = {.path = folder.file("access.log"), .sample_ok = 0.0};
     to.configuration_loaded(more);
     to.request_finished({.path = "/seen-held", .attempts = 1, .held = 1ms}); // waiting is a disturbance
-    to.request_finished({.path = "/seen-degraded", .service = request_service::degraded, .degraded = {.is = true}}); // so is this
+    // So is this.
+    to.request_finished({.path = "/seen-degraded", .service = request_service::degraded, .degraded = {.is = true}});
     to.flush();
     CHECK(lines_in(folder.file("access.log")).back().find("/seen-degraded") != std::string::npos);
-    CHECK(lines_in(folder.file("access.log")).at(lines_in(folder.file("access.log")).size() - 2).find("/seen-held") != std::string::npos);
+    CHECK(lines_in(folder.file("access.log")).at(lines_in(folder.file("access.log")).size() - 2).find("/seen-held") !=
+          std::string::npos);
     for (const auto& line : lines_in(folder.file("access.log"))) CHECK(line.find("/unseen") == std::string::npos);
 }
 
@@ -349,8 +354,7 @@ TEST_CASE("a reader that stalls costs lines, which are counted, and neither time
         }));
 
         // A stall at the end costs at most `last_flush`.
-        while (to.push(line)) {
-        }
+        while (to.push(line)) {}
         const auto start = std::chrono::steady_clock::now();
         to.flush();
         CHECK(std::chrono::steady_clock::now() - start < 5s);
@@ -371,7 +375,8 @@ TEST_CASE("a FIFO opens without a reader; what was written waits for one, and on
         std::string seen;
         char buffer[4096];
         const bool all = soon([&] {
-            for (ssize_t got = 0; (got = ::read(reader, buffer, sizeof buffer)) > 0;) seen.append(buffer, static_cast<std::size_t>(got));
+            for (ssize_t got = 0; (got = ::read(reader, buffer, sizeof buffer)) > 0;)
+                seen.append(buffer, static_cast<std::size_t>(got));
             return seen.size() >= wanted.size();
         });
         ::close(reader);
@@ -385,7 +390,8 @@ TEST_CASE("a FIFO opens without a reader; what was written waits for one, and on
     read_until("two\nthree\n");
     CHECK(to.dropped() == 0);
 
-    // Nobody comes: the queue fills, lines are dropped and counted, and the end of the process waits `last_flush` at most.
+    // Nobody comes: the queue fills, lines are dropped and counted, and the end of the process waits `last_flush` at
+    // most.
     const std::string line = std::string(999, 'x') + '\n';
     while (to.push(line)) {}
     CHECK(to.dropped() > 0);
@@ -394,7 +400,8 @@ TEST_CASE("a FIFO opens without a reader; what was written waits for one, and on
     CHECK(std::chrono::steady_clock::now() - start < 5s);
 }
 
-TEST_CASE("an access log that is a FIFO without a reader holds up neither its opening nor a reload, nor the other log") {
+TEST_CASE(
+    "an access log that is a FIFO without a reader holds up neither its opening nor a reload, nor the other log") {
     const scratch folder;
     const auto fifo = folder.file("fifo");
     REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
@@ -507,8 +514,12 @@ struct tally final : observer {
     void request_finished(const request_record&) noexcept override { ++calls; }
     void attempt_started(const config::route&, const config::upstream&) noexcept override { ++calls; }
     void attempt_finished(const attempt_record&) noexcept override { ++calls; }
-    void circuit_changed(const config::route&, const config::upstream&, const circuit_transition&) noexcept override { ++calls; }
-    void cooldown_began(const config::route&, const config::upstream&, outcome_kind, duration) noexcept override { ++calls; }
+    void circuit_changed(const config::route&, const config::upstream&, const circuit_transition&) noexcept override {
+        ++calls;
+    }
+    void cooldown_began(const config::route&, const config::upstream&, outcome_kind, duration) noexcept override {
+        ++calls;
+    }
     void overload_changed(const config::route&, const config::upstream&, bool) noexcept override { ++calls; }
     void hedge_refused(const config::route&, hedge_refusal) noexcept override { ++calls; }
     void budget_refused(const config::route&, const config::upstream&, attempt_kind) noexcept override { ++calls; }
@@ -517,7 +528,10 @@ struct tally final : observer {
     void fallback_skipped(const config::route&, fallback_kind, fallback_skip) noexcept override { ++calls; }
     void fallback_exhausted(const config::route&) noexcept override { ++calls; }
     void upcast_ended(const config::route&, upcast_result) noexcept override { ++calls; }
-    void upcast_excluded(const config::route&, const config::upstream&, upcast_result, std::string_view) noexcept override { ++calls; }
+    void upcast_excluded(const config::route&, const config::upstream&, upcast_result,
+                         std::string_view) noexcept override {
+        ++calls;
+    }
     void connection_opened(side, const config::upstream*) noexcept override { ++calls; }
     void connection_closed(side, const config::upstream*) noexcept override { ++calls; }
     void idle_changed(const config::upstream&, int by) noexcept override { calls += by; }

@@ -95,7 +95,12 @@ policy_report sample_report() {
     latency.samples = 40;
     hedge_guard::summary hedging;
     hedging.suspended = true;
-    return {now, {{"phase1", hedging, 1, {{"deepseek", circuit, rest, overload, latency, 3.5, 10}}, bulkhead::summary{7, 8, 2, 9}}}};
+    return {now,
+            {{"phase1",
+              hedging,
+              1,
+              {{"deepseek", circuit, rest, overload, latency, 3.5, 10}},
+              bulkhead::summary{7, 8, 2, 9}}}};
 }
 
 // phase1 as configured by default, phase2 with everything that is off by default.
@@ -123,63 +128,63 @@ TEST_CASE("what alerts count exists before the first request, with zero") {
     metrics seen(options());
     seen.configuration_loaded(plain_and_full());
 
-    for (
-        const char* series : {
-            R"(evenkeel_requests_total{route="phase1",outcome="client_cancelled",code_class="none"})",
-            R"(evenkeel_requests_total{route="phase1",outcome="upstream_error",code_class="5xx"})",
-            R"(evenkeel_requests_total{route="phase1",outcome="truncated",code_class="2xx"})",
-            R"(evenkeel_requests_total{route="phase2",outcome="ok",code_class="2xx"})",
-            R"(evenkeel_requests_total{route="none",outcome="rejected",code_class="4xx"})",
-            R"(evenkeel_requests_in_flight{route="phase1"})",
-            R"(evenkeel_upstream_attempts_total{route="phase1",upstream="deepseek",kind="first",result="quota"})",
-            R"(evenkeel_upstream_attempts_total{route="phase2",upstream="deepseek",kind="first",result="success"})",
-            R"(evenkeel_requests_served_total{route="phase1",service="retried"})",
-            R"(evenkeel_circuit_breaker_transitions_total{route="phase1",upstream="deepseek",from="closed",to="open",why="consecutive_failures"})",
-            R"(evenkeel_budget_refusals_total{route="phase1",upstream="deepseek",kind="retry"})",
-            R"(evenkeel_requests_held{route="phase1"})",
-            R"(evenkeel_holds_total{route="phase1",result="gave_up"})",
-            R"(evenkeel_upstream_attempts_in_flight{upstream="deepseek"})",
-            R"(evenkeel_connections{side="downstream"})",
-            R"(evenkeel_connections{side="upstream",upstream="deepseek"})",
-            R"(evenkeel_connections_opened_total{side="upstream",upstream="deepseek"})",
-            R"(evenkeel_upstream_idle_connections{upstream="backup"})",
-            R"(evenkeel_upstream_cold_connections_total{upstream="backup"})",
-            R"(evenkeel_connections_refused_total{reason="max_connections"})",
-            R"(evenkeel_requests_refused_total{reason="no_route"})",
-            R"(evenkeel_requests_refused_total{reason="body_not_split"})",
-            R"(evenkeel_requests_refused_total{reason="bulkhead_full"})",
-            R"(evenkeel_requests_refused_total{reason="bulkhead_timeout"})",
-            R"(evenkeel_requests_refused_total{reason="bulkhead_tenant_share"})",
-            R"(evenkeel_requests_refused_total{reason="circuit_open"})",
-            R"(evenkeel_requests_refused_total{reason="other"})",
-            // What is off by default, where it is on.
-            R"(evenkeel_requests_served_total{route="phase2",service="failed_over"})",
-            R"(evenkeel_requests_served_total{route="phase2",service="hedged"})",
-            R"(evenkeel_requests_served_total{route="phase2",service="degraded"})",
-            R"(evenkeel_stream_resumptions_total{route="phase2",result="not_comparable"})",
-            R"(evenkeel_upcast_total{route="phase2",result="unknown_field"})",
-            R"(evenkeel_wasted_output_events_total{route="phase2",upstream="backup"})",
-            R"(evenkeel_hedges_total{route="phase2",upstream="deepseek",result="won"})",
-            R"(evenkeel_hedges_total{route="phase2",upstream="backup",result="failed"})",
-            R"(evenkeel_hedges_refused_total{route="phase2",reason="guard"})",
-            R"(evenkeel_hedges_refused_total{route="phase2",reason="deadline"})",
-            R"(evenkeel_budget_refusals_total{route="phase2",upstream="deepseek",kind="hedge"})",
-            R"(evenkeel_bulkhead_rejected_total{route="phase2",reason="queue_full"})",
-            R"(evenkeel_bulkhead_rejected_total{route="phase2",reason="queue_timeout"})",
-            R"(evenkeel_bulkhead_rejected_total{route="phase2",reason="tenant_share"})",
-            R"(evenkeel_bulkhead_tenant_limited_total{route="phase2"})",
-            R"(evenkeel_coalesced_requests_total{route="phase2",role="leader"})",
-            R"(evenkeel_coalesced_requests_total{route="phase2",role="follower"})",
-            R"(evenkeel_coalesced_flights{route="phase2"})",
-            R"(evenkeel_coalesced_detached_total{route="phase2",reason="slow"})",
-            R"(evenkeel_coalesced_detached_total{route="phase2",reason="memory"})",
-            R"(evenkeel_coalesced_detached_total{route="phase2",reason="encoded"})",
-            R"(evenkeel_fallbacks_total{route="phase2",step="last_good"})",
-            R"(evenkeel_fallbacks_exhausted_total{route="phase2"})",
-            R"(evenkeel_prewarm_target_connections{upstream="backup"})",
-            R"(evenkeel_prewarm_connections_total{upstream="backup",result="unused"})",
-            R"(evenkeel_prewarm_probes_total{upstream="backup",result="refused"})",
-        }) {
+    for (const char* series : {
+             R"(evenkeel_requests_total{route="phase1",outcome="client_cancelled",code_class="none"})",
+             R"(evenkeel_requests_total{route="phase1",outcome="upstream_error",code_class="5xx"})",
+             R"(evenkeel_requests_total{route="phase1",outcome="truncated",code_class="2xx"})",
+             R"(evenkeel_requests_total{route="phase2",outcome="ok",code_class="2xx"})",
+             R"(evenkeel_requests_total{route="none",outcome="rejected",code_class="4xx"})",
+             R"(evenkeel_requests_in_flight{route="phase1"})",
+             R"(evenkeel_upstream_attempts_total{route="phase1",upstream="deepseek",kind="first",result="quota"})",
+             R"(evenkeel_upstream_attempts_total{route="phase2",upstream="deepseek",kind="first",result="success"})",
+             R"(evenkeel_requests_served_total{route="phase1",service="retried"})",
+             R"(evenkeel_circuit_breaker_transitions_total{route="phase1",upstream="deepseek",from="closed",)"
+             R"(to="open",why="consecutive_failures"})",
+             R"(evenkeel_budget_refusals_total{route="phase1",upstream="deepseek",kind="retry"})",
+             R"(evenkeel_requests_held{route="phase1"})",
+             R"(evenkeel_holds_total{route="phase1",result="gave_up"})",
+             R"(evenkeel_upstream_attempts_in_flight{upstream="deepseek"})",
+             R"(evenkeel_connections{side="downstream"})",
+             R"(evenkeel_connections{side="upstream",upstream="deepseek"})",
+             R"(evenkeel_connections_opened_total{side="upstream",upstream="deepseek"})",
+             R"(evenkeel_upstream_idle_connections{upstream="backup"})",
+             R"(evenkeel_upstream_cold_connections_total{upstream="backup"})",
+             R"(evenkeel_connections_refused_total{reason="max_connections"})",
+             R"(evenkeel_requests_refused_total{reason="no_route"})",
+             R"(evenkeel_requests_refused_total{reason="body_not_split"})",
+             R"(evenkeel_requests_refused_total{reason="bulkhead_full"})",
+             R"(evenkeel_requests_refused_total{reason="bulkhead_timeout"})",
+             R"(evenkeel_requests_refused_total{reason="bulkhead_tenant_share"})",
+             R"(evenkeel_requests_refused_total{reason="circuit_open"})",
+             R"(evenkeel_requests_refused_total{reason="other"})",
+             // What is off by default, where it is on.
+             R"(evenkeel_requests_served_total{route="phase2",service="failed_over"})",
+             R"(evenkeel_requests_served_total{route="phase2",service="hedged"})",
+             R"(evenkeel_requests_served_total{route="phase2",service="degraded"})",
+             R"(evenkeel_stream_resumptions_total{route="phase2",result="not_comparable"})",
+             R"(evenkeel_upcast_total{route="phase2",result="unknown_field"})",
+             R"(evenkeel_wasted_output_events_total{route="phase2",upstream="backup"})",
+             R"(evenkeel_hedges_total{route="phase2",upstream="deepseek",result="won"})",
+             R"(evenkeel_hedges_total{route="phase2",upstream="backup",result="failed"})",
+             R"(evenkeel_hedges_refused_total{route="phase2",reason="guard"})",
+             R"(evenkeel_hedges_refused_total{route="phase2",reason="deadline"})",
+             R"(evenkeel_budget_refusals_total{route="phase2",upstream="deepseek",kind="hedge"})",
+             R"(evenkeel_bulkhead_rejected_total{route="phase2",reason="queue_full"})",
+             R"(evenkeel_bulkhead_rejected_total{route="phase2",reason="queue_timeout"})",
+             R"(evenkeel_bulkhead_rejected_total{route="phase2",reason="tenant_share"})",
+             R"(evenkeel_bulkhead_tenant_limited_total{route="phase2"})",
+             R"(evenkeel_coalesced_requests_total{route="phase2",role="leader"})",
+             R"(evenkeel_coalesced_requests_total{route="phase2",role="follower"})",
+             R"(evenkeel_coalesced_flights{route="phase2"})",
+             R"(evenkeel_coalesced_detached_total{route="phase2",reason="slow"})",
+             R"(evenkeel_coalesced_detached_total{route="phase2",reason="memory"})",
+             R"(evenkeel_coalesced_detached_total{route="phase2",reason="encoded"})",
+             R"(evenkeel_fallbacks_total{route="phase2",step="last_good"})",
+             R"(evenkeel_fallbacks_exhausted_total{route="phase2"})",
+             R"(evenkeel_prewarm_target_connections{upstream="backup"})",
+             R"(evenkeel_prewarm_connections_total{upstream="backup",result="unused"})",
+             R"(evenkeel_prewarm_probes_total{upstream="backup",result="refused"})",
+         }) {
         CAPTURE(series);
         CHECK(value_of(seen, series) == "0");
     }
@@ -198,9 +203,12 @@ TEST_CASE("what is off for a route or an upstream has no series of it, and a fam
     seen.configuration_loaded(plain_and_full());
     for (const auto& series : series_of(seen)) {
         CAPTURE(series);
-        if (series.find("route=\"phase1\"") == std::string::npos && series.find("upstream=\"deepseek\"") == std::string::npos) continue;
+        if (series.find("route=\"phase1\"") == std::string::npos &&
+            series.find("upstream=\"deepseek\"") == std::string::npos)
+            continue;
         if (series.find("route=\"phase2\"") != std::string::npos) continue;
-        for (const char* feature : {"hedge", "bulkhead", "coalesced", "fallback", "prewarm", "upcast", "resumption", "chaos", "wasted", "failed_over", "degraded"})
+        for (const char* feature : {"hedge", "bulkhead", "coalesced", "fallback", "prewarm", "upcast", "resumption",
+                                    "chaos", "wasted", "failed_over", "degraded"})
             CHECK(series.find(feature) == std::string::npos);
     }
     const auto text = seen.text();
@@ -208,7 +216,8 @@ TEST_CASE("what is off for a route or an upstream has no series of it, and a fam
     CHECK(text.find("evenkeel_request_duration_seconds") == std::string::npos);
 }
 
-TEST_CASE("details exist from their first event on, histograms from their first observation, also where the feature is off") {
+TEST_CASE(
+    "details exist from their first event on, histograms from their first observation, also where the feature is off") {
     metrics seen(options());
     const auto settings = plain_and_full();
     seen.configuration_loaded(settings);
@@ -223,17 +232,20 @@ TEST_CASE("details exist from their first event on, histograms from their first 
     seen.request_started(&route);
     seen.request_finished({.route = &route, .status = 304, .denied = denied_reason::budget, .total = 1s});
 
-    std::set<std::string> fresh, expected{
-        R"(evenkeel_hedges_refused_total{route="phase1",reason="budget"})",
-        R"(evenkeel_cooldowns_total{route="phase1",upstream="deepseek",reason="quota"})",
-        R"(evenkeel_circuit_breaker_transitions_total{route="phase1",upstream="deepseek",from="half_open",to="closed",why="probe_succeeded"})",
-        R"(evenkeel_chaos_injected_total{route="phase1",fault="reset"})",
-        R"(evenkeel_requests_total{route="phase1",outcome="ok",code_class="3xx"})",
-        R"(evenkeel_retries_denied_total{route="phase1",reason="budget"})",
-        R"(evenkeel_request_duration_seconds_sum{route="phase1"})",
-        R"(evenkeel_request_duration_seconds_count{route="phase1"})",
-    };
-    for (const char* le : {"0.08", "0.16", "0.32", "0.64", "1.28", "2.56", "5.12", "10.24", "20.48", "40.96", "81.92", "300", "+Inf"})
+    std::set<std::string> fresh,
+        expected{
+            R"(evenkeel_hedges_refused_total{route="phase1",reason="budget"})",
+            R"(evenkeel_cooldowns_total{route="phase1",upstream="deepseek",reason="quota"})",
+            R"(evenkeel_circuit_breaker_transitions_total{route="phase1",upstream="deepseek",from="half_open",)"
+            R"(to="closed",why="probe_succeeded"})",
+            R"(evenkeel_chaos_injected_total{route="phase1",fault="reset"})",
+            R"(evenkeel_requests_total{route="phase1",outcome="ok",code_class="3xx"})",
+            R"(evenkeel_retries_denied_total{route="phase1",reason="budget"})",
+            R"(evenkeel_request_duration_seconds_sum{route="phase1"})",
+            R"(evenkeel_request_duration_seconds_count{route="phase1"})",
+        };
+    for (const char* le :
+         {"0.08", "0.16", "0.32", "0.64", "1.28", "2.56", "5.12", "10.24", "20.48", "40.96", "81.92", "300", "+Inf"})
         expected.insert(R"(evenkeel_request_duration_seconds_bucket{route="phase1",le=")" + std::string(le) + "\"}");
     const auto after = series_of(seen);
     std::set_difference(after.begin(), after.end(), before.begin(), before.end(), std::inserter(fresh, fresh.end()));
@@ -304,8 +316,8 @@ TEST_CASE("a bound belongs to its bucket, the nanosecond after it does not") {
     };
     for (const auto& [value, first_bucket] :
          {row{0ns, 0.08}, row{-5s, 0.08}, row{1ns, 0.08}, row{80ms, 0.08}, row{80ms + 1ns, 0.16}, row{160ms, 0.16},
-          row{160ms + 1ns, 0.32}, row{10ms * 8192, 81.92}, row{10ms * 8192 + 1ns, 300}, row{300s, 300}, row{300s + 1ns, 0},
-          row{24h * 365, 0}}) {
+          row{160ms + 1ns, 0.32}, row{10ms * 8192, 81.92}, row{10ms * 8192 + 1ns, 300}, row{300s, 300},
+          row{300s + 1ns, 0}, row{24h * 365, 0}}) {
         long_histogram cells;
         cells.observe(value);
         histogram_view view;
@@ -323,8 +335,9 @@ TEST_CASE("bounds of the proxy's own time: doubling, then milliseconds") {
         duration value;
         double first_bucket;
     };
-    for (const auto& [value, first_bucket] : {row{31us, 3.125e-05}, row{31'250ns, 3.125e-05}, row{31'251ns, 6.25e-05}, row{1ms, 0.001}, row{1ms + 1ns, 0.008},
-                                              row{8ms, 0.008}, row{8ms + 1ns, 0.064}, row{64ms, 0.064}, row{64ms + 1ns, 0}}) {
+    for (const auto& [value, first_bucket] :
+         {row{31us, 3.125e-05}, row{31'250ns, 3.125e-05}, row{31'251ns, 6.25e-05}, row{1ms, 0.001},
+          row{1ms + 1ns, 0.008}, row{8ms, 0.008}, row{8ms + 1ns, 0.064}, row{64ms, 0.064}, row{64ms + 1ns, 0}}) {
         short_histogram cells;
         cells.observe(value);
         histogram_view view;
@@ -381,7 +394,8 @@ TEST_CASE("what pre-warming does is counted per upstream") {
     CHECK(value_of(seen, R"(evenkeel_prewarm_connections_total{upstream="deepseek",result="opened"})") == "3");
     CHECK(value_of(seen, R"(evenkeel_prewarm_connections_total{upstream="deepseek",result="used"})") == "2");
     CHECK(value_of(seen, R"(evenkeel_prewarm_connections_total{upstream="deepseek",result="unused"})") == "1");
-    CHECK(value_of(seen, R"(evenkeel_prewarm_connections_total{upstream="deepseek",result="failed"})") == "absent"); // pre-warming is off here
+    // Pre-warming is off here.
+    CHECK(value_of(seen, R"(evenkeel_prewarm_connections_total{upstream="deepseek",result="failed"})") == "absent");
 }
 
 TEST_CASE("a reload keeps counts by name, counts requests of the old snapshot, and keeps what vanished") {
@@ -569,8 +583,13 @@ TEST_CASE("how answers came about, why retries were denied, how streams ended, w
     CHECK(value_of(seen, R"(evenkeel_upcast_total{route="phase1",result="refused"})") == "1");
     CHECK(value_of(seen, R"(evenkeel_upcast_total{route="phase1",result="incomplete"})") == "absent");
     CHECK(value_of(seen, R"(evenkeel_wasted_output_events_total{route="phase1",upstream="deepseek"})") == "7");
-    CHECK(value_of(seen, R"(evenkeel_upstream_attempts_total{route="phase1",upstream="deepseek",kind="first",result="stream_error"})") == "1");
-    CHECK(value_of(seen, R"(evenkeel_upstream_attempts_total{route="phase1",upstream="deepseek",kind="retry",result="success"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_upstream_attempts_total{route="phase1",upstream="deepseek",kind="first",)"
+                         R"(result="stream_error"})") == "1");
+    CHECK(
+        value_of(
+            seen,
+            R"(evenkeel_upstream_attempts_total{route="phase1",upstream="deepseek",kind="retry",result="success"})") ==
+        "1");
     CHECK(value_of(seen, R"(evenkeel_requests_served_total{route="phase1",service="retried"})") == "1");
     CHECK(value_of(seen, R"(evenkeel_retries_denied_total{route="phase1",reason="limit"})") == "1");
     CHECK(value_of(seen, R"(evenkeel_stream_ends_total{route="phase1",reason="complete"})") == "1");
@@ -586,7 +605,12 @@ TEST_CASE("what the policies did is counted where it happened") {
     const auto& upstream = *settings->upstreams[0];
     const auto attempt = [&](attempt_kind kind, attempt_result result, bool committed, bool probe) {
         seen.attempt_started(route, upstream);
-        seen.attempt_finished({.route = &route, .upstream = &upstream, .kind = kind, .result = result, .committed = committed, .probe = probe});
+        seen.attempt_finished({.route = &route,
+                               .upstream = &upstream,
+                               .kind = kind,
+                               .result = result,
+                               .committed = committed,
+                               .probe = probe});
     };
 
     attempt(attempt_kind::hedge, attempt_result::success, true, false);
@@ -614,7 +638,8 @@ TEST_CASE("what the policies did is counted where it happened") {
     seen.bulkhead_passed(route, {.waited = 1s, .queued = true}); // its client left
     seen.bulkhead_passed(route, {.refused = bulkhead_refusal::queue_full});
     seen.bulkhead_passed(route, {.refused = bulkhead_refusal::tenant_share, .tenant_limited = true});
-    for (const auto role : {coalesce_role::leader, coalesce_role::leader, coalesce_role::follower, coalesce_role::follower, coalesce_role::follower})
+    for (const auto role : {coalesce_role::leader, coalesce_role::leader, coalesce_role::follower,
+                            coalesce_role::follower, coalesce_role::follower})
         seen.request_coalesced(route, role);
     seen.coalesced_flight_ended(route);
     seen.coalesced_detached(route, coalesce_detachment::memory);
@@ -631,8 +656,12 @@ TEST_CASE("what the policies did is counted where it happened") {
              row{R"(evenkeel_circuit_breaker_probes_total{route="phase1",upstream="deepseek",result="success"})", "1"},
              row{R"(evenkeel_circuit_breaker_probes_total{route="phase1",upstream="deepseek",result="failure"})", "1"},
              row{R"(evenkeel_circuit_breaker_probes_total{route="phase1",upstream="deepseek",result="neutral"})", "1"},
-             row{R"(evenkeel_circuit_breaker_transitions_total{route="phase1",upstream="deepseek",from="closed",to="open",why="consecutive_failures"})", "1"},
-             row{R"(evenkeel_circuit_breaker_transitions_total{route="phase1",upstream="deepseek",from="open",to="closed",why="other"})", "1"},
+             row{R"(evenkeel_circuit_breaker_transitions_total{route="phase1",upstream="deepseek",from="closed",)"
+                 R"(to="open",why="consecutive_failures"})",
+                 "1"},
+             row{R"(evenkeel_circuit_breaker_transitions_total{route="phase1",upstream="deepseek",from="open",)"
+                 R"(to="closed",why="other"})",
+                 "1"},
              row{R"(evenkeel_cooldowns_total{route="phase1",upstream="deepseek",reason="rate_limited"})", "1"},
              row{R"(evenkeel_cooldowns_total{route="phase1",upstream="deepseek",reason="other"})", "1"},
              row{R"(evenkeel_overload_changes_total{route="phase1",upstream="deepseek",change="entered"})", "1"},
@@ -672,8 +701,10 @@ TEST_CASE("the state of the policies is read at each scrape") {
     for (const auto& [series, value] : {
              row{R"(evenkeel_circuit_breaker_state{route="phase1",upstream="deepseek",state="open"})", "1"},
              row{R"(evenkeel_circuit_breaker_state{route="phase1",upstream="deepseek",state="closed"})", "0"},
-             row{R"(evenkeel_circuit_breaker_state{route="phase2",upstream="backup",state="closed"})", "absent"}, // not in the report
-             row{R"(evenkeel_circuit_breaker_last_transition_timestamp_seconds{route="phase1",upstream="deepseek"})", "1789999990"},
+             row{R"(evenkeel_circuit_breaker_state{route="phase2",upstream="backup",state="closed"})",
+                 "absent"}, // not in the report
+             row{R"(evenkeel_circuit_breaker_last_transition_timestamp_seconds{route="phase1",upstream="deepseek"})",
+                 "1789999990"},
              row{R"(evenkeel_circuit_breaker_next_probe_seconds{route="phase1",upstream="deepseek"})", "2.5"},
              row{R"(evenkeel_circuit_breaker_forced{route="phase1",upstream="deepseek"})", "1"},
              row{R"(evenkeel_cooldown_seconds{route="phase1",upstream="deepseek"})", "7"},

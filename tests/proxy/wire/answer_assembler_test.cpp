@@ -1,5 +1,5 @@
-// Answers put together from streams. upcast_corpus.txt holds pairs of a stream and the answer in one piece that the same API
-// gives, as the providers document both; `=== dialect: name`, the stream, `--- answer`, the answer.
+// Answers put together from streams. upcast_corpus.txt holds pairs of a stream and the answer in one piece that the
+// same API gives, as the providers document both; `=== dialect: name`, the stream, `--- answer`, the answer.
 
 #include "proxy/wire/answer_assembler.hpp"
 
@@ -31,17 +31,21 @@ std::vector<shape> corpus() {
     std::vector<shape> out;
     static const std::string begin = "=== ", middle = "\n--- answer\n";
     for (std::size_t at = 0; at < all.size();) {
-        const std::size_t line = all.find('\n', at), colon = all.find(": ", at), border = all.find(middle, line), end = all.find('\n', border + middle.size());
+        const std::size_t line = all.find('\n', at), colon = all.find(": ", at), border = all.find(middle, line),
+                          end = all.find('\n', border + middle.size());
         REQUIRE(end != std::string::npos);
         REQUIRE(all.compare(at, begin.size(), begin) == 0);
-        out.push_back({all.substr(colon + 2, line - colon - 2), all.compare(at + 4, 6, "openai") == 0 ? dialect::openai : dialect::anthropic,
-                       all.substr(line + 1, border - line - 1), json::parse(all.substr(border + middle.size(), end - border - middle.size()))});
+        out.push_back({all.substr(colon + 2, line - colon - 2),
+                       all.compare(at + 4, 6, "openai") == 0 ? dialect::openai : dialect::anthropic,
+                       all.substr(line + 1, border - line - 1),
+                       json::parse(all.substr(border + middle.size(), end - border - middle.size()))});
         at = end + 1;
     }
     return out;
 }
 
-std::optional<std::string> assemble(dialect which, std::string_view stream, std::size_t piece = std::string::npos, std::string* unknown = nullptr) {
+std::optional<std::string> assemble(dialect which, std::string_view stream, std::size_t piece = std::string::npos,
+                                    std::string* unknown = nullptr) {
     answer_assembler assembler(which);
     bool good = true;
     while (good && !stream.empty()) {
@@ -55,7 +59,8 @@ std::optional<std::string> assemble(dialect which, std::string_view stream, std:
 
 bool is_empty(const json::value& value) { return value.is_null() || (value.is_array() && value.get_array().empty()); }
 
-// Field by field; what is null or an empty list in the provider's answer, and never named in its stream, may be missing.
+// Field by field; what is null or an empty list in the provider's answer, and never named in its stream, may be
+// missing.
 bool same(const json::value& made, const json::value& given, const std::string& path = "$") {
     CAPTURE(path);
     if (made.is_object() && given.is_object()) {
@@ -86,22 +91,36 @@ bool same(const json::value& made, const json::value& given, const std::string& 
 }
 
 std::string chunk(const std::string& choice, const std::string& top = "") {
-    return R"(data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[)" + choice + "]" + top + "}\n\n";
+    return R"(data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[)" + choice + "]" +
+           top + "}\n\n";
 }
-std::string delta(const std::string& members, const std::string& more = "") { return chunk(R"({"index":0,"delta":{)" + members + R"(},"finish_reason":null)" + more + "}"); }
+std::string delta(const std::string& members, const std::string& more = "") {
+    return chunk(R"({"index":0,"delta":{)" + members + R"(},"finish_reason":null)" + more + "}");
+}
 const std::string role = delta(R"("role":"assistant","content":"hi")");
 const std::string stop = chunk(R"({"index":0,"delta":{},"finish_reason":"stop"})");
 const std::string usage = chunk("", R"(,"usage":{"total_tokens":1})");
 const std::string done = "data: [DONE]\n\n";
 
-std::string event(const std::string& type, const std::string& more = "") { return "data: {\"type\":\"" + type + "\"" + more + "}\n\n"; }
-const std::string start = event("message_start", R"(,"message":{"id":"m","type":"message","role":"assistant","content":[],"model":"c","stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":1}})");
-std::string opened(const std::string& block, int index = 0) { return event("content_block_start", ",\"index\":" + std::to_string(index) + ",\"content_block\":" + block); }
-std::string told(const std::string& more, int index = 0) { return event("content_block_delta", ",\"index\":" + std::to_string(index) + ",\"delta\":" + more); }
+std::string event(const std::string& type, const std::string& more = "") {
+    return "data: {\"type\":\"" + type + "\"" + more + "}\n\n";
+}
+const std::string start =
+    event("message_start",
+          R"(,"message":{"id":"m","type":"message","role":"assistant","content":[],"model":"c","stop_reason":null,)"
+          R"("stop_sequence":null,"usage":{"input_tokens":1}})");
+std::string opened(const std::string& block, int index = 0) {
+    return event("content_block_start", ",\"index\":" + std::to_string(index) + ",\"content_block\":" + block);
+}
+std::string told(const std::string& more, int index = 0) {
+    return event("content_block_delta", ",\"index\":" + std::to_string(index) + ",\"delta\":" + more);
+}
 const std::string closed = event("content_block_stop", ",\"index\":0");
 const std::string text_block = opened(R"({"type":"text","text":""})");
 const std::string tool_block = opened(R"({"type":"tool_use","id":"t","name":"f","input":{}})");
-const std::string ending = event("message_delta", R"(,"delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":2})") + event("message_stop");
+const std::string ending =
+    event("message_delta", R"(,"delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":2})") +
+    event("message_stop");
 } // namespace
 
 TEST_CASE("what is put together equals the provider's own answer, field by field, on every shape, however it is cut") {
@@ -110,7 +129,8 @@ TEST_CASE("what is put together equals the provider's own answer, field by field
     std::mt19937 random{20261125};
     for (const shape& one : all) {
         CAPTURE(one.name);
-        for (const std::size_t piece : {std::string::npos, std::size_t{1}, std::size_t{7}, std::size_t{1 + random() % 200}}) {
+        for (const std::size_t piece :
+             {std::string::npos, std::size_t{1}, std::size_t{7}, std::size_t{1 + random() % 200}}) {
             CAPTURE(piece);
             std::string unknown;
             const auto made = assemble(one.which, one.stream, piece, &unknown);
@@ -138,7 +158,8 @@ std::size_t objects_in(json::value& value, std::size_t wanted, std::size_t seen,
 TEST_CASE("a field that is not known, anywhere in any event, is refused or comes out again: never lost") {
     std::size_t tried = 0;
     for (const shape& one : corpus()) {
-        if (one.stream.size() > 8000 || one.stream.find('\r') != std::string::npos || one.name == "data in two lines") continue;
+        if (one.stream.size() > 8000 || one.stream.find('\r') != std::string::npos || one.name == "data in two lines")
+            continue;
         std::size_t at = 0;
         while ((at = one.stream.find("data:", at)) != std::string::npos) {
             at += 5;
@@ -157,7 +178,8 @@ TEST_CASE("a field that is not known, anywhere in any event, is refused or comes
                 CAPTURE(one.name);
                 CAPTURE(changed.substr(at, 400));
                 // Usage may be told several times: what an earlier one says is not what counts.
-                const bool superseded = one.name == "xAI, usage with every chunk" && copy.as_object().at("usage").as_object().contains("zzz");
+                const bool superseded = one.name == "xAI, usage with every chunk" &&
+                                        copy.as_object().at("usage").as_object().contains("zzz");
                 CHECK((!made || superseded || made->find("zzz") != std::string::npos));
                 ++tried;
             }
@@ -174,36 +196,98 @@ TEST_CASE("what no answer in one piece has, or says otherwise, is refused and na
     };
     const std::string end = stop + usage + done;
     CHECK(assemble(dialect::openai, role + end));
-    for (const row& one : {
-             row{"Groq", chunk(R"({"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null})", R"(,"x_groq":{"id":"req_1"})") + end, "x_groq"},
-             row{"Azure's prompt filter", R"(data: {"choices":[],"created":0,"id":"","model":"","object":"","prompt_filter_results":[]})" "\n\n" + role + end, "object"},
-             row{"Azure's content filter", delta(R"("role":"assistant","content":"x")", R"(,"content_filter_results":{})") + end, "content_filter_results"},
-             row{"Mistral's padding", chunk(R"({"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null})", R"(,"p":"abcd")") + end, "p"},
-             row{"annotations", role + delta(R"("annotations":[])") + end, "annotations"},
-             row{"audio", role + delta(R"("audio":{"id":"a"})") + end, "audio"},
-             row{"log probabilities", delta(R"("role":"assistant","content":"x")", R"(,"logprobs":{"content":[]})") + end, "logprobs"},
-             row{"token ids", delta(R"("role":"assistant","content":"x")", R"(,"token_ids":null)") + end, "token_ids"},
-             row{"reasoning details", role + delta(R"("reasoning_details":[])") + end, "reasoning_details"},
-             row{"another choice", role + chunk(R"({"index":1,"delta":{"content":"x"},"finish_reason":null})") + end, "index"},
-             row{"two choices", role + chunk(R"({"index":0,"delta":{},"finish_reason":null},{"index":1,"delta":{},"finish_reason":null})") + end, "choices"},
-             row{"a custom tool", role + delta(R"("tool_calls":[{"index":0,"id":"c","type":"custom","custom":{"name":"n","input":""}}])") + end, "custom"},
-             row{"a call without its place", role + delta(R"("tool_calls":[{"id":"c","type":"function","function":{"name":"n","arguments":""}}])") + end, "index"},
-             row{"a call out of place", role + delta(R"("tool_calls":[{"index":1,"id":"c","type":"function","function":{"name":"n","arguments":""}}])") + end, "index"},
-             row{"a name in two pieces", role + delta(R"("tool_calls":[{"index":0,"id":"c","type":"function","function":{"name":"n","arguments":""}}])") +
-                                             delta(R"("tool_calls":[{"index":0,"function":{"name":"m"}}])") + end, "name"},
-             row{"another id of a call", role + delta(R"("tool_calls":[{"index":0,"id":"c","type":"function","function":{"name":"n","arguments":""}}])") +
-                                             delta(R"("tool_calls":[{"index":0,"id":"d"}])") + end, "id"},
-             row{"another role", role + delta(R"("role":"user")") + end, "role"},
-             row{"parts as content", delta(R"("role":"assistant","content":[{"type":"text","text":"x"}])") + end, "content"},
-             row{"another id", role + R"(data: {"id":"other","object":"chat.completion.chunk","created":1,"model":"m","choices":[]})" "\n\n" + end, "id"},
-             row{"another time", role + R"(data: {"id":"c","object":"chat.completion.chunk","created":2,"model":"m","choices":[]})" "\n\n" + end, "created"},
-             row{"two finish reasons", role + stop + chunk(R"({"index":0,"delta":{},"finish_reason":"length"})") + usage + done, "finish_reason"},
-             row{"a member twice", role + R"(data: {"id":"c","id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[]})" "\n\n" + end, "[no object]"},
-             row{"another kind", R"(data: {"id":"c","object":"text_completion","created":1,"model":"m","choices":[]})" "\n\n" + end, "object"},
-             row{"a list", role + "data: []\n\n" + end, "[no object]"},
-             row{"no JSON", role + "data: {\n\n" + end, "[no object]"},
-             row{"a named event", role + "event: meta\ndata: {}\n\n" + end, "meta"},
-             row{"something behind the end", role + end + role, "[behind the end]"}}) {
+    for (const row& one :
+         {row{"Groq",
+              chunk(R"({"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null})",
+                    R"(,"x_groq":{"id":"req_1"})") +
+                  end,
+              "x_groq"},
+          row{"Azure's prompt filter",
+              R"(data: {"choices":[],"created":0,"id":"","model":"","object":"","prompt_filter_results":[]})"
+              "\n\n" +
+                  role + end,
+              "object"},
+          row{"Azure's content filter",
+              delta(R"("role":"assistant","content":"x")", R"(,"content_filter_results":{})") + end,
+              "content_filter_results"},
+          row{"Mistral's padding",
+              chunk(R"({"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null})", R"(,"p":"abcd")") +
+                  end,
+              "p"},
+          row{"annotations", role + delta(R"("annotations":[])") + end, "annotations"},
+          row{"audio", role + delta(R"("audio":{"id":"a"})") + end, "audio"},
+          row{"log probabilities", delta(R"("role":"assistant","content":"x")", R"(,"logprobs":{"content":[]})") + end,
+              "logprobs"},
+          row{"token ids", delta(R"("role":"assistant","content":"x")", R"(,"token_ids":null)") + end, "token_ids"},
+          row{"reasoning details", role + delta(R"("reasoning_details":[])") + end, "reasoning_details"},
+          row{"another choice", role + chunk(R"({"index":1,"delta":{"content":"x"},"finish_reason":null})") + end,
+              "index"},
+          row{"two choices",
+              role +
+                  chunk(R"({"index":0,"delta":{},"finish_reason":null},{"index":1,"delta":{},"finish_reason":null})") +
+                  end,
+              "choices"},
+          row{"a custom tool",
+              role + delta(R"("tool_calls":[{"index":0,"id":"c","type":"custom","custom":{"name":"n","input":""}}])") +
+                  end,
+              "custom"},
+          row{"a call without its place",
+              role +
+                  delta(R"("tool_calls":[{"id":"c","type":"function",)"
+                        R"("function":{"name":"n","arguments":""}}])") +
+                  end,
+              "index"},
+          row{"a call out of place",
+              role +
+                  delta(R"("tool_calls":[{"index":1,"id":"c","type":"function",)"
+                        R"("function":{"name":"n","arguments":""}}])") +
+                  end,
+              "index"},
+          row{"a name in two pieces",
+              role +
+                  delta(R"("tool_calls":[{"index":0,"id":"c","type":"function",)"
+                        R"("function":{"name":"n","arguments":""}}])") +
+                  delta(R"("tool_calls":[{"index":0,"function":{"name":"m"}}])") + end,
+              "name"},
+          row{"another id of a call",
+              role +
+                  delta(R"("tool_calls":[{"index":0,"id":"c","type":"function",)"
+                        R"("function":{"name":"n","arguments":""}}])") +
+                  delta(R"("tool_calls":[{"index":0,"id":"d"}])") + end,
+              "id"},
+          row{"another role", role + delta(R"("role":"user")") + end, "role"},
+          row{"parts as content", delta(R"("role":"assistant","content":[{"type":"text","text":"x"}])") + end,
+              "content"},
+          row{"another id",
+              role +
+                  R"(data: {"id":"other","object":"chat.completion.chunk","created":1,"model":"m","choices":[]})"
+                  "\n\n" +
+                  end,
+              "id"},
+          row{"another time",
+              role +
+                  R"(data: {"id":"c","object":"chat.completion.chunk","created":2,"model":"m","choices":[]})"
+                  "\n\n" +
+                  end,
+              "created"},
+          row{"two finish reasons",
+              role + stop + chunk(R"({"index":0,"delta":{},"finish_reason":"length"})") + usage + done,
+              "finish_reason"},
+          row{"a member twice",
+              role +
+                  R"(data: {"id":"c","id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[]})"
+                  "\n\n" +
+                  end,
+              "[no object]"},
+          row{"another kind",
+              R"(data: {"id":"c","object":"text_completion","created":1,"model":"m","choices":[]})"
+              "\n\n" +
+                  end,
+              "object"},
+          row{"a list", role + "data: []\n\n" + end, "[no object]"},
+          row{"no JSON", role + "data: {\n\n" + end, "[no object]"},
+          row{"a named event", role + "event: meta\ndata: {}\n\n" + end, "meta"},
+          row{"something behind the end", role + end + role, "[behind the end]"}}) {
         CAPTURE(one.what);
         std::string unknown;
         CHECK_FALSE(assemble(dialect::openai, one.stream, std::string::npos, &unknown));
@@ -211,25 +295,51 @@ TEST_CASE("what no answer in one piece has, or says otherwise, is refused and na
     }
 
     CHECK(assemble(dialect::anthropic, start + text_block + closed + ending));
-    for (const row& one : {
-             row{"an unknown event", start + event("message_note") + text_block + closed + ending, "message_note"},
-             row{"an unknown block", start + opened(R"({"type":"mcp_tool_use","id":"t","name":"f","input":{}})") + closed + ending, "mcp_tool_use"},
-             row{"an unknown delta", start + text_block + told(R"({"type":"colour_delta","colour":"red"})") + closed + ending, "colour_delta"},
-             row{"text into a tool", start + tool_block + told(R"({"type":"text_delta","text":"x"})") + closed + ending, "text_delta"},
-             row{"input into a text", start + text_block + told(R"({"type":"input_json_delta","partial_json":"{}"})") + closed + ending, "input_json_delta"},
-             row{"input that is no object", start + tool_block + told(R"({"type":"input_json_delta","partial_json":"[1]"})") + closed + ending, "partial_json"},
-             row{"input cut short", start + tool_block + told(R"({"type":"input_json_delta","partial_json":"{\"a\":"})") + closed + ending, "partial_json"},
-             row{"half a surrogate", start + tool_block + told(R"({"type":"input_json_delta","partial_json":"{\"a\":\"\ud83d\"}"})") + closed + ending, "partial_json"},
-             row{"a block out of place", start + opened(R"({"type":"text","text":""})", 1) + closed + ending, "index"},
-             row{"a delta for no block", start + told(R"({"type":"text_delta","text":"x"})") + ending, "index"},
-             row{"a block in a block", start + text_block + opened(R"({"type":"text","text":""})", 1) + closed + ending, "content_block_start"},
-             row{"a context", start + text_block + closed + event("message_delta", R"(,"delta":{"stop_reason":"end_turn"},"usage":{},"context_management":{})") + event("message_stop"), "context_management"},
-             row{"a container", start + text_block + closed + event("message_delta", R"(,"delta":{"stop_reason":"end_turn","container":{}},"usage":{})") + event("message_stop"), "container"},
-             row{"Bedrock's measurements", start + text_block + closed + event("message_delta", R"(,"delta":{"stop_reason":"end_turn"},"usage":{})") +
-                                               event("message_stop", R"(,"amazon-bedrock-invocationMetrics":{})"), "amazon-bedrock-invocationMetrics"},
-             row{"no beginning", text_block + closed + ending, "content_block_start"},
-             row{"two beginnings", start + start + ending, "message_start"},
-             row{"another name", start + "event: content_block_stop\ndata: {\"type\":\"ping\"}\n\n" + ending, "content_block_stop"}}) {
+    for (const row& one :
+         {row{"an unknown event", start + event("message_note") + text_block + closed + ending, "message_note"},
+          row{"an unknown block",
+              start + opened(R"({"type":"mcp_tool_use","id":"t","name":"f","input":{}})") + closed + ending,
+              "mcp_tool_use"},
+          row{"an unknown delta",
+              start + text_block + told(R"({"type":"colour_delta","colour":"red"})") + closed + ending, "colour_delta"},
+          row{"text into a tool", start + tool_block + told(R"({"type":"text_delta","text":"x"})") + closed + ending,
+              "text_delta"},
+          row{"input into a text",
+              start + text_block + told(R"({"type":"input_json_delta","partial_json":"{}"})") + closed + ending,
+              "input_json_delta"},
+          row{"input that is no object",
+              start + tool_block + told(R"({"type":"input_json_delta","partial_json":"[1]"})") + closed + ending,
+              "partial_json"},
+          row{"input cut short",
+              start + tool_block + told(R"({"type":"input_json_delta","partial_json":"{\"a\":"})") + closed + ending,
+              "partial_json"},
+          row{"half a surrogate",
+              start + tool_block + told(R"({"type":"input_json_delta","partial_json":"{\"a\":\"\ud83d\"}"})") + closed +
+                  ending,
+              "partial_json"},
+          row{"a block out of place", start + opened(R"({"type":"text","text":""})", 1) + closed + ending, "index"},
+          row{"a delta for no block", start + told(R"({"type":"text_delta","text":"x"})") + ending, "index"},
+          row{"a block in a block", start + text_block + opened(R"({"type":"text","text":""})", 1) + closed + ending,
+              "content_block_start"},
+          row{"a context",
+              start + text_block + closed +
+                  event("message_delta", R"(,"delta":{"stop_reason":"end_turn"},"usage":{},"context_management":{})") +
+                  event("message_stop"),
+              "context_management"},
+          row{"a container",
+              start + text_block + closed +
+                  event("message_delta", R"(,"delta":{"stop_reason":"end_turn","container":{}},"usage":{})") +
+                  event("message_stop"),
+              "container"},
+          row{"Bedrock's measurements",
+              start + text_block + closed +
+                  event("message_delta", R"(,"delta":{"stop_reason":"end_turn"},"usage":{})") +
+                  event("message_stop", R"(,"amazon-bedrock-invocationMetrics":{})"),
+              "amazon-bedrock-invocationMetrics"},
+          row{"no beginning", text_block + closed + ending, "content_block_start"},
+          row{"two beginnings", start + start + ending, "message_start"},
+          row{"another name", start + "event: content_block_stop\ndata: {\"type\":\"ping\"}\n\n" + ending,
+              "content_block_stop"}}) {
         CAPTURE(one.what);
         std::string unknown;
         CHECK_FALSE(assemble(dialect::anthropic, one.stream, std::string::npos, &unknown));
@@ -243,11 +353,13 @@ TEST_CASE("a stream that does not say all that an answer has is none, at whateve
         CAPTURE(one.name);
         for (std::size_t cut = 0; cut < one.stream.size(); ++cut) {
             answer_assembler assembler(one.which);
-            const auto made = assembler.add(std::string_view{one.stream}.substr(0, cut)) ? assembler.answer() : std::nullopt;
+            const auto made =
+                assembler.add(std::string_view{one.stream}.substr(0, cut)) ? assembler.answer() : std::nullopt;
             if (made) REQUIRE(same(json::parse(*made), one.answer)); // all is said; only the end is missing
         }
     }
-    for (const std::string& stream : {role + usage + done, role + stop + done, stop + usage + done, usage + done, done, std::string{}}) {
+    for (const std::string& stream :
+         {role + usage + done, role + stop + done, stop + usage + done, usage + done, done, std::string{}}) {
         CAPTURE(stream);
         CHECK_FALSE(assemble(dialect::openai, stream));
     }

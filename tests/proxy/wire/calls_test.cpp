@@ -39,8 +39,10 @@ constexpr row rows[] = {
     {"/v1beta/tunedModels/mine:generateContent", "{}:generateContent"},
     {"/v1/projects/p/locations/l/publishers/google/models/g:generateContent", "{}:generateContent"},
     {"/v1/projects/p/locations/l/publishers/google/models/imagen:predict", "models/{}:predict"},
-    {"/v1/projects/p/locations/l/publishers/anthropic/models/c:rawPredict", "publishers/anthropic/models/{}:rawPredict"},
-    {"/v1/projects/p/publishers/anthropic/models/c:streamRawPredict", "publishers/anthropic/models/{}:streamRawPredict"},
+    {"/v1/projects/p/locations/l/publishers/anthropic/models/c:rawPredict",
+     "publishers/anthropic/models/{}:rawPredict"},
+    {"/v1/projects/p/publishers/anthropic/models/c:streamRawPredict",
+     "publishers/anthropic/models/{}:streamRawPredict"},
     {"/v1/projects/p/locations/l/publishers/mistralai/models/m:rawPredict", "models/{}:rawPredict"},
     {"/v1/projects/p/locations/l/endpoints/openapi/chat/completions", "chat/completions"},
     {"/api/chat", "api/chat"},
@@ -144,8 +146,12 @@ TEST_CASE("a path is a call by its whole, not by how it ends") {
     }
 }
 
-TEST_CASE("a stored or background response is recognised by its members, wherever they stand and however they are spelled") {
-    const struct { std::string_view body; bool stores; } bodies[] = {
+TEST_CASE(
+    "a stored or background response is recognised by its members, wherever they stand and however they are spelled") {
+    const struct {
+        std::string_view body;
+        bool stores;
+    } bodies[] = {
         {R"({"input":"x"})", false},
         {"{}", false},
         {" \r\n{\"input\":\"x\"}\n", false},

@@ -41,8 +41,33 @@ void sizes(table& t) {
     t.open("cut in the last chunk", "5\r\nhello\r\n0\r\n", "hello");
     t.open("cut in the last CRLF", "5\r\nhello\r\n0\r\n\r", "hello");
     t.open("largest size", "ffffffffffffffff\r\nx", "x");
-    for (const char* size : {"", " 5", "\t5", "+5", "-5", "0x5", "g", "5g", "5 5", "5,5", "5.", "#5", "'5'", "\"5\"", "_5", "5_0", "\3075", "00000000000000005", "10000000000000000",
-                             "fffffffffffffffff", "5 ", "5\t", "5  ", "5:", "5/", "5=x", "5 x"})
+    for (const char* size : {"",
+                             " 5",
+                             "\t5",
+                             "+5",
+                             "-5",
+                             "0x5",
+                             "g",
+                             "5g",
+                             "5 5",
+                             "5,5",
+                             "5.",
+                             "#5",
+                             "'5'",
+                             "\"5\"",
+                             "_5",
+                             "5_0",
+                             "\3075",
+                             "00000000000000005",
+                             "10000000000000000",
+                             "fffffffffffffffff",
+                             "5 ",
+                             "5\t",
+                             "5  ",
+                             "5:",
+                             "5/",
+                             "5=x",
+                             "5 x"})
         t.bad("size '"s + size + "'", size + "\r\nhello\r\n0\r\n\r\n"s);
     t.bad("NUL behind the size", "5\000\r\nhello\r\n0\r\n\r\n"s);
     t.bad("line feed behind the size", "5\nhello\r\n0\r\n\r\n");
@@ -60,12 +85,20 @@ void sizes(table& t) {
 }
 
 void extensions(table& t) {
-    for (const char* ext : {";a", ";a=b", ";a=b;c=d", ";a=\"b\"", ";a=\"\"", ";a=\"b;c=d\"", ";a=\"\\\"\"", ";a=\"\\\\\"", ";a=\"\t \303\244\"", ";a;b;c", ";!#$%&'*+-.^_`|~=x", ";a=5\r\nhello\r\n0;last=\"x\""}) {
+    for (const char* ext :
+         {";a", ";a=b", ";a=b;c=d", ";a=\"b\"", ";a=\"\"", ";a=\"b;c=d\"", ";a=\"\\\"\"", ";a=\"\\\\\"",
+          ";a=\"\t \303\244\"", ";a;b;c", ";!#$%&'*+-.^_`|~=x", ";a=5\r\nhello\r\n0;last=\"x\""}) {
         const bool both = std::string(ext).find("last") != std::string::npos;
-        t.good("ext-good '"s + ext + "'", both ? "5"s + ext + "\r\n\r\n" : "5"s + ext + "\r\nhello\r\n0" + ext + "\r\n\r\n", "hello");
+        t.good("ext-good '"s + ext + "'",
+               both ? "5"s + ext + "\r\n\r\n" : "5"s + ext + "\r\nhello\r\n0" + ext + "\r\n\r\n", "hello");
     }
-    for (const char* ext : {";", ";;", ";;a", ";a;", ";=b", ";a=", ";a==b", ";a=b=c", ";a b", ";a=b c", ";a=\"b", ";a=\"b\"c", ";a=\"b\"\"c\"", ";a=b\"", ";(", ";a=(", ";a\\", ";a=\"\177\"", ";a=\"\001\"",
-                            ";a=\"b\r\n\"", ";a=\"b\nc\"", ";a=\"\\\r\"", ";a=\"\\\n\"", ";a\n", ";a=b\n", ";a\r", ";\303\244", ";a ", ";a=b ", ";a=\"b\" ", ";a= ", "; ", ";a:b", ";a@", ";a,b", " ;a", "\t;a", "; a", ";a =b", ";a= b", ";a=b ;c", ";a=\"b\" ;c"})
+    for (const char* ext :
+         {";",           ";;",          ";;a",    ";a;",         ";=b",         ";a=",           ";a==b",
+          ";a=b=c",      ";a b",        ";a=b c", ";a=\"b",      ";a=\"b\"c",   ";a=\"b\"\"c\"", ";a=b\"",
+          ";(",          ";a=(",        ";a\\",   ";a=\"\177\"", ";a=\"\001\"", ";a=\"b\r\n\"",  ";a=\"b\nc\"",
+          ";a=\"\\\r\"", ";a=\"\\\n\"", ";a\n",   ";a=b\n",      ";a\r",        ";\303\244",     ";a ",
+          ";a=b ",       ";a=\"b\" ",   ";a= ",   "; ",          ";a:b",        ";a@",           ";a,b",
+          " ;a",         "\t;a",        "; a",    ";a =b",       ";a= b",       ";a=b ;c",       ";a=\"b\" ;c"})
         t.bad("ext-bad '"s + printable(ext) + "'", "5"s + ext + "\r\nhello\r\n0\r\n\r\n");
     t.bad("ext-bad NUL", "5;a=\000\r\nhello\r\n0\r\n\r\n"s);
     t.bad("ext-bad NUL quoted", "5;a=\"\000\"\r\nhello\r\n0\r\n\r\n"s);
@@ -79,12 +112,32 @@ void extensions(table& t) {
 void trailers(table& t) {
     t.good("trailer", "0\r\nX: y\r\n\r\n", "", "more");
     t.good("trailer empty value", "0\r\nX:\r\n\r\n", "");
-    t.good("trailers", "1\r\na\r\n0\r\nX: y\r\nExpires: never\r\nx-long-trailer-name-goes-on-and-on: \303\244 \t\r\n\r\n", "a");
-    for (const char* name : {"Content-Length", "transfer-encoding", "Host", "authorization", "Proxy-Authorization", "X-Api-Key", "x-goog-api-key", "api-key", "cookie", "connection", "keep-alive",
-                             "te", "trailer", "upgrade", "proxy-connection", "x-evenkeel-outcome", "content_length", "Transfer_Encoding", "x_api_key", "x_evenkeel_a_long_name_indeed"})
+    t.good("trailers",
+           "1\r\na\r\n0\r\nX: y\r\nExpires: never\r\nx-long-trailer-name-goes-on-and-on: \303\244 \t\r\n\r\n", "a");
+    for (const char* name : {"Content-Length",
+                             "transfer-encoding",
+                             "Host",
+                             "authorization",
+                             "Proxy-Authorization",
+                             "X-Api-Key",
+                             "x-goog-api-key",
+                             "api-key",
+                             "cookie",
+                             "connection",
+                             "keep-alive",
+                             "te",
+                             "trailer",
+                             "upgrade",
+                             "proxy-connection",
+                             "x-evenkeel-outcome",
+                             "content_length",
+                             "Transfer_Encoding",
+                             "x_api_key",
+                             "x_evenkeel_a_long_name_indeed"})
         t.bad("trailer-forbidden "s + name, "0\r\n"s + name + ": 5\r\n\r\n", refusal::bad_trailer);
     t.bad("trailer-forbidden second", "0\r\nA: b\r\nHost: c\r\n\r\n", refusal::bad_trailer);
-    for (const char* line : {"X", ": y", "X : y", " X: y", "X\t: y", "X: y\r\n z", "X: y\r\n\tz", "X: y\nZ: a", "X: y\rZ: a", "X: \001", "X: \177", "X@: y", "\303\244: y", "GET / HTTP/1.1"})
+    for (const char* line : {"X", ": y", "X : y", " X: y", "X\t: y", "X: y\r\n z", "X: y\r\n\tz", "X: y\nZ: a",
+                             "X: y\rZ: a", "X: \001", "X: \177", "X@: y", "\303\244: y", "GET / HTTP/1.1"})
         t.bad("trailer-bad '"s + printable(line) + "'", "0\r\n"s + line + "\r\n\r\n", refusal::bad_trailer);
     t.bad("trailer-bad NUL", "0\r\nX: \000\r\n\r\n"s, refusal::bad_trailer);
     t.bad("trailer-bad LF at the end", "0\r\n\n", refusal::bad_trailer);

@@ -19,14 +19,10 @@ std::string list(const std::vector<wire::field>& fields) {
 
 std::string describe(const wire::body_framing& body) {
     switch (body.kind) {
-    case wire::body_kind::none:
-        return "none";
-    case wire::body_kind::length:
-        return "length=" + std::to_string(body.length);
-    case wire::body_kind::chunked:
-        return "chunked";
-    case wire::body_kind::until_close:
-        return "until_close";
+    case wire::body_kind::none: return "none";
+    case wire::body_kind::length: return "length=" + std::to_string(body.length);
+    case wire::body_kind::chunked: return "chunked";
+    case wire::body_kind::until_close: return "until_close";
     }
     return "?";
 }

@@ -20,16 +20,20 @@ TEST_CASE("an error in every shape that providers write it") {
     };
     for (const row& one : {
              row{R"({"error":{"message":"m","type":"t","param":null,"code":"c"}})", "t", "c", "", "m"},
-             row{R"({"type":"error","error":{"type":"overloaded_error","message":"m"},"request_id":"r"})", "overloaded_error", "", "", "m"},
-             row{R"({"type":"error","error":{"type":"rate_limit_error","message":"m","details":{"error_code":"enforced_spend_limit_reached"}}})",
+             row{R"({"type":"error","error":{"type":"overloaded_error","message":"m"},"request_id":"r"})",
+                 "overloaded_error", "", "", "m"},
+             row{R"({"type":"error","error":{"type":"rate_limit_error","message":"m",)"
+                 R"("details":{"error_code":"enforced_spend_limit_reached"}}})",
                  "rate_limit_error", "enforced_spend_limit_reached", "", "m"},
              row{R"({"error":{"code":503,"message":"m","status":"UNAVAILABLE"}})", "", "503", "UNAVAILABLE", "m"},
-             row{R"([{"error":{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED"}}])", "", "429", "RESOURCE_EXHAUSTED", "m"},
+             row{R"([{"error":{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED"}}])", "", "429",
+                 "RESOURCE_EXHAUSTED", "m"},
              row{R"({"object":"error","message":"m","type":"t","param":null,"code":40001})", "t", "40001", "", "m"},
              row{R"({"error":"model not found"})", "", "", "", "model not found"},
              row{R"({"message":"throttled"})", "", "", "", "throttled"},
              row{R"({"detail":"Not authenticated"})", "", "", "", "Not authenticated"},
-             row{R"({"type":"response.failed","response":{"error":{"code":"server_error","message":"m"}}})", "", "server_error", "", "m"},
+             row{R"({"type":"response.failed","response":{"error":{"code":"server_error","message":"m"}}})", "",
+                 "server_error", "", "m"},
              row{R"({"type":"error","code":"rate_limit_exceeded","message":"m"})", "", "rate_limit_exceeded", "", "m"},
              row{R"({"error":{"message":"\"quoted\" \u00e4"}})", "", "", "", "\"quoted\" \xc3\xa4"},
          }) {
@@ -45,21 +49,25 @@ TEST_CASE("an error in every shape that providers write it") {
 
 TEST_CASE("Google's details") {
     const error_facts facts = read_error(R"({"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"m","details":[
-        {"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{"quotaMetric":"x","quotaId":"RequestsPerDay"}]},
+        {"@type":"type.googleapis.com/google.rpc.QuotaFailure",
+          "violations":[{"quotaMetric":"x","quotaId":"RequestsPerDay"}]},
         {"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"46.5s"}, 7, {"retryDelay":"x"}]}})");
     CHECK(facts.quota == "RequestsPerDay");
     CHECK(facts.retry_delay == 46500ms);
 }
 
 TEST_CASE("what is no error is none, and nothing is too strange to look at") {
-    for (const char* body : {"", " ", "null", "[]", "{}", "7", "\"text\"", "<html>502</html>", "{\"error\":", "{\"error\":null}",
-                             "{\"error\":{}}", "{\"error\":\"\"}", "{\"error\":false}", "{\"choices\":[]}", "[[[[{\"error\":1}]]]]", "\xff\xfe"}) {
+    for (const char* body : {"", " ", "null", "[]", "{}", "7", "\"text\"", "<html>502</html>",
+                             "{\"error\":", "{\"error\":null}", "{\"error\":{}}", "{\"error\":\"\"}",
+                             "{\"error\":false}", "{\"choices\":[]}", "[[[[{\"error\":1}]]]]", "\xff\xfe"}) {
         CAPTURE(body);
         CHECK_FALSE(read_error(body).is_error);
     }
     CHECK_FALSE(read_error(std::string(100000, '[')).is_error);
-    CHECK(read_error("{\"error\":{\"message\":\"" + std::string(9000, 'x') + "\"}}").message.size() == max_error_message);
-    CHECK_FALSE(read_error("{\"error\":{\"message\":\"" + std::string(max_error_body, 'x') + "\"}}").is_error); // too long for one
+    CHECK(read_error("{\"error\":{\"message\":\"" + std::string(9000, 'x') + "\"}}").message.size() ==
+          max_error_message);
+    // Too long for one.
+    CHECK_FALSE(read_error("{\"error\":{\"message\":\"" + std::string(max_error_body, 'x') + "\"}}").is_error);
 }
 
 TEST_CASE("an error with status 200") {
@@ -67,7 +75,8 @@ TEST_CASE("an error with status 200") {
     CHECK(holds_error(R"({"id":"x","error":"m"})"));
     CHECK(holds_error(R"({"type":"error","error":{"type":"api_error"}})"));
     CHECK(holds_error(R"({"object":"error","message":"m"})"));
-    for (const char* good : {R"({"id":"resp_1","error":null,"output":[]})", R"({"error":false})", R"({"error":{}})", R"({"choices":[{"message":{"content":"\"error\": x"}}]})",
+    for (const char* good : {R"({"id":"resp_1","error":null,"output":[]})", R"({"error":false})", R"({"error":{}})",
+                             R"({"choices":[{"message":{"content":"\"error\": x"}}]})",
                              R"({"choices":[{"error":{"a":1}}]})", R"({"data":[]})", "", "error\""}) {
         CAPTURE(good);
         CHECK_FALSE(holds_error(good));

@@ -12,9 +12,7 @@ namespace {
 
 // Heads of the limits class are tens of kilobytes long; every 997th position of them is enough, the rest are cut
 // everywhere.
-std::size_t step_of(std::string_view bytes) {
-    return bytes.size() > 3000 ? 997 : 1;
-}
+std::size_t step_of(std::string_view bytes) { return bytes.size() > 3000 ? 997 : 1; }
 
 template <class Head>
 void check(const std::vector<head_vector>& rows) {

@@ -25,18 +25,22 @@ struct row {
 
 const std::vector<row>& rows() {
     static const std::vector<row> all{
-        {"usual", R"({"model":"gpt-4o","messages":[{"role":"user","content":"hi"}],"stream":true})", true, "gpt-4o", true},
+        {"usual", R"({"model":"gpt-4o","messages":[{"role":"user","content":"hi"}],"stream":true})", true, "gpt-4o",
+         true},
         {"spaces", " \t\r\n{ \"model\" : \"m\" , \"stream\" : false } \n", true, "m", false},
         {"model last", R"({"messages":[],"model":"m"})", true, "m", std::nullopt},
         {"empty object", "{}", true, nullptr, std::nullopt},
         {"no model", R"({"input":"x"})", true, nullptr, std::nullopt},
-        {"nested model does not count", R"({"a":{"model":"x","stream":true},"b":[{"model":"y"}]})", true, nullptr, std::nullopt},
+        {"nested model does not count", R"({"a":{"model":"x","stream":true},"b":[{"model":"y"}]})", true, nullptr,
+         std::nullopt},
         {"model in a string does not count", R"({"a":"\"model\":\"x\""})", true, nullptr, std::nullopt},
         {"escaped key", R"({"\u006dodel":"m","str\u0065am":true})", true, "m", true},
         {"fully escaped key", R"({"\u006d\u006f\u0064\u0065\u006c":"m"})", true, "m", std::nullopt},
         {"key in capitals", R"({"Model":"m","STREAM":true})", true, nullptr, std::nullopt},
-        {"escaped value", R"({"model":"a\"b\\c\/\u00e4\ud83d\ude00\n"})", true, "a\"b\\c/\303\244\360\237\230\200\n", std::nullopt},
-        {"utf-8 value", "{\"model\":\"\303\244\342\202\254\360\237\230\200\"}", true, "\303\244\342\202\254\360\237\230\200", std::nullopt},
+        {"escaped value", R"({"model":"a\"b\\c\/\u00e4\ud83d\ude00\n"})", true, "a\"b\\c/\303\244\360\237\230\200\n",
+         std::nullopt},
+        {"utf-8 value", "{\"model\":\"\303\244\342\202\254\360\237\230\200\"}", true,
+         "\303\244\342\202\254\360\237\230\200", std::nullopt},
         {"empty model", R"({"model":""})", true, "", std::nullopt},
         {"model is a number", R"({"model":4})", true, nullptr, std::nullopt},
         {"model is null", R"({"model":null})", true, nullptr, std::nullopt},
@@ -47,11 +51,14 @@ const std::vector<row>& rows() {
         {"model twice", R"({"model":"a","model":"b"})", true, "b", std::nullopt, true},
         {"model three times", R"({"model":"a","model":"b","mod\u0065l":"c"})", true, "c", std::nullopt, true},
         {"model twice, last no string", R"({"model":"a","model":1})", true, nullptr, std::nullopt, true},
-        {"numbers", R"({"a":-0,"b":1.5e+10,"c":0.1,"d":1E-2,"e":123456789012345678901234567890})", true, nullptr, std::nullopt},
+        {"numbers", R"({"a":-0,"b":1.5e+10,"c":0.1,"d":1E-2,"e":123456789012345678901234567890})", true, nullptr,
+         std::nullopt},
         {"literals", R"([true,false,null])", false, nullptr, std::nullopt},
         {"lone surrogate elsewhere", R"({"a":"\ud800","model":"m"})", true, "m", std::nullopt},
-        {"lone surrogate in the model", R"({"model":"x\ud800y\udc00"})", true, "x\357\277\275y\357\277\275", std::nullopt},
-        {"two leading surrogates", R"({"model":"\ud800\ud83d\ude00"})", true, "\357\277\275\360\237\230\200", std::nullopt},
+        {"lone surrogate in the model", R"({"model":"x\ud800y\udc00"})", true, "x\357\277\275y\357\277\275",
+         std::nullopt},
+        {"two leading surrogates", R"({"model":"\ud800\ud83d\ude00"})", true, "\357\277\275\360\237\230\200",
+         std::nullopt},
         {"DEL", "{\"model\":\"\177\"}", true, "\177", std::nullopt},
         {"empty body", "", false, nullptr, std::nullopt},
         {"blank body", "  ", false, nullptr, std::nullopt},
@@ -59,7 +66,8 @@ const std::vector<row>& rows() {
         {"string", R"("model")", false, nullptr, std::nullopt},
         {"number", "4", false, nullptr, std::nullopt},
         {"form", "model=m&stream=true", false, nullptr, std::nullopt},
-        {"multipart", "--x\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nm\r\n--x--", false, nullptr, std::nullopt},
+        {"multipart", "--x\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nm\r\n--x--", false, nullptr,
+         std::nullopt},
         {"cut", R"({"model":"m")", false, nullptr, std::nullopt},
         {"cut in the string", R"({"model":"m)", false, nullptr, std::nullopt},
         {"cut in an escape", R"({"model":"m\)", false, nullptr, std::nullopt},
@@ -97,8 +105,10 @@ const std::vector<row>& rows() {
         {"mismatched brackets", R"({"a":[1}])", false, nullptr, std::nullopt},
         {"closing alone", "}", false, nullptr, std::nullopt},
         {"form feed as space", "{\f\"model\":\"m\"}", false, nullptr, std::nullopt},
-        {"deepest", "{\"a\":" + std::string(127, '[') + std::string(127, ']') + ",\"model\":\"m\"}", true, "m", std::nullopt},
-        {"too deep", "{\"a\":" + std::string(128, '[') + std::string(128, ']') + ",\"model\":\"m\"}", false, nullptr, std::nullopt},
+        {"deepest", "{\"a\":" + std::string(127, '[') + std::string(127, ']') + ",\"model\":\"m\"}", true, "m",
+         std::nullopt},
+        {"too deep", "{\"a\":" + std::string(128, '[') + std::string(128, ']') + ",\"model\":\"m\"}", false, nullptr,
+         std::nullopt},
         {"bottomless", "{\"a\":" + std::string(1000000, '['), false, nullptr, std::nullopt},
     };
     return all;
@@ -118,14 +128,16 @@ TEST_CASE("model and stream are found in objects and nowhere else") {
         CHECK(disagreement_with_boost(r.body) == "");
         // Whatever a prefix is, it is no object.
         if (r.is_object && r.body.back() == '}')
-            for (std::size_t size = 0; size < r.body.size(); ++size) CHECK_FALSE(wire::find_members(std::string_view(r.body).substr(0, size)).is_object);
+            for (std::size_t size = 0; size < r.body.size(); ++size)
+                CHECK_FALSE(wire::find_members(std::string_view(r.body).substr(0, size)).is_object);
     }
 }
 
 namespace {
 // The body with another model's name, put together as a flight does it.
 std::string renamed_body(std::string_view body, const wire::json_members& found, std::string_view name) {
-    return std::string{body.substr(0, found.model_offset)} + wire::json_string(name) + std::string{body.substr(found.model_offset + found.model_size)};
+    return std::string{body.substr(0, found.model_offset)} + wire::json_string(name) +
+           std::string{body.substr(found.model_offset + found.model_size)};
 }
 } // namespace
 
@@ -136,7 +148,8 @@ TEST_CASE("a renamed model is the only change in the body") {
     CHECK(body.substr(found.model_offset, found.model_size) == R"("old\n")");
 
     CHECK(renamed_body(body, found, "new") == R"( {"a":1.50, "model" : "new" ,"b":"model"} )");
-    for (const std::string name : {"", "a\"b\\c", "\001\037\n\r\t", "\303\244\360\237\230\200", "gpt-4o-mini-2024-07-18"}) {
+    for (const std::string name :
+         {"", "a\"b\\c", "\001\037\n\r\t", "\303\244\360\237\230\200", "gpt-4o-mini-2024-07-18"}) {
         const auto again = wire::find_members(renamed_body(body, found, name));
         CHECK(again.is_object);
         CHECK(again.model == name);
@@ -155,19 +168,24 @@ TEST_CASE("the members of an object are listed with the bytes of their values") 
     CHECK(listed("{}") == "");
     CHECK(listed(R"({"a":1,"b":2})", 2) == "a=1;b=2;");
     CHECK(listed(R"({"a":1,"b":2})", 1) == "");
-    for (const char* body : {"", "[1]", R"({"a":1)", R"({"a":1}x)", R"({"a":1,})", R"({"a"})", "\"a\""}) CHECK(listed(body) == "");
+    for (const char* body : {"", "[1]", R"({"a":1)", R"({"a":1}x)", R"({"a":1,})", R"({"a"})", "\"a\""})
+        CHECK(listed(body) == "");
 }
 
 TEST_CASE("a value of any kind is JSON, and nothing beside it is") {
-    for (const char* text : {"1", " -0.5e3\r\n", "\"a\"", "null", "true", "[]", "[1,\n{\"a\":[]}]", "{}"}) CHECK(wire::is_json(text));
-    for (const char* text : {"", " ", "1 2", "nul", "data: {}", "{\"a\":1}\n{\"a\":2}", "'a'", "\"a\nb\"", "\"\xff\"", "[1,]"}) CHECK_FALSE(wire::is_json(text));
+    for (const char* text : {"1", " -0.5e3\r\n", "\"a\"", "null", "true", "[]", "[1,\n{\"a\":[]}]", "{}"})
+        CHECK(wire::is_json(text));
+    for (const char* text :
+         {"", " ", "1 2", "nul", "data: {}", "{\"a\":1}\n{\"a\":2}", "'a'", "\"a\nb\"", "\"\xff\"", "[1,]"})
+        CHECK_FALSE(wire::is_json(text));
 }
 
 TEST_CASE("UTF-8 is well-formed or it is not") {
     CHECK(wire::is_utf8(""));
     CHECK(wire::is_utf8("plain\n\0text"s));
     CHECK(wire::is_utf8("\303\244\342\202\254\360\237\230\200"));
-    for (const char* text : {"\377", "a\300\200", "\355\240\200", "\364\220\200\200", "\342\202"}) CHECK_FALSE(wire::is_utf8(text));
+    for (const char* text : {"\377", "a\300\200", "\355\240\200", "\364\220\200\200", "\342\202"})
+        CHECK_FALSE(wire::is_utf8(text));
 }
 
 TEST_CASE("over random documents and damaged ones, the scanner and Boost.JSON say the same") {

@@ -165,44 +165,31 @@ std::string random_value(std::mt19937& random, int depth) {
         "true", "false", "null", "0", "-1", "1.5", "1e5", "-0.0E-3", "12345678901234567890", "1e400", "1e99999999999"};
     switch (random() % (depth > 0 ? 8 : 6)) {
     case 0:
-    case 1:
-        return scalars[random() % std::size(scalars)];
-    case 6:
-        return random_object(random, depth - 1);
+    case 1: return scalars[random() % std::size(scalars)];
+    case 6: return random_object(random, depth - 1);
     case 7: {
         std::string out = "[";
         for (unsigned long n = random() % 4, i = 0; i < n; ++i)
             out += (i != 0 ? "," : "") + random_value(random, depth - 1);
         return out + "]";
     }
-    default:
-        return random() % 3 == 0 ? "true" : random_string(random);
+    default: return random() % 3 == 0 ? "true" : random_string(random);
     }
 }
 
 } // namespace
 
-std::string random_json_object(std::mt19937& random) {
-    return random_object(random, 4);
-}
+std::string random_json_object(std::mt19937& random) { return random_object(random, 4); }
 
 void damage_json(std::string& body, std::mt19937& random) {
     static constexpr const char* pieces[] = {"\"",   "{",    "}", "[", "]", ",", ":", "\\",   "\\u",        "\377",
                                              "\302", "\001", "0", "e", ".", "-", " ", "true", "\"model\":", "x"};
     const std::size_t at = random() % body.size();
     switch (random() % 4) {
-    case 0:
-        body.erase(at, 1 + random() % 3);
-        break;
-    case 1:
-        body.insert(at, pieces[random() % std::size(pieces)]);
-        break;
-    case 2:
-        body[at] = static_cast<char>(random());
-        break;
-    default:
-        body.resize(at);
-        break;
+    case 0: body.erase(at, 1 + random() % 3); break;
+    case 1: body.insert(at, pieces[random() % std::size(pieces)]); break;
+    case 2: body[at] = static_cast<char>(random()); break;
+    default: body.resize(at); break;
     }
 }
 

@@ -73,18 +73,10 @@ void mutator::change(std::string& bytes) {
     if (bytes.empty()) return;
     const std::size_t at = below(bytes.size());
     switch (below(9)) {
-    case 0:
-        bytes[at] = static_cast<char>(random_());
-        break;
-    case 1:
-        bytes[at] = static_cast<char>(bytes[at] ^ 1 << below(8));
-        break;
-    case 2:
-        bytes.erase(at, 1 + below(3));
-        break;
-    case 3:
-        bytes.insert(at, pieces[below(std::size(pieces))]);
-        break;
+    case 0: bytes[at] = static_cast<char>(random_()); break;
+    case 1: bytes[at] = static_cast<char>(bytes[at] ^ 1 << below(8)); break;
+    case 2: bytes.erase(at, 1 + below(3)); break;
+    case 3: bytes.insert(at, pieces[below(std::size(pieces))]); break;
     case 4:
     case 5: { // a piece at the start of a line
         const std::size_t line = bytes.find("\r\n", at);

@@ -16,9 +16,13 @@ namespace {
 const wall_time noon{std::chrono::sys_days{std::chrono::year{2026} / 11 / 24}.time_since_epoch() + 12h};
 
 field_id id_of(std::string_view name) {
-    return name == "retry-after" ? field_id::retry_after : name == "date" ? field_id::date : name == "x-should-retry" ? field_id::x_should_retry : field_id::other;
+    return name == "retry-after"      ? field_id::retry_after
+           : name == "date"           ? field_id::date
+           : name == "x-should-retry" ? field_id::x_should_retry
+                                      : field_id::other;
 }
-std::optional<duration> hint(const std::vector<std::pair<std::string, std::string>>& fields, const error_facts& error = {}) {
+std::optional<duration> hint(const std::vector<std::pair<std::string, std::string>>& fields,
+                             const error_facts& error = {}) {
     response_head head;
     head.status = 429;
     for (const auto& [name, value] : fields) head.fields.push_back({name, value, id_of(name)});
@@ -39,12 +43,35 @@ TEST_CASE("P3.5: numbers in every spelling, in seconds and milliseconds") {
         }
     };
     for (int n = 0; n < 60; ++n) expect(std::to_string(n), std::chrono::seconds(n));
-    for (int n = 0; n < 40; ++n) expect(fmt::format("{}.{}", n, n % 10), duration{std::chrono::seconds(n)} + n % 10 * 100ms);
+    for (int n = 0; n < 40; ++n)
+        expect(fmt::format("{}.{}", n, n % 10), duration{std::chrono::seconds(n)} + n % 10 * 100ms);
     for (int n = 1; n < 30; ++n) expect(fmt::format("00{}", n), std::chrono::seconds(n));
     for (int n = 1; n < 30; ++n) expect(fmt::format("  {} ", n), std::chrono::seconds(n));
     for (int n = 1; n < 20; ++n) expect(fmt::format("-{}", n), std::nullopt);
-    for (const char* bad : {"", " ", "+5", "1e3", "1e309", "0x10", "inf", "nan", "NaN", "Infinity", "1,5", "5s", "five", ".5", "1.2.3", "5 6",
-                            "5;q=1", "999999999999", "99999999999999999999999999999999999", "\x01", "5\t5", "--5", "1_000", "٣"}) {
+    for (const char* bad : {"",
+                            " ",
+                            "+5",
+                            "1e3",
+                            "1e309",
+                            "0x10",
+                            "inf",
+                            "nan",
+                            "NaN",
+                            "Infinity",
+                            "1,5",
+                            "5s",
+                            "five",
+                            ".5",
+                            "1.2.3",
+                            "5 6",
+                            "5;q=1",
+                            "999999999999",
+                            "99999999999999999999999999999999999",
+                            "\x01",
+                            "5\t5",
+                            "--5",
+                            "1_000",
+                            "٣"}) {
         expect(bad, std::nullopt);
     }
     CHECK(rows >= 200);
@@ -52,16 +79,19 @@ TEST_CASE("P3.5: numbers in every spelling, in seconds and milliseconds") {
 
 TEST_CASE("dates in three forms, against the answer's own clock") {
     const std::string date = "Tue, 24 Nov 2026 12:00:00 GMT";
-    for (const char* later : {"Tue, 24 Nov 2026 12:01:30 GMT", "Tuesday, 24-Nov-26 12:01:30 GMT", "Tue Nov 24 12:01:30 2026"}) {
+    for (const char* later :
+         {"Tue, 24 Nov 2026 12:01:30 GMT", "Tuesday, 24-Nov-26 12:01:30 GMT", "Tue Nov 24 12:01:30 2026"}) {
         CAPTURE(later);
         CHECK(hint({{"retry-after", later}, {"date", date}}) == 90s);
         CHECK(hint({{"retry-after", later}}) == 90s); // the local clock
     }
-    CHECK(hint({{"retry-after", "Tue, 24 Nov 2026 12:01:30 GMT"}, {"date", "Tue, 24 Nov 2026 12:01:00 GMT"}}) == 30s); // a skewed clock
+    // A skewed clock.
+    CHECK(hint({{"retry-after", "Tue, 24 Nov 2026 12:01:30 GMT"}, {"date", "Tue, 24 Nov 2026 12:01:00 GMT"}}) == 30s);
     CHECK(hint({{"retry-after", "Tue, 24 Nov 2026 11:59:00 GMT"}, {"date", date}}) == 0s);
     CHECK(hint({{"retry-after", "Sun Nov  1 12:00:00 2026"}}) == 0s);
-    for (const char* bad : {"Tue, 31 Feb 2026 12:00:00 GMT", "Tue, 24 Nov 2026 25:00:00 GMT", "Tue, 24 Nov 2026 12:00:00", "24 Nov 2026 12:00:00 GMT",
-                            "Tue, 24 Nov 2026 12:00:00 CET", "Tue, 24 Now 2026 12:00:00 GMT", "Tue, 24 Nov 2526 12:00:00 GMT"}) {
+    for (const char* bad : {"Tue, 31 Feb 2026 12:00:00 GMT", "Tue, 24 Nov 2026 25:00:00 GMT",
+                            "Tue, 24 Nov 2026 12:00:00", "24 Nov 2026 12:00:00 GMT", "Tue, 24 Nov 2026 12:00:00 CET",
+                            "Tue, 24 Now 2026 12:00:00 GMT", "Tue, 24 Nov 2526 12:00:00 GMT"}) {
         CAPTURE(bad);
         CHECK_FALSE(hint({{"retry-after", bad}}));
     }
@@ -81,18 +111,26 @@ TEST_CASE("the first that can be read wins") {
 TEST_CASE("limits that are used up say when they are full again") {
     CHECK(hint({{"x-ratelimit-remaining-requests", "0"}, {"x-ratelimit-reset-requests", "6m0s"}}) == 6min);
     CHECK(hint({{"x-ratelimit-remaining-requests", "0"}, {"x-ratelimit-reset-requests", "120ms"}}) == 120ms);
-    CHECK(hint({{"x-ratelimit-remaining-tokens", "0"}, {"x-ratelimit-reset-tokens", "1h2m3.5s"}}) == 1h + 2min + 3500ms);
+    CHECK(hint({{"x-ratelimit-remaining-tokens", "0"}, {"x-ratelimit-reset-tokens", "1h2m3.5s"}}) ==
+          1h + 2min + 3500ms);
     CHECK(hint({{"x-ratelimit-remaining-tokens", "0"}, {"x-ratelimit-reset-tokens", "17"}}) == 17s);
-    CHECK(hint({{"x-ratelimit-remaining-requests", "0"}, {"x-ratelimit-reset-requests", "1s"}, {"x-ratelimit-remaining-tokens", "0"}, {"x-ratelimit-reset-tokens", "2s"}}) == 2s);
+    CHECK(hint({{"x-ratelimit-remaining-requests", "0"},
+                {"x-ratelimit-reset-requests", "1s"},
+                {"x-ratelimit-remaining-tokens", "0"},
+                {"x-ratelimit-reset-tokens", "2s"}}) == 2s);
     CHECK_FALSE(hint({{"x-ratelimit-remaining-requests", "3"}, {"x-ratelimit-reset-requests", "6m0s"}}));
     CHECK_FALSE(hint({{"x-ratelimit-remaining-requests", "0"}, {"x-ratelimit-reset-requests", "later"}}));
-    for (const char* when : {"2026-11-24T12:00:30Z", "2026-11-24T12:00:30.25Z", "2026-11-24T13:00:30+01:00", "2026-11-24T06:30:30-05:30"}) {
+    for (const char* when : {"2026-11-24T12:00:30Z", "2026-11-24T12:00:30.25Z", "2026-11-24T13:00:30+01:00",
+                             "2026-11-24T06:30:30-05:30"}) {
         CAPTURE(when);
         CHECK(hint({{"anthropic-ratelimit-tokens-remaining", "0"}, {"anthropic-ratelimit-tokens-reset", when}}) == 30s);
     }
-    CHECK(hint({{"anthropic-ratelimit-requests-remaining", "0"}, {"anthropic-ratelimit-requests-reset", "2026-11-24T11:00:00Z"}}) == 0s);
-    for (const char* bad : {"2026-11-24", "2026-11-24T12:00:30", "2026-13-24T12:00:30Z", "x", "2026-11-24T12:00:30+0100"}) {
-        CHECK_FALSE(hint({{"anthropic-ratelimit-requests-remaining", "0"}, {"anthropic-ratelimit-requests-reset", bad}}));
+    CHECK(hint({{"anthropic-ratelimit-requests-remaining", "0"},
+                {"anthropic-ratelimit-requests-reset", "2026-11-24T11:00:00Z"}}) == 0s);
+    for (const char* bad :
+         {"2026-11-24", "2026-11-24T12:00:30", "2026-13-24T12:00:30Z", "x", "2026-11-24T12:00:30+0100"}) {
+        CHECK_FALSE(
+            hint({{"anthropic-ratelimit-requests-remaining", "0"}, {"anthropic-ratelimit-requests-reset", bad}}));
     }
 }
 

@@ -23,9 +23,12 @@ std::string_view word(event_meaning meaning) {
 }
 
 std::string sse(std::string_view json, std::string_view name = {}) {
-    return (name.empty() ? std::string{} : "event: " + std::string{name} + "\n") + "data: " + std::string{json} + "\n\n";
+    return (name.empty() ? std::string{} : "event: " + std::string{name} + "\n") + "data: " + std::string{json} +
+           "\n\n";
 }
-std::string chat(std::string_view choice) { return R"({"id":"c","object":"chat.completion.chunk","choices":[{"index":0,)" + std::string{choice} + "}]}"; }
+std::string chat(std::string_view choice) {
+    return R"({"id":"c","object":"chat.completion.chunk","choices":[{"index":0,)" + std::string{choice} + "}]}";
+}
 
 // What a reader knows after a whole stream.
 struct knowledge {
@@ -35,7 +38,8 @@ struct knowledge {
     bool operator==(const knowledge&) const = default;
 };
 knowledge known(const stream_reader& reader) {
-    return {reader.has_terminal(), reader.has_error(), reader.between_events(), reader.knows_terminal(), reader.meaningful_events(), reader.spoken()};
+    return {reader.has_terminal(),   reader.has_error(),         reader.between_events(),
+            reader.knows_terminal(), reader.meaningful_events(), reader.spoken()};
 }
 } // namespace
 
@@ -50,7 +54,9 @@ TEST_CASE("what each event means in its dialect") {
     using enum event_meaning;
     const std::vector<row> rows{
         {openai, sse(chat(R"("delta":{"role":"assistant","content":""},"finish_reason":null)")), nothing},
-        {openai, sse(chat(R"("delta":{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null)")), nothing},
+        {openai,
+         sse(chat(R"("delta":{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null)")),
+         nothing},
         {openai, sse(chat(R"("delta":{"role":"assistant"})")), nothing},
         {openai, sse(chat(R"("delta":{})")), nothing},
         {openai, sse(chat(R"("delta":{"content":"a"},"finish_reason":null)")), meaningful},
@@ -58,7 +64,8 @@ TEST_CASE("what each event means in its dialect") {
         {openai, sse(chat(R"("delta":{"refusal":"no"})")), meaningful},
         {openai, sse(chat(R"("delta":{"reasoning":"hm"})")), meaningful},
         {openai, sse(chat(R"("delta":{"reasoning_content":"hm"})")), meaningful},
-        {openai, sse(chat(R"("delta":{"tool_calls":[{"index":0,"function":{"name":"f","arguments":""}}]})")), meaningful},
+        {openai, sse(chat(R"("delta":{"tool_calls":[{"index":0,"function":{"name":"f","arguments":""}}]})")),
+         meaningful},
         {openai, sse(chat(R"("delta":{"function_call":{"name":"f"}})")), meaningful},
         {openai, sse(chat(R"("delta":{"audio":{"id":"a"}})")), meaningful},
         {openai, sse(chat(R"("delta":{"tool_calls":[]})")), nothing},
@@ -67,9 +74,12 @@ TEST_CASE("what each event means in its dialect") {
         {openai, sse(chat(R"("delta":{},"finish_reason":"content_filter")")), meaningful, true},
         {openai, sse(R"({"choices":[],"usage":{"total_tokens":3}})"), nothing},
         {openai, sse(R"({"choices":[],"prompt_filter_results":[{"prompt_index":0}]})"), nothing},
-        {openai, sse(R"({"object":"text_completion","choices":[{"text":"","index":0,"finish_reason":null}]})"), nothing},
-        {openai, sse(R"({"object":"text_completion","choices":[{"text":"a","index":0,"finish_reason":null}]})"), meaningful},
-        {openai, sse(R"({"object":"text_completion","choices":[{"text":"","index":0,"finish_reason":"length"}]})"), meaningful, true},
+        {openai, sse(R"({"object":"text_completion","choices":[{"text":"","index":0,"finish_reason":null}]})"),
+         nothing},
+        {openai, sse(R"({"object":"text_completion","choices":[{"text":"a","index":0,"finish_reason":null}]})"),
+         meaningful},
+        {openai, sse(R"({"object":"text_completion","choices":[{"text":"","index":0,"finish_reason":"length"}]})"),
+         meaningful, true},
         {openai, sse("[DONE]"), terminal, true},
         {openai, sse("[DONE] "), terminal, true},
         {openai, "data:[DONE]\n\n", terminal, true},
@@ -86,29 +96,48 @@ TEST_CASE("what each event means in its dialect") {
         {openai, sse(R"({"type":"response.in_progress"})", "response.in_progress"), nothing},
         {openai, sse(R"({"type":"response.queued"})"), nothing},
         {openai, sse(R"({"type":"response.output_item.added","item":{"type":"message","content":[]}})"), nothing},
-        {openai, sse(R"({"type":"response.output_item.added","item":{"type":"function_call","name":"f"}})"), meaningful},
+        {openai, sse(R"({"type":"response.output_item.added","item":{"type":"function_call","name":"f"}})"),
+         meaningful},
         {openai, sse(R"({"type":"response.content_part.added","part":{"type":"output_text","text":""}})"), nothing},
         {openai, sse(R"({"type":"response.output_text.delta","delta":"a"})"), meaningful},
         {openai, sse(R"({"type":"response.output_text.delta","delta":""})"), nothing},
         {openai, sse(R"({"type":"response.function_call_arguments.delta","delta":"{"})"), meaningful},
         {openai, sse(R"({"type":"response.output_item.done","item":{}})"), meaningful},
-        {openai, sse(R"({"type":"response.completed","response":{"status":"completed"}})", "response.completed"), meaningful, true},
+        {openai, sse(R"({"type":"response.completed","response":{"status":"completed"}})", "response.completed"),
+         meaningful, true},
         {openai, sse(R"({"type":"response.incomplete","response":{}})"), meaningful, true},
-        {openai, sse(R"({"type":"response.failed","response":{"error":{"code":"server_error","message":"m"}}})"), error, true},
+        {openai, sse(R"({"type":"response.failed","response":{"error":{"code":"server_error","message":"m"}}})"), error,
+         true},
         {openai, sse(R"({"type":"error","code":"rate_limit_exceeded","message":"m"})", "error"), error},
         {openai, sse(R"({"type":"transcript.text.delta","delta":"a"})"), meaningful},
         {anthropic, sse(R"({"type":"ping"})", "ping"), nothing},
         {anthropic, sse(R"({"type": "ping"})"), nothing},
-        {anthropic, sse(R"({"type":"message_start","message":{"content":[],"usage":{"input_tokens":3}}})", "message_start"), nothing},
-        {anthropic, sse(R"({"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}})"), nothing},
-        {anthropic, sse(R"({"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}})"), nothing},
-        {anthropic, sse(R"({"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"t","name":"f","input":{}}})"), meaningful},
-        {anthropic, sse(R"({"type":"content_block_start","index":0,"content_block":{"type":"redacted_thinking","data":"x"}})"), meaningful},
-        {anthropic, sse(R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}})"), meaningful},
-        {anthropic, sse(R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""}})"), nothing},
-        {anthropic, sse(R"({"type":"content_block_delta","delta":{"type":"thinking_delta","thinking":"a"}})"), meaningful},
-        {anthropic, sse(R"({"type":"content_block_delta","delta":{"type":"input_json_delta","partial_json":"{"}})"), meaningful},
-        {anthropic, sse(R"({"type":"content_block_delta","delta":{"type":"signature_delta","signature":"s"}})"), meaningful},
+        {anthropic,
+         sse(R"({"type":"message_start","message":{"content":[],"usage":{"input_tokens":3}}})", "message_start"),
+         nothing},
+        {anthropic, sse(R"({"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}})"),
+         nothing},
+        {anthropic,
+         sse(R"({"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"",)"
+             R"("signature":""}})"),
+         nothing},
+        {anthropic,
+         sse(R"({"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"t","name":"f",)"
+             R"("input":{}}})"),
+         meaningful},
+        {anthropic,
+         sse(R"({"type":"content_block_start","index":0,"content_block":{"type":"redacted_thinking","data":"x"}})"),
+         meaningful},
+        {anthropic, sse(R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}})"),
+         meaningful},
+        {anthropic, sse(R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""}})"),
+         nothing},
+        {anthropic, sse(R"({"type":"content_block_delta","delta":{"type":"thinking_delta","thinking":"a"}})"),
+         meaningful},
+        {anthropic, sse(R"({"type":"content_block_delta","delta":{"type":"input_json_delta","partial_json":"{"}})"),
+         meaningful},
+        {anthropic, sse(R"({"type":"content_block_delta","delta":{"type":"signature_delta","signature":"s"}})"),
+         meaningful},
         {anthropic, sse(R"({"type":"content_block_stop","index":0})"), nothing},
         {anthropic, sse(R"({"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{}})"), meaningful},
         {anthropic, sse(R"({"type":"message_delta","delta":{"stop_reason":null}})"), nothing},
@@ -189,9 +218,11 @@ TEST_CASE("line ends, comments, byte order mark, blank lines, and where an event
 }
 
 TEST_CASE("what a model says is no end and no error") {
-    for (const char* text : {R"(\"finish_reason\":\"stop\")", "[DONE]", R"(\"error\": {})", "message_stop", "response.completed", R"({\"done\":true})", "finishReason"}) {
+    for (const char* text : {R"(\"finish_reason\":\"stop\")", "[DONE]", R"(\"error\": {})", "message_stop",
+                             "response.completed", R"({\"done\":true})", "finishReason"}) {
         stream_reader reader(stream_format::sse, dialect::openai, false);
-        const std::string said = sse(chat(R"("delta":{"content":")" + std::string{text} + R"("},"finish_reason":null)"));
+        const std::string said =
+            sse(chat(R"("delta":{"content":")" + std::string{text} + R"("},"finish_reason":null)"));
         for (int i = 0; i < 3; ++i) static_cast<void>(reader.read(said));
         CAPTURE(text);
         CHECK(reader.meaningful_events() == 3);
@@ -200,7 +231,8 @@ TEST_CASE("what a model says is no end and no error") {
     }
     stream_reader reader(stream_format::sse, dialect::anthropic, false);
     for (int i = 0; i < 3; ++i) {
-        static_cast<void>(reader.read(sse(R"({"type":"content_block_delta","delta":{"type":"text_delta","text":"\"type\":\"message_stop\""}})")));
+        static_cast<void>(reader.read(
+            sse(R"({"type":"content_block_delta","delta":{"type":"text_delta","text":"\"type\":\"message_stop\""}})")));
     }
     CHECK_FALSE(reader.has_terminal());
     CHECK(reader.read(sse(R"({"type": "ping"})", "ping")) == event_meaning::nothing);
@@ -211,7 +243,8 @@ TEST_CASE("what a model says is no end and no error") {
 TEST_CASE("the first error is kept, and one after content is seen") {
     stream_reader reader(stream_format::sse, dialect::openai, false);
     CHECK(reader.read(sse(chat(R"("delta":{"content":"a"})"))) == event_meaning::meaningful);
-    CHECK(reader.read(sse(R"({"error":{"message":"first","code":"overloaded_error"}})") + sse(R"({"error":{"message":"second"}})")) == event_meaning::error);
+    CHECK(reader.read(sse(R"({"error":{"message":"first","code":"overloaded_error"}})") +
+                      sse(R"({"error":{"message":"second"}})")) == event_meaning::error);
     CHECK(reader.error().message == "first");
     CHECK(reader.error().code == "overloaded_error");
     CHECK(reader.has_error());
@@ -278,19 +311,25 @@ TEST_CASE("Google's array ends with its bracket, not with one inside a string or
 TEST_CASE("an event longer than is kept still counts, and its name still ends the stream") {
     stream_reader reader(stream_format::sse, dialect::openai, false);
     const std::string huge(2 * stream_reader::max_event, 'x');
-    CHECK(reader.read(sse(R"({"type":"response.output_text.delta","delta":")" + huge + "\"}")) == event_meaning::meaningful);
+    CHECK(reader.read(sse(R"({"type":"response.output_text.delta","delta":")" + huge + "\"}")) ==
+          event_meaning::meaningful);
     CHECK_FALSE(reader.has_terminal());
-    const std::string last = sse(R"({"type":"response.completed","response":{"text":")" + huge + "\"}}", "response.completed");
-    for (std::size_t at = 0; at < last.size(); at += 10000) static_cast<void>(reader.read(std::string_view{last}.substr(at, 10000)));
+    const std::string last =
+        sse(R"({"type":"response.completed","response":{"text":")" + huge + "\"}}", "response.completed");
+    for (std::size_t at = 0; at < last.size(); at += 10000)
+        static_cast<void>(reader.read(std::string_view{last}.substr(at, 10000)));
     CHECK(reader.has_terminal());
     CHECK(reader.meaningful_events() == 2);
 }
 
 TEST_CASE("error frames, in the shapes that SDKs report with their message") {
     CHECK(error_frame(stream_format::sse, dialect::openai, 502, "stream_truncated", "it \"broke\"") ==
-          "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"evenkeel_error\",\"message\":\"it \\\"broke\\\"\",\"code\":\"stream_truncated\"}}\n\n");
-    CHECK(error_frame(stream_format::sse, dialect::anthropic, 502, "c", "m") == error_frame(stream_format::sse, dialect::openai, 502, "c", "m"));
-    CHECK(error_frame(stream_format::sse, dialect::gemini, 503, "c", "m") == "data: {\"error\":{\"code\":503,\"message\":\"m\",\"status\":\"UNAVAILABLE\"}}\n\n");
+          "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"evenkeel_error\",\"message\":\"it "
+          "\\\"broke\\\"\",\"code\":\"stream_truncated\"}}\n\n");
+    CHECK(error_frame(stream_format::sse, dialect::anthropic, 502, "c", "m") ==
+          error_frame(stream_format::sse, dialect::openai, 502, "c", "m"));
+    CHECK(error_frame(stream_format::sse, dialect::gemini, 503, "c", "m") ==
+          "data: {\"error\":{\"code\":503,\"message\":\"m\",\"status\":\"UNAVAILABLE\"}}\n\n");
     CHECK(error_frame(stream_format::ndjson, dialect::ollama, 502, "c", "m") == "{\"error\":\"m\"}\n");
     CHECK(error_frame(stream_format::sse, dialect::generic, 502, "c", "m").empty());
     CHECK(error_frame(stream_format::json_array, dialect::gemini, 502, "c", "m").empty());
@@ -303,10 +342,13 @@ TEST_CASE("property: 10^5 random splits of streams of every kind change nothing 
         dialect which;
         std::string bytes;
     };
-    const std::string hello = sse(chat(R"("delta":{"role":"assistant","content":""})")), a = sse(chat(R"("delta":{"content":"gr\u00fc\u00df 😀"},"finish_reason":null)")),
+    const std::string hello = sse(chat(R"("delta":{"role":"assistant","content":""})")),
+                      a = sse(chat(R"("delta":{"content":"gr\u00fc\u00df 😀"},"finish_reason":null)")),
                       stop = sse(chat(R"("delta":{},"finish_reason":"stop")")), done = sse("[DONE]");
-    const std::string anthropic_begin = sse(R"({"type":"message_start","message":{}})", "message_start") + sse(R"({"type":"ping"})", "ping"),
-                      text = sse(R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"😀"}})", "content_block_delta"),
+    const std::string anthropic_begin = sse(R"({"type":"message_start","message":{}})", "message_start") +
+                                        sse(R"({"type":"ping"})", "ping"),
+                      text = sse(R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"😀"}})",
+                                 "content_block_delta"),
                       over = sse(R"({"type":"message_stop"})", "message_stop");
     const std::vector<stream> streams{
         {stream_format::sse, dialect::openai, hello + a + a + stop + done},
@@ -314,13 +356,20 @@ TEST_CASE("property: 10^5 random splits of streams of every kind change nothing 
         {stream_format::sse, dialect::openai, hello + a + sse(R"({"error":{"message":"m","code":429}})") + done},
         {stream_format::sse, dialect::openai, hello + sse("{broken") + a + "data: cut in the mid"},
         {stream_format::sse, dialect::openai, "\xef\xbb\xbf" + hello + "\n\n\n" + a + stop},
-        {stream_format::sse, dialect::openai, "event: response.created\r\ndata: {\"type\":\"response.created\"}\r\n\r\ndata: {\"type\":\"response.output_text.delta\",\"delta\":\"a\"}\r\n\r\n"},
+        {stream_format::sse, dialect::openai,
+         "event: response.created\r\ndata: {\"type\":\"response.created\"}\r\n\r\ndata: "
+         "{\"type\":\"response.output_text.delta\",\"delta\":\"a\"}\r\n\r\n"},
         {stream_format::sse, dialect::openai, "data: {\"choices\":\rdata: []}\r\r: c\rdata: [DONE]\r\r"},
-        {stream_format::sse, dialect::anthropic, anthropic_begin + text + sse(R"({"type":"ping"})", "ping") + text + over},
-        {stream_format::sse, dialect::anthropic, anthropic_begin + text + sse(R"({"type":"error","error":{"type":"overloaded_error"}})", "error")},
+        {stream_format::sse, dialect::anthropic,
+         anthropic_begin + text + sse(R"({"type":"ping"})", "ping") + text + over},
+        {stream_format::sse, dialect::anthropic,
+         anthropic_begin + text + sse(R"({"type":"error","error":{"type":"overloaded_error"}})", "error")},
         {stream_format::sse, dialect::generic, anthropic_begin + text + over},
-        {stream_format::sse, dialect::gemini, sse(R"({"candidates":[{"content":{"parts":[{"text":"a"}]}}]})") + sse(R"({"candidates":[{"finishReason":"STOP"}]})")},
-        {stream_format::ndjson, dialect::ollama, "{\"model\":\"m\",\"response\":\"a\",\"done\":false}\n\n{\"model\":\"m\",\"done\":true}\n"},
+        {stream_format::sse, dialect::gemini,
+         sse(R"({"candidates":[{"content":{"parts":[{"text":"a"}]}}]})") +
+             sse(R"({"candidates":[{"finishReason":"STOP"}]})")},
+        {stream_format::ndjson, dialect::ollama,
+         "{\"model\":\"m\",\"response\":\"a\",\"done\":false}\n\n{\"model\":\"m\",\"done\":true}\n"},
         {stream_format::json_array, dialect::gemini, "[{\"a\": \"]\\\\\"}\n,\n{\"b\": [1, 2]}]"},
         {stream_format::opaque, dialect::openai, "\x1f\x8b\x08 whatever"},
     };
@@ -343,7 +392,8 @@ TEST_CASE("property: 10^5 random splits of streams of every kind change nothing 
             at += size;
         }
         knowledge expected = whole[which];
-        if (streams[which].format == stream_format::opaque) expected.events = reader.meaningful_events(); // counts reads
+        // Counts reads.
+        if (streams[which].format == stream_format::opaque) expected.events = reader.meaningful_events();
         REQUIRE((known(reader) == expected));
     }
 }

@@ -25,15 +25,18 @@ std::vector<std::string> events_of(std::string_view bytes, std::size_t piece) {
     std::vector<std::string> out;
     for (std::size_t at = 0; at < bytes.size(); at += piece) {
         splitter.add(bytes.substr(at, piece));
-        while (const auto one = splitter.next()) out.push_back(std::string{one->raw} + "|" + std::string{one->name} + "|" + std::string{one->data});
+        while (const auto one = splitter.next())
+            out.push_back(std::string{one->raw} + "|" + std::string{one->name} + "|" + std::string{one->data});
     }
-    if (const auto one = splitter.last()) out.push_back(std::string{one->raw} + "|" + std::string{one->name} + "|" + std::string{one->data});
+    if (const auto one = splitter.last())
+        out.push_back(std::string{one->raw} + "|" + std::string{one->name} + "|" + std::string{one->data});
     return out;
 }
 
 // One answer, in two choices, with reasoning and two tools; cut into events at random.
 struct answer_parts {
-    std::string reasoning = "Let me think about äöü and 漢字.", text = "The ship keeps an even keel \"through\" every\nrough sea 👩‍🚀.";
+    std::string reasoning = "Let me think about äöü and 漢字.",
+                text = "The ship keeps an even keel \"through\" every\nrough sea 👩‍🚀.";
     std::string first = R"({"a":1,"b":"x\"y"})", second = R"({"city":"Zürich"})", other = "Another choice altogether.";
 };
 struct cutter {
@@ -56,21 +59,27 @@ std::vector<std::string> openai_stream(const answer_parts& what, std::uint64_t s
     cutter cut{std::mt19937_64{seed}};
     const std::string id = "chatcmpl-" + std::to_string(seed);
     const auto chunk = [&](const std::string& choice) {
-        return "data: {\"id\":\"" + id + "\",\"object\":\"chat.completion.chunk\",\"created\":" + std::to_string(1000 + seed) +
+        return "data: {\"id\":\"" + id +
+               "\",\"object\":\"chat.completion.chunk\",\"created\":" + std::to_string(1000 + seed) +
                ",\"model\":\"m\",\"system_fingerprint\":\"fp\",\"choices\":[" + choice + "],\"usage\":null}\n\n";
     };
     const auto delta = [&](int index, const std::string& inside) {
-        return chunk("{\"index\":" + std::to_string(index) + ",\"delta\":{" + inside + "},\"logprobs\":null,\"finish_reason\":null}");
+        return chunk("{\"index\":" + std::to_string(index) + ",\"delta\":{" + inside +
+                     "},\"logprobs\":null,\"finish_reason\":null}");
     };
-    std::vector<std::string> one{delta(0, R"("role":"assistant","content":"")")}, two{delta(1, R"("role":"assistant","content":null)")};
-    for (const auto& each : cut.pieces(what.reasoning)) one.push_back(delta(0, "\"reasoning_content\":" + quoted(each)));
+    std::vector<std::string> one{delta(0, R"("role":"assistant","content":"")")},
+        two{delta(1, R"("role":"assistant","content":null)")};
+    for (const auto& each : cut.pieces(what.reasoning))
+        one.push_back(delta(0, "\"reasoning_content\":" + quoted(each)));
     for (const auto& each : cut.pieces(what.text)) one.push_back(delta(0, "\"content\":" + quoted(each)));
     int tool = 0;
     for (const auto& [name, arguments] : {std::pair{"look", what.first}, std::pair{"find", what.second}}) {
         const std::string at = "\"index\":" + std::to_string(tool);
-        one.push_back(delta(0, "\"tool_calls\":[{" + at + ",\"id\":\"call_" + std::to_string(seed) + std::to_string(tool) + "\",\"type\":\"function\",\"function\":{\"name\":\"" + name +
+        one.push_back(delta(0, "\"tool_calls\":[{" + at + ",\"id\":\"call_" + std::to_string(seed) +
+                                   std::to_string(tool) + "\",\"type\":\"function\",\"function\":{\"name\":\"" + name +
                                    "\",\"arguments\":\"\"}}]"));
-        for (const auto& each : cut.pieces(arguments)) one.push_back(delta(0, "\"tool_calls\":[{" + at + ",\"function\":{\"arguments\":" + quoted(each) + "}}]"));
+        for (const auto& each : cut.pieces(arguments))
+            one.push_back(delta(0, "\"tool_calls\":[{" + at + ",\"function\":{\"arguments\":" + quoted(each) + "}}]"));
         ++tool;
     }
     one.push_back(chunk(R"({"index":0,"delta":{},"finish_reason":"tool_calls"})"));
@@ -87,7 +96,10 @@ std::vector<std::string> openai_stream(const answer_parts& what, std::uint64_t s
         }
         if (cut.random() % 12 == 0) all.emplace_back(": keep-alive\n\n");
     }
-    all.push_back("data: {\"id\":\"" + id + "\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[],\"usage\":{\"total_tokens\":" + std::to_string(seed) + "}}\n\n");
+    all.push_back("data: {\"id\":\"" + id +
+                  "\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[],\"usage\":{"
+                  "\"total_tokens\":" +
+                  std::to_string(seed) + "}}\n\n");
     all.emplace_back("data: [DONE]\n\n");
     return all;
 }
@@ -95,19 +107,28 @@ std::vector<std::string> openai_stream(const answer_parts& what, std::uint64_t s
 std::vector<std::string> anthropic_stream(const answer_parts& what, std::uint64_t seed) {
     cutter cut{std::mt19937_64{seed}};
     std::vector<std::string> all;
-    const auto add = [&](const std::string& name, const std::string& data) { all.push_back("event: " + name + "\ndata: {\"type\":\"" + name + "\"" + data + "}\n\n"); };
-    add("message_start", ",\"message\":{\"id\":\"msg_" + std::to_string(seed) + "\",\"type\":\"message\",\"role\":\"assistant\",\"content\":[],\"usage\":{\"input_tokens\":3}}");
+    const auto add = [&](const std::string& name, const std::string& data) {
+        all.push_back("event: " + name + "\ndata: {\"type\":\"" + name + "\"" + data + "}\n\n");
+    };
+    add("message_start",
+        ",\"message\":{\"id\":\"msg_" + std::to_string(seed) +
+            "\",\"type\":\"message\",\"role\":\"assistant\",\"content\":[],\"usage\":{\"input_tokens\":3}}");
     add("ping", "");
-    const auto block = [&](int index, const std::string& begun, const std::string& type, const std::string& member, const std::string& text) {
+    const auto block = [&](int index, const std::string& begun, const std::string& type, const std::string& member,
+                           const std::string& text) {
         const std::string at = ",\"index\":" + std::to_string(index);
         add("content_block_start", at + ",\"content_block\":" + begun);
-        for (const auto& each : cut.pieces(text)) add("content_block_delta", at + ",\"delta\":{\"type\":\"" + type + "\",\"" + member + "\":" + quoted(each) + "}");
+        for (const auto& each : cut.pieces(text))
+            add("content_block_delta",
+                at + ",\"delta\":{\"type\":\"" + type + "\",\"" + member + "\":" + quoted(each) + "}");
         add("content_block_stop", at);
     };
     block(0, R"({"type":"thinking","thinking":"","signature":""})", "thinking_delta", "thinking", what.reasoning);
     block(1, R"({"type":"text","text":""})", "text_delta", "text", what.text);
-    block(2, R"({"type":"tool_use","id":"toolu_)" + std::to_string(seed) + R"(","name":"look","input":{}})", "input_json_delta", "partial_json", what.first);
-    add("message_delta", R"(,"delta":{"stop_reason":"tool_use","stop_sequence":null},"usage":{"output_tokens":)" + std::to_string(seed) + "}");
+    block(2, R"({"type":"tool_use","id":"toolu_)" + std::to_string(seed) + R"(","name":"look","input":{}})",
+          "input_json_delta", "partial_json", what.first);
+    add("message_delta", R"(,"delta":{"stop_reason":"tool_use","stop_sequence":null},"usage":{"output_tokens":)" +
+                             std::to_string(seed) + "}");
     add("message_stop", "");
     return all;
 }
@@ -130,11 +151,13 @@ struct heard {
 void hear(heard& to, const json::value& value, const std::string& path, dialect which) {
     if (const auto* text = value.if_string()) {
         const std::string name = path.substr(path.rfind('.') + 1);
-        static const std::vector<std::string_view> grows{"content", "reasoning_content", "arguments", "partial_json", "text", "thinking"};
+        static const std::vector<std::string_view> grows{"content", "reasoning_content", "arguments", "partial_json",
+                                                         "text",    "thinking"};
         if (std::find(grows.begin(), grows.end(), name) != grows.end()) {
             to.texts[path] += std::string_view{text->data(), text->size()};
         } else if (name == "id" && path == ".id") {
-            if (to.ids.empty() || to.ids.back() != std::string_view{text->data(), text->size()}) to.ids.emplace_back(text->data(), text->size());
+            if (to.ids.empty() || to.ids.back() != std::string_view{text->data(), text->size()})
+                to.ids.emplace_back(text->data(), text->size());
         } else if (name == "role" || name == "finish_reason" || name == "name" || name == "stop_reason") {
             ++to.words[path + "=" + std::string{text->data(), text->size()}];
         }
@@ -157,13 +180,15 @@ heard hear(const std::string& bytes, dialect which) {
             continue;
         }
         hear(out, json::parse({one->data.data(), one->data.size()}), "", which);
-        if (!one->name.empty() && one->name != "content_block_delta" && one->name != "ping") ++out.words[std::string{one->data}.substr(0, 60).substr(0, one->data.find("\"id\""))];
+        if (!one->name.empty() && one->name != "content_block_delta" && one->name != "ping")
+            ++out.words[std::string{one->data}.substr(0, 60).substr(0, one->data.find("\"id\""))];
     }
     return out;
 }
 
 // Sends the first `broken` events of one, then replays other; all that the client gets, or nothing where they differ.
-std::optional<std::string> resumed(const std::vector<std::string>& one, std::size_t broken, const std::vector<std::string>& other, dialect which) {
+std::optional<std::string> resumed(const std::vector<std::string>& one, std::size_t broken,
+                                   const std::vector<std::string>& other, dialect which) {
     stream_transcript transcript(which);
     event_splitter splitter;
     std::string client;
@@ -184,7 +209,8 @@ std::optional<std::string> resumed(const std::vector<std::string>& one, std::siz
 } // namespace
 
 TEST_CASE("events are taken apart in the same way however their bytes are cut") {
-    const std::string bytes = "\xef\xbb\xbf: hello\r\nevent: a\r\ndata: 1\r\ndata:2\r\n\r\n:\n\ndata: x\n\nid: 7\n\rdata: y\r\revent:b\ndata\n\n: tail\ndata: unfinished\n";
+    const std::string bytes = "\xef\xbb\xbf: hello\r\nevent: a\r\ndata: 1\r\ndata:2\r\n\r\n:\n\ndata: x\n\nid: "
+                              "7\n\rdata: y\r\revent:b\ndata\n\n: tail\ndata: unfinished\n";
     const auto whole = events_of(bytes, bytes.size());
     REQUIRE(whole.size() == 7);
     CHECK(whole[0].ends_with("|a|1\n2"));
@@ -237,7 +263,8 @@ TEST_CASE("a second stream that differs in one byte of what was said is found ou
                 CHECK(!resumed(one, one.size() - 2, make(deviating, 2), which));
                 answer_parts shorter = what;
                 (shorter.*member).resize(at);
-                if (member != &answer_parts::reasoning || at > 0) CHECK(!resumed(one, one.size() - 2, make(shorter, 3), which));
+                if (member != &answer_parts::reasoning || at > 0)
+                    CHECK(!resumed(one, one.size() - 2, make(shorter, 3), which));
             }
         }
     }
@@ -252,12 +279,19 @@ TEST_CASE("what was not said yet may differ: nobody can tell") {
 }
 
 TEST_CASE("fields nobody here knows, another finish reason, another tool, errors") {
-    const auto chunk = [](const std::string& choice) { return "data: {\"id\":\"a\",\"choices\":[" + choice + "]}\n\n"; };
-    const std::string hello = chunk(R"({"index":0,"delta":{"content":"hello"}})"), stop = chunk(R"({"index":0,"delta":{},"finish_reason":"stop"})");
+    const auto chunk = [](const std::string& choice) {
+        return "data: {\"id\":\"a\",\"choices\":[" + choice + "]}\n\n";
+    };
+    const std::string hello = chunk(R"({"index":0,"delta":{"content":"hello"}})"),
+                      stop = chunk(R"({"index":0,"delta":{},"finish_reason":"stop"})");
     const std::string length = chunk(R"({"index":0,"delta":{},"finish_reason":"length"})");
     const std::string strange = chunk(R"({"index":0,"delta":{"content":"x","mood":"good"}})");
-    const std::string call = chunk(R"({"index":0,"delta":{"tool_calls":[{"index":0,"id":"1","type":"function","function":{"name":"a","arguments":""}}]}})");
-    const std::string other_call = chunk(R"({"index":0,"delta":{"tool_calls":[{"index":0,"id":"2","type":"function","function":{"name":"b","arguments":""}}]}})");
+    const std::string call =
+        chunk(R"({"index":0,"delta":{"tool_calls":[{"index":0,"id":"1","type":"function","function":{"name":"a",)"
+              R"("arguments":""}}]}})");
+    const std::string other_call =
+        chunk(R"({"index":0,"delta":{"tool_calls":[{"index":0,"id":"2","type":"function","function":{"name":"b",)"
+              R"("arguments":""}}]}})");
     using list = std::vector<std::string>;
     CHECK(resumed(list{hello}, 1, list{hello, stop}, dialect::openai) == hello + stop);
     CHECK(!resumed(list{strange}, 1, list{strange, stop}, dialect::openai));
@@ -269,7 +303,8 @@ TEST_CASE("fields nobody here knows, another finish reason, another tool, errors
     CHECK(!resumed(list{hello}, 1, list{"data: {\"error\":{\"message\":\"m\"}}\n\n"}, dialect::openai));
     CHECK(!resumed(list{hello}, 1, list{"event: error\ndata: oops\n\n"}, dialect::openai));
     CHECK(!resumed(list{hello}, 1, list{"data: no json\n\n"}, dialect::openai));
-    CHECK(!resumed(list{"data: {\"type\":\"response.output_text.delta\",\"delta\":\"a\"}\n\n"}, 1, list{}, dialect::openai));
+    CHECK(!resumed(list{"data: {\"type\":\"response.output_text.delta\",\"delta\":\"a\"}\n\n"}, 1, list{},
+                   dialect::openai));
     stream_transcript transcript(dialect::openai);
     event_splitter splitter;
     CHECK(transcript.said(event_in(splitter, "event: error\ndata: {}\n\n")) == stream_transcript::kind::error);
@@ -278,12 +313,15 @@ TEST_CASE("fields nobody here knows, another finish reason, another tool, errors
 }
 
 TEST_CASE("requests for the answer a model would give every time") {
-    for (const char* yes : {R"({"temperature":0})", R"({"temperature":0.0,"top_p":1})", R"({"temperature":-0e5})", R"({"seed":7,"temperature":1})", R"({"seed":0})"}) {
+    for (const char* yes : {R"({"temperature":0})", R"({"temperature":0.0,"top_p":1})", R"({"temperature":-0e5})",
+                            R"({"seed":7,"temperature":1})", R"({"seed":0})"}) {
         CAPTURE(yes);
         CHECK(is_deterministic(yes));
     }
-    for (const char* no : {R"({"temperature":0.1})", R"({"temperature":1e-9})", R"({"temperature":"0"})", R"({"seed":null})", R"({"seed":"7"})", "{}", "", "[0]",
-                           R"({"temperature":0,"temperature":1})", R"({"options":{"temperature":0}})", R"({"temperature":0)"}) {
+    for (const char* no :
+         {R"({"temperature":0.1})", R"({"temperature":1e-9})", R"({"temperature":"0"})", R"({"seed":null})",
+          R"({"seed":"7"})", "{}", "", "[0]", R"({"temperature":0,"temperature":1})",
+          R"({"options":{"temperature":0}})", R"({"temperature":0)"}) {
         CAPTURE(no);
         CHECK(!is_deterministic(no));
     }

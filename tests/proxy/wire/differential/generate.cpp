@@ -45,14 +45,11 @@ std::string random_body(const wire::body_framing& framing, std::mt19937& random)
         return out;
     };
     switch (framing.kind) {
-    case wire::body_kind::none:
-        return "";
+    case wire::body_kind::none: return "";
     case wire::body_kind::length:
         return framing.length > longest_body ? "" : piece(static_cast<std::size_t>(framing.length));
-    case wire::body_kind::until_close:
-        return piece(random() % 200);
-    case wire::body_kind::chunked:
-        break;
+    case wire::body_kind::until_close: return piece(random() % 200);
+    case wire::body_kind::chunked: break;
     }
     if (random() % 3 == 0) {
         const std::vector<chunk_vector>& rows = chunk_vectors();
@@ -82,9 +79,7 @@ std::string random_body(const wire::body_framing& framing, std::mt19937& random)
 // Reads the body that starts at `bytes`; false if it is malformed or not all there.
 bool read_body(const wire::body_framing& framing, std::string_view bytes, std::string& body, std::size_t& size) {
     switch (framing.kind) {
-    case wire::body_kind::none:
-        size = 0;
-        return true;
+    case wire::body_kind::none: size = 0; return true;
     case wire::body_kind::length:
         if (framing.length > bytes.size()) return false;
         size = static_cast<std::size_t>(framing.length);
@@ -94,8 +89,7 @@ bool read_body(const wire::body_framing& framing, std::string_view bytes, std::s
         size = bytes.size();
         body = bytes;
         return true;
-    case wire::body_kind::chunked:
-        break;
+    case wire::body_kind::chunked: break;
     }
     wire::chunk_decoder decoder;
     size = 0;
