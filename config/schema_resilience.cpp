@@ -76,7 +76,7 @@ void add_breaker_keys(std::vector<key_row>& table) {
                           "another endpoint can be asked, 15 where this is the only one.",
          .price = "Slower to notice an outage where there is little traffic."},
         {.path = "circuit_breaker.window", .kind = duration, .fallback = "30s", .min = "100ms", .max = "1h",
-         .documentation = "What counts as recent; the last 128 attempts at most.",
+         .documentation = "What counts as recent; the last 4,096 attempts at most.",
          .price = "Slower to forget and slower to notice."},
         {.path = "circuit_breaker.recovery_timeout", .kind = duration, .fallback = "2s", .min = "10ms", .max = "1h",
          .documentation = "Pause of an open circuit before its first probe; doubles with each failed recovery, with "
