@@ -109,7 +109,8 @@ void add_process_keys(std::vector<key_row>& table) {
          .documentation = "Open client connections of the whole process.",
          .price = "File descriptors (two per active request) and about 20 KiB each."},
         {.path = "limits.memory", .kind = size, .fallback = "1GiB", .min = "1MiB", .max = "1TiB",
-         .documentation = "All held request bodies together; beyond it requests stream and cannot be replayed.",
+         .documentation = "What is held of requests and answers, and the buffers of connections that are busy, of all "
+                          "workers; beyond it requests stream and cannot be replayed.",
          .price = "Resident memory at the worst moment."},
 
         {.path = "drain", .kind = block, .documentation = "What happens on SIGTERM."},

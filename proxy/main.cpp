@@ -4,12 +4,22 @@
 
 #include <CLI/CLI.hpp>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 #include <csignal>
 #include <cstdio>
 #include <exception>
 
 int main(int argc, char** argv) {
     using namespace evenkeel::cli;
+#if defined(__GLIBC__)
+    // Large bodies lie apart and go back to the kernel with their end. By default the first one that is freed moves the
+    // threshold above its size, and from then on a burst of answers stays resident as holes in the heap:
+    // tests/bench/memory shows 97 MiB instead of 52 at a limit of 64, in the same time.
+    mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+#endif
     CLI::App app{"evenkeel: a resilience proxy between an application and its LLM APIs", "evenkeel"};
     app.require_subcommand(1);
     app.set_help_all_flag("--help-all", "Help for every command");
