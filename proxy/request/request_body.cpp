@@ -75,6 +75,7 @@ request_body::request_body(net::loop& worker, buffer_pool& buffers)
 request_body::~request_body() {
     // With a loop that is torn down coroutines end in any order, never to go on.
     for (reader& one : readers_) one.body_ = nullptr;
+    give_back(reserved_);
 }
 
 void request_body::begin(const wire::body_framing& framing, const request_body_options& options, bool expect_continue) {
@@ -190,6 +191,7 @@ void request_body::drop_passed() noexcept {
 block_ptr request_body::take_block(std::size_t bytes) {
     const auto take = [&]() -> block_ptr {
         if (position_ - dropped_ >= options_.max_held) return nullptr;
+        give_back(std::min<std::uint64_t>(reserved_, std::max(bytes, buffer_pool::block_bytes)));
         block_ptr made = buffers_.take_if_room(bytes);
         lacked_memory_ = lacked_memory_ || !made;
         return made;
@@ -291,10 +293,34 @@ net::task<request_body::step> request_body::reader::next() {
 net::task<bool> request_body::read_whole(std::uint64_t limit, steady_time until) {
     EVENKEEL_ASSERT(readers_.empty(), "a body is read ahead while an attempt reads it");
     const presence here(*this);
+    if (!reserve_all()) {
+        holding_ = false;
+        co_return false;
+    }
     until_ = until;
     while (!complete_ && failure_ == failure::none && holding_ && position_ <= limit) co_await pull(nullptr);
     until_ = steady_time::max();
+    give_back(reserved_);
     co_return complete_;
+}
+
+bool request_body::reserve_all() noexcept {
+    if (framing_.kind != wire::body_kind::length || framing_.length > options_.max_held) return true;
+    const std::uint64_t missing = framing_.length - position_;
+    if (missing <= buffer_pool::block_bytes) return true;
+    const std::uint64_t blocks = missing + missing / (largest_block / least_room) + buffer_pool::block_bytes;
+    if (buffers_.reserve(blocks)) {
+        reserved_ = blocks;
+        return true;
+    }
+    lacked_memory_ = true;
+    return false;
+}
+
+void request_body::give_back(std::uint64_t bytes) noexcept {
+    if (bytes == 0) return;
+    buffers_.give_back(bytes);
+    reserved_ -= bytes;
 }
 
 shared_bytes request_body::text() const {
