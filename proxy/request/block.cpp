@@ -50,10 +50,6 @@ block_ptr buffer_pool::take_if_room(std::size_t bytes) {
     return shelf_->bound.take(capacity) ? make(capacity) : nullptr;
 }
 
-bool buffer_pool::reserve(std::uint64_t bytes) noexcept { return shelf_->bound.take(bytes); }
-
-void buffer_pool::give_back(std::uint64_t bytes) noexcept { shelf_->bound.give(bytes); }
-
 void block::dispose() noexcept {
     buffer_pool::shelf& shelf = from_;
     shelf.bound.give(capacity_);

@@ -40,10 +40,6 @@ public:
     [[nodiscard]] block_ptr take(std::size_t bytes = block_bytes);
     [[nodiscard]] block_ptr take_if_room(std::size_t bytes);
 
-    // Room that is kept for blocks to come; given back just before they are taken.
-    [[nodiscard]] bool reserve(std::uint64_t bytes) noexcept;
-    void give_back(std::uint64_t bytes) noexcept;
-
 private:
     friend class block;
     struct shelf;

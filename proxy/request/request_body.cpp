@@ -75,7 +75,6 @@ request_body::request_body(net::loop& worker, buffer_pool& buffers)
 request_body::~request_body() {
     // With a loop that is torn down coroutines end in any order, never to go on.
     for (reader& one : readers_) one.body_ = nullptr;
-    give_back(reserved_);
 }
 
 void request_body::begin(const wire::body_framing& framing, const request_body_options& options, bool expect_continue) {
@@ -191,7 +190,6 @@ void request_body::drop_passed() noexcept {
 block_ptr request_body::take_block(std::size_t bytes) {
     const auto take = [&]() -> block_ptr {
         if (position_ - dropped_ >= options_.max_held) return nullptr;
-        give_back(std::min<std::uint64_t>(reserved_, std::max(bytes, buffer_pool::block_bytes)));
         block_ptr made = buffers_.take_if_room(bytes);
         lacked_memory_ = lacked_memory_ || !made;
         return made;
@@ -293,34 +291,40 @@ net::task<request_body::step> request_body::reader::next() {
 net::task<bool> request_body::read_whole(std::uint64_t limit, steady_time until) {
     EVENKEEL_ASSERT(readers_.empty(), "a body is read ahead while an attempt reads it");
     const presence here(*this);
-    if (!reserve_all()) {
+    if (!take_block_for_all()) {
         holding_ = false;
         co_return false;
     }
     until_ = until;
     while (!complete_ && failure_ == failure::none && holding_ && position_ <= limit) co_await pull(nullptr);
     until_ = steady_time::max();
-    give_back(reserved_);
     co_return complete_;
 }
 
-bool request_body::reserve_all() noexcept {
+// What has come is copied to its front, so that whoever looks into the body finds it in one piece.
+bool request_body::take_block_for_all() {
     if (framing_.kind != wire::body_kind::length || framing_.length > options_.max_held) return true;
-    const std::uint64_t missing = framing_.length - position_;
-    if (missing <= buffer_pool::block_bytes) return true;
-    const std::uint64_t blocks = missing + missing / (largest_block / least_room) + buffer_pool::block_bytes;
-    if (buffers_.reserve(blocks)) {
-        reserved_ = blocks;
-        return true;
+    if (framing_.length - position_ <= buffer_pool::block_bytes) return true;
+    block_ptr all = buffers_.take_if_room(static_cast<std::size_t>(framing_.length));
+    if (!all) {
+        lacked_memory_ = true;
+        return false;
     }
-    lacked_memory_ = true;
-    return false;
+    tail_used_ = copy_pieces(*all);
+    const std::string_view here{all->data(), tail_used_};
+    pieces_.clear();
+    if (!here.empty()) pieces_.emplace_back(all, here);
+    tail_ = std::move(all);
+    return true;
 }
 
-void request_body::give_back(std::uint64_t bytes) noexcept {
-    if (bytes == 0) return;
-    buffers_.give_back(bytes);
-    reserved_ -= bytes;
+std::size_t request_body::copy_pieces(block& to) const noexcept {
+    std::size_t size = 0;
+    for (const shared_bytes& one : pieces_) {
+        std::memcpy(to.data() + size, one.view().data(), one.size());
+        size += one.size();
+    }
+    return size;
 }
 
 shared_bytes request_body::text() const {
@@ -329,11 +333,7 @@ shared_bytes request_body::text() const {
     if (!complete_ && position_ > most_joined_early) return pieces_.front();
     // Laid together once, whatever there is room for: the pieces go as soon as nobody writes from them.
     block_ptr all = buffers_.take(static_cast<std::size_t>(position_));
-    std::size_t size = 0;
-    for (const shared_bytes& one : pieces_) {
-        std::memcpy(all->data() + size, one.view().data(), one.size());
-        size += one.size();
-    }
+    const std::size_t size = copy_pieces(*all);
     const std::string_view bytes{all->data(), size};
     pieces_.clear();
     pieces_.emplace_back(std::move(all), bytes);

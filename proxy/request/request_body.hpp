@@ -82,9 +82,9 @@ public:
     };
 
     // Reads on until the body is whole, failed, no longer held, or more than `limit` bytes have come. Where its length
-    // is known, room for all of it is kept first: else a crowd of uploads would fill the memory with halves, none of
-    // which could become whole. True: whole. Fails (too_late) if it is still coming at `until`. Only before there is a
-    // reader.
+    // is known, a block for all of it is taken first: else a crowd of uploads would fill the memory with halves, none
+    // of which could become whole. True: whole. Fails (too_late) if it is still coming at `until`. Only before there is
+    // a reader.
     [[nodiscard]] net::task<bool> read_whole(std::uint64_t limit, steady_time until = steady_time::max());
 
     [[nodiscard]] bool complete() const noexcept { return complete_; }  // read to its end
@@ -129,8 +129,8 @@ private:
     void decode(const block_ptr& in, char* raw, std::size_t size, io_buffer* rest_stays);
     [[nodiscard]] boost::asio::mutable_buffer room(); // where the next bytes go
     [[nodiscard]] block_ptr take_block(std::size_t bytes);
-    [[nodiscard]] bool reserve_all() noexcept; // false: there is no room
-    void give_back(std::uint64_t bytes) noexcept;
+    std::size_t copy_pieces(block& to) const noexcept;
+    [[nodiscard]] bool take_block_for_all(); // where its length is known; false: there is no room
     void outrun_others() noexcept;
     void drop_passed() noexcept;
     void fail(failure why, wire::refusal refused = wire::refusal::none) noexcept;
@@ -148,7 +148,6 @@ private:
     mutable boost::container::small_vector<shared_bytes, 2> pieces_;
     block_ptr tail_;             // where the next bytes are read to ...
     std::size_t tail_used_ = 0;  // ... behind these
-    std::uint64_t reserved_ = 0; // bytes of blocks to come
     std::uint64_t dropped_ = 0;  // bytes in front of pieces_
     std::uint64_t position_ = 0; // body bytes that have come
     boost::intrusive::list<reader, boost::intrusive::constant_time_size<false>> readers_;

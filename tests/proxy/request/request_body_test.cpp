@@ -162,7 +162,7 @@ TEST_CASE("memory is counted by capacity and comes back with the last who holds 
     f.client.send(pattern(50'000));
     f.pass();
     CHECK(f.memory.used() >= 50'000);
-    CHECK(f.memory.used() <= 100'000 + 64 * 1024); // its length is known, and room for all of it is kept
+    CHECK(f.memory.used() <= 100'000 + 64 * 1024); // its length is known, and all of it has a block
     f.client.send(pattern(100'000).substr(50'000));
     f.pass();
     REQUIRE(f.body->whole());
