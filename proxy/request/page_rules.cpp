@@ -61,8 +61,10 @@ bool is_of_a_browser(std::string_view scheme) noexcept {
 
 bool is_welcome_origin(const config::page_options& allowed, std::string_view origin, std::string_view host,
                        std::string_view site) noexcept {
-    if (matches_any(allowed.origins, origin)) return true;
     const wire::origin_parts parts = wire::split_origin(origin);
+    // A pattern's * stands for labels: what is no scheme://host[:port] (RFC 6454 7.1) can end like an allowed one.
+    const bool is_plain = parts.authority.find_first_of("/?#@\\ ,") == std::string_view::npos;
+    if (is_plain && matches_any(allowed.origins, origin)) return true;
     if (!is_of_a_browser(parts.scheme)) return true;
     if (parts.scheme != "http" && parts.scheme != "https") return false; // browsers write them in small letters
     if (wire::names_loopback(parts.authority)) return true;
@@ -70,6 +72,8 @@ bool is_welcome_origin(const config::page_options& allowed, std::string_view ori
     const std::string_view name = name_in(host);
     return stays_put(name) || matches_any(allowed.hosts, name) || (parts.scheme == "https" && site == "same-origin");
 }
+
+bool is_own_site(std::string_view site) noexcept { return site.empty() || site == "same-origin" || site == "none"; }
 
 } // namespace
 
@@ -95,15 +99,17 @@ page_verdict judge_page(const config::page_options& allowed, arrival via, const 
     if (host_matters && !is_usual_host(head.host) && !is_welcome_host(allowed, head.host))
         return page_verdict::foreign_host;
     if (!head.from_page) return page_verdict::welcome; // nearly always
-    const wire::field* const told = head.find(wire::field_id::sec_fetch_site);
-    const std::string_view site = told != nullptr ? told->value : std::string_view{};
+    std::string_view site;                             // of several, which no browser sends, one that is foreign
+    for (const wire::field& one : head.fields) {
+        if (one.id == wire::field_id::sec_fetch_site && !is_own_site(site = one.value)) break;
+    }
     bool has_origin = false;
     for (const wire::field& one : head.fields) {
         if (one.id != wire::field_id::origin) continue;
         if (!is_welcome_origin(allowed, one.value, head.host, site)) return page_verdict::foreign_origin;
         has_origin = true;
     }
-    if (has_origin || site.empty() || site == "same-origin" || site == "none") return page_verdict::welcome;
+    if (has_origin || is_own_site(site)) return page_verdict::welcome;
     return page_verdict::foreign_origin;
 }
 
