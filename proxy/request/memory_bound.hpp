@@ -24,6 +24,7 @@ public:
     // What cannot be done without is counted all the same, so that others are refused the sooner.
     void add(std::uint64_t bytes) noexcept { used_.fetch_add(bytes, std::memory_order_relaxed); }
     void give(std::uint64_t bytes) noexcept { used_.fetch_sub(bytes, std::memory_order_relaxed); }
+    [[nodiscard]] std::uint64_t limit() const noexcept { return limit_.load(std::memory_order_relaxed); }
     [[nodiscard]] std::uint64_t used() const noexcept { return used_.load(std::memory_order_relaxed); }
 
 private:
@@ -103,6 +104,11 @@ public:
         if (!of_.take(bytes)) return false;
         bytes_ += bytes;
         return true;
+    }
+    // Room for so much at once, where it is known: growing by doubling takes up to twice that. Does nothing where there
+    // is none.
+    void expect(std::string& text, std::uint64_t size) {
+        if (size > text.capacity() && take(size - text.capacity())) text.reserve(size);
     }
     // Appends, having counted the capacity that it takes. False: there is no room, and nothing is added.
     [[nodiscard]] bool append(std::string& to, std::string_view data) {

@@ -136,6 +136,9 @@ server::server(server_options options, config::snapshot settings)
     all.health.report_from(reporter);
     if (!all.settings->last_good.path.empty())
         all.last_good.open_file(all.settings->last_good.path, all.log, longest_store_wait);
+    all.metrics.gauge_from("memory_held_bytes", "What counts against limits.memory.",
+                           [&all] { return all.memory.used(); });
+    all.metrics.gauge_from("memory_limit_bytes", "limits.memory.", [&all] { return all.memory.limit(); });
     all.metrics.report_last_good_from([&all] { return all.last_good.report(); });
     const shared_parts shared{all.resolver,
                               all.tls,

@@ -211,14 +211,15 @@ struct metrics::state {
     mutable std::atomic<std::size_t> last_size{0}; // of a text
     word_counters connection_refusals{{telemetry::connection_refusals.begin(), telemetry::connection_refusals.end()}};
 
-    struct foreign_counter {
+    struct foreign_family {
+        prometheus::MetricType type;
         std::string name, help;
         std::function<std::uint64_t()> read;
     };
     mutable std::mutex mutex; // all below
     policy_reporter reporter;
     last_good_reporter last_good;
-    std::vector<foreign_counter> foreign;
+    std::vector<foreign_family> foreign;
     std::atomic<std::uint64_t> internal_errors{0};
     config::snapshot in_force;
     bool reload_successful = false;
@@ -408,7 +409,12 @@ void metrics::report_last_good_from(last_good_reporter reporter) {
 
 void metrics::count_from(std::string name, std::string help, std::function<std::uint64_t()> read) {
     const std::lock_guard lock(state_->mutex);
-    state_->foreign.push_back({std::move(name), std::move(help), std::move(read)});
+    state_->foreign.push_back({counter, std::move(name), std::move(help), std::move(read)});
+}
+
+void metrics::gauge_from(std::string name, std::string help, std::function<std::uint64_t()> read) {
+    const std::lock_guard lock(state_->mutex);
+    state_->foreign.push_back({gauge, std::move(name), std::move(help), std::move(read)});
 }
 
 void metrics::state::write_requests(family_list& out, const from_start& shown) const {
@@ -607,8 +613,8 @@ void metrics::state::write_configuration(family_list& out) const {
     out.value(1.0, {{"hash", in_force ? std::string_view(in_force->hash) : std::string_view{}}});
     out.begin(gauge, "build_info", "The program that runs.");
     out.value(1.0, {{"version", options.version}, {"compiler", compiler}});
-    for (const auto& [name, help, read] : foreign) {
-        out.begin(counter, name, help);
+    for (const auto& [type, name, help, read] : foreign) {
+        out.begin(type, name, help);
         out.value(read());
     }
 }

@@ -77,6 +77,7 @@ public:
     // Adds a counter that someone else keeps; `read` is called at each scrape, from its thread. The name needs no
     // prefix and ends in `_total`; the help text is one line.
     void count_from(std::string name, std::string help, std::function<std::uint64_t()> read);
+    void gauge_from(std::string name, std::string help, std::function<std::uint64_t()> read); // no ending
 
     // Everything, in text format 0.0.4. From any thread; takes milliseconds where there are many routes, so not from
     // a worker's: scrape_cache stands before it.
