@@ -33,6 +33,9 @@ public:
     [[nodiscard]] virtual std::optional<body_step> ready() { return std::nullopt; }
     [[nodiscard]] virtual net::task<body_step> next() = 0;
 
+    // It may send the request again, and needs its body until it is over.
+    [[nodiscard]] virtual bool may_ask_again() const noexcept { return false; }
+
     // Ends the source early, from outside: a next() under way completes with truncated. Safe to call at any time.
     virtual void cancel() noexcept {}
 

@@ -386,6 +386,8 @@ net::task<bool> client_connection::handle() {
     seen.upstream_model = given.upstream_model;
     seen.degraded = given.degraded;
     request.body.answered();
+    if (!given.body || !given.body->may_ask_again())
+        request.body.let_go(); // a client may take long to read or to leave
     try {
         if (given.degraded.is && ahead_.given() && !gone_ && !co_await say_degraded(given.degraded)) gone_ = true;
         if (given.body && !gone_ && ahead_.given() && !is_event_stream(*given.head)) {
@@ -412,6 +414,7 @@ net::task<bool> client_connection::handle() {
     current_ = nullptr;
     if (half_close_) half_close_->stop();
     finish_record(&request, seen);
+    request.body.let_go();
     if (failure) std::rethrow_exception(failure); // counted and logged by the nursery
     if (!whole || !goes_on) {
         if (goes_on || (!whole && !gone_)) co_await linger();

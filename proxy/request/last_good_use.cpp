@@ -62,7 +62,12 @@ public:
         }
         lines_ = content_of(*from.head).is == content_facts::kind::lines;
         const auto& framing = from.head->body;
-        if (framing.kind == wire::body_kind::length && framing.length > most_) give_up(not_kept::too_large);
+        if (framing.kind == wire::body_kind::length) {
+            if (framing.length > most_)
+                give_up(not_kept::too_large);
+            else
+                charge_.expect(copy_->body, framing.length);
+        }
     }
     ~recorded_body() override { give_up(not_kept::not_whole); }
 
@@ -77,6 +82,7 @@ public:
         co_return step;
     }
     void cancel() noexcept override { inner_->cancel(); }
+    bool may_ask_again() const noexcept override { return inner_->may_ask_again(); }
 
 private:
     void note(const body_step& step) {

@@ -161,6 +161,9 @@ net::task<part_group::body_end> part_group::collect(answer& given, part& one) {
     const client_request& request = one.request->get();
     body_end end;
     one.reading = given.body.get();
+    if (const auto& framing = given.head->body;
+        framing.kind == wire::body_kind::length && framing.length <= route_->stream.hold_buffer)
+        charge_.expect(one.answer.body, framing.length);
     for (;;) {
         auto step = given.body->ready();
         if (!step) step = co_await given.body->next();

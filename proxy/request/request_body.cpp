@@ -188,6 +188,9 @@ void request_body::drop_passed() noexcept {
 }
 
 block_ptr request_body::take_block(std::size_t bytes) {
+    // The first one is needed to pass the body on at all. It is taken whatever there is room for, so what lies in it
+    // may as well be held, like what came with the head.
+    if (!tail_ && bytes <= buffer_pool::block_bytes) return buffers_.take();
     const auto take = [&]() -> block_ptr {
         if (position_ - dropped_ >= options_.max_held) return nullptr;
         block_ptr made = buffers_.take_if_room(bytes);
@@ -338,6 +341,15 @@ shared_bytes request_body::text() const {
     pieces_.clear();
     pieces_.emplace_back(std::move(all), bytes);
     return pieces_.front();
+}
+
+void request_body::let_go() noexcept {
+    holding_ = false;
+    drop_passed();
+    if (!readers_.empty()) return;
+    dropped_ = position_;
+    pieces_.clear();
+    if (!pulling_) tail_.reset();
 }
 
 void request_body::abandon() noexcept {

@@ -110,6 +110,9 @@ public:
 
     // The answer goes out: whoever waited for a `100 Continue` gets none any more.
     void answered() noexcept { expect_continue_ = false; }
+    // No attempt will begin any more: what those that read have passed goes, now and as they go on; without one, all of
+    // it.
+    void let_go() noexcept;
     // No attempt reads any more; a read under way ends. The connection closes after the answer if the body is not
     // whole.
     void abandon() noexcept;

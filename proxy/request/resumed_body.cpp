@@ -45,6 +45,8 @@ public:
         return over_ ? std::optional<body_step>{final_} : std::nullopt;
     }
 
+    bool may_ask_again() const noexcept override { return true; }
+
     net::task<body_step> next() override {
         fresh_ = false;
         for (;;) {

@@ -148,7 +148,11 @@ net::task<answer> serve(worker_services& services, client_request& request) {
     if (reads_ahead(request, ahead))
         co_await request.body.read_whole(ahead, request.received + request.route->timeout.total);
     if (has_failed(request)) co_return body_failure_answer(services, request);
-    if ((must_see_body || must_see_credentials) && !request.body.whole()) co_return body_not_seen(services, request);
+    // What is only too large goes on unsearched where no member is named (README, credentials); what there was no room
+    // for does not: else whoever fills the memory decides what another caller's upstream is shown.
+    const bool unsearched = looks_for_credentials && request.body.lacked_memory();
+    if ((must_see_body || must_see_credentials || unsearched) && !request.body.whole())
+        co_return body_not_seen(services, request);
 
     if (fans_out) co_return co_await serve_parts(services, request);
     if (!ladder.empty()) co_return co_await with_fallback(services, request);

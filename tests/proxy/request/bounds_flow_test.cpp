@@ -199,3 +199,87 @@ TEST_CASE("a body that must be seen: too large is 413, no memory is 503 with Ret
         f.expect_nothing_left();
     }
 }
+
+TEST_CASE(
+    "whoever fills the memory decides nothing for others: a small body is held, repeated and searched all the same") {
+    for (const bool full : {false, true}) {
+        CAPTURE(full);
+        fixture f;
+        f.route->hides_some = true;
+        f.route->retry.max_retries = 2;
+        f.provider->caller_credentials = config::caller_credentials::drop;
+        f.provider->models = {{"a", "b"}};
+        if (full) f.memory.set_limit(1);
+        const std::string front = R"({"messages":[],"model":"a",)", back = R"("api_key":"CANARY"})";
+        const std::string sent = R"({"messages":[],"model":"b"})";
+        f.upstream.next(answering(status_answer(503), sent.size()));
+        f.upstream.next(answering(ok_json, sent.size()));
+        f.connect();
+        f.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: " +
+               std::to_string(front.size() + back.size()) + "\r\n\r\n");
+        f.send(front);
+        f.send(back);
+        f.pass(10s);
+        CHECK(has(f.client.received(), "HTTP/1.1 200"));
+        REQUIRE(f.upstream.exchanges().size() == 2);
+        for (const auto& one : f.upstream.exchanges()) {
+            CHECK(one->written.ends_with("\r\n\r\n" + sent));
+        }
+        f.expect_nothing_left();
+    }
+}
+
+TEST_CASE("a body that there is no room to search for credentials goes to nobody who must not see them") {
+    for (const bool full : {false, true}) {
+        CAPTURE(full);
+        fixture f;
+        f.route->hides_some = true;
+        f.provider->caller_credentials = config::caller_credentials::drop;
+        if (full) f.memory.set_limit(1);
+        const std::string content = R"({"messages":[")" + std::string(100'000, 'x') + R"("],"api_key":"CANARY"})";
+        f.upstream.always(answering(ok_json, 50'000));
+        f.connect();
+        f.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+               "Transfer-Encoding: chunked\r\n\r\n" +
+               chunk(content) + "0\r\n\r\n");
+        f.pass(1s);
+        CHECK(has(f.client.received(), full ? "HTTP/1.1 503" : "HTTP/1.1 200"));
+        CHECK(has(f.client.received(), "retry-after: 1\r\n") == full);
+        CHECK(f.upstream.exchanges().size() == (full ? 0 : 1));
+        for (const auto& one : f.upstream.exchanges()) CHECK_FALSE(has(one->written, "CANARY"));
+        f.expect_nothing_left();
+    }
+}
+
+TEST_CASE("a body is held until its answer is chosen, and not for as long as its client takes to read or to leave") {
+    const std::string content(500'000, 'x');
+    const auto ask = [&](fixture& f, const exchange_script& how) {
+        f.upstream.always(how);
+        f.connect();
+        f.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 500000\r\n\r\n" + content);
+        f.pass(1s);
+    };
+    SUBCASE("an answer that goes on") {
+        fixture f;
+        ask(f, {.steps = {play::request{content.size()},
+                          play::send{"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                                     "Transfer-Encoding: chunked\r\n\r\n" +
+                                     chunk("data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n")}}});
+        CHECK(has(f.client.received(), "HTTP/1.1 200"));
+        CHECK(f.memory.used() <= 4 * request::buffer_pool::block_bytes);
+        f.expect_nothing_left();
+    }
+    SUBCASE("a client that goes on sending what was refused") {
+        fixture f;
+        f.route->retry.replay_buffer = 300'000;
+        f.provider->models = {{"a", "b"}};
+        f.connect();
+        f.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(content) +
+               "100000\r\n");
+        f.pass(1s);
+        CHECK(has(f.client.received(), "HTTP/1.1 413"));
+        CHECK_FALSE(f.client.closed());
+        CHECK(f.memory.used() <= 4 * request::buffer_pool::block_bytes);
+        f.expect_nothing_left();
+    }
+}
