@@ -31,8 +31,6 @@ std::string_view to_string(circuit_state state) noexcept {
     return "closed";
 }
 
-// --- permit
-
 circuit_breaker::permit::permit(permit&& from) noexcept
     : of_(std::exchange(from.of_, nullptr)), generation_(from.generation_), slot_(from.slot_), probe_(from.probe_),
       owes_(std::exchange(from.owes_, false)), succeeded_(from.succeeded_) {}
@@ -64,8 +62,6 @@ std::optional<circuit_transition> circuit_breaker::permit::report(verdict what, 
 }
 
 bool circuit_breaker::permit::is_probe() const noexcept { return probe_; }
-
-// --- asking
 
 circuit_breaker::circuit_breaker(const breaker_options& options) noexcept : options_(options) {}
 
@@ -135,8 +131,6 @@ std::optional<circuit_breaker::refusal> circuit_breaker::look(bool probe_allowed
     const std::scoped_lock lock(mutex_);
     return refuse(probe_allowed, ramp_applies, u, now);
 }
-
-// --- what became of it
 
 duration circuit_breaker::patience(const std::optional<duration>& usual_p95) const noexcept {
     return usual_p95.value_or(options_.window);
@@ -244,8 +238,6 @@ circuit_transition circuit_breaker::recovery_failed(steady_time now) noexcept {
     if (!lone_) successes_ = 0;
     return go(circuit_state::open, "probe_failed", now);
 }
-
-// --- being asked about, and being told
 
 circuit_breaker::summary circuit_breaker::report(const facts& known, steady_time now) {
     const std::scoped_lock lock(mutex_);

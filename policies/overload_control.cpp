@@ -39,8 +39,6 @@ constexpr std::int64_t most_slices = 1000; // that are caught up with after a si
 
 } // namespace
 
-// --- place
-
 overload_control::place::place(place&& from) noexcept
     : of_(std::exchange(from.of_, nullptr)), number_(from.number_), reported_(from.reported_),
       succeeded_(from.succeeded_), took_(from.took_) {}
@@ -119,8 +117,6 @@ void overload_control::note_leave(place& by, std::optional<steady_time> now) noe
     at.work += work, sum_.work += work;
     ++at.completed, ++sum_.completed;
 }
-
-// --- what is usual, and what is not
 
 overload_control::overload_control(const overload_options& options) noexcept : options_(options) {}
 
@@ -216,8 +212,6 @@ void overload_control::watch_overload(steady_time end) noexcept {
     if (end - calm_since_ >= options_.window) overloaded_ = false;
 }
 
-// --- who may go
-
 double overload_control::room_known() const noexcept {
     return std::max(least_room, overloaded_ ? room_in_overload * squeeze_ * usual_ : room_over_usual * usual_ + 1);
 }
@@ -270,8 +264,6 @@ steady_time overload_control::ask_again(steady_time now) {
     const duration pause = rate * in_seconds(latest) > 1 ? duration{static_cast<duration::rep>(1e9 / rate)} : latest;
     return now + std::clamp(pause, soonest, latest);
 }
-
-// --- after an outage
 
 void overload_control::circuit_opened(steady_time now) {
     const std::scoped_lock lock(mutex_);

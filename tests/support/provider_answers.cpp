@@ -202,8 +202,6 @@ private:
         });
     }
 
-    // --- OpenAI ---
-
     std::string usage() const {
         const auto in = prompt_tokens();
         return "{\"prompt_tokens\":" + std::to_string(in) + ",\"completion_tokens\":" + std::to_string(count_) +
@@ -419,8 +417,6 @@ private:
         answer_.body = model(name);
     }
 
-    // --- Anthropic ---
-
     std::string message_object(bool done) const {
         std::string content;
         if (done)
@@ -458,8 +454,6 @@ private:
                  ",\"stop_sequence\":null},\"usage\":{\"output_tokens\":" + std::to_string(count_) + "}}");
         push(event_role::terminal, "message_stop", R"({"type":"message_stop"})");
     }
-
-    // --- the rest ---
 
     void bytes() {
         std::size_t size = 0;

@@ -67,8 +67,6 @@ public:
     }
 
 private:
-    // --- life ---
-
     static task<void> run(std::shared_ptr<connection> self) {
         co_await self->serve();
         self->close_socket();
@@ -188,8 +186,6 @@ private:
         return time.draw(core_.draw(serial, 2 * n), core_.draw(serial, 2 * n + 1));
     }
 
-    // --- closing ---
-
     void close_socket() noexcept {
         open_ = false;
         error_code ignored;
@@ -226,8 +222,6 @@ private:
         }
         close_socket();
     }
-
-    // --- one request ---
 
     task<bool> serve_one() {
         attempt_record head;
@@ -422,8 +416,6 @@ private:
                                      : echo();
     }
     std::string echo() const;
-
-    // --- the answer's bytes ---
 
     // Writes all, dripped if the script says so. False if the peer is gone.
     task<bool> write_raw(std::string_view bytes) {

@@ -249,8 +249,6 @@ std::string upload_case::wire_of(const asked& what) {
     return out + "0\r\n\r\n";
 }
 
-// --- upstreams ---
-
 void upload_case::draw_pace(exchange_script& script) {
     if (one_in(4)) script.takes_now = 1 + below(40 * kib);
     switch (below(6)) {
@@ -356,8 +354,6 @@ exchange_script upload_case::draw_script(std::size_t place) {
         return script;
     }
 }
-
-// --- clients, and whoever else acts ---
 
 net::task<void> upload_case::visit(visitor& one) {
     const auto pause = [&](duration length) -> net::task<void> {
@@ -471,8 +467,6 @@ std::vector<std::string> upload_case::run(upload_tally& sum) {
     sum.steps += turns_.steps();
     return std::move(wrong_);
 }
-
-// --- what must hold ---
 
 void upload_case::check_upload(std::size_t place, upload_tally& sum) {
     const exchange_log& log = *f_.upstream.exchanges()[place];
