@@ -148,8 +148,9 @@ private:
     void hold_broken(net::error_code error);
     [[nodiscard]] bool keep(std::string_view data); // false: more than may be held
     void stream_speaks();                           // the first meaningful event of a stream that is held to its end
-    // What lies in the read buffer is copied, since it is about to be reused.
-    void settle();
+    // What lies in the read buffer is copied, since it is about to be reused. False: there is no room for all that
+    // comes.
+    bool settle();
     void let_go() noexcept; // what was held has been delivered
     void fail(const attempt_outcome& outcome);
     [[nodiscard]] std::string_view held() const noexcept {

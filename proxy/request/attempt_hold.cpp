@@ -28,19 +28,20 @@ bool attempt::keep(std::string_view data) {
         in_place_ = data;
         return true;
     }
-    settle();
-    if (kept_.append(data)) return true;
+    if (settle() && kept_.append(data)) return true;
     kept_.add(data); // this piece is here already; it goes out with the rest
     return false;
 }
 
-void attempt::settle() {
-    if (in_place_.data() == nullptr) return;
+bool attempt::settle() {
+    if (in_place_.data() == nullptr) return true;
     kept_.release();
-    // No more than is held.
-    if (part_ == held_part::whole && head_.body.kind == wire::body_kind::length) kept_.expect(head_.body.length);
+    // No more than is held; and of what there is no room for as a whole, no more than is here.
+    const bool knows_size = part_ == held_part::whole && head_.body.kind == wire::body_kind::length;
+    const bool room = !knows_size || kept_.expect(head_.body.length);
     kept_.add(in_place_);
     in_place_ = {};
+    return room;
 }
 
 void attempt::let_go() noexcept {

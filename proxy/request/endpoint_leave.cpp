@@ -48,6 +48,7 @@ overload_control::verdict load_verdict(const attempt_outcome& outcome) noexcept 
 }
 
 std::uint64_t caller_of(const leave_request& of) {
+    if (of.request->caller) return *of.request->caller;
     const request_body& body = of.request->body;
     const shared_bytes text = body.whole() ? body.text() : shared_bytes{};
     return principal_of(*of.request->head, of.route->credentials, text.view());

@@ -49,12 +49,14 @@ public:
         text_ += data;
         return true;
     }
-    // Room for so much in all, at once, where it is known: growing by doubling takes up to twice that. Does nothing
-    // where there is none.
-    void expect(std::uint64_t size) {
-        if (size <= text_.capacity() || size <= charged_ || !of_.take(size - charged_)) return;
+    // Room for so much in all, at once, where it is known: growing by doubling takes up to twice that. False: there is
+    // none.
+    [[nodiscard]] bool expect(std::uint64_t size) {
+        if (size <= text_.capacity() || size <= charged_) return true;
+        if (!of_.take(size - charged_)) return false;
         charged_ = size;
         text_.reserve(size);
+        return true;
     }
     // What is here already has to stay, whatever there is room for.
     void add(std::string_view data) {
