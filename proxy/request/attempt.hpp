@@ -150,7 +150,7 @@ private:
     void stream_speaks();                           // the first meaningful event of a stream that is held to its end
     // What lies in the read buffer is copied, since it is about to be reused. False: there is no room for all that
     // comes.
-    bool settle();
+    [[nodiscard]] bool settle();
     void let_go() noexcept; // what was held has been delivered
     void fail(const attempt_outcome& outcome);
     [[nodiscard]] std::string_view held() const noexcept {

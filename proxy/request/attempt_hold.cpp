@@ -228,12 +228,11 @@ net::task<void> attempt::hold_more() {
         if (!clock_) clock_ = std::make_unique<body_clock>(*this);
         services_.loop.timers().arm(*clock_, services_.loop.now() + error_body_time);
     }
-    settle();
+    bool room = settle();
     // The head is still to be looked at, and passed on: more of the body goes elsewhere.
     head_block_ = std::move(in_);
     in_ = io_buffer(services_.buffers);
-    for (;;) {
-        settle();
+    while (room) {
         in_.clear();
         if (part_ == held_part::stream) arm_body_clock();
         if (held_whole_ && (assembling() ? order_.upcast->assembler.ended() : reader_->has_terminal()))
@@ -248,7 +247,9 @@ net::task<void> attempt::hold_more() {
         }
         in_.commit(got.bytes);
         if (hold_ready()) break;
+        room = settle();
     }
+    if (!room) event_ = flight_event::meaningful{id_}; // it is passed on as it comes
     if (clock_) clock_->cancel();
 }
 

@@ -283,3 +283,26 @@ TEST_CASE("a body is held until its answer is chosen, and not for as long as its
         f.expect_nothing_left();
     }
 }
+
+TEST_CASE("an answer of known length that there is no room to hold is passed on as it comes") {
+    for (const bool with_head : {true, false}) { // its first byte comes with its head
+        CAPTURE(with_head);
+        fixture f;
+        f.route->retry.max_retries = 1;
+        f.memory.set_limit(1'000'000);
+        REQUIRE(f.memory.take(500'000)); // somebody else's
+        const std::string head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 900000\r\n\r\n";
+        const std::string rest = std::string(899'998, ' ') + "}";
+        f.upstream.next({.steps = {play::request{2}, play::send{with_head ? head + "{" : head}, play::pause{10ms},
+                                   play::send{with_head ? " " : "{ "}, play::pause{1s}, play::send{rest.substr(1)}}});
+        f.connect();
+        f.send(post);
+        f.pass(100ms);
+        CHECK(has(f.client.received(), "HTTP/1.1 200"));
+        CHECK(f.client.received().ends_with("\r\n\r\n{ "));
+        f.pass(2s);
+        CHECK(f.client.received().ends_with("\r\n\r\n{" + rest));
+        f.memory.give(500'000);
+        f.expect_nothing_left();
+    }
+}
