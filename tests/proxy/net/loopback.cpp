@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <poll.h>
 #include <stdexcept>
 #include <sys/resource.h>
@@ -70,10 +71,11 @@ void loopback_server::accept_all() {
     for (;;) {
         const int fd = ::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
         const std::scoped_lock lock(mutex_);
-        if (stopping_ || fd < 0) {
+        if (stopping_) {
             if (fd >= 0) ::close(fd);
             return;
         }
+        if (fd < 0) continue; // a test has taken the descriptors away; it gives them back
         open_.push_back(fd);
         threads_.emplace_back([this, fd, number = accepted_++] {
             serve_(fd, number);
@@ -193,7 +195,7 @@ net::io_result net_bench::read(net::exchange& from, std::string& into, std::size
     into.assign(most, '\0');
     std::optional<net::io_result> out;
     worker.nursery().spawn(read_into(from, boost::asio::buffer(into), out));
-    if (!pump([&] { return out.has_value(); })) throw std::runtime_error("read hangs");
+    finish("read", from, out);
     into.resize(out->bytes);
     return *out;
 }
@@ -203,8 +205,16 @@ net::io_result net_bench::write(net::exchange& to, std::vector<std::string> part
     for (const auto& part : parts) buffers.emplace_back(part.data(), part.size());
     std::optional<net::io_result> out;
     worker.nursery().spawn(write_from(to, buffers, out));
-    if (!pump([&] { return out.has_value(); })) throw std::runtime_error("write hangs");
+    finish("write", to, out);
     return *out;
+}
+
+// The operation under way writes into the caller's stack, which is there until it is over.
+void net_bench::finish(const char* what, net::exchange& on, const std::optional<net::io_result>& out) {
+    if (pump([&] { return out.has_value(); })) return;
+    on.close();
+    if (!pump([&] { return out.has_value(); })) std::abort();
+    throw std::runtime_error(std::string{what} + " hangs");
 }
 
 std::string net_bench::ping(net::exchange& on) {

@@ -121,6 +121,9 @@ public:
     net::tls_contexts tls;
     net::resolver names;
     std::unique_ptr<net::connection_pool> pool;
+
+private:
+    void finish(const char* what, net::exchange& on, const std::optional<net::io_result>& out);
 };
 
 } // namespace evenkeel::test
