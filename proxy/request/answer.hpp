@@ -51,6 +51,9 @@ struct answer : provenance {
     const wire::response_head* head = nullptr;
     std::unique_ptr<body_source> body;
 
+    // It may send its request again; else the body of that may go.
+    [[nodiscard]] bool may_ask_again() const noexcept { return body && body->may_ask_again(); }
+
     void end() noexcept { // what it holds is given back in the order of its end
         body.reset();
         permit = {};

@@ -293,6 +293,12 @@ bool attempt::gather(whole_request& out) const {
     return true;
 }
 
+void attempt::let_other_body_go() noexcept {
+    if (upload_ == upload_state::running) return; // it does so itself
+    order_.renamed.clear();
+    if (order_.upcast) order_.upcast->body.clear();
+}
+
 // Sends head and body while the answer is already being read. `to` tells the exchange of this round: after a stale
 // connection was replaced, the upload of the old one ends here and the new one starts from the first byte.
 net::task<void> attempt::upload(std::shared_ptr<attempt> self, std::shared_ptr<net::exchange> to) {
@@ -318,6 +324,7 @@ net::task<void> attempt::send(std::shared_ptr<net::exchange> to) {
         me.wrote_ = me.wrote_ || sent.bytes > 0;
         me.upload_ = sent.ok() ? upload_state::done : upload_state::broken;
         me.record_.bytes_sent = sent.bytes;
+        if (me.committed_) me.let_other_body_go();
         co_return;
     }
     const bool chunked = me.order_.body->framing().kind == wire::body_kind::chunked;

@@ -168,6 +168,7 @@ private:
         const body_pieces& other = upcasting() ? order_.upcast->body : order_.renamed;
         return {other.data(), other.size()};
     }
+    void let_other_body_go() noexcept;                                      // once nothing sends it any more, nor will
     bool repeat_plain(telemetry::upcast_result why, std::string_view what); // true
     [[nodiscard]] bool assemble_piece(std::string_view data);
     void assemble_end(bool whole, bool silent);

@@ -27,6 +27,8 @@ std::unique_ptr<body_source> attempt::take_body() {
     box_ = nullptr;
     committed_ = true;
     record_.committed = true;
+    let_other_body_go();
+    leave_.committed();
     if (body_over_) leave_.finished(services_.loop.now());
     if (recording_ && body_over_) report(telemetry::attempt_result::success); // held to its end and found good
     if (format_) idle_limit_ = leave_.idle_allowance(order_.route->timeout.stream_idle, services_.loop.now());

@@ -3,7 +3,6 @@
 #include "proxy/request/judgement.hpp"
 #include "proxy/request/local_answer.hpp"
 #include "proxy/request/outgoing.hpp"
-#include "proxy/request/principal.hpp"
 #include "proxy/wire/characters.hpp"
 #include "proxy/wire/error_facts.hpp"
 #include "proxy/wire/gate.hpp"
@@ -387,14 +386,7 @@ net::task<bool> client_connection::handle() {
     seen.upstream_model = given.upstream_model;
     seen.degraded = given.degraded;
     request.body.answered();
-    // A client may take long to read, or to leave. What an error or a stream may still make of its caller needs the
-    // body.
-    const bool is_error = !given.local && given.head != nullptr && given.head->status >= 400;
-    if (!is_error && !(given.body && given.body->may_ask_again())) {
-        if (given.stream && request.route && request.body.whole())
-            request.caller = principal_of(head_, request.route->credentials, request.body.text().view());
-        request.body.let_go();
-    }
+    if (!given.may_ask_again()) request.body.let_go(); // a client may take long to read, or to leave
     try {
         if (given.degraded.is && ahead_.given() && !gone_ && !co_await say_degraded(given.degraded)) gone_ = true;
         if (given.body && !gone_ && ahead_.given() && !is_event_stream(*given.head)) {

@@ -63,8 +63,7 @@ struct client_request {
     [[nodiscard]] const std::shared_ptr<const config::route>& asked() const noexcept {
         return fallback_route ? fallback_route : route;
     }
-    std::string model;                   // of the body, where the route looked at it
-    std::optional<std::uint64_t> caller; // its principal, where the body that may show it is gone before its last use
+    std::string model; // of the body, where the route looked at it
     std::string_view client_address;
     arrival via = arrival::unix_socket;
     std::string id;

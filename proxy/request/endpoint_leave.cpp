@@ -48,7 +48,6 @@ overload_control::verdict load_verdict(const attempt_outcome& outcome) noexcept 
 }
 
 std::uint64_t caller_of(const leave_request& of) {
-    if (of.request->caller) return *of.request->caller;
     const request_body& body = of.request->body;
     const shared_bytes text = body.whole() ? body.text() : shared_bytes{};
     return principal_of(*of.request->head, of.route->credentials, text.view());
@@ -101,7 +100,7 @@ std::optional<endpoint_refusal> full(const endpoint_policies& at, const leave_re
 } // namespace
 
 endpoint_leave::endpoint_leave(endpoint_leave&& other) noexcept
-    : what_(other.what_), observer_(other.observer_), circuit_(std::move(other.circuit_)),
+    : what_(other.what_), shown_to_(other.shown_to_), observer_(other.observer_), circuit_(std::move(other.circuit_)),
       place_(std::move(other.place_)), taken_(other.taken_), sent_(other.sent_), ended_(other.ended_),
       first_(other.first_), holds_(std::exchange(other.holds_, false)), learned_(other.learned_),
       answered_(other.answered_), balanced_(other.balanced_), overdue_(other.overdue_) {}
@@ -174,8 +173,18 @@ void endpoint_leave::answers(steady_time now) noexcept {
     judge(circuit_breaker::verdict::success, unlucky, now);
     cooldown* const rest = endpoint().rest;
     if (rest == nullptr) return;
-    if (!rest->idle()) rest->succeeded(shown_to(endpoint(), what_));
+    if (!rest->idle()) rest->succeeded(shown_to());
     rest->accepted();
+}
+
+// Whoever has answered already is not asked who is to rest: what may still go wrong is nobody's credential's fault.
+void endpoint_leave::committed() {
+    if (!holds_ || answered_ || endpoint().rest == nullptr) return;
+    shown_to_ = evenkeel::request::shown_to(endpoint(), what_);
+}
+
+std::uint64_t endpoint_leave::shown_to() const {
+    return shown_to_ ? *shown_to_ : evenkeel::request::shown_to(endpoint(), what_);
 }
 
 void endpoint_leave::took(steady_time now) noexcept {
@@ -204,8 +213,7 @@ void endpoint_leave::failed(const attempt_outcome& outcome, double u, steady_tim
     served(load_verdict(outcome), now);
     balanced(outcome.what.is == outcome_class::success ? balancer::ending::answered : balancer::ending::failed, now);
     if (endpoint().rest == nullptr || !asks_for_rest(outcome, endpoint(), what_, now)) return;
-    const std::uint64_t whom = shown_to(endpoint(), what_);
-    const steady_time until = endpoint().rest->throttled(whom, outcome.what.kind, outcome.retry_after, u, now);
+    const steady_time until = endpoint().rest->throttled(shown_to(), outcome.what.kind, outcome.retry_after, u, now);
     if (until > now)
         observer_->cooldown_began(*what_.route, *what_.route->upstreams[what_.at], outcome.what.kind, until - now);
 }

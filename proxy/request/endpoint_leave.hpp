@@ -29,7 +29,7 @@ struct leave_request {
     request_shape shape;
     bool held = false;                                 // the request has waited for an endpoint already
     shuffle_shard::members shard = shuffle_shard::all; // the endpoints the request may turn to
-    // Whose credentials it has; looked at only while the flight waits for the attempt.
+    // Whose credentials it has; its body is there until the attempt is committed.
     const client_request* request = nullptr;
 };
 
@@ -52,6 +52,8 @@ public:
     // The request goes out: its place in the order of start.
     void sent(steady_time now) noexcept;
     void answers(steady_time now) noexcept; // content is there: the endpoint works
+    // The body of the request, which may say who its caller is, need not be there from now on.
+    void committed();
     // The latency that is learned: first event, or whole answer.
     void took(steady_time now) noexcept;
     void finished(steady_time now) noexcept; // the answer has been read to its end
@@ -69,6 +71,7 @@ public:
 
 private:
     [[nodiscard]] const endpoint_policies& endpoint() const noexcept { return what_.policies->endpoints[what_.at]; }
+    [[nodiscard]] std::uint64_t shown_to() const;
     [[nodiscard]] bool alone(steady_time now) const noexcept;
     [[nodiscard]] std::optional<duration> limit(steady_time now) const noexcept;
     void judge(circuit_breaker::verdict verdict, double u, steady_time now) noexcept;
@@ -77,6 +80,7 @@ private:
     void balanced(balancer::ending how, steady_time now) noexcept;
 
     leave_request what_;
+    std::optional<std::uint64_t> shown_to_; // once the body is gone that may tell
     telemetry::observer* observer_ = nullptr;
     circuit_breaker::permit circuit_;
     overload_control::place place_;

@@ -231,6 +231,7 @@ net::task<void> part_group::run(std::shared_ptr<part_group> self, std::size_t pl
     std::exception_ptr failure;
     try {
         given = co_await serve(self->services_, request);
+        if (!given.may_ask_again()) request.body.let_go();
         if (given.body && !one.over && !self->cancelled_) end = co_await self->collect(given, one);
     } catch (...) {
         failure = std::current_exception();

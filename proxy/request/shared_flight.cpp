@@ -264,6 +264,7 @@ net::task<void> shared_flight::run(std::shared_ptr<shared_flight> self) {
         self->queued_ = request.queued;
         self->chaos_ = request.chaos;
         if (given.body) {
+            if (!given.may_ask_again()) request.body.let_go();
             self->publish(given);
             co_await self->read(given, request);
         } else {

@@ -251,22 +251,52 @@ TEST_CASE("a body that there is no room to search for credentials goes to nobody
     }
 }
 
+namespace {
+constexpr std::size_t large = 500'000;
+const std::string large_json =
+    R"({"model":"a","api_key":"secret","messages":[")" + std::string(large - 48, 'x') + R"("]})";
+const std::string large_post = "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+                               "Content-Length: " +
+                               std::to_string(large_json.size()) + "\r\n\r\n" + large_json;
+const exchange_script never_ending{
+    .steps = {play::request{large - 100},
+              play::send{"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n" +
+                         chunk("data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n")}}};
+} // namespace
+
 TEST_CASE("a body is held until its answer is chosen, and not for as long as its client takes to read or to leave") {
     const std::string content(500'000, 'x');
-    const auto ask = [&](fixture& f, const exchange_script& how) {
-        f.upstream.always(how);
-        f.connect();
-        f.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 500000\r\n\r\n" + content);
-        f.pass(1s);
-    };
-    SUBCASE("an answer that goes on") {
+    SUBCASE("an answer that goes on, to a body as it came or another in its place") {
+        for (const bool renamed : {false, true}) {
+            for (const bool hidden : {false, true}) {
+                CAPTURE(renamed);
+                CAPTURE(hidden);
+                fixture f;
+                if (renamed) f.provider->models = {{"a", "b"}};
+                if (hidden) {
+                    f.route->hides_some = true;
+                    f.provider->caller_credentials = config::caller_credentials::drop;
+                }
+                f.upstream.always(never_ending);
+                f.connect();
+                f.send(large_post);
+                f.pass(1s);
+                CHECK(has(f.client.received(), "HTTP/1.1 200"));
+                CHECK(has(f.upstream.exchanges().at(0)->written, "secret") == !hidden);
+                CHECK(has(f.upstream.exchanges().at(0)->written, R"("model":"b")") == renamed);
+                CHECK(f.memory.used() <= 4 * request::buffer_pool::block_bytes);
+                f.expect_nothing_left();
+            }
+        }
+    }
+    SUBCASE("an error that nobody reads") {
         fixture f;
-        ask(f, {.steps = {play::request{content.size()},
-                          play::send{"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-                                     "Transfer-Encoding: chunked\r\n\r\n" +
-                                     chunk("data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n")}}});
-        CHECK(has(f.client.received(), "HTTP/1.1 200"));
-        CHECK(f.memory.used() <= 4 * request::buffer_pool::block_bytes);
+        f.upstream.always(answering(status_answer(400, "", std::string(100'000, 'e')), large_json.size()));
+        f.connect();
+        f.client.stop_reading();
+        f.send(large_post);
+        f.pass(1s);
+        CHECK(f.memory.used() <= 200'000);
         f.expect_nothing_left();
     }
     SUBCASE("a client that goes on sending what was refused") {

@@ -612,3 +612,16 @@ TEST_CASE("a reload starts new flights: the same request may be sent elsewhere b
     for (const auto& one : f.clients) CHECK(read_response(one.received()).body == "{\"a\":1}");
     f.expect_nothing_shared_left();
 }
+
+TEST_CASE("what was asked for together is let go of once the answer has begun") {
+    crowd f;
+    const std::string content = R"({"messages":[")" + std::string(400'000, 'x') + R"("]})";
+    const std::string begun = stream_head + chunk("data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n");
+    f.upstream.next({.steps = {play::request{content.size()}, play::send{begun}, play::silence{}}});
+    for (int i = 0; i < 3; ++i) f.join(chat(content));
+    f.pass(1s);
+    CHECK(f.counted.followers == 2);
+    for (const auto& one : f.clients) CHECK(has(one.received(), "\"content\":\"a\""));
+    CHECK(f.memory.used() <= 8 * request::buffer_pool::block_bytes);
+    f.expect_nothing_shared_left();
+}

@@ -236,6 +236,35 @@ TEST_CASE("each kind in traffic: one caller's 429 rests that caller and nobody w
     }
 }
 
+TEST_CASE("each kind in traffic: a good answer that is too large to hold ends the ramp of its own caller's rests") {
+    const std::string chunked =
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(R"({"a":)") +
+        chunk("1}") + "0\r\n\r\n";
+    for (const kind& each : kinds()) {
+        for (const std::string& good : {ok_json, chunked}) {
+            CAPTURE(each.name());
+            CAPTURE(good);
+            world f;
+            f.route->coalesce = coalesce_mode::off;
+            f.route->cooldown = {.on = true, .initial = 10s};
+            f.route->stream.hold_buffer = 4;
+            f.context.use(f.settings, f.registry.prepare(*f.settings));
+            const asked one = asked{}.with_credential(each, "one");
+            for (int i = 0; i < 3; ++i) {
+                f.upstream.next(answering(status_answer(429)));
+                CHECK(f.ask(one) == 429);
+                const steady_time then = f.loop.now();
+                f.upstream.next(answering(good));
+                CHECK(f.ask(one) == 200);
+                CHECK(f.loop.now() - then > 9s);
+                CHECK(f.loop.now() - then < 11s);
+            }
+            f.connect();
+            f.expect_nothing_left();
+        }
+    }
+}
+
 TEST_CASE("nobody becomes another tenant by what he adds to a credential, and those with credentials of their own are "
           "tenants of "
           "their own") {
