@@ -5,7 +5,8 @@
 
 #include <string>
 
-using namespace evenkeel;
+namespace evenkeel::test::chaos_test {
+
 using namespace evenkeel::config;
 using namespace evenkeel::config::test;
 using namespace std::chrono_literals;
@@ -183,3 +184,5 @@ TEST_CASE("rules sent at run time go through the same table and the same checks"
         CAPTURE(refused.problem);
     }
 }
+
+} // namespace evenkeel::test::chaos_test

@@ -5,6 +5,8 @@
 
 #include <doctest/doctest.h>
 
+namespace evenkeel::test::credentials_test {
+
 using namespace evenkeel::config;
 using namespace evenkeel::config::test;
 
@@ -263,3 +265,5 @@ TEST_CASE("E2: an address that others reach spends what the upstreams have") {
           std::vector<std::string>{"warning open-to-all 2:9"});
     CHECK(message_of(good("listen: 0.0.0.0:8080\n", own)).find("upstream 'openai'") != std::string::npos);
 }
+
+} // namespace evenkeel::test::credentials_test

@@ -3,6 +3,8 @@
 #include <boost/json.hpp>
 #include <doctest/doctest.h>
 
+namespace evenkeel::test::diagnostics_test {
+
 using namespace evenkeel::config;
 using namespace evenkeel::config::test;
 
@@ -219,3 +221,5 @@ TEST_CASE("a hedge delay that is neither a duration nor a quantile says what it 
                                            "s, m, h) (or auto, or a quantile: p50 to "
                                            "p99, p99.9)");
 }
+
+} // namespace evenkeel::test::diagnostics_test

@@ -11,6 +11,8 @@
 #include <algorithm>
 #include <set>
 
+namespace evenkeel::test::documents_test {
+
 using namespace evenkeel::config;
 using namespace evenkeel::config::test;
 
@@ -345,3 +347,5 @@ TEST_CASE("the schema documents every key, with its default") {
     CHECK(timeout.at("total").at("description").as_string().size() > 20);
     CHECK(schema.at("properties").at("workers").at("default").to_number<int>() == 1);
 }
+
+} // namespace evenkeel::test::documents_test

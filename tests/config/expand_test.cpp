@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+namespace evenkeel::test::expand_test {
+
 using namespace evenkeel::config;
 using namespace evenkeel::config::test;
 
@@ -85,3 +87,5 @@ TEST_CASE("a huge file is not taken into a value") {
     REQUIRE(result.diagnostics.size() == 1);
     CHECK(result.diagnostics[0].code == "bad-expansion");
 }
+
+} // namespace evenkeel::test::expand_test

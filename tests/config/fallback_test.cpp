@@ -6,7 +6,8 @@
 
 #include <chrono>
 
-using namespace evenkeel;
+namespace evenkeel::test::fallback_test {
+
 using namespace evenkeel::config;
 using namespace evenkeel::config::test;
 using namespace std::chrono_literals;
@@ -172,3 +173,5 @@ TEST_CASE("a route that answers by itself takes nobody's place and has no ladder
               .settings->routes[2]
               ->fallback.empty());
 }
+
+} // namespace evenkeel::test::fallback_test

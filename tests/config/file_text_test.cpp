@@ -12,7 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-using namespace evenkeel;
+namespace evenkeel::test::file_text_test {
+
 using namespace evenkeel::config;
 using namespace evenkeel::config::test;
 using namespace std::chrono_literals;
@@ -109,3 +110,5 @@ TEST_CASE("the configuration may come through a pipe whose writer takes its time
     CHECK(printed(load_file("/dev/zero", env).diagnostics).find("neither a file nor a pipe") != std::string::npos);
     CHECK(printed(load_file((at.path / "none").string(), env).diagnostics).find("cannot be read") != std::string::npos);
 }
+
+} // namespace evenkeel::test::file_text_test

@@ -5,6 +5,8 @@
 #include <random>
 #include <string>
 
+namespace evenkeel::test::glob_test {
+
 using evenkeel::config::glob_match;
 
 namespace {
@@ -82,3 +84,5 @@ TEST_CASE("a hostile glob stays cheap") {
 
     CHECK_FALSE(glob_match(pattern, text));
 }
+
+} // namespace evenkeel::test::glob_test

@@ -7,6 +7,8 @@
 #include <chrono>
 #include <random>
 
+namespace evenkeel::test::mutation_test {
+
 using namespace evenkeel::config;
 using namespace evenkeel::config::test;
 
@@ -121,3 +123,5 @@ TEST_CASE("loading is deterministic") {
         if (a.ok()) REQUIRE(same_meaning(*a.settings, *b.settings));
     }
 }
+
+} // namespace evenkeel::test::mutation_test

@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+namespace evenkeel::test::network_test {
+
 using namespace evenkeel::config;
 
 TEST_CASE("a listen address is literal") {
@@ -129,3 +131,5 @@ TEST_CASE("paths, header names and values have grammars") {
     for (const char* text : {"authorization", "x-api-key", "accept", "x-evenkeel"})
         CHECK_MESSAGE(check_editable_header(text).empty(), text);
 }
+
+} // namespace evenkeel::test::network_test

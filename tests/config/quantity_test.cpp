@@ -5,7 +5,8 @@
 
 #include <random>
 
-using namespace evenkeel;
+namespace evenkeel::test::quantity_test {
+
 using namespace evenkeel::config;
 using namespace std::chrono_literals;
 
@@ -113,3 +114,5 @@ TEST_CASE("a suggestion is close, and there is none for a word that is not") {
     CHECK_FALSE(nearest("x", keys));
     CHECK_FALSE(nearest(std::string(5000, 'l'), keys));
 }
+
+} // namespace evenkeel::test::quantity_test

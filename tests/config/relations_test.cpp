@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+namespace evenkeel::test::relations_test {
+
 using namespace evenkeel::config;
 using namespace evenkeel::config::test;
 
@@ -477,3 +479,5 @@ TEST_CASE("an upstream that no route uses is a warning") {
     CHECK(brief(result.diagnostics) == std::vector<std::string>{"warning unused-upstream 2:35"});
     CHECK(count_problems(result.diagnostics).warnings == 1);
 }
+
+} // namespace evenkeel::test::relations_test

@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+namespace evenkeel::test::secrets_test {
+
 using namespace evenkeel::config;
 using namespace evenkeel::config::test;
 
@@ -136,3 +138,5 @@ TEST_CASE("the hash changes with a secret") {
     CHECK(hash_with("first-secret") == hash_with("first-secret"));
     CHECK(hash_with("first-secret").size() == 64);
 }
+
+} // namespace evenkeel::test::secrets_test

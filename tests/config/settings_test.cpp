@@ -5,7 +5,8 @@
 
 #include <doctest/doctest.h>
 
-using namespace evenkeel;
+namespace evenkeel::test::settings_test {
+
 using namespace evenkeel::config;
 using namespace evenkeel::config::test;
 using namespace std::chrono_literals;
@@ -553,3 +554,5 @@ TEST_CASE("the mode of a unix socket is one of three, and of a unix socket only"
     CHECK(brief(load(good("listen: {address: \"127.0.0.1:1\", mode: 0600}\n")).diagnostics) ==
           std::vector<std::string>{"error has-no-effect 2:40"});
 }
+
+} // namespace evenkeel::test::settings_test

@@ -2,7 +2,8 @@
 
 #include <doctest/doctest.h>
 
-using namespace evenkeel;
+namespace evenkeel::test::show_test {
+
 using namespace evenkeel::config;
 using namespace evenkeel::config::test;
 using namespace std::chrono_literals;
@@ -278,3 +279,5 @@ TEST_CASE("the hash follows the meaning, not the spelling") {
     CHECK(plain != hash(good("workers: 2\n")));
     CHECK(plain != hash(good("", "", "    timeout: {connect: 5001ms}\n")));
 }
+
+} // namespace evenkeel::test::show_test

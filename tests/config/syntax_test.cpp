@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+namespace evenkeel::test::syntax_test {
+
 using namespace evenkeel::config;
 using namespace evenkeel::config::test;
 
@@ -133,3 +135,5 @@ TEST_CASE("a file with CRLF means what it means with LF") {
     REQUIRE(b.ok());
     CHECK(same_meaning(*a.settings, *b.settings));
 }
+
+} // namespace evenkeel::test::syntax_test

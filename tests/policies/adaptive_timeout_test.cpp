@@ -11,7 +11,8 @@
 #include <string>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::adaptive_timeout_test {
+
 using namespace evenkeel::testing;
 using namespace std::chrono_literals;
 
@@ -298,3 +299,5 @@ TEST_CASE("P6.8: 10 % that hang for ever do not lengthen it beyond max(3 x P99 o
         CHECK(in_seconds(at.decide()) <= highest_bound * 1.0001);
     }
 }
+
+} // namespace evenkeel::test::adaptive_timeout_test

@@ -7,7 +7,8 @@
 #include <random>
 #include <string>
 
-using namespace evenkeel;
+namespace evenkeel::test::balance_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -52,3 +53,5 @@ TEST_CASE("round robin goes round, and who may not be asked leaves equal shares 
     for (const int n : first) CHECK(n == 1000);
     for (std::size_t i = 1; i < 4; ++i) CHECK(without_0[i] == doctest::Approx(4000.0 / 3).epsilon(0.05));
 }
+
+} // namespace evenkeel::test::balance_test

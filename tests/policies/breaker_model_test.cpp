@@ -14,7 +14,8 @@
 #include <utility>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::breaker_model_test {
+
 using evenkeel::test::scaled;
 using namespace std::chrono_literals;
 
@@ -255,3 +256,5 @@ TEST_CASE("P5.1: the breaker is what a second implementation is, over every hist
     CHECK(all.stale > 1000);
     if (depth == 8) CHECK(all.silent > 0);
 }
+
+} // namespace evenkeel::test::breaker_model_test

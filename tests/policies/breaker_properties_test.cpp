@@ -15,7 +15,8 @@
 #include <utility>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::breaker_properties_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -434,3 +435,5 @@ TEST_CASE("P5.7: the ramp lets through a share within 2 points of linear, from a
         CHECK(std::abs(share - (0.1 + 0.9 * tenth / 10)) < 0.02);
     }
 }
+
+} // namespace evenkeel::test::breaker_properties_test

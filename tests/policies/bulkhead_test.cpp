@@ -11,7 +11,8 @@
 #include <string>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::bulkhead_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -509,3 +510,5 @@ TEST_CASE(
     }
     CHECK(served[1] > 3000); // what the others leave
 }
+
+} // namespace evenkeel::test::bulkhead_test

@@ -7,7 +7,8 @@
 #include <thread>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::chaos_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -283,3 +284,5 @@ TEST_CASE("server_error_once is for the first attempt only") {
     CHECK(suffers(one, 1, 1));
     CHECK_FALSE(suffers(one, 1, 2));
 }
+
+} // namespace evenkeel::test::chaos_test

@@ -6,7 +6,8 @@
 #include <utility>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::circuit_breaker_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -404,3 +405,5 @@ TEST_CASE("a permit moves, and only the last owner answers for it") {
     second = bench.begin();
     CHECK(bench.breaker.report(lone, bench.now).probes == 1);
 }
+
+} // namespace evenkeel::test::circuit_breaker_test

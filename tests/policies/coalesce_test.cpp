@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-using namespace evenkeel;
+namespace evenkeel::test::coalesce_test {
 
 TEST_CASE("what may share an answer: by mode, method and what is known of the request") {
     const coalesce_facts get{.is_get = true, .body_held = true, .repeatable = true};
@@ -28,3 +28,5 @@ TEST_CASE("what may share an answer: by mode, method and what is known of the re
         CHECK_FALSE(may_coalesce(mode, once));
     }
 }
+
+} // namespace evenkeel::test::coalesce_test

@@ -2,7 +2,8 @@
 
 #include <doctest/doctest.h>
 
-using namespace evenkeel;
+namespace evenkeel::test::cooldown_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -89,3 +90,5 @@ TEST_CASE("a refusal that does not say what it is about is the key's once severa
     CHECK(rest.refused_to_several(9, now + 122s));
     CHECK(rest.idle()); // nobody rests for that alone
 }
+
+} // namespace evenkeel::test::cooldown_test

@@ -7,7 +7,8 @@
 #include <thread>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::endpoint_latency_test {
+
 using namespace evenkeel::testing;
 using namespace std::chrono_literals;
 
@@ -259,3 +260,5 @@ TEST_CASE("several threads record and ask at once") {
     for (auto& one : threads) one.join();
     CHECK(latency.report(start + 3s).samples == 12000);
 }
+
+} // namespace evenkeel::test::endpoint_latency_test

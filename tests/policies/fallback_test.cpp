@@ -3,7 +3,8 @@
 
 #include <doctest/doctest.h>
 
-using namespace evenkeel;
+namespace evenkeel::test::fallback_test {
+
 using namespace evenkeel::testing;
 
 TEST_CASE("what goes to the ladder, and what never does") {
@@ -112,3 +113,5 @@ TEST_CASE(
         CHECK(bench.waiting == 0);
     }
 }
+
+} // namespace evenkeel::test::fallback_test

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 
-using namespace evenkeel;
+namespace evenkeel::test::flight_plan_test {
+
 using namespace evenkeel::testing;
 
 namespace {
@@ -435,3 +436,5 @@ TEST_CASE("P1.1, P3.2, P3.4: 10^5 random flights keep every promise") {
         }
     }
 }
+
+} // namespace evenkeel::test::flight_plan_test

@@ -5,7 +5,8 @@
 #include <algorithm>
 #include <map>
 
-using namespace evenkeel;
+namespace evenkeel::test::flight_race_test {
+
 using namespace evenkeel::testing;
 
 namespace {
@@ -502,3 +503,5 @@ TEST_CASE("a flight that goes on for another makes extra attempts only, and no m
     CHECK(!poor.launched);
     CHECK(poor.finished->denied == retry_denial::budget);
 }
+
+} // namespace evenkeel::test::flight_race_test

@@ -9,7 +9,8 @@
 #include <thread>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::hedge_test {
+
 using namespace evenkeel::testing;
 using namespace std::chrono_literals;
 
@@ -255,3 +256,5 @@ TEST_CASE("the guard serves several threads") {
     CHECK(launched > 0);
     CHECK(guard.report(options, start + 3s).recent_won == 20);
 }
+
+} // namespace evenkeel::test::hedge_test

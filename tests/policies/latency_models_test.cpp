@@ -12,7 +12,8 @@
 #include <string>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::latency_models_test {
+
 using namespace evenkeel::testing;
 using namespace std::chrono_literals;
 
@@ -159,3 +160,5 @@ TEST_CASE("the drift model: after a 4x step only cut-off samples find the new le
     CHECK(dropped.after[1] > 0.15);
     CHECK(dropped.after[3] > 0.1);
 }
+
+} // namespace evenkeel::test::latency_models_test

@@ -8,7 +8,8 @@
 #include <array>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::latency_window_test {
+
 using namespace evenkeel::testing;
 using namespace std::chrono_literals;
 
@@ -343,3 +344,5 @@ TEST_CASE("memory: a thin window takes a few KB, the busiest 40 KB, and neither 
     CHECK(busy.memory_bytes() <= after_a_while + 2048);
     MESSAGE("thin: ", thin.memory_bytes(), " bytes, busy and spread: ", busy.memory_bytes(), " bytes");
 }
+
+} // namespace evenkeel::test::latency_window_test

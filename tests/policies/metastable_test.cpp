@@ -16,7 +16,8 @@
 #include <random>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::metastable_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -142,3 +143,5 @@ TEST_CASE("P4.6, G10: recovery from a metastable overload takes at most 1.25 x a
 }
 
 TEST_CASE("... and plain three attempts never recover") { CHECK(queue_model(retries::plain, 1).recovery() > 300); }
+
+} // namespace evenkeel::test::metastable_test

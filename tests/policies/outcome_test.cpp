@@ -4,7 +4,8 @@
 
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::outcome_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -223,3 +224,5 @@ TEST_CASE("a refused credential: what the answer says it is about") {
         CHECK(refused_over_what(r.said) == r.expected);
     }
 }
+
+} // namespace evenkeel::test::outcome_test

@@ -9,7 +9,8 @@
 #include <utility>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::overload_control_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -298,3 +299,5 @@ TEST_CASE("P8.5: overload control recovers: no first attempt is refused at any t
         CHECK(refused == 0);
     }
 }
+
+} // namespace evenkeel::test::overload_control_test

@@ -10,7 +10,8 @@
 #include <random>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::prewarm_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -209,3 +210,5 @@ TEST_CASE("a server that ends every idle connection at once is not stormed, howe
     CHECK(opened <= 2 + 60 * 2); // a step is half a second at least
     CHECK(opened > 40);
 }
+
+} // namespace evenkeel::test::prewarm_test

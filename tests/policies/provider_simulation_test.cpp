@@ -7,7 +7,8 @@
 
 #include <algorithm>
 
-using namespace evenkeel;
+namespace evenkeel::test::provider_simulation_test {
+
 using namespace evenkeel::testing;
 
 namespace {
@@ -113,3 +114,5 @@ TEST_CASE("a healthy provider with a tail of slow answers, or one that becomes s
         compare({.speed = 3, .trouble = {100, 1e6}}, {.endpoints = 2, .breaker = true, .room = true}, 5);
     CHECK(slow.worst < 0.005);
 }
+
+} // namespace evenkeel::test::provider_simulation_test

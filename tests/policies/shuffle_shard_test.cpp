@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::shuffle_shard_test {
 
 namespace {
 std::vector<std::string> named(int count) {
@@ -89,3 +89,5 @@ TEST_CASE("a heavier endpoint has more tenants, in proportion") {
     CHECK(std::abs(count[0] / double{tenants} - 0.5) < 0.01);
     for (unsigned at = 1; at < 4; ++at) CHECK(std::abs(count[at] / double{tenants} - 1.0 / 6) < 0.0075);
 }
+
+} // namespace evenkeel::test::shuffle_shard_test

@@ -6,6 +6,8 @@
 #include <thread>
 #include <vector>
 
+namespace evenkeel::test::small_mutex_test {
+
 TEST_CASE("small_mutex: no update is lost among threads, and whoever waits is woken") {
     evenkeel::small_mutex mutex;
     long count = 0; // plain on purpose: the thread sanitizer watches as well
@@ -25,3 +27,5 @@ TEST_CASE("small_mutex: no update is lost among threads, and whoever waits is wo
     CHECK(!mutex.try_lock());
     mutex.unlock();
 }
+
+} // namespace evenkeel::test::small_mutex_test

@@ -10,7 +10,8 @@
 #include <random>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::start_order_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -110,3 +111,5 @@ TEST_CASE("it remembers 128 attempts of any age, more only where they are of the
     CHECK(order.take(patience, window, now + patience - 1ns) == 0);
     CHECK(order.take(patience, window, now + patience) != 0);
 }
+
+} // namespace evenkeel::test::start_order_test

@@ -13,7 +13,8 @@
 #include <string>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::tail_at_scale_test {
+
 using namespace evenkeel::testing;
 using namespace std::chrono_literals;
 
@@ -222,3 +223,5 @@ TEST_CASE("G11: first tokens after 3 to 20 s, and whole answers of minutes, are 
         CHECK(in_millis(*hedge_delay(options, window, 10, start)) == doctest::Approx(exact[18999]).epsilon(0.0101));
     }
 }
+
+} // namespace evenkeel::test::tail_at_scale_test

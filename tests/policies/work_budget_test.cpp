@@ -8,7 +8,8 @@
 #include <thread>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::work_budget_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -321,3 +322,5 @@ TEST_CASE("a budget that is off refuses nothing and takes nothing") {
     CHECK(budget.reserve(1, start));
     CHECK_FALSE(budget.reserve(1, start));
 }
+
+} // namespace evenkeel::test::work_budget_test

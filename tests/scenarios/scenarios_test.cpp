@@ -15,6 +15,8 @@
 #include <string>
 #include <vector>
 
+namespace evenkeel::test::scenarios_test {
+
 using namespace evenkeel::simulate;
 using evenkeel::test::goals;
 using evenkeel::test::tolerance;
@@ -87,3 +89,5 @@ TEST_CASE("what the profiles reach in every scenario") {
         }
     }
 }
+
+} // namespace evenkeel::test::scenarios_test

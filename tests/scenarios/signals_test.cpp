@@ -16,8 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::signals_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -76,3 +76,5 @@ TEST_CASE("a certificate, a secret and a body that are FIFOs fail a reload at on
     CHECK(soon([&] { return count(proxy.log(), "configuration reloaded") == 1; }));
     CHECK(proxy.finish() == 0);
 }
+
+} // namespace evenkeel::test::signals_test

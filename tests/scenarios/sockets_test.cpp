@@ -32,9 +32,9 @@
 #include <thread>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::sockets_test {
+
 using namespace evenkeel::simulate;
-using namespace evenkeel::test;
 
 namespace {
 
@@ -197,3 +197,5 @@ TEST_CASE("on real sockets the tuned profile does what virtual time says") {
         CHECK(as_in_virtual_time(each));
     }
 }
+
+} // namespace evenkeel::test::sockets_test

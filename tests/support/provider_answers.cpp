@@ -1,5 +1,7 @@
 #include "tests/support/provider_answers.hpp"
 
+#include "tests/support/provider_text.hpp"
+
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
@@ -26,8 +28,6 @@ std::string hex(std::uint64_t value) {
     for (std::size_t i = 16; i-- > 0; value >>= 4U) out[i] = "0123456789abcdef"[value & 15U];
     return out;
 }
-
-std::string quoted(std::string_view text) { return json::serialize(json::string{text}); }
 
 constexpr std::array<std::string_view, 10> plain_words{"the",  "ship",    "keeps", "an",    "even",
                                                        "keel", "through", "every", "rough", "sea"};

@@ -1,6 +1,7 @@
 #include "tests/support/provider_connection.hpp"
 
 #include "tests/support/provider_answers.hpp"
+#include "tests/support/provider_text.hpp"
 #include "tests/support/provider_wire.hpp"
 #include "tests/support/test_client.hpp"
 
@@ -840,20 +841,6 @@ private:
     std::uint64_t body_sent_ = 0;
     std::string framed_;
 };
-
-std::string quoted(std::string_view text) {
-    std::string out = "\"";
-    for (const char c : text) {
-        if (c == '"' || c == '\\') out += '\\';
-        if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) == 0x7f) {
-            constexpr std::string_view digits = "0123456789abcdef";
-            out.append("\\u00").append(1, digits[static_cast<unsigned char>(c) >> 4U]).append(1, digits[c & 15]);
-        } else {
-            out += c;
-        }
-    }
-    return out + "\"";
-}
 
 std::string connection::echo() const {
     std::string out = "{\"method\":" + quoted(record_->method) + ",\"target\":" + quoted(record_->target) +

@@ -1,13 +1,13 @@
 #include "tests/support/provider_errors.hpp"
 
+#include "tests/support/provider_text.hpp"
+
 #include <boost/json/serialize.hpp>
 #include <boost/json/string.hpp>
 
 namespace evenkeel::support {
 
 namespace {
-
-std::string quoted(std::string_view text) { return boost::json::serialize(boost::json::string{text}); }
 
 struct error_text {
     int status;

@@ -1,5 +1,7 @@
 #include "tests/support/provider_script.hpp"
 
+#include "tests/support/provider_text.hpp"
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -10,12 +12,6 @@
 namespace evenkeel::support {
 
 namespace {
-
-std::string_view trim(std::string_view text) noexcept {
-    while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-    while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
-    return text;
-}
 
 [[noreturn]] void fail(std::string_view setting, std::string_view why) {
     throw script_error("script: `" + std::string{setting} + "`: " + std::string{why});

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+namespace evenkeel::test::provider_script_test {
+
 using namespace evenkeel::support;
 
 TEST_CASE("a script is read setting by setting") {
@@ -85,3 +87,5 @@ TEST_CASE("nonces, paths and gzip") {
     CHECK(end.substr(5) == std::string("\x85\x11\x4a\x0d\x0b\x00\x00\x00", 8));
     CHECK(more.substr(0, 5) == std::string("\x00\x05\x00\xfa\xff", 5));
 }
+
+} // namespace evenkeel::test::provider_script_test

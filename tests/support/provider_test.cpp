@@ -12,6 +12,8 @@
 #include <thread>
 #include <vector>
 
+namespace evenkeel::test::provider_test {
+
 using namespace evenkeel::support;
 using namespace std::chrono_literals;
 
@@ -545,3 +547,5 @@ TEST_CASE("an owner scripts each attempt by its nonce; a request's own script go
     CHECK(asked == 2);
     CHECK(upstream.records().front().script == "status=418");
 }
+
+} // namespace evenkeel::test::provider_test

@@ -1,6 +1,7 @@
 #include "tests/support/provider_wire.hpp"
 
 #include "tests/support/provider_core.hpp"
+#include "tests/support/provider_text.hpp"
 
 #include <openssl/evp.h>
 
@@ -13,12 +14,6 @@
 namespace evenkeel::support {
 
 namespace {
-
-std::string_view trim(std::string_view text) noexcept {
-    while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-    while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-    return text;
-}
 
 void append_little_endian(std::string& out, std::uint32_t value, int bytes) {
     for (int i = 0; i < bytes; ++i, value >>= 8U) out += static_cast<char>(value & 0xffU);

@@ -6,7 +6,8 @@
 #include <string>
 #include <string_view>
 
-using namespace evenkeel;
+namespace evenkeel::test::access_rules_test {
+
 using namespace evenkeel::admin;
 
 namespace {
@@ -190,3 +191,5 @@ TEST_CASE("a unix socket is as local as loopback") {
                                  surface::full, "");
     CHECK(rules.check_host);
 }
+
+} // namespace evenkeel::test::access_rules_test

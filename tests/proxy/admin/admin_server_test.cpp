@@ -26,7 +26,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-using namespace evenkeel;
+namespace evenkeel::test::admin_server_test {
+
 using namespace evenkeel::admin;
 using namespace std::chrono_literals;
 namespace asio = boost::asio;
@@ -499,3 +500,5 @@ TEST_CASE("stopping cuts open connections, and stopping twice or after the helpe
     now.helper.stop();
     now.server.reset();
 }
+
+} // namespace evenkeel::test::admin_server_test

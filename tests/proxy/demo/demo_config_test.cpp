@@ -9,7 +9,8 @@
 #include <sstream>
 #include <string>
 
-using namespace evenkeel;
+namespace evenkeel::test::demo_config_test {
+
 using namespace std::chrono_literals;
 
 TEST_CASE("the demo's configuration is one that `check --strict` takes, at any speed") {
@@ -75,3 +76,5 @@ TEST_CASE("two endpoints of the one provider") {
     REQUIRE(route.upstreams.size() == 2);
     CHECK(route.upstreams[1]->address.base_path == "/second");
 }
+
+} // namespace evenkeel::test::demo_config_test

@@ -24,7 +24,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-using namespace evenkeel;
+namespace evenkeel::test::demo_run_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -242,3 +243,5 @@ TEST_CASE("a port in use is named, with what to do") {
     }
     ::close(taken);
 }
+
+} // namespace evenkeel::test::demo_run_test

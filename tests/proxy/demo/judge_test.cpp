@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+namespace evenkeel::test::judge_test {
+
 using namespace evenkeel::demo;
 using namespace evenkeel::support;
 
@@ -78,3 +80,5 @@ TEST_CASE("the first token is the first event with text") {
     CHECK(!anthropic.take(event(R"({"type":"message_start","message":{"content":[]}})")));
     CHECK(anthropic.take(event(R"({"type":"content_block_delta","delta":{"type":"text_delta","text":"[N:0]"}})")));
 }
+
+} // namespace evenkeel::test::judge_test

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+namespace evenkeel::test::report_test {
+
 using namespace evenkeel::demo;
 
 namespace {
@@ -92,3 +94,5 @@ TEST_CASE("the progress bar fills and fits") {
     CHECK(progress_bar(10, 10, -3) == "[" + std::string(40, '#') + "] 100 %  about 0 s left");
     CHECK(progress_bar(3'999'999'999, 4'000'000'000, 123456).size() <= 78);
 }
+
+} // namespace evenkeel::test::report_test

@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+namespace evenkeel::test::workload_test {
+
 using namespace evenkeel::demo;
 
 namespace {
@@ -147,3 +149,5 @@ TEST_CASE("the demonstration is the scenario `original`") {
         CHECK(server.hangs == model::hang_share);
     }
 }
+
+} // namespace evenkeel::test::workload_test

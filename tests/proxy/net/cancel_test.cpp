@@ -14,7 +14,8 @@
 #include <stdexcept>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::cancel_test {
+
 using namespace evenkeel::net;
 using namespace std::chrono_literals;
 
@@ -166,3 +167,5 @@ TEST_CASE("a timer that throws does not stop the others, nor the loop") {
     worker.run();
     CHECK(told == 1);
 }
+
+} // namespace evenkeel::test::cancel_test

@@ -8,8 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::dial_test {
+
 using namespace std::chrono_literals;
 using kind = net::transport_error::kind;
 
@@ -283,3 +283,5 @@ TEST_CASE("a silent egress proxy ends with the deadline") {
     CHECK(under_way->result->error.is == kind::connect_timeout);
     CHECK(under_way->result->error.detail.find("egress proxy") != std::string::npos);
 }
+
+} // namespace evenkeel::test::dial_test

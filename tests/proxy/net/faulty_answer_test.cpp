@@ -10,7 +10,8 @@
 #include <string_view>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::faulty_answer_test {
+
 using namespace evenkeel::net;
 using sequel = faulty_answer::sequel;
 
@@ -345,3 +346,5 @@ TEST_CASE("an answer that is not HTTP, or has no body, passes unchanged") {
         CHECK(of.then() == sequel::end);
     }
 }
+
+} // namespace evenkeel::test::faulty_answer_test

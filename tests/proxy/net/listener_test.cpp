@@ -15,8 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::listener_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -580,3 +580,5 @@ TEST_CASE("a handshake that finishes after its listener has gone ends quietly") 
     CHECK(bench.pump([&] { return bench.worker.nursery().size() == 0; }));
     CHECK(bench.seen.clients_closed == 1);
 }
+
+} // namespace evenkeel::test::listener_test

@@ -5,7 +5,8 @@
 
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::loop_test {
+
 using namespace evenkeel::net;
 using namespace std::chrono_literals;
 
@@ -67,3 +68,5 @@ TEST_CASE("real time: a short sleep ends and the loop stops") {
     worker.run();
     CHECK(worker.now() - before >= 5ms);
 }
+
+} // namespace evenkeel::test::loop_test

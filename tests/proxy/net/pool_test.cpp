@@ -7,8 +7,8 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::pool_test {
+
 using namespace std::chrono_literals;
 using kind = net::transport_error::kind;
 
@@ -520,3 +520,5 @@ TEST_CASE("bytes of many buffers arrive in order, and an end of the server is an
     CHECK(bench.read(*opened.exchange, got).error == boost::asio::error::eof);
     CHECK(seen == whole);
 }
+
+} // namespace evenkeel::test::pool_test

@@ -7,8 +7,8 @@
 #include <condition_variable>
 #include <map>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::resolver_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -240,3 +240,5 @@ TEST_CASE(
     }
     CHECK(pump([&] { return std::all_of(stuck.begin(), stuck.end(), [](const auto& one) { return one->ready(); }); }));
 }
+
+} // namespace evenkeel::test::resolver_test

@@ -7,7 +7,8 @@
 #include <random>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::timer_queue_test {
+
 using namespace evenkeel::net;
 using namespace std::chrono_literals;
 
@@ -180,3 +181,5 @@ TEST_CASE("property: random arming, moving, cancelling and advancing agrees with
         }
     }
 }
+
+} // namespace evenkeel::test::timer_queue_test

@@ -10,8 +10,8 @@
 
 #include <sys/socket.h>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::tls_test {
+
 using namespace std::chrono_literals;
 using kind = net::transport_error::kind;
 
@@ -533,3 +533,5 @@ TEST_CASE("an idle TLS connection closes at close_notify and at a stray record")
         CHECK(bench.pump([&] { return bench.pool->size() == 0; }));
     }
 }
+
+} // namespace evenkeel::test::tls_test

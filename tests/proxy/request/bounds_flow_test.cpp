@@ -2,8 +2,7 @@
 
 #include "tests/proxy/request/flow_fixture.hpp"
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::bounds_flow_test {
 
 namespace {
 const std::string refused_post = "POST /nowhere HTTP/1.1\r\nHost: h\r\nContent-Length: 100000000\r\n\r\n";
@@ -336,3 +335,5 @@ TEST_CASE("an answer of known length that there is no room to hold is passed on 
         f.expect_nothing_left();
     }
 }
+
+} // namespace evenkeel::test::bounds_flow_test

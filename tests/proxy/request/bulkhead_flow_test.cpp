@@ -9,8 +9,7 @@
 #include <string>
 #include <vector>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::bulkhead_flow_test {
 
 namespace {
 struct crowd : fixture {
@@ -252,3 +251,5 @@ TEST_CASE("where a header names the tenant, its share is that tenant's, whatever
     CHECK(has(other.received(), "HTTP/1.1 200 OK"));
     f.finish();
 }
+
+} // namespace evenkeel::test::bulkhead_flow_test

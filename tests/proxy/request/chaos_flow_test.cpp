@@ -6,8 +6,7 @@
 
 #include <algorithm>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::chaos_flow_test {
 
 namespace {
 
@@ -321,3 +320,5 @@ TEST_CASE("a large body that is still being uploaded does not matter to a fault 
     CHECK(one.upstream.exchanges().empty());
     one.expect_nothing_left();
 }
+
+} // namespace evenkeel::test::chaos_flow_test

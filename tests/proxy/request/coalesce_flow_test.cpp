@@ -3,8 +3,8 @@
 #include "proxy/request/last_good_store.hpp"
 #include "tests/proxy/request/coalesce_fixture.hpp"
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::coalesce_flow_test {
+
 using telemetry::coalesce_detachment;
 using telemetry::coalesce_role;
 
@@ -625,3 +625,5 @@ TEST_CASE("what was asked for together is let go of once the answer has begun") 
     CHECK(f.memory.used() <= 8 * request::buffer_pool::block_bytes);
     f.expect_nothing_shared_left();
 }
+
+} // namespace evenkeel::test::coalesce_flow_test

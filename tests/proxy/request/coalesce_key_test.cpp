@@ -9,8 +9,7 @@
 #include <random>
 #include <type_traits>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::coalesce_key_test {
 
 // No key without a principal.
 static_assert(!std::is_default_constructible_v<request::coalesce_key>);
@@ -179,3 +178,5 @@ TEST_CASE("another secret is another key: keys tell nothing between processes") 
     two.secret = request::hash_key::draw();
     CHECK(one.of({}) != two.of({}));
 }
+
+} // namespace evenkeel::test::coalesce_key_test

@@ -11,8 +11,7 @@
 #include <memory>
 #include <random>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::coalesce_storm_test {
 
 namespace {
 std::string event_of(int i) {
@@ -220,3 +219,5 @@ TEST_CASE("P10.1 P10.2 P10.3: clients of shared flights come, leave and stall at
     CHECK(sum.broken > sum.cases / 20);
     CHECK(sum.late > 0);
 }
+
+} // namespace evenkeel::test::coalesce_storm_test

@@ -16,8 +16,7 @@
 #include <string>
 #include <vector>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::crossing_test {
 
 namespace {
 using fields = std::vector<std::pair<std::string, std::string>>;
@@ -516,3 +515,5 @@ TEST_CASE("401 and 403 of an upstream's own credential: about the request nobody
         f.expect_nothing_left();
     }
 }
+
+} // namespace evenkeel::test::crossing_test

@@ -3,8 +3,8 @@
 #include "proxy/request/last_good_store.hpp"
 #include "tests/proxy/request/flow_fixture.hpp"
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::fallback_flow_test {
+
 using telemetry::request_service;
 
 namespace {
@@ -703,3 +703,5 @@ TEST_CASE("a route without a ladder is refused as before") {
     CHECK(f.heard.skipped.empty());
     f.expect_nothing_left();
 }
+
+} // namespace evenkeel::test::fallback_flow_test

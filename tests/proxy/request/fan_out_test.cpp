@@ -8,8 +8,7 @@
 #include <memory>
 #include <random>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::fan_out_test {
 
 namespace {
 
@@ -598,3 +597,5 @@ TEST_CASE("parts that end in any order, clients that leave at any time: nothing 
         if (answered) CHECK(f.record_of("complete").outcome != request_outcome::client_cancelled);
     }
 }
+
+} // namespace evenkeel::test::fan_out_test

@@ -6,7 +6,8 @@
 #include <string>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::flight_log_test {
+
 using namespace evenkeel::request;
 using telemetry::coalesce_detachment;
 
@@ -127,3 +128,5 @@ TEST_CASE("the memory charge is exact whatever readers do, and goes back at the 
         REQUIRE(memory.used() == 0);
     }
 }
+
+} // namespace evenkeel::test::flight_log_test

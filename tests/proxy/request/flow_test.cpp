@@ -1,7 +1,6 @@
 #include "tests/proxy/request/flow_fixture.hpp"
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::flow_test {
 
 TEST_CASE("a JSON call: one write upstream, one write back, both connections stay") {
     fixture f;
@@ -556,3 +555,5 @@ TEST_CASE("a client that reads nothing is given up after the write timeout") {
     CHECK(f.seen.requests.at(0).outcome == request_outcome::client_cancelled);
     f.expect_nothing_left();
 }
+
+} // namespace evenkeel::test::flow_test

@@ -13,8 +13,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::half_close_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -173,3 +173,5 @@ TEST_CASE("a client that half-closes in the middle of its upload has sent no req
     CHECK(f.client.closed_by_proxy());
     f.expect_nothing_left();
 }
+
+} // namespace evenkeel::test::half_close_test

@@ -10,8 +10,7 @@
 #include <utility>
 #include <vector>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::hedge_flow_test {
 
 namespace {
 
@@ -564,3 +563,5 @@ TEST_CASE("a rest that outlasts the deadline is not waited for: the answer is th
     CHECK(f.sent() == 2);
     f.expect_nothing_left();
 }
+
+} // namespace evenkeel::test::hedge_flow_test

@@ -20,8 +20,7 @@
 #include <string_view>
 #include <vector>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::hedge_storm_test {
 
 namespace {
 
@@ -349,3 +348,5 @@ TEST_CASE("P7.1, P1.2, P7.7: exactly one attempt's bytes reach each client, whol
     CHECK(count.whole > requests / 4);
     CHECK(count.cut > requests / 100);
 }
+
+} // namespace evenkeel::test::hedge_storm_test

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <string>
 
+namespace evenkeel::test::io_buffer_test {
+
 using namespace evenkeel::request;
 
 namespace {
@@ -122,3 +124,5 @@ TEST_CASE("what is charged as it grows is charged by its capacity") {
     }
     CHECK(memory.used() == 0);
 }
+
+} // namespace evenkeel::test::io_buffer_test

@@ -17,9 +17,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-using namespace evenkeel;
+namespace evenkeel::test::last_good_kill_test {
+
 using namespace evenkeel::request;
-using namespace evenkeel::test;
 
 namespace {
 // A writer under way; killed at the end of its scope at the latest.
@@ -115,3 +115,5 @@ TEST_CASE("a hundred kills at random moments: the file opens, every answer is wh
     CHECK(!std::filesystem::exists(file + ".corrupt"));
     std::filesystem::remove_all(folder);
 }
+
+} // namespace evenkeel::test::last_good_kill_test

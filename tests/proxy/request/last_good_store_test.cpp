@@ -19,9 +19,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-using namespace evenkeel;
+namespace evenkeel::test::last_good_store_test {
+
 using namespace evenkeel::request;
-using namespace evenkeel::test;
 using namespace std::chrono_literals;
 
 namespace {
@@ -363,3 +363,5 @@ TEST_CASE("a disk that is slower than the answers come loses some of them, and h
     CHECK(one.store->report().file_dropped > 0);
     CHECK(one.store->find(key) != nullptr);
 }
+
+} // namespace evenkeel::test::last_good_store_test

@@ -4,7 +4,8 @@
 
 #include <string>
 
-using namespace evenkeel;
+namespace evenkeel::test::local_answer_test {
+
 using namespace std::chrono;
 
 namespace {
@@ -56,3 +57,5 @@ TEST_CASE("the dialect of an error: the upstream's, else the rewritten path's, e
     writable.dialect = config::dialect::ollama;
     CHECK(request::dialect_of(&route, "/api/phase2") == wire::dialect::ollama);
 }
+
+} // namespace evenkeel::test::local_answer_test

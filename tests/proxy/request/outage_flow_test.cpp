@@ -13,8 +13,7 @@
 #include <utility>
 #include <vector>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::outage_flow_test {
 
 namespace {
 
@@ -240,3 +239,5 @@ TEST_CASE("extra attempts keep within the budget: burst + deposits + min_per_sec
         CHECK(static_cast<double>(f.seen.extra.size()) <= bound);
     }
 }
+
+} // namespace evenkeel::test::outage_flow_test

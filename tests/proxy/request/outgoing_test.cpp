@@ -6,7 +6,7 @@
 
 #include <string>
 
-using namespace evenkeel;
+namespace evenkeel::test::outgoing_test {
 
 namespace {
 wire::request_head post(std::vector<wire::field> fields) {
@@ -106,3 +106,5 @@ TEST_CASE("fields of a received head are copied as they came, or written anew wh
         out.view() ==
         "HTTP/1.1 200 OK\r\nA: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nE: 5\r\nF: \r\nG: 7\r\nH: 8\r\ncontent-length: 0\r\n\r\n");
 }
+
+} // namespace evenkeel::test::outgoing_test

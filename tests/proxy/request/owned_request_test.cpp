@@ -7,8 +7,7 @@
 #include <memory>
 #include <optional>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::owned_request_test {
 
 namespace {
 
@@ -183,3 +182,5 @@ TEST_CASE_FIXTURE(asking, "an owned request is cancelled through its own source"
     CHECK(upstream.exchanges().at(0)->closed);
     expect_clean();
 }
+
+} // namespace evenkeel::test::owned_request_test

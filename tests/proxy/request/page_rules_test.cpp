@@ -7,7 +7,8 @@
 
 #include <string>
 
-using namespace evenkeel;
+namespace evenkeel::test::page_rules_test {
+
 using namespace evenkeel::request;
 
 namespace {
@@ -189,3 +190,5 @@ TEST_CASE("a name or an origin of any length is judged") {
     CHECK(judge(allowed, arrival::loopback, {"", "localhost", "Origin: https://" + std::string(600, 'x'), {}}) ==
           foreign_origin);
 }
+
+} // namespace evenkeel::test::page_rules_test

@@ -2,7 +2,8 @@
 
 #include <doctest/doctest.h>
 
-using namespace evenkeel;
+namespace evenkeel::test::parts_answer_test {
+
 using namespace evenkeel::request;
 
 namespace {
@@ -61,3 +62,5 @@ TEST_CASE("a body is told as JSON where it is some, as text with its type where 
         "{\"status\":\"complete\",\"parts\":{\"b\":{\"status\":200,\"source\":\"live\",\"body\":{\n\"x\":\r\n\"\\n\"}},"
         "\"c\":{\"status\":200,\"source\":\"live\",\"body\":null}},\"missing\":[]}");
 }
+
+} // namespace evenkeel::test::parts_answer_test

@@ -2,7 +2,8 @@
 
 #include <doctest/doctest.h>
 
-using namespace evenkeel;
+namespace evenkeel::test::policy_registry_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -54,3 +55,5 @@ TEST_CASE("a reload keeps the balance of a key and gives it the new options") {
     for (int i = 0; i < 100; ++i) again->deposit(false, now);
     CHECK(again->level(now) == 5); // the new burst
 }
+
+} // namespace evenkeel::test::policy_registry_test

@@ -16,8 +16,7 @@
 #include <optional>
 #include <random>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::prewarm_flow_test {
 
 namespace {
 
@@ -546,3 +545,5 @@ TEST_CASE("prewarm.probe: none without an idle connection, where requests would 
     CHECK(ending.seen.probes.empty());
     ending.expect_nothing_left();
 }
+
+} // namespace evenkeel::test::prewarm_flow_test

@@ -14,8 +14,7 @@
 #include <string_view>
 #include <vector>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::properties_test {
 
 namespace {
 
@@ -364,3 +363,5 @@ TEST_CASE("P9.3: an attempt that the deadline ends is neutral, unless it was old
         f.expect_nothing_left();
     }
 }
+
+} // namespace evenkeel::test::properties_test

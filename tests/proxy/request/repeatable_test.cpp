@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-using namespace evenkeel;
+namespace evenkeel::test::repeatable_test {
 
 namespace {
 struct row {
@@ -99,3 +99,5 @@ TEST_CASE("a client's path is the call that its route makes of it") {
     route.rewrite = {config::path_rewrite::kind::whole, "/v1/embeddings"};
     CHECK(request::call_of_path(&route, "/anything")->embeds);
 }
+
+} // namespace evenkeel::test::repeatable_test

@@ -12,7 +12,8 @@
 #include <string>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::request_body_test {
+
 using namespace evenkeel::request;
 using namespace std::chrono_literals;
 
@@ -278,3 +279,5 @@ TEST_CASE("P13.1: whatever the sizes, the framing, the bounds and the order, eac
     CHECK(failed > 20);
     CHECK(outrun > 5);
 }
+
+} // namespace evenkeel::test::request_body_test

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::resume_flow_test {
+
 using config::stream_resume;
 
 namespace {
@@ -489,3 +489,5 @@ TEST_CASE("min_rate: a stream that drips is as good as silent while another atte
         f.expect_nothing_left();
     }
 }
+
+} // namespace evenkeel::test::resume_flow_test

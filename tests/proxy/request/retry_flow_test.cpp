@@ -6,8 +6,7 @@
 #include <random>
 #include <utility>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::retry_flow_test {
 
 namespace {
 
@@ -536,3 +535,5 @@ TEST_CASE("property: streams arrive byte for byte, however they are split on the
     }
     f.expect_nothing_left();
 }
+
+} // namespace evenkeel::test::retry_flow_test

@@ -5,7 +5,8 @@
 #include <string>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::router_test {
+
 using request::choose_route;
 
 namespace {
@@ -128,3 +129,5 @@ TEST_CASE("the target upstream: base path, rewritten path, query unchanged") {
         CHECK(request::upstream_target(route, upstream, head_for("GET", row.target), room) == row.expected);
     }
 }
+
+} // namespace evenkeel::test::router_test

@@ -4,7 +4,7 @@
 
 #include <string>
 
-namespace evenkeel {
+namespace evenkeel::test::shape_of_test {
 
 TEST_CASE("a request's shape is read off its members, however they are written") {
     struct row {
@@ -59,4 +59,4 @@ TEST_CASE("many members are all seen") {
     CHECK(request::shape_of(body.substr(0, 3900) + R"("stream":true})", 0, false).stream);
 }
 
-} // namespace evenkeel
+} // namespace evenkeel::test::shape_of_test

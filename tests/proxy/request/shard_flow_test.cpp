@@ -11,8 +11,7 @@
 #include <string>
 #include <vector>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::shard_flow_test {
 
 namespace {
 struct sharded : fixture {
@@ -183,3 +182,5 @@ TEST_CASE("round robin takes turns within a shard, and in sum over all of them")
     f.connect();
     f.expect_nothing_left();
 }
+
+} // namespace evenkeel::test::shard_flow_test

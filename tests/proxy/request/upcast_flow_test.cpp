@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::upcast_flow_test {
+
 using telemetry::upcast_result;
 namespace json = boost::json;
 
@@ -517,3 +517,5 @@ TEST_CASE("upcast: excluded models are bounded in number, and the longest exclud
     CHECK_FALSE(memory.excludes("u", "m", start + 3s));
     CHECK(memory.excludes("u", "1", start + 3s));
 }
+
+} // namespace evenkeel::test::upcast_flow_test

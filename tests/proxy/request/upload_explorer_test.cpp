@@ -13,8 +13,7 @@
 #include <cstdlib>
 #include <unordered_set>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::upload_explorer_test {
 
 TEST_CASE("uploads that are still coming, in every order: each upstream gets its client's bytes, each request one "
           "answer, nothing is left over") {
@@ -56,3 +55,5 @@ TEST_CASE("uploads that are still coming, in every order: each upstream gets its
     CHECK(sum.hedges > ran / 10);
     CHECK(sum.retries > ran / 10);
 }
+
+} // namespace evenkeel::test::upload_explorer_test

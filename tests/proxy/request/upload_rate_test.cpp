@@ -2,7 +2,8 @@
 
 #include <doctest/doctest.h>
 
-using namespace evenkeel;
+namespace evenkeel::test::upload_rate_test {
+
 using namespace std::chrono_literals;
 using request::upload_rate;
 
@@ -43,3 +44,5 @@ TEST_CASE("off bounds nothing") {
     upload_rate rate;
     for (int hour = 0; hour < 100; ++hour) CHECK(rate.note(1, 1h));
 }
+
+} // namespace evenkeel::test::upload_rate_test

@@ -15,9 +15,9 @@
 #include <thread>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::bulkhead_test {
+
 using namespace evenkeel::support;
-using namespace evenkeel::test;
 using namespace std::chrono_literals;
 
 namespace {
@@ -190,3 +190,5 @@ TEST_CASE("P8.1: two workers share one bulkhead: never more than its permits ups
     CHECK(proxy.finish());
     CHECK(upstream.wait_for([](const provider_counters& now) { return now.open_connections == 0; }, 10s));
 }
+
+} // namespace evenkeel::test::bulkhead_test

@@ -19,8 +19,8 @@
 #include <thread>
 #include <vector>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::chaos_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -317,3 +317,5 @@ TEST_CASE("a reload brings rules in and out, and one that leaves a rule alone do
     CHECK(status() == 200);
     CHECK(proxy.finish());
 }
+
+} // namespace evenkeel::test::chaos_test

@@ -15,9 +15,9 @@
 #include <thread>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::coalesce_test {
+
 using namespace evenkeel::support;
-using namespace evenkeel::test;
 using namespace std::chrono_literals;
 
 namespace {
@@ -217,3 +217,5 @@ TEST_CASE("the access log says who led and who followed, and no credential") {
     CHECK(count_of(lines, R"("attempts":1)") == 4);
     CHECK(lines.find("canary") == std::string::npos);
 }
+
+} // namespace evenkeel::test::coalesce_test

@@ -14,9 +14,9 @@
 #include <thread>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::crossing_test {
+
 using namespace evenkeel::support;
-using namespace evenkeel::test;
 using namespace std::chrono_literals;
 
 namespace {
@@ -262,3 +262,5 @@ TEST_CASE("E1, E2 over the program's own loading: refused at start and on reload
     client.close();
     CHECK(proxy.finish());
 }
+
+} // namespace evenkeel::test::crossing_test

@@ -15,9 +15,9 @@
 #include <thread>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::fallback_test {
+
 using namespace evenkeel::support;
-using namespace evenkeel::test;
 using namespace std::chrono_literals;
 
 namespace {
@@ -311,3 +311,5 @@ TEST_CASE("a credential shows in no log, metric, error, health document, and not
         CHECK(text.find("CANARY") == std::string::npos);
     for (const std::string& text : errors) CHECK(text.find("CANARY") == std::string::npos);
 }
+
+} // namespace evenkeel::test::fallback_test

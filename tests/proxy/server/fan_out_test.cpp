@@ -23,9 +23,9 @@
 #include <thread>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::fan_out_test {
+
 using namespace evenkeel::support;
-using namespace evenkeel::test;
 using namespace std::chrono_literals;
 
 namespace {
@@ -397,3 +397,5 @@ TEST_CASE(
     CHECK(partial > 0);
     CHECK(proxy.finish());
 }
+
+} // namespace evenkeel::test::fan_out_test

@@ -16,9 +16,9 @@
 #include <thread>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::hedging_test {
+
 using namespace evenkeel::support;
-using namespace evenkeel::test;
 using namespace std::chrono_literals;
 
 namespace {
@@ -213,3 +213,5 @@ TEST_CASE("an outage older than hold_max refuses in under 5 ms; a young one is w
     }
     CHECK(proxy.finish());
 }
+
+} // namespace evenkeel::test::hedging_test

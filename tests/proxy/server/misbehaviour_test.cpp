@@ -12,9 +12,9 @@
 #include <string>
 #include <vector>
 
-using namespace evenkeel;
-using namespace evenkeel::support;
-using namespace evenkeel::test;
+namespace evenkeel::test::misbehaviour_test {
+
+using namespace support;
 using namespace std::chrono_literals;
 
 namespace {
@@ -83,3 +83,5 @@ TEST_CASE("P2.1, through sockets: what each misbehaviour of a provider comes to"
     MESSAGE(table);
     CHECK(proxy.finish());
 }
+
+} // namespace evenkeel::test::misbehaviour_test

@@ -8,9 +8,9 @@
 
 #include <string>
 
-using namespace evenkeel;
+namespace evenkeel::test::never_twice_test {
+
 using namespace evenkeel::support;
-using namespace evenkeel::test;
 
 TEST_CASE("a message for a thread is sent once, a message for the model is sent again") {
     provider failing({.script = "status=500"}), healthy;
@@ -51,3 +51,5 @@ TEST_CASE("a message for a thread is sent once, a message for the model is sent 
     }
     CHECK(proxy.finish());
 }
+
+} // namespace evenkeel::test::never_twice_test

@@ -11,9 +11,9 @@
 #include <string>
 #include <thread>
 
-using namespace evenkeel;
+namespace evenkeel::test::patience_test {
+
 using namespace evenkeel::support;
-using namespace evenkeel::test;
 using namespace std::chrono_literals;
 
 namespace {
@@ -109,3 +109,5 @@ TEST_CASE("a second order to end ends at once") {
     CHECK(proxy->wait());
     CHECK(steady::now() - began < 1s);
 }
+
+} // namespace evenkeel::test::patience_test

@@ -14,8 +14,8 @@
 #include <string>
 #include <thread>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::provider_faults_test {
+
 using namespace std::chrono_literals;
 
 namespace {
@@ -172,3 +172,5 @@ TEST_CASE("sixteen faults of a provider and four more, with one fallback") {
     MESSAGE(table);
     CHECK(table.find("FALSE") == std::string::npos);
 }
+
+} // namespace evenkeel::test::provider_faults_test

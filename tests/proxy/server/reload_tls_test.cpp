@@ -13,9 +13,9 @@
 #include <thread>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::reload_tls_test {
+
 using namespace evenkeel::support;
-using namespace evenkeel::test;
 using namespace std::chrono_literals;
 
 namespace {
@@ -191,3 +191,5 @@ TEST_CASE("draining and reloading at the same time") {
         CHECK(proxy.finish());
     }
 }
+
+} // namespace evenkeel::test::reload_tls_test

@@ -18,9 +18,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-using namespace evenkeel;
+namespace evenkeel::test::server_test {
+
 using namespace evenkeel::support;
-using namespace evenkeel::test;
 using namespace std::chrono_literals;
 
 namespace {
@@ -546,3 +546,5 @@ TEST_CASE("no credential in any output") {
     CHECK(everything.find("/v1/chat/completions") != std::string::npos);
     CHECK(everything.find("CANARY") == std::string::npos);
 }
+
+} // namespace evenkeel::test::server_test

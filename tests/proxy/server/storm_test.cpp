@@ -16,9 +16,9 @@
 #include <thread>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::storm_test {
+
 using namespace evenkeel::support;
-using namespace evenkeel::test;
 using namespace std::chrono_literals;
 
 namespace {
@@ -203,3 +203,5 @@ TEST_CASE("20,000 requests at 64 at once with resets, cuts, stalls and aborts: 0
 }
 
 TEST_CASE("the same storm with retries: errors become rare, and every promise holds") { storm_of_faults(true); }
+
+} // namespace evenkeel::test::storm_test

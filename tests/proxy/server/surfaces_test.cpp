@@ -20,9 +20,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-using namespace evenkeel;
+namespace evenkeel::test::surfaces_test {
+
 using namespace evenkeel::support;
-using namespace evenkeel::test;
 using namespace std::chrono_literals;
 
 namespace {
@@ -384,3 +384,5 @@ TEST_CASE("while a reload waits for a file, probes are answered, requests are se
     }
     CHECK(told == 0);
 }
+
+} // namespace evenkeel::test::surfaces_test

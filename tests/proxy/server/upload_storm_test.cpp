@@ -7,9 +7,9 @@
 
 #include <random>
 
-using namespace evenkeel;
+namespace evenkeel::test::upload_storm_test {
+
 using namespace evenkeel::support;
-using namespace evenkeel::test;
 using namespace std::chrono_literals;
 
 namespace {
@@ -216,3 +216,5 @@ TEST_CASE("40 clients pause in their uploads over TLS and the upstream answers 5
           "and so is what follows") {
     paused_clients({.tls_client = true, .tls_upstream = true});
 }
+
+} // namespace evenkeel::test::upload_storm_test

@@ -11,6 +11,8 @@
 #include <fstream>
 #include <string>
 
+namespace evenkeel::test::command_test {
+
 namespace {
 
 struct printed {
@@ -143,3 +145,5 @@ TEST_CASE("the six demonstrations, or one of them") {
         "there is no demonstration 'magic'; there are: all, normal, breaker, backoff, hedging, timeout, degradation"));
     CHECK(evenkeel("simulate --demonstrate all --model calm").code == 2);
 }
+
+} // namespace evenkeel::test::command_test

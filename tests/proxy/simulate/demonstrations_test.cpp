@@ -11,8 +11,7 @@
 #include <string>
 #include <vector>
 
-using namespace evenkeel;
-using namespace evenkeel::simulate;
+namespace evenkeel::simulate::demonstrations_test {
 
 namespace {
 std::string played(std::string_view name) {
@@ -111,3 +110,5 @@ TEST_CASE("a configuration that is none is said to be so") {
     CHECK_THROWS_AS(stage("version: 1\nroutes: []\n", [](std::string_view, unsigned, double) { return reply{}; }),
                     std::logic_error);
 }
+
+} // namespace evenkeel::simulate::demonstrations_test

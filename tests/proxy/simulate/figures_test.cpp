@@ -6,7 +6,7 @@
 #include <cmath>
 #include <vector>
 
-using namespace evenkeel::simulate;
+namespace evenkeel::simulate::figures_test {
 
 namespace {
 // An arrival every 0.5 s; those in [from, to) fail.
@@ -91,3 +91,5 @@ TEST_CASE("the median of seeds is taken figure by figure") {
     CHECK(!median_of({seed(0.9, 30, {})}).recovery);
     CHECK(median_of({}).success == 0);
 }
+
+} // namespace evenkeel::simulate::figures_test

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-using namespace evenkeel::simulate;
+namespace evenkeel::simulate::judge_test {
 
 namespace {
 constexpr std::string_view nonce = "0000000017";
@@ -108,3 +108,5 @@ TEST_CASE("the provider knows whose request it has") {
     CHECK(!request_number("X-Simulated-Request: 12x4567890"));
     CHECK(!request_number("X-Simulated-Request: 9999999999"));
 }
+
+} // namespace evenkeel::simulate::judge_test

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-using namespace evenkeel::simulate;
+namespace evenkeel::simulate::scenario_test {
 
 namespace {
 
@@ -246,3 +246,5 @@ TEST_CASE("without a proxy each scenario fares as its numbers say") {
     CHECK(result.rows[0].by_contestant[0].median.p50 == doctest::Approx(4.5).epsilon(0.05));
     CHECK(result.rows[0].by_contestant[0].median.first_token_p50 == doctest::Approx(0.8).epsilon(0.1));
 }
+
+} // namespace evenkeel::simulate::scenario_test

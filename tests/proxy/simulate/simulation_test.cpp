@@ -14,8 +14,7 @@
 #include <string>
 #include <vector>
 
-using namespace evenkeel::simulate;
-namespace config = evenkeel::config;
+namespace evenkeel::simulate::simulation_test {
 
 namespace {
 
@@ -90,13 +89,13 @@ TEST_CASE("each fate reaches a client without a proxy as what it is") {
         {"error", status(503, 0.4), error, error},
         {"reset before the head", of_kind(fate::kind::reset), broken, broken},
         {"hang", of_kind(fate::kind::hang), late, late},
-        {"reset at the first piece", ::broken(fate::flaw::reset, 0), broken, broken},
-        {"reset at the last piece", ::broken(fate::flaw::reset, 9), broken, broken},
-        {"truncation", ::broken(fate::flaw::truncated, 5), broken, broken},
-        {"truncation at the first piece", ::broken(fate::flaw::truncated, 0), broken, broken},
-        {"error inside a 200", ::broken(fate::flaw::error, 0), broken, broken},
-        {"error inside a 200, behind text", ::broken(fate::flaw::error, 7), broken, broken},
-        {"stall", ::broken(fate::flaw::stall, 3), late, late},
+        {"reset at the first piece", simulation_test::broken(fate::flaw::reset, 0), broken, broken},
+        {"reset at the last piece", simulation_test::broken(fate::flaw::reset, 9), broken, broken},
+        {"truncation", simulation_test::broken(fate::flaw::truncated, 5), broken, broken},
+        {"truncation at the first piece", simulation_test::broken(fate::flaw::truncated, 0), broken, broken},
+        {"error inside a 200", simulation_test::broken(fate::flaw::error, 0), broken, broken},
+        {"error inside a 200, behind text", simulation_test::broken(fate::flaw::error, 7), broken, broken},
+        {"stall", simulation_test::broken(fate::flaw::stall, 3), late, late},
     };
     for (const row& each : rows) {
         CAPTURE(each.name);
@@ -287,3 +286,5 @@ TEST_CASE("more at a time than memory allows is said, not tried") {
     for (std::size_t i = 0; i <= max_under_way; ++i) traffic.add(0, false, {of_kind(fate::kind::hang)});
     CHECK_THROWS_AS(static_cast<void>(simulate(traffic, nullptr, 1)), std::runtime_error);
 }
+
+} // namespace evenkeel::simulate::simulation_test

@@ -10,8 +10,8 @@
 #include <sstream>
 #include <string>
 
-using namespace evenkeel::simulate;
-namespace telemetry = evenkeel::telemetry;
+namespace evenkeel::simulate::trace_test {
+
 using end_of = trace_entry::end;
 
 namespace {
@@ -201,3 +201,5 @@ TEST_CASE("a replay meets what was recorded, and beyond it what was usual at tha
     CHECK(faster.facts().requests == 25);
     CHECK(faster.facts().end == doctest::Approx(2.5));
 }
+
+} // namespace evenkeel::simulate::trace_test

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-using namespace evenkeel::simulate;
+namespace evenkeel::simulate::work_clock_test {
 
 namespace {
 
@@ -211,3 +211,5 @@ TEST_CASE("the shared clock agrees with a server played in small steps") {
         }
     }
 }
+
+} // namespace evenkeel::simulate::work_clock_test

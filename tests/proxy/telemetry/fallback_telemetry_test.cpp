@@ -11,7 +11,8 @@
 
 #include <string>
 
-using namespace evenkeel;
+namespace evenkeel::test::fallback_telemetry_test {
+
 using namespace evenkeel::telemetry;
 using namespace std::chrono_literals;
 
@@ -191,3 +192,5 @@ TEST_CASE("the access log names the faults that a request met, in a fixed order,
               .find(R"(,"chaos":"latency,abort,connect_fail,reset,stall,drip,truncate,malformed,)"
                     R"(stream_error,split,gzip",)") != std::string::npos);
 }
+
+} // namespace evenkeel::test::fallback_telemetry_test

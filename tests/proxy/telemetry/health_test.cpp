@@ -11,7 +11,8 @@
 #include <thread>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::health_test {
+
 using namespace evenkeel::telemetry;
 using namespace std::chrono_literals;
 
@@ -389,3 +390,5 @@ TEST_CASE("a query asks for a strict status in few words") {
     for (const char* query : {"", "strict=0", "strict=false", "strictly=1", "a=strict=1", "&&", "a=strict"})
         CHECK_FALSE(asks_strict(query));
 }
+
+} // namespace evenkeel::test::health_test

@@ -6,7 +6,8 @@
 #include <random>
 #include <string>
 
-using namespace evenkeel;
+namespace evenkeel::test::json_text_test {
+
 using namespace evenkeel::telemetry;
 using namespace std::chrono_literals;
 
@@ -98,3 +99,5 @@ TEST_CASE("seconds have six decimals") {
     CHECK(seconds(1250ms) == "1.250000");
     CHECK(seconds(duration::max()) == "9223372036.854775");
 }
+
+} // namespace evenkeel::test::json_text_test

@@ -21,7 +21,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-using namespace evenkeel;
+namespace evenkeel::test::log_test {
+
 using namespace evenkeel::telemetry;
 using namespace std::chrono_literals;
 
@@ -641,3 +642,5 @@ TEST_CASE("a limit survives a wall clock that is set back") {
     CHECK_FALSE(limit.allow(wall_time{1000s + 999ms}));
     CHECK(limit.allow(wall_time{1001s}).value_or(0) == 3);
 }
+
+} // namespace evenkeel::test::log_test

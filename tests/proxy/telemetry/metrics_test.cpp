@@ -22,7 +22,8 @@
 #include <thread>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::metrics_test {
+
 using namespace evenkeel::telemetry;
 using namespace std::chrono_literals;
 
@@ -742,3 +743,5 @@ TEST_CASE("the state of the policies is read at each scrape") {
     CHECK(std::includes(before.begin(), before.end(), after.begin(), after.end()));
     CHECK(seen.text().find("CANARY") == std::string::npos);
 }
+
+} // namespace evenkeel::test::metrics_test

@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+namespace evenkeel::test::answer_assembler_test {
+
 using namespace evenkeel::wire;
 namespace json = boost::json;
 
@@ -377,3 +379,5 @@ TEST_CASE("what it holds grows with what was said, not with what it was said in"
     REQUIRE(assembler.add("data: {\"id\":\"half an event"));
     CHECK(assembler.size() > before + 4000);
 }
+
+} // namespace evenkeel::test::answer_assembler_test

@@ -13,8 +13,7 @@
 #include <cctype>
 #include <cstdio>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::beast_test {
 
 namespace {
 
@@ -146,3 +145,5 @@ TEST_CASE("the oracle is no gate: Beast lets pass what the gates refuse") {
     CHECK(beast_request_head("POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").complete);
     CHECK(beast_response_head("HTTP/1.1 000 X\r\n\r\n", false).complete);
 }
+
+} // namespace evenkeel::test::beast_test

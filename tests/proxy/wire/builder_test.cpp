@@ -4,8 +4,7 @@
 
 #include <doctest/doctest.h>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::builder_test {
 
 TEST_CASE("an accepted request, rebuilt, reads as the same request") {
     int rebuilt = 0;
@@ -80,3 +79,5 @@ TEST_CASE("a status that is not registered gets an empty reason") {
     CHECK(wire::reason_phrase(299).empty());
     CHECK(wire::reason_phrase(200) == "OK");
 }
+
+} // namespace evenkeel::test::builder_test

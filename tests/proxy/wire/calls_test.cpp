@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-using namespace evenkeel;
+namespace evenkeel::test::calls_test {
 
 namespace {
 struct row {
@@ -180,3 +180,5 @@ TEST_CASE(
         CHECK(wire::stores_something(one.body) == one.stores);
     }
 }
+
+} // namespace evenkeel::test::calls_test

@@ -4,8 +4,8 @@
 
 #include "proxy/wire/head_builder.hpp"
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::chunk_test {
+
 using decoder = wire::chunk_decoder;
 
 namespace {
@@ -118,3 +118,5 @@ TEST_CASE("chunks that the proxy writes are read back") {
     CHECK(wire::chunk_head(buffer, ~std::uint64_t{0}) == "ffffffffffffffff\r\n");
     CHECK(wire::chunk_head(buffer, 0) == "0\r\n");
 }
+
+} // namespace evenkeel::test::chunk_test

@@ -4,7 +4,8 @@
 
 #include <boost/json.hpp>
 
-using namespace evenkeel;
+namespace evenkeel::test::error_body_test {
+
 using wire::dialect;
 
 TEST_CASE("each dialect's errors have the shape its SDKs read") {
@@ -71,3 +72,5 @@ TEST_CASE("Google's name of a status follows google.rpc.Code") {
     CHECK(wire::google_status(418) == "INVALID_ARGUMENT");
     CHECK(wire::google_status(599) == "UNKNOWN");
 }
+
+} // namespace evenkeel::test::error_body_test

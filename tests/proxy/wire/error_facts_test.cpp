@@ -9,7 +9,8 @@
 #include <string>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::error_facts_test {
+
 using namespace evenkeel::wire;
 using namespace std::chrono_literals;
 
@@ -130,3 +131,5 @@ TEST_CASE("find_pairs finds all pairs, in as many calls as it takes") {
         REQUIRE(found == expected);
     }
 }
+
+} // namespace evenkeel::test::error_facts_test

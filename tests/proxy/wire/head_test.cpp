@@ -5,8 +5,7 @@
 #include <numeric>
 #include <set>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::head_test {
 
 namespace {
 
@@ -147,3 +146,5 @@ TEST_CASE("every refusal has a word, a sentence and a status of a client's fault
     CHECK(wire::status_of(wire::refusal::head_too_large) == 431);
     CHECK(wire::status_of(wire::refusal::bad_expect) == 417);
 }
+
+} // namespace evenkeel::test::head_test

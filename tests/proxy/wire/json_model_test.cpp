@@ -8,8 +8,8 @@
 
 #include <random>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::json_model_test {
+
 using namespace std::string_literals;
 
 namespace {
@@ -207,3 +207,5 @@ TEST_CASE("over random documents and damaged ones, the scanner and Boost.JSON sa
     CHECK(objects > 5000);
     CHECK(objects < 39000);
 }
+
+} // namespace evenkeel::test::json_model_test

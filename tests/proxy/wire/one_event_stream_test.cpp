@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+namespace evenkeel::test::one_event_stream_test {
+
 using namespace evenkeel::wire;
 namespace json = boost::json;
 
@@ -156,3 +158,5 @@ TEST_CASE("shapes with holes are streams all the same") {
         CHECK(one_event_stream(dialect::openai, body));
     }
 }
+
+} // namespace evenkeel::test::one_event_stream_test

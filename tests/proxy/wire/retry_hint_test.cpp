@@ -8,7 +8,8 @@
 #include <utility>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::retry_hint_test {
+
 using namespace evenkeel::wire;
 using namespace std::chrono_literals;
 
@@ -146,3 +147,5 @@ TEST_CASE("x-should-retry, and what clients say of their timeouts") {
     CHECK(parse_seconds("2.5") == 2500ms);
     for (const char* bad : {"0", "-1", "", "nan", "1e9", "10m"}) CHECK_FALSE(parse_seconds(bad));
 }
+
+} // namespace evenkeel::test::retry_hint_test

@@ -6,7 +6,8 @@
 #include <string>
 #include <vector>
 
-using namespace evenkeel;
+namespace evenkeel::test::stream_reader_test {
+
 using namespace evenkeel::wire;
 
 namespace {
@@ -397,3 +398,5 @@ TEST_CASE("property: 10^5 random splits of streams of every kind change nothing 
         REQUIRE((known(reader) == expected));
     }
 }
+
+} // namespace evenkeel::test::stream_reader_test

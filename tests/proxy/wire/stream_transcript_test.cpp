@@ -14,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+namespace evenkeel::test::stream_transcript_test {
+
 using namespace evenkeel::wire;
 
 namespace {
@@ -326,3 +328,5 @@ TEST_CASE("requests for the answer a model would give every time") {
         CHECK(!is_deterministic(no));
     }
 }
+
+} // namespace evenkeel::test::stream_transcript_test

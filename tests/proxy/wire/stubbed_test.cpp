@@ -6,8 +6,7 @@
 
 #include <cstdio>
 
-using namespace evenkeel;
-using namespace evenkeel::test;
+namespace evenkeel::test::stubbed_test {
 
 TEST_CASE("without the gates at least sixty vectors go red") {
     int failed = 0;
@@ -30,3 +29,5 @@ TEST_CASE("without the gates at least sixty vectors go red") {
     CHECK(failed >= 60);
     CHECK(accepted_wrongly >= 60);
 }
+
+} // namespace evenkeel::test::stubbed_test

@@ -4,6 +4,8 @@
 
 #include <string>
 
+namespace evenkeel::test::upcast_request_test {
+
 using namespace evenkeel::wire;
 
 TEST_CASE("a request becomes one for a stream, and keeps every other byte") {
@@ -65,3 +67,5 @@ TEST_CASE("chat completions and messages are asked for as streams, nothing else"
     CHECK_FALSE(upcast_dialect(dialect::gemini, "/v1/chat/completions"));
     CHECK_FALSE(upcast_dialect(dialect::generic, "/v1/chat/completions"));
 }
+
+} // namespace evenkeel::test::upcast_request_test
