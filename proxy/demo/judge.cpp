@@ -14,7 +14,7 @@ namespace evenkeel::demo {
 namespace {
 
 namespace json = boost::json;
-using support::message_end;
+using provider::message_end;
 static_assert(model::pieces == simulate::answer_pieces);
 
 // The string at a JSON pointer; empty if there is none.
@@ -29,14 +29,14 @@ bool has_error(const json::value& in) {
 }
 
 // What the head alone decides; success: the body does.
-verdict judge_head(const support::test_response& head) {
+verdict judge_head(const provider::client_response& head) {
     if (head.status != 200) return head.status == 0 ? verdict::broken : verdict::error;
     return head.header_count("x-evenkeel-degraded") == 0 ? verdict::success : verdict::degraded;
 }
 
 } // namespace
 
-verdict judge_buffered(api speaks, std::string_view nonce, const support::test_response& answer) {
+verdict judge_buffered(api speaks, std::string_view nonce, const provider::client_response& answer) {
     if (const auto by_head = judge_head(answer); by_head != verdict::success) return by_head;
     if (!answer.complete()) return verdict::broken;
     boost::system::error_code failed;
@@ -46,7 +46,7 @@ verdict judge_buffered(api speaks, std::string_view nonce, const support::test_r
     return simulate::is_whole_text(text_at(body, where), nonce) ? verdict::success : verdict::broken;
 }
 
-bool stream_judge::take(const support::sse_event& event) {
+bool stream_judge::take(const provider::sse_event& event) {
     if (event.comment) return false;
     failed_ = failed_ || ended_;
     if (speaks_ == api::openai_chat && event.data == "[DONE]") {
@@ -69,7 +69,7 @@ bool stream_judge::take(const support::sse_event& event) {
     return !piece.empty();
 }
 
-verdict stream_judge::judge(const support::test_response& head, message_end end) const {
+verdict stream_judge::judge(const provider::client_response& head, message_end end) const {
     if (const auto by_head = judge_head(head); by_head != verdict::success) return by_head;
     const bool marked = ended_ && (finished_ || speaks_ == api::anthropic_messages);
     const bool whole = end == message_end::complete && marked && !failed_ && simulate::is_whole_text(text_, nonce_);

@@ -3,8 +3,8 @@
 // without its terminal marker or says "error" inside a 200 is a failure, whatever its status.
 
 #include "proxy/demo/workload.hpp"
+#include "proxy/provider/blocking_client.hpp"
 #include "proxy/simulate/judge.hpp"
-#include "tests/support/test_client.hpp"
 
 #include <string>
 #include <string_view>
@@ -14,7 +14,7 @@ namespace evenkeel::demo {
 using simulate::verdict;
 
 // A buffered answer that has been read to its end.
-[[nodiscard]] verdict judge_buffered(api speaks, std::string_view nonce, const support::test_response& answer);
+[[nodiscard]] verdict judge_buffered(api speaks, std::string_view nonce, const provider::client_response& answer);
 
 // A stream, event by event.
 class stream_judge {
@@ -22,8 +22,8 @@ public:
     stream_judge(api speaks, std::string nonce) : speaks_(speaks), nonce_(std::move(nonce)) {}
 
     // True if the event brought text.
-    bool take(const support::sse_event& event);
-    [[nodiscard]] verdict judge(const support::test_response& head, support::message_end end) const;
+    bool take(const provider::sse_event& event);
+    [[nodiscard]] verdict judge(const provider::client_response& head, provider::message_end end) const;
 
 private:
     api speaks_;

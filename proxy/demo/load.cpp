@@ -1,6 +1,6 @@
 #include "proxy/demo/load.hpp"
 
-#include "tests/support/test_client.hpp"
+#include "proxy/provider/blocking_client.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -18,7 +18,7 @@ duration scaled(double document_seconds, double speed) {
     return std::chrono::duration_cast<duration>(std::chrono::duration<double>(document_seconds / speed));
 }
 
-support::header_list fields_of(const planned_request& request) {
+provider::header_list fields_of(const planned_request& request) {
     if (request.speaks == api::openai_chat)
         return {{"content-type", "application/json"}, {"authorization", "Bearer demo"}};
     return {{"content-type", "application/json"}, {"x-api-key", "demo"}, {"anthropic-version", "2023-06-01"}};
@@ -83,7 +83,7 @@ sample load::ask(const planned_request& request, steady_time due) const {
     const auto nonce = nonce_of(options_.from, request.number);
     double first_token = model::deadline;
     try {
-        support::test_client client({.host = options_.host, .port = options_.port, .timeout = left()});
+        provider::blocking_client client({.host = options_.host, .port = options_.port, .timeout = left()});
         // A refusal may come although not all was taken: read in any case.
         client.send_request("POST", path_of(request), fields_of(request), body_of(request, nonce));
         client.set_timeout(left());
@@ -102,7 +102,7 @@ sample load::ask(const planned_request& request, steady_time due) const {
         } else {
             out.how = judge_buffered(request.speaks, nonce, client.read_response("POST"));
         }
-    } catch (const support::client_error&) {
+    } catch (const provider::client_error&) {
         out.how = verdict::error; // no connection
     }
     const double took = document_seconds(steady_clock::now());

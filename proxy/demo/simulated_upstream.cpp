@@ -4,11 +4,11 @@ namespace evenkeel::demo {
 
 simulated_upstream::simulated_upstream(std::uint64_t seed, double speed)
     : seed_(seed), speed_(speed),
-      provider_({.seed = seed, .record = false, .script_for = [this](const support::attempt_record& record) {
+      provider_({.seed = seed, .record = false, .script_for = [this](const provider::attempt_record& record) {
                      return script_for(record);
                  }}) {}
 
-std::string simulated_upstream::script_for(const support::attempt_record& record) {
+std::string simulated_upstream::script_for(const provider::attempt_record& record) {
     // Whoever tries the demo by hand comes without a name and gets the luck of a request beyond any of the workload.
     constexpr std::uint64_t beyond = std::uint64_t{1} << 32U;
     const auto name = parse_nonce(record.nonce);

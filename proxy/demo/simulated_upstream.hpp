@@ -2,7 +2,7 @@
 // The provider of the demo: the simulated one of the tests, with the luck of the workload, counting its attempts.
 
 #include "proxy/demo/workload.hpp"
-#include "tests/support/provider.hpp"
+#include "proxy/provider/simulated_provider.hpp"
 
 #include <array>
 #include <cstdint>
@@ -21,13 +21,13 @@ public:
     void stop() { provider_.stop(); }
 
 private:
-    [[nodiscard]] std::string script_for(const support::attempt_record& record);
+    [[nodiscard]] std::string script_for(const provider::attempt_record& record);
 
     const std::uint64_t seed_;
     const double speed_;
     mutable std::mutex mutex_;
     std::array<std::map<unsigned, unsigned>, sides.size()> seen_; // attempts by side and request
-    support::provider provider_;                                  // last: its thread uses everything above
+    provider::simulated_provider provider_;                       // last: its thread uses everything above
 };
 
 } // namespace evenkeel::demo

@@ -53,7 +53,7 @@ struct luck {
     int status = 200;
 };
 [[nodiscard]] luck draw_luck(std::uint64_t seed, std::uint64_t number, unsigned attempt); // attempts from 1
-// ... as the simulated provider is told (tests/support/provider_script.hpp).
+// ... as the simulated provider is told (proxy/provider/script.hpp).
 [[nodiscard]] std::string script_of(const luck& drawn, double speed);
 
 // A request carries its name in its text, and the answer repeats it in every piece: "direct.17".

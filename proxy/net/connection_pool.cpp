@@ -1,5 +1,6 @@
 #include "proxy/net/connection_pool.hpp"
 
+#include "proxy/events/observer.hpp"
 #include "proxy/net/byte_stream.hpp"
 #include "proxy/net/cancel.hpp"
 #include "proxy/net/dial.hpp"
@@ -8,7 +9,6 @@
 #include "proxy/net/resolver.hpp"
 #include "proxy/net/tls_context.hpp"
 #include "proxy/net/warm_keeper.hpp"
-#include "proxy/telemetry/observer.hpp"
 
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>

@@ -1,9 +1,9 @@
 #include "proxy/net/listener.hpp"
 
+#include "proxy/events/observer.hpp"
 #include "proxy/net/byte_stream.hpp"
 #include "proxy/net/loop.hpp"
 #include "proxy/net/tls_context.hpp"
-#include "proxy/telemetry/observer.hpp"
 
 #include <boost/asio/error.hpp>
 #include <boost/asio/ip/tcp.hpp>

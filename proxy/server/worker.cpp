@@ -1,7 +1,7 @@
 #include "proxy/server/worker.hpp"
 
 #include "proxy/net/warm_keeper.hpp"
-#include "proxy/request/may_warm.hpp"
+#include "proxy/state/may_warm.hpp"
 #include "proxy/wire/authority.hpp"
 
 #include <boost/asio/post.hpp>

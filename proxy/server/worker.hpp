@@ -3,13 +3,13 @@
 // Nothing here is touched by another thread but through post().
 
 #include "config/settings.hpp"
+#include "proxy/attempt/upstream_probes.hpp"
+#include "proxy/client/client_connection.hpp"
 #include "proxy/net/connection_pool.hpp"
 #include "proxy/net/listener.hpp"
 #include "proxy/net/loop.hpp"
 #include "proxy/net/nursery.hpp"
-#include "proxy/request/client_connection.hpp"
-#include "proxy/request/serve.hpp"
-#include "proxy/request/upstream_probes.hpp"
+#include "proxy/state/worker_services.hpp"
 
 #include <atomic>
 #include <functional>

@@ -1,10 +1,11 @@
 #include "proxy/simulate/simulation.hpp"
 
-#include "proxy/request/ask_plainly.hpp"
-#include "proxy/request/serve.hpp"
+#include "proxy/attempt/ask_plainly.hpp"
+#include "proxy/serve/serve.hpp"
 #include "proxy/simulate/answer_text.hpp"
 #include "proxy/simulate/model_transport.hpp"
 #include "proxy/simulate/no_client.hpp"
+#include "proxy/state/policy_registry.hpp"
 #include "proxy/wire/find_word.hpp"
 #include "proxy/wire/gate.hpp"
 

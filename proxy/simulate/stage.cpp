@@ -1,9 +1,10 @@
 #include "proxy/simulate/stage.hpp"
 
 #include "config/load.hpp"
-#include "proxy/request/last_good_store.hpp"
-#include "proxy/request/serve.hpp"
+#include "proxy/fallback/last_good_store.hpp"
+#include "proxy/serve/serve.hpp"
 #include "proxy/simulate/no_client.hpp"
+#include "proxy/state/policy_registry.hpp"
 #include "proxy/wire/gate.hpp"
 
 #include <boost/asio/defer.hpp>

@@ -6,8 +6,8 @@
 
 #include "config/settings.hpp"
 #include "policies/circuit_breaker.hpp"
-#include "proxy/telemetry/observer.hpp"
-#include "proxy/telemetry/policy_report.hpp"
+#include "proxy/events/observer.hpp"
+#include "proxy/events/policy_report.hpp"
 
 #include <functional>
 #include <memory>

@@ -5,9 +5,9 @@
 // copied to a bounded queue; if that is full, it is dropped and counted. Switched off it costs one load.
 
 #include "config/settings.hpp"
+#include "proxy/events/observer.hpp"
 #include "proxy/telemetry/app_log.hpp"
 #include "proxy/telemetry/line_writer.hpp"
-#include "proxy/telemetry/observer.hpp"
 
 #include <atomic>
 #include <cstddef>

@@ -5,8 +5,8 @@
 // the helper thread does the I/O. No message and no field holds a credential or the value of a header.
 
 #include "config/settings.hpp"
+#include "proxy/events/observer.hpp"
 #include "proxy/telemetry/line_writer.hpp"
-#include "proxy/telemetry/observer.hpp"
 
 #include <atomic>
 #include <cstdint>

@@ -1,8 +1,8 @@
 #pragma once
 // The part of the metrics that tells of injected faults, so that nobody takes a rehearsal for an outage.
 
+#include "proxy/events/observer.hpp"
 #include "proxy/telemetry/cells.hpp"
-#include "proxy/telemetry/observer.hpp"
 #include "proxy/telemetry/series_index.hpp"
 
 #include <array>

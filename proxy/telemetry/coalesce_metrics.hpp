@@ -1,8 +1,8 @@
 #pragma once
 // The part of the metrics that tells of shared flights: who took part in one, how many are under way, who lost his.
 
+#include "proxy/events/observer.hpp"
 #include "proxy/telemetry/cells.hpp"
-#include "proxy/telemetry/observer.hpp"
 #include "proxy/telemetry/series_index.hpp"
 
 #include <array>

@@ -2,9 +2,9 @@
 // The part of the metrics that tells of degraded answers: what each route's fallback ladder did, and the store of last
 // good answers.
 
+#include "proxy/events/last_good_report.hpp"
+#include "proxy/events/observer.hpp"
 #include "proxy/telemetry/cells.hpp"
-#include "proxy/telemetry/last_good_report.hpp"
-#include "proxy/telemetry/observer.hpp"
 #include "proxy/telemetry/series_index.hpp"
 
 #include <array>

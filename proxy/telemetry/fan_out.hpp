@@ -1,7 +1,7 @@
 #pragma once
 // Forwards every call to several observers, in their order. The list is fixed before the first call.
 
-#include "proxy/telemetry/observer.hpp"
+#include "proxy/events/observer.hpp"
 
 #include <utility>
 #include <vector>

@@ -5,8 +5,8 @@
 // held for nothing else.
 
 #include "policies/time.hpp"
-#include "proxy/telemetry/observer.hpp"
-#include "proxy/telemetry/policy_report.hpp"
+#include "proxy/events/observer.hpp"
+#include "proxy/events/policy_report.hpp"
 
 #include <array>
 #include <cstddef>

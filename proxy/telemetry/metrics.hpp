@@ -9,9 +9,9 @@
 //
 // Observing takes no lock and builds no label: series_index.hpp finds the counters, cells.hpp adds to them.
 
-#include "proxy/telemetry/last_good_report.hpp"
-#include "proxy/telemetry/observer.hpp"
-#include "proxy/telemetry/policy_report.hpp"
+#include "proxy/events/last_good_report.hpp"
+#include "proxy/events/observer.hpp"
+#include "proxy/events/policy_report.hpp"
 
 #include <cstdint>
 #include <functional>

@@ -4,9 +4,9 @@
 // share shows the same in each of them, so a query takes `max by (upstream)`, not `sum`. What happened is counted under
 // the route whose request made it happen, so those do add up.
 
+#include "proxy/events/observer.hpp"
+#include "proxy/events/policy_report.hpp"
 #include "proxy/telemetry/cells.hpp"
-#include "proxy/telemetry/observer.hpp"
-#include "proxy/telemetry/policy_report.hpp"
 #include "proxy/telemetry/series_index.hpp"
 
 #include <array>

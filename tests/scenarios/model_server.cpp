@@ -1,10 +1,10 @@
 #include "tests/scenarios/model_server.hpp"
 
+#include "proxy/events/observer.hpp"
 #include "proxy/net/listener.hpp"
 #include "proxy/net/loop.hpp"
 #include "proxy/simulate/model_transport.hpp"
 #include "proxy/simulate/scenario_time.hpp"
-#include "proxy/telemetry/observer.hpp"
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>

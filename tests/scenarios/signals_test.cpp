@@ -1,7 +1,7 @@
 // Signals of the real program while one of its files makes a reload wait.
 
+#include "proxy/provider/blocking_client.hpp"
 #include "tests/scenarios/program.hpp"
-#include "tests/support/test_client.hpp"
 
 #include <doctest/doctest.h>
 
@@ -44,7 +44,7 @@ TEST_CASE("SIGTERM ends the process although a reload waits for a configuration 
     REQUIRE(::mkfifo(proxy.file().c_str(), 0600) == 0);
     proxy.hang_up();
     std::this_thread::sleep_for(100ms);
-    CHECK(support::test_client({.port = proxy.port()}).request("GET", "/health").status == 200);
+    CHECK(provider::blocking_client({.port = proxy.port()}).request("GET", "/health").status == 200);
     const auto start = std::chrono::steady_clock::now();
     CHECK(proxy.finish() == 0);
     // The wait for the writer is ten seconds, that of the end five.

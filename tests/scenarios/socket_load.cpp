@@ -1,9 +1,9 @@
 #include "tests/scenarios/socket_load.hpp"
 
+#include "proxy/provider/blocking_client.hpp"
 #include "proxy/simulate/answer_text.hpp"
 #include "proxy/simulate/judge.hpp"
 #include "proxy/simulate/scenario_time.hpp"
-#include "tests/support/test_client.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -34,7 +34,7 @@ sample ask(const planned_request& plan, unsigned number, std::uint16_t port, ste
     request_text(plan.stream, plan.max_tokens).append(request, number);
     const auto nonce = simulate::nonce_of(number);
     try {
-        support::test_client client({.port = port, .timeout = left()});
+        provider::blocking_client client({.port = port, .timeout = left()});
         client.send(request);
         client.set_timeout(left());
         const auto head = client.read_head("POST");
@@ -46,12 +46,12 @@ sample ask(const planned_request& plan, unsigned number, std::uint16_t port, ste
             if (first_token == deadline && body.find(R"("content":"[)") != std::string::npos) first_token = seconds();
         }
         out.how = judge({.status = head.status,
-                         .whole = client.ended() == support::message_end::complete,
+                         .whole = client.ended() == provider::message_end::complete,
                          .degraded = head.header_count("x-evenkeel-degraded") > 0,
                          .stream = plan.stream,
                          .body = body},
                         {nonce.data(), nonce.size()});
-    } catch (const support::client_error&) {
+    } catch (const provider::client_error&) {
         out.how = verdict::error; // no connection
     }
     const double took = seconds();

@@ -1,7 +1,7 @@
 // The simulated provider as a program, for tests in other languages and for trying things by hand.
 
-#include "tests/support/provider.hpp"
-#include "tests/support/provider_script.hpp"
+#include "proxy/provider/simulated_provider.hpp"
+#include "proxy/provider/script.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -15,9 +15,9 @@
 #include <vector>
 
 int main(int argc, char** argv) {
-    using namespace evenkeel::support;
+    using namespace evenkeel::provider;
 
-    CLI::App app{"A simulated LLM provider. Every misbehaviour is scripted: see tests/support/provider_script.hpp"};
+    CLI::App app{"A simulated LLM provider. Every misbehaviour is scripted: see proxy/provider/script.hpp"};
     std::string listen = "127.0.0.1:0";
     std::uint16_t control_port = 0;
     std::vector<std::string> tls;
@@ -57,7 +57,7 @@ int main(int argc, char** argv) {
     pthread_sigmask(SIG_BLOCK, &ending, nullptr); // inherited by the provider's thread; sigwait takes them here
 
     try {
-        provider upstream{options};
+        simulated_provider upstream{options};
         if (!port_file.empty()) std::ofstream{port_file} << upstream.port() << "\n" << upstream.control_port() << "\n";
         std::cout << "listening on " << options.host << ":" << upstream.port() << std::endl;
         int which = 0;

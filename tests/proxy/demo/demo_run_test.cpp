@@ -2,7 +2,7 @@
 // machine and is not looked at; that there are figures, and that it starts, ends and gives way, is.
 
 #include "proxy/demo/demo.hpp"
-#include "tests/support/test_client.hpp"
+#include "proxy/provider/blocking_client.hpp"
 
 #include <doctest/doctest.h>
 
@@ -200,9 +200,9 @@ TEST_CASE("after the table the program serves until SIGTERM") {
     program started(small);
 
     REQUIRE_MESSAGE(started.wait_for("press Ctrl-C to stop"), started.text());
-    support::test_client proxy({.port = started.port_after("Try it:")});
+    provider::blocking_client proxy({.port = started.port_after("Try it:")});
     CHECK(proxy.request("GET", "/v1/models").header("x-evenkeel-route") == "llm"); // whatever luck it meets
-    support::test_client admin({.port = started.port_after("Look:")});
+    provider::blocking_client admin({.port = started.port_after("Look:")});
     CHECK(admin.request("GET", "/health").status == 200);
     started.signal(SIGTERM);
 

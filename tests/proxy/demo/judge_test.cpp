@@ -1,5 +1,5 @@
 #include "proxy/demo/judge.hpp"
-#include "tests/support/provider.hpp"
+#include "proxy/provider/simulated_provider.hpp"
 
 #include <doctest/doctest.h>
 
@@ -9,12 +9,12 @@
 namespace evenkeel::test::judge_test {
 
 using namespace evenkeel::demo;
-using namespace evenkeel::support;
+using namespace evenkeel::provider;
 
 namespace {
-verdict ask(const provider& upstream, api speaks, bool stream, const std::string& script) {
+verdict ask(const simulated_provider& upstream, api speaks, bool stream, const std::string& script) {
     const planned_request request{.number = 1, .due = 0, .speaks = speaks, .stream = stream};
-    test_client client({.port = upstream.port()});
+    blocking_client client({.port = upstream.port()});
     client.send_request("POST", path_of(request), {{"x-sim", script}}, body_of(request, "N"));
     if (!stream) return judge_buffered(speaks, "N", client.read_response("POST"));
     stream_judge judge{speaks, "N"};
@@ -57,7 +57,7 @@ TEST_CASE("only a complete, correct, unlabelled answer is a success") {
         {"events=10; terminal=finish", success, broken},
         {"events=10; terminal=none", success, broken},
     };
-    const provider upstream;
+    const simulated_provider upstream;
     for (const api speaks : {api::openai_chat, api::anthropic_messages}) {
         for (const auto& row : rows) {
             CAPTURE(row.script);

@@ -1,7 +1,7 @@
 #include "proxy/demo/workload.hpp"
+#include "proxy/provider/answers.hpp"
+#include "proxy/provider/script.hpp"
 #include "proxy/simulate/scenario.hpp"
-#include "tests/support/provider_answers.hpp"
-#include "tests/support/provider_script.hpp"
 
 #include <doctest/doctest.h>
 
@@ -108,7 +108,7 @@ TEST_CASE("the warm-up meets a healthy provider") {
 }
 
 TEST_CASE("luck becomes a script at the run's speed") {
-    using evenkeel::support::script_choice;
+    using evenkeel::provider::script_choice;
 
     const auto answer = script_choice{script_of({luck::kind::answer, 3.2, 200}, 20)}.pick(0);
     CHECK(answer.events == 10);
@@ -124,7 +124,7 @@ TEST_CASE("luck becomes a script at the run's speed") {
 TEST_CASE("a request's name is found in its body and understood again") {
     for (const side from : sides) {
         const auto request = plan(1, 1234);
-        const auto nonce = evenkeel::support::find_nonce(body_of(request, nonce_of(from, request.number)));
+        const auto nonce = evenkeel::provider::find_nonce(body_of(request, nonce_of(from, request.number)));
         const auto name = parse_nonce(nonce);
         REQUIRE(name.has_value());
         CHECK(name->from == from);

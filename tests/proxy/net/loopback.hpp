@@ -3,12 +3,12 @@
 // says so, sockets by themselves), a scripted server of blocking threads, and an observer that counts.
 
 #include "config/settings.hpp"
+#include "proxy/events/observer.hpp"
 #include "proxy/net/cancel.hpp"
 #include "proxy/net/connection_pool.hpp"
 #include "proxy/net/loop.hpp"
 #include "proxy/net/resolver.hpp"
 #include "proxy/net/tls_context.hpp"
-#include "proxy/telemetry/observer.hpp"
 
 #include <atomic>
 #include <cstdint>

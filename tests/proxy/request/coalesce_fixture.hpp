@@ -1,7 +1,7 @@
 #pragma once
 // Several clients of one proxy in virtual time, on a route that coalesces, and what each of them was sent.
 
-#include "proxy/request/coalesced_flights.hpp"
+#include "proxy/coalesce/coalesced_flights.hpp"
 #include "tests/proxy/request/flow_fixture.hpp"
 
 #include <charconv>

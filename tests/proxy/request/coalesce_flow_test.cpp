@@ -1,6 +1,6 @@
 // Shared flights over the whole path of a request, in virtual time.
 
-#include "proxy/request/last_good_store.hpp"
+#include "proxy/fallback/last_good_store.hpp"
 #include "tests/proxy/request/coalesce_fixture.hpp"
 
 namespace evenkeel::test::coalesce_flow_test {

@@ -2,7 +2,7 @@
 
 #include "tests/proxy/request/coalesce_fixture.hpp"
 
-#include "proxy/request/owned_request.hpp"
+#include "proxy/message/owned_request.hpp"
 #include "proxy/wire/gate.hpp"
 
 #include <array>

@@ -1,11 +1,11 @@
 // Nothing crosses from one caller to another: who is told apart, by whatever he is told apart, and who is not.
 
-#include "proxy/request/credentials.hpp"
-#include "proxy/request/endpoint_leave.hpp"
-#include "proxy/request/last_good_key.hpp"
-#include "proxy/request/outgoing.hpp"
-#include "proxy/request/principal.hpp"
-#include "proxy/request/router.hpp"
+#include "proxy/fallback/last_good_key.hpp"
+#include "proxy/reading/credentials.hpp"
+#include "proxy/reading/outgoing.hpp"
+#include "proxy/reading/principal.hpp"
+#include "proxy/reading/router.hpp"
+#include "proxy/state/endpoint_leave.hpp"
 #include "proxy/wire/gate.hpp"
 #include "proxy/wire/json_model.hpp"
 #include "tests/proxy/request/coalesce_fixture.hpp"

@@ -1,6 +1,6 @@
 // The fallback ladder on the whole path of a request, in virtual time.
 
-#include "proxy/request/last_good_store.hpp"
+#include "proxy/fallback/last_good_store.hpp"
 #include "tests/proxy/request/flow_fixture.hpp"
 
 namespace evenkeel::test::fallback_flow_test {

@@ -1,4 +1,4 @@
-#include "proxy/request/flight_log.hpp"
+#include "proxy/coalesce/flight_log.hpp"
 
 #include <doctest/doctest.h>
 

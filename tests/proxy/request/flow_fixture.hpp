@@ -2,7 +2,8 @@
 // The whole path of a request, from client_connection to attempt, over a scripted client and scripted upstreams, in
 // virtual time: no socket, no sleep.
 
-#include "proxy/request/client_connection.hpp"
+#include "proxy/client/client_connection.hpp"
+#include "proxy/state/policy_registry.hpp"
 #include "tests/support/scripted_client.hpp"
 #include "tests/support/scripted_transport.hpp"
 

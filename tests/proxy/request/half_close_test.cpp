@@ -2,7 +2,7 @@
 
 #include "tests/proxy/request/flow_fixture.hpp"
 
-#include "proxy/request/half_close.hpp"
+#include "proxy/client/half_close.hpp"
 
 #include <doctest/doctest.h>
 

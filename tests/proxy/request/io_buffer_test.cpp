@@ -1,4 +1,4 @@
-#include "proxy/request/io_buffer.hpp"
+#include "proxy/message/io_buffer.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,7 +1,7 @@
 // The file of last good answers through kill -9: it opens each time, and what it gives back is whole and its
 // principal's.
 
-#include "proxy/request/last_good_store.hpp"
+#include "proxy/fallback/last_good_store.hpp"
 #include "tests/proxy/request/stored_requests.hpp"
 
 #include <doctest/doctest.h>

@@ -1,6 +1,6 @@
 // The store of last good answers: its bound, its principals, and its file through everything that may happen to one.
 
-#include "proxy/request/last_good_store.hpp"
+#include "proxy/fallback/last_good_store.hpp"
 #include "tests/proxy/request/stored_requests.hpp"
 
 #include <doctest/doctest.h>

@@ -1,7 +1,7 @@
 // Writes last good answers to a file as fast as it can, until it is killed: last_good_writer FILE SEED PRINCIPALS. The
 // body of each answer says whose it is and repeats that to a length that the seed decides.
 
-#include "proxy/request/last_good_store.hpp"
+#include "proxy/fallback/last_good_store.hpp"
 #include "tests/proxy/request/stored_requests.hpp"
 
 #include <cstdio>

@@ -1,4 +1,4 @@
-#include "proxy/request/local_answer.hpp"
+#include "proxy/message/local_answer.hpp"
 
 #include <doctest/doctest.h>
 

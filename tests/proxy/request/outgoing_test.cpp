@@ -1,4 +1,4 @@
-#include "proxy/request/outgoing.hpp"
+#include "proxy/reading/outgoing.hpp"
 
 #include "proxy/wire/gate.hpp"
 

@@ -1,6 +1,6 @@
 // A request without a client connection goes the way of any other.
 
-#include "proxy/request/owned_request.hpp"
+#include "proxy/message/owned_request.hpp"
 #include "proxy/wire/gate.hpp"
 #include "tests/proxy/request/flow_fixture.hpp"
 
@@ -37,8 +37,8 @@ struct asking : fixture {
         of.client_address = "192.0.2.7";
         of.id = "an-id";
         of.received = loop.now();
-        owned =
-            std::make_unique<request::owned_request>(services, of, request::copy_to_block(services.buffers, content));
+        owned = std::make_unique<request::owned_request>(services.loop, services.buffers, of,
+                                                         request::copy_to_block(services.buffers, content));
         std::fill(bytes.begin(), bytes.end(), '#');
     }
     static net::task<void> ask(asking& me) {
@@ -75,7 +75,7 @@ TEST_CASE("a copy of a request that was changed since its head came has the chan
     f.owned->set_path("/v1/embeddings");
     f.owned->set_field("accept-encoding", "identity");
     f.owned->drop_field(wire::field_id::authorization);
-    auto second = std::make_unique<request::owned_request>(f.services, f.owned->get(),
+    auto second = std::make_unique<request::owned_request>(f.services.loop, f.services.buffers, f.owned->get(),
                                                            request::copy_to_block(f.services.buffers, "{}"));
     f.owned = nullptr;
 

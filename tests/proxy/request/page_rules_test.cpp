@@ -1,4 +1,4 @@
-#include "proxy/request/page_rules.hpp"
+#include "proxy/reading/page_rules.hpp"
 
 #include "proxy/wire/gate.hpp"
 #include "proxy/wire/limits.hpp"

@@ -1,4 +1,4 @@
-#include "proxy/request/parts_answer.hpp"
+#include "proxy/fan_out/parts_answer.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "proxy/request/policy_registry.hpp"
+#include "proxy/state/policy_registry.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,11 +1,11 @@
 // Pre-warming on the whole path of a request: the real connection pool under serve, over a provider in virtual time.
 
+#include "proxy/attempt/upstream_probes.hpp"
 #include "proxy/net/connection_pool.hpp"
 #include "proxy/net/resolver.hpp"
 #include "proxy/net/tls_context.hpp"
 #include "proxy/net/warm_keeper.hpp"
-#include "proxy/request/may_warm.hpp"
-#include "proxy/request/upstream_probes.hpp"
+#include "proxy/state/may_warm.hpp"
 #include "tests/proxy/request/flow_fixture.hpp"
 #include "tests/support/virtual_provider.hpp"
 

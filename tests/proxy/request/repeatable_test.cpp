@@ -1,4 +1,4 @@
-#include "proxy/request/repeatable.hpp"
+#include "proxy/reading/repeatable.hpp"
 
 #include <doctest/doctest.h>
 

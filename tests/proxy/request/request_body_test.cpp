@@ -1,6 +1,6 @@
-#include "proxy/request/request_body.hpp"
+#include "proxy/message/request_body.hpp"
 
-#include "proxy/request/client_request.hpp"
+#include "proxy/message/client_request.hpp"
 #include "tests/support/scripted_client.hpp"
 
 #include <doctest/doctest.h>

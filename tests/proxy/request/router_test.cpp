@@ -1,4 +1,4 @@
-#include "proxy/request/router.hpp"
+#include "proxy/reading/router.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "proxy/request/shape_of.hpp"
+#include "proxy/reading/shape_of.hpp"
 
 #include <doctest/doctest.h>
 

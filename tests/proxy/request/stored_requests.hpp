@@ -1,7 +1,7 @@
 #pragma once
 // Keys of last good answers as requests would have them: there is no other way to make one.
 
-#include "proxy/request/last_good_store.hpp"
+#include "proxy/fallback/last_good_store.hpp"
 
 #include <string>
 #include <string_view>

@@ -6,7 +6,7 @@
 // it takes out of the proxy's own memory at the moment it takes it; so bytes that were moved, freed or written over
 // meanwhile show as what they are, another client's mostly.
 
-#include "proxy/request/coalesced_flights.hpp"
+#include "proxy/coalesce/coalesced_flights.hpp"
 #include "tests/proxy/request/flow_fixture.hpp"
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-#include "proxy/request/upload_rate.hpp"
+#include "proxy/message/upload_rate.hpp"
 
 #include <doctest/doctest.h>
 

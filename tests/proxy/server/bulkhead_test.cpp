@@ -1,10 +1,10 @@
 // The bulkhead over real sockets: refusals against the clock, permits to the last byte, clients that leave the queue, a
 // reload, and one bulkhead for two workers.
 
+#include "proxy/provider/blocking_client.hpp"
+#include "proxy/provider/simulated_provider.hpp"
 #include "tests/proxy/server/running_proxy.hpp"
-#include "tests/support/provider.hpp"
 #include "tests/support/storm_scale.hpp"
-#include "tests/support/test_client.hpp"
 
 #include <doctest/doctest.h>
 
@@ -17,7 +17,7 @@
 
 namespace evenkeel::test::bulkhead_test {
 
-using namespace evenkeel::support;
+using namespace evenkeel::provider;
 using namespace std::chrono_literals;
 
 namespace {
@@ -27,19 +27,19 @@ header_list with(const std::string& script, const std::string& credential = "") 
     if (!credential.empty()) fields.emplace_back("authorization", "Bearer " + credential);
     return fields;
 }
-bool send(test_client& client, const std::string& script) {
+bool send(blocking_client& client, const std::string& script) {
     return client.send_request("POST", "/v1/chat/completions", with(script), body);
 }
-bool sees(const provider& upstream, std::uint64_t requests) {
+bool sees(const simulated_provider& upstream, std::uint64_t requests) {
     return upstream.wait_for([&](const provider_counters& now) { return now.requests >= requests; }, 10s);
 }
 std::string limits(const std::string& block) { return "    bulkhead: " + block + "\n"; }
 } // namespace
 
 TEST_CASE("two are served, the third waits, the fourth is refused in under 5 ms with a Retry-After") {
-    provider upstream;
+    simulated_provider upstream;
     running_proxy proxy(through(upstream.url(), "", limits("{max_concurrent: 2, max_queue: 1, queue_timeout: 20s}")));
-    std::vector<test_client> clients;
+    std::vector<blocking_client> clients;
     for (int i = 0; i < 3; ++i) clients.push_back(proxy.connect());
     REQUIRE(send(clients[0], "delay=1500ms"));
     REQUIRE(send(clients[1], "delay=1500ms"));
@@ -72,7 +72,7 @@ TEST_CASE("two are served, the third waits, the fourth is refused in under 5 ms 
 }
 
 TEST_CASE("a permit is held until the last byte of a slow stream") {
-    provider upstream;
+    simulated_provider upstream;
     running_proxy proxy(through(upstream.url(), "", limits("{max_concurrent: 1, max_queue: 1, queue_timeout: 20s}")));
     auto first = proxy.connect(), second = proxy.connect();
     const std::string streamed = R"({"model":"m","stream":true,"messages":[]})";
@@ -91,14 +91,14 @@ TEST_CASE("a permit is held until the last byte of a slow stream") {
 }
 
 TEST_CASE("a client that leaves the queue frees its place") {
-    provider upstream;
+    simulated_provider upstream;
     running_proxy proxy(through(upstream.url(), "", limits("{max_concurrent: 1, max_queue: 1, queue_timeout: 20s}")));
     auto served = proxy.connect(), leaving = proxy.connect(), asking = proxy.connect();
     REQUIRE(send(served, "delay=1500ms"));
     REQUIRE(sees(upstream, 1));
     REQUIRE(send(leaving, ""));
     const auto by = std::chrono::steady_clock::now() + 1s;
-    test_response answer;
+    client_response answer;
     do
         answer = asking.request("POST", "/v1/chat/completions",
                                 {{"content-type", "application/json"}, {"x-evenkeel-timeout", "0.001"}}, body);
@@ -115,14 +115,14 @@ TEST_CASE("a client that leaves the queue frees its place") {
 }
 
 TEST_CASE("a reload changes the limits at once and keeps those that are in") {
-    provider upstream;
+    simulated_provider upstream;
     const auto file = [&](int concurrent) {
         return through(
             upstream.url(), "",
             limits("{max_concurrent: " + std::to_string(concurrent) + ", max_queue: 8, queue_timeout: 20s}"));
     };
     running_proxy proxy(file(1));
-    std::vector<test_client> clients;
+    std::vector<blocking_client> clients;
     for (int i = 0; i < 3; ++i) clients.push_back(proxy.connect());
     REQUIRE(send(clients[0], "delay=2s"));
     REQUIRE(sees(upstream, 1));
@@ -143,7 +143,7 @@ TEST_CASE("a reload changes the limits at once and keeps those that are in") {
 
 TEST_CASE("P8.1: two workers share one bulkhead: never more than its permits upstream, everybody gets an answer, "
           "shares hold") {
-    provider upstream({.script = "0.2: reset_after=request | delay=uniform:1ms:12ms", .record = false});
+    simulated_provider upstream({.script = "0.2: reset_after=request | delay=uniform:1ms:12ms", .record = false});
     running_proxy proxy(through(upstream.url(), "    connections: {retry_stale: false}\n",
                                 limits("{max_concurrent: 4, max_queue: 12, queue_timeout: 150ms}")),
                         "127.0.0.1:0", "workers: 2\n");

@@ -46,7 +46,7 @@ std::string rules(const std::string& list) { return "chaos: {enabled: true, rule
 
 // One upstream, one attempt, admin on a port of its own.
 struct controlled {
-    provider upstream{{}};
+    simulated_provider upstream{{}};
     running_proxy proxy;
     std::uint16_t admin_port = 0;
 
@@ -56,9 +56,9 @@ struct controlled {
         const std::string address = proxy->admin_addresses().at(0);
         admin_port = static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
     }
-    test_response admin(std::string_view method, std::string_view path, const std::string& body = "",
-                        header_list fields = {}) {
-        test_client client({.port = admin_port});
+    client_response admin(std::string_view method, std::string_view path, const std::string& body = "",
+                          header_list fields = {}) {
+        blocking_client client({.port = admin_port});
         return client.request(method, path, fields, body);
     }
     int status(const std::string& nonce) {
@@ -163,7 +163,7 @@ TEST_CASE("failoverbench at every probability: no broken answer is ever whole") 
 TEST_CASE("the same seed and the same request ids give the same decisions with one, two and four workers") {
     constexpr int requests = 80;
     const auto decisions = [&](int workers, int seed) {
-        provider upstream{{}};
+        simulated_provider upstream{{}};
         running_proxy proxy(
             "workers: " + std::to_string(workers) + "\n" +
             through(upstream.url(), "", "    circuit_breaker: off\n    cooldown: off\n    overload: off\n") +
@@ -295,7 +295,7 @@ TEST_CASE("control is refused where the file does not enable chaos, to other hos
 }
 
 TEST_CASE("a reload brings rules in and out, and one that leaves a rule alone does not start its clock again") {
-    provider upstream{{}};
+    simulated_provider upstream{{}};
     const std::string rest = through(upstream.url(), "", "    circuit_breaker: off\n");
     running_proxy proxy(rest +
                         "chaos: {enabled: true, rules: [{route: all, fault: abort, probability: 1, for: 2s}]}\n");

@@ -1,9 +1,9 @@
 // Shared flights over real sockets, with one worker and with two: followers of the other worker are woken across
 // threads.
 
+#include "proxy/provider/blocking_client.hpp"
+#include "proxy/provider/simulated_provider.hpp"
 #include "tests/proxy/server/running_proxy.hpp"
-#include "tests/support/provider.hpp"
-#include "tests/support/test_client.hpp"
 
 #include <doctest/doctest.h>
 
@@ -17,7 +17,7 @@
 
 namespace evenkeel::test::coalesce_test {
 
-using namespace evenkeel::support;
+using namespace evenkeel::provider;
 using namespace std::chrono_literals;
 
 namespace {
@@ -46,10 +46,10 @@ std::size_t count_of(const std::string& text, const std::string& part) {
 TEST_CASE("100 identical concurrent requests make 1 upstream call; with 100 credentials, 100") {
     for (const int count : {1, 2}) {
         CAPTURE(count);
-        provider upstream;
+        simulated_provider upstream;
         running_proxy proxy(coalescing(upstream.url()), "127.0.0.1:0", workers(count));
         const auto ask = [&](bool alike) {
-            std::vector<test_client> clients;
+            std::vector<blocking_client> clients;
             for (int i = 0; i < 100; ++i) clients.push_back(proxy.connect());
             for (std::size_t i = 0; i < clients.size(); ++i)
                 REQUIRE(clients[i].send_request("POST", "/v1/chat/completions",
@@ -78,9 +78,9 @@ TEST_CASE("100 identical concurrent requests make 1 upstream call; with 100 cred
 }
 
 TEST_CASE("a stream read by many on two workers: the leader is cut off, the others get every byte") {
-    provider upstream;
+    simulated_provider upstream;
     running_proxy proxy(coalescing(upstream.url()), "127.0.0.1:0", workers(2));
-    std::vector<test_client> clients;
+    std::vector<blocking_client> clients;
     for (int i = 0; i < 20; ++i) clients.push_back(proxy.connect());
     REQUIRE(clients[0].send_request("POST", "/v1/chat/completions", with("events=20; gap=50ms"), question("s", true)));
     REQUIRE(clients[0].read_head("POST").status == 200);
@@ -92,7 +92,7 @@ TEST_CASE("a stream read by many on two workers: the leader is cut off, the othe
     clients[0].reset();
     std::string whole;
     for (std::size_t i = 1; i < clients.size(); ++i) {
-        test_response got;
+        client_response got;
         if (i > 1) {
             got = clients[i].read_response("POST");
         } else {
@@ -112,10 +112,10 @@ TEST_CASE("a stream read by many on two workers: the leader is cut off, the othe
 }
 
 TEST_CASE("the last reader's leaving reaches the upstream within 100 ms, whichever workers read and run") {
-    provider upstream;
+    simulated_provider upstream;
     running_proxy proxy(coalescing(upstream.url()), "127.0.0.1:0", workers(2));
     for (int round = 0; round < 5; ++round) {
-        std::vector<test_client> clients;
+        std::vector<blocking_client> clients;
         for (int i = 0; i < 4; ++i) clients.push_back(proxy.connect());
         for (auto& one : clients)
             REQUIRE(one.send_request("POST", "/v1/chat/completions", with("events=200; gap=50ms"),
@@ -135,9 +135,9 @@ TEST_CASE("the last reader's leaving reaches the upstream within 100 ms, whichev
 }
 
 TEST_CASE("a drain waits for followers on the other worker") {
-    provider upstream;
+    simulated_provider upstream;
     running_proxy proxy(coalescing(upstream.url()), "127.0.0.1:0", workers(2));
-    std::vector<test_client> clients;
+    std::vector<blocking_client> clients;
     for (int i = 0; i < 16; ++i) clients.push_back(proxy.connect()); // both workers have some
     for (auto& one : clients)
         REQUIRE(one.send_request("POST", "/v1/chat/completions", with("events=30; gap=100ms"), question("d", true)));
@@ -154,7 +154,7 @@ TEST_CASE("a drain waits for followers on the other worker") {
 }
 
 TEST_CASE("clients come and go at random on two workers: who stays gets all of it, and nothing is left") {
-    provider upstream;
+    simulated_provider upstream;
     running_proxy proxy(coalescing(upstream.url(), "    stream: {hold_buffer: 2KiB}\n"), "127.0.0.1:0", workers(2));
     std::atomic<int> whole{0}, left{0}, wrong{0};
     std::vector<std::thread> threads;
@@ -197,11 +197,11 @@ TEST_CASE("clients come and go at random on two workers: who stays gets all of i
 }
 
 TEST_CASE("the access log says who led and who followed, and no credential") {
-    provider upstream;
+    simulated_provider upstream;
     std::string lines;
     {
         running_proxy proxy(coalescing(upstream.url()));
-        std::vector<test_client> clients;
+        std::vector<blocking_client> clients;
         for (int i = 0; i < 3; ++i) clients.push_back(proxy.connect());
         for (auto& one : clients)
             REQUIRE(one.send_request("POST", "/v1/chat/completions?key=canary-query",

@@ -1,9 +1,9 @@
 // Over real sockets: one request with a canary in every place a caller's credential can stand, on every way that leads
 // to a second authority. The first sees them all; the second none, unless the file says that it may.
 
+#include "proxy/provider/blocking_client.hpp"
+#include "proxy/provider/simulated_provider.hpp"
 #include "tests/proxy/server/running_proxy.hpp"
-#include "tests/support/provider.hpp"
-#include "tests/support/test_client.hpp"
 
 #include <doctest/doctest.h>
 
@@ -16,7 +16,7 @@
 
 namespace evenkeel::test::crossing_test {
 
-using namespace evenkeel::support;
+using namespace evenkeel::provider;
 using namespace std::chrono_literals;
 
 namespace {
@@ -96,7 +96,7 @@ public:
 private:
     std::mutex mutex_;
     std::string script_;
-    provider provider_;
+    simulated_provider provider_;
 };
 
 struct way {
@@ -149,7 +149,7 @@ std::string config_of(const vendor& first, const vendor& second, const std::stri
            "}\nroutes:\n  - name: all\n" + "    match: {path: /v1/chat/completions}\n" + by.route + by.more;
 }
 
-test_response ask(running_proxy& proxy, bool stream) {
+client_response ask(running_proxy& proxy, bool stream) {
     std::size_t n = 0;
     header_list with{{"content-type", "application/json"}};
     for (const char* name : fields)

@@ -1,7 +1,7 @@
 // Degraded answers over real sockets: every upstream dead, workers, restarts, and where credentials must never be seen.
 
+#include "proxy/provider/simulated_provider.hpp"
 #include "tests/proxy/server/running_proxy.hpp"
-#include "tests/support/provider.hpp"
 
 #include <doctest/doctest.h>
 
@@ -17,7 +17,7 @@
 
 namespace evenkeel::test::fallback_test {
 
-using namespace evenkeel::support;
+using namespace evenkeel::provider;
 using namespace std::chrono_literals;
 
 namespace {
@@ -71,8 +71,8 @@ std::string ladders(const std::string& dead, const std::string& alive) {
 
 TEST_CASE("with every upstream dead, routes with a fallback answer every request, labelled; without one they refuse "
           "within 5 ms") {
-    auto first = std::make_unique<provider>();
-    provider second;
+    auto first = std::make_unique<simulated_provider>();
+    simulated_provider second;
     running_proxy proxy(ladders(first->url(), second.url()), "127.0.0.1:0", "workers: 2\n");
     constexpr int clients = 4, each = 25;
     const auto run = [&](const auto& check) {
@@ -91,14 +91,14 @@ TEST_CASE("with every upstream dead, routes with a fallback answer every request
         for (auto& thread : threads) thread.join();
     };
     std::atomic<int> good{0};
-    run([&](const char*, bool, const test_response& answer) {
+    run([&](const char*, bool, const client_response& answer) {
         good += answer.status == 200 && answer.complete() && answer.header("x-evenkeel-degraded").empty();
     });
     CHECK(good == clients * each * 6);
 
     first.reset();
     std::atomic<int> answered{0}, labelled{0}, streams{0};
-    run([&](const char* path, bool stream, const test_response& answer) {
+    run([&](const char* path, bool stream, const client_response& answer) {
         answered += answer.status == 200 && answer.complete();
         const std::string label = answer.header("x-evenkeel-degraded");
         const std::string_view of{path};
@@ -137,7 +137,7 @@ TEST_CASE("with every upstream dead, routes with a fallback answer every request
 }
 
 TEST_CASE("a hundred credentials over two workers never share a last good answer") {
-    auto upstream = std::make_unique<provider>(
+    auto upstream = std::make_unique<simulated_provider>(
         provider_options{.script_for = [](const attempt_record& seen) -> std::optional<std::string> {
             // So that the answers differ.
             return "piece=" + std::to_string(20 + std::stoi(seen.header("authorization").substr(10)));
@@ -165,7 +165,7 @@ TEST_CASE("a last good answer outlives the process where a path is given, and on
     const folder where;
     const std::string path = (where.path / "last_good.db").string();
     for (const bool kept : {true, false}) {
-        auto upstream = std::make_unique<provider>();
+        auto upstream = std::make_unique<simulated_provider>();
         const std::string url = upstream->url();
         const std::string more = kept ? "last_good: {path: " + path + "}\n" : "";
         std::string body, stream;
@@ -192,7 +192,7 @@ TEST_CASE("a last good answer outlives the process where a path is given, and on
 
 TEST_CASE("a file that is damaged or cannot be written costs no request") {
     const folder where;
-    provider upstream;
+    simulated_provider upstream;
     for (const bool damaged : {true, false}) {
         const std::string path =
             damaged ? (where.path / "damaged.db").string() : (where.path / "none" / "x.db").string();
@@ -211,7 +211,7 @@ TEST_CASE("a file that is damaged or cannot be written costs no request") {
 }
 
 TEST_CASE("a reload changes ladders and the size of the store, and keeps what is in it") {
-    provider upstream;
+    simulated_provider upstream;
     running_proxy proxy(ladders(upstream.url(), upstream.url()));
     auto client = proxy.connect();
     const auto failing = as("sk");
@@ -237,7 +237,7 @@ TEST_CASE("a credential shows in no log, metric, error, health document, and not
     std::string admin_text;
     std::vector<std::string> errors;
     {
-        auto upstream = std::make_unique<provider>();
+        auto upstream = std::make_unique<simulated_provider>();
         const std::string yaml =
             "version: 1\nlisten: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0, token: " + canary +
             "-admin-token}\naccess_log: {path: " + access + "}\nlog: {path: " + log +
@@ -264,7 +264,7 @@ TEST_CASE("a credential shows in no log, metric, error, health document, and not
         const auto port_of = [](const std::string& address) {
             return static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
         };
-        test_client client({.port = port_of(proxy.addresses().front())});
+        blocking_client client({.port = port_of(proxy.addresses().front())});
         const std::string body = R"({"model":"m","user":")" + canary + R"(-body","messages":[]})";
         const header_list headers{
             {"content-type", "application/json"}, {"authorization", "Bearer " + canary + "-bearer"},
@@ -290,7 +290,7 @@ TEST_CASE("a credential shows in no log, metric, error, health document, and not
         auto bad = headers;
         bad.emplace_back("x-evenkeel-timeout", canary);
         CHECK(ask("/v1/chat/completions", bad).status == 400);
-        test_client operators({.port = port_of(proxy.admin_addresses().front())});
+        blocking_client operators({.port = port_of(proxy.admin_addresses().front())});
         for (const char* page : {"/metrics", "/health"}) {
             const auto answer =
                 operators.request("GET", page, {{"authorization", "Bearer " + canary + "-admin-token"}});

@@ -1,10 +1,10 @@
 // Fan-out over real sockets: the original's endpoints, from the example that is shipped, with a simulated provider in
 // place of the real ones.
 
+#include "proxy/provider/blocking_client.hpp"
+#include "proxy/provider/simulated_provider.hpp"
 #include "tests/proxy/server/running_proxy.hpp"
-#include "tests/support/provider.hpp"
 #include "tests/support/storm_scale.hpp"
-#include "tests/support/test_client.hpp"
 
 #include <doctest/doctest.h>
 
@@ -25,7 +25,7 @@
 
 namespace evenkeel::test::fan_out_test {
 
-using namespace evenkeel::support;
+using namespace evenkeel::provider;
 using namespace std::chrono_literals;
 
 namespace {
@@ -56,7 +56,7 @@ public:
         const std::scoped_lock lock(mutex_);
         scripts_[nonce] = script;
     }
-    [[nodiscard]] provider* operator->() { return &provider_; }
+    [[nodiscard]] simulated_provider* operator->() { return &provider_; }
     [[nodiscard]] std::vector<attempt_record> of(const std::string& nonce) const {
         std::vector<attempt_record> found;
         for (auto& each : provider_.records()) {
@@ -68,7 +68,7 @@ public:
 private:
     std::mutex mutex_;
     std::map<std::string, std::string> scripts_;
-    provider provider_;
+    simulated_provider provider_;
 };
 
 // The example as it is shipped, but for where its upstreams are and what the test's own head says.
@@ -104,7 +104,7 @@ std::string two_phases(const std::string& first, const std::string& second) {
 }
 // A port nobody listens on.
 std::string dead_url() {
-    provider gone;
+    simulated_provider gone;
     const std::string url = gone.url();
     gone.stop();
     return url;

@@ -1,9 +1,9 @@
 // Hedges and circuits over real sockets: storms of hedged streams on two workers, and refusals against the clock.
 
+#include "proxy/provider/blocking_client.hpp"
+#include "proxy/provider/simulated_provider.hpp"
 #include "tests/proxy/server/running_proxy.hpp"
-#include "tests/support/provider.hpp"
 #include "tests/support/storm_scale.hpp"
-#include "tests/support/test_client.hpp"
 
 #include <doctest/doctest.h>
 
@@ -18,7 +18,7 @@
 
 namespace evenkeel::test::hedging_test {
 
-using namespace evenkeel::support;
+using namespace evenkeel::provider;
 using namespace std::chrono_literals;
 
 namespace {
@@ -56,7 +56,7 @@ struct tally {
     std::atomic<int> crossed{0}, false_whole{0}, hung{0}, malformed{0};
 };
 
-std::string two_upstreams(const provider& upstream) {
+std::string two_upstreams(const simulated_provider& upstream) {
     return "defaults: {retry: {backoff: {initial: 2ms, max: 10ms}, budget: off}}\n"
            "upstreams:\n  first: {url: " +
            upstream.url() +
@@ -70,7 +70,7 @@ std::string two_upstreams(const provider& upstream) {
 
 TEST_CASE("P7.7: 5,000 hedged streams on two workers with stalls, slow first tokens, errors and aborts: 0 crossed, 0 "
           "false wholes, 0 hung, 0 left over") {
-    provider upstream(
+    simulated_provider upstream(
         {.seed = 11,
          .script = "0.25: stamp; first=uniform:30ms:200ms; events=8 | 0.06: stamp; stall_after=request; stall=400ms | "
                    "0.04: stamp; stall_after=2; stall=400ms | 0.04: reset_after=request | 0.04: stamp; reset_after=3 | "
@@ -138,20 +138,20 @@ TEST_CASE("P7.7: 5,000 hedged streams on two workers with stalls, slow first tok
 
 namespace {
 struct timed {
-    test_response answer;
+    client_response answer;
     double ms;
 };
-timed ask(test_client& client) {
+timed ask(blocking_client& client) {
     const auto before = monotonic_ns();
     timed one{client.request("POST", "/v1/chat/completions", json, chat("r", false)), 0};
     one.ms = static_cast<double>(monotonic_ns() - before) / 1e6;
     return one;
 }
-void let_it_fail(test_client& client, int times) {
+void let_it_fail(blocking_client& client, int times) {
     for (int i = 0; i < times; ++i) static_cast<void>(ask(client));
 }
 // Median and largest time of refusals, all of which must be 503 circuit_open with a Retry-After.
-std::pair<double, double> refusals(test_client& client, int count) {
+std::pair<double, double> refusals(blocking_client& client, int count) {
     std::vector<double> took;
     for (int i = 0; i < count; ++i) {
         const timed one = ask(client);
@@ -168,7 +168,7 @@ std::pair<double, double> refusals(test_client& client, int count) {
 } // namespace
 
 TEST_CASE("when_open: reject refuses in under 5 ms, with a Retry-After after which a request goes through") {
-    provider upstream({.record = false});
+    simulated_provider upstream({.record = false});
     running_proxy proxy(
         through(upstream.url(), "", "    circuit_breaker: {when_open: reject, recovery_timeout: 1s}\n"));
     auto client = proxy.connect();
@@ -190,7 +190,7 @@ TEST_CASE("when_open: reject refuses in under 5 ms, with a Retry-After after whi
 }
 
 TEST_CASE("an outage older than hold_max refuses in under 5 ms; a young one is waited out") {
-    provider upstream({.record = false});
+    simulated_provider upstream({.record = false});
     running_proxy proxy(
         through(upstream.url(), "", "    circuit_breaker: {when_open: hold, hold_max: 2s, recovery_timeout: 1s}\n"));
     auto client = proxy.connect();

@@ -14,7 +14,7 @@
 
 namespace evenkeel::test::misbehaviour_test {
 
-using namespace support;
+using namespace provider;
 using namespace std::chrono_literals;
 
 namespace {

@@ -1,8 +1,8 @@
 // What leaves something behind is sent once, whatever its path ends like.
 
+#include "proxy/provider/blocking_client.hpp"
+#include "proxy/provider/simulated_provider.hpp"
 #include "tests/proxy/server/running_proxy.hpp"
-#include "tests/support/provider.hpp"
-#include "tests/support/test_client.hpp"
 
 #include <doctest/doctest.h>
 
@@ -10,10 +10,10 @@
 
 namespace evenkeel::test::never_twice_test {
 
-using namespace evenkeel::support;
+using namespace evenkeel::provider;
 
 TEST_CASE("a message for a thread is sent once, a message for the model is sent again") {
-    provider failing({.script = "status=500"}), healthy;
+    simulated_provider failing({.script = "status=500"}), healthy;
     const std::string config = "defaults: {retry: {backoff: {initial: 2ms, max: 10ms}, budget: {burst: 1000}}, "
                                "circuit_breaker: off, cooldown: off}\n"
                                "upstreams: {a: {url: " +

@@ -1,9 +1,9 @@
 // How long clients are borne with, over real sockets: while they send what is refused, while they read slowly, while
 // they send slowly.
 
+#include "proxy/provider/blocking_client.hpp"
+#include "proxy/provider/simulated_provider.hpp"
 #include "tests/proxy/server/running_proxy.hpp"
-#include "tests/support/provider.hpp"
-#include "tests/support/test_client.hpp"
 
 #include <doctest/doctest.h>
 
@@ -13,7 +13,7 @@
 
 namespace evenkeel::test::patience_test {
 
-using namespace evenkeel::support;
+using namespace evenkeel::provider;
 using namespace std::chrono_literals;
 
 namespace {
@@ -22,7 +22,7 @@ using steady = std::chrono::steady_clock;
 } // namespace
 
 TEST_CASE("a client that looks at the answer only when it has sent everything finds the refusal") {
-    provider upstream;
+    simulated_provider upstream;
     running_proxy proxy("limits: {max_body: 16MiB}\n" + through(upstream.url()));
     const std::string piece(mebibyte, 'x');
     int arrived = 0;
@@ -41,10 +41,10 @@ TEST_CASE("a client that looks at the answer only when it has sent everything fi
 }
 
 TEST_CASE("write_timeout is silence: who reads slowly gets everything, who stops is left") {
-    provider upstream;
+    simulated_provider upstream;
     running_proxy proxy("limits: {write_timeout: 400ms}\n" + through(upstream.url()));
     {
-        test_client client({.port = proxy.port(), .timeout = 20s, .receive_buffer = 32 * 1024});
+        blocking_client client({.port = proxy.port(), .timeout = 20s, .receive_buffer = 32 * 1024});
         client.send_request("GET", "/bytes/16000000");
         REQUIRE(client.read_head().status == 200);
         std::size_t total = 0;
@@ -59,7 +59,7 @@ TEST_CASE("write_timeout is silence: who reads slowly gets everything, who stops
         CHECK(total == 16'000'000);
     }
     {
-        test_client client({.port = proxy.port(), .timeout = 20s, .receive_buffer = 32 * 1024});
+        blocking_client client({.port = proxy.port(), .timeout = 20s, .receive_buffer = 32 * 1024});
         client.send_request("GET", "/bytes/64000000");
         REQUIRE(client.read_head().status == 200);
         std::this_thread::sleep_for(1500ms);
@@ -70,7 +70,7 @@ TEST_CASE("write_timeout is silence: who reads slowly gets everything, who stops
 }
 
 TEST_CASE("an upload that is still coming at timeout.total ends there") {
-    provider upstream;
+    simulated_provider upstream;
     running_proxy proxy(through(upstream.url(), "", "    timeout: {total: 1s, attempt: 1s}\n"));
     for (const int length : {50'000, 5'000'000}) { // read whole first; passed on as it comes
         CAPTURE(length);
@@ -95,7 +95,7 @@ TEST_CASE("an upload that is still coming at timeout.total ends there") {
 }
 
 TEST_CASE("a second order to end ends at once") {
-    provider upstream;
+    simulated_provider upstream;
     running_proxy proxy(through(upstream.url()));
     auto client = proxy.connect();
     client.send_request("POST", "/v1/chat/completions",

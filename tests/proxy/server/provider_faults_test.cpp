@@ -49,7 +49,7 @@ struct bench {
 
     struct result {
         std::string text; // as got(), with the attempts at each
-        test_response answer;
+        client_response answer;
         double seconds = 0; // of the original time
     };
     result ask() {

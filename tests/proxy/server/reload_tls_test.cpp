@@ -1,9 +1,9 @@
 // Certificates and CAs through reloads: the good ones are taken, the bad ones change nothing.
 
+#include "proxy/provider/blocking_client.hpp"
+#include "proxy/provider/simulated_provider.hpp"
 #include "tests/proxy/server/running_proxy.hpp"
 #include "tests/support/certificates.hpp"
-#include "tests/support/provider.hpp"
-#include "tests/support/test_client.hpp"
 
 #include <doctest/doctest.h>
 
@@ -15,7 +15,7 @@
 
 namespace evenkeel::test::reload_tls_test {
 
-using namespace evenkeel::support;
+using namespace evenkeel::provider;
 using namespace std::chrono_literals;
 
 namespace {
@@ -39,7 +39,7 @@ struct tls_proxy {
         const certificate back = issued(back_authority);
         provider_options options;
         options.tls = provider_tls{files.write("back.pem", back.pem), files.write("back.key", back.key)};
-        upstream = std::make_unique<provider>(std::move(options));
+        upstream = std::make_unique<simulated_provider>(std::move(options));
         const std::string url = "https://localhost:" + upstream->url().substr(upstream->url().rfind(':') + 1);
         rest = through(url,
                        "    tls: {ca_file: " + files.path("back-ca.pem") + "}\n    connections: {idle_timeout: 1ms}\n");
@@ -54,8 +54,8 @@ struct tls_proxy {
     }
     [[nodiscard]] int ask(const std::string& trusted = "front-ca.pem") const {
         try {
-            const test_client_tls tls{.ca_file = files.path(trusted), .server_name = "localhost"};
-            test_client client({.port = proxy->port(), .timeout = 10s, .tls = tls});
+            const client_tls tls{.ca_file = files.path(trusted), .server_name = "localhost"};
+            blocking_client client({.port = proxy->port(), .timeout = 10s, .tls = tls});
             const auto answer = client.request("POST", "/v1/chat/completions", json, question);
             last_body = answer.body;
             return answer.complete() ? answer.status : -1;
@@ -66,7 +66,7 @@ struct tls_proxy {
 
     certificate_authority front_authority{"front"}, back_authority{"back"};
     temporary_directory files;
-    std::unique_ptr<provider> upstream;
+    std::unique_ptr<simulated_provider> upstream;
     std::string rest;
     std::unique_ptr<running_proxy> proxy;
     mutable std::string last_body;
@@ -81,10 +81,10 @@ TEST_CASE("a reload with a broken file is refused and no request notices") {
     std::vector<std::thread> clients;
     for (int i = 0; i < 2; ++i) {
         clients.emplace_back([&] {
-            const test_client_tls tls{.ca_file = bench.files.path("front-ca.pem"), .server_name = "localhost"};
+            const client_tls tls{.ca_file = bench.files.path("front-ca.pem"), .server_name = "localhost"};
             for (int n = 0; n < 100 || !over; ++n) {
                 try {
-                    test_client client({.port = bench.proxy->port(), .timeout = 10s, .tls = tls});
+                    blocking_client client({.port = bench.proxy->port(), .timeout = 10s, .tls = tls});
                     const auto answer = client.request("POST", "/v1/chat/completions", json, question);
                     ++(answer.complete() && answer.status == 200 ? good : bad);
                 } catch (const client_error&) {
@@ -174,7 +174,7 @@ TEST_CASE("other file names for the same socket are taken by a reload as well") 
 }
 
 TEST_CASE("draining and reloading at the same time") {
-    provider upstream;
+    simulated_provider upstream;
     for (int round = 0; round < 5; ++round) {
         running_proxy proxy(through(upstream.url()));
         std::atomic<bool> over{false};

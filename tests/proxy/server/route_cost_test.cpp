@@ -2,10 +2,10 @@
 // Counted, not timed: every allocation of this process goes through the counter below, and a second server that differs
 // in its number of routes only tells what is a route's own.
 
+#include "proxy/provider/blocking_client.hpp"
+#include "proxy/provider/simulated_provider.hpp"
 #include "proxy/telemetry/scrape_cache.hpp"
 #include "tests/proxy/server/running_proxy.hpp"
-#include "tests/support/provider.hpp"
-#include "tests/support/test_client.hpp"
 
 #include <doctest/doctest.h>
 
@@ -19,7 +19,7 @@
 #include <malloc.h>
 
 using namespace evenkeel;
-using namespace evenkeel::support;
+using namespace evenkeel::provider;
 using namespace evenkeel::test;
 
 namespace {
@@ -79,7 +79,7 @@ cost measured(int routes, const std::string& provider_url) {
         const std::string address = proxy->admin_addresses().front();
         const auto admin_port = static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
         const auto scrape = [&] {
-            test_client admin({.port = admin_port});
+            blocking_client admin({.port = admin_port});
             const auto answer = admin.request("GET", "/metrics");
             REQUIRE(answer.status == 200);
             REQUIRE(answer.complete());
@@ -113,7 +113,7 @@ cost measured(int routes, const std::string& provider_url) {
 } // namespace
 
 TEST_CASE("a hundred routes more cost a scrape and the memory little for each") {
-    provider upstream({.script = "connection=close", .record = false});
+    simulated_provider upstream({.script = "connection=close", .record = false});
     static_cast<void>(measured(1, upstream.url())); // what is made once for a process
     const cost one = measured(1, upstream.url());
     const cost all = measured(1 + many, upstream.url());

@@ -2,8 +2,8 @@
 // The real server in this process, on a free port, with a configuration written by the test.
 
 #include "config/load.hpp"
+#include "proxy/provider/blocking_client.hpp"
 #include "proxy/server/server.hpp"
-#include "tests/support/test_client.hpp"
 
 #include <doctest/doctest.h>
 
@@ -71,8 +71,9 @@ public:
         return text.str();
     }
 
-    [[nodiscard]] support::test_client connect(std::chrono::milliseconds timeout = std::chrono::seconds{20}) const {
-        return support::test_client({.port = port_, .timeout = timeout});
+    [[nodiscard]] provider::blocking_client connect(std::chrono::milliseconds timeout = std::chrono::seconds{
+                                                        20}) const {
+        return provider::blocking_client({.port = port_, .timeout = timeout});
     }
 
     // Drains; true: no task, connection or timer was left over.

@@ -1,8 +1,8 @@
 #pragma once
 // A provider whose behaviour a test changes between requests, and what its client got of it in a few words.
 
-#include "tests/support/provider.hpp"
-#include "tests/support/test_client.hpp"
+#include "proxy/provider/blocking_client.hpp"
+#include "proxy/provider/simulated_provider.hpp"
 
 #include <mutex>
 #include <optional>
@@ -10,7 +10,7 @@
 
 namespace evenkeel::test {
 
-using namespace evenkeel::support;
+using namespace evenkeel::provider;
 
 class scripted_provider {
 public:
@@ -26,12 +26,12 @@ public:
     }
     [[nodiscard]] std::size_t attempts() const { return provider_.counters().requests; }
     [[nodiscard]] std::string url() const { return provider_.url(); }
-    [[nodiscard]] provider& operator*() { return provider_; }
+    [[nodiscard]] simulated_provider& operator*() { return provider_; }
 
 private:
     std::mutex mutex_;
     std::string script_;
-    provider provider_;
+    simulated_provider provider_;
 };
 
 inline std::string chat(const std::string& nonce, bool stream) {
@@ -44,7 +44,7 @@ inline std::string chat(const std::string& nonce, bool stream) {
 //   STATUS!      an error of ours                      cut+frame    content, then our error frame, then the cut
 //   cut          content, then the cut                 told         the upstream's error frame, then the cut
 //   FALSE        200, formally whole, and it is not: never
-inline std::string got(const test_response& answer, const std::string& nonce, bool stream) {
+inline std::string got(const client_response& answer, const std::string& nonce, bool stream) {
     const bool text = answer.body.find("[" + nonce + ":0]") != std::string::npos;
     const bool all = text && answer.body.find("[" + nonce + ":11]") != std::string::npos;
     if (answer.status != 200) {

@@ -1,8 +1,8 @@
 // The whole proxy over real sockets against the simulated provider.
 
+#include "proxy/provider/blocking_client.hpp"
+#include "proxy/provider/simulated_provider.hpp"
 #include "tests/proxy/server/running_proxy.hpp"
-#include "tests/support/provider.hpp"
-#include "tests/support/test_client.hpp"
 
 #include <doctest/doctest.h>
 
@@ -20,7 +20,7 @@
 
 namespace evenkeel::test::server_test {
 
-using namespace evenkeel::support;
+using namespace evenkeel::provider;
 using namespace std::chrono_literals;
 
 namespace {
@@ -77,7 +77,7 @@ std::uint64_t resident_bytes() {
 } // namespace
 
 TEST_CASE("what the upstream receives is what the client sent") {
-    provider upstream;
+    simulated_provider upstream;
     running_proxy proxy(through(upstream.url()));
     auto client = proxy.connect();
     const auto answer = client.request("POST", "/echo?a=%20b&c",
@@ -98,9 +98,9 @@ TEST_CASE("what the upstream receives is what the client sent") {
 }
 
 TEST_CASE("errors of the provider arrive verbatim, with their headers") {
-    provider upstream;
+    simulated_provider upstream;
     running_proxy proxy(through(upstream.url()));
-    auto direct = test_client({.port = upstream.port()});
+    auto direct = blocking_client({.port = upstream.port()});
     auto client = proxy.connect();
     for (const char* script :
          {"status=400", "error=auth", "error=rate; retry_after=7", "error=quota", "status=500", "status=502; body=html",
@@ -119,9 +119,9 @@ TEST_CASE("errors of the provider arrive verbatim, with their headers") {
 }
 
 TEST_CASE("streams are passed on byte for byte and event by event") {
-    provider upstream;
+    simulated_provider upstream;
     running_proxy proxy(through(upstream.url()));
-    auto direct = test_client({.port = upstream.port()});
+    auto direct = blocking_client({.port = upstream.port()});
     auto client = proxy.connect();
     for (const char* path : {"/v1/chat/completions", "/v1/responses", "/v1/messages", "/v1/completions"}) {
         for (const char* script : {"events=8", "events=8; unicode; split=1ms", "events=4; keepalive=3@2ms",
@@ -153,7 +153,7 @@ TEST_CASE("streams are passed on byte for byte and event by event") {
 }
 
 TEST_CASE("a broken answer is never passed off as a whole one") {
-    provider upstream;
+    simulated_provider upstream;
     running_proxy proxy(through(upstream.url()));
     const struct {
         const char* script;
@@ -189,7 +189,7 @@ TEST_CASE("a broken answer is never passed off as a whole one") {
 }
 
 TEST_CASE("extra bytes behind an answer never reach the next request") {
-    provider upstream;
+    simulated_provider upstream;
     running_proxy proxy(through(upstream.url()));
     auto client = proxy.connect();
     for (int round = 0; round < 50; ++round) {
@@ -209,7 +209,7 @@ TEST_CASE("extra bytes behind an answer never reach the next request") {
 }
 
 TEST_CASE("a client that leaves cancels its upstream work within 100 ms, in every phase") {
-    provider upstream;
+    simulated_provider upstream;
     running_proxy proxy(through(upstream.url()));
     enum class leaving { close, reset, half_closed_before, behind_bytes };
     const struct {
@@ -263,7 +263,7 @@ TEST_CASE("a client that leaves cancels its upstream work within 100 ms, in ever
 }
 
 TEST_CASE("a client that ends its side with its request reads the answer, be it made here or by the provider") {
-    provider upstream;
+    simulated_provider upstream;
     running_proxy proxy("upstreams:\n  sim:\n    url: " + upstream.url() +
                         "\nroutes:\n  - name: api\n    match: {path_prefix: /v1/}\n    upstreams: [sim]\n");
     {
@@ -283,7 +283,7 @@ TEST_CASE("a client that ends its side with its request reads the answer, be it 
 }
 
 TEST_CASE("a client that leaves while an answer is held, behind heartbeats or during a pause ends all work") {
-    provider upstream;
+    simulated_provider upstream;
     running_proxy proxy(retrying(upstream.url(), "", "    stream: {head_hold: 30ms, heartbeat: 20ms}\n"));
     const struct {
         const char* what;
@@ -335,7 +335,7 @@ TEST_CASE("a client that leaves in the middle of an upload the upstream does not
 }
 
 TEST_CASE("large bodies pass in both directions at bounded memory") {
-    provider upstream;
+    simulated_provider upstream;
     running_proxy proxy(through(upstream.url()));
     constexpr std::size_t mebibyte = 1024 * 1024;
     {
@@ -385,7 +385,7 @@ TEST_CASE("large bodies pass in both directions at bounded memory") {
 }
 
 TEST_CASE("an upstream that is not there: 502 at once, in the dialect of the path") {
-    provider upstream;
+    simulated_provider upstream;
     const std::string url = upstream.url();
     upstream.refuse();
     running_proxy proxy(through(url));
@@ -402,7 +402,7 @@ TEST_CASE("an upstream that is not there: 502 at once, in the dialect of the pat
 }
 
 TEST_CASE("timeouts: connect to head, silence in a stream") {
-    provider upstream;
+    simulated_provider upstream;
     running_proxy proxy(
         through(upstream.url(), "", "    timeout: {total: 1s, attempt: 600ms, stream_idle: 800ms, connect: 500ms}\n"));
     auto client = proxy.connect();
@@ -419,7 +419,7 @@ TEST_CASE("timeouts: connect to head, silence in a stream") {
 }
 
 TEST_CASE("reload: new requests see the new file, a bad file changes nothing, requests under way keep the old one") {
-    provider first, second;
+    simulated_provider first, second;
     running_proxy proxy(through(first.url()));
     auto streaming = proxy.connect();
     streaming.send_request("POST", "/v1/chat/completions", scripted("events=20; gap=30ms"), chat("old", true));
@@ -442,7 +442,7 @@ TEST_CASE("reload: new requests see the new file, a bad file changes nothing, re
 }
 
 TEST_CASE("reloading all the time loses no request") {
-    provider upstream;
+    simulated_provider upstream;
     running_proxy proxy(through(upstream.url()));
     std::atomic<bool> stop{false};
     std::atomic<int> done{0}, failed{0};
@@ -473,9 +473,9 @@ TEST_CASE("reloading all the time loses no request") {
 }
 
 TEST_CASE("drain: streams end in peace, idle connections are closed, new ones are refused") {
-    provider upstream;
+    simulated_provider upstream;
     running_proxy proxy(through(upstream.url()));
-    std::vector<test_client> streams;
+    std::vector<blocking_client> streams;
     for (int i = 0; i < 50; ++i) {
         streams.push_back(proxy.connect());
         streams.back().send_request("POST", "/v1/chat/completions", scripted("events=10; gap=50ms"),
@@ -497,7 +497,7 @@ TEST_CASE("drain: streams end in peace, idle connections are closed, new ones ar
 }
 
 TEST_CASE("several workers share one port, and a unix socket serves as well") {
-    provider upstream;
+    simulated_provider upstream;
     {
         running_proxy proxy(through(upstream.url()), "127.0.0.1:0", "workers: 3\n");
         std::vector<std::thread> clients;
@@ -519,7 +519,7 @@ TEST_CASE("several workers share one port, and a unix socket serves as well") {
 }
 
 TEST_CASE("no credential in any output") {
-    provider upstream;
+    simulated_provider upstream;
     const std::string canary = "sk-CANARY-3141592653589793";
     running_proxy proxy(through(upstream.url(), "    headers: {set: {x-api-key: " + canary + "-conf}}\n"));
     auto client = proxy.connect();

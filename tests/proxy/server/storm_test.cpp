@@ -1,10 +1,10 @@
 // Many requests at once, faults at random, and the promises that must hold through all of it: nothing crossed, nothing
 // truncated passed off as whole, nothing hung, nothing left over.
 
+#include "proxy/provider/blocking_client.hpp"
+#include "proxy/provider/simulated_provider.hpp"
 #include "tests/proxy/server/running_proxy.hpp"
-#include "tests/support/provider.hpp"
 #include "tests/support/storm_scale.hpp"
-#include "tests/support/test_client.hpp"
 
 #include <doctest/doctest.h>
 
@@ -18,7 +18,7 @@
 
 namespace evenkeel::test::storm_test {
 
-using namespace evenkeel::support;
+using namespace evenkeel::provider;
 using namespace std::chrono_literals;
 
 namespace {
@@ -58,7 +58,7 @@ void in_parallel(int threads, const Body& body) {
 
 TEST_CASE("P3.7: 10,000 requests against a provider that closes idle connections at random moments: no error reaches a "
           "client") {
-    provider upstream({.seed = 7, .record = false, .idle_random = 12ms});
+    simulated_provider upstream({.seed = 7, .record = false, .idle_random = 12ms});
     running_proxy proxy(through(upstream.url()));
     const int total = scaled(10000), threads = 16;
     std::atomic<int> failed{0};
@@ -85,7 +85,7 @@ TEST_CASE("P3.7: 10,000 requests against a provider that closes idle connections
 }
 
 TEST_CASE("P3.3: with retry_stale off no request is ever sent twice") {
-    provider upstream({.seed = 8, .idle_random = 8ms});
+    simulated_provider upstream({.seed = 8, .idle_random = 8ms});
     running_proxy proxy(through(upstream.url(), "    connections: {retry_stale: false}\n"));
     const int total = scaled(4000), threads = 16;
     in_parallel(threads, [&](int thread) {
@@ -105,11 +105,11 @@ TEST_CASE("P3.3: with retry_stale off no request is ever sent twice") {
 }
 
 TEST_CASE("1,000 concurrent streams, every frame with its nonce: none lost, reordered or crossed") {
-    provider upstream({.record = false});
+    simulated_provider upstream({.record = false});
     running_proxy proxy(
         through(upstream.url(), "    connections: {max: 1500}\n", "    bulkhead: {max_concurrent: 1000}\n"));
     const int total = std::min(1000, scaled(1000));
-    std::vector<test_client> clients;
+    std::vector<blocking_client> clients;
     for (int i = 0; i < total; ++i) {
         clients.push_back(proxy.connect(60s));
         REQUIRE(clients.back().send_request("POST", "/v1/chat/completions",
@@ -136,7 +136,7 @@ TEST_CASE("1,000 concurrent streams, every frame with its nonce: none lost, reor
 namespace {
 // A fifth of the requests meets a fault; the client itself leaves one in twelve.
 void storm_of_faults(bool with_retries) {
-    provider upstream(
+    simulated_provider upstream(
         {.seed = 9,
          .script =
              "0.02: reset_after=request | 0.02: reset_after=head | 0.03: reset_after=3 | 0.03: close_after=4 | "

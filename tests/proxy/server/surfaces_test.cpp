@@ -22,7 +22,7 @@
 
 namespace evenkeel::test::surfaces_test {
 
-using namespace evenkeel::support;
+using namespace evenkeel::provider;
 using namespace std::chrono_literals;
 
 namespace {
@@ -38,8 +38,8 @@ std::uint16_t admin_port(running_proxy& proxy) {
     return static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
 }
 
-test_response get(std::uint16_t port, const std::string& target) {
-    test_client client({.port = port});
+client_response get(std::uint16_t port, const std::string& target) {
+    blocking_client client({.port = port});
     return client.request("GET", target, {{"connection", "close"}});
 }
 
@@ -195,8 +195,8 @@ TEST_CASE("a client that half-closes after its request gets its whole answer, an
             CAPTURE(row.name);
             upstream.play(row.script);
             const std::string nonce = "half" + std::to_string(++serial);
-            test_client client({.port = proxy.port(),
-                                .tls = encrypted ? std::optional<test_client_tls>(test_client_tls{}) : std::nullopt});
+            blocking_client client(
+                {.port = proxy.port(), .tls = encrypted ? std::optional<client_tls>(client_tls{}) : std::nullopt});
             client.send_request("POST", "/v1/chat/completions", {{"content-type", "application/json"}},
                                 chat(nonce, row.stream));
             client.half_close();
@@ -209,8 +209,8 @@ TEST_CASE("a client that half-closes after its request gets its whole answer, an
         }
         {
             upstream.play("");
-            test_client client({.port = proxy.port(),
-                                .tls = encrypted ? std::optional<test_client_tls>(test_client_tls{}) : std::nullopt});
+            blocking_client client(
+                {.port = proxy.port(), .tls = encrypted ? std::optional<client_tls>(client_tls{}) : std::nullopt});
             // Arrives after its FIN was seen.
             client.send_request("POST", "/v1/chat/completions", {{"content-type", "application/json"}},
                                 R"({"model":"m","pad":")" + std::string(4 * 1024 * 1024, 'x') +
@@ -219,8 +219,8 @@ TEST_CASE("a client that half-closes after its request gets its whole answer, an
             CHECK(client.read_response().status == 200);
         }
         {
-            test_client client({.port = proxy.port(),
-                                .tls = encrypted ? std::optional<test_client_tls>(test_client_tls{}) : std::nullopt});
+            blocking_client client(
+                {.port = proxy.port(), .tls = encrypted ? std::optional<client_tls>(client_tls{}) : std::nullopt});
             client.send(
                 "GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\nGET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n");
             client.half_close(); // two are under way: both are answered
@@ -233,7 +233,7 @@ TEST_CASE("a client that half-closes after its request gets its whole answer, an
 }
 
 TEST_CASE("a client of a unix socket that half-closes gets its answer, and one that closes cancels its work") {
-    provider upstream;
+    simulated_provider upstream;
     temporary_directory files;
     const std::string path = files.path("data.sock");
     running_proxy proxy(through(upstream.url()), "unix:" + path);
@@ -272,7 +272,7 @@ TEST_CASE("a client of a unix socket that half-closes gets its answer, and one t
 }
 
 TEST_CASE("a client that half-closes and leaves later is noticed within a second or two") {
-    provider upstream;
+    simulated_provider upstream;
     running_proxy proxy(through(upstream.url()));
     for (const bool stream : {false, true}) {
         const std::string nonce = stream ? "stream" : "buffered";
@@ -358,7 +358,7 @@ TEST_CASE("while a reload waits for a file, probes are answered, requests are se
     REQUIRE(::mkfifo(proxy.file().c_str(), 0600) == 0);
     std::atomic<int> told{-1};
     proxy->request_reload([&](bool taken) { told = taken ? 1 : 0; });
-    test_client operators({.port = port});
+    blocking_client operators({.port = port});
     operators.send("POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
     std::this_thread::sleep_for(50ms);
     const auto start = std::chrono::steady_clock::now();

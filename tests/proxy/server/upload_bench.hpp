@@ -2,10 +2,10 @@
 // Uploads over real sockets whose every byte says whose it is, and upstreams that look at each as they read it: what an
 // upstream got of a body is compared also where it never got all of it.
 
+#include "proxy/provider/blocking_client.hpp"
+#include "proxy/provider/simulated_provider.hpp"
 #include "tests/proxy/server/running_proxy.hpp"
 #include "tests/support/certificates.hpp"
-#include "tests/support/provider.hpp"
-#include "tests/support/test_client.hpp"
 
 #include <doctest/doctest.h>
 
@@ -66,7 +66,7 @@ private:
 class upload_witness {
 public:
     [[nodiscard]] auto watching() {
-        return [this](const support::attempt_record& record, std::uint64_t position, std::string_view data) {
+        return [this](const provider::attempt_record& record, std::uint64_t position, std::string_view data) {
             bytes += data.size();
             const std::string name = record.header("x-case");
             std::uint32_t whose = 0;
@@ -118,15 +118,15 @@ public:
         key_ = files_.write("server.key", server.key);
     }
     // Reads no further ahead than it has to, so that what is written to it waits where it is.
-    [[nodiscard]] support::provider& add_upstream(const std::string& name, const std::string& script,
-                                                  std::uint64_t seed = 1, std::size_t receive_buffer = 0) {
-        support::provider_options options{.seed = seed,
-                                          .script = script,
-                                          .record = false,
-                                          .receive_buffer = receive_buffer,
-                                          .on_body = witness.watching()};
-        if (wire_.tls_upstream) options.tls = support::provider_tls{cert_, key_};
-        upstreams_.push_back(std::make_unique<support::provider>(std::move(options)));
+    [[nodiscard]] provider::simulated_provider& add_upstream(const std::string& name, const std::string& script,
+                                                             std::uint64_t seed = 1, std::size_t receive_buffer = 0) {
+        provider::provider_options options{.seed = seed,
+                                           .script = script,
+                                           .record = false,
+                                           .receive_buffer = receive_buffer,
+                                           .on_body = witness.watching()};
+        if (wire_.tls_upstream) options.tls = provider::provider_tls{cert_, key_};
+        upstreams_.push_back(std::make_unique<provider::simulated_provider>(std::move(options)));
         config_ += "  " + name + ": {url: " + upstreams_.back()->url() +
                    ", connections: {max: 1500}, caller_credentials: pass" +
                    (wire_.tls_upstream ? ", tls: {ca_file: " + ca_ + "}" : "") + "}\n";
@@ -144,15 +144,16 @@ public:
                           "]\n" + route,
                       listen, more, "admin: {listen: 127.0.0.1:0}\n");
     }
-    [[nodiscard]] support::test_client connect(std::chrono::milliseconds timeout = std::chrono::seconds{20}) const {
-        support::test_client_options options{.port = proxy->port(), .timeout = timeout};
-        if (wire_.tls_client) options.tls = support::test_client_tls{.ca_file = ca_};
-        return support::test_client(options);
+    [[nodiscard]] provider::blocking_client connect(std::chrono::milliseconds timeout = std::chrono::seconds{
+                                                        20}) const {
+        provider::client_options options{.port = proxy->port(), .timeout = timeout};
+        if (wire_.tls_client) options.tls = provider::client_tls{.ca_file = ca_};
+        return provider::blocking_client(options);
     }
     // The sum of a gauge over its series; -1: it is not there.
     [[nodiscard]] double gauge(const std::string& name) {
         const std::string at = (*proxy)->admin_addresses().front();
-        support::test_client admin({.port = static_cast<std::uint16_t>(std::stoi(at.substr(at.rfind(':') + 1)))});
+        provider::blocking_client admin({.port = static_cast<std::uint16_t>(std::stoi(at.substr(at.rfind(':') + 1)))});
         const std::string text = "\n" + admin.request("GET", "/metrics").body;
         double sum = 0;
         bool found = false;
@@ -178,7 +179,7 @@ public:
         CHECK(proxy->finish());
         CHECK(std::chrono::steady_clock::now() - before < std::chrono::seconds{10}); // of a drain.timeout of 30
         for (auto& one : upstreams_)
-            CHECK(one->wait_for([](const support::provider_counters& now) { return now.open_connections == 0; }));
+            CHECK(one->wait_for([](const provider::provider_counters& now) { return now.open_connections == 0; }));
     }
 
     upload_witness witness;
@@ -188,7 +189,7 @@ private:
     upload_wire wire_;
     temporary_directory files_;
     std::string ca_, cert_, key_, config_, names_;
-    std::vector<std::unique_ptr<support::provider>> upstreams_;
+    std::vector<std::unique_ptr<provider::simulated_provider>> upstreams_;
 };
 
 // How often a test plays an input: EVENKEEL_ROUNDS=200 by hand.

@@ -9,7 +9,7 @@
 
 namespace evenkeel::test::upload_storm_test {
 
-using namespace evenkeel::support;
+using namespace evenkeel::provider;
 using namespace std::chrono_literals;
 
 namespace {
@@ -22,7 +22,7 @@ void in_parallel(int threads, const Body& body) {
 }
 
 // The upstream has told how much it got.
-bool is_whole(const test_response& answer, std::size_t size) {
+bool is_whole(const client_response& answer, std::size_t size) {
     return answer.complete() && answer.status == 200 &&
            answer.body.find("\"bytes\":" + std::to_string(size) + ",") != std::string::npos;
 }
@@ -51,7 +51,7 @@ void storm(upload_wire wire, int workers, std::uint32_t seed) {
     in_parallel(threads, [&](int thread) {
         std::mt19937 random(seed * 100 + static_cast<unsigned>(thread));
         const auto below = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
-        std::optional<test_client> client;
+        std::optional<blocking_client> client;
         for (int n = 0; n < total / threads; ++n) {
             if (!client) client.emplace(bench.connect(15s));
             const auto whose = static_cast<std::uint32_t>(thread * 100'000 + n);
@@ -122,7 +122,7 @@ namespace {
 constexpr std::size_t large = 24 * 1024 * 1024;
 
 // Sends a large body that takes a while to come.
-test_response send_slowly(test_client& client, std::uint32_t whose, std::size_t size) {
+client_response send_slowly(blocking_client& client, std::uint32_t whose, std::size_t size) {
     const upload_pattern pattern(whose);
     constexpr std::size_t piece = 256 * 1024;
     bool sent = client.send(upload_head(whose, size, false));
@@ -136,10 +136,10 @@ test_response send_slowly(test_client& client, std::uint32_t whose, std::size_t 
 void slow_and_fast(upload_wire wire, bool after_a_refusal) {
     const stale_memory_shows memory;
     upload_bench bench(wire);
-    provider* refusing =
+    simulated_provider* refusing =
         after_a_refusal ? &bench.add_upstream("refusing", "early=drain; early_after=64KiB; status=503") : nullptr;
-    provider& slow = bench.add_upstream("slow", "reads=64KiB@20ms", 1, 64 * 1024);
-    provider& fast = bench.add_upstream("fast", "delay=20ms");
+    simulated_provider& slow = bench.add_upstream("slow", "reads=64KiB@20ms", 1, 64 * 1024);
+    simulated_provider& fast = bench.add_upstream("fast", "delay=20ms");
     bench.start("    hedge: {delay: 50ms, guard: 0}\n    timeout: {total: 60s, attempt: 50s}\n", "");
     auto client = bench.connect(60s);
     const int times = rounds(sanitized ? 2 : 3);

@@ -1,0 +1,59 @@
+#pragma once
+// `stream.upcast`: a buffered request goes upstream as a stream, and its answer is put together again before anything
+// of it is passed on, so that hedging, silences and timeouts see its first token. What cannot be put together is asked
+// for again as the client asked for it, in the same attempt: that is no extra attempt and costs the budget nothing.
+
+#include "policies/flight_plan.hpp"
+#include "policies/time.hpp"
+#include "proxy/events/observer.hpp"
+#include "proxy/message/block.hpp"
+#include "proxy/message/body_source.hpp"
+#include "proxy/message/memory_bound.hpp"
+#include "proxy/state/upcast_memory.hpp"
+#include "proxy/wire/answer_assembler.hpp"
+#include "proxy/wire/head.hpp"
+#include "proxy/wire/head_text.hpp"
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace evenkeel::request {
+
+struct client_request;
+
+// What an attempt that goes upstream as a stream is made of; its order holds it.
+struct upcast_order {
+    upcast_order(wire::dialect which, memory_bound& memory) : assembler(which), charge(memory) {}
+
+    wire::head_text head; // what goes out instead of the order's
+    body_pieces body;     // ... and instead of the client's body: one piece
+    std::string model;
+    upcast_memory* exclusions = nullptr;             // of the order's policies
+    holding plain_hold = holding::nothing;           // ... where it is repeated
+    bool streams = true;                             // false: it is being repeated
+    std::optional<telemetry::upcast_result> again{}; // it is to be repeated, for this reason
+    std::string unknown{};                           // what was not understood
+    wire::answer_assembler assembler;
+    memory_charge charge; // of what it holds
+    std::uint64_t charged = 0;
+    bool assembled = false;
+};
+
+// The client's head as it goes with an upcast request: what comes back has to be readable here.
+[[nodiscard]] wire::request_head upcast_head(const wire::request_head& of);
+
+// Whether an error answer speaks of the stream that the client did not ask for.
+[[nodiscard]] bool blames_stream(int status, std::string_view body) noexcept;
+
+// The answer as the client gets it. `from` delivers the JSON that was put together, and keeps what `head` points to.
+struct assembled_answer {
+    std::unique_ptr<body_source> body;
+    const wire::response_head* head = nullptr; // of the body
+};
+[[nodiscard]] assembled_answer assembled_body(const wire::response_head& head, std::size_t size,
+                                              std::unique_ptr<body_source> from);
+
+} // namespace evenkeel::request

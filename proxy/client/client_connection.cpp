@@ -1,0 +1,675 @@
+#include "proxy/client/client_connection.hpp"
+
+#include "proxy/message/local_answer.hpp"
+#include "proxy/reading/judgement.hpp"
+#include "proxy/reading/outgoing.hpp"
+#include "proxy/wire/characters.hpp"
+#include "proxy/wire/error_facts.hpp"
+#include "proxy/wire/gate.hpp"
+#include "proxy/wire/head_builder.hpp"
+#include "proxy/wire/stream_reader.hpp"
+
+#include <boost/asio/error.hpp>
+
+#include <algorithm>
+#include <array>
+#include <exception>
+#include <optional>
+
+namespace evenkeel::request {
+
+namespace {
+// An idle connection gives its buffer back (2 instead of 8 KB each).
+constexpr duration park_after = std::chrono::seconds{1};
+// Of an unread request body that is read and dropped before closing. A client that is busy sending looks at the answer
+// when it has sent, or when it cannot go on: so what counts is that it goes on, and for how long we bear with it, not
+// how much comes.
+constexpr duration linger_time = std::chrono::seconds{30};
+constexpr duration linger_silence = std::chrono::seconds{2};
+constexpr std::size_t max_request_id = 128;
+
+bool is_sane_id(std::string_view id) noexcept {
+    return !id.empty() && id.size() <= max_request_id &&
+           std::all_of(id.begin(), id.end(), [](char c) { return wire::has_class(c, wire::char_class::plain); });
+}
+
+// "last_good; age=35", "route; name=cheap", "respond"
+std::string label_of(const telemetry::degradation& how) {
+    std::string out{to_string(how.by)};
+    if (how.by == fallback_kind::last_good)
+        out += "; age=" + std::to_string(std::chrono::duration_cast<std::chrono::seconds>(how.age).count());
+    if (how.by == fallback_kind::route) out.append("; name=").append(how.route);
+    return out;
+}
+
+// RFC 9211: it was collapsed with another request; `?0`: it was, and had to be sent by itself after all.
+std::string_view cache_status_of(const answer& given) noexcept {
+    using telemetry::coalesce_role;
+    if (given.coalesced == coalesce_role::none || given.coalesced == coalesce_role::leader) return {};
+    if (given.degraded.is && given.local) return {}; // a step of the ladder that asked nobody
+    return given.coalesced == coalesce_role::follower ? "evenkeel; fwd=miss; collapsed"
+                                                      : "evenkeel; fwd=miss; collapsed=?0";
+}
+
+// What is known of a fan-out only at its end.
+void note_parts(telemetry::request_record& record, const parts_record& parts) noexcept {
+    record.parts = parts.text;
+    record.attempts = parts.attempts;
+    record.chaos = parts.chaos;
+    if (record.outcome != telemetry::request_outcome::ok) return;
+    record.outcome = parts.outcome;
+    record.service = parts.service;
+    record.reason = parts.reason;
+}
+} // namespace
+
+struct client_connection::facts {
+    const config::upstream* upstream = nullptr;
+    std::string_view reason, proxy_error;
+    std::string_view upstream_request_id; // in the connection's upstream_request_id_
+    std::string_view upstream_model;
+    telemetry::request_outcome outcome = telemetry::request_outcome::ok;
+    telemetry::request_service service = telemetry::request_service::rejected;
+    retry_denial denied = retry_denial::none;
+    telemetry::stream_end ended = telemetry::stream_end::none;
+    int status = 0;
+    int attempts = 0;
+    bool stream = false;
+    steady_time received{};
+    wall_time started{};
+    duration first_byte{};
+    duration first_token{};
+    int hedges = 0;
+    bool probe = false;
+    telemetry::coalesce_role coalesced = telemetry::coalesce_role::none;
+    bool upcast = false;
+    telemetry::degradation degraded{};
+    duration held{};
+    duration overhead{};
+    std::uint64_t bytes_out = 0;
+};
+
+void connection_context::use(config::snapshot next, std::shared_ptr<const policy_set> its_policies) {
+    head_hold_tick = request::head_hold_tick(*next);
+    settings = std::move(next);
+    policies = std::move(its_policies);
+}
+
+client_connection::client_connection(connection_context& context, std::unique_ptr<net::client_stream> stream,
+                                     arrival via)
+    : context_(context), services_(context.services), stream_(std::move(stream)), input_(context.services.buffers),
+      write_watch_(services_.loop, *stream_), ahead_(services_, *stream_),
+      watched_(
+          services_.departures, *stream_,
+          [](void* self, net::departure what) {
+              auto& me = *static_cast<client_connection*>(self);
+              what == net::departure::left ? me.client_left() : me.client_sends_no_more();
+          },
+          this),
+      via_(via) {
+    context_.open.push_back(*this);
+}
+
+client_connection::~client_connection() {
+    context_.open.erase(context_.open.iterator_to(static_cast<connection_hook&>(*this)));
+}
+
+net::task<void> client_connection::run(std::unique_ptr<client_connection> self) {
+    client_connection& me = *self;
+    while (!me.closing_) {
+        const head_state state = co_await me.read_head();
+        if (state == head_state::closed) co_return;
+        if (state == head_state::refused) {
+            co_await me.refuse(me.refused_, wire::status_of(me.refused_));
+            co_return;
+        }
+        if (state == head_state::timed_out) {
+            co_await me.refuse(wire::refusal::none, 408);
+            co_return;
+        }
+        if (!co_await me.handle()) co_return;
+    }
+}
+
+void client_connection::begin_wait(wait_purpose purpose, duration length) {
+    purpose_ = purpose;
+    services_.loop.timers().arm(read_clock_, services_.loop.now() + length);
+}
+
+void client_connection::on_read_timer() {
+    // The clock is never disarmed: most of its calls find that what it was armed for is over.
+    if (!waiting_) return;
+    timed_out_ = true;
+    stream_->cancel_read();
+}
+
+net::task<net::io_result> client_connection::read_more(std::size_t max_bytes) {
+    const auto room = input_.space(1, max_bytes);
+    if (room.size() == 0) co_return net::io_result{boost::asio::error::no_buffer_space};
+    waiting_ = true;
+    const net::io_result got = co_await stream_->read_some(room);
+    waiting_ = false;
+    if (got.ok()) input_.commit(got.bytes);
+    co_return got;
+}
+
+// A connection that has been idle for a while holds no buffer and waits for the first byte without.
+net::task<net::io_result> client_connection::read_parked() {
+    input_.release();
+    timed_out_ = false;
+    begin_wait(wait_purpose::idle, std::max(context_.settings->limits.idle_timeout - park_after, duration::zero()));
+    waiting_ = true;
+    const net::io_result readable = co_await stream_->wait_readable();
+    waiting_ = false;
+    if (!readable.ok() || closing_) co_return net::io_result{boost::asio::error::operation_aborted};
+    begin_wait(wait_purpose::head, context_.settings->limits.header_timeout);
+    co_return co_await read_more(buffer_pool::block_bytes);
+}
+
+net::task<client_connection::head_state> client_connection::read_head() {
+    const auto& limits = context_.settings->limits;
+    const wire::head_limits bounds{.max_head_bytes = static_cast<std::size_t>(limits.max_header_bytes)};
+    scanned_ = 0;
+    bool skipped_line = false;
+    bool head_begun = false;
+    for (;;) {
+        // At most one empty line in front of a request (RFC 9112 2.2).
+        if (!skipped_line && wire::begins_with(input_.unread(), "\r\n")) {
+            input_.consume(2);
+            skipped_line = true;
+        }
+        if (!input_.empty() && !wire::is_word(input_.unread(), "\r")) {
+            const auto result = wire::read_request_head(input_.unread(), bounds, scanned_, head_);
+            if (result.is == wire::head_result::state::complete) {
+                input_.consume(result.consumed);
+                idle_ = false;
+                co_return head_state::complete;
+            }
+            if (result.is == wire::head_result::state::refused) {
+                refused_ = result.why;
+                co_return head_state::refused;
+            }
+        }
+        idle_ = input_.empty();
+        if (idle_ && closing_) co_return head_state::closed;
+        net::io_result got;
+        if (idle_) {
+            // Straight into the buffer at first: on a busy connection the next request is never far. Written out here
+            // because this is on the path of every request, and a coroutine frame costs what parsing four fields does.
+            timed_out_ = false;
+            begin_wait(wait_purpose::park, park_after);
+            const auto room = input_.space(1, buffer_pool::block_bytes);
+            waiting_ = true;
+            got = co_await stream_->read_some(room);
+            waiting_ = false;
+            if (got.ok()) {
+                input_.commit(got.bytes);
+            } else if (timed_out_ && !closing_ && !context_.draining) {
+                got = co_await read_parked();
+            }
+        } else {
+            if (!head_begun) {
+                head_begun = true;
+                timed_out_ = false;
+                begin_wait(wait_purpose::head, limits.header_timeout); // absolute: drops of bytes do not extend it
+            }
+            got = co_await read_more(bounds.max_head_bytes + buffer_pool::block_bytes);
+        }
+        if (got.ok()) continue;
+        if (got.error == boost::asio::error::no_buffer_space) {
+            refused_ = wire::refusal::head_too_large;
+            co_return head_state::refused;
+        }
+        co_return timed_out_ && !idle_ && !closing_ ? head_state::timed_out : head_state::closed;
+    }
+}
+
+std::string client_connection::make_id() {
+    // Unlike on every worker and start, without asking for randomness each time: an odd multiplier permutes the counter
+    // (Steele and Vigna's splitmix64 constant).
+    std::uint64_t bits = context_.id_seed + ++context_.next_id * 0x9e3779b97f4a7c15ULL;
+    std::string id(16, '0');
+    for (auto digit = id.rbegin(); digit != id.rend(); ++digit, bits >>= 4) *digit = "0123456789abcdef"[bits & 15];
+    return id;
+}
+
+void client_connection::client_left() {
+    gone_ = true;
+    if (current_ != nullptr) {
+        current_->body.abandon();
+        current_->gone.request();
+    }
+    if (relaying_ != nullptr) relaying_->cancel();
+}
+
+void client_connection::client_sends_no_more() {
+    half_close_ = std::make_unique<half_close>(services_.loop, *stream_,
+                                               half_close::owner{.gone = [this] { client_left(); },
+                                                                 .takes_interim =
+                                                                     [this] {
+                                                                         return unanswered_ && !ahead_.given() &&
+                                                                                head_.minor_version >= 1 &&
+                                                                                current_->body.complete();
+                                                                     }});
+    if (current_ != nullptr) half_close_->look();
+}
+
+void client_connection::drain() {
+    closing_ = true;
+    if (waiting_ && idle_) stream_->cancel_read();
+}
+
+void client_connection::close_now() {
+    closing_ = true;
+    stream_->close();
+    client_left();
+}
+
+net::task<bool> client_connection::write_rest(std::span<const boost::asio::const_buffer> parts) {
+    write_watch_.begin(context_.settings->limits.write_timeout);
+    const net::io_result sent = co_await stream_->write(parts);
+    write_watch_.end();
+    co_return sent.ok();
+}
+
+net::task<void> client_connection::linger() {
+    // Closing with unread bytes makes the kernel send a reset, which can overtake our answer (RFC 9112 9.6).
+    stream_->shutdown_send();
+    timed_out_ = false;
+    const steady_time until = services_.loop.now() + linger_time;
+    for (steady_time now = services_.loop.now(); now < until && !timed_out_; now = services_.loop.now()) {
+        begin_wait(wait_purpose::head, std::min(linger_silence, until - now));
+        input_.clear();
+        const net::io_result got = co_await read_more(buffer_pool::block_bytes);
+        if (!got.ok()) break;
+    }
+    stream_->close();
+}
+
+net::task<void> client_connection::refuse(wire::refusal why, int status) {
+    facts seen;
+    seen.received = services_.loop.now();
+    seen.started = services_.loop.wall_now();
+    services_.observer.request_started(nullptr);
+    answer given = why != wire::refusal::none
+                       ? make_refusal(why, wire::dialect::generic, seen.started)
+                       : make_local_answer({.status = status,
+                                            .code = "header_timeout",
+                                            .proxy_error = {},
+                                            .message = "the request head did not come within limits.header_timeout"},
+                                           wire::dialect::generic, seen.started);
+    seen.reason = given.reason;
+    seen.outcome = telemetry::request_outcome::rejected;
+    out_.clear();
+    answer_labels labels;
+    labels.close = true;
+    append_response_head(out_, *given.head, given.head->body, labels);
+    const auto body = given.body->ready();
+    out_.append(body->data);
+    std::array parts{boost::asio::const_buffer(out_.data(), out_.size())};
+    std::span<boost::asio::const_buffer> left = parts;
+    bool alive = stream_->write_now(left).ok();
+    if (alive && !left.empty()) alive = co_await write_rest(left);
+    if (alive) {
+        seen.status = status;
+        seen.bytes_out = body->data.size();
+        finish_record(nullptr, seen);
+        co_await linger();
+    } else {
+        finish_record(nullptr, seen);
+    }
+}
+
+net::task<bool> client_connection::handle() {
+    client_request request(services_.loop, *stream_, input_, services_.buffers);
+    request.settings = context_.settings;
+    request.policies = context_.policies;
+    request.head = &head_;
+    request.client_address = stream_->peer();
+    request.via = via_;
+    request.received = services_.loop.now();
+    request.started = services_.loop.wall_now();
+    const wire::field* told_id = head_.find(wire::field_id::x_request_id);
+    request.id = told_id != nullptr && is_sane_id(told_id->value) ? std::string{told_id->value} : make_id();
+
+    facts seen;
+    seen.received = request.received;
+    seen.started = request.started;
+    const auto& limits = request.settings->limits;
+    request.body.begin(head_.body,
+                       {.max_body = limits.max_body,
+                        .max_held = request.settings->replay_buffer,
+                        .silence = limits.body_timeout,
+                        .min_rate = limits.body_min_rate},
+                       head_.expect_continue);
+    current_ = &request;
+    bool goes_on = false;
+    unanswered_ = true;
+    if (gone_)
+        client_left(); // it sent its request and left at once
+    else if (half_close_)
+        half_close_->look();
+    ahead_.begin(request, context_.head_hold_tick);
+    // An error of ours costs this request and its connection; what depends on the request ends all the same.
+    std::exception_ptr failure;
+    answer given;
+    try {
+        given = co_await serve(services_, request);
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    unanswered_ = false;
+    ahead_.stop();
+    if (ahead_.is_writing()) {
+        if (gone_) stream_->close(); // nobody reads what is being written
+        static_cast<void>(co_await ahead_.written());
+        if (ahead_.broken()) gone_ = true;
+    }
+    if (failure) {
+        closing_ = true;
+        if (!request.announced) services_.observer.request_started(request.route.get());
+        given = internal_error(request);
+    }
+    seen.upstream = given.upstream;
+    seen.attempts = given.attempts;
+    seen.outcome = given.outcome;
+    seen.reason = given.reason;
+    seen.proxy_error = given.proxy_error;
+    seen.stream = given.stream;
+    seen.service = given.service;
+    seen.denied = given.denied;
+    seen.held = given.held;
+    seen.hedges = given.hedges;
+    seen.probe = given.probe;
+    seen.coalesced = given.coalesced;
+    seen.upcast = given.upcast;
+    seen.upstream_model = given.upstream_model;
+    seen.degraded = given.degraded;
+    request.body.answered();
+    if (!given.may_ask_again()) request.body.let_go(); // a client may take long to read, or to leave
+    try {
+        if (given.degraded.is && ahead_.given() && !gone_ && !co_await say_degraded(given.degraded)) gone_ = true;
+        if (given.body && !gone_ && ahead_.given() && !is_event_stream(*given.head)) {
+            goes_on = co_await relay_as_event(given, request, seen);
+            // What was made here costs nothing; half-closed clients may read it.
+        } else if (given.body && (!gone_ || given.local)) {
+            goes_on = co_await relay(given, request, seen);
+        } else {
+            seen.outcome = telemetry::request_outcome::client_cancelled;
+            stream_->close();
+        }
+    } catch (...) {
+        failure = std::current_exception();
+        relaying_ = nullptr;
+        seen.outcome = telemetry::request_outcome::proxy_error;
+        seen.reason = "internal_error";
+        stream_->close();
+    }
+    given.end();
+    ahead_.forget();
+    const bool whole = request.body.complete();
+    if (!whole) request.body.abandon();
+    if (request.body.in_use()) co_await request.body.released();
+    current_ = nullptr;
+    if (half_close_) half_close_->stop();
+    finish_record(&request, seen);
+    request.body.let_go();
+    if (failure) std::rethrow_exception(failure); // counted and logged by the nursery
+    if (!whole || !goes_on) {
+        if (goes_on || (!whole && !gone_)) co_await linger();
+        co_return false;
+    }
+    // What came behind a chunked body is the next request's.
+    if (input_.empty()) {
+        io_buffer excess = request.body.take_excess();
+        if (excess.empty()) {
+            input_.clear();
+        } else {
+            input_ = std::move(excess);
+        }
+    }
+    co_return !closing_;
+}
+
+answer client_connection::internal_error(const client_request& request) const {
+    answer made = make_local_answer({.status = 500,
+                                     .code = "internal_error",
+                                     .proxy_error = "proxy_internal_error",
+                                     .message = "an error of the proxy's own ended this request; its log says more",
+                                     .outcome = telemetry::request_outcome::proxy_error},
+                                    dialect_of(request.route.get(), head_.path), services_.loop.wall_now());
+    made.service = telemetry::request_service::error;
+    made.may_have_arrived = true;
+    return made;
+}
+
+net::task<bool> client_connection::relay(answer& given, client_request& request, facts& seen) {
+    const wire::response_head& head = *given.head;
+    seen.status = head.status;
+    if (!given.local) {
+        const wire::field* id = head.find(wire::field_id::x_request_id);
+        if (id == nullptr) id = head.find(wire::field_id::request_id);
+        if (id != nullptr) seen.upstream_request_id = upstream_request_id_.assign(id->value);
+    }
+    // Framing is ours: a length where one is known, else chunks; an HTTP/1.0 client knows no chunks and gets the end of
+    // the connection instead.
+    wire::body_framing framing = head.body;
+    if (ahead_.given()) framing.kind = wire::body_kind::chunked; // as its head said
+    if (framing.kind == wire::body_kind::chunked || framing.kind == wire::body_kind::until_close) {
+        framing.kind = head_.minor_version >= 1 ? wire::body_kind::chunked : wire::body_kind::until_close;
+    }
+    const bool head_only = head_.is_head();
+    const bool chunked = framing.kind == wire::body_kind::chunked && !head_only;
+    const bool close = !head_.keep_alive || closing_ || context_.draining || !request.body.complete() ||
+                       framing.kind == wire::body_kind::until_close;
+    const std::string degraded = given.degraded.is ? label_of(given.degraded) : std::string{};
+    out_.clear();
+    append_response_head(
+        out_, head, framing,
+        {.route = request.route ? std::string_view{request.route->name} : std::string_view{},
+         .upstream = given.upstream != nullptr ? std::string_view{given.upstream->name} : std::string_view{},
+         .attempts = given.attempts,
+         .outcome = given.undecided ? std::string_view{} : telemetry::to_string(given.service),
+         .degraded = degraded,
+         .cache_status = cache_status_of(given),
+         .stop_client_retries = given.stop_client_retries,
+         .request_id = request.id,
+         .close = close,
+         .keep_alive_http10 = !close && head_.minor_version == 0});
+
+    // An attempt knows that it asked with HEAD; a body of ours is simply not sent.
+    std::optional<body_step> step = head_only && given.local ? body_step{} : given.body->ready();
+    if (step && step->is == body_step::kind::truncated && !ahead_.given()) {
+        // It turned out to be no answer before any of it was sent: an honest error instead.
+        answer error = make_local_answer({.status = 502,
+                                          .code = "upstream_protocol_error",
+                                          .proxy_error = step->why,
+                                          .message = "the upstream's answer is cut short",
+                                          .outcome = telemetry::request_outcome::proxy_error},
+                                         dialect_of(request.route.get(), head_.path), services_.loop.wall_now(),
+                                         given.upstream, given.attempts);
+        seen.outcome = error.outcome;
+        seen.service = error.service;
+        seen.reason = error.reason;
+        seen.proxy_error = error.proxy_error;
+        seen.stream = false;
+        co_return co_await relay(error, request, seen);
+    }
+    relaying_ = given.body.get();
+    const steady_time relaying_since = services_.loop.now();
+    if (given.sent != steady_time{})
+        seen.overhead = (given.sent - request.received) + (relaying_since - given.head_read);
+
+    bool head_sent = ahead_.given();
+    bool waited = false; // since relaying began
+    bool whole = false;
+    bool alive = true;
+    std::array<char, 18> size_line;
+    while (alive && !whole) {
+        if (!step && head_sent) {
+            waited = true;
+            step = co_await given.body->next();
+        }
+        std::array<boost::asio::const_buffer, 5> parts;
+        std::size_t count = 0;
+        const auto add = [&](std::string_view bytes) {
+            parts[count++] = boost::asio::const_buffer(bytes.data(), bytes.size());
+        };
+        if (!head_sent) add(out_);
+        if (!step) {
+            // nothing to send along: the head goes ahead
+        } else if (step->is == body_step::kind::truncated) {
+            seen.outcome = telemetry::request_outcome::truncated;
+            seen.proxy_error = step->why;
+            seen.ended = step->ended;
+            break;
+        } else if (step->is == body_step::kind::data) {
+            if (seen.bytes_out == 0)
+                seen.first_byte = (waited ? services_.loop.now() : relaying_since) - request.received;
+            if (step->first_event)
+                seen.first_token = (waited ? services_.loop.now() : relaying_since) - request.received;
+            seen.bytes_out += step->data.size();
+            if (chunked) add(wire::chunk_head(size_line.data(), step->data.size()));
+            add(step->data);
+            step = given.body->ready(); // the data stays where it is until the next data is asked for
+            whole = step && step->is == body_step::kind::end;
+            if (chunked) add(whole ? std::string_view{"\r\n0\r\n\r\n"} : wire::chunk_tail);
+        } else {
+            whole = true;
+            if (chunked) add(wire::last_chunk);
+        }
+        head_sent = true;
+        if (count == 0) continue;
+        std::span<boost::asio::const_buffer> left{parts.data(), count};
+        alive = stream_->write_now(left).ok();
+        if (alive && !left.empty()) alive = co_await write_rest(left);
+    }
+    if (whole) seen.ended = step->ended;
+    relaying_ = nullptr;
+    given.body.reset(); // closes what is not over
+    if (!alive || gone_) {
+        if (!whole || !alive) {
+            seen.outcome = telemetry::request_outcome::client_cancelled;
+            if (seen.stream) seen.ended = telemetry::stream_end::client_gone;
+        }
+        stream_->close();
+        co_return false;
+    }
+    if (!whole) {
+        // Broken: the missing last chunk, or the missing bytes, tell the client. Where only the end of the connection
+        // would tell, a reset does.
+        if (framing.kind == wire::body_kind::until_close) {
+            stream_->reset();
+        } else {
+            stream_->close();
+        }
+        co_return false;
+    }
+    if (close) {
+        closing_ = true;
+        if (request.body.complete()) {
+            stream_->shutdown_send();
+            co_return false;
+        }
+    }
+    co_return true;
+}
+
+// A head given ahead could not say so: a comment between events does.
+net::task<bool> client_connection::say_degraded(telemetry::degradation how) {
+    const std::string comment = ": x-evenkeel-degraded: " + label_of(how) + "\n\n";
+    std::array<char, 18> size_line;
+    const auto size = wire::chunk_head(size_line.data(), comment.size());
+    std::array parts{boost::asio::const_buffer(size.data(), size.size()),
+                     boost::asio::const_buffer(comment.data(), comment.size()),
+                     boost::asio::const_buffer(wire::chunk_tail.data(), wire::chunk_tail.size())};
+    co_return co_await write_rest(parts);
+}
+
+// The client has the head of a stream, and what came is none: an error, ours or the upstream's, or an answer in one
+// piece that nobody asked for. It becomes the error frame of the client's dialect, and the stream ends unfinished.
+net::task<bool> client_connection::relay_as_event(answer& given, client_request& request, facts& seen) {
+    seen.status = 200;
+    if (given.head->status < 400) {
+        seen.outcome = telemetry::request_outcome::upstream_error;
+        seen.reason = "not_a_stream";
+    }
+    std::string body;
+    while (body.size() < wire::max_error_body) {
+        auto step = given.body->ready();
+        if (!step) step = co_await given.body->next();
+        if (step->is != body_step::kind::data) break;
+        body += step->data;
+    }
+    const wire::error_facts said = wire::read_error(body);
+    const std::string message = !said.message.empty() ? said.message
+                                : given.head->status < 400
+                                    ? "the upstream did not answer with a stream"
+                                    : "the upstream answered with status " + std::to_string(given.head->status);
+    const std::string code = !said.code.empty() ? said.code : !said.type.empty() ? said.type : "upstream_error";
+    const auto dialect = dialect_of(request.route.get(), head_.path);
+    const std::string frame = wire::error_frame(wire::stream_format::sse, dialect,
+                                                given.head->status < 400 ? 502 : given.head->status, code, message);
+    std::array<char, 18> size_line;
+    const auto size = wire::chunk_head(size_line.data(), frame.size());
+    std::array parts{boost::asio::const_buffer(size.data(), size.size()),
+                     boost::asio::const_buffer(frame.data(), frame.size()),
+                     boost::asio::const_buffer(wire::chunk_tail.data(), wire::chunk_tail.size())};
+    std::span<boost::asio::const_buffer> left = parts;
+    bool alive = stream_->write_now(left).ok();
+    if (alive && !left.empty()) alive = co_await write_rest(left);
+    if (alive) seen.bytes_out = frame.size();
+    seen.ended = telemetry::stream_end::upstream_error;
+    stream_->close();
+    co_return false;
+}
+
+void client_connection::finish_record(const client_request* request, const facts& seen) noexcept {
+    telemetry::request_record record;
+    record.started = seen.started;
+    if (request != nullptr) {
+        record.route = request->route.get();
+        record.method = head_.method;
+        record.path = head_.path;
+        record.request_id = request->id;
+        record.model = request->model;
+        record.bytes_in = request->body.received();
+    }
+    record.upstream = seen.upstream;
+    record.upstream_request_id = seen.upstream_request_id;
+    record.reason = seen.reason;
+    record.proxy_error = seen.proxy_error;
+    record.status = seen.status;
+    record.attempts = seen.attempts;
+    record.outcome = seen.outcome;
+    record.service = seen.service;
+    record.denied = seen.denied;
+    record.ended = seen.ended;
+    record.upstream_model = seen.upstream_model;
+    record.first_token = seen.first_token;
+    record.stream = seen.stream;
+    record.at = services_.loop.now();
+    record.total = record.at - seen.received;
+    record.first_byte = seen.first_byte;
+    record.held = seen.held;
+    record.upcast = seen.upcast;
+    record.degraded = seen.degraded;
+    if (request != nullptr) record.chaos = request->chaos;
+    record.hedges = seen.hedges;
+    if (request != nullptr) {
+        record.queued = request->queued;
+        if (const auto* replay = request->replay.get()) {
+            record.attempts += replay->attempts;
+            record.hedges += replay->hedges;
+            record.resumed = replay->times;
+        }
+    }
+    record.probe = seen.probe;
+    record.coalesced = seen.coalesced;
+    record.overhead = seen.overhead;
+    record.bytes_out = seen.bytes_out;
+    if (request != nullptr && request->parts) note_parts(record, *request->parts);
+    services_.observer.request_finished(record);
+}
+
+} // namespace evenkeel::request

@@ -1,0 +1,133 @@
+#include "proxy/coalesce/coalesce.hpp"
+
+#include "proxy/coalesce/coalesce_key.hpp"
+#include "proxy/coalesce/coalesced_flights.hpp"
+#include "proxy/coalesce/flight_reader.hpp"
+#include "proxy/coalesce/shared_flight.hpp"
+#include "proxy/flight/bulkhead_turn.hpp"
+#include "proxy/flight/flight.hpp"
+#include "proxy/message/local_answer.hpp"
+#include "proxy/reading/client_hints.hpp"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace evenkeel::request {
+
+namespace {
+using telemetry::coalesce_role;
+
+constexpr int max_tries = 8; // to find or found a flight while others do the same; then the request goes by itself
+// What the flight itself says at the deadline is heard: it knows what was tried. (chosen: a few turns of a busy loop)
+constexpr duration flights_last_words = std::chrono::milliseconds{5};
+
+struct entered {
+    std::shared_ptr<shared_flight> flight; // null: it goes by itself
+    coalesce_role role = coalesce_role::none;
+};
+entered enter(worker_services& services, const client_request& request, const coalesce_key& key,
+              const std::shared_ptr<flight_seat>& seat, steady_time deadline) {
+    std::shared_ptr<shared_flight> made;
+    for (int tries = 0; tries < max_tries; ++tries) {
+        auto found = services.flights->find(key);
+        if (found && found->join(seat, deadline)) return {std::move(found), coalesce_role::follower};
+        if (!made) made = shared_flight::make(services, *services.flights, key, request, deadline);
+        if (!made || !made->join(seat, deadline)) return {};
+        if (services.flights->put(key, made, found.get())) {
+            made->start();
+            return {std::move(made), coalesce_role::leader};
+        }
+        made = nullptr; // somebody else was quicker
+    }
+    return {};
+}
+
+answer client_left() {
+    answer gone;
+    gone.outcome = telemetry::request_outcome::client_cancelled;
+    return gone;
+}
+
+answer too_late(const worker_services& services, const client_request& request, const client_hints& told) {
+    const bool client_said = told.timeout && answer_within(*told.timeout) < request.asked()->timeout.total;
+    answer made = make_local_answer(
+        {.status = 504,
+         .code = "deadline_exceeded",
+         .proxy_error = "http_response_timeout",
+         .message = fmt::format("no answer came within {}",
+                                client_said ? "the time this client waits" : "timeout.total of this route"),
+         .outcome = telemetry::request_outcome::proxy_error},
+        dialect_of(request.route.get(), request.head->path), services.loop.wall_now());
+    made.service = telemetry::request_service::error;
+    made.may_have_arrived = true;
+    return made;
+}
+
+answer readers_answer(const worker_services& services, client_request& request, flight_membership member,
+                      std::shared_ptr<const shared_answer> told, coalesce_role role, steady_time deadline) {
+    const bool leader = role == coalesce_role::leader;
+    answer made;
+    static_cast<provenance&>(made) = *told;
+    made.coalesced = role;
+    request.chaos = member.flight()->chaos();
+    if (leader) {
+        request.queued = member.flight()->queued();
+    } else {
+        made.sent = made.head_read = {}; // its own share of the time has nothing to do with these
+        made.held = {};
+    }
+    auto reader = std::make_unique<flight_reader>(std::move(member), std::move(told), services.observer, request,
+                                                  leader, deadline);
+    made.head = &reader->head();
+    made.body = std::move(reader);
+    return made;
+}
+} // namespace
+
+net::task<answer> coalesce(worker_services& services, client_request& request) {
+    const client_hints told = read_client_hints(*request.head);
+    if (services.flights == nullptr || told.unreadable) co_return co_await in_turn(services, request);
+    const auto key = coalesce_key_of(request, services.flights->key());
+    if (!key) co_return co_await in_turn(services, request);
+
+    const steady_time deadline = flight::deadline_of(request, told) + flights_last_words;
+    const auto seat = std::make_shared<flight_seat>(services.loop);
+    coalesce_role role = coalesce_role::none;
+    {
+        entered in = enter(services, request, *key, seat, deadline - flights_last_words);
+        if (in.flight) {
+            role = in.role;
+            flight_membership member(std::move(in.flight), seat);
+            services.observer.request_coalesced(*request.route, role);
+            const net::cancel_source::hook left(
+                request.gone, [](void* who) { static_cast<flight_seat*>(who)->set(); }, seat.get());
+            for (;;) {
+                auto seen = member.flight()->look(*seat);
+                if (request.gone.requested()) co_return client_left();
+                if (seen.detached) {
+                    services.observer.coalesced_detached(*request.route, *seen.detached);
+                    break;
+                }
+                if (seen.answer)
+                    co_return readers_answer(services, request, std::move(member), std::move(seen.answer), role,
+                                             deadline);
+                if (seen.no_answer) break;
+                if (co_await seat->wait_until(deadline)) continue;
+                seen = member.flight()->look(*seat);
+                if (seen.answer && !seen.detached) continue;
+                co_return too_late(services, request, told);
+            }
+            if (role == coalesce_role::follower) role = coalesce_role::detached;
+        }
+    }
+    answer given = co_await in_turn(services, request);
+    given.coalesced = role;
+    co_return given;
+}
+
+net::task<answer> shared(worker_services& services, client_request& request) {
+    return request.route->coalesce != coalesce_mode::off ? coalesce(services, request) : in_turn(services, request);
+}
+
+} // namespace evenkeel::request

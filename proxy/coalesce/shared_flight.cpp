@@ -1,0 +1,288 @@
+#include "proxy/coalesce/shared_flight.hpp"
+
+#include "proxy/coalesce/coalesced_flights.hpp"
+#include "proxy/flight/bulkhead_turn.hpp"
+#include "proxy/flight/flight.hpp"
+#include "proxy/message/local_answer.hpp"
+#include "proxy/message/wants_stream.hpp"
+#include "proxy/reading/judgement.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+namespace evenkeel::request {
+
+void flight_seat::wake() {
+    boost::asio::post(loop_.executor(), [self = shared_from_this()] { self->ready_.set(); });
+}
+
+shared_answer::shared_answer(const answer& of) : provenance(of), head(*of.head) {
+    // The views of the head point into the attempt's buffers, which are reused while the body is read.
+    head.raw = {};
+    head.reason = keep(head.reason);
+    for (wire::field& one : head.fields) {
+        one.name = keep(one.name);
+        one.value = keep(one.value);
+    }
+    const content_facts content = content_of(head);
+    const bool streams = content.is == content_facts::kind::events || content.is == content_facts::kind::lines;
+    opaque = streams && content.encoded;
+    if (streams && !content.encoded)
+        format = content.is == content_facts::kind::events ? wire::stream_format::sse : wire::stream_format::ndjson;
+}
+
+std::shared_ptr<shared_flight> shared_flight::make(worker_services& services, coalesced_flights& among,
+                                                   const coalesce_key& key, const client_request& of,
+                                                   steady_time deadline) {
+    auto made = std::make_shared<shared_flight>(services, among, key, of.asked()->stream.hold_buffer);
+    const shared_bytes body = of.body.text();                     // of the leader's connection, which may leave
+    if (!made->charge_.take(of.head->raw.size())) return nullptr; // the body lies in blocks, which count already
+    made->route_ = of.route;
+    made->latest_ = deadline;
+    made->request_ = std::make_unique<owned_request>(services.loop, services.buffers, of, body);
+    client_request& request = made->request_->get();
+    request.route = of.route;
+    request.fallback_route = of.fallback_route;
+    request.something_follows = of.something_follows;
+    request.asked_since = of.asked_since;
+    request.deadline = deadline;
+    request.shared = &made->shared_;
+    // A compressed stream is opaque, and nobody could be told where it broke.
+    if (wants_stream(request)) made->request_->set_field("accept-encoding", "identity");
+    return made;
+}
+
+shared_flight::shared_flight(worker_services& services, coalesced_flights& among, const coalesce_key& key,
+                             std::uint64_t bound)
+    : services_(services), among_(among), key_(key), charge_(services.memory), progress_(services.loop.executor()),
+      log_(services.memory, bound) {}
+
+shared_flight::~shared_flight() = default;
+
+void shared_flight::start() {
+    ++services_.shared_flights;
+    services_.loop.nursery().spawn(run(shared_from_this()));
+}
+
+// Readers.
+
+bool shared_flight::join(const std::shared_ptr<flight_seat>& seat, steady_time deadline) {
+    bool later = false;
+    {
+        const std::lock_guard lock(mutex_);
+        if (over_ || !log_.open() || log_.readers() >= max_readers) return false;
+        log_.join(seat->place_);
+        seat->waits_ = false;
+        seats_.push_back(seat);
+        later = deadline > latest_;
+        latest_ = std::max(latest_, deadline);
+    }
+    if (later)
+        boost::asio::post(services_.loop.executor(),
+                          [self = shared_from_this(), deadline] { self->allow_until(deadline); });
+    return true;
+}
+
+void shared_flight::leave(const std::shared_ptr<flight_seat>& seat) noexcept {
+    bool last = false;
+    {
+        const std::lock_guard lock(mutex_);
+        log_.leave(seat->place_);
+        std::erase(seats_, seat);
+        last = log_.deserted() && !over_;
+        if (last) over_ = true;
+    }
+    if (!last) return;
+    among_.erase(key_, *this);
+    boost::asio::post(services_.loop.executor(), [self = shared_from_this()] { self->cancel_now(); });
+}
+
+shared_flight::seen shared_flight::look(flight_seat& seat) {
+    const std::lock_guard lock(mutex_);
+    seen out{.answer = answer_, .detached = seat.place_.detached, .no_answer = over_ && !answer_};
+    seat.waits_ = !out.answer && !out.detached && !out.no_answer;
+    return out;
+}
+
+shared_flight::taken shared_flight::take(flight_seat& seat, bool waits) {
+    taken out;
+    bool poke = false;
+    {
+        const std::lock_guard lock(mutex_);
+        out.piece = log_.take(seat.place_);
+        if (out.piece) {
+            poke = waiting_ && log_.wants_more();
+            if (poke) waiting_ = false;
+        } else if (seat.place_.detached) {
+            out.detached = seat.place_.detached;
+            out.spoken = spoken_;
+            out.may_speak = seat.place_.next > 0 && seat.place_.between_events;
+        } else if (final_) {
+            out.final = final_;
+            out.later = later_;
+        } else {
+            seat.waits_ = waits;
+        }
+    }
+    if (poke) boost::asio::post(services_.loop.executor(), [self = shared_from_this()] { self->progress_.set(); });
+    return out;
+}
+
+void shared_flight::collect_sleepers(std::vector<std::shared_ptr<flight_seat>>& into) {
+    for (const auto& one : seats_) {
+        if (std::exchange(one->waits_, false)) into.push_back(one);
+    }
+}
+
+void shared_flight::wake(const std::vector<std::shared_ptr<flight_seat>>& sleepers) {
+    for (const auto& one : sleepers) one->wake();
+}
+
+// The running worker.
+
+void shared_flight::allow_until(steady_time deadline) {
+    if (!request_) return;
+    client_request& request = request_->get();
+    request.deadline = std::max(request.deadline, deadline);
+    if (shared_.under_way != nullptr) shared_.under_way->allow_until(request.deadline);
+    if (reading_ != nullptr) reading_->allow_until(request.deadline);
+}
+
+void shared_flight::cancel_now() {
+    if (!request_) return;
+    request_->get().gone.request();
+    if (reading_ != nullptr) reading_->cancel();
+    progress_.set();
+}
+
+bool shared_flight::deserted() {
+    const std::lock_guard lock(mutex_);
+    return log_.deserted();
+}
+
+bool shared_flight::may_go_on() {
+    const std::lock_guard lock(mutex_);
+    waiting_ = !log_.deserted() && !log_.wants_more();
+    return !waiting_;
+}
+
+void shared_flight::publish(const answer& given) {
+    auto told = std::make_shared<const shared_answer>(given);
+    if (told->format) {
+        const auto dialect = given.upstream != nullptr
+                                 ? dialect_of(*request_->get().asked(), *given.upstream, request_->get().head->path)
+                                 : wire::dialect::generic;
+        scan_ = std::make_unique<wire::stream_reader>(*told->format, dialect, true);
+    }
+    std::vector<std::shared_ptr<flight_seat>> sleepers;
+    {
+        const std::lock_guard lock(mutex_);
+        if (told->opaque) log_.detach_followers(telemetry::coalesce_detachment::encoded);
+        answer_ = std::move(told);
+        collect_sleepers(sleepers);
+    }
+    wake(sleepers);
+}
+
+void shared_flight::append(const body_step& step) {
+    bool between = false;
+    if (scan_) {
+        static_cast<void>(scan_->read(step.data));
+        between = scan_->between_events();
+    }
+    std::vector<std::shared_ptr<flight_seat>> sleepers;
+    bool closed = false;
+    {
+        const std::lock_guard lock(mutex_);
+        const bool was_open = log_.open();
+        log_.append(std::string{step.data}, step.first_event, between);
+        closed = was_open && !log_.open();
+        if (scan_) spoken_ = scan_->spoken();
+        collect_sleepers(sleepers);
+    }
+    if (closed) among_.erase(key_, *this);
+    wake(sleepers);
+}
+
+// Whole, broken, or (empty) without an answer.
+void shared_flight::end(std::optional<body_step> final, replays later) {
+    std::vector<std::shared_ptr<flight_seat>> sleepers;
+    {
+        const std::lock_guard lock(mutex_);
+        over_ = true;
+        final_ = final;
+        later_ = later;
+        collect_sleepers(sleepers);
+    }
+    among_.erase(key_, *this);
+    wake(sleepers);
+}
+
+net::task<void> shared_flight::read(answer& given, client_request& request) {
+    reading_ = given.body.get();
+    body_step last{.is = body_step::kind::truncated, .why = "connection_terminated"}; // where nobody is left to read it
+    for (;;) {
+        auto step = given.body->ready();
+        if (!step) {
+            while (!may_go_on()) co_await progress_.wait();
+            if (deserted()) break;
+            step = co_await given.body->next();
+        }
+        if (step->is != body_step::kind::data) {
+            last = *step;
+            break;
+        }
+        append(*step);
+    }
+    reading_ = nullptr;
+    const stream_replay* const again = request.replay.get();
+    end(last, again != nullptr ? replays{again->times, again->attempts, again->hedges} : replays{});
+}
+
+// After an exception of ours: those who wait for an answer ask by themselves; for those who have its head it is cut
+// short.
+void shared_flight::give_up() {
+    bool answered = false;
+    {
+        const std::lock_guard lock(mutex_);
+        answered = answer_ != nullptr;
+    }
+    if (!answered) return end(std::nullopt, {});
+    end(body_step{.is = body_step::kind::truncated,
+                  .why = "proxy_internal_error",
+                  .ended = scan_ ? telemetry::stream_end::truncated : telemetry::stream_end::none},
+        {});
+}
+
+net::task<void> shared_flight::run(std::shared_ptr<shared_flight> self) {
+    client_request& request = self->request_->get();
+    std::exception_ptr failure;
+    try {
+        answer given = co_await in_turn(self->services_, request);
+        self->queued_ = request.queued;
+        self->chaos_ = request.chaos;
+        if (given.body) {
+            if (!given.may_ask_again()) request.body.let_go();
+            self->publish(given);
+            co_await self->read(given, request);
+        } else {
+            self->end(std::nullopt, {});
+        }
+        given.body.reset();
+    } catch (...) {
+        failure = std::current_exception();
+        self->reading_ = nullptr;
+        self->give_up();
+    }
+    if (request.body.in_use()) co_await request.body.released();
+    self->request_.reset();
+    self->charge_.release();
+    --self->services_.shared_flights;
+    self->services_.observer.coalesced_flight_ended(*self->route_);
+    if (failure) std::rethrow_exception(failure); // counted and logged by the nursery
+}
+
+} // namespace evenkeel::request

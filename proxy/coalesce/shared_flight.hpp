@@ -1,0 +1,154 @@
+#pragma once
+// One request sent upstream on behalf of several clients. It belongs to none of them: it runs in the nursery of the
+// worker that started it, on a copy of the request that started it, and every client, also the first, reads its answer
+// from a log (flight_log). Whoever leaves harms no other; when the last one has left, the work upstream is cancelled at
+// once.
+//
+//   start        by the leader, below with_fallback and above the bulkhead: one permit, one request to budgets and
+//   breakers join         as long as the answer is held from its first byte on and nothing has ended it deadline the
+//   latest of its readers'; each of them waits under its own pace         that of the fastest reader end whole, broken
+//   or refused: all readers get the same, once; the flight leaves the map at once
+//
+// Threads: what the mutex guards is anybody's, and nobody waits or posts while he has it; the rest is the running
+// worker's. Readers of other workers are woken by a post to their loop.
+
+#include "proxy/coalesce/coalesce_key.hpp"
+#include "proxy/coalesce/flight_log.hpp"
+#include "proxy/message/answer.hpp"
+#include "proxy/message/memory_bound.hpp"
+#include "proxy/message/owned_request.hpp"
+#include "proxy/net/event.hpp"
+#include "proxy/state/worker_services.hpp"
+#include "proxy/wire/stream_reader.hpp"
+
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace evenkeel::request {
+
+class coalesced_flights;
+
+// One client's part in a shared flight. Its place is guarded by the flight it has joined; it is woken from any worker
+// and waits on its own.
+class flight_seat : public std::enable_shared_from_this<flight_seat> {
+public:
+    explicit flight_seat(net::loop& worker) : loop_(worker), ready_(worker.executor()) {}
+
+    [[nodiscard]] net::task<bool> wait_until(steady_time due) {
+        return due == steady_time::max() ? ready_.wait() : ready_.wait_until(loop_.timers(), due);
+    }
+    void set() { ready_.set(); } // on its own worker
+    void wake();                 // on any
+
+private:
+    friend class shared_flight;
+    net::loop& loop_;
+    net::event ready_;
+    flight_place place_;
+    bool waits_ = false; // for what has not come yet
+};
+
+// What all readers are told of the answer: a copy of its head, which outlives the attempt it came from.
+struct shared_answer : provenance {
+    explicit shared_answer(const answer& of);
+    wire::response_head head;
+    std::optional<wire::stream_format> format; // of a stream that may be read by anybody
+    bool opaque = false;                       // a compressed stream
+
+private:
+    [[nodiscard]] std::string_view keep(std::string_view text) { return texts_.emplace_back(text); }
+    std::list<std::string> texts_;
+};
+
+class shared_flight : public std::enable_shared_from_this<shared_flight> {
+public:
+    static constexpr std::size_t max_readers =
+        1000; // of one flight; the next one starts another (reference: semantics 10)
+
+    // Null: limits.memory has no room for a copy of the request.
+    [[nodiscard]] static std::shared_ptr<shared_flight> make(worker_services& services, coalesced_flights& among,
+                                                             const coalesce_key& key, const client_request& of,
+                                                             steady_time deadline);
+    explicit shared_flight(worker_services& services, coalesced_flights& among, const coalesce_key& key,
+                           std::uint64_t bound);
+    ~shared_flight();
+    shared_flight(const shared_flight&) = delete;
+    shared_flight& operator=(const shared_flight&) = delete;
+
+    void start(); // once, by the worker that made it
+
+    // From any worker. False: nobody joins any more.
+    [[nodiscard]] bool join(const std::shared_ptr<flight_seat>& seat, steady_time deadline);
+    void leave(const std::shared_ptr<flight_seat>& seat) noexcept;
+
+    // For one reader; where there is nothing yet it is woken once there is.
+    struct seen {
+        std::shared_ptr<const shared_answer> answer; // its head has come
+        std::optional<telemetry::coalesce_detachment> detached{};
+        bool no_answer = false; // it has ended without one
+    };
+    [[nodiscard]] seen look(flight_seat& seat);
+    // How the request went after its answer had begun (a stream that was asked for again).
+    struct replays {
+        int times = 0, attempts = 0, hedges = 0;
+    };
+    struct taken {
+        std::optional<flight_log::piece> piece;
+        std::optional<body_step> final; // behind the last piece
+        std::optional<telemetry::coalesce_detachment> detached{};
+        bool may_speak = false; // detached between two events
+        wire::dialect spoken = wire::dialect::generic;
+        replays later{}; // with `final`
+    };
+    [[nodiscard]] taken take(flight_seat& seat, bool waits);
+
+    [[nodiscard]] duration queued() const noexcept { return queued_; }    // in the bulkhead; once the answer is there
+    [[nodiscard]] std::uint16_t chaos() const noexcept { return chaos_; } // as client_request::chaos; likewise
+
+private:
+    static net::task<void> run(std::shared_ptr<shared_flight> self);
+    [[nodiscard]] net::task<void> read(answer& given, client_request& request);
+    void publish(const answer& given);
+    void append(const body_step& step);
+    void give_up();
+    void end(std::optional<body_step> final, replays later);
+    [[nodiscard]] bool may_go_on(); // a reader waits for more, or none is left
+    [[nodiscard]] bool deserted();
+    void cancel_now();
+    void allow_until(steady_time deadline);
+    // Under the mutex: who is to be woken once it is let go.
+    void collect_sleepers(std::vector<std::shared_ptr<flight_seat>>& into);
+    static void wake(const std::vector<std::shared_ptr<flight_seat>>& sleepers);
+
+    worker_services& services_;
+    coalesced_flights& among_;
+    const coalesce_key key_;
+
+    // Of the running worker.
+    memory_charge charge_; // of the copied request
+    std::unique_ptr<owned_request> request_;
+    shared_deadline shared_;
+    std::shared_ptr<const config::route> route_;
+    net::event progress_;
+    body_source* reading_ = nullptr;
+    std::unique_ptr<wire::stream_reader> scan_;
+    duration queued_{};
+    std::uint16_t chaos_ = 0;
+
+    std::mutex mutex_; // all below
+    flight_log log_;
+    std::vector<std::shared_ptr<flight_seat>> seats_; // all who have joined and not left
+    std::shared_ptr<const shared_answer> answer_;
+    std::optional<body_step> final_;
+    replays later_;
+    wire::dialect spoken_ = wire::dialect::generic;
+    steady_time latest_{};
+    bool over_ = false;    // nothing more comes
+    bool waiting_ = false; // until a reader has had everything
+};
+
+} // namespace evenkeel::request

@@ -1,0 +1,242 @@
+#include "proxy/fallback/fallback.hpp"
+
+#include "proxy/coalesce/coalesce.hpp"
+#include "proxy/fallback/last_good_use.hpp"
+#include "proxy/flight/flight.hpp"
+#include "proxy/message/local_answer.hpp"
+#include "proxy/message/stored_body.hpp"
+#include "proxy/message/wants_stream.hpp"
+#include "proxy/reading/client_hints.hpp"
+#include "proxy/reading/repeatable.hpp"
+#include "proxy/reading/router.hpp"
+#include "proxy/wire/one_event_stream.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace evenkeel::request {
+
+namespace {
+constexpr std::string_view events = "text/event-stream";
+
+unaided_answer facts_of(const answer& given, const client_request& request) {
+    return {.is_there = given.body != nullptr && !request.gone.requested(),
+            .status = given.head != nullptr ? given.head->status : 0,
+            .failed_as = given.failed_as,
+            .body_failed = request.body.failed() != request_body::failure::none};
+}
+
+// Whether a step from `from` on may be expected to answer. Only last_good is known to have nothing beforehand.
+bool follows(const std::vector<config::fallback_step>& ladder, std::size_t from) noexcept {
+    return std::any_of(ladder.begin() + static_cast<std::ptrdiff_t>(from), ladder.end(),
+                       [](const config::fallback_step& step) { return step.is != fallback_kind::last_good; });
+}
+
+bool is_repeatable(const client_request& request) {
+    const config::route& route = *request.route;
+    const config::upstream& upstream = *route.upstreams.front();
+    std::string room;
+    return may_replay(route, upstream, *request.head, upstream_target(route, upstream, *request.head, room),
+                      request.body);
+}
+
+// An answer that is here, in the form the client asked for: what lies in one piece becomes a stream of one event.
+// Empty: it cannot be had in that form.
+struct ready_answer {
+    int status;
+    std::string_view content_type;
+    std::shared_ptr<const std::string> body;
+    bool encoded = false;
+    bool stream = false; // of any kind, whole
+};
+std::unique_ptr<stored_body> in_form(const client_request& request, const ready_answer& what, bool must_fit,
+                                     wall_time now) {
+    const bool is_stream = what.stream || what.content_type.starts_with(events);
+    std::unique_ptr<stored_body> made;
+    std::string_view type = what.content_type;
+    if (what.status < 400 && !is_stream && wants_events(request)) {
+        auto converted = what.encoded
+                             ? std::nullopt
+                             : wire::one_event_stream(dialect_of(request.route.get(), request.head->path), *what.body);
+        if (converted) {
+            made = std::make_unique<stored_body>(std::move(*converted));
+            type = events;
+        } else if (must_fit) {
+            return nullptr;
+        }
+    }
+    if (!made) made = std::make_unique<stored_body>(what.body);
+    if (is_stream || type.starts_with(events)) made->be_stream();
+    made->status(what.status);
+    if (!type.empty()) made->add_field("content-type", std::string{type});
+    made->add_field("cache-control", "no-store"); // it stands in for another answer for now
+    made->add_field("date", http_date(now));
+    return made;
+}
+
+answer answer_of(std::unique_ptr<stored_body> body) {
+    answer made;
+    made.head = &body->finish_head();
+    made.stream = made.head->body.kind == wire::body_kind::chunked;
+    made.body = std::move(body);
+    made.local = true;
+    return made;
+}
+
+// The label, and what the request had cost before.
+answer degraded(answer made, const answer& unaided, const telemetry::degradation& how) {
+    made.degraded = how;
+    made.degraded.is = true;
+    if (made.coalesced == telemetry::coalesce_role::none) made.coalesced = unaided.coalesced;
+    made.service = telemetry::request_service::degraded;
+    made.attempts += unaided.attempts;
+    made.hedges += unaided.hedges;
+    made.held += unaided.held;
+    made.denied = unaided.denied;
+    made.reason = !unaided.reason.empty() ? unaided.reason : std::string_view{"upstream_error"};
+    made.proxy_error = unaided.proxy_error;
+    return made;
+}
+
+// The ladder of one request.
+class ladder {
+public:
+    ladder(worker_services& services, client_request& request)
+        : services_(services), request_(request), route_(*request.route), steps_(route_.fallback) {
+        if (services.last_good != nullptr && steps_.front().is == fallback_kind::last_good)
+            kept_.emplace(*services.last_good, request, steps_.front());
+    }
+
+    [[nodiscard]] bool can_answer() const {
+        return follows(steps_, 0) || (kept_ && kept_->look(services_.loop.now()).answer != nullptr);
+    }
+    [[nodiscard]] answer keep(answer given) const {
+        if (!kept_ || given.coalesced == telemetry::coalesce_role::follower) return given; // its leader keeps it
+        const auto dialect = given.upstream != nullptr ? dialect_of(route_, *given.upstream, request_.head->path)
+                                                       : wire::dialect::generic;
+        return kept_->keep(std::move(given), services_.memory, dialect, services_.loop.now(),
+                           services_.loop.wall_now());
+    }
+
+    [[nodiscard]] std::optional<answer> last_good(const answer& unaided) const {
+        const steady_time now = services_.loop.now();
+        auto found = kept_ ? kept_->take(now) : last_good_use::found{};
+        if (!found.answer) return skip(fallback_kind::last_good, found.why);
+        const stored_answer& stored = *found.answer;
+        const auto field = [&](std::string_view name) -> std::string_view {
+            for (const auto& [known, value] : stored.fields)
+                if (known == name) return value;
+            return {};
+        };
+        auto body = in_form(request_,
+                            {stored.status,
+                             field("content-type"),
+                             {found.answer, &stored.body},
+                             !field("content-encoding").empty(),
+                             stored.stream},
+                            true, services_.loop.wall_now());
+        if (!body) return skip(fallback_kind::last_good, fallback_skip::no_entry);
+        for (const auto& [name, value] : stored.fields)
+            if (name != "content-type") body->add_field(name, value);
+        const duration age = std::max(now - stored.kept, duration::zero());
+        const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(age).count();
+        body->add_field("age", std::to_string(seconds));
+        // It was never fresh: nothing of what is kept is given while there is anything better (RFC 9211 2.4).
+        body->add_field("cache-status", fmt::format("evenkeel; hit; ttl={}; detail=last_good", -seconds));
+        return degraded(answer_of(std::move(body)), unaided, {.by = fallback_kind::last_good, .age = age});
+    }
+
+    [[nodiscard]] answer respond(const config::canned_answer& canned, const answer& unaided) const {
+        auto body =
+            in_form(request_, {canned.status, canned.content_type, canned.body}, false, services_.loop.wall_now());
+        if (canned.status >= 400 && unaided.head != nullptr) {
+            for (const std::string_view name : {"retry-after", "retry-after-ms"})
+                if (const wire::field* const told = unaided.head->find(name))
+                    body->add_field(std::string{name}, std::string{told->value});
+        }
+        answer made = degraded(answer_of(std::move(body)), unaided, {.by = fallback_kind::respond});
+        if (canned.status < 400) return made;
+        made.outcome =
+            made.attempts > 0 ? telemetry::request_outcome::proxy_error : telemetry::request_outcome::rejected;
+        made.stop_client_retries = unaided.stop_client_retries;
+        return made;
+    }
+
+    // Points the request at the other route; false: it is not to go there.
+    [[nodiscard]] bool aim_at(std::size_t step, bool may_have_arrived) {
+        const steady_time now = services_.loop.now();
+        request_.fallback_route = request_.settings->routes[steps_[step].route];
+        request_.asked_since = now;
+        request_.deadline = std::min(deadline_, request_.received + route_.timeout.total);
+        request_.something_follows = follows(steps_, step + 1);
+        const reroute_facts facts{.time_left = flight::deadline_of(request_, read_client_hints(*request_.head)) - now,
+                                  .attempt_needs = flight_plan::min_attempt_time,
+                                  .body_held = request_.body.replayable(),
+                                  .may_have_arrived = may_have_arrived,
+                                  .repeatable = is_repeatable(request_)};
+        const auto why_not = why_not_reroute(facts);
+        if (why_not) {
+            aim_back();
+            services_.observer.fallback_skipped(route_, fallback_kind::route, *why_not);
+        }
+        return !why_not;
+    }
+    void aim_back() {
+        request_.fallback_route = nullptr;
+        request_.asked_since = {};
+        request_.deadline = deadline_;
+        request_.something_follows = false;
+    }
+
+private:
+    std::nullopt_t skip(fallback_kind step, fallback_skip why) const {
+        services_.observer.fallback_skipped(route_, step, why);
+        return std::nullopt;
+    }
+
+    worker_services& services_;
+    client_request& request_;
+    const config::route& route_;
+    const std::vector<config::fallback_step>& steps_;
+    const steady_time deadline_ = request_.deadline; // of whoever asks on the client's behalf
+    std::optional<last_good_use> kept_;
+};
+} // namespace
+
+net::task<answer> with_fallback(worker_services& services, client_request& request) {
+    const config::route& route = *request.route;
+    ladder one(services, request);
+    request.something_follows = one.can_answer();
+    answer unaided = co_await shared(services, request);
+    request.something_follows = false;
+    if (!needs_fallback(facts_of(unaided, request))) co_return one.keep(std::move(unaided));
+
+    unaided.permit = {}; // its upstreams have done with it
+    bool may_have_arrived = unaided.may_have_arrived;
+    for (std::size_t i = 0; i < route.fallback.size(); ++i) {
+        const config::fallback_step& step = route.fallback[i];
+        if (step.is == fallback_kind::last_good) {
+            if (auto made = one.last_good(unaided)) co_return std::move(*made);
+        } else if (step.is == fallback_kind::respond) {
+            co_return one.respond(step.respond, unaided);
+        } else if (one.aim_at(i, may_have_arrived)) {
+            const std::string_view name = request.fallback_route->name; // the settings of the request keep it
+            answer other = co_await shared(services, request);
+            one.aim_back();
+            if (!other.body || request.gone.requested()) co_return other;
+            if (other.head->status < 400 && !other.failed_as)
+                co_return degraded(std::move(other), unaided, {.by = fallback_kind::route, .route = name});
+            services.observer.fallback_skipped(route, fallback_kind::route, fallback_skip::failed);
+            unaided.attempts += other.attempts;
+            unaided.hedges += other.hedges;
+            may_have_arrived = may_have_arrived || other.may_have_arrived;
+            if (request.body.failed() != request_body::failure::none) co_return other; // the client's own doing
+        }
+    }
+    services.observer.fallback_exhausted(route);
+    co_return unaided;
+}
+
+} // namespace evenkeel::request

@@ -1,0 +1,317 @@
+#include "proxy/fan_out/part_group.hpp"
+
+#include "proxy/message/local_answer.hpp"
+#include "proxy/wire/error_body.hpp"
+#include "proxy/wire/json_model.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <exception>
+
+namespace evenkeel::request {
+
+namespace {
+constexpr duration last_words_time = std::chrono::milliseconds{20}; // chosen: a few turns of a busy loop
+
+// Where a part's answer came from.
+std::string_view source_of(const answer& given) noexcept {
+    if (!given.degraded.is) return "live";
+    return given.degraded.by == fallback_kind::last_good ? "last_good" : "fallback";
+}
+
+duration retry_after_of(const wire::response_head& head) noexcept {
+    const wire::field* told = head.find(wire::field_id::retry_after);
+    if (told == nullptr) return {};
+    unsigned seconds = 0; // a date is left to the part's own answer
+    const auto [end, error] = std::from_chars(told->value.data(), told->value.data() + told->value.size(), seconds);
+    return error == std::errc{} && end == told->value.data() + told->value.size() ? std::chrono::seconds{seconds}
+                                                                                  : duration{};
+}
+} // namespace
+
+struct part_group::body_end {
+    enum class how : unsigned char {
+        whole,
+        broken,
+        told_error,
+        too_large,
+        no_memory,
+        nobody_waits
+    } is = how::nobody_waits;
+    std::string_view why{}; // broken: the RFC 9209 word
+    telemetry::stream_end stream = telemetry::stream_end::none;
+    duration first_byte{}, first_token{}; // since the request came; 0: none
+};
+
+part_group::part_group(worker_services& services, const client_request& of, steady_time deadline, serve_function serve)
+    : services_(services), serve_(serve), settings_(of.settings), route_(of.route), deadline_(deadline),
+      last_moment_(deadline + last_words_time), charge_(services.memory), changed_(services.loop.executor()) {}
+
+// Which bytes each part is sent; false: the body is no object of the parts, and has to be one.
+bool part_group::divide(const client_request& of, const shared_bytes& whole,
+                        std::vector<std::string_view>& bodies) const {
+    const config::fan_out_options& options = of.route->fan_out;
+    bodies.assign(options.parts.size(), whole.view());
+    if (options.body == config::fan_out_body::same) return true;
+    const auto members = wire::list_members(whole.view(), options.parts.size());
+    std::vector<std::string_view> split;
+    for (const std::string& name : options.parts) {
+        const auto found = std::find_if(members.begin(), members.end(),
+                                        [&](const wire::json_member& one) { return one.name == name; });
+        if (found != members.end()) split.push_back(found->value);
+    }
+    // As many members as parts, and each part's among them: none twice, none besides.
+    if (members.size() != options.parts.size() || split.size() != options.parts.size())
+        return options.body != config::fan_out_body::split;
+    bodies = std::move(split);
+    return true;
+}
+
+std::unique_ptr<owned_request> part_group::request_for(const config::route& route, const client_request& of,
+                                                       shared_bytes body, bool progressive) {
+    auto made = std::make_unique<owned_request>(services_.loop, services_.buffers, of, std::move(body));
+    client_request& request = made->get();
+    request.deadline = deadline_;
+    // It goes where a client of the part's own route would have sent it.
+    if (!route.match.path.empty()) made->set_path(route.match.path);
+    made->set_field("accept-encoding", "identity"); // its answer is looked into
+    if (progressive) {
+        made->set_field("accept", "application/json");
+        made->drop_field(wire::field_id::x_stainless_read_timeout); // heartbeats keep this client patient
+    }
+    // The parts are different requests and may meet at one provider.
+    const wire::field* key =
+        of.route->fan_out.parts.size() > 1 ? request.head->find(std::string_view{"idempotency-key"}) : nullptr;
+    if (key != nullptr) made->set_field("idempotency-key", std::string{key->value} + "-" + route.name);
+    return made;
+}
+
+part_group::refusal part_group::start(const client_request& of, bool progressive) {
+    const shared_bytes whole = of.body.text(); // the parts may outlive the request of the client
+    const auto& names = of.route->fan_out.parts;
+    if (!charge_.take(names.size() * of.head->raw.size())) return refusal::memory; // a copy of the head each
+    std::vector<std::string_view> bodies;
+    if (!divide(of, whole, bodies)) return refusal::not_split;
+    parts_.resize(names.size());
+    for (std::size_t place = 0; place < names.size(); ++place) {
+        part& one = parts_[place];
+        const auto& routes = settings_->routes;
+        one.route =
+            *std::find_if(routes.begin(), routes.end(), [&](const auto& each) { return each->name == names[place]; });
+        one.answer.name = one.route->name;
+        one.request = request_for(*one.route, of, whole.part(bodies[place]), progressive);
+        one.request->get().route = one.route;
+    }
+    for (std::size_t place = 0; place < parts_.size(); ++place)
+        services_.loop.nursery().spawn(run(shared_from_this(), place));
+    return refusal::none;
+}
+
+void part_group::end_now(part& one) noexcept {
+    one.request->get().gone.request();
+    if (one.reading != nullptr) one.reading->cancel();
+}
+
+void part_group::cancel() noexcept {
+    if (cancelled_) return;
+    cancelled_ = true;
+    for (part& one : parts_) {
+        if (!one.over) end_now(one);
+    }
+    changed_.set();
+}
+
+bool part_group::over() const noexcept {
+    return std::all_of(parts_.begin(), parts_.end(), [](const part& one) { return one.over; });
+}
+
+std::vector<const part_answer*> part_group::answers() const {
+    std::vector<const part_answer*> all;
+    for (const part& one : parts_) {
+        if (one.over) all.push_back(&one.answer);
+    }
+    return all;
+}
+
+void part_group::give_up_late() {
+    if (services_.loop.now() < last_moment_) return;
+    for (part& one : parts_) {
+        if (one.over) continue;
+        fail(one, 504, "deadline_exceeded", "the answer of this part was not whole within the time of the request");
+        one.answer.proxy_error = "http_response_timeout";
+        end_now(one);
+    }
+}
+
+// An error of ours in place of an answer.
+void part_group::fail(part& one, int status, std::string_view code, std::string_view message) {
+    const auto dialect = dialect_of(one.route.get(), one.request->get().head->path);
+    one.answer.status = status;
+    one.answer.good = false;
+    one.answer.source = "live";
+    one.answer.body = wire::error_body(dialect, status, code, message);
+    one.answer.content_type = wire::error_content_type;
+    one.answer.service = telemetry::request_service::error;
+    one.answer.took = services_.loop.now() - one.request->get().received;
+    one.over = true;
+}
+
+net::task<part_group::body_end> part_group::collect(answer& given, part& one) {
+    using how = body_end::how;
+    const client_request& request = one.request->get();
+    body_end end;
+    one.reading = given.body.get();
+    if (const auto& framing = given.head->body;
+        framing.kind == wire::body_kind::length && framing.length <= route_->stream.hold_buffer)
+        charge_.expect(one.answer.body, framing.length);
+    for (;;) {
+        auto step = given.body->ready();
+        if (!step) step = co_await given.body->next();
+        if (step->is != body_step::kind::data) {
+            end.is = step->is == body_step::kind::truncated                 ? how::broken
+                     : step->ended == telemetry::stream_end::upstream_error ? how::told_error
+                                                                            : how::whole;
+            end.why = step->why;
+            end.stream = step->ended;
+            break;
+        }
+        const duration since = services_.loop.now() - request.received;
+        if (one.answer.body.empty()) end.first_byte = since;
+        if (step->first_event) end.first_token = since;
+        const bool fits = one.answer.body.size() + step->data.size() <= route_->stream.hold_buffer;
+        if (fits && charge_.append(one.answer.body, step->data)) continue;
+        end.is = fits ? how::no_memory : how::too_large;
+        break;
+    }
+    one.reading = nullptr;
+    co_return end;
+}
+
+void part_group::settle(part& one, const answer& given, const body_end& end) {
+    using how = body_end::how;
+    one.answer.service = given.service;
+    one.answer.attempts = given.attempts;
+    one.answer.chaos = one.request->get().chaos;
+    if (given.upstream != nullptr) one.answer.upstream = given.upstream->name;
+    switch (end.is) {
+    case how::broken:
+    case how::told_error:
+        fail(one, 502, "part_truncated", "the answer of this part broke off before it was whole");
+        one.answer.proxy_error = end.why;
+        return;
+    case how::too_large:
+        return fail(one, 502, "part_too_large",
+                    "the answer of this part is larger than stream.hold_buffer of the fan-out's route");
+    case how::no_memory:
+        fail(one, 503, "memory", "limits.memory has no room for the answer of this part");
+        one.answer.retry_after = std::chrono::seconds{1};
+        return;
+    case how::nobody_waits: return;
+    case how::whole: break;
+    }
+    if (!wire::is_utf8(one.answer.body))
+        return fail(one, 502, "part_not_text", "the answer of this part is neither JSON nor text in UTF-8");
+    const wire::response_head& head = *given.head;
+    one.answer.status = head.status;
+    one.answer.good = head.status >= 200 && head.status < 300;
+    one.answer.source = source_of(given);
+    if (const wire::field* type = head.find(wire::field_id::content_type)) one.answer.content_type = type->value;
+    one.answer.proxy_error = given.proxy_error;
+    one.answer.stop_client_retries = given.stop_client_retries;
+    if (!one.answer.good) one.answer.retry_after = retry_after_of(head);
+    one.answer.took = services_.loop.now() - one.request->get().received;
+    one.over = true;
+}
+
+net::task<void> part_group::run(std::shared_ptr<part_group> self, std::size_t place) {
+    part& one = self->parts_[place];
+    client_request& request = one.request->get();
+    answer given;
+    body_end end;
+    std::exception_ptr failure;
+    try {
+        given = co_await self->serve_(self->services_, request);
+        if (!given.may_ask_again()) request.body.let_go();
+        if (given.body && !one.over && !self->cancelled_) end = co_await self->collect(given, one);
+    } catch (...) {
+        failure = std::current_exception();
+        one.reading = nullptr;
+        end.is = body_end::how::nobody_waits;
+    }
+    const bool given_up = one.over || self->cancelled_; // while it was served, or read
+    if (given_up) end.is = body_end::how::nobody_waits;
+    if (!one.over && !self->cancelled_) {
+        if (end.is == body_end::how::nobody_waits) {
+            failure ? self->fail(one, 500, "internal_error", "an error of the proxy's own ended this part")
+                    : self->fail(one, 502, "part_cancelled", "this part ended without an answer");
+        } else {
+            self->settle(one, given, end);
+        }
+        self->changed_.set();
+    }
+    self->report(one, given, end);
+    given.body.reset();
+    if (request.body.in_use()) co_await request.body.released();
+    if (failure) std::rethrow_exception(failure); // counted and logged by the nursery
+}
+
+void part_group::report(const part& one, const answer& given, const body_end& end) noexcept {
+    using how = body_end::how;
+    const client_request& request = one.request->get();
+    telemetry::request_record record;
+    record.route = one.route.get();
+    record.part_of = route_.get();
+    record.started = request.started;
+    record.method = request.head->method;
+    record.path = request.head->path;
+    record.request_id = request.id;
+    record.model = request.model;
+    record.bytes_in = request.body.received();
+    record.upstream = given.upstream;
+    record.upstream_model = given.upstream_model;
+    record.reason = given.reason;
+    record.proxy_error = given.proxy_error;
+    record.attempts = given.attempts;
+    record.hedges = given.hedges;
+    if (request.replay) {
+        record.attempts += request.replay->attempts;
+        record.hedges += request.replay->hedges;
+        record.resumed = request.replay->times;
+    }
+    record.probe = given.probe;
+    record.coalesced = given.coalesced;
+    record.held = given.held;
+    record.upcast = given.upcast;
+    record.queued = request.queued;
+    record.chaos = request.chaos;
+    record.outcome = given.outcome;
+    record.service = given.service;
+    record.degraded = given.degraded;
+    record.denied = given.denied;
+    record.stream = given.stream;
+    record.ended = end.stream;
+    record.first_byte = end.first_byte;
+    record.first_token = end.first_token;
+    record.at = services_.loop.now();
+    record.total = record.at - request.received;
+    record.bytes_out = one.answer.body.size();
+    record.status = one.answer.status;
+    if (given.sent != steady_time{} && end.first_byte > duration::zero())
+        record.overhead = given.sent - request.received;
+    if (end.is == how::nobody_waits) {
+        // At the end of its time it is a failure, else its client has left.
+        record.outcome =
+            one.over ? telemetry::request_outcome::proxy_error : telemetry::request_outcome::client_cancelled;
+        if (one.over) record.reason = "deadline_exceeded";
+        if (given.stream) record.ended = one.over ? telemetry::stream_end::idle : telemetry::stream_end::client_gone;
+    } else if (end.is == how::broken || end.is == how::told_error) {
+        record.outcome = telemetry::request_outcome::truncated;
+        record.proxy_error = end.why;
+    } else if (end.is != how::whole || (!one.answer.good && given.head->status < 300)) {
+        record.outcome = telemetry::request_outcome::proxy_error;
+        record.reason = "part_unusable";
+    }
+    services_.observer.request_finished(record);
+}
+
+} // namespace evenkeel::request

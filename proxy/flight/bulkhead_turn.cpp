@@ -1,0 +1,138 @@
+#include "proxy/flight/bulkhead_turn.hpp"
+
+#include "proxy/flight/flight.hpp"
+#include "proxy/flight/run_flight.hpp"
+#include "proxy/message/local_answer.hpp"
+#include "proxy/net/event.hpp"
+#include "proxy/reading/principal.hpp"
+#include "proxy/state/shard_of.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+
+namespace evenkeel::request {
+
+namespace {
+// Woken by whichever worker gives a permit back; goes on on its own. By the time the wake-up is there the wait may be
+// over: then it finds nobody.
+class turn final : public bulkhead::waiter, public std::enable_shared_from_this<turn> {
+public:
+    explicit turn(net::executor worker) noexcept : worker_(worker), ready_(worker) {}
+
+    [[nodiscard]] net::task<bool> wait_until(net::timer_queue& timers, steady_time due) {
+        return ready_.wait_until(timers, due);
+    }
+    void client_left() {
+        gone_ = true;
+        ready_.set();
+    }
+    [[nodiscard]] bool is_gone() const noexcept { return gone_; }
+
+private:
+    void wake() noexcept override {
+        boost::asio::post(worker_, [self = shared_from_this()] { self->ready_.set(); });
+    }
+
+    net::executor worker_;
+    net::event ready_;
+    bool gone_ = false;
+};
+
+bulkhead::requester requester_of(const client_request& request) noexcept {
+    return {.known = tenant_by_header(request),
+            .context = &request,
+            // Asked by any thread: only what does not change while the request is served may be looked at.
+            .identify = [](const void* of) noexcept {
+                const auto& one = *static_cast<const client_request*>(of);
+                return tenant_of(*one.head, rules_of(one));
+            }};
+}
+
+struct refusal_words {
+    std::string_view code, because;
+};
+refusal_words words_of(bulkhead_refusal why, bool waited) noexcept {
+    switch (why) {
+    case bulkhead_refusal::tenant_share:
+        return {"bulkhead_tenant_share",
+                waited ? "its tenant had more than bulkhead.tenant_share of the queue, and it made room for others"
+                       : "its tenant has bulkhead.tenant_share of the queue, and others wait"};
+    case bulkhead_refusal::queue_timeout:
+        return {"bulkhead_timeout", "it did not get its turn within bulkhead.queue_timeout or its own time"};
+    case bulkhead_refusal::queue_full:
+    case bulkhead_refusal::none: break;
+    }
+    return {"bulkhead_full", "bulkhead.max_queue others wait already"};
+}
+
+answer refused(worker_services& services, const client_request& request, const bulkhead& at, bulkhead_refusal why,
+               bool waited) {
+    const refusal_words said = words_of(why, waited);
+    return make_local_answer(
+        {.status = 503,
+         .code = said.code,
+         .proxy_error = "connection_limit_reached",
+         .message =
+             fmt::format("route '{}' serves bulkhead.max_concurrent requests at a time, and this one was refused: {}",
+                         request.asked()->name, said.because),
+         .retry_after = at.retry_after(services.draw(), services.loop.now())},
+        dialect_of(request.route.get(), request.head->path), services.loop.wall_now());
+}
+} // namespace
+
+bulkhead_permit enter_bulkhead(worker_services& services, const client_request& request) {
+    if (!request.asked()->bulkhead.on) return {};
+    bulkhead& at = *request.policies->of(*request.asked()).bulkhead;
+    const auto given = at.enter(requester_of(request), request.received);
+    return given ? bulkhead_permit{at, *given, services.loop} : bulkhead_permit{};
+}
+
+net::task<std::optional<answer>> wait_for_turn(worker_services& services, client_request& request,
+                                               bulkhead_permit& permit) {
+    bulkhead& at = *request.policies->of(*request.asked()).bulkhead;
+    const steady_time came = services.loop.now();
+    steady_time until = came + request.asked()->bulkhead.queue_timeout;
+    // Who waits for a shared flight leaves it by himself, and another's time may be longer.
+    if (request.shared == nullptr)
+        until = std::min(until, flight::deadline_of(request, read_client_hints(*request.head)));
+    const auto mine = std::make_shared<turn>(services.loop.executor());
+    bulkhead::entry entry = at.wait(mine, requester_of(request), until, came);
+    const bool queued = !entry.given && entry.refused == bulkhead_refusal::none;
+    if (queued) {
+        const net::cancel_source::hook left(
+            request.gone, [](void* who) { static_cast<turn*>(who)->client_left(); }, mine.get());
+        static_cast<void>(co_await mine->wait_until(services.loop.timers(), until));
+        entry = at.stop_waiting(*mine);
+        request.queued = services.loop.now() - came;
+    }
+    if (entry.given) permit = bulkhead_permit{at, *entry.given, services.loop};
+    const bulkhead_refusal why = mine->is_gone() ? bulkhead_refusal::none : entry.refused;
+    services.observer.bulkhead_passed(*request.asked(), {.waited = request.queued,
+                                                         .queued = queued,
+                                                         .admitted = permit && !mine->is_gone(),
+                                                         .refused = why,
+                                                         .tenant_limited = entry.limited});
+    if (mine->is_gone()) {
+        answer gone;
+        gone.outcome = telemetry::request_outcome::client_cancelled;
+        co_return gone; // a permit that came at the last moment goes back with the caller's
+    }
+    if (why != bulkhead_refusal::none) co_return refused(services, request, at, why, queued);
+    co_return std::nullopt;
+}
+
+net::task<answer> in_turn(worker_services& services, client_request& request) {
+    bulkhead_permit permit = enter_bulkhead(services, request);
+    if (!permit && request.asked()->bulkhead.on) {
+        if (auto refused = co_await wait_for_turn(services, request, permit)) co_return std::move(*refused);
+    }
+    answer given = co_await run_flight(services, request);
+    given.permit = std::move(permit);
+    co_return given;
+}
+
+} // namespace evenkeel::request

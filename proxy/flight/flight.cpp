@@ -1,0 +1,246 @@
+#include "proxy/flight/flight.hpp"
+
+#include "proxy/attempt/inject_fault.hpp"
+#include "proxy/flight/resumed_body.hpp"
+#include "proxy/message/local_answer.hpp"
+#include "proxy/message/wants_stream.hpp"
+#include "proxy/reading/credentials.hpp"
+#include "proxy/reading/outgoing.hpp"
+#include "proxy/reading/repeatable.hpp"
+#include "proxy/reading/router.hpp"
+#include "proxy/state/shard_of.hpp"
+#include "proxy/wire/json_model.hpp"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+namespace evenkeel::request {
+
+namespace {
+constexpr duration longest_hold = std::chrono::seconds{60}; // `hold_max: auto`; the deadline bounds it as well
+constexpr duration fallback_hold = std::chrono::seconds{2}; // ... where a fallback answers in its place
+
+bool is_googles_array(wire::dialect dialect, const wire::call* called, std::string_view target) noexcept {
+    return dialect == wire::dialect::gemini && called != nullptr && called->streams &&
+           target.find("alt=sse") == std::string_view::npos;
+}
+} // namespace
+
+flight::flight(worker_services& services, client_request& request)
+    : services_(services), request_(request), route_(*request.asked()),
+      policies_(request.policies->of(*request.asked())), shard_(shard_of(request, policies_)),
+      hints_(read_client_hints(*request.head)), box_(services.loop), deadline_(deadline_of(request, hints_)),
+      plan_(options_of(request, deadline_)),
+      client_left_(
+          request.gone, [](void* to) { static_cast<mailbox*>(to)->post(flight_event::client_gone{}); }, &box_) {
+    if (policies_.guard != nullptr && !request.replay) policies_.guard->request_started(services.loop.now());
+    if (request.shared != nullptr) request.shared->under_way = this;
+}
+
+flight::~flight() {
+    for (auto& each : attempts_) each.made->cancel(cancel_cause::client_gone);
+    if (ticket_) policies_.line->leave(*ticket_);
+    if (request_.shared != nullptr) request_.shared->under_way = nullptr;
+}
+
+void flight::allow_until(steady_time deadline) noexcept {
+    deadline_ = std::max(deadline_, deadline);
+    plan_.allow_until(deadline_);
+    for (auto& each : attempts_) each.made->allow_until(deadline_);
+}
+
+flight_options flight::options_of(const client_request& request, steady_time deadline) noexcept {
+    const config::route& route = *request.asked();
+    return {.deadline = deadline,
+            .attempt_timeout = route.timeout.attempt,
+            .learned_timeout = route.timeout.learn_attempt,
+            .retry = &route.retry,
+            .hedge = route.hedge.on ? &route.hedge : nullptr,
+            .when_open = route.circuit_breaker.when_open,
+            .hold_max =
+                route.circuit_breaker.hold_max.value_or(request.something_follows ? fallback_hold : longest_hold),
+            .max_wait = route.overload.max_wait,
+            .endpoints = static_cast<endpoint_index>(route.upstreams.size()),
+            .something_follows = request.something_follows,
+            .earlier = request.replay ? &request.replay->earlier : nullptr};
+}
+
+steady_time flight::deadline_of(const client_request& request, const client_hints& hints) {
+    if (request.shared != nullptr && !request.replay) return request.deadline;
+    // A replay has the time of a commit of its own.
+    if (request.shared != nullptr) return request.asked_since + request.asked()->timeout.total;
+    duration within = duration::max();
+    if (hints.timeout) within = answer_within(*hints.timeout);
+    // Heartbeats keep a stream's client patient; any other hears nothing until its answer is whole.
+    if (hints.silence && !(request.route->stream.hold_head && evenkeel::request::wants_stream(request))) {
+        within = std::min(within, answer_within(*hints.silence));
+    }
+    const steady_time own = std::max(request.received, request.asked_since) + request.asked()->timeout.total;
+    const steady_time told = within == duration::max() ? steady_time::max() : request.received + within;
+    return std::min({own, told, request.deadline});
+}
+
+const flight::aim_taken& flight::aim(endpoint_index at) {
+    const bool elsewhere = aim_.target.empty() || aim_.at != at;
+    if (elsewhere) {
+        aim_.at = at;
+        aim_.target = upstream_target(route_, *route_.upstreams[at], *request_.head, aim_.rewritten);
+        aim_.called = call_of_target(aim_.target, base_of(route_, *route_.upstreams[at]));
+    }
+    if (elsewhere || aim_.saw_whole != request_.body.whole()) { // a member that decides may be the last one to come
+        aim_.saw_whole = request_.body.whole();
+        aim_.may_repeat = is_replay_eligible(*request_.head, aim_.called, request_.body);
+    }
+    return aim_;
+}
+
+flight::flying* flight::find(attempt_id id) noexcept {
+    const auto found =
+        std::find_if(attempts_.begin(), attempts_.end(), [&](const flying& one) { return one.id == id; });
+    return found == attempts_.end() ? nullptr : &*found;
+}
+
+// What goes out in place of the client's body: without the caller's credentials, where this upstream is not shown them,
+// and with its own name of the model. Of the client's bytes none is copied. (serve() has seen to it that the body is
+// here where that matters.)
+void flight::fill_body(attempt_order& order, const config::upstream& upstream, bool hides,
+                       wire::body_framing& framing) {
+    const bool looks = hides && may_be_json(*request_.head) && request_.body.whole();
+    if (!looks && upstream.models.empty()) return;
+    const shared_bytes body = request_.body.text();
+    std::vector<std::string_view> kept;
+    if (looks) kept = body_without_credentials(body.view(), route_.credentials);
+    const wire::json_members found = upstream.models.empty() ? wire::json_members{} : wire::find_members(body.view());
+    const auto renamed = found.has_model ? upstream.models.find(found.model) : upstream.models.end();
+    const bool renames = renamed != upstream.models.end();
+    if (!upstream.models.empty()) request_.model = found.model;
+    if (kept.empty() && !renames) return;
+    if (kept.empty()) kept.push_back(body.view());
+
+    std::uint64_t size = 0;
+    const auto add = [&](shared_bytes piece) {
+        size += piece.size();
+        order.renamed.push_back(std::move(piece));
+    };
+    for (const std::string_view piece : kept) {
+        const auto begin = static_cast<std::size_t>(piece.data() - body.view().data());
+        const std::size_t name_end = found.model_offset + found.model_size;
+        if (!renames || found.model_offset < begin || name_end > begin + piece.size()) {
+            add(body.part(piece));
+            continue;
+        }
+        add(body.part(piece.substr(0, found.model_offset - begin)));
+        add(copy_to_block(services_.buffers, wire::json_string(renamed->second)));
+        add(body.part(piece.substr(name_end - begin)));
+    }
+    framing = {wire::body_kind::length, size};
+}
+
+void flight::fill(attempt_order& order, const flight_action::launch& what) {
+    const auto& upstream = route_.upstreams[what.endpoint];
+    wire::body_framing framing = request_.body.framing();
+    const bool hides = config::hides_callers(route_, *upstream);
+    fill_body(order, *upstream, hides, framing);
+    const std::string_view target = aim(what.endpoint).target;
+    order.route = request_.asked();
+    order.upstream = upstream;
+    order.policies = request_.policies;
+    append_request_head(order.head, *request_.head, target, route_, *upstream, framing, request_.client_address);
+    order.body = &request_.body;
+    order.head_request = request_.head->is_head();
+    order.may_repeat = aim_.may_repeat;
+    order.hold = what.hold;
+    order.hold_streams_whole = route_.stream.resume == config::stream_resume::buffer;
+    order.rules.dialect = dialect_of(route_, *upstream, request_.head->path);
+    order.rules.wants_content =
+        order.may_repeat && request_.head->is_post() && order.rules.dialect != wire::dialect::generic;
+    order.leaves_last_words = route_.stream.resume == config::stream_resume::verified_replay && order.may_repeat &&
+                              is_replayable_stream(request_, order.rules.dialect);
+    order.rules.own_credential = hides;
+    order.rules.array_stream = is_googles_array(order.rules.dialect, aim_.called, target);
+    order.rules.max_retry_after = route_.retry.max_retry_after;
+    order.kind = what.purpose == attempt_purpose::first   ? telemetry::attempt_kind::first
+                 : what.purpose == attempt_purpose::hedge ? telemetry::attempt_kind::hedge
+                                                          : telemetry::attempt_kind::retry;
+    if (route_.retry.max_retries > 0) order.budget = policies_.endpoints[what.endpoint].budget;
+    order.luck = services_.draw();
+    if (route_.stream.upcast && upcasts(what.endpoint)) fill_upcast(order, what, target);
+    order.max_response_head = static_cast<std::size_t>(request_.settings->limits.max_header_bytes);
+    order.deadline = deadline_;
+    order.deadline_moves = request_.shared != nullptr;
+}
+
+void flight::launch(const flight_action::launch& what) {
+    // Of those that are over only one with an answer that may still be handed on is kept.
+    for (auto& each : attempts_) {
+        if (!each.over || each.answered) continue;
+        finished_tries_ += each.made->tries();
+        may_have_arrived_ = may_have_arrived_ || !each.made->unsent();
+    }
+    attempts_.erase(
+        std::remove_if(attempts_.begin(), attempts_.end(), [](const flying& one) { return one.over && !one.answered; }),
+        attempts_.end());
+    if (!first_at_) first_at_ = what.endpoint;
+    hedges_ += what.purpose == attempt_purpose::hedge;
+    std::unique_ptr<net::transport> faulty;
+    if (services_.chaos != nullptr) [[unlikely]]
+        faulty = inject_fault(services_, request_, *route_.upstreams[what.endpoint]);
+    const attempt_services needs{services_.loop, faulty ? *faulty : services_.transport, services_.buffers,
+                                 services_.memory, services_.observer};
+    flying& made = attempts_.emplace_back(what.id, what.endpoint, what.purpose,
+                                          std::make_shared<attempt>(needs, std::move(leave_), what.id, box_));
+    fill(made.made->order(), what);
+    if (faulty) made.made->order().faulty = std::move(faulty);
+    made.made->launch();
+}
+
+void flight::cancel(const flight_action::cancel& what) {
+    const bool timed_out = what.why == cancel_cause::attempt_timeout || what.why == cancel_cause::deadline;
+    if (timed_out) last_failure_ = failed_with(outcome_kind::timeout);
+    flying* const one = find(what.id);
+    if (one == nullptr) return;
+    one->over = true;
+    if (what.why != cancel_cause::client_gone) hedge_over(*one, false);
+    one->made->cancel(what.why);
+}
+
+void flight::note(const any_flight_event& event) {
+    const auto* failed = std::get_if<flight_event::failed>(&event);
+    if (failed == nullptr) return;
+    flying* const one = find(failed->id);
+    if (one == nullptr || one->over) return;
+    last_failure_ = failed->outcome;
+    one->answered = failed->outcome.has_answer;
+    one->failed_as = failed->outcome.what.kind;
+    one->over = true;
+    hedge_over(*one, false);
+}
+
+void flight::hedge_over(const flying& one, bool won) {
+    if (one.purpose == attempt_purpose::hedge && policies_.guard != nullptr)
+        policies_.guard->ended(won, services_.loop.now());
+}
+
+std::optional<answer> flight::perform(const any_flight_event& event) {
+    note(event);
+    now_ = services_.loop.now();
+    for (const any_flight_action& action : plan_.step(event, now_, *this)) {
+        if (const auto* launched = std::get_if<flight_action::launch>(&action)) {
+            launch(*launched);
+        } else if (const auto* cancelled = std::get_if<flight_action::cancel>(&action)) {
+            cancel(*cancelled);
+        } else if (const auto* late = std::get_if<flight_action::overdue>(&action)) {
+            if (flying* const one = find(late->id)) one->made->overdue();
+        } else if (const auto* commit = std::get_if<flight_action::commit>(&action)) {
+            committed_ = commit->id;
+        } else if (const auto* wait = std::get_if<flight_action::wait_until>(&action)) {
+            wake_ = wait->when;
+        } else if (const auto* ended = std::get_if<flight_action::finish>(&action)) {
+            return finish(*ended);
+        }
+    }
+    return std::nullopt;
+}
+
+} // namespace evenkeel::request

@@ -1,0 +1,147 @@
+#pragma once
+// One request's upstream effort: performs what its plan decides, and is what the plan asks about the world. No decision
+// is taken here.
+//
+// Owned by run_flight, on the stack of one request; its attempts live in the nursery and are told when they are no
+// longer wanted, at the latest when the flight ends.
+
+#include "policies/flight_plan.hpp"
+#include "proxy/attempt/attempt.hpp"
+#include "proxy/attempt/mailbox.hpp"
+#include "proxy/message/answer.hpp"
+#include "proxy/message/client_request.hpp"
+#include "proxy/reading/client_hints.hpp"
+#include "proxy/state/endpoint_leave.hpp"
+#include "proxy/state/worker_services.hpp"
+#include "proxy/wire/calls.hpp"
+
+#include <boost/container/small_vector.hpp>
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+namespace evenkeel::request {
+
+class flight final : private policy_view {
+public:
+    flight(worker_services& services, client_request& request);
+    ~flight(); // whatever way it ends, no attempt it no longer wants goes on
+    flight(const flight&) = delete;
+    flight& operator=(const flight&) = delete;
+
+    // Steps the plan and does what it says; the answer, once there is one.
+    [[nodiscard]] std::optional<answer> perform(const any_flight_event& event);
+    // Of a shared request: its deadline moves. What was given up for want of time stays so.
+    void allow_until(steady_time deadline) noexcept;
+    static steady_time deadline_of(const client_request& request, const client_hints& hints);
+    [[nodiscard]] bool is_told_nonsense() const noexcept { return hints_.unreadable; }
+    [[nodiscard]] bool idle() const noexcept { return box_.empty(); }
+    [[nodiscard]] net::task<bool> wait() { return box_.wait(wake_); }
+    [[nodiscard]] any_flight_event next_event() { return box_.take(); } // a wake-up without an event is the timer's
+
+private:
+    struct flying {
+        flying(attempt_id named, endpoint_index where, attempt_purpose what,
+               std::shared_ptr<attempt> just_made) noexcept
+            : id(named), at(where), purpose(what), made(std::move(just_made)) {}
+        attempt_id id;
+        endpoint_index at;
+        attempt_purpose purpose;
+        bool answered = false; // with something that may still be handed on
+        bool over = false;
+        std::optional<outcome_kind> failed_as{};
+        std::shared_ptr<attempt> made;
+    };
+    // Where an attempt at an endpoint goes, and whether it may be repeated: asked for more than once.
+    struct aim_taken {
+        endpoint_index at = 0;
+        std::string_view target{}; // of the client's head, or of `rewritten`
+        std::string rewritten{};
+        const wire::call* called = nullptr;
+        bool may_repeat = false;
+        bool saw_whole = false; // ... judged by the whole body
+    };
+
+    // What the plan asks (flight_view.cpp).
+    double draw() override;
+    bool wants_stream() override;
+    bool repeatable(endpoint_index at) override;
+    bool unsent(attempt_id id) override;
+    std::span<const endpoint_index> order(steady_time now) override;
+    std::optional<endpoint_refusal> look(endpoint_index at, attempt_purpose what, urgency how,
+                                         steady_time now) override;
+    std::optional<endpoint_refusal> admit(endpoint_index at, attempt_purpose what, urgency how,
+                                          steady_time now) override;
+    bool overloaded(endpoint_index at, steady_time now) override;
+    bool begin_waiting(steady_time now) override;
+    void end_waiting(bool goes_on, steady_time now) override;
+    double cost(endpoint_index at, duration took, bool effortless, steady_time now) override;
+    bool reserve(endpoint_index at, double work, steady_time now) override;
+    void refund(endpoint_index at, double work, steady_time now) override;
+    bool reserve_hedge(endpoint_index at, steady_time now) override;
+    void settle_hedge(endpoint_index at, duration loser_took, steady_time now) override;
+    std::optional<duration> attempt_timeout(endpoint_index at, steady_time now) override;
+    std::optional<duration> hedge_delay(endpoint_index at, steady_time now) override;
+    duration quickest(endpoint_index at, steady_time now) override;
+    hedge_refusal hedge_wanted(steady_time now) override;
+    void hedge_refused(hedge_refusal why) override;
+    [[nodiscard]] leave_request leave_for(endpoint_index at, attempt_purpose what);
+    [[nodiscard]] std::size_t ahead(endpoint_index at) const noexcept;
+    [[nodiscard]] const request_shape& shape(endpoint_index at);
+    // It is a buffered request that goes there as a stream (flight_upcast.cpp).
+    [[nodiscard]] bool upcasts(endpoint_index at);
+    void fill_upcast(attempt_order& order, const flight_action::launch& what, std::string_view target);
+
+    [[nodiscard]] const aim_taken& aim(endpoint_index at);
+    void fill_body(attempt_order& order, const config::upstream& upstream, bool hides, wire::body_framing& framing);
+    static flight_options options_of(const client_request& request, steady_time deadline) noexcept;
+    void launch(const flight_action::launch& what);
+    void cancel(const flight_action::cancel& what);
+    void fill(attempt_order& order, const flight_action::launch& what);
+    void note(const any_flight_event& event);
+    void hedge_over(const flying& one, bool won);
+    [[nodiscard]] flying* find(attempt_id id) noexcept;
+
+    // How it ends (flight_answer.cpp).
+    [[nodiscard]] answer finish(const flight_action::finish& what);
+    [[nodiscard]] answer upstream_answer(flying& winner, const flight_action::finish& what);
+    [[nodiscard]] answer failure_answer(const flight_action::finish& what);
+    [[nodiscard]] answer refusal_answer(const flight_action::finish& what);
+    void deposit();
+    [[nodiscard]] int tries() const noexcept;
+
+    worker_services& services_;
+    client_request& request_;
+    const config::route& route_;
+    const route_policies& policies_;
+    shuffle_shard::members shard_; // the endpoints this request may be sent to
+    client_hints hints_;
+    mailbox box_;
+    steady_time deadline_, now_{}; // now_: of the step under way
+    flight_plan plan_;
+    net::cancel_source::hook client_left_;
+    boost::container::small_vector<flying, 2> attempts_;
+    attempt_id committed_ = 0;
+    int hedges_ = 0;                         // launched
+    std::optional<endpoint_index> first_at_; // where the first attempt went
+    bool may_have_arrived_ = false;          // ... of attempts that are no longer here
+    int finished_tries_ = 0;                 // of attempts that are no longer here
+    std::optional<attempt_outcome> last_failure_;
+    aim_taken aim_;
+    endpoint_leave leave_; // taken for the launch that follows
+    std::optional<request_shape> shape_;
+    std::optional<std::string> upcast_model_;         // of a route that upcasts, once looked at
+    std::array<std::optional<bool>, 2> can_upcast_{}; // ... whether the body allows it, by dialect
+    std::array<endpoint_index, flight_plan::max_endpoints> order_;
+    std::size_t ordered_ = 0; // endpoints of the shard; 0: not asked for yet
+    bool line_full_ = false;  // too many others wait already
+    std::optional<waiting_line::ticket> ticket_;
+    steady_time waiting_since_{};
+    duration held_{};
+    steady_time wake_ = deadline_;
+};
+
+} // namespace evenkeel::request

@@ -1,0 +1,58 @@
+// Which of a flight's attempts ask for a stream although its client did not (stream.upcast).
+
+#include "proxy/flight/flight.hpp"
+
+#include "proxy/message/local_answer.hpp"
+#include "proxy/message/wants_stream.hpp"
+#include "proxy/reading/outgoing.hpp"
+#include "proxy/reading/repeatable.hpp"
+#include "proxy/wire/json_model.hpp"
+#include "proxy/wire/upcast_request.hpp"
+
+namespace evenkeel::request {
+
+// The same key with another body would be taken for a mistake.
+namespace {
+bool has_idempotency_key(const wire::request_head& head) noexcept {
+    return head.find(std::string_view{"idempotency-key"}) != nullptr;
+}
+} // namespace
+
+bool flight::upcasts(endpoint_index at) {
+    if (!route_.stream.upcast || !request_.head->is_post() || !request_.body.complete() || !repeatable(at))
+        return false;
+    const config::upstream& upstream = *route_.upstreams[at];
+    const auto dialect = wire::upcast_dialect(dialect_of(route_, upstream, request_.head->path), aim(at).target,
+                                              base_of(route_, upstream));
+    if (!dialect) return false;
+    auto& possible = can_upcast_[*dialect == wire::dialect::anthropic ? 1 : 0];
+    if (!possible) {
+        possible = !has_idempotency_key(*request_.head) && !evenkeel::request::wants_stream(request_) &&
+                   wire::upcast_request(*dialect, request_.body.text().view()).has_value();
+        if (*possible && !upcast_model_) upcast_model_ = wire::find_members(request_.body.text().view()).model;
+    }
+    return *possible && !request_.policies->not_upcast().excludes(upstream.name, *upcast_model_, services_.loop.now());
+}
+
+void flight::fill_upcast(attempt_order& order, const flight_action::launch& what, std::string_view target) {
+    std::string renamed;
+    for (const shared_bytes& one : order.renamed) renamed += one.view();
+    const shared_bytes own = request_.body.text();
+    const auto body =
+        wire::upcast_request(order.rules.dialect, renamed.empty() ? own.view() : std::string_view{renamed});
+    if (!body) return;
+    auto made = std::make_unique<upcast_order>(order.rules.dialect, services_.memory);
+    block_ptr place = services_.buffers.take_if_room(body->size());
+    if (!place) return; // it goes as it is
+    made->body.push_back(copy_to_block(std::move(place), *body));
+    made->model = *upcast_model_;
+    made->exclusions = &request_.policies->not_upcast();
+    made->plain_hold = what.hold;
+    append_request_head(made->head, upcast_head(*request_.head), target, route_, *order.upstream,
+                        {wire::body_kind::length, body->size()}, request_.client_address);
+    order.hold = holding::answers; // the last attempt's as well: nothing of a stream may be passed on
+    order.leaves_last_words = false;
+    order.upcast = std::move(made);
+}
+
+} // namespace evenkeel::request

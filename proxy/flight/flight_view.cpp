@@ -1,0 +1,143 @@
+// What a flight's plan asks about the world.
+
+#include "proxy/flight/flight.hpp"
+
+#include "proxy/message/wants_stream.hpp"
+#include "proxy/reading/shape_of.hpp"
+
+#include <algorithm>
+
+namespace evenkeel::request {
+
+double flight::draw() { return services_.draw(); }
+bool flight::wants_stream() {
+    return evenkeel::request::wants_stream(request_) || (route_.stream.upcast && upcasts(first_at_.value_or(0)));
+}
+bool flight::unsent(attempt_id id) { return find(id) == nullptr || find(id)->made->unsent(); }
+
+bool flight::repeatable(endpoint_index at) {
+    if (!request_.body.replayable()) return false;
+    switch (route_.retry.replay) {
+    case replay_mode::always: return true;
+    case replay_mode::never: return false;
+    case replay_mode::automatic: break;
+    }
+    return aim(at).may_repeat;
+}
+
+std::span<const endpoint_index> flight::order(steady_time now) {
+    if (ordered_ == 0) { // once a request: which endpoints it prefers does not change under it
+        for (endpoint_index at = 0; at < route_.upstreams.size(); ++at) {
+            if (policies_.in_shard(shard_, at)) order_[ordered_++] = at;
+        }
+        if (policies_.balance != nullptr)
+            policies_.balance->order({order_.data(), ordered_}, services_.draw(), services_.draw(), now);
+    }
+    return {order_.data(), ordered_};
+}
+
+const request_shape& flight::shape(endpoint_index at) {
+    if (!shape_) {
+        const wire::field* const accept = request_.head->find(wire::field_id::accept);
+        const bool asks = (accept != nullptr && accept->value.find("text/event-stream") != std::string_view::npos) ||
+                          asks_by_name(request_);
+        shape_ = shape_of(request_.body.text().view(), request_.body.framing().length, asks);
+    }
+    if (route_.stream.upcast && !evenkeel::request::wants_stream(request_)) shape_->stream = upcasts(at);
+    return *shape_;
+}
+
+leave_request flight::leave_for(endpoint_index at, attempt_purpose what) {
+    return {.route = &route_,
+            .policies = &policies_,
+            .at = at,
+            .purpose = what,
+            .shape = shape(at),
+            .held = ticket_.has_value(),
+            .shard = shard_,
+            .request = &request_};
+}
+
+// Who has an attempt in flight stands in no line: a hedge, or what is to take the place of a silent attempt, asks now
+// and then. Nor does a request that has just come: overload_control keeps room for those, and who waits is late
+// already.
+std::size_t flight::ahead(endpoint_index at) const noexcept {
+    const bool in_flight = std::any_of(attempts_.begin(), attempts_.end(), [](const flying& one) { return !one.over; });
+    if (in_flight || policies_.endpoints[at].load == nullptr || !ticket_) return 0;
+    return policies_.line->ahead_of(ticket_);
+}
+
+std::optional<endpoint_refusal> flight::look(endpoint_index at, attempt_purpose what, urgency how, steady_time now) {
+    return endpoint_leave::look(leave_for(at, what), how, ahead(at), services_.draw(), now);
+}
+
+std::optional<endpoint_refusal> flight::admit(endpoint_index at, attempt_purpose what, urgency how, steady_time now) {
+    return endpoint_leave::take(leave_for(at, what), how, ahead(at), services_.draw(), now, services_.observer, leave_);
+}
+
+bool flight::overloaded(endpoint_index at, steady_time now) {
+    overload_control* const load = route_.overload.on ? policies_.endpoints[at].load : nullptr;
+    return load != nullptr && load->overloaded(now);
+}
+
+bool flight::begin_waiting(steady_time now) {
+    ticket_ = policies_.line->join(deadline_, static_cast<std::size_t>(route_.circuit_breaker.hold_queue));
+    line_full_ = !ticket_;
+    if (line_full_) return false;
+    waiting_since_ = now;
+    services_.observer.hold_began(route_);
+    return true;
+}
+
+void flight::end_waiting(bool goes_on, steady_time now) {
+    if (!ticket_) return;
+    policies_.line->leave(*ticket_);
+    ticket_.reset();
+    held_ += now - waiting_since_;
+    services_.observer.hold_ended(route_, now - waiting_since_, goes_on);
+}
+
+double flight::cost(endpoint_index at, duration took, bool effortless, steady_time now) {
+    return policies_.endpoints[at].budget->cost(took, effortless, now);
+}
+
+bool flight::reserve(endpoint_index at, double work, steady_time now) {
+    if (policies_.endpoints[at].budget->reserve(work, now)) return true;
+    services_.observer.budget_refused(route_, *route_.upstreams[at], telemetry::attempt_kind::retry);
+    return false;
+}
+
+void flight::refund(endpoint_index at, double work, steady_time now) {
+    policies_.endpoints[at].budget->refund(work, now);
+}
+
+bool flight::reserve_hedge(endpoint_index at, steady_time now) {
+    if (policies_.endpoints[at].budget->reserve_hedge(now)) return true;
+    services_.observer.budget_refused(route_, *route_.upstreams[at], telemetry::attempt_kind::hedge);
+    return false;
+}
+
+void flight::settle_hedge(endpoint_index at, duration loser_took, steady_time now) {
+    work_budget& budget = *policies_.endpoints[at].budget;
+    budget.settle(1, budget.cost(loser_took, false, now), now);
+}
+
+std::optional<duration> flight::attempt_timeout(endpoint_index at, steady_time now) {
+    return policies_.endpoints[at].latency->attempt_timeout(shape(at), now);
+}
+
+std::optional<duration> flight::hedge_delay(endpoint_index at, steady_time now) {
+    return policies_.endpoints[at].latency->hedge_delay(shape(at), route_.hedge, now);
+}
+
+duration flight::quickest(endpoint_index at, steady_time now) {
+    return policies_.endpoints[at].latency->quantile(shape(at), 0.05, now).value_or(duration::zero());
+}
+
+hedge_refusal flight::hedge_wanted(steady_time now) {
+    return policies_.guard != nullptr ? policies_.guard->wanted(route_.hedge, now) : hedge_refusal::none;
+}
+
+void flight::hedge_refused(hedge_refusal why) { services_.observer.hedge_refused(route_, why); }
+
+} // namespace evenkeel::request

@@ -1,0 +1,295 @@
+#include "proxy/provider/core.hpp"
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+
+#include <algorithm>
+
+namespace evenkeel::provider {
+
+namespace json = boost::json;
+
+namespace {
+
+// SplitMix64's finaliser: neighbouring arguments give unrelated results.
+std::uint64_t mix(std::uint64_t x) noexcept {
+    x += 0x9e3779b97f4a7c15ULL;
+    x = (x ^ x >> 30U) * 0xbf58476d1ce4e5b9ULL;
+    x = (x ^ x >> 27U) * 0x94d049bb133111ebULL;
+    return x ^ x >> 31U;
+}
+
+json::object to_json(const attempt_record& r) {
+    json::array headers;
+    for (const auto& [name, value] : r.headers) headers.push_back(json::array{name, value});
+    return {
+        {"serial", r.serial},
+        {"connection", r.connection},
+        {"on_connection", r.on_connection},
+        {"method", r.method},
+        {"target", r.target},
+        {"minor_version", r.minor_version},
+        {"headers", std::move(headers)},
+        {"body_bytes", r.body_bytes},
+        {"body_sha256", r.body_sha256},
+        {"body", r.body},
+        {"nonce", r.nonce},
+        {"script", r.script},
+        {"status", r.status},
+        {"accepted_ns", r.accepted_ns},
+        {"head_ns", r.head_ns},
+        {"body_ns", r.body_ns},
+        {"first_byte_ns", r.first_byte_ns},
+        {"finished_ns", r.finished_ns},
+        {"peer_closed_ns", r.peer_closed_ns},
+        {"bytes_in", r.bytes_in},
+        {"bytes_out", r.bytes_out},
+        {"events_out", r.events_out},
+        {"cancelled", r.cancelled},
+        {"peer_reset", r.peer_reset},
+        {"complete", r.complete},
+    };
+}
+
+std::string counters_json(const provider_counters& c) {
+    return json::serialize(json::object{{"connections", c.connections},
+                                        {"open_connections", c.open_connections},
+                                        {"peak_connections", c.peak_connections},
+                                        {"requests", c.requests},
+                                        {"in_flight", c.in_flight},
+                                        {"peak_in_flight", c.peak_in_flight},
+                                        {"completed", c.completed},
+                                        {"cancelled", c.cancelled},
+                                        {"broken", c.broken},
+                                        {"bytes_in", c.bytes_in},
+                                        {"bytes_out", c.bytes_out},
+                                        {"handshake_failures", c.handshake_failures}});
+}
+
+provider_rule rule_of(const json::value& value) {
+    if (!value.is_object()) throw script_error("a rule is an object");
+    provider_rule out;
+    for (const auto& [key, member] : value.as_object()) {
+        if (key == "times" && member.is_int64()) {
+            out.times = static_cast<int>(member.as_int64());
+            continue;
+        }
+        if (!member.is_string()) throw script_error("bad value of " + std::string{key});
+        const std::string text{member.as_string()};
+        if (key == "script")
+            out.script = text;
+        else if (key == "path")
+            out.path = text;
+        else if (key == "header")
+            out.header = text;
+        else if (key == "value")
+            out.value = text;
+        else
+            throw script_error("unknown key " + std::string{key});
+    }
+    return out;
+}
+
+} // namespace
+
+bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept {
+    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+    return a.size() == b.size() &&
+           std::equal(a.begin(), a.end(), b.begin(), [&](char x, char y) { return lower(x) == lower(y); });
+}
+
+std::string attempt_record::header(std::string_view name) const {
+    for (const auto& [field, value] : headers)
+        if (equal_ignoring_case(field, name)) return value;
+    return {};
+}
+
+std::string records_json(const std::vector<attempt_record>& records) {
+    json::array out;
+    for (const auto& record : records) out.push_back(to_json(record));
+    return json::serialize(out);
+}
+
+provider_core::provider_core(provider_options options)
+    : options_(std::move(options)), default_(std::make_shared<const script_choice>(options_.script)) {}
+
+void provider_core::add_rule(provider_rule rule) {
+    auto choice = std::make_shared<const script_choice>(rule.script);
+    const bool for_accept = choice->pick(0).accept != accept_action::none;
+    const std::lock_guard lock{mutex_};
+    rules_.push_back({std::move(rule), std::move(choice), for_accept});
+}
+
+void provider_core::clear_rules() {
+    const std::lock_guard lock{mutex_};
+    rules_.clear();
+}
+
+void provider_core::reset() {
+    const std::lock_guard lock{mutex_};
+    rules_.clear();
+    turns_.clear();
+    records_.clear();
+    // What is going on stays counted, or its end would take the counts below zero.
+    provider_counters fresh;
+    fresh.open_connections = fresh.peak_connections = count.open_connections;
+    fresh.in_flight = fresh.peak_in_flight = count.in_flight;
+    count = fresh;
+    changed_.notify_all();
+}
+
+accept_action provider_core::on_accept() {
+    const std::lock_guard lock{mutex_};
+    for (auto rule = rules_.begin(); rule != rules_.end(); ++rule) {
+        if (!rule->for_accept) continue;
+        const auto action = rule->choice->pick(0).accept;
+        if (rule->rule.times > 0 && --rule->rule.times == 0) rules_.erase(rule);
+        return action;
+    }
+    return accept_action::none;
+}
+
+std::shared_ptr<const script_choice> provider_core::choose(const attempt_record& record) {
+    if (const auto own = record.header("x-sim"); !own.empty()) return std::make_shared<const script_choice>(own);
+    const std::lock_guard lock{mutex_};
+    for (auto rule = rules_.begin(); rule != rules_.end(); ++rule) {
+        const auto& r = rule->rule;
+        const auto matches_header = [&](const auto& field) {
+            return equal_ignoring_case(field.first, r.header) && field.second.find(r.value) != std::string::npos;
+        };
+        if (rule->for_accept || !record.target.starts_with(r.path)) continue;
+        if (!r.header.empty() && std::none_of(record.headers.begin(), record.headers.end(), matches_header)) continue;
+        auto choice = rule->choice;
+        if (r.times > 0 && --rule->rule.times == 0) rules_.erase(rule);
+        return choice;
+    }
+    return default_;
+}
+
+provider_script provider_core::pick(const script_choice& choice, const std::string& nonce, std::string_view path) {
+    const std::string key = nonce.empty() ? std::string{path} : nonce;
+    const auto turn = [&](const std::string& of) {
+        const std::lock_guard lock{mutex_};
+        return ++turns_[of];
+    };
+    // Luck is a function of (seed, request, how often it was seen), not of the order of arrival.
+    const auto nth = turn(key);
+    const auto& script = choice.pick(draw(std::hash<std::string>{}(key), nth));
+    if (script.fail_times < 0) return script;
+    const auto failures = turn("fail_times\n" + (script.key.empty() ? key : script.key) + "\n" + choice.text());
+    return failures <= static_cast<std::uint64_t>(script.fail_times) ? script : provider_script{};
+}
+
+double provider_core::draw(std::uint64_t a, std::uint64_t b) const noexcept {
+    return static_cast<double>(mix(mix(mix(options_.seed) ^ a) ^ b) >> 11U) * 0x1p-53;
+}
+
+std::shared_ptr<attempt_record> provider_core::begin(attempt_record record) {
+    auto shared = std::make_shared<attempt_record>(std::move(record));
+    const std::lock_guard lock{mutex_};
+    shared->serial = ++count.requests;
+    count.peak_in_flight = std::max(count.peak_in_flight, ++count.in_flight);
+    if (options_.record) {
+        records_.push_back(shared);
+        if (records_.size() > options_.max_records) records_.pop_front();
+    }
+    changed_.notify_all();
+    return shared;
+}
+
+void provider_core::finish(const std::shared_ptr<attempt_record>& record,
+                           const std::function<void(attempt_record&)>& last) {
+    const std::lock_guard lock{mutex_};
+    last(*record);
+    --count.in_flight;
+    ++(record->complete ? count.completed : record->cancelled ? count.cancelled : count.broken);
+    count.bytes_in += record->bytes_in;
+    count.bytes_out += record->bytes_out;
+    changed_.notify_all();
+}
+
+void provider_core::update(const std::function<void()>& change) {
+    const std::lock_guard lock{mutex_};
+    change();
+    changed_.notify_all();
+}
+
+std::vector<attempt_record> provider_core::records() const {
+    const std::lock_guard lock{mutex_};
+    std::vector<attempt_record> out;
+    out.reserve(records_.size());
+    for (const auto& record : records_) out.push_back(*record);
+    return out;
+}
+
+provider_counters provider_core::counters() const {
+    const std::lock_guard lock{mutex_};
+    return count;
+}
+
+bool provider_core::wait_for(const std::function<bool(const provider_counters&)>& holds,
+                             std::chrono::milliseconds timeout) const {
+    std::unique_lock lock{mutex_};
+    return changed_.wait_for(lock, timeout, [&] { return holds(count); });
+}
+
+std::optional<attempt_record> provider_core::wait_for_record(const std::function<bool(const attempt_record&)>& matches,
+                                                             std::chrono::milliseconds timeout) const {
+    std::unique_lock lock{mutex_};
+    std::optional<attempt_record> out;
+    changed_.wait_for(lock, timeout, [&] {
+        const auto found = std::find_if(records_.begin(), records_.end(),
+                                        [&](const auto& r) { return r->finished_ns != 0 && matches(*r); });
+        if (found != records_.end()) out = **found;
+        return out.has_value();
+    });
+    return out;
+}
+
+std::pair<int, std::string> provider_core::control(std::string_view method, std::string_view target,
+                                                   std::string_view body, control_effect& effect) {
+    const auto refusal = [](int status, const std::string& why) {
+        return std::pair{status, json::serialize(json::object{{"error", why}})};
+    };
+    const std::pair<int, std::string> done{200, "{}"};
+    if (target == "/__sim/records" && method == "GET") return {200, records_json(records())};
+    if (target == "/__sim/counters" && method == "GET") return {200, counters_json(counters())};
+    if (method != "POST") return refusal(405, "use POST");
+    if (target == "/__sim/reset") {
+        reset();
+        return done;
+    }
+    boost::system::error_code failed;
+    const auto value = body.empty() ? json::value(json::object{}) : json::parse({body.data(), body.size()}, failed);
+    if (failed) return refusal(400, "not JSON");
+    if (target == "/__sim/script") {
+        try {
+            if (value.is_array())
+                for (const auto& each : value.as_array()) add_rule(rule_of(each));
+            else
+                add_rule(rule_of(value));
+        } catch (const script_error& error) {
+            return refusal(400, error.what());
+        }
+        return done;
+    }
+    if (!value.is_object()) return refusal(400, "not an object");
+    const json::object& in = value.as_object();
+    if (target == "/__sim/refuse") {
+        const auto* ms = in.if_contains("ms");
+        if (ms == nullptr || !ms->is_int64() || ms->as_int64() <= 0) return refusal(400, "ms is missing");
+        effect.refuse_for = std::chrono::milliseconds{ms->as_int64()};
+        return done;
+    }
+    if (target == "/__sim/drop") {
+        const auto* how = in.if_contains("how");
+        effect.drop_idle = true;
+        effect.drop_with_reset = how != nullptr && how->is_string() && how->as_string() == "reset";
+        return done;
+    }
+    return refusal(404, "no such control");
+}
+
+} // namespace evenkeel::provider

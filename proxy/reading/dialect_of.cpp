@@ -1,0 +1,25 @@
+#include "proxy/reading/dialect_of.hpp"
+
+#include "proxy/reading/repeatable.hpp"
+
+namespace evenkeel::request {
+
+wire::dialect dialect_of(const config::route& route, const config::upstream& upstream, std::string_view path) noexcept {
+    switch (upstream.dialect) {
+    case config::dialect::openai: return wire::dialect::openai;
+    case config::dialect::anthropic: return wire::dialect::anthropic;
+    case config::dialect::gemini: return wire::dialect::gemini;
+    case config::dialect::ollama: return wire::dialect::ollama;
+    case config::dialect::generic: return wire::dialect::generic;
+    case config::dialect::automatic: break;
+    }
+    const wire::call* const called = call_of_path(&route, path);
+    return called != nullptr ? called->speaks : wire::dialect::generic;
+}
+
+wire::dialect dialect_of(const config::route* route, std::string_view path) noexcept {
+    if (route == nullptr || route->upstreams.empty()) return wire::dialect_of_path(path);
+    return dialect_of(*route, *route->upstreams.front(), path);
+}
+
+} // namespace evenkeel::request

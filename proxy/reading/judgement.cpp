@@ -1,0 +1,163 @@
+#include "proxy/reading/judgement.hpp"
+
+#include "proxy/wire/characters.hpp"
+#include "proxy/wire/retry_hint.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace evenkeel::request {
+
+namespace {
+bool starts_with_word(std::string_view value, std::string_view lower) noexcept {
+    return value.size() >= lower.size() && std::equal(lower.begin(), lower.end(), value.begin(), [](char a, char b) {
+               return a == (b >= 'A' && b <= 'Z' ? b + 32 : b);
+           });
+}
+
+std::string_view trimmed(std::string_view text) noexcept {
+    const auto blank = [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; };
+    // DeepSeek keeps connections alive with empty lines.
+    while (!text.empty() && blank(text.front())) text.remove_prefix(1);
+    while (!text.empty() && blank(text.back())) text.remove_suffix(1);
+    return text;
+}
+
+// Where the framing cannot tell a cut from an end, the JSON's own brackets do.
+bool is_closed_json(std::string_view text) noexcept {
+    return text.size() >= 2 &&
+           ((text.front() == '{' && text.back() == '}') || (text.front() == '[' && text.back() == ']'));
+}
+
+// A credential the client brought is the client's own affair: any endpoint would be shown the same.
+void own_up(attempt_outcome& outcome, const error_words& said, const judge_rules& rules) noexcept {
+    if (outcome.what.kind != outcome_kind::credential) return;
+    if (rules.own_credential) {
+        outcome.over = refused_over_what(said);
+    } else {
+        outcome.what = {outcome_class::success, outcome_kind::caller_error};
+    }
+}
+} // namespace
+
+content_facts content_of(const wire::response_head& head) noexcept {
+    using kind = content_facts::kind;
+    static constexpr std::array<std::pair<std::string_view, kind>, 4> types{{{"application/json", kind::json},
+                                                                             {"text/html", kind::html},
+                                                                             {"text/event-stream", kind::events},
+                                                                             {"application/x-ndjson", kind::lines}}};
+    content_facts content;
+    for (const wire::field& one : head.fields) {
+        if (one.id == wire::field_id::content_encoding) {
+            content.encoded = !one.value.empty() && !starts_with_word(one.value, "identity");
+        } else if (one.id == wire::field_id::content_type) {
+            if (wire::begins_with(one.value, "application/json")) { // as good as always
+                content.is = kind::json;
+                continue;
+            }
+            const auto found = std::find_if(types.begin(), types.end(),
+                                            [&](const auto& type) { return starts_with_word(one.value, type.first); });
+            content.is = found != types.end() ? found->second : kind::other;
+        }
+    }
+    return content;
+}
+
+attempt_outcome failed_with(outcome_kind kind, bool never_sent) noexcept {
+    attempt_outcome outcome;
+    outcome.what = {kind == outcome_kind::cancelled ? outcome_class::neutral : outcome_class::failure, kind};
+    outcome.never_sent = never_sent;
+    return outcome;
+}
+
+attempt_outcome judge_error(const wire::response_head& head, content_facts content, std::string_view body,
+                            const judge_rules& rules, wall_time now, wire::error_facts& facts) {
+    if (!content.encoded) facts = wire::read_error(body);
+    attempt_outcome outcome;
+    outcome.has_answer = true;
+    outcome.retry_after = wire::retry_hint(head, facts, now);
+    outcome.should_retry = wire::should_retry(head);
+    outcome.what = classify_answer(head.status, facts.words(), outcome.retry_after, rules.max_retry_after);
+    own_up(outcome, facts.words(), rules);
+    return outcome;
+}
+
+bool is_no_answer(const wire::response_head& head, content_facts content, const judge_rules& rules) noexcept {
+    if (head.status != 200 || !rules.wants_content) return false;
+    const bool empty =
+        head.body.kind == wire::body_kind::none || (head.body.kind == wire::body_kind::length && head.body.length == 0);
+    return empty || content.is == content_facts::kind::html;
+}
+
+bool promises_json(const wire::response_head& head, content_facts content, const judge_rules& rules) noexcept {
+    return head.status == 200 && rules.wants_content && !rules.array_stream && !content.encoded &&
+           content.is == content_facts::kind::json;
+}
+
+std::optional<attempt_outcome> judge_whole(const wire::response_head& head, content_facts content,
+                                           std::string_view body, const judge_rules& rules, wire::error_facts& facts) {
+    if (is_no_answer(head, content, rules)) return failed_with(outcome_kind::protocol_error);
+    if (head.status != 200 || !rules.wants_content || content.encoded) return std::nullopt;
+    const bool json = content.is == content_facts::kind::json;
+    const std::string_view text = trimmed(body);
+    if (text.empty() || (json && !is_closed_json(text))) {
+        return failed_with(outcome_kind::protocol_error);
+    }
+    if (!json || !wire::holds_error(body)) return std::nullopt;
+    facts = wire::read_error(body);
+    return judge_error_event(facts, rules);
+}
+
+attempt_outcome judge_error_event(const wire::error_facts& facts, const judge_rules& rules) noexcept {
+    attempt_outcome outcome;
+    outcome.embedded = true;
+    outcome.has_answer = true;
+    outcome.retry_after = facts.retry_delay;
+    outcome.what = classify_embedded(facts.words(), rules.max_retry_after);
+    own_up(outcome, facts.words(), rules);
+    return outcome;
+}
+
+telemetry::attempt_result result_of(const attempt_outcome& outcome) noexcept {
+    using telemetry::attempt_result;
+    if (outcome.embedded) return attempt_result::stream_error;
+    switch (outcome.what.kind) {
+    case outcome_kind::answered: return attempt_result::success;
+    case outcome_kind::connect_failure: return attempt_result::connect_failure;
+    case outcome_kind::reset: return attempt_result::reset;
+    case outcome_kind::timeout: return attempt_result::timeout;
+    case outcome_kind::overloaded: return attempt_result::overloaded;
+    case outcome_kind::rate_limited: return attempt_result::rate_limited;
+    case outcome_kind::quota: return attempt_result::quota;
+    case outcome_kind::credential: return attempt_result::credential;
+    case outcome_kind::server_error: return attempt_result::server_error;
+    case outcome_kind::protocol_error: return attempt_result::protocol_error;
+    case outcome_kind::caller_error: return attempt_result::caller_error;
+    case outcome_kind::cancelled: return attempt_result::cancelled;
+    }
+    return attempt_result::cancelled;
+}
+
+telemetry::attempt_result result_of_status(int status) noexcept {
+    if (status < 400) return telemetry::attempt_result::success;
+    attempt_outcome outcome;
+    outcome.what = classify_answer(status, {}, std::nullopt, duration::max());
+    return result_of(outcome);
+}
+
+std::optional<wire::stream_format> stream_format_of(content_facts content, const judge_rules& rules) noexcept {
+    using kind = content_facts::kind;
+    const bool streams =
+        content.is == kind::events || content.is == kind::lines || (rules.array_stream && content.is == kind::json);
+    if (!streams) return std::nullopt;
+    if (content.encoded) return wire::stream_format::opaque;
+    return content.is == kind::events  ? wire::stream_format::sse
+           : content.is == kind::lines ? wire::stream_format::ndjson
+                                       : wire::stream_format::json_array;
+}
+
+bool is_event_stream(const wire::response_head& head) noexcept {
+    return head.status == 200 && stream_format_of(content_of(head), {}) == wire::stream_format::sse;
+}
+
+} // namespace evenkeel::request

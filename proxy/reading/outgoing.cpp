@@ -1,0 +1,94 @@
+#include "proxy/reading/outgoing.hpp"
+
+#include "proxy/reading/credentials.hpp"
+#include "proxy/wire/head_builder.hpp"
+
+#include <algorithm>
+
+namespace evenkeel::request {
+
+namespace {
+bool same_name(std::string_view a, std::string_view b) noexcept {
+    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+    return a.size() == b.size() &&
+           std::equal(a.begin(), a.end(), b.begin(), [&](char x, char y) { return lower(x) == lower(y); });
+}
+
+bool is_edited(const config::header_edits& edits, std::string_view name) noexcept {
+    const auto same = [&](std::string_view other) { return same_name(name, other); };
+    return std::any_of(edits.remove.begin(), edits.remove.end(), same) ||
+           std::any_of(edits.set.begin(), edits.set.end(), [&](const auto& one) { return same(one.first); });
+}
+
+bool is_empty(const config::header_edits& edits) noexcept { return edits.set.empty() && edits.remove.empty(); }
+
+constexpr std::string_view forwarded_for = "x-forwarded-for";
+} // namespace
+
+void append_request_head(wire::head_text& out, const wire::request_head& head, std::string_view target,
+                         const config::route& route, const config::upstream& upstream, const wire::body_framing& body,
+                         std::string_view client_address) {
+    wire::head_builder builder(out);
+    builder.request_line(head.method, target);
+    builder.field("host", upstream.address.authority);
+    const bool edited = !is_empty(route.headers) || !is_empty(upstream.headers);
+    const bool hides = config::hides_callers(route, upstream);
+    std::string forwarded;
+    builder.fields(head.raw, head.fields, [&](const wire::field& one) {
+        if (one.id == wire::field_id::own) return false; // meant for us
+        if (hides && is_credential(route.credentials, one)) return false;
+        if (edited && (is_edited(route.headers, one.name) || is_edited(upstream.headers, one.name))) return false;
+        if (upstream.forwarded && same_name(one.name, forwarded_for)) {
+            if (!forwarded.empty()) forwarded += ", ";
+            forwarded += one.value;
+            return false;
+        }
+        return true;
+    });
+    if (edited) {
+        // The upstream's own edits come last in meaning: they carry its credential.
+        for (const auto& [name, value] : route.headers.set) {
+            if (!is_edited(upstream.headers, name)) builder.field(name, value);
+        }
+        for (const auto& [name, value] : upstream.headers.set) builder.field(name, value);
+    }
+    if (upstream.forwarded && !client_address.empty()) {
+        if (!forwarded.empty()) forwarded += ", ";
+        forwarded += client_address;
+        builder.field(forwarded_for, forwarded);
+    }
+    builder.framing(body);
+    builder.finish();
+}
+
+void append_response_head(wire::head_text& out, const wire::response_head& head, const wire::body_framing& body,
+                          const answer_labels& labels) {
+    wire::head_builder builder(out);
+    builder.status_line(head.status, head.reason);
+    bool has_request_id = false, upstream_speaks = false;
+    builder.fields(head.raw, head.fields, [&](const wire::field& one) {
+        has_request_id = has_request_id || one.id == wire::field_id::x_request_id;
+        upstream_speaks = upstream_speaks || one.id == wire::field_id::x_should_retry;
+        return one.id != wire::field_id::own;
+    });
+    if (!has_request_id && !labels.request_id.empty()) builder.field("x-request-id", labels.request_id);
+    if (!labels.route.empty()) builder.field("x-evenkeel-route", labels.route);
+    if (!labels.upstream.empty()) builder.field("x-evenkeel-upstream", labels.upstream);
+    if (labels.attempts > 0) builder.field("x-evenkeel-attempts", static_cast<std::uint64_t>(labels.attempts));
+    if (!labels.outcome.empty()) builder.field("x-evenkeel-outcome", labels.outcome);
+    if (!labels.degraded.empty()) builder.field("x-evenkeel-degraded", labels.degraded);
+    if (!labels.cache_status.empty()) builder.field("cache-status", labels.cache_status);
+    if (labels.stop_client_retries && !upstream_speaks) builder.field("x-should-retry", "false");
+    builder.framing(body);
+    // Content-Length of an answer to HEAD and of a 304: it describes a body that is not here.
+    if (body.kind == wire::body_kind::none && head.declared_length)
+        builder.field("content-length", *head.declared_length);
+    if (labels.close) {
+        builder.connection("close");
+    } else if (labels.keep_alive_http10) {
+        builder.connection("keep-alive");
+    }
+    builder.finish();
+}
+
+} // namespace evenkeel::request

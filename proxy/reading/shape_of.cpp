@@ -1,0 +1,102 @@
+#include "proxy/reading/shape_of.hpp"
+
+#include "policies/hash64.hpp"
+#include "proxy/wire/characters.hpp"
+#include "proxy/wire/find_word.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+namespace evenkeel::request {
+
+namespace {
+// Bytes at each end: the members that matter stand before or behind the messages.
+constexpr std::size_t looked_at = 2048;
+
+std::uint64_t hash_of(std::string_view text) noexcept { // FNV-1a; a clash mixes two models' latencies and nothing else
+    const std::uint64_t hash = fnv1a(text);
+    return hash == 0 ? 1 : hash;
+}
+
+std::size_t skip_blanks(std::string_view text, std::size_t at) noexcept {
+    while (at < text.size() && (text[at] == ' ' || text[at] == '\t' || text[at] == '\r' || text[at] == '\n')) ++at;
+    return at;
+}
+
+// What was read of a text: the first of each counts.
+struct members_seen {
+    bool any = false, model = false, stream = false, tokens = false;
+};
+
+// The member whose name ends in front of the quote at `quote`, with its value behind the colon.
+void read_member(std::string_view text, std::size_t quote, std::size_t colon, members_seen& seen,
+                 request_shape& into) noexcept {
+    const std::string_view name = text.substr(0, quote);
+    const auto value = [&] { return text.substr(std::min(skip_blanks(text, colon + 1), text.size())); };
+    seen.any = true;
+    if (name.empty()) return;
+    switch (name.back()) { // most names end otherwise
+    case 'l':
+        if (!seen.model && wire::ends_with(name, "\"model")) {
+            const std::string_view model = value();
+            const std::size_t end = model.starts_with('"') ? model.find('"', 1) : std::string_view::npos;
+            if (end == std::string_view::npos) return;
+            seen.model = true;
+            into.model = hash_of(model.substr(1, std::min<std::size_t>(end - 1, 128)));
+        }
+        return;
+    case 'm':
+        if (!seen.stream && wire::ends_with(name, "\"stream")) {
+            seen.stream = true;
+            if (wire::begins_with(value(), "true")) into.stream = true;
+        }
+        return;
+    case 's': // max_tokens, max_completion_tokens, max_output_tokens; Google's
+    case 't': // Ollama's
+        if (!seen.tokens && (wire::ends_with(name, "_tokens") || wire::ends_with(name, "maxOutputTokens") ||
+                             wire::ends_with(name, "\"num_predict"))) {
+            const std::string_view number = value();
+            std::uint64_t tokens = 0;
+            if (std::from_chars(number.data(), number.data() + number.size(), tokens).ec != std::errc{}) return;
+            seen.tokens = true;
+            into.tokens_class = tokens_class_of(tokens);
+        }
+        return;
+    default: return;
+    }
+}
+
+void read_members(std::string_view text, request_shape& into) noexcept {
+    members_seen seen;
+    std::array<std::uint32_t, 128> quotes;
+    for (std::size_t from = 0; from < text.size();) {
+        const std::size_t found = wire::find_pairs(text, from, '"', ':', quotes);
+        for (std::size_t i = 0; i < found; ++i) read_member(text, quotes[i], quotes[i] + 1, seen, into);
+    }
+    if (seen.any) return;
+    // Written with a blank in front of every colon, as some printers do.
+    for (std::size_t from = 0; from < text.size();) {
+        const std::size_t found = wire::find_pairs(text, from, '"', ' ', quotes);
+        for (std::size_t i = 0; i < found; ++i) {
+            const std::size_t colon = skip_blanks(text, quotes[i] + 1);
+            if (colon < text.size() && text[colon] == ':') read_member(text, quotes[i], colon, seen, into);
+        }
+    }
+}
+} // namespace
+
+request_shape shape_of(std::string_view body, std::uint64_t whole_size, bool asks_for_stream) noexcept {
+    request_shape shape;
+    shape.stream = asks_for_stream;
+    shape.size_class = size_class_of(std::max<std::uint64_t>(whole_size, body.size()));
+    if (body.size() <= 2 * looked_at) {
+        read_members(body, shape);
+        return shape;
+    }
+    read_members(body.substr(body.size() - looked_at), shape);
+    read_members(body.substr(0, looked_at), shape);
+    return shape;
+}
+
+} // namespace evenkeel::request

@@ -1,0 +1,311 @@
+#include "proxy/state/endpoint_leave.hpp"
+
+#include "proxy/message/client_request.hpp"
+#include "proxy/reading/principal.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace evenkeel::request {
+
+namespace {
+constexpr double unlucky = 0.5; // of a draw nobody made: an attempt that is destroyed says nothing
+
+bool may_probe(attempt_purpose purpose, urgency how) noexcept {
+    return purpose == attempt_purpose::first || (purpose == attempt_purpose::retry && how != urgency::normal);
+}
+
+endpoint_refusal refusal_of(const circuit_breaker::refusal& refused) noexcept {
+    return {endpoint_refusal::reason::circuit, refused.again, refused.down_since};
+}
+
+circuit_breaker::verdict circuit_verdict(const attempt_outcome& outcome) noexcept {
+    switch (outcome.what.is) {
+    case outcome_class::success: return circuit_breaker::verdict::success;
+    case outcome_class::failure: return circuit_breaker::verdict::failure;
+    case outcome_class::throttled:
+        return outcome.what.kind == outcome_kind::overloaded ? circuit_breaker::verdict::overloaded
+                                                             : circuit_breaker::verdict::neutral;
+    case outcome_class::neutral: break;
+    }
+    return circuit_breaker::verdict::neutral;
+}
+
+overload_control::verdict load_verdict(const attempt_outcome& outcome) noexcept {
+    switch (outcome.what.kind) {
+    case outcome_kind::timeout: return overload_control::verdict::timeout;
+    case outcome_kind::overloaded: return overload_control::verdict::overloaded;
+    case outcome_kind::answered: return overload_control::verdict::success;
+    case outcome_kind::caller_error:
+    case outcome_kind::cancelled:
+    case outcome_kind::credential:
+    case outcome_kind::quota:
+    case outcome_kind::rate_limited: return overload_control::verdict::neutral;
+    default:
+        return outcome.what.is == outcome_class::neutral ? overload_control::verdict::neutral
+                                                         : overload_control::verdict::failure;
+    }
+}
+
+std::uint64_t caller_of(const leave_request& of) {
+    const request_body& body = of.request->body;
+    const shared_bytes text = body.whole() ? body.text() : shared_bytes{};
+    return principal_of(*of.request->head, of.route->credentials, text.view());
+}
+
+// Who rests: whose credential the endpoint was shown. 0: its own.
+std::uint64_t shown_to(const endpoint_policies& at, const leave_request& of) {
+    return at.own_credential ? 0 : caller_of(of);
+}
+
+// The rest an answer asks for, if it asks for one.
+bool asks_for_rest(const attempt_outcome& outcome, const endpoint_policies& at, const leave_request& of,
+                   steady_time now) {
+    switch (outcome.what.kind) {
+    case outcome_kind::rate_limited:
+    case outcome_kind::overloaded:
+    case outcome_kind::quota: return true;
+    case outcome_kind::credential: break;
+    default: return false;
+    }
+    if (!at.own_credential || outcome.over == refused_over::request) return false;
+    return outcome.over == refused_over::key || at.rest->refused_to_several(caller_of(of), now);
+}
+} // namespace
+
+namespace {
+// Nobody rests, nearly always: then nobody needs to know who asks.
+std::optional<endpoint_refusal> resting(const endpoint_policies& at, const leave_request& wanted, urgency how,
+                                        steady_time now) {
+    if (at.rest == nullptr || at.rest->idle()) return std::nullopt;
+    const auto rest = at.rest->resting(shown_to(at, wanted), now);
+    if (!rest || (rest->guessed && how != urgency::normal)) return std::nullopt;
+    return endpoint_refusal{
+        .why = endpoint_refusal::reason::cooldown, .again = rest->until, .avoidable = rest->guessed};
+}
+
+// A request that has just come need not wait for room: whatever came before it had its turn.
+overload_control::urgency hurry(const leave_request& wanted) noexcept {
+    return wanted.purpose == attempt_purpose::first && !wanted.held ? overload_control::urgency::now
+                                                                    : overload_control::urgency::can_wait;
+}
+
+std::optional<endpoint_refusal> full(const endpoint_policies& at, const leave_request& wanted, std::size_t ahead,
+                                     steady_time now) {
+    if (at.load == nullptr || !at.load->limits(hurry(wanted))) return std::nullopt;
+    const int room = at.load->room(at.latency->attempt_timeout(wanted.shape, now), now, hurry(wanted));
+    if (room > 0 && ahead < static_cast<std::size_t>(room)) return std::nullopt;
+    return endpoint_refusal{endpoint_refusal::reason::overload, at.load->ask_again(now)};
+}
+} // namespace
+
+endpoint_leave::endpoint_leave(endpoint_leave&& other) noexcept
+    : what_(other.what_), shown_to_(other.shown_to_), observer_(other.observer_), circuit_(std::move(other.circuit_)),
+      place_(std::move(other.place_)), taken_(other.taken_), sent_(other.sent_), ended_(other.ended_),
+      first_(other.first_), holds_(std::exchange(other.holds_, false)), learned_(other.learned_),
+      answered_(other.answered_), balanced_(other.balanced_), overdue_(other.overdue_) {}
+
+endpoint_leave::~endpoint_leave() {
+    if (!holds_ || balanced_ || what_.policies->balance == nullptr) return;
+    what_.policies->balance->left(what_.at, std::max(taken_, ended_));
+}
+
+std::optional<endpoint_refusal> endpoint_leave::look(const leave_request& wanted, urgency how, std::size_t ahead,
+                                                     double u, steady_time now) {
+    const endpoint_policies& at = wanted.policies->endpoints[wanted.at];
+    if (at.circuit != nullptr) {
+        if (const auto refused = at.circuit->look(may_probe(wanted.purpose, how), how == urgency::normal, u, now))
+            return refusal_of(*refused);
+    }
+    if (how == urgency::waited) return std::nullopt;
+    if (const auto refused = resting(at, wanted, how, now)) return refused;
+    return full(at, wanted, ahead, now);
+}
+
+std::optional<endpoint_refusal> endpoint_leave::take(const leave_request& wanted, urgency how, std::size_t ahead,
+                                                     double u, steady_time now, telemetry::observer& observer,
+                                                     endpoint_leave& into) {
+    const endpoint_policies& at = wanted.policies->endpoints[wanted.at];
+    if (at.circuit != nullptr) {
+        circuit_breaker::admission admitted =
+            at.circuit->admit(may_probe(wanted.purpose, how), how == urgency::normal, u, now);
+        if (admitted.transition)
+            observer.circuit_changed(*wanted.route, *wanted.route->upstreams[wanted.at], *admitted.transition);
+        if (admitted.refused) return refusal_of(*admitted.refused);
+        into.circuit_ = std::move(admitted.leave);
+    }
+    // A probe finds out whether the endpoint is there again: nothing else is asked.
+    if (how != urgency::waited && !into.circuit_.is_probe()) {
+        auto refused = resting(at, wanted, how, now);
+        if (!refused) refused = full(at, wanted, ahead, now);
+        if (refused) {
+            into.circuit_ = {};
+            return refused;
+        }
+    }
+    if (at.load != nullptr) into.place_ = at.load->enter(now, hurry(wanted));
+    if (wanted.policies->balance != nullptr) wanted.policies->balance->started(wanted.at, now);
+    into.what_ = wanted;
+    into.observer_ = &observer;
+    into.taken_ = now;
+    into.holds_ = true;
+    return std::nullopt;
+}
+
+void endpoint_leave::sent(steady_time now) noexcept {
+    if (!holds_) return;
+    if (circuit_ && sent_ == steady_time{}) circuit_.sent(now); // a stale connection that was replaced keeps its place
+    sent_ = now;
+}
+
+duration endpoint_leave::idle_allowance(duration configured, steady_time now) const noexcept {
+    return holds_ ? endpoint().latency->widened_idle(configured, now) : configured;
+}
+
+void endpoint_leave::paused(duration gap, steady_time now) noexcept {
+    if (holds_) endpoint().latency->note_gap(gap, now);
+}
+
+void endpoint_leave::answers(steady_time now) noexcept {
+    if (!holds_ || answered_) return;
+    answered_ = true;
+    first_ = now - sent_;
+    judge(circuit_breaker::verdict::success, unlucky, now);
+    cooldown* const rest = endpoint().rest;
+    if (rest == nullptr) return;
+    if (!rest->idle()) rest->succeeded(shown_to());
+    rest->accepted();
+}
+
+// Whoever has answered already is not asked who is to rest: what may still go wrong is nobody's credential's fault.
+void endpoint_leave::committed() {
+    if (!holds_ || answered_ || endpoint().rest == nullptr) return;
+    shown_to_ = evenkeel::request::shown_to(endpoint(), what_);
+}
+
+std::uint64_t endpoint_leave::shown_to() const {
+    return shown_to_ ? *shown_to_ : evenkeel::request::shown_to(endpoint(), what_);
+}
+
+void endpoint_leave::took(steady_time now) noexcept {
+    if (!holds_ || learned_) return;
+    learned_ = true;
+    endpoint().latency->record(what_.shape, now - sent_, latency_sample::answered, false, now);
+}
+
+void endpoint_leave::finished(steady_time now) noexcept {
+    if (!holds_ || ended_ != steady_time{}) return;
+    ended_ = now;
+    served(overload_control::verdict::success, now);
+    balanced(balancer::ending::answered, now);
+}
+
+void endpoint_leave::failed(const attempt_outcome& outcome, double u, steady_time now) noexcept {
+    if (!holds_) return;
+    ended_ = now;
+    const bool silent = outcome.what.kind == outcome_kind::timeout && sent_ != steady_time{};
+    if (sent_ == steady_time{}) sent(now); // it could not even be sent
+    if (silent && !learned_) {
+        learned_ = true;
+        endpoint().latency->record(what_.shape, now - sent_, latency_sample::cut_off, true, now);
+    }
+    judge(circuit_verdict(outcome), u, now);
+    served(load_verdict(outcome), now);
+    balanced(outcome.what.is == outcome_class::success ? balancer::ending::answered : balancer::ending::failed, now);
+    if (endpoint().rest == nullptr || !asks_for_rest(outcome, endpoint(), what_, now)) return;
+    const steady_time until = endpoint().rest->throttled(shown_to(), outcome.what.kind, outcome.retry_after, u, now);
+    if (until > now)
+        observer_->cooldown_began(*what_.route, *what_.route->upstreams[what_.at], outcome.what.kind, until - now);
+}
+
+// Only where there is another endpoint to turn to: a lone one that is slow is still all there is.
+void endpoint_leave::overdue(double u, steady_time now) noexcept {
+    if (!holds_ || overdue_ || answered_ || sent_ == steady_time{} || alone(now)) return;
+    overdue_ = true;
+    judge(circuit_breaker::verdict::failure, u, now);
+}
+
+// A loser is evidence of nothing but its own slowness; so is whoever was stopped with the request, unless it had been
+// silent for longer than an attempt may be.
+void endpoint_leave::cancelled(cancel_cause why, double u, steady_time now) noexcept {
+    if (!holds_) return;
+    ended_ = now;
+    if (sent_ == steady_time{}) {
+        if (why == cancel_cause::attempt_timeout) { // it never got a connection
+            sent(now);
+            judge(circuit_breaker::verdict::failure, u, now);
+        }
+        return;
+    }
+    const auto within = limit(now);
+    const bool overdue =
+        why == cancel_cause::attempt_timeout || (why != cancel_cause::lost && within && now - sent_ >= *within);
+    if (!learned_) {
+        learned_ = true;
+        const auto kind = why == cancel_cause::client_gone ? latency_sample::abandoned : latency_sample::cut_off;
+        endpoint().latency->record(what_.shape, now - sent_, kind, why == cancel_cause::attempt_timeout, now);
+    }
+    if (answered_) { // the client left in mid-answer
+        served(overload_control::verdict::success, now);
+        balanced(balancer::ending::answered, now);
+        return;
+    }
+    judge(overdue ? circuit_breaker::verdict::failure : circuit_breaker::verdict::neutral, u, now);
+    served(overdue ? overload_control::verdict::timeout : overload_control::verdict::neutral, now);
+    balanced(overdue ? balancer::ending::failed : balancer::ending::cut_off, now);
+}
+
+std::optional<duration> endpoint_leave::limit(steady_time now) const noexcept {
+    if (what_.route->timeout.attempt) return what_.route->timeout.attempt;
+    if (!what_.route->timeout.learn_attempt) return std::nullopt;
+    return endpoint().latency->attempt_timeout(what_.shape, now);
+}
+
+// Whether another endpoint is up, not whether it has room just now: room comes and goes, and is the route's, not the
+// endpoint's.
+bool endpoint_leave::alone(steady_time now) const noexcept {
+    for (endpoint_index i = 0; i < what_.policies->endpoints.size(); ++i) {
+        if (i == what_.at || !what_.policies->in_shard(what_.shard, i)) continue;
+        const endpoint_policies& other = what_.policies->endpoints[i];
+        if (other.circuit != nullptr && other.circuit->look(false, false, 0, now)) continue;
+        if (!resting(other, what_, urgency::normal, now)) return false;
+    }
+    return true;
+}
+
+void endpoint_leave::judge(circuit_breaker::verdict verdict, double u, steady_time now) noexcept {
+    if (!circuit_) return;
+    circuit_breaker::facts known;
+    if (verdict == circuit_breaker::verdict::failure || verdict == circuit_breaker::verdict::overloaded) {
+        known.alone = alone(now);
+        known.usual_p95 = endpoint().latency->quantile(what_.shape, 0.95, now);
+    }
+    tell(circuit_.report(verdict, known, u, now), now);
+}
+
+void endpoint_leave::tell(const std::optional<circuit_transition>& moved, steady_time now) noexcept {
+    if (!moved) return;
+    if (endpoint().load != nullptr) {
+        if (moved->to == circuit_state::open && moved->from == circuit_state::closed)
+            endpoint().load->circuit_opened(now);
+        if (moved->to == circuit_state::closed) endpoint().load->circuit_closed(what_.route->circuit_breaker.ramp, now);
+    }
+    observer_->circuit_changed(*what_.route, *what_.route->upstreams[what_.at], *moved);
+}
+
+void endpoint_leave::served(overload_control::verdict verdict, steady_time now) noexcept {
+    if (endpoint().load == nullptr) return;
+    const bool changed = place_.end(verdict, now - (sent_ == steady_time{} ? now : sent_), now);
+    if (changed && what_.route->overload.on) {
+        observer_->overload_changed(*what_.route, *what_.route->upstreams[what_.at], endpoint().load->overloaded(now));
+    }
+}
+
+void endpoint_leave::balanced(balancer::ending how, steady_time now) noexcept {
+    if (balanced_ || what_.policies->balance == nullptr) return;
+    balanced_ = true;
+    what_.policies->balance->ended(what_.at, how, answered_ ? first_ : now - (sent_ == steady_time{} ? now : sent_),
+                                   now);
+}
+
+} // namespace evenkeel::request

@@ -1,0 +1,96 @@
+#pragma once
+// Leave to send one attempt to one endpoint, and what the policies learn from how it fares: the one place where an
+// ending becomes evidence for the circuit, the cooldown, the overload control, the latency and the balance (DESIGN
+// section 6, "Outcome classes"). Everything it holds is given back when it is destroyed, whatever way the attempt
+// ended.
+//
+// Taken by the flight, owned by the attempt. One worker's; what it refers to is process-wide and outlives it.
+
+#include "config/settings.hpp"
+#include "policies/flight_plan.hpp"
+#include "proxy/events/observer.hpp"
+#include "proxy/state/policy_registry.hpp"
+#include "proxy/wire/head.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+namespace evenkeel::request {
+
+struct client_request;
+
+// What an attempt brings along for the policies, beside its endpoint.
+struct leave_request {
+    const config::route* route = nullptr;
+    const route_policies* policies = nullptr;
+    endpoint_index at = 0;
+    attempt_purpose purpose = attempt_purpose::first;
+    request_shape shape;
+    bool held = false;                                 // the request has waited for an endpoint already
+    shuffle_shard::members shard = shuffle_shard::all; // the endpoints the request may turn to
+    // Whose credentials it has; its body is there until the attempt is committed.
+    const client_request* request = nullptr;
+};
+
+class endpoint_leave {
+public:
+    endpoint_leave() noexcept = default;
+    endpoint_leave(endpoint_leave&& other) noexcept;
+    endpoint_leave& operator=(endpoint_leave&&) = delete;
+    ~endpoint_leave(); // neutral, if nothing was said
+
+    // Asks circuit, cooldown and overload control, in this order. `ahead`: how many requests stand in front in the
+    // line.
+    [[nodiscard]] static std::optional<endpoint_refusal> look(const leave_request& wanted, urgency how,
+                                                              std::size_t ahead, double u, steady_time now);
+    // ... and takes. Empty: `into`, which held nothing before, holds.
+    [[nodiscard]] static std::optional<endpoint_refusal> take(const leave_request& wanted, urgency how,
+                                                              std::size_t ahead, double u, steady_time now,
+                                                              telemetry::observer& observer, endpoint_leave& into);
+
+    // The request goes out: its place in the order of start.
+    void sent(steady_time now) noexcept;
+    void answers(steady_time now) noexcept; // content is there: the endpoint works
+    // The body of the request, which may say who its caller is, need not be there from now on.
+    void committed();
+    // The latency that is learned: first event, or whole answer.
+    void took(steady_time now) noexcept;
+    void finished(steady_time now) noexcept; // the answer has been read to its end
+    void failed(const attempt_outcome& outcome, double u, steady_time now) noexcept; // also after answers(): it broke
+    // Silent for too long, but goes on: a failure until it answers.
+    void overdue(double u, steady_time now) noexcept;
+    void cancelled(cancel_cause why, double u, steady_time now) noexcept;
+
+    // Silences inside the stream it answers with: how long one may be, given what this endpoint does; and one that was
+    // long.
+    [[nodiscard]] duration idle_allowance(duration configured, steady_time now) const noexcept;
+    void paused(duration gap, steady_time now) noexcept;
+    void be_plain() noexcept { what_.shape.stream = false; } // what goes out from now on asks for no stream
+    [[nodiscard]] bool is_probe() const noexcept { return circuit_.is_probe(); }
+
+private:
+    [[nodiscard]] const endpoint_policies& endpoint() const noexcept { return what_.policies->endpoints[what_.at]; }
+    [[nodiscard]] std::uint64_t shown_to() const;
+    [[nodiscard]] bool alone(steady_time now) const noexcept;
+    [[nodiscard]] std::optional<duration> limit(steady_time now) const noexcept;
+    void judge(circuit_breaker::verdict verdict, double u, steady_time now) noexcept;
+    void tell(const std::optional<circuit_transition>& moved, steady_time now) noexcept;
+    void served(overload_control::verdict verdict, steady_time now) noexcept;
+    void balanced(balancer::ending how, steady_time now) noexcept;
+
+    leave_request what_;
+    std::optional<std::uint64_t> shown_to_; // once the body is gone that may tell
+    telemetry::observer* observer_ = nullptr;
+    circuit_breaker::permit circuit_;
+    overload_control::place place_;
+    steady_time taken_{}, sent_{}, ended_{};
+    duration first_{}; // until it answered
+    bool holds_ = false;
+    bool learned_ = false; // its latency was recorded
+    bool answered_ = false;
+    bool balanced_ = false;
+    bool overdue_ = false;
+};
+
+} // namespace evenkeel::request

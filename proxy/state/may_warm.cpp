@@ -1,0 +1,24 @@
+#include "proxy/state/may_warm.hpp"
+
+#include <cstddef>
+
+namespace evenkeel::request {
+
+namespace {
+bool admits(const endpoint_policies& at, steady_time now) {
+    if (at.circuit != nullptr && at.circuit->look(false, false, 0, now)) return false;
+    return at.rest == nullptr || at.rest->idle() || !at.own_credential || !at.rest->resting(0, now);
+}
+} // namespace
+
+bool may_warm(const config::settings& settings, const policy_set& policies, const config::upstream& to,
+              steady_time now) {
+    for (const auto& route : settings.routes) {
+        for (std::size_t i = 0; i < route->upstreams.size(); ++i) {
+            if (route->upstreams[i]->name == to.name && admits(policies.of(*route).endpoints[i], now)) return true;
+        }
+    }
+    return false;
+}
+
+} // namespace evenkeel::request

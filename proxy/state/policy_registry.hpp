@@ -1,0 +1,110 @@
+#pragma once
+// The process-wide state of the policies, one object per key, shared by every worker; a reload keeps the state of a key
+// and gives it the new options. Objects live as long as the registry; how many there are is bounded by what
+// configurations named. Keys:
+//
+//   budget                  upstream; (route, upstream) where the route writes its own `retry.budget`
+//   circuit                 upstream; (route, upstream) with `circuit_breaker.scope: route`, or where the route writes
+//   its own cooldown                upstream (and within it the credential) latency                 (route, upstream)
+//   balance, guard, line,   route
+//   bulkhead, shard         ... likewise
+//   load                    route: several upstreams may be one server, and their sum is what is usual; (route,
+//   upstream) with
+//                           `shuffle_shard`: what a tenant does to its endpoints stays there
+
+#include "config/settings.hpp"
+#include "policies/assert.hpp"
+#include "policies/balance.hpp"
+#include "policies/bulkhead.hpp"
+#include "policies/circuit_breaker.hpp"
+#include "policies/cooldown.hpp"
+#include "policies/endpoint_latency.hpp"
+#include "policies/hedge.hpp"
+#include "policies/overload_control.hpp"
+#include "policies/shuffle_shard.hpp"
+#include "policies/waiting_line.hpp"
+#include "policies/work_budget.hpp"
+#include "proxy/events/policy_report.hpp"
+#include "proxy/state/upcast_memory.hpp"
+
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace evenkeel::request {
+
+// Of one endpoint, as one route uses it.
+struct endpoint_policies {
+    work_budget* budget = nullptr;
+    endpoint_latency* latency = nullptr;
+    circuit_breaker* circuit = nullptr; // null: circuit_breaker off
+    cooldown* rest = nullptr;           // null: cooldown off
+    overload_control* load = nullptr;   // null: neither overload control nor a circuit whose recovery is to be paced
+    bool own_credential = false;        // it is shown none of the callers': all requests rest together
+};
+
+struct route_policies {
+    std::vector<endpoint_policies> endpoints; // by place in route.upstreams
+    balancer* balance = nullptr;              // null: failover, the order of the route
+    hedge_guard* guard = nullptr;             // null: hedge off
+    waiting_line* line = nullptr;
+    evenkeel::bulkhead* bulkhead = nullptr;     // null: bulkhead off
+    std::shared_ptr<const shuffle_shard> shard; // null: every request may go to every endpoint
+
+    [[nodiscard]] bool in_shard(shuffle_shard::members shard_of_request, std::size_t at) const noexcept {
+        return shard == nullptr || (shard_of_request >> at & 1U) != 0;
+    }
+};
+
+// What one snapshot's routes use; immutable, and alive while a request of that snapshot is.
+class policy_set {
+public:
+    [[nodiscard]] const route_policies& of(const config::route& route) const noexcept {
+        const auto found = routes_.find(&route);
+        EVENKEEL_ASSERT(found != routes_.end(), "a route is asked for that these policies were not made for");
+        return found->second;
+    }
+    [[nodiscard]] upcast_memory& not_upcast() const noexcept { return *not_upcast_; }
+
+private:
+    friend class policy_registry;
+    std::unordered_map<const config::route*, route_policies> routes_;
+    std::unique_ptr<upcast_memory> not_upcast_ = std::make_unique<upcast_memory>();
+};
+
+class policy_registry {
+public:
+    // For a snapshot about to be used. Thread-safe.
+    [[nodiscard]] std::shared_ptr<const policy_set> prepare(const config::settings& settings);
+
+    // The state of every policy the routes of `settings` use. Thread-safe; stops no request.
+    [[nodiscard]] telemetry::policy_report report(const config::settings& settings, steady_time now);
+
+    // An operator holds the circuits of an upstream, as seen by one route or (empty) by all, open or closed, or lets
+    // them be (no state). False: there is no such circuit.
+    bool force(const std::string& route, const std::string& upstream, std::optional<circuit_state> state,
+               steady_time now);
+
+private:
+    template <class Policy>
+    using by_key = std::unordered_map<std::string, std::unique_ptr<Policy>>;
+
+    [[nodiscard]] endpoint_policies endpoint_of(const config::route& route, const config::upstream& upstream);
+
+    std::mutex mutex_;
+    by_key<work_budget> budgets_;
+    by_key<circuit_breaker> circuits_;
+    by_key<cooldown> rests_;
+    by_key<overload_control> loads_;
+    by_key<endpoint_latency> latencies_;
+    by_key<balancer> balances_;
+    by_key<hedge_guard> guards_;
+    by_key<waiting_line> lines_;
+    by_key<bulkhead> bulkheads_;
+};
+
+} // namespace evenkeel::request

@@ -1,0 +1,37 @@
+#include "proxy/state/shard_of.hpp"
+
+#include "proxy/reading/principal.hpp"
+
+#include <algorithm>
+#include <string_view>
+
+namespace evenkeel::request {
+
+namespace {
+std::string_view value_of(const wire::request_head& head, std::string_view lower_name) noexcept {
+    const auto found = std::find_if(head.fields.begin(), head.fields.end(), [&](const wire::field& one) {
+        return std::equal(one.name.begin(), one.name.end(), lower_name.begin(), lower_name.end(),
+                          [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a + 32 : a) == b; });
+    });
+    return found == head.fields.end() ? std::string_view{} : found->value;
+}
+} // namespace
+
+const config::credential_rules& rules_of(const client_request& request) noexcept {
+    static const config::credential_rules built_in;
+    return request.settings != nullptr ? request.settings->credentials : built_in;
+}
+
+std::uint64_t tenant_by_header(const client_request& request) noexcept {
+    const shuffle_shard_options& how = request.asked()->shuffle_shard;
+    if (!how.on || how.header.empty()) return 0;
+    return std::max<std::uint64_t>(shuffle_shard::tenant_named(value_of(*request.head, how.header)), 1);
+}
+
+shuffle_shard::members shard_of(const client_request& request, const route_policies& policies) {
+    if (policies.shard == nullptr) return shuffle_shard::all;
+    const std::uint64_t named = tenant_by_header(request);
+    return policies.shard->of(named != 0 ? named : tenant_of(*request.head, rules_of(request)));
+}
+
+} // namespace evenkeel::request

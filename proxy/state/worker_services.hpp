@@ -1,0 +1,47 @@
+#pragma once
+// What the requests of one worker share.
+
+#include "policies/chaos.hpp"
+#include "proxy/events/observer.hpp"
+#include "proxy/message/block.hpp"
+#include "proxy/message/memory_bound.hpp"
+#include "proxy/net/departure_watch.hpp"
+#include "proxy/net/loop.hpp"
+#include "proxy/net/transport.hpp"
+
+#include <functional>
+#include <random>
+#include <string>
+
+namespace evenkeel::request {
+
+class coalesced_flights;
+class last_good_store;
+
+// The health document as a client may see it.
+struct health_text {
+    health_text(std::string text, bool can_serve = true)
+        : json(std::move(text)), healthy(can_serve) {} // NOLINT: a text is one
+    std::string json;
+    bool healthy; // false: nothing can be served
+};
+
+// What one worker's requests share. Everything referred to outlives every request of the worker.
+struct worker_services {
+    net::loop& loop;
+    net::transport& transport;
+    telemetry::observer& observer;
+    memory_bound& memory;
+    std::function<health_text()> health_document; // for `serve: health` routes
+    std::mt19937_64 chance{};                     // of pauses; seeded by the worker
+    buffer_pool buffers{memory};
+    net::departure_watch departures{loop};
+    last_good_store* last_good = nullptr; // of all workers; null: none
+    evenkeel::chaos* chaos = nullptr;     // of all workers; null: `chaos.enabled` is false
+    coalesced_flights* flights = nullptr; // of all workers; null: nothing is coalesced
+    std::size_t shared_flights = 0;       // that run on this worker
+
+    [[nodiscard]] double draw() noexcept { return static_cast<double>(chance() >> 11) * 0x1p-53; } // uniform in [0, 1)
+};
+
+} // namespace evenkeel::request
