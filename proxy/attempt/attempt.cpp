@@ -293,12 +293,6 @@ bool attempt::gather(whole_request& out) const {
     return true;
 }
 
-void attempt::let_other_body_go() noexcept {
-    if (upload_ == upload_state::running) return; // it does so itself
-    order_.renamed.clear();
-    if (order_.upcast) order_.upcast->body.clear();
-}
-
 // Sends head and body while the answer is already being read. `to` tells the exchange of this round: after a stale
 // connection was replaced, the upload of the old one ends here and the new one starts from the first byte.
 net::task<void> attempt::upload(std::shared_ptr<attempt> self, std::shared_ptr<net::exchange> to) {
@@ -315,8 +309,10 @@ net::task<void> attempt::send(std::shared_ptr<net::exchange> to) {
     attempt& me = *this; // upload() holds it
     const auto current = [&] { return me.order_.body != nullptr && me.exchange_ == to && !me.cancelled_; };
     if (!current()) co_return;
-    if (const std::span<const shared_bytes> other = me.other_body(); !other.empty()) {
-        // Of the order, which lives as long as the attempt; a plain repetition leaves them in place.
+    if (!me.other_body().empty()) {
+        // Owned here until the write is over: the order lets go of it when the answer is committed, and that of an
+        // upstream that refuses early is while the write still waits for room.
+        const body_pieces other{me.other_body().begin(), me.other_body().end()};
         boost::container::small_vector<boost::asio::const_buffer, 4> parts{boost::asio::buffer(me.out_head())};
         for (const shared_bytes& one : other) parts.push_back(boost::asio::buffer(one.view()));
         const net::io_result sent = co_await to->write({parts.data(), parts.size()});
@@ -324,7 +320,6 @@ net::task<void> attempt::send(std::shared_ptr<net::exchange> to) {
         me.wrote_ = me.wrote_ || sent.bytes > 0;
         me.upload_ = sent.ok() ? upload_state::done : upload_state::broken;
         me.record_.bytes_sent = sent.bytes;
-        if (me.committed_) me.let_other_body_go();
         co_return;
     }
     const bool chunked = me.order_.body->framing().kind == wire::body_kind::chunked;

@@ -168,7 +168,6 @@ private:
         const body_pieces& other = upcasting() ? order_.upcast->body : order_.renamed;
         return {other.data(), other.size()};
     }
-    void let_other_body_go() noexcept;                                      // once nothing sends it any more, nor will
     bool repeat_plain(telemetry::upcast_result why, std::string_view what); // true
     [[nodiscard]] bool assemble_piece(std::string_view data);
     void assemble_end(bool whole, bool silent);
@@ -211,7 +210,8 @@ private:
     content_facts content_;
     std::optional<wire::stream_format> format_; // of an answer that streams
     std::unique_ptr<wire::stream_reader> reader_;
-    wire::error_facts facts_; // of an error answer or error event that was looked into
+    wire::error_facts facts_;                // of an error answer or error event that was looked into
+    std::optional<duration> told_to_wait_{}; // by an error answer that is passed on without having been looked into
     held_part part_ = held_part::nothing;
     std::string_view in_place_; // what is held, as long as it lies in one piece in the read buffer
     charged_text kept_;         // ... else

@@ -3,6 +3,8 @@
 
 #include "proxy/attempt/attempt_clock.hpp"
 
+#include "proxy/wire/retry_hint.hpp"
+
 #include <boost/asio/error.hpp>
 
 #include <algorithm>
@@ -27,8 +29,12 @@ std::unique_ptr<body_source> attempt::take_body() {
     box_ = nullptr;
     committed_ = true;
     record_.committed = true;
-    let_other_body_go();
-    leave_.committed();
+    if (!body_over_) leave_.committed();
+    if (head_.status >= 400 && part_ == held_part::nothing)
+        told_to_wait_ = wire::retry_hint(head_, {}, services_.loop.wall_now());
+    // Nothing is sent any more but by a write that is under way, which owns what it writes from.
+    order_.renamed.clear();
+    if (order_.upcast) order_.upcast->body.clear();
     if (body_over_) leave_.finished(services_.loop.now());
     if (recording_ && body_over_) report(telemetry::attempt_result::success); // held to its end and found good
     if (format_) idle_limit_ = leave_.idle_allowance(order_.route->timeout.stream_idle, services_.loop.now());
@@ -79,7 +85,8 @@ void attempt::end_well(bool told_of_error) noexcept {
     if (told_of_error) return leave_.failed(failed_with(outcome_kind::server_error), order_.luck, now);
     if (head_.status >= 400) {
         attempt_outcome outcome;
-        outcome.what = classify_answer(head_.status, {}, std::nullopt, duration::max());
+        outcome.retry_after = told_to_wait_;
+        outcome.what = classify_answer(head_.status, {}, told_to_wait_, duration::max());
         outcome.over = refused_over::request; // nobody has looked: nothing may be held against a credential
         if (part_ == held_part::nothing) leave_.failed(outcome, order_.luck, now);
         return;

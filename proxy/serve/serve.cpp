@@ -117,8 +117,10 @@ net::task<answer> serve(worker_services& services, client_request& request) {
     // A member of the body may be a credential that not everybody is shown.
     const bool looks_for_credentials = request.route->hides_some && may_be_json(*request.head);
     const bool must_see_credentials = looks_for_credentials && request.route->credentials.names_body();
+    // Whether a stream that broke may be asked for again is seen from its body.
+    const bool replays = request.route->stream.resume == config::stream_resume::verified_replay;
     const bool wants_body = must_see_body || looks_for_credentials || request.route->coalesce != coalesce_mode::off ||
-                            request.route->stream.upcast || needs_body(ladder);
+                            request.route->stream.upcast || replays || needs_body(ladder);
     const std::uint64_t ahead = wants_body ? request.route->retry.replay_buffer : whole_body_bytes;
     if (reads_ahead(request, ahead))
         co_await request.body.read_whole(ahead, request.received + request.route->timeout.total);

@@ -1,6 +1,7 @@
 #include "proxy/state/endpoint_leave.hpp"
 
 #include "proxy/message/client_request.hpp"
+#include "proxy/reading/credentials.hpp"
 #include "proxy/reading/principal.hpp"
 
 #include <algorithm>
@@ -47,14 +48,26 @@ overload_control::verdict load_verdict(const attempt_outcome& outcome) noexcept 
     }
 }
 
-std::uint64_t caller_of(const leave_request& of) {
-    const request_body& body = of.request->body;
-    const shared_bytes text = body.whole() ? body.text() : shared_bytes{};
-    return principal_of(*of.request->head, of.route->credentials, text.view());
+bool shows_credential(const wire::request_head& head, const config::credential_rules& rules) {
+    bool shows = false;
+    for_each_credential(head, {}, rules, [&](std::string_view, std::string_view) { shows = true; });
+    return shows;
 }
 
-// Who rests: whose credential the endpoint was shown. 0: its own.
-std::uint64_t shown_to(const endpoint_policies& at, const leave_request& of) {
+// Whose request it is. Not known where the head shows no credential and the body, of which a member may be one, is not
+// all here.
+std::optional<std::uint64_t> caller_of(const leave_request& of) {
+    if (of.caller) return of.caller->is;
+    const wire::request_head& head = *of.request->head;
+    const config::credential_rules& rules = of.route->credentials;
+    const request_body& body = of.request->body;
+    if (body.whole()) return principal_of(head, rules, body.text().view());
+    if (may_be_json(head) && !shows_credential(head, rules)) return std::nullopt;
+    return principal_of(head, rules, {});
+}
+
+// Who rests: whose credential the endpoint was shown. 0: its own. Nobody, where that is not known: it might be another.
+std::optional<std::uint64_t> shown_to(const endpoint_policies& at, const leave_request& of) {
     return at.own_credential ? 0 : caller_of(of);
 }
 
@@ -69,7 +82,9 @@ bool asks_for_rest(const attempt_outcome& outcome, const endpoint_policies& at, 
     default: return false;
     }
     if (!at.own_credential || outcome.over == refused_over::request) return false;
-    return outcome.over == refused_over::key || at.rest->refused_to_several(caller_of(of), now);
+    if (outcome.over == refused_over::key) return true;
+    const auto caller = caller_of(of);
+    return caller && at.rest->refused_to_several(*caller, now);
 }
 } // namespace
 
@@ -78,7 +93,8 @@ namespace {
 std::optional<endpoint_refusal> resting(const endpoint_policies& at, const leave_request& wanted, urgency how,
                                         steady_time now) {
     if (at.rest == nullptr || at.rest->idle()) return std::nullopt;
-    const auto rest = at.rest->resting(shown_to(at, wanted), now);
+    const auto whom = shown_to(at, wanted);
+    const auto rest = whom ? at.rest->resting(*whom, now) : std::nullopt;
     if (!rest || (rest->guessed && how != urgency::normal)) return std::nullopt;
     return endpoint_refusal{
         .why = endpoint_refusal::reason::cooldown, .again = rest->until, .avoidable = rest->guessed};
@@ -100,7 +116,7 @@ std::optional<endpoint_refusal> full(const endpoint_policies& at, const leave_re
 } // namespace
 
 endpoint_leave::endpoint_leave(endpoint_leave&& other) noexcept
-    : what_(other.what_), shown_to_(other.shown_to_), observer_(other.observer_), circuit_(std::move(other.circuit_)),
+    : what_(other.what_), observer_(other.observer_), circuit_(std::move(other.circuit_)),
       place_(std::move(other.place_)), taken_(other.taken_), sent_(other.sent_), ended_(other.ended_),
       first_(other.first_), holds_(std::exchange(other.holds_, false)), learned_(other.learned_),
       answered_(other.answered_), balanced_(other.balanced_), overdue_(other.overdue_) {}
@@ -173,18 +189,17 @@ void endpoint_leave::answers(steady_time now) noexcept {
     judge(circuit_breaker::verdict::success, unlucky, now);
     cooldown* const rest = endpoint().rest;
     if (rest == nullptr) return;
-    if (!rest->idle()) rest->succeeded(shown_to());
+    if (!rest->idle()) {
+        if (const auto whom = shown_to(endpoint(), what_)) rest->succeeded(*whom);
+    }
     rest->accepted();
 }
 
-// Whoever has answered already is not asked who is to rest: what may still go wrong is nobody's credential's fault.
 void endpoint_leave::committed() {
-    if (!holds_ || answered_ || endpoint().rest == nullptr) return;
-    shown_to_ = evenkeel::request::shown_to(endpoint(), what_);
-}
-
-std::uint64_t endpoint_leave::shown_to() const {
-    return shown_to_ ? *shown_to_ : evenkeel::request::shown_to(endpoint(), what_);
+    if (!holds_) return;
+    const auto& all = what_.policies->endpoints;
+    if (std::any_of(all.begin(), all.end(), [](const auto& at) { return at.rest != nullptr && !at.own_credential; }))
+        what_.caller = leave_request::known_caller{caller_of(what_)};
 }
 
 void endpoint_leave::took(steady_time now) noexcept {
@@ -213,7 +228,9 @@ void endpoint_leave::failed(const attempt_outcome& outcome, double u, steady_tim
     served(load_verdict(outcome), now);
     balanced(outcome.what.is == outcome_class::success ? balancer::ending::answered : balancer::ending::failed, now);
     if (endpoint().rest == nullptr || !asks_for_rest(outcome, endpoint(), what_, now)) return;
-    const steady_time until = endpoint().rest->throttled(shown_to(), outcome.what.kind, outcome.retry_after, u, now);
+    const auto whom = shown_to(endpoint(), what_);
+    if (!whom) return;
+    const steady_time until = endpoint().rest->throttled(*whom, outcome.what.kind, outcome.retry_after, u, now);
     if (until > now)
         observer_->cooldown_began(*what_.route, *what_.route->upstreams[what_.at], outcome.what.kind, until - now);
 }

@@ -29,8 +29,12 @@ struct leave_request {
     request_shape shape;
     bool held = false;                                 // the request has waited for an endpoint already
     shuffle_shard::members shard = shuffle_shard::all; // the endpoints the request may turn to
-    // Whose credentials it has; its body is there until the attempt is committed.
+    // Whose credentials it has; its body is there until the attempt is committed, and then `caller` is known.
     const client_request* request = nullptr;
+    struct known_caller {
+        std::optional<std::uint64_t> is; // its principal; none: it cannot be told
+    };
+    std::optional<known_caller> caller{};
 };
 
 class endpoint_leave {
@@ -71,7 +75,6 @@ public:
 
 private:
     [[nodiscard]] const endpoint_policies& endpoint() const noexcept { return what_.policies->endpoints[what_.at]; }
-    [[nodiscard]] std::uint64_t shown_to() const;
     [[nodiscard]] bool alone(steady_time now) const noexcept;
     [[nodiscard]] std::optional<duration> limit(steady_time now) const noexcept;
     void judge(circuit_breaker::verdict verdict, double u, steady_time now) noexcept;
@@ -80,7 +83,6 @@ private:
     void balanced(balancer::ending how, steady_time now) noexcept;
 
     leave_request what_;
-    std::optional<std::uint64_t> shown_to_; // once the body is gone that may tell
     telemetry::observer* observer_ = nullptr;
     circuit_breaker::permit circuit_;
     overload_control::place place_;

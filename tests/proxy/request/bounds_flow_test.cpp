@@ -313,6 +313,39 @@ TEST_CASE("a body is held until its answer is chosen, and not for as long as its
     }
 }
 
+TEST_CASE(
+    "what goes out in a body's place is owned by who sends it: an early error is passed on while it still waits") {
+    for (const std::string is : {"renamed", "hidden", "upcast"}) {
+        CAPTURE(is);
+        fixture f;
+        if (is == "renamed") f.provider->models = {{"a", "b"}};
+        if (is == "upcast") f.route->stream.upcast = true;
+        if (is == "hidden") {
+            f.route->hides_some = true;
+            f.provider->caller_credentials = config::caller_credentials::drop;
+        }
+        f.route->retry.max_retries = 1;
+        const std::string error(100'000, 'e');
+        f.upstream.next({.steps = {play::request{0}, play::send{status_answer(400, "", error).substr(0, 50'000)},
+                                   play::pause{10s}, play::send{status_answer(400, "", error).substr(50'000)}},
+                         .takes = {{.after = 1s, .most = 100'000}, {.after = 1s}}});
+        f.connect();
+        f.send(large_post);
+        f.pass(1500ms);
+        CHECK(has(f.client.received(), "HTTP/1.1 400"));
+        // Others' bytes go where memory is free.
+        std::vector<request::shared_bytes> others;
+        for (int i = 0; i < 8; ++i)
+            others.push_back(request::copy_to_block(f.services.buffers, std::string(large, 'Z')));
+        f.pass(5s);
+        const std::string& sent = f.upstream.exchanges().at(0)->written;
+        CHECK_FALSE(has(sent, "ZZZZ"));
+        CHECK(sent.size() > large / 2);
+        others.clear();
+        f.expect_nothing_left();
+    }
+}
+
 TEST_CASE("an answer of known length that there is no room to hold is passed on as it comes") {
     for (const bool with_head : {true, false}) { // its first byte comes with its head
         CAPTURE(with_head);

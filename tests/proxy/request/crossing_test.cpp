@@ -264,6 +264,109 @@ TEST_CASE("each kind in traffic: a good answer that is too large to hold ends th
     }
 }
 
+namespace {
+// A second upstream, for whoever rests at the first.
+std::shared_ptr<config::upstream> add_second(world& f) {
+    auto second = std::make_shared<config::upstream>();
+    second->name = "second";
+    second->address.authority = "second.example";
+    f.route->upstreams.push_back(second);
+    f.settings->upstreams.push_back(second);
+    return second;
+}
+} // namespace
+
+TEST_CASE("a caller who cannot be told while his body is still coming rests nobody in another's place") {
+    const asked nobody{};
+    for (const kind& each : {kind{.field = "Authorization"}, kind{.member = "api_key"}}) {
+        for (const bool early : {true, false}) { // the 429 comes before the rest of the body
+            CAPTURE(each.name());
+            CAPTURE(early);
+            world f;
+            add_second(f);
+            f.route->coalesce = coalesce_mode::off;
+            f.route->cooldown = {.on = true, .initial = 30s};
+            f.context.use(f.settings, f.registry.prepare(*f.settings));
+            asked large = asked{};
+            large.members += ",\"text\":\"" + std::string(200'000, 'x') + "\"";
+            large = large.with_credential(each, "one");
+            const std::string text = large.text();
+            const auto send_large = [&](bool halted) {
+                scripted_client client(f.loop, false);
+                f.loop.nursery().spawn(request::client_connection::run(
+                    std::make_unique<request::client_connection>(f.context, client.connect())));
+                client.send(text.substr(0, 100'000));
+                f.pass(50ms);
+                if (!halted) client.send(text.substr(100'000));
+                f.pass(100ms);
+                CHECK(!client.received().empty());
+                client.leave();
+                f.pass(10ms);
+                return f.upstream.exchanges().back()->upstream;
+            };
+            f.upstream.next({.steps = {play::request{early ? 0 : 200'000}, play::send{status_answer(429)}}});
+            f.upstream.always(answering(ok_json));
+            CHECK(send_large(early) == "provider");
+
+            const auto asks = [&](const asked& what) {
+                CHECK(f.ask(what) == 200);
+                return f.upstream.exchanges().back()->upstream;
+            };
+            CHECK(asks(nobody) == "provider");
+            CHECK(asks(nobody.with_credential(each, "two")) == "provider");
+            const bool told = !each.field.empty() || !early;
+            CHECK(asks(nobody.with_credential(each, "one")) == (told ? "second" : "provider"));
+            f.connect();
+            f.expect_nothing_left();
+        }
+    }
+}
+
+TEST_CASE("who has nowhere else to go is told by the same credential after his answer was begun as before") {
+    for (const kind& each : {kind{.field = "Authorization"}, kind{.query = "key"}, kind{.member = "api_key"}}) {
+        for (const bool rests : {true, false}) { // ... at the other upstream, so that the breaking one is all there is
+            CAPTURE(each.name());
+            CAPTURE(rests);
+            world f;
+            add_second(f);
+            f.route->coalesce = coalesce_mode::off;
+            f.route->cooldown = {.on = true, .initial = 30s};
+            f.route->circuit_breaker.on = true;
+            f.context.use(f.settings, f.registry.prepare(*f.settings));
+            const asked one = asked{}.with_credential(each, "one");
+            const auto& policies = f.context.policies->of(*f.route);
+            if (rests)
+                policies.endpoints[1].rest->throttled(f.principal(one), outcome_kind::rate_limited, 50s, 0.5,
+                                                      f.loop.now());
+            f.upstream.always({.steps = {play::request{2},
+                                         play::send{stream_head + chunk("data: {\"choices\":[{\"delta\":"
+                                                                        "{\"content\":\"a\"}}]}\n\n")},
+                                         play::pause{1ms}, play::end{}}});
+            for (int i = 0; i < 6; ++i) f.ask(one);
+            const auto shown = f.registry.report(*f.settings, f.loop.now()).routes.at(0).endpoints.at(0);
+            REQUIRE(shown.circuit);
+            CHECK((shown.circuit->state == circuit_state::closed) == rests);
+            f.connect();
+            f.expect_nothing_left();
+        }
+    }
+}
+
+TEST_CASE("an upstream that is asked without retries rests for as long as it says") {
+    world f;
+    f.route->retry.max_retries = 0;
+    f.route->cooldown = {.on = true, .initial = 1s};
+    f.context.use(f.settings, f.registry.prepare(*f.settings));
+    f.upstream.next(answering(status_answer(429, "retry-after: 20\r\n")));
+    f.upstream.always(answering(ok_json));
+    CHECK(f.ask(asked{}) == 429);
+    const steady_time then = f.loop.now();
+    CHECK(f.ask(asked{}) == 200);
+    CHECK(f.loop.now() - then > 19s);
+    f.connect();
+    f.expect_nothing_left();
+}
+
 TEST_CASE("nobody becomes another tenant by what he adds to a credential, and those with credentials of their own are "
           "tenants of "
           "their own") {

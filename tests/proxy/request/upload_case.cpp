@@ -127,6 +127,12 @@ void upload_case::configure() {
         route.upstreams.push_back(more);
         f_.settings->upstreams.push_back(more);
     }
+    if (one_in(3)) {
+        f_.provider->models = {{"m", "a-longer-name"}};
+        for (const auto& one : f_.settings->upstreams) {
+            if (one != f_.provider && one_in(2)) std::const_pointer_cast<config::upstream>(one)->models = {{"m", "n"}};
+        }
+    }
     draw_route(route);
     if (how_ == arrangement::ladder) {
         auto cheap = std::make_shared<config::route>(route);
@@ -183,7 +189,7 @@ void upload_case::reload() {
 }
 
 std::string upload_case::body_of(const std::string& tag, std::size_t size, bool stream) {
-    std::string out = "{\"stream\":" + std::string{stream ? "true" : "false"} + ",\"text\":\"";
+    std::string out = "{\"stream\":" + std::string{stream ? "true" : "false"} + ",\"model\":\"m\",\"text\":\"";
     constexpr std::string_view end = "\"}";
     const bool json = size >= out.size() + end.size();
     if (!json) out.clear();
@@ -198,6 +204,16 @@ std::string upload_case::body_of(const std::string& tag, std::size_t size, bool 
     out.resize(size);
     if (json) out.replace(size - end.size(), end.size(), end);
     return out;
+}
+
+// What goes out to this upstream in place of a client's body.
+std::string upload_case::as_sent_to(std::string_view upstream, const std::string& body) const {
+    static constexpr std::string_view model = "\"model\":\"m\"";
+    const auto& all = f_.settings->upstreams;
+    const auto to = std::find_if(all.begin(), all.end(), [&](const auto& one) { return one->name == upstream; });
+    const auto at = body.find(model);
+    if (to == all.end() || (*to)->models.empty() || at == std::string::npos) return body;
+    return std::string{body}.replace(at, model.size(), "\"model\":\"" + (*to)->models.at("m") + "\"");
 }
 
 void upload_case::draw_visitors() {
@@ -305,9 +321,17 @@ void upload_case::answer_badly(exchange_script& script, std::size_t place) {
     static constexpr int statuses[] = {503, 503, 503, 429, 500, 529, 400};
     planned& plan = plans_[place];
     plan.status = statuses[below(std::size(statuses))];
-    plan.text = "{\"error\":{\"message\":\"m\",\"content\":\"" + std::to_string(place) + ":0\"}}";
-    script.steps.push_back(
-        play::send{status_answer(plan.status, one_in(4) ? "retry-after-ms: 20\r\n" : "", plan.text)});
+    // More than is looked into, now and then, and slow to end.
+    const std::string more = one_in(3) ? ",\"more\":\"" + std::string(20'000, 'x') + "\"" : "";
+    if (!more.empty() && one_in(2)) plan.status = 400; // which is passed on at once
+    plan.text = "{\"error\":{\"message\":\"m\",\"content\":\"" + std::to_string(place) + ":0\"}" + more + "}";
+    const std::string all = status_answer(plan.status, one_in(4) ? "retry-after-ms: 20\r\n" : "", plan.text);
+    const std::size_t half = more.empty() ? all.size() : all.size() - 1 - below(2000);
+    script.steps.push_back(play::send{all.substr(0, half)});
+    if (half < all.size()) {
+        script.steps.push_back(play::pause{std::chrono::milliseconds{20 + below(200)}});
+        script.steps.push_back(play::send{all.substr(half)});
+    }
     if (one_in(4)) script.steps.push_back(play::end{});
     if (one_in(6)) script.steps.push_back(play::reset{});
 }
@@ -481,7 +505,7 @@ void upload_case::check_upload(std::size_t place, upload_tally& sum) {
     if (got.messages().size() > 1) return complain(name + " is more than one");
     const auto known = bodies_.find(one.field("x-case"));
     if (known == bodies_.end()) return complain(name + " is nobody's: " + one.head);
-    const std::string& body = known->second;
+    const std::string body = as_sent_to(log.upstream, known->second);
     if (!std::string_view{body}.starts_with(one.body))
         return complain(name + " of " + known->first + " has other bytes: " + difference(one.body, body));
     if (one.whole && one.body.size() != body.size())

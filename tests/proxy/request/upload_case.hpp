@@ -56,6 +56,7 @@ private:
     void draw_visitors();
     [[nodiscard]] static std::string body_of(const std::string& tag, std::size_t size, bool stream);
     [[nodiscard]] std::string wire_of(const asked& what);
+    [[nodiscard]] std::string as_sent_to(std::string_view upstream, const std::string& body) const;
 
     [[nodiscard]] exchange_script draw_script(std::size_t place);
     void draw_pace(exchange_script& script);
