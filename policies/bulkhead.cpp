@@ -1,5 +1,7 @@
 #include "policies/bulkhead.hpp"
 
+#include "policies/assert.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <mutex>
@@ -96,6 +98,7 @@ bool bulkhead::leave_unnoticed(slot which) noexcept {
 }
 
 void bulkhead::put_back(slot which) noexcept {
+    EVENKEEL_ASSERT(holders_[which].taken, "a permit is given back twice");
     const std::uint64_t principal = holders_[which].who.known;
     holders_[which].taken = false;
     free_.push_back(which); // has had room for it

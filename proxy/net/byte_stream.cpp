@@ -1,5 +1,7 @@
 #include "proxy/net/byte_stream.hpp"
 
+#include "policies/assert.hpp"
+
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
 
@@ -217,6 +219,7 @@ void byte_stream::read_tls(bool from_loop) {
 
 void byte_stream::start_read(boost::asio::mutable_buffer into, completion<io_result> done) {
     if (closed_) return post_result(std::move(done), {aborted, 0});
+    EVENKEEL_ASSERT(!reader_, "two readers of one connection at once");
     if (!tls_ && !waiting_) return socket_.async_read_some(into, io_handler{std::move(done)});
     into_ = into;
     reader_.emplace(std::move(done));
@@ -227,6 +230,7 @@ void byte_stream::start_read(boost::asio::mutable_buffer into, completion<io_res
 
 void byte_stream::start_wait_readable(completion<io_result> done) {
     if (closed_) return post_result(std::move(done), {aborted, 0});
+    EVENKEEL_ASSERT(!reader_, "two readers of one connection at once");
     reader_.emplace(std::move(done));
     kind_ = reader_kind::wait;
     if (tls_ && tls_->buffered() && tls_->peek().is != tls_session::progress::want_read)
@@ -247,6 +251,7 @@ void byte_stream::watch(watcher& by) {
 
 void byte_stream::start_write(std::span<const boost::asio::const_buffer> from, completion<io_result> done) {
     if (closed_) return post_result(std::move(done), {aborted, 0});
+    EVENKEEL_ASSERT(!writing_, "two writes to one connection at once");
     writing_ = true;
     continue_write(pending_write{shared_from_this(), {from}, std::move(done)}, false);
 }
