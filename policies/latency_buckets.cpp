@@ -15,8 +15,8 @@ std::size_t latency_buckets::of(duration took) noexcept {
     if (!(ms > 1)) return 0;
     const double exact = std::log(ms) * (1 / log_gamma);
     if (exact >= static_cast<double>(count - 1)) return count - 1;
-    const auto below = static_cast<int>(exact); // an edge belongs to the bucket it ends
-    return static_cast<std::size_t>(below + (exact > below ? 1 : 0));
+    const auto below = static_cast<std::size_t>(exact); // an edge belongs to the bucket it ends
+    return below + (exact > static_cast<double>(below) ? 1 : 0);
 }
 
 duration latency_buckets::middle(std::size_t bucket) noexcept {

@@ -32,7 +32,7 @@ std::optional<double> read_number(std::string_view text) noexcept {
 
 std::optional<duration> of_seconds(double seconds) noexcept {
     if (!(seconds >= 0) || seconds > longest_seconds) return std::nullopt;
-    return duration{static_cast<duration::rep>(seconds * 1e9 + 0.5)};
+    return duration{std::llround(seconds * 1e9)};
 }
 
 std::optional<duration> read_seconds(std::string_view text, double scale = 1) noexcept {

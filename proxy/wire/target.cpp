@@ -37,14 +37,12 @@ std::size_t read_path(std::string_view target) noexcept {
     std::size_t i = 0;
     while (i < target.size()) {
         const char c = target[i];
-        if (has_class(c, char_class::plain_path)) {
+        if (has_class(c, char_class::plain_path) || c == '.') { // a dot inside a segment
             ++i;
         } else if (c == '/') {
             if (++i == target.size()) break;
             if (target[i] == '/') return 0;
             if (target[i] == '.' && is_dot_segment(target.substr(i, target.find_first_of("/?", i) - i))) return 0;
-        } else if (c == '.') { // inside a segment
-            ++i;
         } else if (c == '%') {
             if (!is_acceptable_escape(read_escape(target, i))) return 0;
             i += 3;
