@@ -12,8 +12,7 @@
 namespace evenkeel::request {
 
 namespace {
-constexpr std::size_t inline_body_bytes = 64 * 1024; // a body up to this goes out with the head, before reading begins
-constexpr int max_interim_heads = 16;                // 1xx answers per response (reference: threats, row 10)
+constexpr int max_interim_heads = 16; // 1xx answers per response (reference: threats, row 10)
 
 attempt_outcome not_connected(const net::transport_error& error) {
     attempt_outcome outcome = failed_with(outcome_kind::connect_failure, true);
@@ -101,14 +100,16 @@ void attempt::report(telemetry::attempt_result result) noexcept {
 
 bool attempt::can_resend() const noexcept {
     if (order_.body == nullptr || !order_.upstream->connections.retry_stale) return false;
-    return !wrote_ || (order_.may_repeat && order_.body->replayable());
+    return !wrote_ || (order_.may_repeat && (!other_body().empty() || order_.body->replayable()));
 }
 
 net::task<void> attempt::run(std::shared_ptr<attempt> self) {
     attempt& me = *self;
     try {
         // What could not be sent a second time goes out on a fresh connection: there is no stale one to die under it.
-        bool fresh = me.order_.upstream->connections.retry_stale && !me.order_.may_repeat;
+        const bool repeatable = me.order_.may_repeat && me.order_.body != nullptr &&
+                                (!me.other_body().empty() || me.order_.body->keeps_replayable());
+        bool fresh = me.order_.upstream->connections.retry_stale && !repeatable;
         auto kind = me.order_.kind;
         for (;;) {
             me.begin_record(kind);

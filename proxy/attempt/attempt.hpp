@@ -111,6 +111,8 @@ public:
     [[nodiscard]] std::unique_ptr<body_source> take_body();
 
 private:
+    // A body up to this goes out with the head, before reading begins.
+    static constexpr std::size_t inline_body_bytes = 64 * 1024;
     class body;
     class body_clock;
     struct whole_request;

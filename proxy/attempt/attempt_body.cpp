@@ -46,8 +46,11 @@ std::unique_ptr<body_source> attempt::take_body() {
 void attempt::end_exchange() noexcept {
     body_over_ = true;
     if (clock_) clock_->cancel();
-    // What follows the message without having been asked for poisons the connection.
-    const bool clean = in_.empty() && head_.keep_alive && upload_ == upload_state::done;
+    // What follows the message without having been asked for poisons the connection; so does what lies in front of the
+    // next request because an upstream that refused a large one has not read it, and never will.
+    const bool all_read =
+        upload_ == upload_state::done && (head_.status < 400 || record_.bytes_sent <= inline_body_bytes);
+    const bool clean = in_.empty() && head_.keep_alive && all_read;
     if (clean) {
         exchange_->recycle(std::chrono::seconds{head_.keep_alive_timeout_seconds});
     } else {

@@ -90,6 +90,11 @@ public:
     [[nodiscard]] bool complete() const noexcept { return complete_; }  // read to its end
     [[nodiscard]] bool replayable() const noexcept { return holding_; } // all that has come is held, and stays
     [[nodiscard]] bool whole() const noexcept { return complete_ && replayable(); }
+    // ... and will be to its end, as far as can be told: a length that is known and may be held, or all of it.
+    [[nodiscard]] bool keeps_replayable() const noexcept {
+        return holding_ && !lacked_memory_ &&
+               (complete_ || (framing_.kind == wire::body_kind::length && framing_.length <= options_.max_held));
+    }
     // ... not, because limits.memory is used up.
     [[nodiscard]] bool lacked_memory() const noexcept { return lacked_memory_; }
     [[nodiscard]] std::uint64_t received() const noexcept { return position_; } // body bytes so far

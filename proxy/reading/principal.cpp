@@ -75,6 +75,30 @@ struct found_credential {
         value = another;
     }
 };
+
+// That of the first group in which there is one.
+found_credential tenants_credential(const wire::request_head& head, const config::credential_rules& rules) {
+    const auto order = rules.tenant_order();
+    for (auto place = order.begin(); place != order.end();) {
+        found_credential found;
+        const unsigned group = place->group;
+        for (; place != order.end() && place->group == group; ++place) {
+            if (place->in_query) {
+                if (head.query.empty()) continue;
+                for_each_query_member(head.query,
+                                      [&](const std::string& name, const std::string& value, std::string_view) {
+                                          if (is_called(name, place->name)) found.add(value);
+                                      });
+            } else {
+                for (const wire::field& one : head.fields) {
+                    if (is_called(one.name, place->name)) found.add(one.value);
+                }
+            }
+        }
+        if (!found.value.empty()) return found;
+    }
+    return {};
+}
 } // namespace
 
 hash_key hash_key::draw() {
@@ -106,27 +130,13 @@ std::uint64_t principal_of(const wire::request_head& head, const config::credent
 }
 
 std::uint64_t tenant_of(const wire::request_head& head, const config::credential_rules& rules) {
-    const auto order = rules.tenant_order();
-    for (auto place = order.begin(); place != order.end();) {
-        found_credential found;
-        const unsigned group = place->group;
-        for (; place != order.end() && place->group == group; ++place) {
-            if (place->in_query) {
-                if (head.query.empty()) continue;
-                for_each_query_member(head.query,
-                                      [&](const std::string& name, const std::string& value, std::string_view) {
-                                          if (is_called(name, place->name)) found.add(value);
-                                      });
-            } else {
-                for (const wire::field& one : head.fields) {
-                    if (is_called(one.name, place->name)) found.add(one.value);
-                }
-            }
-        }
-        if (found.differ) return short_hash_of("?");
-        if (!found.value.empty()) return short_hash_of('=' + found.value);
-    }
-    return short_hash_of("");
+    const found_credential found = tenants_credential(head, rules);
+    if (found.differ) return short_hash_of("?");
+    return found.value.empty() ? short_hash_of("") : short_hash_of('=' + found.value);
+}
+
+bool shows_key(const wire::request_head& head, const config::credential_rules& rules) {
+    return !tenants_credential(head, rules).value.empty();
 }
 
 } // namespace evenkeel::request

@@ -58,5 +58,7 @@ private:
 [[nodiscard]] std::uint64_t principal_of(const wire::request_head& head, const config::credential_rules& rules,
                                          std::string_view body);
 [[nodiscard]] std::uint64_t tenant_of(const wire::request_head& head, const config::credential_rules& rules);
+// The head shows a credential that a provider lets its caller in by: then none is to be looked for in the body.
+[[nodiscard]] bool shows_key(const wire::request_head& head, const config::credential_rules& rules);
 
 } // namespace evenkeel::request

@@ -48,21 +48,15 @@ overload_control::verdict load_verdict(const attempt_outcome& outcome) noexcept 
     }
 }
 
-bool shows_credential(const wire::request_head& head, const config::credential_rules& rules) {
-    bool shows = false;
-    for_each_credential(head, {}, rules, [&](std::string_view, std::string_view) { shows = true; });
-    return shows;
-}
-
-// Whose request it is. Not known where the head shows no credential and the body, of which a member may be one, is not
-// all here.
+// Whose request it is. Not known where the head shows no key (what several callers share is none, as a cookie or an
+// organisation) and the body, of which a member may be one, is not all here.
 std::optional<std::uint64_t> caller_of(const leave_request& of) {
     if (of.caller) return of.caller->is;
     const wire::request_head& head = *of.request->head;
     const config::credential_rules& rules = of.route->credentials;
     const request_body& body = of.request->body;
     if (body.whole()) return principal_of(head, rules, body.text().view());
-    if (may_be_json(head) && !shows_credential(head, rules)) return std::nullopt;
+    if (may_be_json(head) && !shows_key(head, rules)) return std::nullopt;
     return principal_of(head, rules, {});
 }
 

@@ -277,17 +277,20 @@ std::shared_ptr<config::upstream> add_second(world& f) {
 } // namespace
 
 TEST_CASE("a caller who cannot be told while his body is still coming rests nobody in another's place") {
-    const asked nobody{};
     for (const kind& each : {kind{.field = "Authorization"}, kind{.member = "api_key"}}) {
-        for (const bool early : {true, false}) { // the 429 comes before the rest of the body
+        for (const auto& [early, shared] :
+             {std::pair{true, ""}, std::pair{true, "OpenAI-Organization"}, std::pair{true, "Cookie"},
+              std::pair{true, "Proxy-Authorization"}, std::pair{false, ""}, std::pair{false, "OpenAI-Organization"}}) {
             CAPTURE(each.name());
-            CAPTURE(early);
+            CAPTURE(early);  // the 429 comes before the rest of the body
+            CAPTURE(shared); // a field that all callers have
+            const asked nobody = *shared != 0 ? asked{}.and_field(shared, "same") : asked{};
             world f;
             add_second(f);
             f.route->coalesce = coalesce_mode::off;
             f.route->cooldown = {.on = true, .initial = 30s};
             f.context.use(f.settings, f.registry.prepare(*f.settings));
-            asked large = asked{};
+            asked large = nobody;
             large.members += ",\"text\":\"" + std::string(200'000, 'x') + "\"";
             large = large.with_credential(each, "one");
             const std::string text = large.text();
@@ -304,7 +307,8 @@ TEST_CASE("a caller who cannot be told while his body is still coming rests nobo
                 f.pass(10ms);
                 return f.upstream.exchanges().back()->upstream;
             };
-            f.upstream.next({.steps = {play::request{early ? 0 : 200'000}, play::send{status_answer(429)}}});
+            f.upstream.next({.steps = {play::request{early ? std::size_t{0} : std::size_t{200'000}},
+                                       play::send{status_answer(429)}}});
             f.upstream.always(answering(ok_json));
             CHECK(send_large(early) == "provider");
 

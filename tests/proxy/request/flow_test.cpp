@@ -459,7 +459,27 @@ TEST_CASE("a body beyond the replay buffer is streamed without being held") {
     f.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 500000\r\n\r\n" + body);
     CHECK(has(f.client.received(), "200 OK"));
     CHECK(f.upstream.exchanges().at(0)->written.ends_with("\r\n\r\n" + body));
+    CHECK(f.upstream.exchanges().at(0)->fresh_asked); // it could not be sent again where the connection was stale
+    CHECK(f.upstream.exchanges().at(0)->recycled);
     f.expect_nothing_left();
+}
+
+TEST_CASE("an upstream that refuses a large body may not have read it: its connection is used no more") {
+    for (const auto& [status, size, kept] : {std::tuple{400, std::size_t{200'000}, false},
+                                             {400, std::size_t{1000}, true},
+                                             {200, std::size_t{200'000}, true}}) {
+        CAPTURE(status);
+        CAPTURE(size);
+        fixture f;
+        f.upstream.next(answering(status_answer(status), size));
+        f.connect();
+        f.send("POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(size) + "\r\n\r\n" +
+               std::string(size, 'z'));
+        f.pass(10ms);
+        CHECK(has(f.client.received(), "HTTP/1.1 " + std::to_string(status)));
+        CHECK(f.upstream.exchanges().at(0)->recycled == kept);
+        f.expect_nothing_left();
+    }
 }
 
 TEST_CASE("with no memory left a body still goes through, byte for byte") {
