@@ -26,6 +26,7 @@ public:
     void give(std::uint64_t bytes) noexcept { used_.fetch_sub(bytes, std::memory_order_relaxed); }
     [[nodiscard]] std::uint64_t limit() const noexcept { return limit_.load(std::memory_order_relaxed); }
     [[nodiscard]] std::uint64_t used() const noexcept { return used_.load(std::memory_order_relaxed); }
+    [[nodiscard]] std::uint64_t room() const noexcept { return limit() > used() ? limit() - used() : 0; }
 
 private:
     std::atomic<std::uint64_t> used_{0};

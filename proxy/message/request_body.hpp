@@ -90,10 +90,12 @@ public:
     [[nodiscard]] bool complete() const noexcept { return complete_; }  // read to its end
     [[nodiscard]] bool replayable() const noexcept { return holding_; } // all that has come is held, and stays
     [[nodiscard]] bool whole() const noexcept { return complete_ && replayable(); }
-    // ... and will be to its end, as far as can be told: a length that is known and may be held, or all of it.
-    [[nodiscard]] bool keeps_replayable() const noexcept {
-        return holding_ && !lacked_memory_ &&
-               (complete_ || (framing_.kind == wire::body_kind::length && framing_.length <= options_.max_held));
+    // ... and will be to its end, as far as can be told: it is here, or its length is known, may be held, and what is
+    // still to come fits into `room`.
+    [[nodiscard]] bool keeps_replayable(std::uint64_t room) const noexcept {
+        if (!holding_ || complete_) return holding_;
+        return !lacked_memory_ && framing_.kind == wire::body_kind::length && framing_.length <= options_.max_held &&
+               framing_.length - position_ <= room;
     }
     // ... not, because limits.memory is used up.
     [[nodiscard]] bool lacked_memory() const noexcept { return lacked_memory_; }
