@@ -35,10 +35,11 @@ std::unique_ptr<body_source> attempt::take_body() {
     // Nothing is sent any more but by a write that is under way, which owns what it writes from.
     order_.renamed.clear();
     if (order_.upcast) order_.upcast->body.clear();
-    if (body_over_) leave_.finished(services_.loop.now());
+    const steady_time now = services_.loop.now();
+    if (body_over_) leave_.finished(now);
     if (recording_ && body_over_) report(telemetry::attempt_result::success); // held to its end and found good
-    if (format_) idle_limit_ = leave_.idle_allowance(order_.route->timeout.stream_idle, services_.loop.now());
-    if (meant_at_ == steady_time{}) meant_at_ = services_.loop.now();
+    if (format_) idle_limit_ = leave_.idle_allowance(order_.route->timeout.stream_idle, now);
+    if (meant_at_ == steady_time{}) meant_at_ = now;
     brackets_matter_ = order_.hold != holding::nothing && !body_over_ && promises_json(head_, content_, order_.rules);
     return std::make_unique<body>(shared_from_this());
 }

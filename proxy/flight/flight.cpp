@@ -81,6 +81,11 @@ steady_time flight::deadline_of(const client_request& request, const client_hint
     return std::min({own, told, request.deadline});
 }
 
+const wire::call* flight::called() {
+    if (!called_) called_ = call_of_path(&route_, request_.head->path);
+    return *called_;
+}
+
 const flight::aim_taken& flight::aim(endpoint_index at) {
     const bool elsewhere = aim_.target.empty() || aim_.at != at;
     if (elsewhere) {
@@ -152,7 +157,7 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
     order.may_repeat = aim_.may_repeat;
     order.hold = what.hold;
     order.hold_streams_whole = route_.stream.resume == config::stream_resume::buffer;
-    order.rules.dialect = dialect_of(route_, *upstream, request_.head->path);
+    order.rules.dialect = dialect_of(*upstream, called());
     order.rules.wants_content =
         order.may_repeat && request_.head->is_post() && order.rules.dialect != wire::dialect::generic;
     order.leaves_last_words = route_.stream.resume == config::stream_resume::verified_replay && order.may_repeat &&

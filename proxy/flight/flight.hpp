@@ -95,6 +95,7 @@ private:
     [[nodiscard]] bool upcasts(endpoint_index at);
     void fill_upcast(attempt_order& order, const flight_action::launch& what, std::string_view target);
 
+    [[nodiscard]] const wire::call* called(); // what the path is on this flight's route; null: no call we know
     [[nodiscard]] const aim_taken& aim(endpoint_index at);
     void fill_body(attempt_order& order, const config::upstream& upstream, bool hides, wire::body_framing& framing);
     static flight_options options_of(const client_request& request, steady_time deadline) noexcept;
@@ -131,7 +132,8 @@ private:
     int finished_tries_ = 0;                 // of attempts that are no longer here
     std::optional<attempt_outcome> last_failure_;
     aim_taken aim_;
-    endpoint_leave leave_; // taken for the launch that follows
+    std::optional<const wire::call*> called_{}; // once looked up
+    endpoint_leave leave_;                      // taken for the launch that follows
     std::optional<request_shape> shape_;
     std::optional<std::string> upcast_model_;         // of a route that upcasts, once looked at
     std::array<std::optional<bool>, 2> can_upcast_{}; // ... whether the body allows it, by dialect

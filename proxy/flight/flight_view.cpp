@@ -38,9 +38,9 @@ std::span<const endpoint_index> flight::order(steady_time now) {
 
 const request_shape& flight::shape(endpoint_index at) {
     if (!shape_) {
-        const wire::field* const accept = request_.head->find(wire::field_id::accept);
-        const bool asks = (accept != nullptr && accept->value.find("text/event-stream") != std::string_view::npos) ||
-                          asks_by_name(request_);
+        const bool own = request_.route.get() == &route_;
+        const bool asks =
+            accepts_events(*request_.head) || (own ? called() != nullptr && called()->streams : asks_by_name(request_));
         shape_ = shape_of(request_.body.text().view(), request_.body.framing().length, asks);
     }
     if (route_.stream.upcast && !evenkeel::request::wants_stream(request_)) shape_->stream = upcasts(at);

@@ -8,7 +8,9 @@ namespace evenkeel::request {
 
 bool accepts_events(const wire::request_head& head) noexcept {
     const wire::field* accept = head.find(wire::field_id::accept);
-    return accept != nullptr && accept->value.find("text/event-stream") != std::string_view::npos;
+    static constexpr std::string_view events = "text/event-stream";
+    return accept != nullptr && accept->value.size() >= events.size() &&
+           accept->value.find(events) != std::string_view::npos;
 }
 
 bool asks_by_name(const client_request& request) noexcept {

@@ -155,7 +155,8 @@ public:
         if (std::exchange(unused_, false)) home_->observer.prewarmed(*upstream_, telemetry::prewarm_event::used);
     }
 
-    [[nodiscard]] bool spoiled() const noexcept { return stream_->closed() || home_->worker.now() >= best_before_; }
+    [[nodiscard]] bool spoiled(steady_time now) const noexcept { return stream_->closed() || now >= best_before_; }
+    [[nodiscard]] bool spoiled() const noexcept { return spoiled(home_->worker.now()); }
 
     void rest() {
         resting_ = true;
@@ -176,8 +177,9 @@ private:
         const config::connection_options& limits = one.home_->upstream->connections;
         duration unused = limits.idle_timeout;
         if (upstream_keep_alive > duration::zero()) unused = std::min(unused, upstream_keep_alive - keep_alive_margin);
-        one.best_before_ = std::min(one.home_->worker.now() + unused, one.opened_ + limits.max_age);
-        if (!one.spoiled()) settle(std::move(self));
+        const steady_time now = one.home_->worker.now();
+        one.best_before_ = std::min(now + unused, one.opened_ + limits.max_age);
+        if (!one.spoiled(now)) settle(std::move(self));
     }
     void given_back(duration upstream_keep_alive) noexcept {
         home_->keep_alive = upstream_keep_alive;

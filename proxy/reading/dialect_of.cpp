@@ -4,7 +4,7 @@
 
 namespace evenkeel::request {
 
-wire::dialect dialect_of(const config::route& route, const config::upstream& upstream, std::string_view path) noexcept {
+wire::dialect dialect_of(const config::upstream& upstream, const wire::call* called) noexcept {
     switch (upstream.dialect) {
     case config::dialect::openai: return wire::dialect::openai;
     case config::dialect::anthropic: return wire::dialect::anthropic;
@@ -13,8 +13,12 @@ wire::dialect dialect_of(const config::route& route, const config::upstream& ups
     case config::dialect::generic: return wire::dialect::generic;
     case config::dialect::automatic: break;
     }
-    const wire::call* const called = call_of_path(&route, path);
     return called != nullptr ? called->speaks : wire::dialect::generic;
+}
+
+wire::dialect dialect_of(const config::route& route, const config::upstream& upstream, std::string_view path) noexcept {
+    const bool asked = upstream.dialect == config::dialect::automatic;
+    return dialect_of(upstream, asked ? call_of_path(&route, path) : nullptr);
 }
 
 wire::dialect dialect_of(const config::route* route, std::string_view path) noexcept {
