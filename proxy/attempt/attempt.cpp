@@ -107,9 +107,8 @@ net::task<void> attempt::run(std::shared_ptr<attempt> self) {
     attempt& me = *self;
     try {
         // What could not be sent a second time goes out on a fresh connection: there is no stale one to die under it.
-        const bool repeatable =
-            me.order_.may_repeat && me.order_.body != nullptr &&
-            (!me.other_body().empty() || me.order_.body->keeps_replayable(me.services_.memory.room()));
+        const bool repeatable = me.order_.may_repeat && me.order_.body != nullptr &&
+                                (!me.other_body().empty() || me.order_.body->keeps_replayable(me.services_.memory));
         bool fresh = me.order_.upstream->connections.retry_stale && !repeatable;
         auto kind = me.order_.kind;
         for (;;) {

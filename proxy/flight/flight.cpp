@@ -90,8 +90,11 @@ const flight::aim_taken& flight::aim(endpoint_index at) {
     const bool elsewhere = aim_.target.empty() || aim_.at != at;
     if (elsewhere) {
         aim_.at = at;
-        aim_.target = upstream_target(route_, *route_.upstreams[at], *request_.head, aim_.rewritten);
-        aim_.called = call_of_target(aim_.target, base_of(route_, *route_.upstreams[at]));
+        const config::upstream& upstream = *route_.upstreams[at];
+        aim_.target = upstream_target(route_, upstream, *request_.head, aim_.rewritten);
+        const bool as_asked =
+            route_.rewrite.is == config::path_rewrite::kind::none && upstream.address.base_path.empty();
+        aim_.called = as_asked ? called() : call_of_target(aim_.target, base_of(route_, upstream));
     }
     if (elsewhere || aim_.saw_whole != request_.body.whole()) { // a member that decides may be the last one to come
         aim_.saw_whole = request_.body.whole();

@@ -91,11 +91,11 @@ public:
     [[nodiscard]] bool replayable() const noexcept { return holding_; } // all that has come is held, and stays
     [[nodiscard]] bool whole() const noexcept { return complete_ && replayable(); }
     // ... and will be to its end, as far as can be told: it is here, or its length is known, may be held, and what is
-    // still to come fits into `room`.
-    [[nodiscard]] bool keeps_replayable(std::uint64_t room) const noexcept {
+    // still to come finds room.
+    [[nodiscard]] bool keeps_replayable(const memory_bound& memory) const noexcept {
         if (!holding_ || complete_) return holding_;
         return !lacked_memory_ && framing_.kind == wire::body_kind::length && framing_.length <= options_.max_held &&
-               framing_.length - position_ <= room;
+               framing_.length - position_ <= memory.room();
     }
     // ... not, because limits.memory is used up.
     [[nodiscard]] bool lacked_memory() const noexcept { return lacked_memory_; }
