@@ -148,12 +148,21 @@ void part_group::fail(part& one, int status, std::string_view code, std::string_
     const auto dialect = dialect_of(one.route.get(), one.request->get().head->path);
     one.answer.status = status;
     one.answer.good = false;
+    one.answer.retry_after = {};
     one.answer.source = "live";
     one.answer.body = wire::error_body(dialect, status, code, message);
     one.answer.content_type = wire::error_content_type;
     one.answer.service = telemetry::request_service::error;
     one.answer.took = services_.loop.now() - one.request->get().received;
     one.over = true;
+}
+
+// What is said of the answer in its head, which is there until its body is read.
+void part_group::note_head(part& one, const wire::response_head& head) {
+    one.answer.status = head.status;
+    one.answer.good = head.status >= 200 && head.status < 300;
+    if (const wire::field* type = head.find(wire::field_id::content_type)) one.answer.content_type = type->value;
+    if (!one.answer.good) one.answer.retry_after = retry_after_of(head);
 }
 
 net::task<part_group::body_end> part_group::collect(answer& given, part& one) {
@@ -211,14 +220,9 @@ void part_group::settle(part& one, const answer& given, const body_end& end) {
     }
     if (!wire::is_utf8(one.answer.body))
         return fail(one, 502, "part_not_text", "the answer of this part is neither JSON nor text in UTF-8");
-    const wire::response_head& head = *given.head;
-    one.answer.status = head.status;
-    one.answer.good = head.status >= 200 && head.status < 300;
     one.answer.source = source_of(given);
-    if (const wire::field* type = head.find(wire::field_id::content_type)) one.answer.content_type = type->value;
     one.answer.proxy_error = given.proxy_error;
     one.answer.stop_client_retries = given.stop_client_retries;
-    if (!one.answer.good) one.answer.retry_after = retry_after_of(head);
     one.answer.took = services_.loop.now() - one.request->get().received;
     one.over = true;
 }
@@ -232,7 +236,10 @@ net::task<void> part_group::run(std::shared_ptr<part_group> self, std::size_t pl
     try {
         given = co_await self->serve_(self->services_, request);
         if (!given.may_ask_again()) request.body.let_go();
-        if (given.body && !one.over && !self->cancelled_) end = co_await self->collect(given, one);
+        if (given.body && !one.over && !self->cancelled_) {
+            note_head(one, *given.head);
+            end = co_await self->collect(given, one);
+        }
     } catch (...) {
         failure = std::current_exception();
         one.reading = nullptr;

@@ -63,6 +63,7 @@ private:
     struct body_end; // how the collecting of a body ended
 
     static net::task<void> run(std::shared_ptr<part_group> self, std::size_t place);
+    static void note_head(part& one, const wire::response_head& head);
     [[nodiscard]] net::task<body_end> collect(answer& given, part& one);
     void settle(part& one, const answer& given, const body_end& end);
     void fail(part& one, int status, std::string_view code, std::string_view message);
