@@ -590,7 +590,8 @@ net::task<bool> client_connection::say_degraded(telemetry::degradation how) {
 // piece that nobody asked for. It becomes the error frame of the client's dialect, and the stream ends unfinished.
 net::task<bool> client_connection::relay_as_event(answer& given, client_request& request, facts& seen) {
     seen.status = 200;
-    if (given.head->status < 400) {
+    const int status = given.head->status; // of what its client no longer can be told
+    if (status < 400) {
         seen.outcome = telemetry::request_outcome::upstream_error;
         seen.reason = "not_a_stream";
     }
@@ -603,13 +604,12 @@ net::task<bool> client_connection::relay_as_event(answer& given, client_request&
     }
     const wire::error_facts said = wire::read_error(body);
     const std::string message = !said.message.empty() ? said.message
-                                : given.head->status < 400
-                                    ? "the upstream did not answer with a stream"
-                                    : "the upstream answered with status " + std::to_string(given.head->status);
+                                : status < 400        ? "the upstream did not answer with a stream"
+                                                      : "the upstream answered with status " + std::to_string(status);
     const std::string code = !said.code.empty() ? said.code : !said.type.empty() ? said.type : "upstream_error";
     const auto dialect = dialect_of(request.route.get(), head_.path);
-    const std::string frame = wire::error_frame(wire::stream_format::sse, dialect,
-                                                given.head->status < 400 ? 502 : given.head->status, code, message);
+    const std::string frame =
+        wire::error_frame(wire::stream_format::sse, dialect, status < 400 ? 502 : status, code, message);
     std::array<char, 18> size_line;
     const auto size = wire::chunk_head(size_line.data(), frame.size());
     std::array parts{boost::asio::const_buffer(size.data(), size.size()),

@@ -27,6 +27,8 @@ duration retry_after_of(const wire::response_head& head) noexcept {
     return error == std::errc{} && end == told->value.data() + told->value.size() ? std::chrono::seconds{seconds}
                                                                                   : duration{};
 }
+
+bool is_good(int status) noexcept { return status >= 200 && status < 300; }
 } // namespace
 
 struct part_group::body_end {
@@ -38,6 +40,7 @@ struct part_group::body_end {
         no_memory,
         nobody_waits
     } is = how::nobody_waits;
+    int status = 0;         // of the answer, whatever became of its body
     std::string_view why{}; // broken: the RFC 9209 word
     telemetry::stream_end stream = telemetry::stream_end::none;
     duration first_byte{}, first_token{}; // since the request came; 0: none
@@ -160,15 +163,15 @@ void part_group::fail(part& one, int status, std::string_view code, std::string_
 // What is said of the answer in its head, which is there until its body is read.
 void part_group::note_head(part& one, const wire::response_head& head) {
     one.answer.status = head.status;
-    one.answer.good = head.status >= 200 && head.status < 300;
     if (const wire::field* type = head.find(wire::field_id::content_type)) one.answer.content_type = type->value;
-    if (!one.answer.good) one.answer.retry_after = retry_after_of(head);
+    if (!is_good(head.status)) one.answer.retry_after = retry_after_of(head);
 }
 
 net::task<part_group::body_end> part_group::collect(answer& given, part& one) {
     using how = body_end::how;
     const client_request& request = one.request->get();
     body_end end;
+    end.status = given.head->status;
     one.reading = given.body.get();
     if (const auto& framing = given.head->body;
         framing.kind == wire::body_kind::length && framing.length <= route_->stream.hold_buffer)
@@ -220,6 +223,7 @@ void part_group::settle(part& one, const answer& given, const body_end& end) {
     }
     if (!wire::is_utf8(one.answer.body))
         return fail(one, 502, "part_not_text", "the answer of this part is neither JSON nor text in UTF-8");
+    one.answer.good = is_good(one.answer.status);
     one.answer.source = source_of(given);
     one.answer.proxy_error = given.proxy_error;
     one.answer.stop_client_retries = given.stop_client_retries;
@@ -314,7 +318,7 @@ void part_group::report(const part& one, const answer& given, const body_end& en
     } else if (end.is == how::broken || end.is == how::told_error) {
         record.outcome = telemetry::request_outcome::truncated;
         record.proxy_error = end.why;
-    } else if (end.is != how::whole || (!one.answer.good && given.head->status < 300)) {
+    } else if (end.is != how::whole || (!one.answer.good && is_good(end.status))) {
         record.outcome = telemetry::request_outcome::proxy_error;
         record.reason = "part_unusable";
     }

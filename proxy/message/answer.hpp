@@ -47,7 +47,9 @@ struct provenance {
 struct answer : provenance {
     bulkhead_permit permit; // first, so that what feeds the body ends before it is given back
 
-    // The head lives in `body`, which is never null once served: an answer without a body has an empty source.
+    // The head lives in `body`, which is never null once served: an answer without a body has an empty source. It is to
+    // be read before the body is: what its fields say goes when more is asked for than came with it, and the whole of
+    // it when another attempt goes on with the body.
     const wire::response_head* head = nullptr;
     std::unique_ptr<body_source> body;
 

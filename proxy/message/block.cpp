@@ -14,12 +14,12 @@ namespace evenkeel::request {
 
 namespace {
 // A block on the shelf is nobody's: with the address sanitizer whoever still looks into it is found.
-void close([[maybe_unused]] void* place, [[maybe_unused]] std::size_t bytes) noexcept {
+void poison([[maybe_unused]] void* place, [[maybe_unused]] std::size_t bytes) noexcept {
 #if defined(__SANITIZE_ADDRESS__)
     __asan_poison_memory_region(place, bytes);
 #endif
 }
-void open([[maybe_unused]] void* place, [[maybe_unused]] std::size_t bytes) noexcept {
+void unpoison([[maybe_unused]] void* place, [[maybe_unused]] std::size_t bytes) noexcept {
 #if defined(__SANITIZE_ADDRESS__)
     __asan_unpoison_memory_region(place, bytes);
 #endif
@@ -41,7 +41,7 @@ buffer_pool::buffer_pool(memory_bound& charges) : shelf_(new shelf(charges)) {
 
 buffer_pool::~buffer_pool() {
     for (block* one : shelf_->free) {
-        open(one, shelved_bytes);
+        unpoison(one, shelved_bytes);
         ::operator delete(one);
     }
     shelf_->free.clear();
@@ -54,7 +54,7 @@ block_ptr buffer_pool::make(std::size_t capacity) {
     if (capacity == block_bytes && !shelf_->free.empty()) {
         place = shelf_->free.back();
         shelf_->free.pop_back();
-        open(place, shelved_bytes);
+        unpoison(place, shelved_bytes);
     } else {
         place = ::operator new(sizeof(block) + capacity); // not cleared on purpose
     }
@@ -79,7 +79,7 @@ void block::dispose() noexcept {
     --shelf.out;
     if (capacity_ == buffer_pool::block_bytes && !shelf.closed && shelf.free.size() < buffer_pool::keep) {
         shelf.free.push_back(this);
-        return close(this, shelved_bytes);
+        return poison(this, shelved_bytes);
     }
     ::operator delete(this);
     if (shelf.closed && shelf.out == 0) delete &shelf;

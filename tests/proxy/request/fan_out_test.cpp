@@ -103,6 +103,27 @@ struct fan : fixture {
 
 } // namespace
 
+TEST_CASE_FIXTURE(fan,
+                  "what a part's head says is kept while its body comes, whoever uses the head's memory meanwhile") {
+    const std::string text(40'000, 't');
+    const std::string all = json_answer(text, "text/x-kept");
+    script("one", {.steps = {play::request{2}, play::send{all.substr(0, 10'000)}, play::pause{1s},
+                             play::send{all.substr(10'000, 20'000)}, play::pause{1s}, play::send{all.substr(30'000)}}});
+    script("two", after(1s, json_answer(R"({"b":2})")));
+    ask();
+    std::vector<request::shared_bytes> others;
+    for (int n = 0; n < 30; ++n) {
+        pass(100ms);
+        for (int i = 0; i < 8; ++i)
+            others.push_back(request::copy_to_block(services.buffers, std::string(16'000, 'Z')));
+    }
+    CHECK(has(body(), R"("content_type":"text/x-kept")"));
+    CHECK(has(body(), text));
+    CHECK(record_of("phase1").status == 200);
+    others.clear();
+    expect_nothing_left();
+}
+
 TEST_CASE_FIXTURE(fan, "a fan-out asks its parts at the same time and takes as long as the slower one") {
     script("one", after(2s, json_answer(R"({"a":1})")));
     script("two", after(5s, json_answer(R"({"b": [2]})")));
