@@ -12,6 +12,7 @@ namespace evenkeel::request {
 
 // The transport of an attempt that is to suffer; it must outlive the attempt's exchange. Null: it is left in peace.
 [[nodiscard]] std::unique_ptr<net::transport> inject_fault(worker_services& services, client_request& request,
+                                                           const config::route& asked,
                                                            const config::upstream& upstream);
 
 } // namespace evenkeel::request

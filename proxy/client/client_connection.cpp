@@ -51,43 +51,7 @@ std::string_view cache_status_of(const answer& given) noexcept {
                                                       : "evenkeel; fwd=miss; collapsed=?0";
 }
 
-// What is known of a fan-out only at its end.
-void note_parts(telemetry::request_record& record, const parts_record& parts) noexcept {
-    record.parts = parts.text;
-    record.attempts = parts.attempts;
-    record.chaos = parts.chaos;
-    if (record.outcome != telemetry::request_outcome::ok) return;
-    record.outcome = parts.outcome;
-    record.service = parts.service;
-    record.reason = parts.reason;
-}
 } // namespace
-
-struct client_connection::facts {
-    const config::upstream* upstream = nullptr;
-    std::string_view reason, proxy_error;
-    std::string_view upstream_request_id; // in the connection's upstream_request_id_
-    std::string_view upstream_model;
-    telemetry::request_outcome outcome = telemetry::request_outcome::ok;
-    telemetry::request_service service = telemetry::request_service::rejected;
-    retry_denial denied = retry_denial::none;
-    telemetry::stream_end ended = telemetry::stream_end::none;
-    int status = 0;
-    int attempts = 0;
-    bool stream = false;
-    steady_time received{};
-    wall_time started{};
-    duration first_byte{};
-    duration first_token{};
-    int hedges = 0;
-    bool probe = false;
-    telemetry::coalesce_role coalesced = telemetry::coalesce_role::none;
-    bool upcast = false;
-    telemetry::degradation degraded{};
-    duration held{};
-    duration overhead{};
-    std::uint64_t bytes_out = 0;
-};
 
 void connection_context::use(config::snapshot next, std::shared_ptr<const policy_set> its_policies) {
     head_hold_tick = request::head_hold_tick(*next);
@@ -287,19 +251,20 @@ net::task<void> client_connection::linger() {
 }
 
 net::task<void> client_connection::refuse(wire::refusal why, int status) {
-    facts seen;
-    seen.received = services_.loop.now();
-    seen.started = services_.loop.wall_now();
+    telemetry::request_account account;
+    account.started = services_.loop.wall_now();
     services_.observer.request_started(nullptr);
     answer given = why != wire::refusal::none
-                       ? make_refusal(why, wire::dialect::generic, seen.started)
+                       ? make_refusal(why, wire::dialect::generic, account.started)
                        : make_local_answer({.status = status,
                                             .code = "header_timeout",
                                             .proxy_error = {},
                                             .message = "the request head did not come within limits.header_timeout"},
-                                           wire::dialect::generic, seen.started);
-    seen.reason = given.reason;
-    seen.outcome = telemetry::request_outcome::rejected;
+                                           wire::dialect::generic, account.started);
+    account.reason = given.reason;
+    account.outcome = telemetry::request_outcome::rejected;
+    account.service = telemetry::request_service::rejected;
+    const steady_time came = services_.loop.now();
     out_.clear();
     answer_labels labels;
     labels.close = true;
@@ -311,34 +276,32 @@ net::task<void> client_connection::refuse(wire::refusal why, int status) {
     bool alive = stream_->write_now(left).ok();
     if (alive && !left.empty()) alive = co_await write_rest(left);
     if (alive) {
-        seen.status = status;
-        seen.bytes_out = body->data.size();
-        finish_record(nullptr, seen);
-        co_await linger();
-    } else {
-        finish_record(nullptr, seen);
+        account.status = status;
+        account.bytes_out = body->data.size();
     }
+    account.at = services_.loop.now();
+    account.total = account.at - came;
+    services_.observer.request_finished(account);
+    if (alive) co_await linger();
 }
 
 net::task<bool> client_connection::handle() {
-    client_request request(services_.loop, *stream_, input_, services_.buffers);
-    request.settings = context_.settings;
-    request.policies = context_.policies;
-    request.head = &head_;
-    request.client_address = stream_->peer();
-    request.via = via_;
-    request.received = services_.loop.now();
-    request.started = services_.loop.wall_now();
     const wire::field* told_id = head_.find(wire::field_id::x_request_id);
-    request.id = told_id != nullptr && is_sane_id(told_id->value) ? std::string{told_id->value} : make_id();
-
-    facts seen;
-    seen.received = request.received;
-    seen.started = request.started;
-    const auto& limits = request.settings->limits;
+    client_request request(
+        {.settings = context_.settings,
+         .policies = context_.policies,
+         .head = &head_,
+         .client_address = stream_->peer(),
+         .via = via_,
+         .id = told_id != nullptr && is_sane_id(told_id->value) ? std::string{told_id->value} : make_id(),
+         .received = services_.loop.now(),
+         .started = services_.loop.wall_now()},
+        services_.loop, *stream_, input_, services_.buffers);
+    telemetry::request_account& account = request.account;
+    const auto& limits = request.came.settings->limits;
     request.body.begin(head_.body,
                        {.max_body = limits.max_body,
-                        .max_held = request.settings->replay_buffer,
+                        .max_held = request.came.settings->replay_buffer,
                         .silence = limits.body_timeout,
                         .min_rate = limits.body_min_rate},
                        head_.expect_continue);
@@ -367,42 +330,28 @@ net::task<bool> client_connection::handle() {
     }
     if (failure) {
         closing_ = true;
-        if (!request.announced) services_.observer.request_started(request.route.get());
+        if (!account.announced) services_.observer.request_started(request.route.get());
         given = internal_error(request);
     }
-    seen.upstream = given.upstream;
-    seen.attempts = given.attempts;
-    seen.outcome = given.outcome;
-    seen.reason = given.reason;
-    seen.proxy_error = given.proxy_error;
-    seen.stream = given.stream;
-    seen.service = given.service;
-    seen.denied = given.denied;
-    seen.held = given.held;
-    seen.hedges = given.hedges;
-    seen.probe = given.probe;
-    seen.coalesced = given.coalesced;
-    seen.upcast = given.upcast;
-    seen.upstream_model = given.upstream_model;
-    seen.degraded = given.degraded;
+    given.tell(account);
     request.body.answered();
     if (!given.may_ask_again()) request.body.let_go(); // a client may take long to read, or to leave
     try {
         if (given.degraded.is && ahead_.given() && !gone_ && !co_await say_degraded(given.degraded)) gone_ = true;
         if (given.body && !gone_ && ahead_.given() && !is_event_stream(*given.head)) {
-            goes_on = co_await relay_as_event(given, request, seen);
+            goes_on = co_await relay_as_event(given, request);
             // What was made here costs nothing; half-closed clients may read it.
         } else if (given.body && (!gone_ || given.local)) {
-            goes_on = co_await relay(given, request, seen);
+            goes_on = co_await relay(given, request);
         } else {
-            seen.outcome = telemetry::request_outcome::client_cancelled;
+            account.outcome = telemetry::request_outcome::client_cancelled;
             stream_->close();
         }
     } catch (...) {
         failure = std::current_exception();
         relaying_ = nullptr;
-        seen.outcome = telemetry::request_outcome::proxy_error;
-        seen.reason = "internal_error";
+        account.outcome = telemetry::request_outcome::proxy_error;
+        account.reason = "internal_error";
         stream_->close();
     }
     given.end();
@@ -412,7 +361,7 @@ net::task<bool> client_connection::handle() {
     if (request.body.in_use()) co_await request.body.released();
     current_ = nullptr;
     if (half_close_) half_close_->stop();
-    finish_record(&request, seen);
+    services_.observer.request_finished(request.close_account(services_.loop.now()));
     request.body.let_go();
     if (failure) std::rethrow_exception(failure); // counted and logged by the nursery
     if (!whole || !goes_on) {
@@ -437,19 +386,20 @@ answer client_connection::internal_error(const client_request& request) const {
                                      .proxy_error = "proxy_internal_error",
                                      .message = "an error of the proxy's own ended this request; its log says more",
                                      .outcome = telemetry::request_outcome::proxy_error},
-                                    dialect_of(request.route.get(), head_.path), services_.loop.wall_now());
+                                    request.facts.dialect(), services_.loop.wall_now());
     made.service = telemetry::request_service::error;
     made.may_have_arrived = true;
     return made;
 }
 
-net::task<bool> client_connection::relay(answer& given, client_request& request, facts& seen) {
+net::task<bool> client_connection::relay(answer& given, client_request& request) {
+    telemetry::request_account& account = request.account;
     const wire::response_head& head = *given.head;
-    seen.status = head.status;
+    account.status = head.status;
     if (!given.local) {
         const wire::field* id = head.find(wire::field_id::x_request_id);
         if (id == nullptr) id = head.find(wire::field_id::request_id);
-        if (id != nullptr) seen.upstream_request_id = upstream_request_id_.assign(id->value);
+        if (id != nullptr) account.upstream_request_id = upstream_request_id_.assign(id->value);
     }
     // Framing is ours: a length where one is known, else chunks; an HTTP/1.0 client knows no chunks and gets the end of
     // the connection instead.
@@ -467,13 +417,13 @@ net::task<bool> client_connection::relay(answer& given, client_request& request,
     append_response_head(
         out_, head, framing,
         {.route = request.route ? std::string_view{request.route->name} : std::string_view{},
-         .upstream = given.upstream != nullptr ? std::string_view{given.upstream->name} : std::string_view{},
-         .attempts = given.attempts,
-         .outcome = given.undecided ? std::string_view{} : telemetry::to_string(given.service),
+         .upstream = account.upstream != nullptr ? std::string_view{account.upstream->name} : std::string_view{},
+         .attempts = account.attempts,
+         .outcome = given.undecided ? std::string_view{} : telemetry::to_string(account.service),
          .degraded = degraded,
          .cache_status = cache_status_of(given),
          .stop_client_retries = given.stop_client_retries,
-         .request_id = request.id,
+         .request_id = request.came.id,
          .close = close,
          .keep_alive_http10 = !close && head_.minor_version == 0});
 
@@ -481,24 +431,24 @@ net::task<bool> client_connection::relay(answer& given, client_request& request,
     std::optional<body_step> step = head_only && given.local ? body_step{} : given.body->ready();
     if (step && step->is == body_step::kind::truncated && !ahead_.given()) {
         // It turned out to be no answer before any of it was sent: an honest error instead.
-        answer error = make_local_answer({.status = 502,
-                                          .code = "upstream_protocol_error",
-                                          .proxy_error = step->why,
-                                          .message = "the upstream's answer is cut short",
-                                          .outcome = telemetry::request_outcome::proxy_error},
-                                         dialect_of(request.route.get(), head_.path), services_.loop.wall_now(),
-                                         given.upstream, given.attempts);
-        seen.outcome = error.outcome;
-        seen.service = error.service;
-        seen.reason = error.reason;
-        seen.proxy_error = error.proxy_error;
-        seen.stream = false;
-        co_return co_await relay(error, request, seen);
+        answer error =
+            make_local_answer({.status = 502,
+                               .code = "upstream_protocol_error",
+                               .proxy_error = step->why,
+                               .message = "the upstream's answer is cut short",
+                               .outcome = telemetry::request_outcome::proxy_error},
+                              request.facts.dialect(), services_.loop.wall_now(), given.upstream, given.attempts);
+        account.outcome = error.outcome;
+        account.service = error.service;
+        account.reason = error.reason;
+        account.proxy_error = error.proxy_error;
+        account.stream = false;
+        co_return co_await relay(error, request);
     }
     relaying_ = given.body.get();
     const steady_time relaying_since = services_.loop.now();
     if (given.sent != steady_time{})
-        seen.overhead = (given.sent - request.received) + (relaying_since - given.head_read);
+        account.overhead = (given.sent - request.came.received) + (relaying_since - given.head_read);
 
     bool head_sent = ahead_.given();
     bool waited = false; // since relaying began
@@ -519,16 +469,16 @@ net::task<bool> client_connection::relay(answer& given, client_request& request,
         if (!step) {
             // nothing to send along: the head goes ahead
         } else if (step->is == body_step::kind::truncated) {
-            seen.outcome = telemetry::request_outcome::truncated;
-            seen.proxy_error = step->why;
-            seen.ended = step->ended;
+            account.outcome = telemetry::request_outcome::truncated;
+            account.proxy_error = step->why;
+            account.ended = step->ended;
             break;
         } else if (step->is == body_step::kind::data) {
-            if (seen.bytes_out == 0)
-                seen.first_byte = (waited ? services_.loop.now() : relaying_since) - request.received;
+            if (account.bytes_out == 0)
+                account.first_byte = (waited ? services_.loop.now() : relaying_since) - request.came.received;
             if (step->first_event)
-                seen.first_token = (waited ? services_.loop.now() : relaying_since) - request.received;
-            seen.bytes_out += step->data.size();
+                account.first_token = (waited ? services_.loop.now() : relaying_since) - request.came.received;
+            account.bytes_out += step->data.size();
             if (chunked) add(wire::chunk_head(size_line.data(), step->data.size()));
             add(step->data);
             step = given.body->ready(); // the data stays where it is until the next data is asked for
@@ -544,13 +494,13 @@ net::task<bool> client_connection::relay(answer& given, client_request& request,
         alive = stream_->write_now(left).ok();
         if (alive && !left.empty()) alive = co_await write_rest(left);
     }
-    if (whole) seen.ended = step->ended;
+    if (whole) account.ended = step->ended;
     relaying_ = nullptr;
     given.body.reset(); // closes what is not over
     if (!alive || gone_) {
         if (!whole || !alive) {
-            seen.outcome = telemetry::request_outcome::client_cancelled;
-            if (seen.stream) seen.ended = telemetry::stream_end::client_gone;
+            account.outcome = telemetry::request_outcome::client_cancelled;
+            if (account.stream) account.ended = telemetry::stream_end::client_gone;
         }
         stream_->close();
         co_return false;
@@ -588,12 +538,13 @@ net::task<bool> client_connection::say_degraded(telemetry::degradation how) {
 
 // The client has the head of a stream, and what came is none: an error, ours or the upstream's, or an answer in one
 // piece that nobody asked for. It becomes the error frame of the client's dialect, and the stream ends unfinished.
-net::task<bool> client_connection::relay_as_event(answer& given, client_request& request, facts& seen) {
-    seen.status = 200;
+net::task<bool> client_connection::relay_as_event(answer& given, client_request& request) {
+    telemetry::request_account& account = request.account;
+    account.status = 200;
     const int status = given.head->status; // of what its client no longer can be told
     if (status < 400) {
-        seen.outcome = telemetry::request_outcome::upstream_error;
-        seen.reason = "not_a_stream";
+        account.outcome = telemetry::request_outcome::upstream_error;
+        account.reason = "not_a_stream";
     }
     std::string body;
     while (body.size() < wire::max_error_body) {
@@ -607,7 +558,7 @@ net::task<bool> client_connection::relay_as_event(answer& given, client_request&
                                 : status < 400        ? "the upstream did not answer with a stream"
                                                       : "the upstream answered with status " + std::to_string(status);
     const std::string code = !said.code.empty() ? said.code : !said.type.empty() ? said.type : "upstream_error";
-    const auto dialect = dialect_of(request.route.get(), head_.path);
+    const auto dialect = request.facts.dialect();
     const std::string frame =
         wire::error_frame(wire::stream_format::sse, dialect, status < 400 ? 502 : status, code, message);
     std::array<char, 18> size_line;
@@ -618,58 +569,10 @@ net::task<bool> client_connection::relay_as_event(answer& given, client_request&
     std::span<boost::asio::const_buffer> left = parts;
     bool alive = stream_->write_now(left).ok();
     if (alive && !left.empty()) alive = co_await write_rest(left);
-    if (alive) seen.bytes_out = frame.size();
-    seen.ended = telemetry::stream_end::upstream_error;
+    if (alive) account.bytes_out = frame.size();
+    account.ended = telemetry::stream_end::upstream_error;
     stream_->close();
     co_return false;
-}
-
-void client_connection::finish_record(const client_request* request, const facts& seen) noexcept {
-    telemetry::request_record record;
-    record.started = seen.started;
-    if (request != nullptr) {
-        record.route = request->route.get();
-        record.method = head_.method;
-        record.path = head_.path;
-        record.request_id = request->id;
-        record.model = request->model;
-        record.bytes_in = request->body.received();
-    }
-    record.upstream = seen.upstream;
-    record.upstream_request_id = seen.upstream_request_id;
-    record.reason = seen.reason;
-    record.proxy_error = seen.proxy_error;
-    record.status = seen.status;
-    record.attempts = seen.attempts;
-    record.outcome = seen.outcome;
-    record.service = seen.service;
-    record.denied = seen.denied;
-    record.ended = seen.ended;
-    record.upstream_model = seen.upstream_model;
-    record.first_token = seen.first_token;
-    record.stream = seen.stream;
-    record.at = services_.loop.now();
-    record.total = record.at - seen.received;
-    record.first_byte = seen.first_byte;
-    record.held = seen.held;
-    record.upcast = seen.upcast;
-    record.degraded = seen.degraded;
-    if (request != nullptr) record.chaos = request->chaos;
-    record.hedges = seen.hedges;
-    if (request != nullptr) {
-        record.queued = request->queued;
-        if (const auto* replay = request->replay.get()) {
-            record.attempts += replay->attempts;
-            record.hedges += replay->hedges;
-            record.resumed = replay->times;
-        }
-    }
-    record.probe = seen.probe;
-    record.coalesced = seen.coalesced;
-    record.overhead = seen.overhead;
-    record.bytes_out = seen.bytes_out;
-    if (request != nullptr && request->parts) note_parts(record, *request->parts);
-    services_.observer.request_finished(record);
 }
 
 } // namespace evenkeel::request

@@ -56,7 +56,6 @@ public:
 private:
     enum class head_state : unsigned char { complete, refused, timed_out, closed };
     enum class wait_purpose : unsigned char { park, idle, head };
-    struct facts; // of the request under way, for its record
 
     class read_clock final : public net::timer_entry {
     public:
@@ -72,8 +71,8 @@ private:
     [[nodiscard]] net::task<bool> handle(); // one request; true: the connection goes on
     [[nodiscard]] net::task<void> refuse(wire::refusal why, int status);
     [[nodiscard]] answer internal_error(const client_request& request) const;
-    [[nodiscard]] net::task<bool> relay(answer& given, client_request& request, facts& seen);
-    [[nodiscard]] net::task<bool> relay_as_event(answer& given, client_request& request, facts& seen);
+    [[nodiscard]] net::task<bool> relay(answer& given, client_request& request);
+    [[nodiscard]] net::task<bool> relay_as_event(answer& given, client_request& request);
     [[nodiscard]] net::task<bool> say_degraded(telemetry::degradation how);
     [[nodiscard]] net::task<bool> write_rest(std::span<const boost::asio::const_buffer> parts); // what write_now() left
     [[nodiscard]] net::task<void> linger(); // lets the client read our last words before the reset
@@ -81,7 +80,6 @@ private:
     void client_left();
     void client_sends_no_more();
     void begin_wait(wait_purpose purpose, duration length);
-    void finish_record(const client_request* request, const facts& seen) noexcept;
     [[nodiscard]] std::string make_id();
 
     connection_context& context_;

@@ -2,7 +2,6 @@
 
 #include "proxy/client/write_watch.hpp"
 #include "proxy/message/local_answer.hpp"
-#include "proxy/message/wants_stream.hpp"
 #include "proxy/reading/client_hints.hpp"
 #include "proxy/reading/outgoing.hpp"
 
@@ -20,7 +19,7 @@ constexpr std::string_view heartbeat = "2\r\n:\n\r\n"; // one newline: two would
 duration hold_of(const client_request& request) {
     const auto& stream = request.route->stream;
     if (stream.head_hold) return *stream.head_hold;
-    const client_hints told = read_client_hints(*request.head);
+    const client_hints told = request.facts.hints();
     if (!told.timeout && !told.silence) return untold_hold;
     const duration patience = std::min(told.timeout.value_or(duration::max()), told.silence.value_or(duration::max()));
     return std::min(patience / 2, longest_head_hold);
@@ -54,13 +53,13 @@ void head_ahead::on_timer() {
         return;
     }
     if (route->serves != config::route_serves::upstream || !route->stream.hold_head ||
-        request_->head->minor_version < 1)
+        request_->came.head->minor_version < 1)
         return;
-    const steady_time due = request_->received + hold_of(*request_);
+    const steady_time due = request_->came.received + hold_of(*request_);
     if (loop.now() < due) return loop.timers().arm(*this, due);
-    if (!wants_events(*request_)) return;
+    if (!request_->facts.wants_events()) return;
     running_ = given_ = true;
-    patience_ = request_->settings->limits.write_timeout;
+    patience_ = request_->came.settings->limits.write_timeout;
     loop.nursery().spawn(run(this, head(), route->stream.heartbeat));
 }
 
@@ -73,7 +72,7 @@ wire::head_text head_ahead::head() const {
                    {"date", date, wire::field_id::date}};
     wire::head_text out;
     append_response_head(out, made, {wire::body_kind::chunked, 0},
-                         {.route = request_->route->name, .request_id = request_->id});
+                         {.route = request_->route->name, .request_id = request_->came.id});
     return out;
 }
 

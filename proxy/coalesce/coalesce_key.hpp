@@ -8,10 +8,10 @@
 
 #include "policies/coalesce.hpp"
 #include "proxy/message/client_request.hpp"
+#include "proxy/message/errand.hpp"
 #include "proxy/reading/identity.hpp"
 
 #include <optional>
-#include <string_view>
 
 namespace evenkeel::request {
 
@@ -22,9 +22,7 @@ public:
 };
 
 // Empty: this request shares nothing, under the `coalesce` of the route its client asked.
-[[nodiscard]] std::optional<coalesce_key> coalesce_key_of(const client_request& request, const hash_key& key);
-
-// temperature 0, a seed (in the place of the dialect), or embeddings.
-[[nodiscard]] bool asks_deterministically(const client_request& request, std::string_view target);
+[[nodiscard]] std::optional<coalesce_key> coalesce_key_of(const client_request& request, const errand& what,
+                                                          const hash_key& key);
 
 } // namespace evenkeel::request

@@ -25,11 +25,10 @@ std::optional<body_step> flight_reader::step(bool waits) {
     }
     if (got.detached) return detached(got);
     if (!got.final) return std::nullopt;
-    if (leader_ && got.later.times > 0) {
-        request_.replay = std::make_unique<stream_replay>();
-        request_.replay->times = got.later.times;
-        request_.replay->attempts = got.later.attempts;
-        request_.replay->hedges = got.later.hedges;
+    if (leader_) {
+        request_.account.resumed += got.later.times;
+        request_.account.attempts += got.later.attempts;
+        request_.account.hedges += got.later.hedges;
     }
     return end(*got.final);
 }

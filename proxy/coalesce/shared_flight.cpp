@@ -1,10 +1,8 @@
 #include "proxy/coalesce/shared_flight.hpp"
 
 #include "proxy/coalesce/coalesced_flights.hpp"
-#include "proxy/flight/bulkhead_turn.hpp"
 #include "proxy/flight/flight.hpp"
 #include "proxy/message/local_answer.hpp"
-#include "proxy/message/wants_stream.hpp"
 #include "proxy/reading/judgement.hpp"
 
 #include <boost/asio/post.hpp>
@@ -36,29 +34,27 @@ shared_answer::shared_answer(const answer& of) : provenance(of), head(*of.head) 
 
 std::shared_ptr<shared_flight> shared_flight::make(worker_services& services, coalesced_flights& among,
                                                    const coalesce_key& key, const client_request& of,
-                                                   steady_time deadline) {
-    auto made = std::make_shared<shared_flight>(services, among, key, of.asked()->stream.hold_buffer);
-    const shared_bytes body = of.body.text();                     // of the leader's connection, which may leave
-    if (!made->charge_.take(of.head->raw.size())) return nullptr; // the body lies in blocks, which count already
+                                                   const errand& what, next_stage next) {
+    auto made = std::make_shared<shared_flight>(services, among, key, what.without_permit(), next);
+    const shared_bytes body = of.body.text();                          // of the leader's connection, which may leave
+    if (!made->charge_.take(of.came.head->raw.size())) return nullptr; // the body lies in blocks, which count already
     made->route_ = of.route;
-    made->latest_ = deadline;
+    made->latest_ = what.deadline;
     made->request_ = std::make_unique<owned_request>(services.loop, services.buffers, of, body);
     client_request& request = made->request_->get();
     request.route = of.route;
-    request.fallback_route = of.fallback_route;
-    request.something_follows = of.something_follows;
-    request.asked_since = of.asked_since;
-    request.deadline = deadline;
-    request.shared = &made->shared_;
     // A compressed stream is opaque, and nobody could be told where it broke.
-    if (wants_stream(request)) made->request_->set_field("accept-encoding", "identity");
+    if (request.facts.wants_stream()) made->request_->set_field("accept-encoding", "identity");
     return made;
 }
 
-shared_flight::shared_flight(worker_services& services, coalesced_flights& among, const coalesce_key& key,
-                             std::uint64_t bound)
-    : services_(services), among_(among), key_(key), charge_(services.memory), progress_(services.loop.executor()),
-      log_(services.memory, bound) {}
+shared_flight::shared_flight(worker_services& services, coalesced_flights& among, const coalesce_key& key, errand what,
+                             next_stage next)
+    : services_(services), among_(among), key_(key), charge_(services.memory), errand_(std::move(what)), next_(next),
+      progress_(services.loop.executor()), log_(services.memory, errand_.asked->stream.hold_buffer) {
+    time_.deadline = errand_.deadline;
+    errand_.shared = &time_;
+}
 
 shared_flight::~shared_flight() = default;
 
@@ -145,10 +141,9 @@ void shared_flight::wake(const std::vector<std::shared_ptr<flight_seat>>& sleepe
 
 void shared_flight::allow_until(steady_time deadline) {
     if (!request_) return;
-    client_request& request = request_->get();
-    request.deadline = std::max(request.deadline, deadline);
-    if (shared_.under_way != nullptr) shared_.under_way->allow_until(request.deadline);
-    if (reading_ != nullptr) reading_->allow_until(request.deadline);
+    time_.deadline = std::max(time_.deadline, deadline);
+    if (time_.under_way != nullptr) time_.under_way->allow_until(time_.deadline);
+    if (reading_ != nullptr) reading_->allow_until(time_.deadline);
 }
 
 void shared_flight::cancel_now() {
@@ -173,7 +168,7 @@ void shared_flight::publish(const answer& given) {
     auto told = std::make_shared<const shared_answer>(given);
     if (told->format) {
         const auto dialect = given.upstream != nullptr
-                                 ? dialect_of(*request_->get().asked(), *given.upstream, request_->get().head->path)
+                                 ? dialect_of(*errand_.asked, *given.upstream, request_->get().came.head->path)
                                  : wire::dialect::generic;
         scan_ = std::make_unique<wire::stream_reader>(*told->format, dialect, true);
     }
@@ -238,8 +233,8 @@ net::task<void> shared_flight::read(answer& given, client_request& request) {
         append(*step);
     }
     reading_ = nullptr;
-    const stream_replay* const again = request.replay.get();
-    end(last, again != nullptr ? replays{again->times, again->attempts, again->hedges} : replays{});
+    const telemetry::request_account& later = request.account; // nothing else has been written there
+    end(last, {later.resumed, later.attempts, later.hedges});
 }
 
 // After an exception of ours: those who wait for an answer ask by themselves; for those who have its head it is cut
@@ -261,9 +256,10 @@ net::task<void> shared_flight::run(std::shared_ptr<shared_flight> self) {
     client_request& request = self->request_->get();
     std::exception_ptr failure;
     try {
-        answer given = co_await in_turn(self->services_, request);
-        self->queued_ = request.queued;
-        self->chaos_ = request.chaos;
+        errand mine = self->errand_.without_permit();
+        answer given = co_await self->next_(self->services_, request, std::move(mine));
+        self->queued_ = request.account.queued;
+        self->chaos_ = request.account.chaos;
         if (given.body) {
             if (!given.may_ask_again()) request.body.let_go();
             self->publish(given);

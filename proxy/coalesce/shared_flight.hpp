@@ -14,6 +14,7 @@
 
 #include "proxy/coalesce/coalesce_key.hpp"
 #include "proxy/coalesce/flight_log.hpp"
+#include "proxy/flight/stage.hpp"
 #include "proxy/message/answer.hpp"
 #include "proxy/message/memory_bound.hpp"
 #include "proxy/message/owned_request.hpp"
@@ -72,9 +73,9 @@ public:
     // Null: limits.memory has no room for a copy of the request.
     [[nodiscard]] static std::shared_ptr<shared_flight> make(worker_services& services, coalesced_flights& among,
                                                              const coalesce_key& key, const client_request& of,
-                                                             steady_time deadline);
-    explicit shared_flight(worker_services& services, coalesced_flights& among, const coalesce_key& key,
-                           std::uint64_t bound);
+                                                             const errand& what, next_stage next);
+    shared_flight(worker_services& services, coalesced_flights& among, const coalesce_key& key, errand what,
+                  next_stage next);
     ~shared_flight();
     shared_flight(const shared_flight&) = delete;
     shared_flight& operator=(const shared_flight&) = delete;
@@ -131,7 +132,9 @@ private:
     // Of the running worker.
     memory_charge charge_; // of the copied request
     std::unique_ptr<owned_request> request_;
-    shared_deadline shared_;
+    errand errand_; // of whoever started it
+    next_stage next_;
+    shared_time time_;
     std::shared_ptr<const config::route> route_;
     net::event progress_;
     body_source* reading_ = nullptr;

@@ -16,7 +16,7 @@ constexpr std::array<std::string_view, 3> of_repetitions{"idempotency-key", "x-i
 
 std::optional<last_good_key> last_good_key_of(const client_request& request, config::last_good_key_kind kind,
                                               bool stream, const hash_key& key) {
-    const wire::request_head& head = *request.head;
+    const wire::request_head& head = *request.came.head;
     const config::route& route = *request.route;
     const bool whole = request.body.whole();
     const shared_bytes body = whole ? request.body.text() : shared_bytes{};

@@ -1,6 +1,5 @@
 #include "proxy/fallback/last_good_use.hpp"
 
-#include "proxy/message/wants_stream.hpp"
 #include "proxy/reading/judgement.hpp"
 #include "proxy/wire/stream_reader.hpp"
 
@@ -128,15 +127,16 @@ private:
 last_good_use::last_good_use(last_good_store& store, const client_request& request, const config::fallback_step& step)
     : store_(store), step_(step) {
     // An answer to anything else would claim an effect that did not happen.
-    if (request.head->method != "GET" && request.head->method != "POST") return;
-    if (says(*request.head, "cache-control", "no-store") || request.head->find(std::string_view{"range"}) != nullptr)
+    if (request.came.head->method != "GET" && request.came.head->method != "POST") return;
+    if (says(*request.came.head, "cache-control", "no-store") ||
+        request.came.head->find(std::string_view{"range"}) != nullptr)
         return;
     const hash_key* const key = store.key();
     if (key == nullptr) {
         why_not_ = fallback_skip::no_entry;
         return;
     }
-    const bool stream = wants_stream(request);
+    const bool stream = request.facts.wants_stream();
     key_ = last_good_key_of(request, step.key, stream, *key);
     if (stream && key_ && step.key == config::last_good_key_kind::partial_key)
         whole_ = last_good_key_of(request, step.key, false, *key);

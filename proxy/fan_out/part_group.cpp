@@ -46,8 +46,8 @@ struct part_group::body_end {
     duration first_byte{}, first_token{}; // since the request came; 0: none
 };
 
-part_group::part_group(worker_services& services, const client_request& of, steady_time deadline, serve_function serve)
-    : services_(services), serve_(serve), settings_(of.settings), route_(of.route), deadline_(deadline),
+part_group::part_group(worker_services& services, const client_request& of, steady_time deadline, next_stage next)
+    : services_(services), next_(next), settings_(of.came.settings), route_(of.route), deadline_(deadline),
       last_moment_(deadline + last_words_time), charge_(services.memory), changed_(services.loop.executor()) {}
 
 // Which bytes each part is sent; false: the body is no object of the parts, and has to be one.
@@ -74,7 +74,6 @@ std::unique_ptr<owned_request> part_group::request_for(const config::route& rout
                                                        shared_bytes body, bool progressive) {
     auto made = std::make_unique<owned_request>(services_.loop, services_.buffers, of, std::move(body));
     client_request& request = made->get();
-    request.deadline = deadline_;
     // It goes where a client of the part's own route would have sent it.
     if (!route.match.path.empty()) made->set_path(route.match.path);
     made->set_field("accept-encoding", "identity"); // its answer is looked into
@@ -84,7 +83,7 @@ std::unique_ptr<owned_request> part_group::request_for(const config::route& rout
     }
     // The parts are different requests and may meet at one provider.
     const wire::field* key =
-        of.route->fan_out.parts.size() > 1 ? request.head->find(std::string_view{"idempotency-key"}) : nullptr;
+        of.route->fan_out.parts.size() > 1 ? request.came.head->find(std::string_view{"idempotency-key"}) : nullptr;
     if (key != nullptr) made->set_field("idempotency-key", std::string{key->value} + "-" + route.name);
     return made;
 }
@@ -92,7 +91,7 @@ std::unique_ptr<owned_request> part_group::request_for(const config::route& rout
 part_group::refusal part_group::start(const client_request& of, bool progressive) {
     const shared_bytes whole = of.body.text(); // the parts may outlive the request of the client
     const auto& names = of.route->fan_out.parts;
-    if (!charge_.take(names.size() * of.head->raw.size())) return refusal::memory; // a copy of the head each
+    if (!charge_.take(names.size() * of.came.head->raw.size())) return refusal::memory; // a copy of the head each
     std::vector<std::string_view> bodies;
     if (!divide(of, whole, bodies)) return refusal::not_split;
     parts_.resize(names.size());
@@ -148,7 +147,7 @@ void part_group::give_up_late() {
 
 // An error of ours in place of an answer.
 void part_group::fail(part& one, int status, std::string_view code, std::string_view message) {
-    const auto dialect = dialect_of(one.route.get(), one.request->get().head->path);
+    const auto dialect = one.request->get().facts.dialect();
     one.answer.status = status;
     one.answer.good = false;
     one.answer.retry_after = {};
@@ -156,7 +155,7 @@ void part_group::fail(part& one, int status, std::string_view code, std::string_
     one.answer.body = wire::error_body(dialect, status, code, message);
     one.answer.content_type = wire::error_content_type;
     one.answer.service = telemetry::request_service::error;
-    one.answer.took = services_.loop.now() - one.request->get().received;
+    one.answer.took = services_.loop.now() - one.request->get().came.received;
     one.over = true;
 }
 
@@ -187,7 +186,7 @@ net::task<part_group::body_end> part_group::collect(answer& given, part& one) {
             end.stream = step->ended;
             break;
         }
-        const duration since = services_.loop.now() - request.received;
+        const duration since = services_.loop.now() - request.came.received;
         if (one.answer.body.empty()) end.first_byte = since;
         if (step->first_event) end.first_token = since;
         const bool fits = one.answer.body.size() + step->data.size() <= route_->stream.hold_buffer;
@@ -203,7 +202,7 @@ void part_group::settle(part& one, const answer& given, const body_end& end) {
     using how = body_end::how;
     one.answer.service = given.service;
     one.answer.attempts = given.attempts;
-    one.answer.chaos = one.request->get().chaos;
+    one.answer.chaos = one.request->get().account.chaos;
     if (given.upstream != nullptr) one.answer.upstream = given.upstream->name;
     switch (end.is) {
     case how::broken:
@@ -227,7 +226,7 @@ void part_group::settle(part& one, const answer& given, const body_end& end) {
     one.answer.source = source_of(given);
     one.answer.proxy_error = given.proxy_error;
     one.answer.stop_client_retries = given.stop_client_retries;
-    one.answer.took = services_.loop.now() - one.request->get().received;
+    one.answer.took = services_.loop.now() - one.request->get().came.received;
     one.over = true;
 }
 
@@ -238,7 +237,10 @@ net::task<void> part_group::run(std::shared_ptr<part_group> self, std::size_t pl
     body_end end;
     std::exception_ptr failure;
     try {
-        given = co_await self->serve_(self->services_, request);
+        self->services_.observer.request_started(one.route.get());
+        errand mine{.asked = one.route, .bound = self->deadline_};
+        given = co_await self->next_(self->services_, request, std::move(mine));
+        given.tell(request.account);
         if (!given.may_ask_again()) request.body.let_go();
         if (given.body && !one.over && !self->cancelled_) {
             note_head(one, *given.head);
@@ -268,61 +270,30 @@ net::task<void> part_group::run(std::shared_ptr<part_group> self, std::size_t pl
 
 void part_group::report(const part& one, const answer& given, const body_end& end) noexcept {
     using how = body_end::how;
-    const client_request& request = one.request->get();
-    telemetry::request_record record;
-    record.route = one.route.get();
-    record.part_of = route_.get();
-    record.started = request.started;
-    record.method = request.head->method;
-    record.path = request.head->path;
-    record.request_id = request.id;
-    record.model = request.model;
-    record.bytes_in = request.body.received();
-    record.upstream = given.upstream;
-    record.upstream_model = given.upstream_model;
-    record.reason = given.reason;
-    record.proxy_error = given.proxy_error;
-    record.attempts = given.attempts;
-    record.hedges = given.hedges;
-    if (request.replay) {
-        record.attempts += request.replay->attempts;
-        record.hedges += request.replay->hedges;
-        record.resumed = request.replay->times;
-    }
-    record.probe = given.probe;
-    record.coalesced = given.coalesced;
-    record.held = given.held;
-    record.upcast = given.upcast;
-    record.queued = request.queued;
-    record.chaos = request.chaos;
-    record.outcome = given.outcome;
-    record.service = given.service;
-    record.degraded = given.degraded;
-    record.denied = given.denied;
-    record.stream = given.stream;
-    record.ended = end.stream;
-    record.first_byte = end.first_byte;
-    record.first_token = end.first_token;
-    record.at = services_.loop.now();
-    record.total = record.at - request.received;
-    record.bytes_out = one.answer.body.size();
-    record.status = one.answer.status;
+    client_request& request = one.request->get();
+    telemetry::request_account& account = request.account;
+    account.part_of = route_.get();
+    account.ended = end.stream;
+    account.first_byte = end.first_byte;
+    account.first_token = end.first_token;
+    account.bytes_out = one.answer.body.size();
+    account.status = one.answer.status;
     if (given.sent != steady_time{} && end.first_byte > duration::zero())
-        record.overhead = given.sent - request.received;
+        account.overhead = given.sent - request.came.received;
     if (end.is == how::nobody_waits) {
         // At the end of its time it is a failure, else its client has left.
-        record.outcome =
+        account.outcome =
             one.over ? telemetry::request_outcome::proxy_error : telemetry::request_outcome::client_cancelled;
-        if (one.over) record.reason = "deadline_exceeded";
-        if (given.stream) record.ended = one.over ? telemetry::stream_end::idle : telemetry::stream_end::client_gone;
+        if (one.over) account.reason = "deadline_exceeded";
+        if (given.stream) account.ended = one.over ? telemetry::stream_end::idle : telemetry::stream_end::client_gone;
     } else if (end.is == how::broken || end.is == how::told_error) {
-        record.outcome = telemetry::request_outcome::truncated;
-        record.proxy_error = end.why;
+        account.outcome = telemetry::request_outcome::truncated;
+        account.proxy_error = end.why;
     } else if (end.is != how::whole || (!one.answer.good && is_good(end.status))) {
-        record.outcome = telemetry::request_outcome::proxy_error;
-        record.reason = "part_unusable";
+        account.outcome = telemetry::request_outcome::proxy_error;
+        account.reason = "part_unusable";
     }
-    services_.observer.request_finished(record);
+    services_.observer.request_finished(request.close_account(services_.loop.now()));
 }
 
 } // namespace evenkeel::request

@@ -4,6 +4,7 @@
 // them holds it and cancels it when they are no longer wanted.
 
 #include "proxy/fan_out/parts_answer.hpp"
+#include "proxy/flight/stage.hpp"
 #include "proxy/message/answer.hpp"
 #include "proxy/message/memory_bound.hpp"
 #include "proxy/message/owned_request.hpp"
@@ -21,10 +22,9 @@ namespace evenkeel::request {
 
 class part_group : public std::enable_shared_from_this<part_group> {
 public:
-    using serve_function = net::task<answer> (*)(worker_services& services, client_request& request);
-
     // `of` is the client's request on the fan-out's route; it need not outlive this. Nothing is sent before start().
-    part_group(worker_services& services, const client_request& of, steady_time deadline, serve_function serve);
+    // `next`: the way of each part.
+    part_group(worker_services& services, const client_request& of, steady_time deadline, next_stage next);
     part_group(const part_group&) = delete;
     part_group& operator=(const part_group&) = delete;
 
@@ -75,7 +75,7 @@ private:
                                                              shared_bytes body, bool progressive);
 
     worker_services& services_;
-    serve_function serve_;
+    next_stage next_;
     config::snapshot settings_;
     std::shared_ptr<const config::route> route_; // the fan-out's
     steady_time deadline_;

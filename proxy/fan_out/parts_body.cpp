@@ -11,28 +11,37 @@ namespace {
 constexpr std::string_view keep_alive_comment = ":\n"; // one newline: two would end an event that nobody began
 } // namespace
 
-void note_parts(client_request& request, const part_group& parts) {
+parts_summary summary_of(const part_group& parts) {
     const auto all = parts.answers();
-    auto noted = std::make_unique<parts_record>();
-    noted->text = parts_log_text(all);
+    parts_summary noted{.text = parts_log_text(all)};
     bool degraded = false;
     for (const part_answer* one : all) {
-        noted->attempts += one->attempts;
-        noted->chaos |= one->chaos;
+        noted.attempts += one->attempts;
+        noted.chaos |= one->chaos;
         degraded = degraded || one->source != "live";
     }
     if (all.size() == parts.size()) {
         const parts_verdict verdict = judge_parts(all, parts.route().fan_out.min_success);
         const bool failed = verdict == parts_verdict::failed;
-        noted->service = failed                                          ? telemetry::request_service::error
-                         : degraded || verdict == parts_verdict::partial ? telemetry::request_service::degraded
-                                                                         : telemetry::request_service::ok;
+        noted.service = failed                                          ? telemetry::request_service::error
+                        : degraded || verdict == parts_verdict::partial ? telemetry::request_service::degraded
+                                                                        : telemetry::request_service::ok;
         if (failed) {
-            noted->outcome = telemetry::request_outcome::proxy_error;
-            noted->reason = "parts_failed";
+            noted.outcome = telemetry::request_outcome::proxy_error;
+            noted.reason = "parts_failed";
         }
     }
-    request.parts = std::move(noted);
+    return noted;
+}
+
+void parts_summary::tell(telemetry::request_account& account) const {
+    account.parts = text;
+    account.attempts = attempts;
+    account.chaos = chaos;
+    if (account.outcome != telemetry::request_outcome::ok) return; // it broke, or its client has left
+    account.outcome = outcome;
+    account.service = service;
+    account.reason = reason;
 }
 
 parts_body::parts_body(net::loop& loop, client_request& request, std::shared_ptr<part_group> parts)
@@ -46,7 +55,7 @@ parts_body::parts_body(net::loop& loop, client_request& request, std::shared_ptr
 }
 
 parts_body::~parts_body() {
-    if (!complete_) note_parts(request_, *parts_);
+    if (!complete_) summary_of(*parts_).tell(request_.account);
     parts_->cancel();
 }
 
@@ -66,7 +75,7 @@ std::optional<body_step> parts_body::ready() {
     if (told_count_ == told_.size()) {
         const auto all = parts_->answers();
         fresh += complete_event(all, judge_parts(all, parts_->route().fan_out.min_success));
-        note_parts(request_, *parts_);
+        summary_of(*parts_).tell(request_.account);
         complete_ = true;
     }
     text_[turn_ ^= 1] = std::move(fresh);

@@ -9,8 +9,10 @@
 #include "proxy/wire/head.hpp"
 
 #include <array>
+#include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace evenkeel::request {
@@ -40,7 +42,17 @@ private:
     bool complete_ = false;
 };
 
-// For the request's record: what stands in `parts` of the access log, and how the whole went.
-void note_parts(client_request& request, const part_group& parts);
+// How the parts that are over went, and the whole if all are.
+struct parts_summary {
+    std::string text{}; // JSON
+    telemetry::request_outcome outcome = telemetry::request_outcome::ok;
+    telemetry::request_service service = telemetry::request_service::ok;
+    std::string_view reason{};
+    int attempts = 0;
+    std::uint16_t chaos = 0; // as request_account::chaos
+
+    void tell(telemetry::request_account& account) const;
+};
+[[nodiscard]] parts_summary summary_of(const part_group& parts);
 
 } // namespace evenkeel::request

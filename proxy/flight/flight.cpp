@@ -3,7 +3,6 @@
 #include "proxy/attempt/inject_fault.hpp"
 #include "proxy/flight/resumed_body.hpp"
 #include "proxy/message/local_answer.hpp"
-#include "proxy/message/wants_stream.hpp"
 #include "proxy/reading/credentials.hpp"
 #include "proxy/reading/outgoing.hpp"
 #include "proxy/reading/repeatable.hpp"
@@ -27,21 +26,21 @@ bool is_googles_array(wire::dialect dialect, const wire::call* called, std::stri
 }
 } // namespace
 
-flight::flight(worker_services& services, client_request& request)
-    : services_(services), request_(request), route_(*request.asked()),
-      policies_(request.policies->of(*request.asked())), shard_(shard_of(request, policies_)),
-      hints_(read_client_hints(*request.head)), box_(services.loop), deadline_(deadline_of(request, hints_)),
-      plan_(options_of(request, deadline_)),
+flight::flight(worker_services& services, client_request& request, const errand& what)
+    : services_(services), request_(request), errand_(what), route_(*what.asked),
+      policies_(request.came.policies->of(route_)), shard_(shard_of(request, route_, policies_)), box_(services.loop),
+      deadline_(what.shared != nullptr && what.earlier == nullptr ? what.shared->deadline : what.deadline),
+      plan_(options_of(what, deadline_)),
       client_left_(
           request.gone, [](void* to) { static_cast<mailbox*>(to)->post(flight_event::client_gone{}); }, &box_) {
-    if (policies_.guard != nullptr && !request.replay) policies_.guard->request_started(services.loop.now());
-    if (request.shared != nullptr) request.shared->under_way = this;
+    if (policies_.guard != nullptr && what.earlier == nullptr) policies_.guard->request_started(services.loop.now());
+    if (what.shared != nullptr) what.shared->under_way = this;
 }
 
 flight::~flight() {
     for (auto& each : attempts_) each.made->cancel(cancel_cause::client_gone);
     if (ticket_) policies_.line->leave(*ticket_);
-    if (request_.shared != nullptr) request_.shared->under_way = nullptr;
+    if (errand_.shared != nullptr) errand_.shared->under_way = nullptr;
 }
 
 void flight::allow_until(steady_time deadline) noexcept {
@@ -50,39 +49,24 @@ void flight::allow_until(steady_time deadline) noexcept {
     for (auto& each : attempts_) each.made->allow_until(deadline_);
 }
 
-flight_options flight::options_of(const client_request& request, steady_time deadline) noexcept {
-    const config::route& route = *request.asked();
+flight_options flight::options_of(const errand& what, steady_time deadline) noexcept {
+    const config::route& route = *what.asked;
     return {.deadline = deadline,
             .attempt_timeout = route.timeout.attempt,
             .learned_timeout = route.timeout.learn_attempt,
             .retry = &route.retry,
             .hedge = route.hedge.on ? &route.hedge : nullptr,
             .when_open = route.circuit_breaker.when_open,
-            .hold_max =
-                route.circuit_breaker.hold_max.value_or(request.something_follows ? fallback_hold : longest_hold),
+            .hold_max = route.circuit_breaker.hold_max.value_or(what.something_follows ? fallback_hold : longest_hold),
             .max_wait = route.overload.max_wait,
             .endpoints = static_cast<endpoint_index>(route.upstreams.size()),
-            .something_follows = request.something_follows,
-            .earlier = request.replay ? &request.replay->earlier : nullptr};
-}
-
-steady_time flight::deadline_of(const client_request& request, const client_hints& hints) {
-    if (request.shared != nullptr && !request.replay) return request.deadline;
-    // A replay has the time of a commit of its own.
-    if (request.shared != nullptr) return request.asked_since + request.asked()->timeout.total;
-    duration within = duration::max();
-    if (hints.timeout) within = answer_within(*hints.timeout);
-    // Heartbeats keep a stream's client patient; any other hears nothing until its answer is whole.
-    if (hints.silence && !(request.route->stream.hold_head && evenkeel::request::wants_stream(request))) {
-        within = std::min(within, answer_within(*hints.silence));
-    }
-    const steady_time own = std::max(request.received, request.asked_since) + request.asked()->timeout.total;
-    const steady_time told = within == duration::max() ? steady_time::max() : request.received + within;
-    return std::min({own, told, request.deadline});
+            .something_follows = what.something_follows,
+            .earlier = what.earlier};
 }
 
 const wire::call* flight::called() {
-    if (!called_) called_ = call_of_path(&route_, request_.head->path);
+    if (request_.route.get() == &route_) return request_.facts.called();
+    if (!called_) called_ = call_of_path(&route_, request_.came.head->path);
     return *called_;
 }
 
@@ -91,14 +75,14 @@ const flight::aim_taken& flight::aim(endpoint_index at) {
     if (elsewhere) {
         aim_.at = at;
         const config::upstream& upstream = *route_.upstreams[at];
-        aim_.target = upstream_target(route_, upstream, *request_.head, aim_.rewritten);
+        aim_.target = upstream_target(route_, upstream, *request_.came.head, aim_.rewritten);
         const bool as_asked =
             route_.rewrite.is == config::path_rewrite::kind::none && upstream.address.base_path.empty();
         aim_.called = as_asked ? called() : call_of_target(aim_.target, base_of(route_, upstream));
     }
     if (elsewhere || aim_.saw_whole != request_.body.whole()) { // a member that decides may be the last one to come
         aim_.saw_whole = request_.body.whole();
-        aim_.may_repeat = is_replay_eligible(*request_.head, aim_.called, request_.body);
+        aim_.may_repeat = request_.facts.may_repeat(aim_.called);
     }
     return aim_;
 }
@@ -114,15 +98,16 @@ flight::flying* flight::find(attempt_id id) noexcept {
 // here where that matters.)
 void flight::fill_body(attempt_order& order, const config::upstream& upstream, bool hides,
                        wire::body_framing& framing) {
-    const bool looks = hides && may_be_json(*request_.head) && request_.body.whole();
+    const bool looks = hides && may_be_json(*request_.came.head) && request_.body.whole();
     if (!looks && upstream.models.empty()) return;
     const shared_bytes body = request_.body.text();
     std::vector<std::string_view> kept;
     if (looks) kept = body_without_credentials(body.view(), route_.credentials);
-    const wire::json_members found = upstream.models.empty() ? wire::json_members{} : wire::find_members(body.view());
+    static const wire::json_members nothing;
+    const wire::json_members& found = upstream.models.empty() ? nothing : request_.facts.members();
     const auto renamed = found.has_model ? upstream.models.find(found.model) : upstream.models.end();
     const bool renames = renamed != upstream.models.end();
-    if (!upstream.models.empty()) request_.model = found.model;
+    if (!upstream.models.empty()) request_.account.model = found.model;
     if (kept.empty() && !renames) return;
     if (kept.empty()) kept.push_back(body.view());
 
@@ -151,18 +136,19 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
     const bool hides = config::hides_callers(route_, *upstream);
     fill_body(order, *upstream, hides, framing);
     const std::string_view target = aim(what.endpoint).target;
-    order.route = request_.asked();
+    order.route = errand_.asked;
     order.upstream = upstream;
-    order.policies = request_.policies;
-    append_request_head(order.head, *request_.head, target, route_, *upstream, framing, request_.client_address);
+    order.policies = request_.came.policies;
+    append_request_head(order.head, *request_.came.head, target, route_, *upstream, framing,
+                        request_.came.client_address);
     order.body = &request_.body;
-    order.head_request = request_.head->is_head();
+    order.head_request = request_.came.head->is_head();
     order.may_repeat = aim_.may_repeat;
     order.hold = what.hold;
     order.hold_streams_whole = route_.stream.resume == config::stream_resume::buffer;
     order.rules.dialect = dialect_of(*upstream, called());
     order.rules.wants_content =
-        order.may_repeat && request_.head->is_post() && order.rules.dialect != wire::dialect::generic;
+        order.may_repeat && request_.came.head->is_post() && order.rules.dialect != wire::dialect::generic;
     order.leaves_last_words = route_.stream.resume == config::stream_resume::verified_replay && order.may_repeat &&
                               is_replayable_stream(request_, order.rules.dialect);
     order.rules.own_credential = hides;
@@ -174,9 +160,9 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
     if (route_.retry.max_retries > 0) order.budget = policies_.endpoints[what.endpoint].budget;
     order.luck = services_.draw();
     if (route_.stream.upcast && upcasts(what.endpoint)) fill_upcast(order, what, target);
-    order.max_response_head = static_cast<std::size_t>(request_.settings->limits.max_header_bytes);
+    order.max_response_head = static_cast<std::size_t>(request_.came.settings->limits.max_header_bytes);
     order.deadline = deadline_;
-    order.deadline_moves = request_.shared != nullptr;
+    order.deadline_moves = errand_.shared != nullptr;
 }
 
 void flight::launch(const flight_action::launch& what) {
@@ -193,7 +179,7 @@ void flight::launch(const flight_action::launch& what) {
     hedges_ += what.purpose == attempt_purpose::hedge;
     std::unique_ptr<net::transport> faulty;
     if (services_.chaos != nullptr) [[unlikely]]
-        faulty = inject_fault(services_, request_, *route_.upstreams[what.endpoint]);
+        faulty = inject_fault(services_, request_, route_, *route_.upstreams[what.endpoint]);
     const attempt_services needs{services_.loop, faulty ? *faulty : services_.transport, services_.buffers,
                                  services_.memory, services_.observer};
     flying& made = attempts_.emplace_back(what.id, what.endpoint, what.purpose,

@@ -10,7 +10,7 @@
 #include "proxy/attempt/mailbox.hpp"
 #include "proxy/message/answer.hpp"
 #include "proxy/message/client_request.hpp"
-#include "proxy/reading/client_hints.hpp"
+#include "proxy/message/errand.hpp"
 #include "proxy/state/endpoint_leave.hpp"
 #include "proxy/state/worker_services.hpp"
 #include "proxy/wire/calls.hpp"
@@ -27,7 +27,7 @@ namespace evenkeel::request {
 
 class flight final : private policy_view {
 public:
-    flight(worker_services& services, client_request& request);
+    flight(worker_services& services, client_request& request, const errand& what);
     ~flight(); // whatever way it ends, no attempt it no longer wants goes on
     flight(const flight&) = delete;
     flight& operator=(const flight&) = delete;
@@ -36,8 +36,6 @@ public:
     [[nodiscard]] std::optional<answer> perform(const any_flight_event& event);
     // Of a shared request: its deadline moves. What was given up for want of time stays so.
     void allow_until(steady_time deadline) noexcept;
-    static steady_time deadline_of(const client_request& request, const client_hints& hints);
-    [[nodiscard]] bool is_told_nonsense() const noexcept { return hints_.unreadable; }
     [[nodiscard]] bool idle() const noexcept { return box_.empty(); }
     [[nodiscard]] net::task<bool> wait() { return box_.wait(wake_); }
     [[nodiscard]] any_flight_event next_event() { return box_.take(); } // a wake-up without an event is the timer's
@@ -90,7 +88,7 @@ private:
     void hedge_refused(hedge_refusal why) override;
     [[nodiscard]] leave_request leave_for(endpoint_index at, attempt_purpose what);
     [[nodiscard]] std::size_t ahead(endpoint_index at) const noexcept;
-    [[nodiscard]] const request_shape& shape(endpoint_index at);
+    [[nodiscard]] request_shape shape(endpoint_index at);
     // It is a buffered request that goes there as a stream (flight_upcast.cpp).
     [[nodiscard]] bool upcasts(endpoint_index at);
     void fill_upcast(attempt_order& order, const flight_action::launch& what, std::string_view target);
@@ -98,7 +96,7 @@ private:
     [[nodiscard]] const wire::call* called(); // what the path is on this flight's route; null: no call we know
     [[nodiscard]] const aim_taken& aim(endpoint_index at);
     void fill_body(attempt_order& order, const config::upstream& upstream, bool hides, wire::body_framing& framing);
-    static flight_options options_of(const client_request& request, steady_time deadline) noexcept;
+    static flight_options options_of(const errand& what, steady_time deadline) noexcept;
     void launch(const flight_action::launch& what);
     void cancel(const flight_action::cancel& what);
     void fill(attempt_order& order, const flight_action::launch& what);
@@ -116,10 +114,10 @@ private:
 
     worker_services& services_;
     client_request& request_;
+    const errand& errand_;
     const config::route& route_;
     const route_policies& policies_;
     shuffle_shard::members shard_; // the endpoints this request may be sent to
-    client_hints hints_;
     mailbox box_;
     steady_time deadline_, now_{}; // now_: of the step under way
     flight_plan plan_;
@@ -132,10 +130,8 @@ private:
     int finished_tries_ = 0;                 // of attempts that are no longer here
     std::optional<attempt_outcome> last_failure_;
     aim_taken aim_;
-    std::optional<const wire::call*> called_{}; // once looked up
-    endpoint_leave leave_;                      // taken for the launch that follows
-    std::optional<request_shape> shape_;
-    std::optional<std::string> upcast_model_;         // of a route that upcasts, once looked at
+    std::optional<const wire::call*> called_{};       // once looked up, where a fallback's route is asked
+    endpoint_leave leave_;                            // taken for the launch that follows
     std::array<std::optional<bool>, 2> can_upcast_{}; // ... whether the body allows it, by dialect
     std::array<endpoint_index, flight_plan::max_endpoints> order_;
     std::size_t ordered_ = 0; // endpoints of the shard; 0: not asked for yet

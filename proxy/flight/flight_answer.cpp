@@ -4,7 +4,6 @@
 
 #include "proxy/attempt/upcast.hpp"
 #include "proxy/flight/resumed_body.hpp"
-#include "proxy/flight/run_flight.hpp"
 #include "proxy/message/body_answers.hpp"
 #include "proxy/message/local_answer.hpp"
 
@@ -36,11 +35,9 @@ int flight::tries() const noexcept {
 }
 
 answer flight::finish(const flight_action::finish& what) {
-    answer gone;
-    gone.outcome = telemetry::request_outcome::client_cancelled;
-    if (what.how == flight_action::ending::client_gone) return gone;
+    if (what.how == flight_action::ending::client_gone) return client_left();
     if (flying* winner = find(committed_)) return upstream_answer(*winner, what);
-    if (request_.body.failed() == request_body::failure::client_gone) return gone;
+    if (request_.body.failed() == request_body::failure::client_gone) return client_left();
     if (request_.body.failed() != request_body::failure::none)
         return body_failure_answer(request_, services_.loop.wall_now());
     return what.how == flight_action::ending::refused ? refusal_answer(what) : failure_answer(what);
@@ -63,7 +60,7 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
                         : winner.id == 1                         ? telemetry::request_service::ok
                         : winner.at != first_at_                 ? telemetry::request_service::failed_over
                                                                  : telemetry::request_service::retried;
-        if (!request_.replay) deposit(); // a request pays once
+        if (errand_.earlier == nullptr) deposit(); // a request pays once
         hedge_over(winner, true);
     } else {
         given.failed_as = winner.failed_as;
@@ -72,7 +69,8 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
         given.outcome = telemetry::request_outcome::upstream_error;
         given.stop_client_retries = last_failure_ && ends_client_retries(*last_failure_, what.denied);
     }
-    const auto renamed = from.is_renamed() ? given.upstream->models.find(request_.model) : given.upstream->models.end();
+    const auto renamed =
+        from.is_renamed() ? given.upstream->models.find(request_.account.model) : given.upstream->models.end();
     if (renamed != given.upstream->models.end()) given.upstream_model = renamed->second;
     given.sent = from.sent_at();
     given.head_read = from.head_at();
@@ -85,14 +83,14 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
         given.head = whole.head;
         given.body = std::move(whole.body);
     }
-    if (replayable && request_.replay) {
-        given.replayed = true;
-        request_.replay->at = winner.at;
-        request_.replay->sent = given.sent;
-    } else if (replayable) {
-        request_.replay = std::make_unique<stream_replay>(stream_replay{
-            .earlier = {.made = static_cast<attempt_id>(given.attempts)}, .at = winner.at, .sent = given.sent});
-        given.body = resumed_body(services_, request_, dialect, std::move(given.body));
+    if (replayable) {
+        const stream_origin from_here{.at = winner.at, .sent = given.sent};
+        if (errand_.earlier != nullptr) {
+            given.replays = from_here;
+        } else {
+            given.body =
+                resumed_body(services_, request_, errand_, given.attempts, from_here, dialect, std::move(given.body));
+        }
     }
     if (&winner != &attempts_.back()) std::swap(winner, attempts_.back());
     attempts_.pop_back(); // the body holds it now
@@ -105,7 +103,8 @@ void flight::deposit() {
     if (route_.retry.max_retries == 0) return;
     for (endpoint_index at = 0; at < policies_.endpoints.size(); ++at) {
         if (policies_.in_shard(shard_, at))
-            policies_.endpoints[at].budget->deposit(hints_.retry, now_, route_.hedge.on ? route_.hedge.max_extra : 0);
+            policies_.endpoints[at].budget->deposit(request_.facts.hints().retry, now_,
+                                                    route_.hedge.on ? route_.hedge.max_extra : 0);
     }
 }
 
@@ -121,7 +120,8 @@ answer flight::refusal_answer(const flight_action::finish& what) {
                                                              : ": the circuit of each is open");
     failure.retry_after = std::max(what.retry_after, duration{std::chrono::milliseconds{1}});
     failure.outcome = telemetry::request_outcome::rejected;
-    answer made = make_local_answer(failure, dialect_of(&route_, request_.head->path), services_.loop.wall_now());
+    answer made =
+        make_local_answer(failure, dialect_of(*route_.upstreams.front(), called()), services_.loop.wall_now());
     made.denied = what.denied;
     made.hedges = hedges_;
     made.held = held_;
@@ -138,7 +138,8 @@ answer flight::failure_answer(const flight_action::finish& what) {
     failure.outcome = telemetry::request_outcome::proxy_error;
     if (what.how == flight_action::ending::timed_out) {
         const bool total = what.why == "deadline";
-        const bool told = total && hints_.timeout && answer_within(*hints_.timeout) < route_.timeout.total;
+        const auto& patience = request_.facts.hints().timeout;
+        const bool told = total && patience && answer_within(*patience) < route_.timeout.total;
         failure.status = 504;
         failure.code = total ? "deadline_exceeded" : "attempt_timeout";
         failure.proxy_error = "http_response_timeout";
@@ -177,7 +178,7 @@ answer flight::failure_answer(const flight_action::finish& what) {
             fmt::format("upstream '{}' closed the connection before its answer was complete", upstream.name);
     }
     if (made_tries > 1) failure.message += fmt::format(" (the last of {} attempts)", made_tries);
-    answer made = make_local_answer(failure, dialect_of(&route_, request_.head->path), services_.loop.wall_now(),
+    answer made = make_local_answer(failure, dialect_of(*route_.upstreams.front(), called()), services_.loop.wall_now(),
                                     &upstream, made_tries);
     made.denied = what.denied;
     made.held = held_;

@@ -3,7 +3,6 @@
 #include "proxy/flight/flight.hpp"
 
 #include "proxy/message/local_answer.hpp"
-#include "proxy/message/wants_stream.hpp"
 #include "proxy/reading/outgoing.hpp"
 #include "proxy/reading/repeatable.hpp"
 #include "proxy/wire/json_model.hpp"
@@ -19,19 +18,19 @@ bool has_idempotency_key(const wire::request_head& head) noexcept {
 } // namespace
 
 bool flight::upcasts(endpoint_index at) {
-    if (!route_.stream.upcast || !request_.head->is_post() || !request_.body.complete() || !repeatable(at))
+    if (!route_.stream.upcast || !request_.came.head->is_post() || !request_.body.complete() || !repeatable(at))
         return false;
     const config::upstream& upstream = *route_.upstreams[at];
-    const auto dialect = wire::upcast_dialect(dialect_of(route_, upstream, request_.head->path), aim(at).target,
+    const auto dialect = wire::upcast_dialect(dialect_of(route_, upstream, request_.came.head->path), aim(at).target,
                                               base_of(route_, upstream));
     if (!dialect) return false;
     auto& possible = can_upcast_[*dialect == wire::dialect::anthropic ? 1 : 0];
     if (!possible) {
-        possible = !has_idempotency_key(*request_.head) && !evenkeel::request::wants_stream(request_) &&
+        possible = !has_idempotency_key(*request_.came.head) && !request_.facts.wants_stream() &&
                    wire::upcast_request(*dialect, request_.body.text().view()).has_value();
-        if (*possible && !upcast_model_) upcast_model_ = wire::find_members(request_.body.text().view()).model;
     }
-    return *possible && !request_.policies->not_upcast().excludes(upstream.name, *upcast_model_, services_.loop.now());
+    return *possible && !request_.came.policies->not_upcast().excludes(upstream.name, request_.facts.members().model,
+                                                                       services_.loop.now());
 }
 
 void flight::fill_upcast(attempt_order& order, const flight_action::launch& what, std::string_view target) {
@@ -45,11 +44,11 @@ void flight::fill_upcast(attempt_order& order, const flight_action::launch& what
     block_ptr place = services_.buffers.take_if_room(body->size());
     if (!place) return; // it goes as it is
     made->body.push_back(copy_to_block(std::move(place), *body));
-    made->model = *upcast_model_;
-    made->exclusions = &request_.policies->not_upcast();
+    made->model = request_.facts.members().model;
+    made->exclusions = &request_.came.policies->not_upcast();
     made->plain_hold = what.hold;
-    append_request_head(made->head, upcast_head(*request_.head), target, route_, *order.upstream,
-                        {wire::body_kind::length, body->size()}, request_.client_address);
+    append_request_head(made->head, upcast_head(*request_.came.head), target, route_, *order.upstream,
+                        {wire::body_kind::length, body->size()}, request_.came.client_address);
     order.hold = holding::answers; // the last attempt's as well: nothing of a stream may be passed on
     order.leaves_last_words = false;
     order.upcast = std::move(made);

@@ -2,16 +2,13 @@
 
 #include "proxy/flight/flight.hpp"
 
-#include "proxy/message/wants_stream.hpp"
-#include "proxy/reading/shape_of.hpp"
-
 #include <algorithm>
 
 namespace evenkeel::request {
 
 double flight::draw() { return services_.draw(); }
 bool flight::wants_stream() {
-    return evenkeel::request::wants_stream(request_) || (route_.stream.upcast && upcasts(first_at_.value_or(0)));
+    return request_.facts.wants_stream() || (route_.stream.upcast && upcasts(first_at_.value_or(0)));
 }
 bool flight::unsent(attempt_id id) { return find(id) == nullptr || find(id)->made->unsent(); }
 
@@ -36,15 +33,10 @@ std::span<const endpoint_index> flight::order(steady_time now) {
     return {order_.data(), ordered_};
 }
 
-const request_shape& flight::shape(endpoint_index at) {
-    if (!shape_) {
-        const bool own = request_.route.get() == &route_;
-        const bool asks =
-            accepts_events(*request_.head) || (own ? called() != nullptr && called()->streams : asks_by_name(request_));
-        shape_ = shape_of(request_.body.text().view(), request_.body.framing().length, asks);
-    }
-    if (route_.stream.upcast && !evenkeel::request::wants_stream(request_)) shape_->stream = upcasts(at);
-    return *shape_;
+request_shape flight::shape(endpoint_index at) {
+    request_shape shape = request_.facts.shape();
+    shape.stream = shape.stream || (route_.stream.upcast && upcasts(at));
+    return shape;
 }
 
 leave_request flight::leave_for(endpoint_index at, attempt_purpose what) {

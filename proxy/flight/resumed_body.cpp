@@ -2,7 +2,6 @@
 
 #include "proxy/flight/run_flight.hpp"
 #include "proxy/message/memory_bound.hpp"
-#include "proxy/wire/deterministic.hpp"
 #include "proxy/wire/stream_reader.hpp"
 #include "proxy/wire/stream_transcript.hpp"
 
@@ -24,10 +23,12 @@ constexpr std::string_view comment = ":\n\n";
 
 class resumed final : public body_source {
 public:
-    resumed(worker_services& services, client_request& request, wire::dialect which, std::unique_ptr<body_source> from)
-        : services_(services), request_(request), asked_(request.asked()), heartbeat_(asked_->stream.heartbeat),
-          bound_(asked_->stream.hold_buffer), dialect_(which), transcript_(which), charge_(services.memory),
-          from_(std::move(from)), passed_at_(services.loop.now()) {}
+    resumed(worker_services& services, client_request& request, const errand& what, int attempts,
+            const stream_origin& where, wire::dialect which, std::unique_ptr<body_source> from)
+        : services_(services), request_(request),
+          errand_(what.without_permit()), earlier_{.made = static_cast<attempt_id>(attempts)}, origin_(where),
+          heartbeat_(what.asked->stream.heartbeat), bound_(what.asked->stream.hold_buffer), dialect_(which),
+          transcript_(which), charge_(services.memory), from_(std::move(from)), passed_at_(services.loop.now()) {}
 
     std::optional<body_step> ready() override {
         // What was given last is still being sent.
@@ -162,9 +163,8 @@ private:
     // The endpoint that began is the likeliest to say the same once more; one that fell silent, or broke twice, is
     // asked last.
     void note_failure(stream_end how) {
-        stream_replay& replay = *request_.replay;
-        if (how == stream_end::idle || std::exchange(broke_at_, replay.at) == replay.at)
-            ++replay.earlier.failures[replay.at];
+        if (how == stream_end::idle || std::exchange(broke_at_, origin_.at) == origin_.at)
+            ++earlier_.failures[origin_.at];
     }
     // Asks for the stream again; leaves it being read, or over.
     net::task<void> go_on(std::string_view why, stream_end how) {
@@ -172,23 +172,26 @@ private:
             co_return end_broken(why, stream_end::client_gone);
         from_.reset();
         splitter_.clear();
-        const bool possible = transcript_.can_replay() && request_.replay->times < max_replays && request_.body.whole();
+        const bool possible = transcript_.can_replay() && times_ < max_replays && request_.body.whole();
         if (possible) {
-            stream_replay& replay = *request_.replay;
-            ++replay.times;
+            ++times_;
             const steady_time began = services_.loop.now();
-            replay.earlier.took = began - replay.sent;
+            earlier_.took = began - origin_.sent;
             note_failure(how);
-            const steady_time since = std::exchange(request_.asked_since, began); // timeout.total is each commit's own
-            const auto own = std::exchange(request_.fallback_route, asked_);
-            answer again = co_await run_flight(services_, request_);
-            request_.fallback_route = own;
-            request_.asked_since = since;
-            replay.attempts += again.attempts;
-            replay.hedges += again.hedges;
-            replay.earlier.made += static_cast<attempt_id>(again.attempts);
+            errand once_more{.asked = errand_.asked,
+                             .since = began, // timeout.total is each commit's own
+                             .bound = errand_.bound,
+                             .shared = errand_.shared,
+                             .earlier = &earlier_};
+            once_more.deadline = deadline_of(request_, once_more);
+            answer again = co_await run_flight(services_, request_, std::move(once_more), nothing_below);
+            ++request_.account.resumed;
+            request_.account.attempts += again.attempts;
+            request_.account.hedges += again.hedges;
+            earlier_.made += static_cast<attempt_id>(again.attempts);
             if (cancelled_ || request_.gone.requested()) co_return end_broken(why, stream_end::client_gone);
-            const bool good = again.body && again.replayed && again.head->status < 400;
+            const bool good = again.body && again.replays && again.head->status < 400;
+            if (again.replays) origin_ = *again.replays;
             if (good) {
                 replaying_ = true;
                 resumed_ = false;
@@ -211,7 +214,10 @@ private:
 
     worker_services& services_;
     client_request& request_;
-    std::shared_ptr<const config::route> asked_; // whose upstreams the stream came from
+    errand errand_;            // that the stream came of
+    earlier_attempts earlier_; // with those since it was committed
+    stream_origin origin_;
+    int times_ = 0;
     duration heartbeat_;
     std::uint64_t bound_; // of what is kept to compare
     wire::dialect dialect_;
@@ -233,15 +239,14 @@ private:
 };
 } // namespace
 
-bool is_replayable_stream(client_request& request, wire::dialect which) {
-    if (!stream_transcript::knows(which) || !request.body.whole()) return false;
-    if (!request.deterministic) request.deterministic = wire::is_deterministic(request.body.text().view());
-    return *request.deterministic;
+bool is_replayable_stream(const client_request& request, wire::dialect which) {
+    return stream_transcript::knows(which) && request.body.whole() && request.facts.is_deterministic();
 }
 
-std::unique_ptr<body_source> resumed_body(worker_services& services, client_request& request, wire::dialect which,
+std::unique_ptr<body_source> resumed_body(worker_services& services, client_request& request, const errand& what,
+                                          int attempts, const stream_origin& where, wire::dialect which,
                                           std::unique_ptr<body_source> from) {
-    return std::make_unique<resumed>(services, request, which, std::move(from));
+    return std::make_unique<resumed>(services, request, what, attempts, where, which, std::move(from));
 }
 
 } // namespace evenkeel::request

@@ -8,6 +8,7 @@
 
 #include "proxy/message/answer.hpp"
 #include "proxy/message/client_request.hpp"
+#include "proxy/message/errand.hpp"
 #include "proxy/state/worker_services.hpp"
 #include "proxy/wire/error_body.hpp"
 
@@ -16,11 +17,12 @@
 namespace evenkeel::request {
 
 // Whether a stream of this request, sent to `target` of a server with this dialect, could be replayed.
-[[nodiscard]] bool is_replayable_stream(client_request& request, wire::dialect which);
+[[nodiscard]] bool is_replayable_stream(const client_request& request, wire::dialect which);
 
-// `from`: a stream whose attempt leaves its last words to us; request.replay says where it comes from. The request
-// outlives it.
+// `from`: a stream whose attempt leaves its last words to us, the last of `attempts`. The request outlives it; of
+// `what` a copy is kept.
 [[nodiscard]] std::unique_ptr<body_source> resumed_body(worker_services& services, client_request& request,
+                                                        const errand& what, int attempts, const stream_origin& where,
                                                         wire::dialect which, std::unique_ptr<body_source> from);
 
 } // namespace evenkeel::request

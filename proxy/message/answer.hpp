@@ -34,18 +34,27 @@ struct provenance {
     bool probe = false;                      // the answering attempt was a probe of a half-open circuit
     duration held{};                         // waited for an endpoint to let it through
     std::optional<outcome_kind> failed_as{}; // an upstream's error answer: what it was judged to be
-    // It takes the place of a stream that broke: still to be compared (resumed_body).
-    bool replayed = false;
-    bool upcast = false;               // put together from a stream
-    bool may_have_arrived = false;     // an upstream may have acted on the request
-    telemetry::degradation degraded{}; // it comes from the fallback ladder
-    steady_time sent{};                // when the committed attempt's request went out; epoch: never
-    steady_time head_read{};           // when its head had been read
+    bool upcast = false;                     // put together from a stream
+    bool may_have_arrived = false;           // an upstream may have acted on the request
+    telemetry::degradation degraded{};       // it comes from the fallback ladder
+    steady_time sent{};                      // when the committed attempt's request went out; epoch: never
+    steady_time head_read{};                 // when its head had been read
     telemetry::coalesce_role coalesced = telemetry::coalesce_role::none;
+
+    // What the account of a request has of its answer.
+    void tell(telemetry::request_account& account) const;
+};
+
+// Where a stream comes from that may be asked for again.
+struct stream_origin {
+    endpoint_index at = 0;
+    steady_time sent{}; // when its attempt went out
 };
 
 struct answer : provenance {
     bulkhead_permit permit; // first, so that what feeds the body ends before it is given back
+    // It takes the place of a stream that broke: still to be compared (resumed_body).
+    std::optional<stream_origin> replays{};
 
     // The head lives in `body`, which is never null once served: an answer without a body has an empty source. It is to
     // be read before the body is: what its fields say goes when more is asked for than came with it, and the whole of

@@ -12,11 +12,11 @@ answer no_memory_answer(const client_request& request, wall_time now) {
          .message = "limits.memory has no room for this request's body, which this route must see whole",
          .retry_after = std::chrono::seconds{1},
          .outcome = telemetry::request_outcome::rejected},
-        dialect_of(request.route.get(), request.head->path), now);
+        request.facts.dialect(), now);
 }
 
 answer body_failure_answer(const client_request& request, wall_time now) {
-    const auto dialect = dialect_of(request.route.get(), request.head->path);
+    const auto dialect = request.facts.dialect();
     if (request.body.failed() == request_body::failure::refused) {
         return make_refusal(request.body.refused(), dialect, now);
     }

@@ -30,6 +30,12 @@ std::string quoted(std::string_view text) {
 }
 } // namespace
 
+answer client_left() {
+    answer gone;
+    gone.outcome = telemetry::request_outcome::client_cancelled;
+    return gone;
+}
+
 std::string http_date(wall_time when) {
     static constexpr const char* days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
     static constexpr const char* months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",

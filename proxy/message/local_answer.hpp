@@ -30,6 +30,9 @@ struct local_failure {
 // `status` and a JSON body of ours (the health document).
 [[nodiscard]] answer make_document(int status, std::string body, wall_time now);
 
+// Of a request whose client has left: nothing that anybody reads.
+[[nodiscard]] answer client_left();
+
 [[nodiscard]] std::string http_date(wall_time when); // IMF-fixdate, RFC 9110 5.6.7
 
 } // namespace evenkeel::request

@@ -11,9 +11,16 @@
 namespace evenkeel::request {
 
 owned_request::owned_request(net::loop& worker, buffer_pool& buffers, const client_request& of, shared_bytes body)
-    : request_(worker, buffers) {
+    : request_({.settings = of.came.settings,
+                .policies = of.came.policies,
+                .head = &head_,
+                .client_address = keep(std::string{of.came.client_address}),
+                .id = of.came.id,
+                .received = of.came.received,
+                .started = of.came.started},
+               worker, buffers) {
     // What the gate has let through once it lets through again, now with views into memory of ours.
-    const std::string_view text = keep(std::string{of.head->raw});
+    const std::string_view text = keep(std::string{of.came.head->raw});
     std::size_t scanned = 0;
     const auto read = wire::read_request_head(text, {.max_head_bytes = text.size()}, scanned, head_);
     if (read.is != wire::head_result::state::complete)
@@ -23,16 +30,8 @@ owned_request::owned_request(net::loop& worker, buffer_pool& buffers, const clie
                      ? wire::body_framing{}
                      : wire::body_framing{wire::body_kind::length, body.size()};
     head_.expect_continue = false;
-    request_.settings = of.settings;
-    request_.policies = of.policies;
-    request_.head = &head_;
-    request_.client_address = keep(std::string{of.client_address});
-    request_.id = of.id;
-    request_.received = of.received;
-    request_.deadline = of.deadline;
-    request_.started = of.started;
     request_.body.begin_whole(head_.body, std::move(body));
-    adopt(*of.head);
+    adopt(*of.came.head);
 }
 
 // A part of a fan-out has been changed since its head came.

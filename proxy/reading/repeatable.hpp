@@ -27,20 +27,12 @@ enum class replay_verdict : unsigned char { no, yes, by_body };
 [[nodiscard]] replay_verdict judge_replay(const wire::request_head& head, const wire::call* called);
 
 // A call that may be asked to store something is not sent again before all of its body has been read and held. Of any
-// other the body is not looked at. Body: whole(), and text().view() of what is held.
-template <class Body>
-[[nodiscard]] bool is_replay_eligible(const wire::request_head& head, const wire::call* called, const Body& body) {
+// other the body is not looked at. `stores_nothing`: all of it is here, and asks for nothing of the kind.
+template <class StoresNothing>
+[[nodiscard]] bool is_replay_eligible(const wire::request_head& head, const wire::call* called,
+                                      StoresNothing stores_nothing) {
     const replay_verdict verdict = judge_replay(head, called);
-    if (verdict != replay_verdict::by_body) return verdict == replay_verdict::yes;
-    return body.whole() && !wire::stores_something(body.text().view());
-}
-
-// ... as the route has it: `retry.replay` decides, and where it is auto the above.
-template <class Body>
-[[nodiscard]] bool may_replay(const config::route& route, const config::upstream& upstream,
-                              const wire::request_head& head, std::string_view target, const Body& body) {
-    if (route.retry.replay != replay_mode::automatic) return route.retry.replay == replay_mode::always;
-    return is_replay_eligible(head, call_of_target(target, base_of(route, upstream)), body);
+    return verdict == replay_verdict::by_body ? stores_nothing() : verdict == replay_verdict::yes;
 }
 
 } // namespace evenkeel::request

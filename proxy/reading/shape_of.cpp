@@ -11,7 +11,7 @@
 namespace evenkeel::request {
 
 namespace {
-// Bytes at each end: the members that matter stand before or behind the messages.
+// Bytes at each end.
 constexpr std::size_t looked_at = 2048;
 
 std::uint64_t hash_of(std::string_view text) noexcept { // FNV-1a; a clash mixes two models' latencies and nothing else
@@ -26,12 +26,12 @@ std::size_t skip_blanks(std::string_view text, std::size_t at) noexcept {
 
 // What was read of a text: the first of each counts.
 struct members_seen {
-    bool any = false, model = false, stream = false, tokens = false;
+    bool any = false, model = false, tokens = false;
 };
 
 // The member whose name ends in front of the quote at `quote`, with its value behind the colon.
 void read_member(std::string_view text, std::size_t quote, std::size_t colon, members_seen& seen,
-                 request_shape& into) noexcept {
+                 body_ends& into) noexcept {
     const std::string_view name = text.substr(0, quote);
     const auto value = [&] { return text.substr(std::min(skip_blanks(text, colon + 1), text.size())); };
     seen.any = true;
@@ -43,13 +43,14 @@ void read_member(std::string_view text, std::size_t quote, std::size_t colon, me
             const std::size_t end = model.starts_with('"') ? model.find('"', 1) : std::string_view::npos;
             if (end == std::string_view::npos) return;
             seen.model = true;
-            into.model = hash_of(model.substr(1, std::min<std::size_t>(end - 1, 128)));
+            into.shape.model = hash_of(model.substr(1, std::min<std::size_t>(end - 1, 128)));
         }
         return;
     case 'm':
-        if (!seen.stream && wire::ends_with(name, "\"stream")) {
-            seen.stream = true;
-            if (wire::begins_with(value(), "true")) into.stream = true;
+        if (wire::ends_with(name, "\"stream")) {
+            const bool wanted = wire::begins_with(value(), "true");
+            if (!into.stream && (wanted || wire::begins_with(value(), "false"))) into.stream = wanted;
+            into.perhaps_stream = into.perhaps_stream || wanted;
         }
         return;
     case 's': // max_tokens, max_completion_tokens, max_output_tokens; Google's
@@ -60,14 +61,14 @@ void read_member(std::string_view text, std::size_t quote, std::size_t colon, me
             std::uint64_t tokens = 0;
             if (std::from_chars(number.data(), number.data() + number.size(), tokens).ec != std::errc{}) return;
             seen.tokens = true;
-            into.tokens_class = tokens_class_of(tokens);
+            into.shape.tokens_class = tokens_class_of(tokens);
         }
         return;
     default: return;
     }
 }
 
-void read_members(std::string_view text, request_shape& into) noexcept {
+void read_members(std::string_view text, body_ends& into) noexcept {
     members_seen seen;
     std::array<std::uint32_t, 128> quotes;
     for (std::size_t from = 0; from < text.size();) {
@@ -86,17 +87,17 @@ void read_members(std::string_view text, request_shape& into) noexcept {
 }
 } // namespace
 
-request_shape shape_of(std::string_view body, std::uint64_t whole_size, bool asks_for_stream) noexcept {
-    request_shape shape;
-    shape.stream = asks_for_stream;
-    shape.size_class = size_class_of(std::max<std::uint64_t>(whole_size, body.size()));
-    if (body.size() <= 2 * looked_at) {
-        read_members(body, shape);
-        return shape;
+body_ends read_ends(std::string_view body, std::uint64_t whole_size) noexcept {
+    body_ends found;
+    found.shape.size_class = size_class_of(std::max<std::uint64_t>(whole_size, body.size()));
+    found.all = body.size() <= 2 * looked_at;
+    if (found.all) {
+        read_members(body, found);
+        return found;
     }
-    read_members(body.substr(body.size() - looked_at), shape);
-    read_members(body.substr(0, looked_at), shape);
-    return shape;
+    read_members(body.substr(body.size() - looked_at), found);
+    read_members(body.substr(0, looked_at), found);
+    return found;
 }
 
 } // namespace evenkeel::request

@@ -6,12 +6,20 @@
 #include "policies/endpoint_latency.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 namespace evenkeel::request {
 
-// `body` is what is held of it, `whole_size` its announced length (or what is held, if more). `asks_for_stream`: the
-// head says so.
-[[nodiscard]] request_shape shape_of(std::string_view body, std::uint64_t whole_size, bool asks_for_stream) noexcept;
+// What stands near the ends of a body, where the members that matter are: before and behind the messages.
+struct body_ends {
+    request_shape shape{};        // but for `stream`
+    std::optional<bool> stream{}; // of the first member of that name
+    bool perhaps_stream = false;  // one of that name is true
+    bool all = false;             // nothing lies between them
+};
+
+// `body` is what is held of it, `whole_size` its announced length (or what is held, if more).
+[[nodiscard]] body_ends read_ends(std::string_view body, std::uint64_t whole_size) noexcept;
 
 } // namespace evenkeel::request

@@ -1,6 +1,5 @@
 #pragma once
-// The life of a request, outermost policy first (DESIGN section 4). What stands here is the diagram; each line is built
-// in a room below.
+// From a request to its answer, through all the stages (order.hpp).
 
 #include "proxy/message/answer.hpp"
 #include "proxy/message/client_request.hpp"

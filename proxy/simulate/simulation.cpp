@@ -207,13 +207,13 @@ wire::request_head& session::read_head() {
 
 net::task<void> session::ask_proxy() {
     const wire::request_head& head = read_head();
-    request::client_request& request = request_.emplace(owner_.loop_, owner_.nobody_, input_, owner_.services_.buffers);
-    request.settings = owner_.settings_;
-    request.policies = owner_.policies_;
-    request.head = &head;
-    request.client_address = owner_.nobody_.peer();
-    request.received = came_;
-    request.started = owner_.loop_.wall_now();
+    request::client_request& request = request_.emplace(request::incoming{.settings = owner_.settings_,
+                                                                          .policies = owner_.policies_,
+                                                                          .head = &head,
+                                                                          .client_address = owner_.nobody_.peer(),
+                                                                          .received = came_,
+                                                                          .started = owner_.loop_.wall_now()},
+                                                        owner_.loop_, owner_.nobody_, input_, owner_.services_.buffers);
     const auto& limits = owner_.settings_->limits;
     request.body.begin(
         head.body,

@@ -167,13 +167,13 @@ net::task<void> stage::parts::play(parts& me, double when, std::string text) {
         throw std::logic_error("a request of a demonstration was refused");
     input.consume(read.consumed);
 
-    request::client_request request(me.loop, me.nobody, input, me.services.buffers);
-    request.settings = me.settings;
-    request.policies = me.policies;
-    request.head = &head;
-    request.client_address = me.nobody.peer();
-    request.received = me.loop.now();
-    request.started = me.loop.wall_now();
+    request::client_request request({.settings = me.settings,
+                                     .policies = me.policies,
+                                     .head = &head,
+                                     .client_address = me.nobody.peer(),
+                                     .received = me.loop.now(),
+                                     .started = me.loop.wall_now()},
+                                    me.loop, me.nobody, input, me.services.buffers);
     const auto& limits = me.settings->limits;
     request.body.begin(
         head.body,
@@ -181,9 +181,8 @@ net::task<void> stage::parts::play(parts& me, double when, std::string text) {
     request::answer given = co_await request::serve(me.services, request);
 
     request_seen saw;
-    saw.came = since_begin(request.received);
-    saw.attempts = given.attempts;
-    saw.service = given.service;
+    saw.came = since_begin(request.came.received);
+    given.tell(request.account);
     saw.degraded = given.degraded;
     saw.reason = given.reason;
     if (given.body) {
@@ -197,9 +196,9 @@ net::task<void> stage::parts::play(parts& me, double when, std::string text) {
             saw.body += step->data;
         }
     }
-    if (request.parts) saw.attempts = request.parts->attempts;
-    if (request.parts) saw.service = request.parts->service;
-    given.body.reset();
+    given.body.reset(); // then the account has how the parts of a fan-out went
+    saw.attempts = request.account.attempts;
+    saw.service = request.account.service;
     given.permit = {};
     if (request.body.in_use()) co_await request.body.released();
     saw.took = since_begin(me.loop.now()) - saw.came;

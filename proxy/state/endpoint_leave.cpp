@@ -1,8 +1,6 @@
 #include "proxy/state/endpoint_leave.hpp"
 
 #include "proxy/message/client_request.hpp"
-#include "proxy/reading/credentials.hpp"
-#include "proxy/reading/principal.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -48,16 +46,9 @@ overload_control::verdict load_verdict(const attempt_outcome& outcome) noexcept 
     }
 }
 
-// Whose request it is. Not known where the head shows no key (what several callers share is none, as a cookie or an
-// organisation) and the body, of which a member may be one, is not all here.
+// Whose request it is; not known where that would have to be seen from a body that is not all here.
 std::optional<std::uint64_t> caller_of(const leave_request& of) {
-    if (of.caller) return of.caller->is;
-    const wire::request_head& head = *of.request->head;
-    const config::credential_rules& rules = of.route->credentials;
-    const request_body& body = of.request->body;
-    if (body.whole()) return principal_of(head, rules, body.text().view());
-    if (may_be_json(head) && !shows_key(head, rules)) return std::nullopt;
-    return principal_of(head, rules, {});
+    return of.caller ? of.caller->is : of.request->facts.caller();
 }
 
 // Who rests: whose credential the endpoint was shown. 0: its own. Nobody, where that is not known: it might be another.

@@ -19,19 +19,20 @@ std::string_view value_of(const wire::request_head& head, std::string_view lower
 
 const config::credential_rules& rules_of(const client_request& request) noexcept {
     static const config::credential_rules built_in;
-    return request.settings != nullptr ? request.settings->credentials : built_in;
+    return request.came.settings != nullptr ? request.came.settings->credentials : built_in;
 }
 
-std::uint64_t tenant_by_header(const client_request& request) noexcept {
-    const shuffle_shard_options& how = request.asked()->shuffle_shard;
+std::uint64_t tenant_by_header(const client_request& request, const config::route& asked) noexcept {
+    const shuffle_shard_options& how = asked.shuffle_shard;
     if (!how.on || how.header.empty()) return 0;
-    return std::max<std::uint64_t>(shuffle_shard::tenant_named(value_of(*request.head, how.header)), 1);
+    return std::max<std::uint64_t>(shuffle_shard::tenant_named(value_of(*request.came.head, how.header)), 1);
 }
 
-shuffle_shard::members shard_of(const client_request& request, const route_policies& policies) {
+shuffle_shard::members shard_of(const client_request& request, const config::route& asked,
+                                const route_policies& policies) {
     if (policies.shard == nullptr) return shuffle_shard::all;
-    const std::uint64_t named = tenant_by_header(request);
-    return policies.shard->of(named != 0 ? named : tenant_of(*request.head, rules_of(request)));
+    const std::uint64_t named = tenant_by_header(request, asked);
+    return policies.shard->of(named != 0 ? named : tenant_of(*request.came.head, rules_of(request)));
 }
 
 } // namespace evenkeel::request

@@ -88,7 +88,7 @@ std::uint64_t draw() noexcept {
 
 } // namespace
 
-char* write_access_line(char* out, const request_record& record) noexcept {
+char* write_access_line(char* out, const request_account& record) noexcept {
     line to(out);
     to.literal(R"({"ts":")");
     to.timestamp(record.started);
@@ -142,7 +142,7 @@ char* write_access_line(char* out, const request_record& record) noexcept {
 access_log::access_log(background& on, app_log& problems, line_writer_options options)
     : writer_(on, options), problems_(problems) {}
 
-void access_log::request_finished(const request_record& record) noexcept {
+void access_log::request_finished(const request_account& record) noexcept {
     if (!enabled_.load(std::memory_order_relaxed)) return;
     if (record.part_of != nullptr) return; // its fan-out's line has it
     if (record.outcome == request_outcome::ok && record.service != request_service::degraded && record.attempts <= 1 &&

@@ -19,14 +19,14 @@ namespace evenkeel::telemetry {
 inline constexpr std::size_t max_access_line = 32 * 1024;
 
 // Writes the line of a request, with its newline; returns the end. `out` has room for max_access_line bytes.
-char* write_access_line(char* out, const request_record& record) noexcept;
+char* write_access_line(char* out, const request_account& record) noexcept;
 
 class access_log final : public observer {
 public:
     access_log(background& on, app_log& problems,
                line_writer_options options = {}); // closed until a configuration is loaded
 
-    void request_finished(const request_record& record) noexcept override;
+    void request_finished(const request_account& record) noexcept override;
     // Takes path and sampling; a file is reopened each time, so a reload follows a rotation.
     void configuration_loaded(const config::snapshot& snapshot) noexcept override;
 

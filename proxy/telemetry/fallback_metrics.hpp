@@ -19,7 +19,7 @@ public:
     explicit fallback_metrics(unsigned workers) : index_(workers) {}
 
     void load(const config::snapshot& snapshot) { index_.load(snapshot); }
-    void request_finished(const request_record& record) noexcept {
+    void request_finished(const request_account& record) noexcept {
         if (!record.degraded.is || record.route == nullptr) return;
         if (auto* found = index_.find(record.route))
             add(found->mine().served[static_cast<std::size_t>(record.degraded.by)]);

@@ -15,7 +15,7 @@ public:
     void request_started(const config::route* route) noexcept override {
         for (auto* each : to_) each->request_started(route);
     }
-    void request_finished(const request_record& record) noexcept override {
+    void request_finished(const request_account& record) noexcept override {
         for (auto* each : to_) each->request_finished(record);
     }
     void attempt_started(const config::route& route, const config::upstream& upstream) noexcept override {

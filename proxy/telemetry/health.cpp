@@ -125,7 +125,7 @@ struct windows {
 using verdict = health_verdict;
 
 // An upstream's own error is a success where it is the caller's fault: the service works.
-verdict verdict_of(const request_record& record) noexcept {
+verdict verdict_of(const request_account& record) noexcept {
     if (record.degraded.is) return verdict::failure; // the client has an answer; the service did not work
     switch (record.outcome) {
     case request_outcome::ok: return verdict::success;
@@ -174,7 +174,7 @@ struct health::state {
 health::health(std::function<steady_time()> now) : state_(std::make_unique<state>(std::move(now))) {}
 health::~health() = default;
 
-void health::request_finished(const request_record& record) noexcept {
+void health::request_finished(const request_account& record) noexcept {
     const auto how = verdict_of(record);
     if (how == verdict::silent || record.route == nullptr) return;
     auto* window = state_->index.find(record.route);

@@ -95,7 +95,7 @@ public:
     explicit health(std::function<steady_time()> now = [] { return steady_time{std::chrono::steady_clock::now()}; });
     ~health() override;
 
-    void request_finished(const request_record& record) noexcept override;
+    void request_finished(const request_account& record) noexcept override;
     void attempt_finished(const attempt_record& record) noexcept override;
     // Asked at each view(), from its thread.
     void report_from(policy_reporter reporter);

@@ -231,7 +231,7 @@ metrics::~metrics() = default;
 
 void metrics::request_started(const config::route* route) noexcept { add(state_->cells_of(route).in_flight); }
 
-void metrics::request_finished(const request_record& record) noexcept {
+void metrics::request_finished(const request_account& record) noexcept {
     const auto found = state_->index.find(record.route, record.upstream);
     auto& cells = (found.route == nullptr ? state_->none : *found.route).mine();
     subtract(cells.in_flight);

@@ -32,7 +32,7 @@ public:
     ~metrics() override;
 
     void request_started(const config::route* route) noexcept override;
-    void request_finished(const request_record& record) noexcept override;
+    void request_finished(const request_account& record) noexcept override;
     void attempt_started(const config::route& route, const config::upstream& upstream) noexcept override;
     void attempt_finished(const attempt_record& record) noexcept override;
     void circuit_changed(const config::route& route, const config::upstream& upstream,

@@ -64,7 +64,7 @@ struct coalescing_listener final : telemetry::observer {
         seen.attempt_started(route, upstream);
     }
     void attempt_finished(const telemetry::attempt_record& record) noexcept override { seen.attempt_finished(record); }
-    void request_finished(const telemetry::request_record& record) noexcept override {
+    void request_finished(const telemetry::request_account& record) noexcept override {
         roles.push_back(record.coalesced);
         seen.request_finished(record);
     }

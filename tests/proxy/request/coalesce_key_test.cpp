@@ -44,14 +44,12 @@ struct keys {
         std::size_t scanned = 0;
         const auto read = wire::read_request_head(text, {.max_head_bytes = text.size()}, scanned, head);
         REQUIRE(read.is == wire::head_result::state::complete);
-        request::client_request request(f.loop, f.services.buffers);
-        request.head = &head;
-        request.settings = f.settings;
+        request::client_request request({.settings = f.settings, .head = &head, .client_address = address}, f.loop,
+                                        f.services.buffers);
         request.route = f.route;
-        request.client_address = address;
         request.body.begin_whole(
             head.body, request::copy_to_block(f.services.buffers, std::string_view{text}.substr(read.consumed)));
-        return request::coalesce_key_of(request, secret);
+        return request::coalesce_key_of(request, {.asked = f.route}, secret);
     }
 };
 } // namespace

@@ -108,12 +108,11 @@ std::string joined(const std::vector<std::string_view>& pieces) {
 
 // One request as the gate reads it.
 struct one_request {
-    one_request(crowd& f, const asked& what) : text(what.text()), request(f.loop, f.services.buffers) {
+    one_request(crowd& f, const asked& what)
+        : text(what.text()), request({.settings = f.settings, .head = &head}, f.loop, f.services.buffers) {
         std::size_t scanned = 0;
         const auto read = wire::read_request_head(text, {.max_head_bytes = text.size()}, scanned, head);
         REQUIRE(read.is == wire::head_result::state::complete);
-        request.head = &head;
-        request.settings = f.settings;
         request.route = f.route;
         request.body.begin_whole(
             head.body, request::copy_to_block(f.services.buffers, std::string_view{text}.substr(read.consumed)));
@@ -134,7 +133,7 @@ struct world : crowd {
     }
     std::optional<request::coalesce_key> coalesced(const asked& what) {
         one_request one(*this, what);
-        return request::coalesce_key_of(one.request, secret);
+        return request::coalesce_key_of(one.request, {.asked = route}, secret);
     }
     std::uint64_t principal(const asked& what) {
         one_request one(*this, what);

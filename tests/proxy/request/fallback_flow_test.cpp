@@ -24,7 +24,7 @@ config::fallback_step to_route(std::size_t place) { return {.is = fallback_kind:
 struct ladder_listener final : telemetry::observer {
     telemetry::observer& beside;
     std::vector<std::pair<fallback_kind, fallback_skip>> skipped;
-    std::vector<telemetry::request_record> finished; // views do not outlive the call
+    std::vector<telemetry::request_account> finished; // views do not outlive the call
     std::vector<std::string> reasons;
     int exhausted = 0;
     explicit ladder_listener(telemetry::observer& other) : beside(other) {}
@@ -35,7 +35,7 @@ struct ladder_listener final : telemetry::observer {
     void attempt_finished(const telemetry::attempt_record& record) noexcept override {
         beside.attempt_finished(record);
     }
-    void request_finished(const telemetry::request_record& record) noexcept override {
+    void request_finished(const telemetry::request_account& record) noexcept override {
         beside.request_finished(record);
         finished.push_back(record);
         reasons.emplace_back(record.reason);

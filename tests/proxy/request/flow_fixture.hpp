@@ -47,7 +47,7 @@ struct listener final : telemetry::observer {
         ++hedges;
         if (record.committed) ++hedges_won;
     }
-    void request_finished(const telemetry::request_record& record) noexcept override {
+    void request_finished(const telemetry::request_account& record) noexcept override {
         requests.push_back({record.status, record.outcome, std::string{record.reason}, record.attempts,
                             record.route != nullptr ? record.route->name : "", record.service,
                             record.part_of != nullptr, std::string{record.parts}});

@@ -1,9 +1,11 @@
 // A request without a client connection goes the way of any other.
 
 #include "proxy/message/owned_request.hpp"
+#include "proxy/serve/order.hpp"
 #include "proxy/wire/gate.hpp"
 #include "tests/proxy/request/flow_fixture.hpp"
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 
@@ -30,19 +32,30 @@ struct asking : fixture {
         REQUIRE(wire::read_request_head(bytes, {}, scanned, parsed).is == wire::head_result::state::complete);
         scripted_client nobody{loop};
         const auto stream = nobody.connect();
-        request::client_request of(loop, *stream, input, services.buffers);
-        of.settings = settings;
-        of.policies = registry.prepare(*settings);
-        of.head = &parsed;
-        of.client_address = "192.0.2.7";
-        of.id = "an-id";
-        of.received = loop.now();
+        const request::client_request of({.settings = settings,
+                                          .policies = registry.prepare(*settings),
+                                          .head = &parsed,
+                                          .client_address = "192.0.2.7",
+                                          .id = "an-id",
+                                          .received = loop.now()},
+                                         loop, *stream, input, services.buffers);
         owned = std::make_unique<request::owned_request>(services.loop, services.buffers, of,
                                                          request::copy_to_block(services.buffers, content));
         std::fill(bytes.begin(), bytes.end(), '#');
     }
+    // As a part of a fan-out goes, whose route is chosen.
+    static request::next_stage below_in_parts() {
+        const auto all = request::stages();
+        const auto found = std::find_if(all.begin(), all.end(), [](const auto& one) { return one.name == "in_parts"; });
+        return request::next_stage{&*found + 1};
+    }
+    request::errand chosen{};
     static net::task<void> ask(asking& me) {
-        me.given = co_await request::serve(me.services, me.owned->get());
+        if (me.chosen.asked) {
+            me.given = co_await below_in_parts()(me.services, me.owned->get(), std::move(me.chosen));
+        } else {
+            me.given = co_await request::serve(me.services, me.owned->get());
+        }
         while (me.given->body) {
             auto step = me.given->body->ready();
             if (!step) step = co_await me.given->body->next();
@@ -79,7 +92,7 @@ TEST_CASE("a copy of a request that was changed since its head came has the chan
                                                            request::copy_to_block(f.services.buffers, "{}"));
     f.owned = nullptr;
 
-    const wire::request_head& got = *second->get().head;
+    const wire::request_head& got = *second->get().came.head;
     CHECK(got.target == "/v1/embeddings?key=k");
     CHECK(got.path == "/v1/embeddings");
     CHECK(got.query == "key=k");
@@ -105,8 +118,8 @@ TEST_CASE_FIXTURE(asking, "a request that is owned outlives the one it is copied
     CHECK(has(written, "content-length: 7\r\n"));
     CHECK_FALSE(has(written, "#"));
     CHECK(written.ends_with("\r\n\r\n{\"b\":1}"));
-    CHECK(owned->get().id == "an-id");
-    CHECK(owned->get().client_address == "192.0.2.7");
+    CHECK(owned->get().came.id == "an-id");
+    CHECK(owned->get().came.client_address == "192.0.2.7");
     expect_clean();
 }
 
@@ -117,7 +130,7 @@ TEST_CASE_FIXTURE(asking, "the head of an owned request may be changed before it
     owned->set_field("accept-encoding", "identity");
     owned->set_field("x-absent", "no");
     owned->drop_field(wire::field_id::x_request_id);
-    CHECK(owned->get().head->query == "key=k");
+    CHECK(owned->get().came.head->query == "key=k");
     begin();
 
     REQUIRE(over);
@@ -134,7 +147,7 @@ TEST_CASE_FIXTURE(asking, "an owned request is served on the route that is chose
     settings->routes = {route, other};
     upstream.next(answering(ok_json, 2));
     copy(head, "{}");
-    owned->get().route = other;
+    owned->get().route = chosen.asked = other;
     begin();
 
     REQUIRE(over);
@@ -156,7 +169,8 @@ TEST_CASE_FIXTURE(asking, "P9.2: a deadline told by the sender only shortens the
         settings->routes = {slow};
         upstream.next({.steps = {play::request{2}, play::silence{}}});
         copy(head, "{}");
-        owned->get().deadline = loop.now() + each.told;
+        owned->get().route = chosen.asked = slow;
+        chosen.bound = loop.now() + each.told;
         begin();
 
         pass(each.expected - 1ms);

@@ -30,7 +30,7 @@ struct counting final : telemetry::observer {
         if (record.kind == telemetry::attempt_kind::hedge) ++hedges;
         last = record;
     }
-    void request_finished(const telemetry::request_record& record) noexcept override {
+    void request_finished(const telemetry::request_account& record) noexcept override {
         ++(record.status == 200 ? answered : failed);
     }
     void connected_cold(const config::upstream&) noexcept override { ++cold; }

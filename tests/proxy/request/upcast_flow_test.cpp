@@ -55,7 +55,7 @@ struct counting : telemetry::observer {
         kinds.push_back(record.kind);
         attempts.push_back(record.result);
     }
-    void request_finished(const telemetry::request_record& record) noexcept override {
+    void request_finished(const telemetry::request_account& record) noexcept override {
         upcast.push_back(record.upcast);
         streams.push_back(record.stream);
     }

@@ -147,7 +147,7 @@ TEST_CASE("random damage never does more than junk") {
 }
 
 TEST_CASE("what the access log writes is read back") {
-    telemetry::request_record record;
+    telemetry::request_account record;
     record.started =
         evenkeel::wall_time{std::chrono::sys_days{std::chrono::year{2026} / 5 / 4}} + std::chrono::milliseconds{1250};
     record.method = "POST";

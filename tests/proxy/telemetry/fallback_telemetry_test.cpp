@@ -24,7 +24,7 @@ std::string value_of(const metrics& from, const std::string& series) {
     const auto begin = at + series.size() + 2;
     return text.substr(begin, text.find('\n', begin) - begin);
 }
-request_record degraded(const config::route& route, fallback_kind by) {
+request_account degraded(const config::route& route, fallback_kind by) {
     return {.route = &route,
             .status = 200,
             .attempts = 2,
@@ -138,7 +138,7 @@ TEST_CASE("health: a degraded answer is no success of the service; a route is de
     const auto settings = sample_settings({{"one", "a"}, {"two", "b"}});
     health seen([&] { return now; });
     seen.configuration_loaded(settings);
-    request_record good{.route = settings->routes[0].get(), .status = 200, .attempts = 1, .total = 1s};
+    request_account good{.route = settings->routes[0].get(), .status = 200, .attempts = 1, .total = 1s};
     seen.request_finished(good);
     const auto shown = [&](const char* route) {
         return boost::json::parse(health_json(seen.view(), false)).as_object().at("services").at(route).as_object();
@@ -179,7 +179,7 @@ TEST_CASE("injected faults are counted by route and fault, from the first one on
 
 TEST_CASE("the access log names the faults that a request met, in a fixed order, and says nothing of chaos otherwise") {
     const auto line_of = [](std::uint16_t faults) {
-        request_record record;
+        request_account record;
         record.chaos = faults;
         std::string out(max_access_line, '\0');
         out.resize(static_cast<std::size_t>(write_access_line(out.data(), record) - out.data()));

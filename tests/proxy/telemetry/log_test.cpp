@@ -46,7 +46,7 @@ std::vector<std::string> lines_in(const std::string& file) {
     return lines;
 }
 
-std::string line_of(const request_record& record) {
+std::string line_of(const request_account& record) {
     std::string out(max_access_line, '\0');
     out.resize(static_cast<std::size_t>(write_access_line(out.data(), record) - out.data()));
     return out;
@@ -178,7 +178,7 @@ TEST_CASE("nothing a client sends breaks out of its line or its field") {
                                    .path = attack,
                                    .request_id = attack,
                                    .upstream_request_id = attack,
-                                   .model = attack,
+                                   .model = std::string{attack},
                                    .reason = attack,
                                    .proxy_error = attack,
                                    .outcome = request_outcome::rejected});
@@ -512,7 +512,7 @@ namespace {
 struct tally final : observer {
     int calls = 0;
     void request_started(const config::route*) noexcept override { ++calls; }
-    void request_finished(const request_record&) noexcept override { ++calls; }
+    void request_finished(const request_account&) noexcept override { ++calls; }
     void attempt_started(const config::route&, const config::upstream&) noexcept override { ++calls; }
     void attempt_finished(const attempt_record&) noexcept override { ++calls; }
     void circuit_changed(const config::route&, const config::upstream&, const circuit_transition&) noexcept override {

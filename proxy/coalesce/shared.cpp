@@ -1,13 +1,10 @@
-#include "proxy/coalesce/coalesce.hpp"
+#include "proxy/coalesce/shared.hpp"
 
 #include "proxy/coalesce/coalesce_key.hpp"
 #include "proxy/coalesce/coalesced_flights.hpp"
 #include "proxy/coalesce/flight_reader.hpp"
 #include "proxy/coalesce/shared_flight.hpp"
-#include "proxy/flight/bulkhead_turn.hpp"
-#include "proxy/flight/flight.hpp"
 #include "proxy/message/local_answer.hpp"
-#include "proxy/reading/client_hints.hpp"
 
 #include <fmt/format.h>
 
@@ -26,14 +23,14 @@ struct entered {
     std::shared_ptr<shared_flight> flight; // null: it goes by itself
     coalesce_role role = coalesce_role::none;
 };
-entered enter(worker_services& services, const client_request& request, const coalesce_key& key,
-              const std::shared_ptr<flight_seat>& seat, steady_time deadline) {
+entered enter(worker_services& services, const client_request& request, const errand& what, next_stage next,
+              const coalesce_key& key, const std::shared_ptr<flight_seat>& seat) {
     std::shared_ptr<shared_flight> made;
     for (int tries = 0; tries < max_tries; ++tries) {
         auto found = services.flights->find(key);
-        if (found && found->join(seat, deadline)) return {std::move(found), coalesce_role::follower};
-        if (!made) made = shared_flight::make(services, *services.flights, key, request, deadline);
-        if (!made || !made->join(seat, deadline)) return {};
+        if (found && found->join(seat, what.deadline)) return {std::move(found), coalesce_role::follower};
+        if (!made) made = shared_flight::make(services, *services.flights, key, request, what, next);
+        if (!made || !made->join(seat, what.deadline)) return {};
         if (services.flights->put(key, made, found.get())) {
             made->start();
             return {std::move(made), coalesce_role::leader};
@@ -43,14 +40,9 @@ entered enter(worker_services& services, const client_request& request, const co
     return {};
 }
 
-answer client_left() {
-    answer gone;
-    gone.outcome = telemetry::request_outcome::client_cancelled;
-    return gone;
-}
-
-answer too_late(const worker_services& services, const client_request& request, const client_hints& told) {
-    const bool client_said = told.timeout && answer_within(*told.timeout) < request.asked()->timeout.total;
+answer too_late(const worker_services& services, const client_request& request, const errand& what) {
+    const auto& patience = request.facts.hints().timeout;
+    const bool client_said = patience && answer_within(*patience) < what.asked->timeout.total;
     answer made = make_local_answer(
         {.status = 504,
          .code = "deadline_exceeded",
@@ -58,7 +50,7 @@ answer too_late(const worker_services& services, const client_request& request, 
          .message = fmt::format("no answer came within {}",
                                 client_said ? "the time this client waits" : "timeout.total of this route"),
          .outcome = telemetry::request_outcome::proxy_error},
-        dialect_of(request.route.get(), request.head->path), services.loop.wall_now());
+        request.facts.dialect(), services.loop.wall_now());
     made.service = telemetry::request_service::error;
     made.may_have_arrived = true;
     return made;
@@ -70,9 +62,9 @@ answer readers_answer(const worker_services& services, client_request& request, 
     answer made;
     static_cast<provenance&>(made) = *told;
     made.coalesced = role;
-    request.chaos = member.flight()->chaos();
+    request.account.chaos = member.flight()->chaos();
     if (leader) {
-        request.queued = member.flight()->queued();
+        request.account.queued = member.flight()->queued();
     } else {
         made.sent = made.head_read = {}; // its own share of the time has nothing to do with these
         made.held = {};
@@ -83,19 +75,16 @@ answer readers_answer(const worker_services& services, client_request& request, 
     made.body = std::move(reader);
     return made;
 }
-} // namespace
 
-net::task<answer> coalesce(worker_services& services, client_request& request) {
-    const client_hints told = read_client_hints(*request.head);
-    if (services.flights == nullptr || told.unreadable) co_return co_await in_turn(services, request);
-    const auto key = coalesce_key_of(request, services.flights->key());
-    if (!key) co_return co_await in_turn(services, request);
+net::task<answer> read_along(worker_services& services, client_request& request, errand what, next_stage next) {
+    const auto key = coalesce_key_of(request, what, services.flights->key());
+    if (!key) co_return co_await next(services, request, std::move(what));
 
-    const steady_time deadline = flight::deadline_of(request, told) + flights_last_words;
+    const steady_time deadline = what.deadline + flights_last_words;
     const auto seat = std::make_shared<flight_seat>(services.loop);
     coalesce_role role = coalesce_role::none;
     {
-        entered in = enter(services, request, *key, seat, deadline - flights_last_words);
+        entered in = enter(services, request, what, next, *key, seat);
         if (in.flight) {
             role = in.role;
             flight_membership member(std::move(in.flight), seat);
@@ -116,18 +105,20 @@ net::task<answer> coalesce(worker_services& services, client_request& request) {
                 if (co_await seat->wait_until(deadline)) continue;
                 seen = member.flight()->look(*seat);
                 if (seen.answer && !seen.detached) continue;
-                co_return too_late(services, request, told);
+                co_return too_late(services, request, what);
             }
             if (role == coalesce_role::follower) role = coalesce_role::detached;
         }
     }
-    answer given = co_await in_turn(services, request);
+    answer given = co_await next(services, request, std::move(what));
     given.coalesced = role;
     co_return given;
 }
+} // namespace
 
-net::task<answer> shared(worker_services& services, client_request& request) {
-    return request.route->coalesce != coalesce_mode::off ? coalesce(services, request) : in_turn(services, request);
+net::task<answer> shared(worker_services& services, client_request& request, errand what, next_stage next) {
+    const bool shares = request.route->coalesce != coalesce_mode::off && services.flights != nullptr;
+    return shares ? read_along(services, request, std::move(what), next) : next(services, request, std::move(what));
 }
 
 } // namespace evenkeel::request

@@ -1,13 +1,11 @@
-#include "proxy/fan_out/serve_parts.hpp"
+#include "proxy/fan_out/in_parts.hpp"
 
 #include "proxy/fan_out/part_group.hpp"
 #include "proxy/fan_out/parts_body.hpp"
-#include "proxy/flight/run_flight.hpp"
+#include "proxy/flight/within_deadline.hpp"
 #include "proxy/message/body_answers.hpp"
 #include "proxy/message/local_answer.hpp"
 #include "proxy/message/stored_body.hpp"
-#include "proxy/message/wants_stream.hpp"
-#include "proxy/reading/client_hints.hpp"
 
 #include <algorithm>
 
@@ -15,12 +13,13 @@ namespace evenkeel::request {
 
 namespace {
 
-steady_time deadline_of(const client_request& request, const client_hints& told, bool progressive) {
+steady_time deadline_of(const client_request& request, const errand& what, bool progressive) {
+    const client_hints& told = request.facts.hints();
     duration within = request.route->timeout.total;
     if (told.timeout) within = std::min(within, answer_within(*told.timeout));
     // Else heartbeats break it.
     if (told.silence && !progressive) within = std::min(within, answer_within(*told.silence));
-    return std::min(request.received + within, request.deadline);
+    return std::min(request.came.received + within, what.bound);
 }
 
 answer refused(const worker_services& services, const client_request& request, part_group::refusal why) {
@@ -29,7 +28,7 @@ answer refused(const worker_services& services, const client_request& request, p
     failure.status = 400;
     failure.code = "body_not_split";
     failure.message = "the body must be a JSON object with one member for each part of this route, and no other";
-    return make_local_answer(failure, dialect_of(request.route.get(), request.head->path), services.loop.wall_now());
+    return make_local_answer(failure, request.facts.dialect(), services.loop.wall_now());
 }
 
 answer joined(const worker_services& services, client_request& request, const part_group& parts) {
@@ -60,12 +59,13 @@ answer joined(const worker_services& services, client_request& request, const pa
                             std::to_string(std::chrono::ceil<std::chrono::seconds>(longest_pause).count()));
         }
     }
-    note_parts(request, parts);
     made.local = true;
-    made.attempts = request.parts->attempts;
-    made.outcome = request.parts->outcome;
-    made.service = request.parts->service;
-    made.reason = request.parts->reason;
+    const parts_summary noted = summary_of(parts);
+    noted.tell(request.account);
+    made.attempts = noted.attempts;
+    made.outcome = noted.outcome;
+    made.service = noted.service;
+    made.reason = noted.reason;
     made.head = &body->finish_head();
     made.body = std::move(body);
     return made;
@@ -81,28 +81,32 @@ answer progressive_answer(worker_services& services, client_request& request, st
     return made;
 }
 
-} // namespace
-
-net::task<answer> serve_parts(worker_services& services, client_request& request, part_group::serve_function serve) {
-    const client_hints told = read_client_hints(*request.head);
-    if (told.unreadable) co_return unreadable_timeout_answer(services, request);
-    const bool progressive = accepts_events(*request.head) && !request.head->is_head();
-    const auto parts = std::make_shared<part_group>(services, request, deadline_of(request, told, progressive), serve);
+net::task<answer> ask_parts(worker_services& services, client_request& request, errand what, next_stage next) {
+    if (request.facts.hints().unreadable) co_return unreadable_timeout_answer(services, request);
+    const bool progressive = request.facts.accepts_events() && !request.came.head->is_head();
+    const auto parts = std::make_shared<part_group>(services, request, deadline_of(request, what, progressive), next);
     if (const auto why = parts->start(request, progressive); why != part_group::refusal::none)
         co_return refused(services, request, why);
     if (progressive) co_return progressive_answer(services, request, parts);
 
-    const net::cancel_source::hook client_left(
+    const net::cancel_source::hook left(
         request.gone, [](void* group) { static_cast<part_group*>(group)->cancel(); }, parts.get());
     while (!parts->over() && !parts->cancelled()) {
         static_cast<void>(co_await parts->changed(steady_time::max()));
         parts->give_up_late();
     }
     if (!parts->cancelled()) co_return joined(services, request, *parts);
-    note_parts(request, *parts);
-    answer gone;
-    gone.outcome = telemetry::request_outcome::client_cancelled;
+    const parts_summary noted = summary_of(*parts);
+    noted.tell(request.account);
+    answer gone = client_left();
+    gone.attempts = noted.attempts;
     co_return gone;
+}
+} // namespace
+
+net::task<answer> in_parts(worker_services& services, client_request& request, errand what, next_stage next) {
+    const bool fans_out = request.route->serves == config::route_serves::fan_out;
+    return fans_out ? ask_parts(services, request, std::move(what), next) : next(services, request, std::move(what));
 }
 
 } // namespace evenkeel::request

@@ -1,7 +1,5 @@
-#include "proxy/flight/bulkhead_turn.hpp"
+#include "proxy/flight/in_turn.hpp"
 
-#include "proxy/flight/flight.hpp"
-#include "proxy/flight/run_flight.hpp"
 #include "proxy/message/local_answer.hpp"
 #include "proxy/net/event.hpp"
 #include "proxy/reading/principal.hpp"
@@ -42,13 +40,17 @@ private:
     bool gone_ = false;
 };
 
-bulkhead::requester requester_of(const client_request& request) noexcept {
-    return {.known = tenant_by_header(request),
+bulkhead& bulkhead_of(const client_request& request, const errand& what) {
+    return *request.came.policies->of(*what.asked).bulkhead;
+}
+
+bulkhead::requester requester_of(const client_request& request, const errand& what) noexcept {
+    return {.known = tenant_by_header(request, *what.asked),
             .context = &request,
             // Asked by any thread: only what does not change while the request is served may be looked at.
             .identify = [](const void* of) noexcept {
                 const auto& one = *static_cast<const client_request*>(of);
-                return tenant_of(*one.head, rules_of(one));
+                return tenant_of(*one.came.head, rules_of(one));
             }};
 }
 
@@ -69,7 +71,7 @@ refusal_words words_of(bulkhead_refusal why, bool waited) noexcept {
     return {"bulkhead_full", "bulkhead.max_queue others wait already"};
 }
 
-answer refused(worker_services& services, const client_request& request, const bulkhead& at, bulkhead_refusal why,
+answer refused(worker_services& services, const client_request& request, const errand& what, bulkhead_refusal why,
                bool waited) {
     const refusal_words said = words_of(why, waited);
     return make_local_answer(
@@ -78,61 +80,48 @@ answer refused(worker_services& services, const client_request& request, const b
          .proxy_error = "connection_limit_reached",
          .message =
              fmt::format("route '{}' serves bulkhead.max_concurrent requests at a time, and this one was refused: {}",
-                         request.asked()->name, said.because),
-         .retry_after = at.retry_after(services.draw(), services.loop.now())},
-        dialect_of(request.route.get(), request.head->path), services.loop.wall_now());
-}
-} // namespace
-
-bulkhead_permit enter_bulkhead(worker_services& services, const client_request& request) {
-    if (!request.asked()->bulkhead.on) return {};
-    bulkhead& at = *request.policies->of(*request.asked()).bulkhead;
-    const auto given = at.enter(requester_of(request), request.received);
-    return given ? bulkhead_permit{at, *given, services.loop} : bulkhead_permit{};
+                         what.asked->name, said.because),
+         .retry_after = bulkhead_of(request, what).retry_after(services.draw(), services.loop.now())},
+        request.facts.dialect(), services.loop.wall_now());
 }
 
-net::task<std::optional<answer>> wait_for_turn(worker_services& services, client_request& request,
-                                               bulkhead_permit& permit) {
-    bulkhead& at = *request.policies->of(*request.asked()).bulkhead;
+net::task<answer> wait_in_turn(worker_services& services, client_request& request, errand what, next_stage next) {
+    bulkhead& at = bulkhead_of(request, what);
     const steady_time came = services.loop.now();
-    steady_time until = came + request.asked()->bulkhead.queue_timeout;
+    steady_time until = came + what.asked->bulkhead.queue_timeout;
     // Who waits for a shared flight leaves it by himself, and another's time may be longer.
-    if (request.shared == nullptr)
-        until = std::min(until, flight::deadline_of(request, read_client_hints(*request.head)));
+    if (what.shared == nullptr) until = std::min(until, what.deadline);
     const auto mine = std::make_shared<turn>(services.loop.executor());
-    bulkhead::entry entry = at.wait(mine, requester_of(request), until, came);
+    duration& queued_for = request.account.queued;
+    bulkhead::entry entry = at.wait(mine, requester_of(request, what), until, came);
     const bool queued = !entry.given && entry.refused == bulkhead_refusal::none;
     if (queued) {
         const net::cancel_source::hook left(
             request.gone, [](void* who) { static_cast<turn*>(who)->client_left(); }, mine.get());
         static_cast<void>(co_await mine->wait_until(services.loop.timers(), until));
         entry = at.stop_waiting(*mine);
-        request.queued = services.loop.now() - came;
+        queued_for = services.loop.now() - came;
     }
-    if (entry.given) permit = bulkhead_permit{at, *entry.given, services.loop};
+    if (entry.given) what.permit = bulkhead_permit{at, *entry.given, services.loop};
     const bulkhead_refusal why = mine->is_gone() ? bulkhead_refusal::none : entry.refused;
-    services.observer.bulkhead_passed(*request.asked(), {.waited = request.queued,
-                                                         .queued = queued,
-                                                         .admitted = permit && !mine->is_gone(),
-                                                         .refused = why,
-                                                         .tenant_limited = entry.limited});
-    if (mine->is_gone()) {
-        answer gone;
-        gone.outcome = telemetry::request_outcome::client_cancelled;
-        co_return gone; // a permit that came at the last moment goes back with the caller's
-    }
-    if (why != bulkhead_refusal::none) co_return refused(services, request, at, why, queued);
-    co_return std::nullopt;
+    services.observer.bulkhead_passed(*what.asked, {.waited = queued_for,
+                                                    .queued = queued,
+                                                    .admitted = what.permit && !mine->is_gone(),
+                                                    .refused = why,
+                                                    .tenant_limited = entry.limited});
+    if (mine->is_gone()) co_return client_left(); // a permit that came at the last moment goes back with the errand
+    if (why != bulkhead_refusal::none) co_return refused(services, request, what, why, queued);
+    co_return co_await next(services, request, std::move(what));
 }
+} // namespace
 
-net::task<answer> in_turn(worker_services& services, client_request& request) {
-    bulkhead_permit permit = enter_bulkhead(services, request);
-    if (!permit && request.asked()->bulkhead.on) {
-        if (auto refused = co_await wait_for_turn(services, request, permit)) co_return std::move(*refused);
-    }
-    answer given = co_await run_flight(services, request);
-    given.permit = std::move(permit);
-    co_return given;
+net::task<answer> in_turn(worker_services& services, client_request& request, errand what, next_stage next) {
+    if (!what.asked->bulkhead.on) return next(services, request, std::move(what));
+    bulkhead& at = bulkhead_of(request, what);
+    const auto given = at.enter(requester_of(request, what), request.came.received);
+    if (!given) return wait_in_turn(services, request, std::move(what), next);
+    what.permit = bulkhead_permit{at, *given, services.loop};
+    return next(services, request, std::move(what));
 }
 
 } // namespace evenkeel::request

@@ -1,14 +1,8 @@
-#include "proxy/fallback/fallback.hpp"
+#include "proxy/fallback/with_fallback.hpp"
 
-#include "proxy/coalesce/coalesce.hpp"
 #include "proxy/fallback/last_good_use.hpp"
-#include "proxy/flight/flight.hpp"
 #include "proxy/message/local_answer.hpp"
 #include "proxy/message/stored_body.hpp"
-#include "proxy/message/wants_stream.hpp"
-#include "proxy/reading/client_hints.hpp"
-#include "proxy/reading/repeatable.hpp"
-#include "proxy/reading/router.hpp"
 #include "proxy/wire/one_event_stream.hpp"
 
 #include <fmt/format.h>
@@ -34,14 +28,6 @@ bool follows(const std::vector<config::fallback_step>& ladder, std::size_t from)
                        [](const config::fallback_step& step) { return step.is != fallback_kind::last_good; });
 }
 
-bool is_repeatable(const client_request& request) {
-    const config::route& route = *request.route;
-    const config::upstream& upstream = *route.upstreams.front();
-    std::string room;
-    return may_replay(route, upstream, *request.head, upstream_target(route, upstream, *request.head, room),
-                      request.body);
-}
-
 // An answer that is here, in the form the client asked for: what lies in one piece becomes a stream of one event.
 // Empty: it cannot be had in that form.
 struct ready_answer {
@@ -56,10 +42,8 @@ std::unique_ptr<stored_body> in_form(const client_request& request, const ready_
     const bool is_stream = what.stream || what.content_type.starts_with(events);
     std::unique_ptr<stored_body> made;
     std::string_view type = what.content_type;
-    if (what.status < 400 && !is_stream && wants_events(request)) {
-        auto converted = what.encoded
-                             ? std::nullopt
-                             : wire::one_event_stream(dialect_of(request.route.get(), request.head->path), *what.body);
+    if (what.status < 400 && !is_stream && request.facts.wants_events()) {
+        auto converted = what.encoded ? std::nullopt : wire::one_event_stream(request.facts.dialect(), *what.body);
         if (converted) {
             made = std::make_unique<stored_body>(std::move(*converted));
             type = events;
@@ -103,7 +87,7 @@ answer degraded(answer made, const answer& unaided, const telemetry::degradation
 // The ladder of one request.
 class ladder {
 public:
-    ladder(worker_services& services, client_request& request)
+    ladder(worker_services& services, const client_request& request)
         : services_(services), request_(request), route_(*request.route), steps_(route_.fallback) {
         if (services.last_good != nullptr && steps_.front().is == fallback_kind::last_good)
             kept_.emplace(*services.last_good, request, steps_.front());
@@ -114,7 +98,7 @@ public:
     }
     [[nodiscard]] answer keep(answer given) const {
         if (!kept_ || given.coalesced == telemetry::coalesce_role::follower) return given; // its leader keeps it
-        const auto dialect = given.upstream != nullptr ? dialect_of(route_, *given.upstream, request_.head->path)
+        const auto dialect = given.upstream != nullptr ? dialect_of(route_, *given.upstream, request_.came.head->path)
                                                        : wire::dialect::generic;
         return kept_->keep(std::move(given), services_.memory, dialect, services_.loop.now(),
                            services_.loop.wall_now());
@@ -164,30 +148,21 @@ public:
         return made;
     }
 
-    // Points the request at the other route; false: it is not to go there.
-    [[nodiscard]] bool aim_at(std::size_t step, bool may_have_arrived) {
+    // The request on its way to the other route; none: it is not to go there.
+    [[nodiscard]] std::optional<errand> elsewhere(std::size_t step, const errand& what, bool may_have_arrived) const {
         const steady_time now = services_.loop.now();
-        request_.fallback_route = request_.settings->routes[steps_[step].route];
-        request_.asked_since = now;
-        request_.deadline = std::min(deadline_, request_.received + route_.timeout.total);
-        request_.something_follows = follows(steps_, step + 1);
-        const reroute_facts facts{.time_left = flight::deadline_of(request_, read_client_hints(*request_.head)) - now,
+        errand other{.asked = request_.came.settings->routes[steps_[step].route],
+                     .since = now,
+                     .bound = what.bound,
+                     .deadline = request_.came.received + route_.timeout.total,
+                     .something_follows = follows(steps_, step + 1)};
+        const reroute_facts facts{.time_left = deadline_of(request_, other) - now,
                                   .attempt_needs = flight_plan::min_attempt_time,
                                   .body_held = request_.body.replayable(),
                                   .may_have_arrived = may_have_arrived,
-                                  .repeatable = is_repeatable(request_)};
-        const auto why_not = why_not_reroute(facts);
-        if (why_not) {
-            aim_back();
-            services_.observer.fallback_skipped(route_, fallback_kind::route, *why_not);
-        }
-        return !why_not;
-    }
-    void aim_back() {
-        request_.fallback_route = nullptr;
-        request_.asked_since = {};
-        request_.deadline = deadline_;
-        request_.something_follows = false;
+                                  .repeatable = request_.facts.may_repeat(route_)};
+        if (const auto why_not = why_not_reroute(facts)) return skip(fallback_kind::route, *why_not);
+        return other;
     }
 
 private:
@@ -197,20 +172,18 @@ private:
     }
 
     worker_services& services_;
-    client_request& request_;
+    const client_request& request_;
     const config::route& route_;
     const std::vector<config::fallback_step>& steps_;
-    const steady_time deadline_ = request_.deadline; // of whoever asks on the client's behalf
     std::optional<last_good_use> kept_;
 };
-} // namespace
 
-net::task<answer> with_fallback(worker_services& services, client_request& request) {
+net::task<answer> climb(worker_services& services, client_request& request, errand what, next_stage next) {
     const config::route& route = *request.route;
-    ladder one(services, request);
-    request.something_follows = one.can_answer();
-    answer unaided = co_await shared(services, request);
-    request.something_follows = false;
+    const ladder one(services, request);
+    errand first = what.without_permit();
+    first.something_follows = one.can_answer();
+    answer unaided = co_await next(services, request, std::move(first));
     if (!needs_fallback(facts_of(unaided, request))) co_return one.keep(std::move(unaided));
 
     unaided.permit = {}; // its upstreams have done with it
@@ -221,10 +194,9 @@ net::task<answer> with_fallback(worker_services& services, client_request& reque
             if (auto made = one.last_good(unaided)) co_return std::move(*made);
         } else if (step.is == fallback_kind::respond) {
             co_return one.respond(step.respond, unaided);
-        } else if (one.aim_at(i, may_have_arrived)) {
-            const std::string_view name = request.fallback_route->name; // the settings of the request keep it
-            answer other = co_await shared(services, request);
-            one.aim_back();
+        } else if (auto elsewhere = one.elsewhere(i, what, may_have_arrived)) {
+            const std::string_view name = elsewhere->asked->name; // the settings of the request keep it
+            answer other = co_await next(services, request, std::move(*elsewhere));
             if (!other.body || request.gone.requested()) co_return other;
             if (other.head->status < 400 && !other.failed_as)
                 co_return degraded(std::move(other), unaided, {.by = fallback_kind::route, .route = name});
@@ -237,6 +209,12 @@ net::task<answer> with_fallback(worker_services& services, client_request& reque
     }
     services.observer.fallback_exhausted(route);
     co_return unaided;
+}
+} // namespace
+
+net::task<answer> with_fallback(worker_services& services, client_request& request, errand what, next_stage next) {
+    return request.route->fallback.empty() ? next(services, request, std::move(what))
+                                           : climb(services, request, std::move(what), next);
 }
 
 } // namespace evenkeel::request

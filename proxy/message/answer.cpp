@@ -1,0 +1,23 @@
+#include "proxy/message/answer.hpp"
+
+namespace evenkeel::request {
+
+void provenance::tell(telemetry::request_account& account) const {
+    account.upstream = upstream;
+    account.attempts = attempts;
+    account.hedges = hedges;
+    account.outcome = outcome;
+    account.service = service;
+    account.reason = reason;
+    account.proxy_error = proxy_error;
+    account.denied = denied;
+    account.upstream_model = upstream_model;
+    account.stream = stream;
+    account.held = held;
+    account.probe = probe;
+    account.coalesced = coalesced;
+    account.upcast = upcast;
+    account.degraded = degraded;
+}
+
+} // namespace evenkeel::request

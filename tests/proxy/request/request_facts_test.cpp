@@ -1,0 +1,119 @@
+#include "proxy/message/block.hpp"
+#include "proxy/message/client_request.hpp"
+#include "proxy/wire/gate.hpp"
+#include "tests/proxy/request/flow_fixture.hpp"
+
+#include <doctest/doctest.h>
+
+#include <memory>
+#include <string>
+
+namespace evenkeel::test::request_facts_test {
+
+namespace {
+// A request as the gate reads it, whose body is here; `fact` is asked while it lives.
+struct asked {
+    fixture f;
+    std::string text;
+    wire::request_head head;
+    std::unique_ptr<request::client_request> request;
+
+    const request::request_facts& of(const std::string& path, const std::string& fields, const std::string& body,
+                                     config::dialect speaks = config::dialect::automatic) {
+        text = "POST " + path + " HTTP/1.1\r\nHost: h\r\n" + fields + "Content-Length: " + std::to_string(body.size()) +
+               "\r\n\r\n";
+        std::size_t scanned = 0;
+        REQUIRE(wire::read_request_head(text, {.max_head_bytes = text.size()}, scanned, head).is ==
+                wire::head_result::state::complete);
+        auto upstream = std::make_shared<config::upstream>(*f.route->upstreams.front());
+        upstream->dialect = speaks;
+        auto route = std::make_shared<config::route>(*f.route);
+        route->upstreams = {upstream};
+        request = std::make_unique<request::client_request>(request::incoming{.settings = f.settings, .head = &head},
+                                                            f.loop, f.services.buffers);
+        request->route = route;
+        request->body.begin_whole(head.body, request::copy_to_block(f.services.buffers, body));
+        return request->facts;
+    }
+};
+
+constexpr const char* chat = "/v1/chat/completions";
+} // namespace
+
+TEST_CASE("whether a stream is wanted is one fact: of the answer, of its latency, of its client's patience") {
+    const std::string filler(40'000, 'x');
+    const std::string messages = R"("messages":[{"role":"user","content":")" + filler + R"("}])";
+    struct row {
+        const char* why;
+        std::string path, fields, body;
+        bool stream, events;
+        config::dialect speaks = config::dialect::automatic;
+    };
+    const row rows[] = {
+        {"not asked for", chat, "", R"({"model":"m"})", false, false},
+        {"asked for", chat, "", R"({"model":"m","stream":true})", true, true},
+        {"asked not to", chat, "", R"({"model":"m","stream":false})", false, false},
+        {"the last one counts", chat, "", R"({"stream":true,"stream":false})", false, false},
+        {"the last one counts, too", chat, "", R"({"stream":false,"stream":true})", true, true},
+        {"another member's", chat, "", R"({"tools":[{"stream":true}]})", false, false},
+        {"of a string", chat, "", R"({"a":"\"stream\":true"})", false, false},
+        {"no object", chat, "", R"({"stream":true)", false, false},
+        {"Accept", chat, "Accept: text/event-stream\r\n", "{}", true, true},
+        {"by name", "/v1beta/models/m:streamGenerateContent", "", "{}", true, false},
+        {"by name, as events", "/v1beta/models/m:streamGenerateContent?alt=sse", "", "{}", true, true},
+        {"Ollama streams unless told not to", "/api/chat", "", R"({"model":"m"})", true, false},
+        {"... and is told", "/api/chat", "", R"({"model":"m","stream":false})", false, false},
+        {"... by its own member", "/api/chat", "", R"({"options":{"stream":false}})", true, false},
+        {"a dialect that is configured", "/any", "", R"({"model":"m"})", true, false, config::dialect::ollama},
+        {"far behind", chat, "", "{" + messages + R"(,"stream":true})", true, true},
+        {"between long texts", chat, "", "{" + messages + R"(,"stream":true,)" + messages + "}", true, true},
+        {"nowhere in a long body", chat, "", "{" + messages + "}", false, false},
+    };
+    asked made;
+    for (const row& one : rows) {
+        CAPTURE(one.why);
+        const request::request_facts& facts = made.of(one.path, one.fields, one.body, one.speaks);
+        CHECK(facts.wants_stream() == one.stream);
+        CHECK(facts.shape().stream == one.stream);
+        CHECK(facts.wants_events() == one.events);
+    }
+}
+
+TEST_CASE("a stream's head goes ahead only where its own body asked for events, however large it is") {
+    asked made;
+    const std::string filler(40'000, 'x');
+    const std::string body = R"({"messages":")" + filler + R"(","tools":[{"stream":true}]})";
+    CHECK_FALSE(made.of(chat, "", body).wants_events());
+}
+
+TEST_CASE("what stands in a body that is still coming is read again when more of it is here") {
+    asked made;
+    static_cast<void>(made.of(chat, "", ""));
+    scripted_client client{made.f.loop};
+    const auto stream = client.connect();
+    request::io_buffer input(made.f.services.buffers);
+    made.text = "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 27\r\n\r\n";
+    std::size_t scanned = 0;
+    REQUIRE(wire::read_request_head(made.text, {.max_head_bytes = 999}, scanned, made.head).is ==
+            wire::head_result::state::complete);
+    request::client_request request({.settings = made.f.settings, .head = &made.head}, made.f.loop, *stream, input,
+                                    made.f.services.buffers);
+    request.route = made.f.route;
+    request.body.begin(made.head.body, {.max_body = 1000, .max_held = 1000}, false);
+    CHECK_FALSE(request.facts.wants_stream());
+    CHECK_FALSE(request.facts.members().is_object);
+    client.send(R"({"model":"m","stream":true})");
+    made.f.loop.nursery().spawn([](request::client_request& of) -> net::task<void> {
+        static_cast<void>(co_await of.body.read_whole(1000));
+    }(request));
+    made.f.loop.run_virtual(made.f.loop.now());
+    REQUIRE(request.body.whole());
+    CHECK(request.facts.wants_stream());
+    CHECK(request.facts.shape().stream);
+    CHECK(request.facts.members().model == "m");
+    request.body.let_go();
+    CHECK(request.facts.wants_stream()); // it stands, whether the body is there or not
+    CHECK(request.facts.members().model == "m");
+}
+
+} // namespace evenkeel::test::request_facts_test
