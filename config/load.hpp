@@ -7,6 +7,7 @@
 #include <functional>
 #include <iosfwd>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -69,9 +70,10 @@ void print_json(std::ostream& out, const std::vector<diagnostic>& diagnostics);
 
 // The effective configuration as YAML, each leaf with its origin (`built-in`, `defaults:12`, `route:31`) and each
 // route with the order of its policies; secrets as ***.
-// `route` empty: everything.
+// `route` empty: everything. `stages`: the names of the stages of a request's way, outermost first.
 [[nodiscard]] std::optional<std::string> show_effective(std::string_view yaml, const std::string& file_name,
-                                                        const environment& env, std::string_view route);
+                                                        const environment& env, std::string_view route,
+                                                        std::span<const std::string_view> stages);
 
 // JSON Schema (draft-07), made from the same table the reader uses.
 [[nodiscard]] std::string json_schema();

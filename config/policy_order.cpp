@@ -4,6 +4,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+
 namespace evenkeel::config {
 namespace {
 
@@ -55,30 +58,36 @@ std::string fallback(const entry& list) {
     return out;
 }
 
-} // namespace
+using lines = std::vector<std::string>;
 
-std::vector<std::string> policy_order(const entry& route) {
-    if (route.find("serve") != nullptr || route.find("timeout") == nullptr) return {};
-    std::vector<std::string> out{fmt::format("deadline: timeout.total ({})", value_at(route, "timeout", "total"))};
-    if (is_fan_out(route)) {
-        std::string parts;
-        if (const entry* list = route.find("fan_out")->find("parts")) {
-            for (const entry& each : list->children) parts += (parts.empty() ? "" : ", ") + each.text();
-        }
-        out.push_back(fmt::format("parts, at the same time and each with the policies of its own route: {}", parts));
-        return out;
+lines fallback_lines(const entry& route) {
+    const entry* const list = route.find("fallback");
+    return list != nullptr && !list->children.empty() ? lines{fallback(*list)} : lines{};
+}
+lines deadline_lines(const entry& route) {
+    return {fmt::format("deadline: timeout.total ({})", value_at(route, "timeout", "total"))};
+}
+lines coalesce_lines(const entry& route) {
+    const entry* const mode = route.find("coalesce");
+    if (mode == nullptr || mode->is_off() || mode->is_word("off")) return {};
+    return {fmt::format("coalesce: identical requests in flight share one answer ({})", format_leaf(mode->value))};
+}
+lines bulkhead_lines(const entry& route) {
+    if (!is_on(route, "bulkhead")) return {};
+    return {fmt::format("bulkhead: {} at a time, {} wait (at most {})", value_at(route, "bulkhead", "max_concurrent"),
+                        value_at(route, "bulkhead", "max_queue"), value_at(route, "bulkhead", "queue_timeout"))};
+}
+lines parts_lines(const entry& route) {
+    if (!is_fan_out(route)) return {};
+    std::string parts;
+    if (const entry* list = route.find("fan_out")->find("parts")) {
+        for (const entry& each : list->children) parts += (parts.empty() ? "" : ", ") + each.text();
     }
-    if (const entry* list = route.find("fallback"); list != nullptr && !list->children.empty())
-        out.push_back(fallback(*list));
-    if (const entry* mode = route.find("coalesce"); mode != nullptr && !mode->is_off() && !mode->is_word("off")) {
-        out.push_back(
-            fmt::format("coalesce: identical requests in flight share one answer ({})", format_leaf(mode->value)));
-    }
-    if (is_on(route, "bulkhead")) {
-        out.push_back(
-            fmt::format("bulkhead: {} at a time, {} wait (at most {})", value_at(route, "bulkhead", "max_concurrent"),
-                        value_at(route, "bulkhead", "max_queue"), value_at(route, "bulkhead", "queue_timeout")));
-    }
+    return {fmt::format("deadline: timeout.total ({})", value_at(route, "timeout", "total")),
+            fmt::format("parts, at the same time and each with the policies of its own route: {}", parts)};
+}
+lines flight_lines(const entry& route) {
+    lines out;
     if (is_on(route, "shuffle_shard")) {
         out.push_back(fmt::format("shuffle shard: {} of the upstreams per tenant (by {})",
                                   value_at(route, "shuffle_shard", "size"), value_at(route, "shuffle_shard", "by")));
@@ -90,6 +99,35 @@ std::vector<std::string> policy_order(const entry& route) {
     }
     out.push_back(flight(route));
     out.push_back(attempt(route));
+    return out;
+}
+
+// What a stage of the request path is to a route.
+struct stage_of {
+    std::string_view name;
+    lines (*describe)(const entry& route);
+    bool ends = false; // where it has something to say, nothing below it is the route's own
+};
+constexpr std::array<stage_of, 6> described{{{"in_parts", parts_lines, true},
+                                             {"with_fallback", fallback_lines},
+                                             {"within_deadline", deadline_lines},
+                                             {"shared", coalesce_lines},
+                                             {"in_turn", bulkhead_lines},
+                                             {"run_flight", flight_lines}}};
+
+} // namespace
+
+std::vector<std::string> policy_order(const entry& route, std::span<const std::string_view> stages) {
+    if (route.find("serve") != nullptr || route.find("timeout") == nullptr) return {};
+    std::vector<std::string> out;
+    for (const std::string_view name : stages) {
+        const auto found =
+            std::find_if(described.begin(), described.end(), [&](const stage_of& one) { return one.name == name; });
+        if (found == described.end()) continue; // the same for every route
+        lines said = found->describe(route);
+        out.insert(out.end(), said.begin(), said.end());
+        if (found->ends && !said.empty()) break;
+    }
     return out;
 }
 

@@ -51,7 +51,7 @@ std::string protect(const std::string& text) {
 
 class printer {
 public:
-    explicit printer(const source_text& source) : source_(&source) {}
+    printer(const source_text& source, std::span<const std::string_view> stages) : source_(&source), stages_(stages) {}
 
     void members(const entry& block, int indent) {
         for (const entry& each : block.children) member(each, indent);
@@ -84,7 +84,7 @@ private:
             line(indent, "- " + value_of(e), e);
             return;
         }
-        if (e.schema->row != nullptr && e.schema->row->path == "routes") comment(indent, policy_order(e));
+        if (e.schema->row != nullptr && e.schema->row->path == "routes") comment(indent, policy_order(e, stages_));
         const std::size_t dash = out_.size() + static_cast<std::size_t>(indent);
         members(e, indent + 2);
         if (dash < out_.size()) out_[dash] = '-';
@@ -120,6 +120,7 @@ private:
     }
 
     const source_text* source_;
+    std::span<const std::string_view> stages_;
     std::string out_;
 };
 
@@ -177,13 +178,13 @@ std::optional<entry> narrowed(const entry& root, std::string_view route_name) {
 } // namespace
 
 std::optional<std::string> show_effective(std::string_view yaml, const std::string& file_name, const environment& env,
-                                          std::string_view route) {
+                                          std::string_view route, std::span<const std::string_view> stages) {
     try {
         const auto read = read_effective(yaml, file_name, env);
         if (!read->root) return std::nullopt;
         const std::optional<entry> shown = route.empty() ? read->root : narrowed(*read->root, route);
         if (!shown) return std::nullopt;
-        printer out(*read->source);
+        printer out(*read->source, stages);
         out.members(*shown, 0);
         return out.take();
     } catch (const std::exception&) {

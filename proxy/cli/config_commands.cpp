@@ -1,12 +1,15 @@
 #include "config/load.hpp"
 #include "proxy/cli/commands.hpp"
 #include "proxy/cli/version.hpp"
+#include "proxy/serve/order.hpp"
 
 #include <boost/version.hpp>
 #include <openssl/crypto.h>
 
 #include <iostream>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace evenkeel::cli {
 
@@ -31,7 +34,9 @@ int config_show(const config_choice& choice) {
         config::print_text(std::cerr, result.diagnostics);
         return 1;
     }
-    const auto shown = config::show_effective(text, choice.file, environment, choice.route);
+    std::vector<std::string_view> stages;
+    for (const request::stage& one : request::stages()) stages.push_back(one.name);
+    const auto shown = config::show_effective(text, choice.file, environment, choice.route, stages);
     if (!shown) {
         std::cerr << choice.file << ": there is no route '" << choice.route << "'\n";
         return 1;

@@ -62,7 +62,7 @@ TEST_CASE("a route inherits the ladder of defaults whole, replaces it whole, or 
 
     const load_result result = load(two("", "", defaults));
     CHECK(result.settings->routes[1]->fallback.size() == 1); // an inherited step to itself is none
-    const auto shown = show_effective(two("", "", defaults), "conf/evenkeel.yaml", world(), "two");
+    const auto shown = show_effective(two("", "", defaults), "conf/evenkeel.yaml", world(), "two", stages);
     REQUIRE(shown);
     CHECK(shown->find("- route") == std::string::npos);
     CHECK(shown->find("# fallback, where no attempt has a good answer: canned 200\n") != std::string::npos);
@@ -71,7 +71,7 @@ TEST_CASE("a route inherits the ladder of defaults whole, replaces it whole, or 
 TEST_CASE("what is shown of a ladder can be loaded again and means the same") {
     const std::string yaml = two(
         ladder("[{last_good: {max_age: 2h}}, {route: two}, {respond: {body: '{\"say\": \"$$5\"}'}}]"), ladder("off"));
-    const auto shown = show_effective(yaml, "conf/evenkeel.yaml", world(), "");
+    const auto shown = show_effective(yaml, "conf/evenkeel.yaml", world(), "", stages);
     REQUIRE(shown);
     CHECK(shown->find("# fallback, where no attempt has a good answer: last good answer (request, at most 2h old), "
                       "route two, canned 200\n") != std::string::npos);
@@ -89,7 +89,7 @@ TEST_CASE("one route is shown with those that take over from it") {
             .replace(two("").find("upstreams: {a:"), 14,
                      "upstreams: {b: {url: \"http://b\", caller_credentials: drop}, c: {url: \"http://c\"}, a:") +
         third + "  - {name: four, upstreams: [c]}\n";
-    const auto shown = show_effective(yaml, "conf/evenkeel.yaml", world(), "one");
+    const auto shown = show_effective(yaml, "conf/evenkeel.yaml", world(), "one", stages);
     REQUIRE(shown);
     for (const char* there : {"name: one ", "name: three ", "http://a", "http://b"})
         CHECK(shown->find(there) != std::string::npos);

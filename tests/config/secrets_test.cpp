@@ -18,8 +18,8 @@ std::string everything(const std::string& yaml, const environment& env) {
     std::ostringstream out;
     print_text(out, result.diagnostics);
     print_json(out, result.diagnostics);
-    out << show_effective(yaml, "conf/evenkeel.yaml", env, "").value_or("");
-    out << show_effective(yaml, "conf/evenkeel.yaml", env, "chat").value_or("");
+    out << show_effective(yaml, "conf/evenkeel.yaml", env, "", stages).value_or("");
+    out << show_effective(yaml, "conf/evenkeel.yaml", env, "chat", stages).value_or("");
     if (result.ok()) out << result.settings->hash;
     return out.str();
 }

@@ -11,7 +11,7 @@ using namespace std::chrono_literals;
 namespace {
 
 std::string show(const std::string& yaml, std::string_view route = "", const environment& env = world()) {
-    return show_effective(yaml, "conf/evenkeel.yaml", env, route).value_or("nothing");
+    return show_effective(yaml, "conf/evenkeel.yaml", env, route, stages).value_or("nothing");
 }
 
 bool has_line(const std::string& text, const std::string& line) {
@@ -221,9 +221,9 @@ TEST_CASE("secrets are masked, variables are named, files are masked too") {
 }
 
 TEST_CASE("there is nothing to show for a wrong file or an unknown route") {
-    CHECK_FALSE(show_effective("version: 2\n", "f", world(), ""));
-    CHECK_FALSE(show_effective(good(), "f", world(), "no-such-route"));
-    CHECK_FALSE(show_effective("\xff", "f", world(), ""));
+    CHECK_FALSE(show_effective("version: 2\n", "f", world(), "", stages));
+    CHECK_FALSE(show_effective(good(), "f", world(), "no-such-route", stages));
+    CHECK_FALSE(show_effective("\xff", "f", world(), "", stages));
 }
 
 TEST_CASE("what is shown loads again and means the same") {

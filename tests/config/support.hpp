@@ -4,6 +4,7 @@
 #include "config/load.hpp"
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <map>
 #include <sstream>
@@ -26,6 +27,10 @@ inline environment world(texts variables = {}, texts files = {}) {
     };
     return out;
 }
+
+// As the request path has them (proxy/serve), which no configuration depends on.
+inline constexpr std::array<std::string_view, 6> stages{"in_parts", "with_fallback", "within_deadline",
+                                                        "shared",   "in_turn",       "run_flight"};
 
 inline load_result load(std::string_view yaml, const environment& env = world()) {
     return load_text(yaml, "conf/evenkeel.yaml", env);

@@ -299,7 +299,7 @@ TEST_CASE("a credential shows in no log, metric, error, health document, and not
         }
         proxy.drain();
         CHECK(proxy.wait());
-        const auto shown = config::show_effective(ordered, "canary.yaml", config::process_environment(), "");
+        const auto shown = config::show_effective(ordered, "canary.yaml", config::process_environment(), "", {});
         REQUIRE(shown);
         admin_text += *shown;
     }
