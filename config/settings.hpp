@@ -304,7 +304,6 @@ struct settings {
     budget_options budget;           // defaults.retry.budget, shared by all routes that have no other
     std::string source;              // file name, as given
     std::string hash;                // of the effective meaning; label of evenkeel_config_info
-    std::uint64_t generation = 0;    // set by the reloader
 };
 
 using snapshot = std::shared_ptr<const settings>;

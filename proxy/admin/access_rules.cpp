@@ -45,8 +45,7 @@ access_decision refuse(int status, std::string_view explanation, std::string_vie
 
 bool bears(std::string_view authorization, std::string_view token) noexcept {
     constexpr std::string_view scheme = "bearer ";
-    if (authorization.size() < scheme.size() || !wire::iequals(authorization.substr(0, scheme.size()), scheme))
-        return false;
+    if (!wire::istarts_with(authorization, scheme)) return false;
     authorization.remove_prefix(scheme.size());
     while (authorization.starts_with(' ')) authorization.remove_prefix(1);
     return same_secret(authorization, token);

@@ -1,6 +1,7 @@
 #include "proxy/fallback/last_good_use.hpp"
 
 #include "proxy/reading/judgement.hpp"
+#include "proxy/wire/characters.hpp"
 #include "proxy/wire/stream_reader.hpp"
 
 #include <algorithm>
@@ -17,19 +18,12 @@ using telemetry::not_kept;
 constexpr std::array<std::string_view, 4> kept_fields{"content-type", "content-encoding", "content-language",
                                                       "content-disposition"};
 
-char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
-bool names(std::string_view list, std::string_view word) noexcept {
-    const auto found =
-        std::search(list.begin(), list.end(), word.begin(), word.end(), [](char a, char b) { return lower(a) == b; });
-    return found != list.end();
-}
 bool says(const auto& head, std::string_view name, std::string_view word) noexcept {
-    for (const wire::field& one : head.fields) {
-        const bool same = one.name.size() == name.size() && std::equal(name.begin(), name.end(), one.name.begin(),
-                                                                       [](char a, char b) { return a == lower(b); });
-        if (same && names(one.value, word)) return true;
-    }
-    return false;
+    return std::any_of(head.fields.begin(), head.fields.end(), [&](const wire::field& one) {
+        return wire::iequals(one.name, name) &&
+               std::search(one.value.begin(), one.value.end(), word.begin(), word.end(),
+                           [](char a, char b) { return wire::lower(a) == b; }) != one.value.end();
+    });
 }
 
 // Whether it may be kept for another day, as far as its head tells.

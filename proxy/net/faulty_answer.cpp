@@ -41,8 +41,7 @@ std::string reframed(std::string_view raw, std::string_view more) {
 
 bool is_media(const wire::response_head& head, std::string_view type) noexcept {
     const wire::field* found = head.find(wire::field_id::content_type);
-    return found != nullptr && found->value.size() >= type.size() &&
-           wire::iequals(found->value.substr(0, type.size()), type);
+    return found != nullptr && wire::istarts_with(found->value, type);
 }
 
 bool changes_length(chaos_fault is) noexcept {

@@ -1,5 +1,6 @@
 #include "proxy/reading/client_hints.hpp"
 
+#include "proxy/wire/characters.hpp"
 #include "proxy/wire/retry_hint.hpp"
 
 #include <algorithm>
@@ -12,13 +13,6 @@ constexpr duration max_margin = std::chrono::milliseconds{250};
 void shorten(std::optional<duration>& told, std::optional<duration> by) noexcept {
     if (by) told = told ? std::min(*told, *by) : *by;
 }
-
-bool is_own_timeout(std::string_view name) noexcept {
-    static constexpr std::string_view wanted = "x-evenkeel-timeout";
-    return name.size() == wanted.size() && std::equal(name.begin(), name.end(), wanted.begin(), [](char a, char b) {
-               return (a >= 'A' && a <= 'Z' ? a + 32 : a) == b;
-           });
-}
 } // namespace
 
 client_hints read_client_hints(const wire::request_head& head) noexcept {
@@ -26,7 +20,7 @@ client_hints read_client_hints(const wire::request_head& head) noexcept {
     for (const wire::field& one : head.fields) {
         switch (one.id) {
         case wire::field_id::own:
-            if (!is_own_timeout(one.name)) break;
+            if (!wire::iequals(one.name, "x-evenkeel-timeout")) break;
             shorten(told.timeout, wire::parse_seconds(one.value));
             told.unreadable = told.unreadable || !wire::parse_seconds(one.value);
             break;

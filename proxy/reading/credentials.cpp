@@ -34,10 +34,6 @@ std::string decoded(std::string_view text) {
 // `key[]` and `key[a]` are read as `key` by some servers.
 std::string_view without_index(std::string_view name) noexcept { return name.substr(0, name.find('[')); }
 
-bool starts_with(std::string_view value, std::string_view lower) noexcept {
-    return value.size() >= lower.size() && wire::iequals(value.substr(0, lower.size()), lower);
-}
-
 constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 } // namespace
 
@@ -84,7 +80,7 @@ bool may_be_json(const wire::request_head& head) noexcept {
     static constexpr std::array<std::string_view, 5> others{"multipart/", "audio/", "image/", "video/",
                                                             "application/octet-stream"};
     return std::none_of(others.begin(), others.end(),
-                        [&](std::string_view other) { return starts_with(type->value, other); });
+                        [&](std::string_view other) { return wire::istarts_with(type->value, other); });
 }
 
 std::vector<std::string_view> body_without_credentials(std::string_view body, const config::credential_rules& rules) {

@@ -9,12 +9,6 @@
 namespace evenkeel::request {
 
 namespace {
-bool starts_with_word(std::string_view value, std::string_view lower) noexcept {
-    return value.size() >= lower.size() && std::equal(lower.begin(), lower.end(), value.begin(), [](char a, char b) {
-               return a == (b >= 'A' && b <= 'Z' ? b + 32 : b);
-           });
-}
-
 std::string_view trimmed(std::string_view text) noexcept {
     const auto blank = [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; };
     // DeepSeek keeps connections alive with empty lines.
@@ -49,14 +43,15 @@ content_facts content_of(const wire::response_head& head) noexcept {
     content_facts content;
     for (const wire::field& one : head.fields) {
         if (one.id == wire::field_id::content_encoding) {
-            content.encoded = !one.value.empty() && !starts_with_word(one.value, "identity");
+            content.encoded = !one.value.empty() && !wire::istarts_with(one.value, "identity");
         } else if (one.id == wire::field_id::content_type) {
             if (wire::begins_with(one.value, "application/json")) { // as good as always
                 content.is = kind::json;
                 continue;
             }
-            const auto found = std::find_if(types.begin(), types.end(),
-                                            [&](const auto& type) { return starts_with_word(one.value, type.first); });
+            const auto found = std::find_if(types.begin(), types.end(), [&](const auto& type) {
+                return wire::istarts_with(one.value, type.first);
+            });
             content.is = found != types.end() ? found->second : kind::other;
         }
     }

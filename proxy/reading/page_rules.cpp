@@ -48,7 +48,7 @@ bool is_welcome_host(const config::page_options& allowed, std::string_view host)
     if (name.empty()) return false;
     if (name.find('.') == std::string_view::npos || wire::is_address(name)) return true;
     constexpr std::string_view front = "host.", back = ".internal";
-    if (name.size() > front.size() + back.size() && wire::iequals(name.substr(0, front.size()), front) &&
+    if (name.size() > front.size() + back.size() && wire::istarts_with(name, front) &&
         wire::iequals(name.substr(name.size() - back.size()), back))
         return true;
     return matches_any(allowed.hosts, name);

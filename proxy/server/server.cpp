@@ -251,7 +251,6 @@ bool server::reload() {
     next->workers = all.settings->workers;
     next->admin = all.settings->admin;
     next->last_good.path = all.settings->last_good.path;
-    next->generation = all.settings->generation + 1;
     all.tls.use(std::move(contexts));
     all.take(std::move(next));
     const auto policies = all.policies.prepare(*all.settings);

@@ -7,16 +7,6 @@
 
 namespace evenkeel::request {
 
-namespace {
-std::string_view value_of(const wire::request_head& head, std::string_view lower_name) noexcept {
-    const auto found = std::find_if(head.fields.begin(), head.fields.end(), [&](const wire::field& one) {
-        return std::equal(one.name.begin(), one.name.end(), lower_name.begin(), lower_name.end(),
-                          [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a + 32 : a) == b; });
-    });
-    return found == head.fields.end() ? std::string_view{} : found->value;
-}
-} // namespace
-
 const config::credential_rules& rules_of(const client_request& request) noexcept {
     static const config::credential_rules built_in;
     return request.came.settings != nullptr ? request.came.settings->credentials : built_in;
@@ -25,7 +15,8 @@ const config::credential_rules& rules_of(const client_request& request) noexcept
 std::uint64_t tenant_by_header(const client_request& request, const config::route& asked) noexcept {
     const shuffle_shard_options& how = asked.shuffle_shard;
     if (!how.on || how.header.empty()) return 0;
-    return std::max<std::uint64_t>(shuffle_shard::tenant_named(value_of(*request.came.head, how.header)), 1);
+    const wire::field* const told = request.came.head->find(how.header);
+    return std::max<std::uint64_t>(shuffle_shard::tenant_named(told != nullptr ? told->value : std::string_view{}), 1);
 }
 
 shuffle_shard::members shard_of(const client_request& request, const config::route& asked,

@@ -2,6 +2,7 @@
 // What the requests of one worker share.
 
 #include "policies/chaos.hpp"
+#include "policies/hash64.hpp"
 #include "proxy/events/observer.hpp"
 #include "proxy/message/block.hpp"
 #include "proxy/message/memory_bound.hpp"
@@ -41,7 +42,7 @@ struct worker_services {
     coalesced_flights* flights = nullptr; // of all workers; null: nothing is coalesced
     std::size_t shared_flights = 0;       // that run on this worker
 
-    [[nodiscard]] double draw() noexcept { return static_cast<double>(chance() >> 11) * 0x1p-53; } // uniform in [0, 1)
+    [[nodiscard]] double draw() noexcept { return unit_interval(chance()); }
 };
 
 } // namespace evenkeel::request

@@ -66,6 +66,10 @@ inline constexpr std::array<unsigned char, 256> char_classes = [] {
     return true;
 }
 
+[[nodiscard]] constexpr bool istarts_with(std::string_view text, std::string_view front) noexcept {
+    return text.size() >= front.size() && iequals(text.substr(0, front.size()), front);
+}
+
 // Compares N - 1 characters at `p`, none of them a control, with a literal of lower-case letters, digits and '-'.
 // Setting bit 5 maps capitals to small letters and, controls aside, no other character onto a letter, a digit or '-'.
 template <std::size_t N>

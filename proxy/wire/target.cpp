@@ -112,9 +112,7 @@ refusal read_target(std::string_view raw, target_parts& out) noexcept {
     std::string_view target = raw;
     if (target.empty()) return refusal::bad_target;
     if (target[0] != '/') {
-        const std::size_t scheme = target.size() >= 7 && iequals(target.substr(0, 7), "http://")    ? 7
-                                   : target.size() >= 8 && iequals(target.substr(0, 8), "https://") ? 8
-                                                                                                    : 0;
+        const std::size_t scheme = istarts_with(target, "http://") ? 7 : istarts_with(target, "https://") ? 8 : 0;
         if (scheme == 0) return refusal::bad_target;
         const std::size_t slash = target.find('/', scheme);
         // An absolute-form target without a path has no bytes that could be forwarded as its origin-form.

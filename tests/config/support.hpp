@@ -74,7 +74,7 @@ inline const std::vector<std::string>& example_names() {
     return names;
 }
 
-// Whether two snapshots mean the same; `source` and `generation` are about the load, not about the meaning.
+// Whether two snapshots mean the same; `source` is about the load, not about the meaning.
 inline bool same_meaning(const settings& a, const settings& b) {
     const auto same_pointees = [](const auto& left, const auto& right) {
         if (left.size() != right.size()) return false;

@@ -182,7 +182,6 @@ void upload_case::reload() {
         draw_route(*other);
         one = other;
     }
-    ++next->generation;
     f_.settings = next;
     f_.context.use(f_.settings, f_.registry.prepare(*f_.settings));
     ++reloads_;
