@@ -1,5 +1,7 @@
 #include "tests/support/scripted_transport.hpp"
 
+#include "proxy/net/byte_stream.hpp"
+#include "proxy/net/dial.hpp"
 #include "proxy/net/event.hpp"
 
 #include <boost/asio/defer.hpp>
@@ -7,7 +9,10 @@
 #include <boost/asio/ssl/error.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <stdexcept>
+#include <sys/socket.h>
 #include <utility>
 
 namespace evenkeel::test {
@@ -127,23 +132,42 @@ private:
     std::shared_ptr<playing> played_;
 };
 
-net::task<net::open_result> scripted_transport::open(const std::shared_ptr<const config::upstream>& to, bool fresh,
-                                                     steady_time deadline, net::cancel_source& cancel) {
-    exchange_script script;
-    std::shared_ptr<exchange_log> log;
+scripted_transport::chosen scripted_transport::take_script(const config::upstream& to) {
+    chosen next;
     if (!scripts_.empty()) {
-        script = std::move(scripts_.front());
+        next.script = std::move(scripts_.front());
         scripts_.pop_front();
     } else if (chooser_) {
-        script = chooser_(*to, logs_.size());
-        log = logs_.emplace_back(std::make_shared<exchange_log>()); // its place is taken, whatever becomes of it
-        log->closed = true;
+        next.script = chooser_(to, logs_.size());
+        next.log = logs_.emplace_back(std::make_shared<exchange_log>()); // its place is taken, whatever becomes of it
+        next.log->closed = true;
     } else if (fallback_) {
-        script = *fallback_;
+        next.script = *fallback_;
     } else {
-        script.connect_failure = net::transport_error{
+        next.script.connect_failure = net::transport_error{
             net::transport_error::kind::refused, "connection_refused", 502, {}, "no script is left"};
     }
+    return next;
+}
+
+std::unique_ptr<net::exchange> scripted_transport::begin(chosen next, const config::upstream& to, bool fresh) {
+    auto& [script, log] = next;
+    if (!log) log = logs_.emplace_back(std::make_shared<exchange_log>());
+    log->upstream = to.name;
+    log->closed = false;
+    log->fresh_asked = fresh;
+    log->opened_at = loop_.now();
+    const turn_taker turn{turns_, static_cast<std::uint32_t>(logs_.size())};
+    auto played = std::make_shared<playing>(loop_, std::move(script), log, turn);
+    players_.spawn(play(played));
+    if (!played->script.takes.empty()) players_.spawn(take(played));
+    return std::make_unique<scripted_exchange>(std::move(played));
+}
+
+net::task<net::open_result> scripted_transport::open(const std::shared_ptr<const config::upstream>& to, bool fresh,
+                                                     steady_time deadline, net::cancel_source& cancel) {
+    chosen next = take_script(*to);
+    const exchange_script& script = next.script;
     net::event ready(loop_.executor());
     const net::cancel_source::hook cancelled(
         cancel, [](void* whom) { static_cast<net::event*>(whom)->set(); }, &ready);
@@ -159,20 +183,77 @@ net::task<net::open_result> scripted_transport::open(const std::shared_ptr<const
     }
     if (script.connect_failure) co_return net::open_result{nullptr, *script.connect_failure};
 
-    if (!log) log = logs_.emplace_back(std::make_shared<exchange_log>());
-    log->upstream = to->name;
-    log->closed = false;
-    log->fresh_asked = fresh;
-    log->opened_at = loop_.now();
-    const turn_taker turn{turns_, static_cast<std::uint32_t>(logs_.size())};
-    auto played = std::make_shared<playing>(loop_, std::move(script), log, turn);
-    players_.spawn(play(played));
-    if (!played->script.takes.empty()) players_.spawn(take(played));
-    co_return net::open_result{std::make_unique<scripted_exchange>(played), {}};
+    co_return net::open_result{begin(std::move(next), *to, fresh), {}};
+}
+
+namespace {
+std::shared_ptr<net::byte_stream> end_of(net::loop& in, int fd) {
+    net::stream_socket socket(in.executor());
+    socket.assign(boost::asio::generic::stream_protocol(AF_UNIX, SOCK_STREAM), fd);
+    return std::make_shared<net::byte_stream>(std::move(socket));
+}
+
+// An exchange and a stream are read and written alike.
+template <class From, class To>
+net::task<void> carry(std::shared_ptr<From> from, std::shared_ptr<To> to) {
+    using done = net::completion<net::io_result>;
+    std::array<char, 4096> block; // NOLINT(cppcoreguidelines-pro-type-member-init): filled by the read
+    for (;;) {
+        const auto got = co_await net::await_completion<net::io_result>(
+            [&](done told) { from->start_read(boost::asio::buffer(block), std::move(told)); });
+        if (!got.ok()) break;
+        const boost::asio::const_buffer some(block.data(), got.bytes);
+        const auto sent = co_await net::await_completion<net::io_result>([&](done told) {
+            to->start_write({&some, 1}, std::move(told));
+        });
+        if (!sent.ok()) break;
+    }
+    from->close();
+    to->close();
+}
+} // namespace
+
+net::dial_function scripted_transport::dialler() {
+    return [this](net::opening& work, const net::dial_context&, const config::upstream& to) { return dial(work, to); };
+}
+
+net::task<net::dialled> scripted_transport::dial(net::opening& work, const config::upstream& to) {
+    chosen next = take_script(to);
+    co_await work.wake.wait_until(loop_.timers(), loop_.now() + next.script.connect_after);
+    if (work.ended()) co_return net::dialled{nullptr, work.error(to)};
+    if (next.script.connect_failure) co_return net::dialled{nullptr, *next.script.connect_failure};
+    std::array<int, 2> ends{};
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()) != 0)
+        throw std::runtime_error("no sockets");
+    const auto far_end = end_of(loop_, ends[1]);
+    const std::shared_ptr<net::exchange> played = begin(std::move(next), to, true);
+    players_.spawn(carry(far_end, played));
+    players_.spawn(carry(played, far_end));
+    co_return net::dialled{end_of(loop_, ends[0]), {}};
 }
 
 net::task<void> scripted_transport::play(std::shared_ptr<playing> what) {
-    for (const play_step& step : what->script.steps) {
+    co_await play_steps(what, std::move(what->script.steps));
+    const duration limit = what->script.idle_limit;
+    for (std::size_t served = 0; what->script.serve && !what->log->closed; ++served) {
+        const steady_time until = limit > duration::zero() ? what->loop.now() + limit : steady_time::max();
+        while (!what->log->closed && what->log->requests.whole() == served && what->loop.now() < until) {
+            if (limit > duration::zero())
+                co_await what->changed.wait_until(what->loop.timers(), until);
+            else
+                co_await what->changed.wait();
+        }
+        if (what->log->requests.whole() == served)
+            what->end_with(error::eof);
+        else
+            co_await play_steps(what, what->script.serve(*what->log));
+        if (what->ended) break;
+    }
+    while (!what->log->closed) co_await what->changed.wait();
+}
+
+net::task<void> scripted_transport::play_steps(std::shared_ptr<playing> what, std::vector<play_step> steps) {
+    for (const play_step& step : steps) {
         if (const auto* request = std::get_if<play::request>(&step)) {
             while (!what->log->closed && !what->has_request(request->body_bytes)) co_await what->changed.wait();
         } else if (const auto* body = std::get_if<play::body>(&step)) {
@@ -198,7 +279,6 @@ net::task<void> scripted_transport::play(std::shared_ptr<playing> what) {
         }
         if (what->log->closed) co_return;
     }
-    while (!what->log->closed) co_await what->changed.wait();
 }
 
 net::task<void> scripted_transport::take(std::shared_ptr<playing> what) {

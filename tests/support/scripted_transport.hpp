@@ -1,8 +1,10 @@
 #pragma once
-// A transport without sockets, for virtual time: every open() takes the next script, and the exchange plays it against
-// the clock of the loop. What was written, recycled and closed is kept for the test to look at.
+// The provider of virtual time, without sockets: every open() takes the next script, and the exchange plays it against
+// the clock of the loop. What was written, recycled and closed is kept for the test to look at. For tests of the real
+// connection pool the same exchanges are played at the far end of pairs of sockets: dialler() takes net::dial's place.
 
 #include "proxy/net/cancel.hpp"
+#include "proxy/net/connection_pool.hpp"
 #include "proxy/net/loop.hpp"
 #include "proxy/net/nursery.hpp"
 #include "proxy/net/transport.hpp"
@@ -52,8 +54,13 @@ struct taking {
     std::size_t most = SIZE_MAX;
 };
 
+struct exchange_log;
+
 struct exchange_script {
     std::vector<play_step> steps{};
+    // Of a connection that is used again: asked for the steps of a request once all of it was written, and so on.
+    std::function<std::vector<play_step>(const exchange_log&)> serve{};
+    duration idle_limit{}; // ... which ends when no request came for so long; 0: never
     duration connect_after{};
     std::optional<net::transport_error> connect_failure{}; // instead of an exchange
     bool reused = false;
@@ -72,7 +79,7 @@ struct exchange_log {
     steady_time opened_at{}, closed_at{};
 };
 
-class scripted_transport final : public net::transport {
+class scripted_transport : public net::transport {
 public:
     explicit scripted_transport(net::loop& worker) : loop_(worker), players_(worker.executor(), worker.failures()) {}
 
@@ -87,15 +94,27 @@ public:
 
     [[nodiscard]] net::task<net::open_result> open(const std::shared_ptr<const config::upstream>& to, bool fresh,
                                                    steady_time deadline, net::cancel_source& cancel) override;
+    // In place of net::dial: one end of a pair of sockets, at whose other end the script is played. An end and a reset
+    // are the same there, and a script that says `reused`, `writes_*` or `takes` speaks of the far end.
+    [[nodiscard]] net::dial_function dialler();
 
     [[nodiscard]] const std::vector<std::shared_ptr<exchange_log>>& exchanges() const noexcept { return logs_; }
     [[nodiscard]] std::size_t open_now() const noexcept;
     [[nodiscard]] std::size_t opened_to(std::string_view upstream) const noexcept; // so far
+    [[nodiscard]] std::size_t players() const noexcept { return players_.size(); } // at work
 
 private:
     class scripted_exchange;
     struct playing;
+    struct chosen {
+        exchange_script script;
+        std::shared_ptr<exchange_log> log; // null: made once there is an exchange
+    };
+    [[nodiscard]] chosen take_script(const config::upstream& to);
+    [[nodiscard]] std::unique_ptr<net::exchange> begin(chosen next, const config::upstream& to, bool fresh);
+    [[nodiscard]] net::task<net::dialled> dial(net::opening& work, const config::upstream& to);
     static net::task<void> play(std::shared_ptr<playing> what);
+    static net::task<void> play_steps(std::shared_ptr<playing> what, std::vector<play_step> steps);
     static net::task<void> take(std::shared_ptr<playing> what);
 
     net::loop& loop_;
