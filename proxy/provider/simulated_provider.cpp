@@ -170,6 +170,11 @@ std::string simulated_provider::url() const {
 
 void simulated_provider::stop() { implementation_->stop(); }
 void simulated_provider::script(provider_rule rule) { implementation_->core.add_rule(std::move(rule)); }
+void simulated_provider::play(std::string script) {
+    provider_rule always{.script = std::move(script)};
+    reset();
+    implementation_->core.add_rule(std::move(always));
+}
 void simulated_provider::clear_scripts() { implementation_->core.clear_rules(); }
 void simulated_provider::reset() { implementation_->core.reset(); }
 void simulated_provider::refuse() {

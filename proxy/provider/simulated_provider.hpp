@@ -136,6 +136,7 @@ public:
     void stop();                     // closes everything; the records stay readable
     void script(provider_rule rule); // appended; throws script_error
     void clear_scripts();
+    void play(std::string script);           // reset(), and this for every request from now on; throws script_error
     void reset();                            // forgets records, rules, counts of fail_times, counters
     void refuse();                           // closes the listener: connection refused; connections stay
     void accept_again();                     // on the same port

@@ -3,8 +3,9 @@
 // of workers; rules that expire; and who may set them. Everything runs 20 times faster where a fault has a time of its
 // own.
 
+#include "proxy/provider/simulated_provider.hpp"
 #include "tests/proxy/server/running_proxy.hpp"
-#include "tests/proxy/server/scripted_provider.hpp"
+#include "tests/proxy/server/what_came.hpp"
 
 #include <boost/json.hpp>
 #include <doctest/doctest.h>
@@ -27,7 +28,7 @@ namespace {
 
 const header_list json{{"content-type", "application/json"}};
 
-std::string config_of(const scripted_provider& primary, const scripted_provider& fallback, const std::string& chaos) {
+std::string config_of(const simulated_provider& primary, const simulated_provider& fallback, const std::string& chaos) {
     return "upstreams:\n  primary: {url: \"" + primary.url() +
            "\", connections: {retry_stale: false}}\n  fallback: {url: \"" + fallback.url() +
            "\", caller_credentials: drop, models: {m: fallback-model}}\n"
@@ -108,14 +109,14 @@ TEST_CASE("every profile is met as the fault that it rehearses") {
              {"drip, at 2000 bytes a second", rule("fault: drip, bytes_per_second: 2000"), "ok 1+0"},
          }) {
         CAPTURE(name);
-        scripted_provider primary, fallback;
+        simulated_provider primary, fallback;
         primary.play("unicode");
         fallback.play("unicode");
         running_proxy proxy(config_of(primary, fallback, rules(list)));
         auto client = proxy.connect();
         const auto answer = client.request("POST", "/v1/chat/completions", json, chat("n1", true));
         const std::string text =
-            fmt::format("{} {}+{}", got(answer, "n1", true), primary.attempts(), fallback.attempts());
+            fmt::format("{} {}+{}", got(answer, "n1", true), primary.counters().requests, fallback.counters().requests);
         CHECK(text == expected);
         if (text.ends_with("+1") && text.starts_with("ok"))
             CHECK(answer.body.find("\"model\":\"fallback-model\"") != std::string::npos); // 16
@@ -127,7 +128,7 @@ TEST_CASE("every profile is met as the fault that it rehearses") {
 }
 
 TEST_CASE("a gzipped stream reaches the client as gzip, whole") {
-    scripted_provider primary, fallback;
+    simulated_provider primary, fallback;
     running_proxy proxy(config_of(primary, fallback, rules(rule("profile: gzip"))));
     auto client = proxy.connect();
     const auto answer = client.request("POST", "/v1/chat/completions", json, chat("n1", true));
@@ -139,7 +140,7 @@ TEST_CASE("a gzipped stream reaches the client as gzip, whole") {
 }
 
 TEST_CASE("failoverbench at every probability: no broken answer is ever whole") {
-    scripted_provider primary, fallback;
+    simulated_provider primary, fallback;
     running_proxy proxy(
         config_of(primary, fallback, rules("{route: all, profile: failoverbench, probability: 0.4, for: 10m}")));
     int fine = 0;

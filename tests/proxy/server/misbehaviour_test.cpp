@@ -1,8 +1,9 @@
 // Every misbehaviour of the simulated provider, as JSON and as a stream, once and for good, with one upstream and with
 // a second, healthy one: what the client got and how often whom was asked. Printed as a table, over real sockets.
 
+#include "proxy/provider/simulated_provider.hpp"
 #include "tests/proxy/server/running_proxy.hpp"
-#include "tests/proxy/server/scripted_provider.hpp"
+#include "tests/proxy/server/what_came.hpp"
 
 #include <doctest/doctest.h>
 
@@ -22,7 +23,7 @@ namespace {
 // What retries alone make of it: the policies that remember (a circuit, a rest after a 429, a budget) are off or ample,
 // for here every row is to meet the same proxy whatever came before it. And without the pool's free retry, which
 // depends on whether a connection happens to be reused.
-std::string two_proxies_config(const scripted_provider& first, const scripted_provider& second) {
+std::string two_proxies_config(const simulated_provider& first, const simulated_provider& second) {
     const std::string pool = "\", connections: {retry_stale: false}}\n";
     return "upstreams:\n  first: {url: \"" + first.url() + pool + "  second: {url: \"" + second.url() +
            "\", caller_credentials: drop, connections: {retry_stale: false}}\n" +
@@ -47,7 +48,7 @@ struct row {
 } // namespace
 
 TEST_CASE("P2.1, through sockets: what each misbehaviour of a provider comes to") {
-    scripted_provider first, second;
+    simulated_provider first, second;
     running_proxy proxy(two_proxies_config(first, second));
     second.play("");
     const std::vector<row> rows{
@@ -67,8 +68,8 @@ TEST_CASE("P2.1, through sockets: what each misbehaviour of a provider comes to"
             const auto answer =
                 client.request("POST", both ? "/both/v1/chat/completions" : "/alone/v1/chat/completions",
                                {{"content-type", "application/json"}}, chat(nonce, stream));
-            const std::string cell = fmt::format("{} {}{}", got(answer, nonce, stream), first.attempts(),
-                                                 both ? fmt::format("+{}", second.attempts()) : "");
+            const std::string cell = fmt::format("{} {}{}", got(answer, nonce, stream), first.counters().requests,
+                                                 both ? fmt::format("+{}", second.counters().requests) : "");
             table += fmt::format("{:16}", cell);
             const std::string fault = one.fault, expected = one.expected[column];
             CAPTURE(fault);

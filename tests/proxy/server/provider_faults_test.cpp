@@ -4,8 +4,9 @@
 // seen none before; both providers are deterministic. Everything runs 20 times faster. Printed as a table, over real
 // sockets.
 
+#include "proxy/provider/simulated_provider.hpp"
 #include "tests/proxy/server/running_proxy.hpp"
-#include "tests/proxy/server/scripted_provider.hpp"
+#include "tests/proxy/server/what_came.hpp"
 
 #include <doctest/doctest.h>
 
@@ -20,7 +21,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-std::string config_of(const scripted_provider& primary, const scripted_provider& fallback, const std::string& resume) {
+std::string config_of(const simulated_provider& primary, const simulated_provider& fallback,
+                      const std::string& resume) {
     return "upstreams:\n  primary: {url: \"" + primary.url() +
            "\", connections: {retry_stale: false}}\n  fallback: {url: \"" + fallback.url() +
            "\", caller_credentials: drop, models: {m: fallback-model}}\n"
@@ -43,7 +45,7 @@ std::string deterministic_chat(const std::string& nonce) {
 
 struct bench {
     explicit bench(const std::string& resume) : proxy(config_of(primary, fallback, resume)) {}
-    scripted_provider primary, fallback;
+    simulated_provider primary, fallback;
     running_proxy proxy;
     int number = 0;
 
@@ -60,7 +62,8 @@ struct bench {
         out.answer = client.request("POST", "/v1/chat/completions", {{"content-type", "application/json"}},
                                     deterministic_chat(nonce));
         out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count() * 20;
-        out.text = fmt::format("{} {}+{}", got(out.answer, nonce, true), primary.attempts(), fallback.attempts());
+        out.text = fmt::format("{} {}+{}", got(out.answer, nonce, true), primary.counters().requests,
+                               fallback.counters().requests);
         return out;
     }
     result ask(const std::string& script, const std::string& fallback_script = "") {
@@ -130,8 +133,8 @@ TEST_CASE("sixteen faults of a provider and four more, with one fallback") {
         bench b("off");
         b.primary.play("");
         b.fallback.play("");
-        (*b.primary).refuse();
-        (*b.primary).drop_idle();
+        b.primary.refuse();
+        b.primary.drop_idle();
         int served = 0;
         double slowest = 0;
         for (int i = 0; i < 15; ++i) {
@@ -142,7 +145,7 @@ TEST_CASE("sixteen faults of a provider and four more, with one fallback") {
         }
         CHECK(served == 15);
         show("15 outage of 60 s, a request every 4 s", fmt::format("{} of 15 ok", served), slowest);
-        (*b.primary).accept_again();
+        b.primary.accept_again();
         // The circuit of the primary is open: it is asked again once a probe finds it well, at most 60 s x 1.2 later,
         // and until then the fallback serves.
         std::string after;

@@ -1,7 +1,8 @@
 // The surfaces of a running proxy: pages in a browser, clients that half-close, files that are FIFOs.
 
+#include "proxy/provider/simulated_provider.hpp"
 #include "tests/proxy/server/running_proxy.hpp"
-#include "tests/proxy/server/scripted_provider.hpp"
+#include "tests/proxy/server/what_came.hpp"
 #include "tests/support/certificates.hpp"
 
 #include <boost/json.hpp>
@@ -88,7 +89,7 @@ private:
 } // namespace
 
 TEST_CASE("a page in a browser cannot spend the credential of a sidecar") {
-    scripted_provider upstream;
+    simulated_provider upstream;
     running_proxy proxy(through(upstream.url()), "127.0.0.1:0", "", "admin: {listen: \"127.0.0.1:0\"}\n");
     auto client = proxy.connect();
     const struct {
@@ -123,7 +124,7 @@ TEST_CASE("a page in a browser cannot spend the credential of a sidecar") {
         CHECK(answer.header("access-control-allow-origin").empty());
         ++count;
     }
-    CHECK(upstream.attempts() == 0);
+    CHECK(upstream.counters().requests == 0);
 
     // In the dialect of the route, and before a body of any size has come.
     const auto anthropic = client.request("POST", "/v1/messages", asking({{"origin", "https://evil.example"}}), "{}");
@@ -140,7 +141,7 @@ TEST_CASE("a page in a browser cannot spend the credential of a sidecar") {
                                header_list{{"host", "evenkeel"}}, header_list{{"sec-fetch-mode", "cors"}}}) {
         CHECK(proxy.connect().request("POST", "/v1/chat/completions", asking(fields), chat("n", false)).status == 200);
     }
-    CHECK(upstream.attempts() == 5);
+    CHECK(upstream.counters().requests == 5);
 
     const std::string metrics = get(admin_port(proxy), "/metrics").body;
     CHECK(metrics.find("evenkeel_requests_refused_total{reason=\"foreign_origin\"} " + std::to_string(count - 2) +
@@ -151,7 +152,7 @@ TEST_CASE("a page in a browser cannot spend the credential of a sidecar") {
 }
 
 TEST_CASE("allowed_hosts and allowed_origins let pages in, and a reload takes them out") {
-    scripted_provider upstream;
+    simulated_provider upstream;
     const std::string rest = through(upstream.url());
     running_proxy proxy("allowed_hosts: [llm.example.com]\nallowed_origins: [\"https://app.example.com\"]\n" + rest);
     const auto status = [&](const header_list& fields) {
@@ -174,7 +175,7 @@ TEST_CASE("a client that half-closes after its request gets its whole answer, an
     const std::string tls = "{address: \"127.0.0.1:0\", tls: {cert_file: " + files.write("cert.pem", server.pem) +
                             ", key_file: " + files.write("key.pem", server.key) + "}}";
     for (const bool encrypted : {false, true}) {
-        scripted_provider upstream;
+        simulated_provider upstream;
         running_proxy proxy(through(upstream.url()), encrypted ? tls : "127.0.0.1:0");
         const struct {
             const char* name;
@@ -296,7 +297,7 @@ TEST_CASE("a client that half-closes and leaves later is noticed within a second
 }
 
 TEST_CASE("an access log that is a FIFO without a reader stops neither the start nor requests nor a reload") {
-    scripted_provider upstream;
+    simulated_provider upstream;
     temporary_directory files;
     const std::string fifo = files.path("fifo");
     REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
@@ -335,7 +336,7 @@ TEST_CASE("an access log that is a FIFO without a reader stops neither the start
 }
 
 TEST_CASE("a store of last good answers that is a FIFO is said, and answers are kept in memory") {
-    scripted_provider upstream;
+    simulated_provider upstream;
     temporary_directory files;
     const std::string fifo = files.path("store");
     REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
@@ -351,7 +352,7 @@ TEST_CASE("a store of last good answers that is a FIFO is said, and answers are 
 }
 
 TEST_CASE("while a reload waits for a file, probes are answered, requests are served and the process drains") {
-    scripted_provider upstream;
+    simulated_provider upstream;
     running_proxy proxy(through(upstream.url()), "127.0.0.1:0", "", "admin: {listen: \"127.0.0.1:0\"}\n");
     const auto port = admin_port(proxy);
     std::filesystem::remove(proxy.file());

@@ -1,38 +1,13 @@
 #pragma once
-// A provider whose behaviour a test changes between requests, and what its client got of it in a few words.
+// A chat call, and what its client got of the answer in a few words.
 
 #include "proxy/provider/blocking_client.hpp"
-#include "proxy/provider/simulated_provider.hpp"
 
-#include <mutex>
-#include <optional>
 #include <string>
 
 namespace evenkeel::test {
 
 using namespace evenkeel::provider;
-
-class scripted_provider {
-public:
-    scripted_provider()
-        : provider_({.script_for = [this](const attempt_record&) -> std::optional<std::string> {
-              const std::scoped_lock lock(mutex_);
-              return script_;
-          }}) {}
-    void play(const std::string& script) {
-        provider_.reset();
-        const std::scoped_lock lock(mutex_);
-        script_ = script;
-    }
-    [[nodiscard]] std::size_t attempts() const { return provider_.counters().requests; }
-    [[nodiscard]] std::string url() const { return provider_.url(); }
-    [[nodiscard]] simulated_provider& operator*() { return provider_; }
-
-private:
-    std::mutex mutex_;
-    std::string script_;
-    simulated_provider provider_;
-};
 
 inline std::string chat(const std::string& nonce, bool stream) {
     return std::string{R"({"model":"m","stream":)"} + (stream ? "true" : "false") +
