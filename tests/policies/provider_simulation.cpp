@@ -2,14 +2,14 @@
 
 #include "policies/retry.hpp"
 #include "policies/work_budget.hpp"
+#include "proxy/simulate/luck.hpp"
+#include "proxy/simulate/work_clock.hpp"
 
 #include <algorithm>
-#include <cmath>
+#include <deque>
 #include <memory>
-#include <numbers>
 #include <optional>
 #include <queue>
-#include <set>
 #include <utility>
 #include <vector>
 
@@ -18,63 +18,26 @@ namespace evenkeel::testing {
 namespace {
 using urgency = overload_control::urgency;
 using ending = overload_control::verdict;
+using simulate::draw;
+using simulate::lognormal;
+using simulate::work_clock;
 
 constexpr double arrivals_per_second = 2.5, deadline = 60, prompt = 15;
 constexpr int requests = 700, warm_up = 24;
+constexpr double never = std::numeric_limits<double>::infinity();
 
 steady_time at(double seconds) { return steady_time{duration{static_cast<std::int64_t>((seconds + 1000) * 1e9)}}; }
 double seconds(steady_time when) { return std::chrono::duration<double>(when.time_since_epoch()).count() - 1000; }
 duration length(double seconds) { return duration{static_cast<std::int64_t>(seconds * 1e9)}; }
 
-// Chance as a function of what it decides (splitmix64).
-double draw(std::uint64_t seed, std::uint64_t request, std::uint64_t attempt, std::uint64_t purpose) {
-    std::uint64_t x = seed;
-    for (const std::uint64_t next : {request, attempt, purpose}) {
-        x += next * 0x9e3779b97f4a7c15 + 0x632be59bd9b4e019;
-        x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-        x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-        x ^= x >> 31;
-    }
-    return static_cast<double>(x >> 11) * 0x1.0p-53;
-}
-double lognormal(double median, double sigma, double u, double v) {
-    return median * std::exp(sigma * std::sqrt(-2 * std::log(1 - u)) * std::cos(2 * std::numbers::pi * v));
-}
+class simulation;
 
-// All in service are slowed alike, so one clock of work serves them all.
-class shared_server {
-public:
-    shared_server(const provider_model& model) : model_(model) {}
-    void enter(int request, double work) { due_.emplace(work_ + work, request); }
-    void leave(int request) {
-        const auto found =
-            std::find_if(due_.begin(), due_.end(), [&](const auto& one) { return one.second == request; });
-        if (found != due_.end()) due_.erase(found);
-    }
-    [[nodiscard]] int in_service() const { return static_cast<int>(due_.size()); }
-    [[nodiscard]] double next(double now) const {
-        if (due_.empty()) return std::numeric_limits<double>::infinity();
-        return now + std::max(0.0, due_.begin()->first - work_) * slowness(now);
-    }
-    void advance(double from, double to) { work_ += (to - from) / slowness(from); }
-    int take() {
-        const auto [work, request] = *due_.begin();
-        work_ = work;
-        due_.erase(due_.begin());
-        return request;
-    }
+struct request final : work_clock::job {
+    request(simulation& in, int number) : of(in), who(number) {}
+    void on_due(work_clock&) override;
 
-private:
-    [[nodiscard]] double slowness(double now) const {
-        const double x = in_service() / model_.capacity;
-        return (model_.trouble.has(now) ? model_.speed : 1) * (x > 1 ? x * (1 + model_.alpha * (x - 1)) : 1);
-    }
-    const provider_model& model_;
-    double work_ = 0;
-    std::set<std::pair<double, int>> due_;
-};
-
-struct request {
+    simulation& of;
+    const int who;
     double due = 0;
     bool stream = false, done = false, good = false, committed = false, extra = false, held = false;
     double finished = 0, waits_since = -1;
@@ -92,10 +55,14 @@ struct request {
 class simulation {
 public:
     simulation(const provider_model& model, const client_rules& rules, std::uint64_t seed)
-        : model_(model), rules_(rules), seed_(seed), server_(model_), control_({.on = true}), budget_({}) {
+        : model_(model), rules_(rules), seed_(seed),
+          server_(-warm_up / arrivals_per_second, {model.capacity, model.alpha},
+                  {{model.trouble.from, model.speed}, {model.trouble.to, 1}}),
+          control_({.on = true}), budget_({}) {
         for (int e = 0; e < rules.endpoints; ++e) circuits_.push_back(std::make_unique<circuit_breaker>(rules.circuit));
     }
     simulated run();
+    void served(int who);
 
 private:
     enum class what : unsigned char { arrive, ask, fail, timeout, leave };
@@ -117,7 +84,6 @@ private:
     void happen(const event& one);
     void ask(int who);
     void launch(int who, int endpoint);
-    void served(int who);
     void succeeded(request& one);
     void failed(int who, ending how);
     void end_attempt(int who);
@@ -144,17 +110,19 @@ private:
     const provider_model model_;
     const client_rules rules_;
     const std::uint64_t seed_;
-    shared_server server_;
+    work_clock server_;
     overload_control control_;
     work_budget budget_;
     std::vector<std::unique_ptr<circuit_breaker>> circuits_;
-    std::vector<request> all_;
+    std::deque<request> all_;
     std::priority_queue<event> events_;
     std::uint64_t order_ = 0, draws_ = 0;
-    double now_ = 0;
+    double now_ = server_.now();
     bool down_ = false;
     simulated out_;
 };
+
+void request::on_due(work_clock&) { of.served(who); }
 
 void simulation::note(const std::optional<circuit_transition>& change) {
     if (!change) return;
@@ -215,7 +183,8 @@ void simulation::launch(int who, int endpoint) {
     };
     const bool trouble = model_.trouble.has(now_);
     later(now_ + patience(one), what::timeout, who);
-    if (server_.in_service() >= model_.refuses_from) return later(now_ + 0.5, what::fail, who);
+    if (server_.in_service() >= static_cast<std::size_t>(model_.refuses_from))
+        return later(now_ + 0.5, what::fail, who);
     if (trouble && model_.resets) return later(now_ + 0.05, what::fail, who);
     if (trouble && model_.hangs) return;
     const double scale = u(4) < model_.slow ? model_.slower : 1;
@@ -226,14 +195,17 @@ void simulation::launch(int who, int endpoint) {
         one.fails = true;
         one.first = one.whole = lognormal(0.4, 0.6, u(2), u(3));
     }
-    server_.enter(who, one.stream ? one.first : one.whole);
+    server_.enter(one);
+    server_.schedule(one, one.stream ? one.first : one.whole);
 }
 
 void simulation::served(int who) {
+    now_ = server_.now();
     request& one = all_[static_cast<std::size_t>(who)];
     if (one.fails) return failed(who, ending::failure);
     if (!one.committed) succeeded(one);
-    if (one.stream && !std::exchange(one.committed, true)) return server_.enter(who, one.whole - one.first);
+    if (one.stream && !std::exchange(one.committed, true)) return server_.schedule(one, one.whole - one.first);
+    server_.leave(one);
     one.place.leave(at(now_));
     finish(one, true);
 }
@@ -264,7 +236,7 @@ void simulation::failed(int who, ending how) {
 
 void simulation::end_attempt(int who) {
     request& one = all_[static_cast<std::size_t>(who)];
-    server_.leave(who);
+    server_.leave(one);
     one.place.leave(at(now_));
     one.permit = {};
     one.endpoint = -1;
@@ -311,31 +283,25 @@ void simulation::happen(const event& next) {
 }
 
 simulated simulation::run() {
-    all_.resize(requests + warm_up);
-    for (int who = 0; who < static_cast<int>(all_.size()); ++who) {
-        request& one = all_[static_cast<std::size_t>(who)];
+    for (int who = 0; who < requests + warm_up; ++who) {
+        request& one = all_.emplace_back(*this, who);
         const auto number = static_cast<std::uint64_t>(who);
         one.due = (who - warm_up + 0.5 * draw(seed_, number, 0, 1)) / arrivals_per_second;
         one.stream = draw(seed_, number, 0, 2) < 0.5;
         one.failures.resize(static_cast<std::size_t>(rules_.endpoints));
         later(one.due, what::arrive, who);
     }
-    now_ = -warm_up / arrivals_per_second;
     bool cut = !model_.resets;
     while (!events_.empty() || server_.in_service() > 0) {
-        const double turn = now_ < model_.trouble.from ? model_.trouble.from
-                            : now_ < model_.trouble.to ? model_.trouble.to
-                                                       : 1e18;
-        const double event_at = events_.empty() ? 1e18 : events_.top().when, served_at = server_.next(now_);
-        const double to = std::min({turn, event_at, served_at});
-        server_.advance(now_, to);
+        const double event_at = events_.empty() ? never : events_.top().when,
+                     cut_at = cut ? never : model_.trouble.from;
+        const double to = std::min({cut_at, event_at, server_.next().value_or(never)});
+        server_.advance(to);
         now_ = to;
-        if (!cut && now_ >= model_.trouble.from) {
+        if (to == cut_at) {
             cut = true;
             cut_all();
-        } else if (served_at <= to) {
-            served(server_.take());
-        } else if (event_at <= to) {
+        } else if (to == event_at) {
             const event next = events_.top();
             events_.pop();
             happen(next);
@@ -368,7 +334,7 @@ simulated simulation::figures() const {
 }
 } // namespace
 
-simulated simulate(const provider_model& provider, const client_rules& rules, std::uint64_t seed) {
+simulated play_out(const provider_model& provider, const client_rules& rules, std::uint64_t seed) {
     return simulation(provider, rules, seed).run();
 }
 

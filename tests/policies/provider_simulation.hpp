@@ -52,6 +52,6 @@ struct simulated {
     int trips = 0, overloads = 0; // of any circuit; of the provider
 };
 
-[[nodiscard]] simulated simulate(const provider_model& provider, const client_rules& rules, std::uint64_t seed);
+[[nodiscard]] simulated play_out(const provider_model& provider, const client_rules& rules, std::uint64_t seed);
 
 } // namespace evenkeel::testing

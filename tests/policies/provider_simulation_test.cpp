@@ -32,7 +32,7 @@ struct compared { // with no policy, over seeds 1 to n
 compared compare(const provider_model& provider, const client_rules& rules, std::uint64_t seeds) {
     compared out;
     for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
-        const simulated without = simulate(provider, direct, seed), with = simulate(provider, rules, seed);
+        const simulated without = play_out(provider, direct, seed), with = play_out(provider, rules, seed);
         const double lost = without.success - with.success;
         out.worse += lost > 0.005;
         out.worst = std::max(out.worst, lost);
@@ -85,8 +85,8 @@ TEST_CASE(
             const provider_model provider{.errors = errors, .trouble = {0, 1e6}};
             double with = 0, without = 0;
             for (std::uint64_t seed = 1; seed <= 6; ++seed) {
-                with += simulate(provider, {.endpoints = endpoints, .breaker = true, .room = true}, seed).success / 6;
-                without += simulate(provider, {.endpoints = endpoints, .room = true}, seed).success / 6;
+                with += play_out(provider, {.endpoints = endpoints, .breaker = true, .room = true}, seed).success / 6;
+                without += play_out(provider, {.endpoints = endpoints, .room = true}, seed).success / 6;
             }
             CHECK(with > without - 0.01);
         }
@@ -94,7 +94,7 @@ TEST_CASE(
     // Judged as if there were a way out, both doors close.
     const client_rules eager{
         .endpoints = 2, .breaker = true, .room = true, .circuit = {.failure_ratio = 0.5, .min_calls = 3}};
-    CHECK(simulate({.errors = 0.6, .trouble = {0, 1e6}}, eager, 1).success < 0.6);
+    CHECK(play_out({.errors = 0.6, .trouble = {0, 1e6}}, eager, 1).success < 0.6);
 }
 
 TEST_CASE("a healthy provider with a tail of slow answers, or one that becomes slower, is never overloaded") {
@@ -105,7 +105,7 @@ TEST_CASE("a healthy provider with a tail of slow answers, or one that becomes s
             // Timeouts that were learned: three times a P95 that lies in the tail.
             const client_rules rules{
                 .endpoints = 2, .breaker = true, .room = true, .first_token_timeout = 24, .answer_timeout = 144};
-            const simulated got = simulate({.slow = share, .slower = 10}, rules, seed);
+            const simulated got = play_out({.slow = share, .slower = 10}, rules, seed);
             CHECK(got.overloads == 0);
             CHECK(got.trips == 0);
         }
