@@ -64,7 +64,13 @@ public:
             close_socket();
     }
     void drop_if_idle(bool with_reset) noexcept override {
-        if (idle_) abort(with_reset);
+        if (!idle_) return;
+        if (with_reset || !secure_) return abort(with_reset);
+        dropped_ = true; // ends as after any other idleness
+        changed_.cancel();
+    }
+    void say_if_idle(const std::string& bytes) override {
+        if (idle_) asio::co_spawn(socket_.get_executor(), say(shared_from_this(), bytes), asio::detached);
     }
 
 private:
@@ -75,14 +81,21 @@ private:
         self->setup_.on_end(self.get());
     }
 
+    static task<void> say(std::shared_ptr<connection> self, std::string bytes) { co_await self->write_all(bytes); }
+
     task<void> serve() {
-        if (setup_.accept == accept_action::reset) co_return reset_socket();
-        if (setup_.accept == accept_action::close) co_return close_socket();
-        if (setup_.accept == accept_action::garbage) {
-            co_await write_all("\x16\x03garbage, and neither TLS nor HTTP\r\n\r\n");
-            co_return close_socket();
+        const auto accept = setup_.on_accept.accept;
+        if (accept == accept_action::reset) co_return reset_socket();
+        if (accept == accept_action::close) co_return close_socket();
+        if (accept == accept_action::garbage) {
+            const auto bytes = setup_.on_accept.raw.value_or("\x16\x03garbage, and neither TLS nor HTTP\r\n\r\n");
+            co_await write_all(bytes);
+            error_code ignored;
+            socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
         }
-        if (setup_.tls != nullptr && setup_.accept != accept_action::silence) {
+        const bool deaf = accept == accept_action::silence || accept == accept_action::garbage;
+        if (accept == accept_action::tunnel && !co_await grant_tunnel()) co_return;
+        if (setup_.tls != nullptr && !deaf) {
             tls_.emplace(socket_, *setup_.tls);
             auto [error] = co_await tls_->async_handshake(asio::ssl::stream_base::server, as_result);
             if (error) {
@@ -90,10 +103,12 @@ private:
                 co_return;
             }
             secure_ = true;
+            const char* name = SSL_get_servername(tls_->native_handle(), TLSEXT_NAMETYPE_host_name);
+            server_name_ = name != nullptr ? name : "";
         }
         reading_ = true;
         asio::co_spawn(socket_.get_executor(), read_on(), asio::detached);
-        if (setup_.accept == accept_action::silence) {
+        if (deaf) {
             while (!gone()) {
                 input_.clear();
                 wake_reader();
@@ -103,6 +118,28 @@ private:
         }
         while (co_await serve_one()) {}
         if (!gone()) co_await close_politely();
+    }
+
+    // The client waits for the grant before it goes on, so nothing is read ahead.
+    task<bool> grant_tunnel() {
+        attempt_record head;
+        head.accepted_ns = accepted_ns_;
+        head.connection = setup_.number;
+        std::array<char, 4096> block; // NOLINT(cppcoreguidelines-pro-type-member-init): filled by the read
+        while (take_request_head(input_, head) != head_result::complete) {
+            const auto read = co_await read_some(asio::buffer(block));
+            if (!read.ok()) co_return false;
+            input_.append(block.data(), read.bytes);
+        }
+        head.head_ns = monotonic_ns();
+        const auto record = core_.begin(std::move(head));
+        const auto written = co_await write_all("HTTP/1.1 200 Connection established\r\nvia: sim\r\n\r\n");
+        core_.finish(record, [&](attempt_record& r) {
+            r.status = 200;
+            r.finished_ns = monotonic_ns();
+            r.complete = written.ok();
+        });
+        co_return written.ok();
     }
 
     task<void> read_on() {
@@ -153,6 +190,7 @@ private:
     void note_peer_gone(const error_code& error) {
         if (peer_gone_) return;
         peer_gone_ = true;
+        if (secure_ && error == asio::error::eof) core_.update([this] { ++core_.count.goodbyes; });
         changed_.cancel();
         if (record_ == nullptr) return;
         core_.quietly([&] {
@@ -240,6 +278,8 @@ private:
         if (path.starts_with("/__sim/") || setup_.control) co_return co_await serve_control(head, path);
 
         head.on_connection = ++served_;
+        head.server_name = server_name_;
+        head.resumed = secure_ && SSL_session_reused(tls_->native_handle()) == 1;
         head.head_ns = monotonic_ns();
         std::shared_ptr<const script_choice> choice;
         try {
@@ -277,7 +317,8 @@ private:
             limit < 0 || setup_.control ? forever : std::chrono::steady_clock::now() + std::chrono::nanoseconds{limit};
         const auto before = input_.size();
         idle_ = before == 0;
-        while (input_.size() == before && !gone() && std::chrono::steady_clock::now() < due) co_await wait_until(due);
+        while (input_.size() == before && !gone() && std::chrono::steady_clock::now() < due && !dropped_)
+            co_await wait_until(due);
         idle_ = false;
         co_return input_.size() != before;
     }
@@ -499,6 +540,11 @@ private:
             if (!co_await pause(generation_ns())) co_return;
         }
         if (!co_await at_place(script_place::at::request, 0)) co_return;
+        if (script_.raw) {
+            ended_ = co_await write_raw(*script_.raw);
+            closing_ = script_.close_connection;
+            co_return;
+        }
         for (const int status : script_.informational) {
             std::string head = "HTTP/1.1 " + std::to_string(status) + " " + std::string{reason_phrase(status)} + "\r\n";
             if (status == 103) head += "link: </style.css>; rel=preload\r\n";
@@ -813,6 +859,7 @@ private:
     tcp_socket socket_;
     std::optional<asio::ssl::stream<tcp_socket&>> tls_;
     bool secure_ = false;
+    std::string server_name_;
     timer changed_; // wakes the server coroutine: bytes came, the peer left, or closed here
     std::int64_t accepted_ns_;
 
@@ -822,7 +869,7 @@ private:
     bool reading_ = false;
     bool peer_gone_ = false;
     timer* reader_pause_ = nullptr;
-    bool idle_ = false;
+    bool idle_ = false, dropped_ = false;
     std::int64_t idle_limit_ns_ = -1;
     std::uint64_t served_ = 0;
 

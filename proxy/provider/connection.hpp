@@ -11,6 +11,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 
 namespace evenkeel::provider {
 
@@ -22,6 +23,7 @@ public:
     virtual ~provider_connection() = default;
     virtual void abort(bool with_reset) noexcept = 0; // ends it at once, whatever it does
     virtual void drop_if_idle(bool with_reset) noexcept = 0;
+    virtual void say_if_idle(const std::string& bytes) = 0;
 };
 
 struct connection_setup {
@@ -29,7 +31,7 @@ struct connection_setup {
     boost::asio::ssl::context* tls = nullptr; // null: plain
     bool control = false;                     // of the control port: no scripts, control paths only
     std::uint64_t number = 0;
-    accept_action accept = accept_action::none;
+    provider_script on_accept = {};
     std::function<void(const control_effect&)> on_effect = {};
     std::function<void(provider_connection*)> on_end = {}; // last thing a connection does
 };

@@ -49,6 +49,8 @@ json::object to_json(const attempt_record& r) {
         {"events_out", r.events_out},
         {"cancelled", r.cancelled},
         {"peer_reset", r.peer_reset},
+        {"server_name", r.server_name},
+        {"resumed", r.resumed},
         {"complete", r.complete},
     };
 }
@@ -65,7 +67,8 @@ std::string counters_json(const provider_counters& c) {
                                         {"broken", c.broken},
                                         {"bytes_in", c.bytes_in},
                                         {"bytes_out", c.bytes_out},
-                                        {"handshake_failures", c.handshake_failures}});
+                                        {"handshake_failures", c.handshake_failures},
+                                        {"goodbyes", c.goodbyes}});
 }
 
 provider_rule rule_of(const json::value& value) {
@@ -140,15 +143,15 @@ void provider_core::reset() {
     changed_.notify_all();
 }
 
-accept_action provider_core::on_accept() {
+provider_script provider_core::on_accept() {
     const std::lock_guard lock{mutex_};
     for (auto rule = rules_.begin(); rule != rules_.end(); ++rule) {
         if (!rule->for_accept) continue;
-        const auto action = rule->choice->pick(0).accept;
+        auto script = rule->choice->pick(0);
         if (rule->rule.times > 0 && --rule->rule.times == 0) rules_.erase(rule);
-        return action;
+        return script;
     }
-    return accept_action::none;
+    return {};
 }
 
 std::shared_ptr<const script_choice> provider_core::choose(const attempt_record& record) {

@@ -35,7 +35,7 @@ public:
     void reset();
 
     // The script for a new connection; uses up a turn of an accept= rule.
-    [[nodiscard]] accept_action on_accept();
+    [[nodiscard]] provider_script on_accept();
 
     // The script for a request whose head was read; uses up a turn of a rule. `record` is filled with its text.
     [[nodiscard]] std::shared_ptr<const script_choice> choose(const attempt_record& record);

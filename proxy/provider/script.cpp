@@ -76,6 +76,32 @@ script_place place_of(std::string_view text) {
     return {at::bytes, size_of(text)};
 }
 
+std::string bytes_of(std::string_view text) {
+    std::string out;
+    while (!text.empty()) {
+        const char c = text.front();
+        text.remove_prefix(1);
+        if (c != '\\') {
+            out += c;
+            continue;
+        }
+        const char what = text.empty() ? '\0' : text.front();
+        text.remove_prefix(text.empty() ? 0 : 1);
+        if (what == 'x' && text.size() >= 2) {
+            unsigned value = 0;
+            if (std::from_chars(text.data(), text.data() + 2, value, 16).ptr != text.data() + 2)
+                fail(text, "not \\xHH");
+            out += static_cast<char>(value);
+            text.remove_prefix(2);
+        } else if (what == 'r' || what == 'n' || what == '\\') {
+            out += what == 'r' ? '\r' : what == 'n' ? '\n' : '\\';
+        } else {
+            fail(text, "unknown escape");
+        }
+    }
+    return out;
+}
+
 template <class Word>
 using words = std::vector<std::pair<std::string_view, Word>>;
 
@@ -162,6 +188,7 @@ const std::vector<std::pair<std::string_view, setter>>& setters() {
         {"retry_after_ms", [](script& s, text v) { s.retry_after_ms = v; }},
         {"should_retry", [](script& s, text v) { s.should_retry = v; }},
         {"body", [](script& s, text v) { s.body = std::string{v}; }},
+        {"raw", [](script& s, text v) { s.raw = bytes_of(v); }},
         {"early",
          [](script& s, text v) {
              using enum early_end;
@@ -236,7 +263,8 @@ const std::vector<std::pair<std::string_view, setter>>& setters() {
          [](script& s, text v) {
              using enum accept_action;
              s.accept = word_of<accept_action>(
-                 v, {{"reset", reset}, {"close", close}, {"silence", silence}, {"garbage", garbage}});
+                 v,
+                 {{"reset", reset}, {"close", close}, {"silence", silence}, {"garbage", garbage}, {"tunnel", tunnel}});
          }},
     };
     return table;

@@ -44,6 +44,8 @@
 //   retry_after=N        seconds; retry_after=date:N an HTTP date N seconds ahead; retry_after_ms=N
 //   should_retry=B       x-should-retry: true | false
 //   body=W               html | empty | text:ANY: instead of the body due
+//   raw=BYTES            instead of an answer, no HTTP unless they are: \r, \n, \\, \xHH, neither `;` nor `|`; the
+//                        connection goes on, but with connection=close
 //   early[=W]            answer before the body is read; then close (default), drain or reset
 //   early_after=SIZE     ... once so much of the body was read, or all of it
 //   reads=SIZE@T         the body is read slowly: at most SIZE each T
@@ -72,7 +74,8 @@
 //   idle_close=T         the connection is closed after T without another request
 //   header=NAME:VALUE    one more response field (any number of them); type=T: the content type
 // Connections (rules only, see provider_rule)
-//   accept=W             reset | close | silence | garbage: what happens to an accepted connection
+//   accept=W             what happens to an accepted connection: reset, close, silence, garbage (`raw`, if given; then
+//                        FIN), or tunnel: a CONNECT in plain text is granted as an egress proxy would, and leads here
 
 #include <cstddef>
 #include <cstdint>
@@ -123,7 +126,7 @@ enum class terminal_part : unsigned char { all, finish, done, none };
 enum class early_end : unsigned char { none, close, drain, reset };
 enum class error_sequel : unsigned char { end, done, close, go_on };
 enum class script_framing : unsigned char { automatic, length, chunked, close, none };
-enum class accept_action : unsigned char { none, reset, close, silence, garbage };
+enum class accept_action : unsigned char { none, reset, close, silence, garbage, tunnel };
 
 struct provider_script {
     int fail_times = -1; // -1: always
@@ -154,6 +157,7 @@ struct provider_script {
     std::string retry_after_ms;
     std::string should_retry;
     std::optional<std::string> body; // html, empty, text:...
+    std::optional<std::string> raw;
     early_end early = early_end::none;
     std::size_t early_after = 0;
     std::size_t reads_bytes = 0; // 0: as it comes

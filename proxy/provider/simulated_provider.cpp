@@ -37,6 +37,11 @@ struct simulated_provider::implementation {
             tls = std::make_unique<asio::ssl::context>(asio::ssl::context::tls_server);
             tls->use_certificate_chain_file(files.cert_file);
             tls->use_private_key_file(files.key_file, asio::ssl::context::pem);
+            SSL_CTX_set_session_id_context(tls->native_handle(), reinterpret_cast<const unsigned char*>("sim"), 3);
+            if (files.max_version != 0) {
+                SSL_CTX_set_security_level(tls->native_handle(), 0);
+                SSL_CTX_set_max_proto_version(tls->native_handle(), files.max_version);
+            }
             if (files.client_ca_file.empty()) return;
             tls->load_verify_file(files.client_ca_file);
             tls->set_verify_mode(asio::ssl::verify_peer | asio::ssl::verify_fail_if_no_peer_cert);
@@ -75,7 +80,7 @@ struct simulated_provider::implementation {
         if (control) setup.tls = nullptr;
         setup.number = ++accepted;
         if (!control) {
-            setup.accept = core.on_accept();
+            setup.on_accept = core.on_accept();
             core.update([this] {
                 auto& count = core.count;
                 ++count.connections;
@@ -97,6 +102,10 @@ struct simulated_provider::implementation {
     void drop(bool with_reset) {
         for (const auto& entry : connections)
             if (const auto alive = entry.second.lock()) alive->drop_if_idle(with_reset);
+    }
+    void say(const std::string& bytes) {
+        for (const auto& entry : connections)
+            if (const auto alive = entry.second.lock()) alive->say_if_idle(bytes);
     }
     void close_listener() {
         boost::system::error_code ignored;
@@ -171,9 +180,9 @@ std::string simulated_provider::url() const {
 void simulated_provider::stop() { implementation_->stop(); }
 void simulated_provider::script(provider_rule rule) { implementation_->core.add_rule(std::move(rule)); }
 void simulated_provider::play(std::string script) {
-    provider_rule always{.script = std::move(script)};
+    const script_choice checked{script}; // before anything is forgotten
     reset();
-    implementation_->core.add_rule(std::move(always));
+    implementation_->core.add_rule({.script = std::move(script)});
 }
 void simulated_provider::clear_scripts() { implementation_->core.clear_rules(); }
 void simulated_provider::reset() { implementation_->core.reset(); }
@@ -185,6 +194,10 @@ void simulated_provider::accept_again() {
 }
 void simulated_provider::drop_idle(bool with_reset) {
     implementation_->run_there([this, with_reset] { implementation_->drop(with_reset); });
+}
+
+void simulated_provider::say_to_idle(const std::string& bytes) {
+    implementation_->run_there([this, &bytes] { implementation_->say(bytes); });
 }
 
 std::vector<attempt_record> simulated_provider::records() const { return implementation_->core.records(); }

@@ -42,6 +42,7 @@ namespace evenkeel::provider {
 struct provider_tls {
     std::string cert_file, key_file; // PEM
     std::string client_ca_file = {}; // set: a client certificate of this CA is demanded
+    int max_version = 0;             // TLS1_1_VERSION, ... of OpenSSL, also what is no longer allowed; 0: the newest
 };
 
 struct attempt_record;
@@ -92,6 +93,8 @@ struct attempt_record {
     int events_out = 0;              // content events sent
     bool cancelled = false;          // the peer left before the answer was at its end
     bool peer_reset = false;         // ... by RST
+    std::string server_name;         // SNI; empty: none
+    bool resumed = false;            // the TLS session
     bool complete = false;           // the whole answer was sent and the script did not break it
 
     [[nodiscard]] std::string header(std::string_view name) const; // first value, case-insensitive; empty if absent
@@ -109,6 +112,7 @@ struct provider_counters {
     std::uint64_t broken = 0; // ended by the script
     std::uint64_t bytes_in = 0, bytes_out = 0;
     std::uint64_t handshake_failures = 0;
+    std::uint64_t goodbyes = 0; // peers that left with close_notify
 };
 
 // Says which script applies to which requests. A request's own x-sim field wins; then provider_options::script_for;
@@ -136,11 +140,12 @@ public:
     void stop();                     // closes everything; the records stay readable
     void script(provider_rule rule); // appended; throws script_error
     void clear_scripts();
-    void play(std::string script);           // reset(), and this for every request from now on; throws script_error
-    void reset();                            // forgets records, rules, counts of fail_times, counters
-    void refuse();                           // closes the listener: connection refused; connections stay
-    void accept_again();                     // on the same port
-    void drop_idle(bool with_reset = false); // ends all connections that wait for a request
+    void play(std::string script);              // reset(), and this for every request from now on; throws script_error
+    void reset();                               // forgets records, rules, counts of fail_times, counters
+    void refuse();                              // closes the listener: connection refused; connections stay
+    void accept_again();                        // on the same port
+    void drop_idle(bool with_reset = false);    // ends all connections that wait for a request; TLS: with close_notify
+    void say_to_idle(const std::string& bytes); // what none of them has asked for
 
     [[nodiscard]] std::vector<attempt_record> records() const;
     [[nodiscard]] provider_counters counters() const;

@@ -1,4 +1,5 @@
 #include "proxy/provider/blocking_client.hpp"
+#include "proxy/provider/script.hpp"
 #include "proxy/provider/simulated_provider.hpp"
 
 #include <doctest/doctest.h>
@@ -423,7 +424,53 @@ TEST_CASE("a refused port comes back, and accepted connections misbehave by rule
     }
     upstream.script({.script = "accept=garbage", .times = 1});
     CHECK(ask(upstream, "", chat_plain).status == 0);
+    upstream.script({.script = R"(accept=garbage; raw=SSH\x2d2.0\r\n)", .times = 1});
+    blocking_client other({.port = upstream.port()});
+    CHECK(other.wait_closed(5s) == message_end::complete);
+    CHECK(other.stray() == "SSH-2.0\r\n");
     CHECK(ask(upstream, "", chat_plain).complete());
+}
+
+TEST_CASE("play() is for every request from now on, and forgets what was") {
+    simulated_provider upstream;
+    upstream.script({.script = "status=503"});
+    CHECK(ask(upstream, "", chat_plain).status == 503);
+    upstream.play("status=404");
+    CHECK(upstream.counters().requests == 0);
+    CHECK(ask(upstream, "", chat_plain).status == 404);
+    CHECK(ask(upstream, "", chat_plain).status == 404);
+    CHECK_THROWS_AS(upstream.play("bogus"), script_error);
+    CHECK(ask(upstream, "", chat_plain).status == 404);
+    upstream.play("");
+    CHECK(ask(upstream, "", chat_plain).complete());
+}
+
+TEST_CASE(
+    "raw bytes instead of an answer leave the connection as it is, and idle ones may hear what they did not ask") {
+    simulated_provider upstream;
+    blocking_client client({.port = upstream.port()});
+    const auto raw = ask(client, R"(raw=HTTP/1.1 207 So\r\ncontent-length: 2\r\n\r\n\\o)");
+    CHECK(raw.status == 207);
+    CHECK(raw.body == "\\o");
+    CHECK(ask(client, "", chat_plain).complete());
+    REQUIRE(upstream.wait_for([](const provider_counters& c) { return c.in_flight == 0; }));
+    upstream.say_to_idle("HTTP/1.1 200 OK\r\n");
+    CHECK(client.wait_closed(100ms) == message_end::timeout);
+    CHECK(client.stray() == "HTTP/1.1 200 OK\r\n");
+    CHECK(upstream.counters().connections == 1);
+    CHECK(ask(upstream, "raw=; connection=close").status == 0);
+}
+
+TEST_CASE("an egress proxy grants one tunnel, to itself") {
+    simulated_provider proxy;
+    proxy.script({.script = "accept=tunnel", .times = 1});
+    blocking_client client({.port = proxy.port()});
+    CHECK(client.send("CONNECT api.example:443 HTTP/1.1\r\nhost: api.example:443\r\n\r\n"));
+    CHECK(client.read_head("CONNECT").status == 200);
+    CHECK(ask(client, "", chat_plain).complete());
+    CHECK(last_record(proxy).on_connection == 1);
+    CHECK(proxy.records().front().target == "api.example:443");
+    CHECK(ask(proxy, "", chat_plain).complete());
 }
 
 TEST_CASE("idle connections are closed when their time is over") {
@@ -494,6 +541,16 @@ TEST_CASE("tls: certificates, client certificates and truncation") {
         REQUIRE(upstream.wait_for([](const provider_counters& c) { return c.in_flight == 1; }));
         client.close();
         CHECK(upstream.wait_for([](const provider_counters& c) { return c.cancelled == 1; }));
+    }
+    SUBCASE("a dropped connection says goodbye, and so does a client") {
+        simulated_provider upstream(serving("good"));
+        blocking_client dropped(connecting(upstream, "localhost")), leaving(connecting(upstream, "localhost"));
+        for (auto* each : {&dropped, &leaving}) CHECK(ask(*each, "", chat_plain).complete());
+        CHECK(last_record(upstream).server_name == "localhost");
+        leaving.close();
+        CHECK(upstream.wait_for([](const provider_counters& c) { return c.goodbyes == 1 && c.open_connections == 1; }));
+        upstream.drop_idle();
+        CHECK(dropped.wait_closed(5s) == message_end::complete);
     }
     SUBCASE("bad certificates are refused by a client that verifies") {
         for (const char* name : {"wrong_host", "expired", "not_yet", "self_signed", "unknown_ca", "wildcard"}) {

@@ -47,8 +47,9 @@ TEST_CASE("alternatives share the unit interval, and the rest is healthy") {
 }
 
 TEST_CASE("a bad script names what is wrong") {
-    for (const char* text : {"bogus", "status=x", "gap=5", "gap=5m", "error=nothing", "keepalive=3", "header=x",
-                             "delay=lognormal:1s", "close_after=far", "x: status=500", "split=", "events=1 2"}) {
+    for (const char* text :
+         {"bogus", "status=x", "gap=5", "gap=5m", "error=nothing", "keepalive=3", "header=x", "delay=lognormal:1s",
+          "close_after=far", "x: status=500", "split=", "events=1 2", R"(raw=\q)", R"(raw=\x4g)", "raw=\\"}) {
         CAPTURE(std::string{text});
         CHECK_THROWS_AS(script_choice{text}, script_error);
     }
