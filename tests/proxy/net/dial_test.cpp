@@ -1,9 +1,10 @@
-#include "tests/proxy/net/loopback.hpp"
+#include "tests/proxy/net/net_bench.hpp"
 
 #include <boost/asio/error.hpp>
 #include <doctest/doctest.h>
 
 #include <condition_variable>
+#include <mutex>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -60,15 +61,6 @@ std::shared_ptr<config::upstream> through(std::uint16_t proxy_port, const std::s
     up->proxy->port = proxy_port;
     return up;
 }
-std::string read_head(int fd) {
-    std::string head;
-    while (!head.ends_with("\r\n\r\n")) {
-        const std::string line = read_line(fd);
-        if (line.empty()) break;
-        head += line;
-    }
-    return head;
-}
 } // namespace
 
 TEST_CASE("connection refused, unreachable and unresolvable are told apart") {
@@ -94,9 +86,9 @@ TEST_CASE("connection refused, unreachable and unresolvable are told apart") {
 }
 
 TEST_CASE("IPv6 works, as a literal and as a name's address") {
-    std::unique_ptr<loopback_server> server;
+    std::unique_ptr<simulated_provider> server;
     try {
-        server = std::make_unique<loopback_server>([](int fd, int) { echo_lines(fd); }, "::1");
+        server = std::make_unique<simulated_provider>(provider::provider_options{.host = "::1"});
     } catch (const std::runtime_error&) {
         MESSAGE("skipped: no IPv6 loopback on this machine");
         return;
@@ -104,20 +96,20 @@ TEST_CASE("IPv6 works, as a literal and as a name's address") {
     net_bench bench(always({"::1"}));
     auto literal = bench.open(upstream_at(server->port(), "::1"));
     REQUIRE(literal.exchange);
-    CHECK(bench.ping(*literal.exchange) == "ping\n");
+    CHECK(bench.ask(*literal.exchange) == "abcd");
     auto named = bench.open(upstream_at(server->port(), "six.example"));
     REQUIRE(named.exchange);
-    CHECK(bench.ping(*named.exchange) == "ping\n");
+    CHECK(bench.ask(*named.exchange) == "abcd");
 }
 
 TEST_CASE("a dead first address is passed over at once and tried last from then on") {
-    loopback_server server([](int fd, int) { echo_lines(fd); }, "127.0.0.2");
+    simulated_provider server({.host = "127.0.0.2"});
     net_bench bench(always({"127.0.0.1", "127.0.0.2"}));
     const auto up = upstream_at(server.port(), "two.example");
 
     auto first = bench.open(up); // no time passes: the refusal starts the next address
     REQUIRE(first.exchange);
-    CHECK(bench.ping(*first.exchange) == "ping\n");
+    CHECK(bench.ask(*first.exchange) == "abcd");
 
     net::event wake(bench.worker.executor());
     const net::resolver::query after(bench.names, "two.example", bench.worker.now(), bench.worker.executor(), wake,
@@ -136,7 +128,7 @@ TEST_CASE("all addresses refused: one error that names them all") {
 
 TEST_CASE("an address that says nothing is joined by the next one after 250 ms") {
     const silent_listener silent;
-    loopback_server server([](int fd, int) { echo_lines(fd); }, "127.0.0.2", silent.port());
+    simulated_provider server({.host = "127.0.0.2", .port = silent.port()});
     net_bench bench(always({"127.0.0.1", "127.0.0.2"}));
 
     const auto under_way = bench.begin_open(upstream_at(silent.port(), "slow.example"));
@@ -148,7 +140,7 @@ TEST_CASE("an address that says nothing is joined by the next one after 250 ms")
 
     CHECK(bench.pump([&] { return under_way->result.has_value(); }));
     REQUIRE(under_way->result->exchange);
-    CHECK(bench.ping(*under_way->result->exchange) == "ping\n");
+    CHECK(bench.ask(*under_way->result->exchange) == "abcd");
 }
 
 TEST_CASE("connecting ends with the deadline, and with the caller") {
@@ -205,11 +197,11 @@ TEST_CASE("a lookup that hangs ends with the deadline, and with the caller") {
 }
 
 TEST_CASE("without descriptors opening fails as a limit, and works again later") {
-    loopback_server server([](int fd, int) { echo_lines(fd); });
+    simulated_provider server;
     net_bench bench;
     // Asio has what descriptors it needs itself; held, so that the server closes none at the wrong moment.
     auto held = bench.open(upstream_at(server.port()));
-    CHECK(bench.ping(*held.exchange) == "ping\n");
+    CHECK(bench.ask(*held.exchange) == "abcd");
     net::open_result refused;
     {
         const no_descriptors none;
@@ -219,23 +211,23 @@ TEST_CASE("without descriptors opening fails as a limit, and works again later")
     CHECK(!refused.exchange);
     CHECK(refused.error.is == kind::limit);
     CHECK(refused.error.status == 503);
-    CHECK(bench.ping(server.port()) == "ping\n");
+    CHECK(bench.ask(*bench.open(upstream_at(server.port())).exchange) == "abcd");
 }
 
 TEST_CASE("an egress proxy tunnels to the upstream by name") {
-    std::string head;
-    loopback_server proxy([&](int fd, int) {
-        head = read_head(fd);
-        write_text(fd, "HTTP/1.1 200 Connection established\r\nvia: test\r\n\r\n");
-        echo_lines(fd);
-    });
+    simulated_provider proxy;
+    proxy.play("accept=tunnel");
     net_bench bench(always({"192.0.2.1"})); // the proxy resolves the upstream, not we
 
     auto opened = bench.open(through(proxy.port(), "api.example", 8080));
 
     REQUIRE(opened.exchange);
-    CHECK(bench.ping(*opened.exchange) == "ping\n");
-    CHECK(head == "CONNECT api.example:8080 HTTP/1.1\r\nHost: api.example:8080\r\n\r\n");
+    CHECK(bench.ask(*opened.exchange) == "abcd");
+    const auto asked = proxy.records().at(0);
+    CHECK(asked.method == "CONNECT");
+    CHECK(asked.target == "api.example:8080");
+    CHECK(asked.minor_version == 1);
+    CHECK(asked.headers == std::vector<std::pair<std::string, std::string>>{{"Host", "api.example:8080"}});
 }
 
 TEST_CASE("what an egress proxy can do instead of tunnelling") {
@@ -245,22 +237,18 @@ TEST_CASE("what an egress proxy can do instead of tunnelling") {
         const char* detail;
     };
     const std::vector<row> rows{
-        {"refusal", "HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n",
+        {"refusal", R"(HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n)",
          "407 Proxy Authentication Required"},
-        {"no HTTP", "SSH-2.0-OpenSSH\r\n\r\n", "SSH-2.0"},
-        {"control bytes", "HTTP/1.1 500 a\x1b[31m\r\n\r\n", "500 a?[31m"},
-        {"early bytes", "HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n", "ahead of the tunnel"},
-        {"endless head", "HTTP/1.1 200 OK\r\n" + std::string(9000, 'a'), "longer than 8 KiB"},
+        {"no HTTP", R"(SSH-2.0-OpenSSH\r\n\r\n)", "SSH-2.0"},
+        {"control bytes", R"(HTTP/1.1 500 a\x1b[31m\r\n\r\n)", "500 a?[31m"},
+        {"early bytes", R"(HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n)", "ahead of the tunnel"},
+        {"endless head", R"(HTTP/1.1 200 OK\r\n)" + std::string(9000, 'a'), "longer than 8 KiB"},
         {"end", "", "closed the connection"},
     };
     for (const row& one : rows) {
         CAPTURE(one.name);
-        loopback_server proxy([&](int fd, int) {
-            read_head(fd);
-            write_text(fd, one.answer);
-            ::shutdown(fd, SHUT_WR);
-            read_until_end(fd);
-        });
+        simulated_provider proxy;
+        proxy.play("raw=" + one.answer + "; connection=close");
         net_bench bench;
         const auto result = bench.open(through(proxy.port(), "api.example", 443));
         CHECK(!result.exchange);
@@ -272,10 +260,11 @@ TEST_CASE("what an egress proxy can do instead of tunnelling") {
 }
 
 TEST_CASE("a silent egress proxy ends with the deadline") {
-    loopback_server proxy([](int fd, int) { read_until_end(fd); });
+    simulated_provider proxy;
+    proxy.play("accept=silence");
     net_bench bench;
     const auto under_way = bench.begin_open(through(proxy.port(), "api.example", 443), false, 2s);
-    CHECK(bench.pump([&] { return proxy.accepted() == 1; }));
+    CHECK(bench.pump([&] { return proxy.counters().connections == 1; }));
     bench.settle();
     bench.advance(2s);
     bench.settle(5ms);

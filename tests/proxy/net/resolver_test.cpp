@@ -1,4 +1,4 @@
-#include "tests/proxy/net/loopback.hpp"
+#include "tests/proxy/net/net_bench.hpp"
 
 #include <boost/asio/error.hpp>
 #include <doctest/doctest.h>
@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <condition_variable>
 #include <map>
+#include <mutex>
+#include <thread>
 
 namespace evenkeel::test::resolver_test {
 

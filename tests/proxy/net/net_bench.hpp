@@ -1,6 +1,6 @@
 #pragma once
 // What the tests of net/ stand on: a loop in virtual time over real loopback sockets (timers move only when the test
-// says so, sockets by themselves), a scripted server of blocking threads, and an observer that counts.
+// says so, sockets by themselves) and an observer that counts. The upstreams are simulated providers.
 
 #include "config/settings.hpp"
 #include "proxy/events/observer.hpp"
@@ -9,53 +9,20 @@
 #include "proxy/net/loop.hpp"
 #include "proxy/net/resolver.hpp"
 #include "proxy/net/tls_context.hpp"
+#include "proxy/provider/simulated_provider.hpp"
 
 #include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace evenkeel::test {
 
-// Accepts on 127.0.0.1 (or another literal) and runs `serve(fd, n)` on a thread of its own for the n-th connection. The
-// descriptor is closed when serve returns; stop() ends everybody's blocking reads.
-class loopback_server {
-public:
-    using function = std::function<void(int fd, int number)>;
-    explicit loopback_server(function serve, const std::string& address = "127.0.0.1", std::uint16_t port = 0);
-    ~loopback_server();
-    loopback_server(const loopback_server&) = delete;
-    loopback_server& operator=(const loopback_server&) = delete;
+using provider::simulated_provider;
 
-    [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
-    [[nodiscard]] int accepted() const noexcept { return accepted_; }
-
-private:
-    void accept_all();
-
-    function serve_;
-    int fd_ = -1;
-    std::uint16_t port_ = 0;
-    std::atomic<int> accepted_{0};
-    std::mutex mutex_;
-    std::vector<int> open_;
-    std::vector<std::thread> threads_;
-    bool stopping_ = false;
-    std::thread acceptor_;
-};
-
-// Blocking helpers for scripts. read_line: up to and with '\n'; empty at the end of the connection.
-std::string read_line(int fd);
-std::string read_until_end(int fd);
-void write_text(int fd, const std::string& text);
-void reset_connection(int fd); // closes with RST
-// Answers every line with itself until the client leaves.
-void echo_lines(int fd);
 // A port on 127.0.0.1 where nobody listens.
 std::uint16_t closed_port();
 
@@ -112,9 +79,10 @@ public:
 
     net::io_result read(net::exchange& from, std::string& into, std::size_t most = 4096);
     net::io_result write(net::exchange& to, std::vector<std::string> parts);
-    // "ping\n" there and back; the answer, or the error's message.
-    std::string ping(net::exchange& on);
-    std::string ping(std::uint16_t port);
+    // The body of the answer that comes, or the error's message.
+    std::string answer(net::exchange& on);
+    // ... to a request, which is for "abcd" by default.
+    std::string ask(net::exchange& on, const std::string& target = "/bytes/4");
 
     net::loop worker{steady_time{std::chrono::seconds{1000}}};
     counting_observer seen;

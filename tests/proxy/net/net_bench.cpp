@@ -1,41 +1,17 @@
-#include "tests/proxy/net/loopback.hpp"
+#include "tests/proxy/net/net_bench.hpp"
 
-#include <boost/asio/ip/tcp.hpp>
+#include "tests/support/message_reading.hpp"
 
-#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <poll.h>
 #include <stdexcept>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 namespace evenkeel::test {
 
 namespace {
-using boost::asio::ip::tcp;
-
-std::uint16_t port_of(int fd) {
-    tcp::endpoint out;
-    auto size = static_cast<socklen_t>(out.capacity());
-    ::getsockname(fd, static_cast<sockaddr*>(out.data()), &size);
-    out.resize(size);
-    return out.port();
-}
-
-int bound(const std::string& address, std::uint16_t port) {
-    const tcp::endpoint to(boost::asio::ip::make_address(address), port);
-    const int fd = ::socket(to.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const int on = 1;
-    ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (::bind(fd, static_cast<const sockaddr*>(to.data()), static_cast<socklen_t>(to.size())) != 0) {
-        ::close(fd);
-        throw std::runtime_error("cannot bind " + address);
-    }
-    return fd;
-}
-
 net::task<void> open_into(net_bench& in, std::shared_ptr<net_bench::pending> out,
                           std::shared_ptr<const config::upstream> to, bool fresh, duration limit) {
     out->result = co_await in.pool->open(to, fresh, in.worker.now() + limit, out->cancel);
@@ -49,85 +25,7 @@ net::task<void> write_from(net::exchange& to, std::span<const boost::asio::const
 }
 } // namespace
 
-loopback_server::loopback_server(function serve, const std::string& address, std::uint16_t port)
-    : serve_(std::move(serve)), fd_(bound(address, port)), port_(port_of(fd_)) {
-    ::listen(fd_, 64);
-    acceptor_ = std::thread([this] { accept_all(); });
-}
-
-loopback_server::~loopback_server() {
-    {
-        const std::scoped_lock lock(mutex_);
-        stopping_ = true;
-        for (const int fd : open_) ::shutdown(fd, SHUT_RDWR);
-    }
-    ::shutdown(fd_, SHUT_RDWR); // wakes accept
-    acceptor_.join();
-    for (auto& one : threads_) one.join();
-    ::close(fd_);
-}
-
-void loopback_server::accept_all() {
-    for (;;) {
-        const int fd = ::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
-        const std::scoped_lock lock(mutex_);
-        if (stopping_) {
-            if (fd >= 0) ::close(fd);
-            return;
-        }
-        if (fd < 0) continue; // a test has taken the descriptors away; it gives them back
-        open_.push_back(fd);
-        threads_.emplace_back([this, fd, number = accepted_++] {
-            serve_(fd, number);
-            const std::scoped_lock inner(mutex_);
-            std::erase(open_, fd);
-            ::close(fd);
-        });
-    }
-}
-
-std::string read_line(int fd) {
-    std::string out;
-    char c = 0;
-    while (::recv(fd, &c, 1, 0) == 1) {
-        out += c;
-        if (c == '\n') break;
-    }
-    return out;
-}
-
-std::string read_until_end(int fd) {
-    std::string out;
-    char block[4096];
-    for (ssize_t got = 0; (got = ::recv(fd, block, sizeof block, 0)) > 0;)
-        out.append(block, static_cast<std::size_t>(got));
-    return out;
-}
-
-void write_text(int fd, const std::string& text) {
-    for (std::size_t at = 0; at < text.size();) {
-        const ssize_t sent = ::send(fd, text.data() + at, text.size() - at, MSG_NOSIGNAL);
-        if (sent <= 0) return;
-        at += static_cast<std::size_t>(sent);
-    }
-}
-
-void reset_connection(int fd) {
-    const linger at_once{1, 0};
-    ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    // The server closes the descriptor when the script returns; that close sends the reset.
-}
-
-void echo_lines(int fd) {
-    for (std::string line = read_line(fd); !line.empty(); line = read_line(fd)) write_text(fd, line);
-}
-
-std::uint16_t closed_port() {
-    const int fd = bound("127.0.0.1", 0);
-    const std::uint16_t port = port_of(fd);
-    ::close(fd);
-    return port;
-}
+std::uint16_t closed_port() { return simulated_provider{}.port(); }
 
 no_descriptors::no_descriptors() {
     rlimit limit{};
@@ -217,23 +115,21 @@ void net_bench::finish(const char* what, net::exchange& on, const std::optional<
     throw std::runtime_error(std::string{what} + " hangs");
 }
 
-std::string net_bench::ping(net::exchange& on) {
-    const net::io_result sent = write(on, {"pi", "ng\n"});
-    if (!sent.ok()) return sent.error.message();
-    std::string all;
-    while (!all.ends_with('\n')) {
+std::string net_bench::answer(net::exchange& on) {
+    message_reading answers;
+    while (answers.whole() == 0) {
         std::string part;
-        const net::io_result got = read(on, part);
+        const net::io_result got = read(on, part, 100'000);
         if (!got.ok()) return got.error.message();
-        all += part;
+        answers.read(part);
+        if (answers.malformed()) return "no HTTP";
     }
-    return all;
+    return answers.messages().front().body;
 }
 
-std::string net_bench::ping(std::uint16_t port) {
-    net::open_result opened = open(upstream_at(port));
-    if (!opened.exchange) return opened.error.detail;
-    return ping(*opened.exchange);
+std::string net_bench::ask(net::exchange& on, const std::string& target) {
+    const net::io_result sent = write(on, {"GET ", target, " HTTP/1.1\r\nhost: up\r\n\r\n"});
+    return sent.ok() ? answer(on) : sent.error.message();
 }
 
 } // namespace evenkeel::test
