@@ -10,6 +10,7 @@
 #include <atomic>
 #include <chrono>
 #include <fstream>
+#include <mutex>
 #include <random>
 #include <string>
 #include <thread>
@@ -157,6 +158,8 @@ TEST_CASE("clients come and go at random on two workers: who stays gets all of i
     simulated_provider upstream;
     running_proxy proxy(coalescing(upstream.url(), "    stream: {hold_buffer: 2KiB}\n"), "127.0.0.1:0", workers(2));
     std::atomic<int> whole{0}, left{0}, wrong{0};
+    std::mutex mutex;
+    std::string seen; // of the last wrong one
     std::vector<std::thread> threads;
     for (unsigned number = 0; number < 12; ++number) {
         threads.emplace_back([&, number] {
@@ -185,11 +188,16 @@ TEST_CASE("clients come and go at random on two workers: who stays gets all of i
                 const bool told =
                     stream && !answer.complete() && answer.body.find("stream_reader_detached") != std::string::npos;
                 ++(all ? whole : told ? left : wrong);
+                if (!all && !told) {
+                    const std::lock_guard lock(mutex);
+                    seen = std::to_string(answer.status) + ' ' + answer.detail + ": " + answer.body;
+                }
             }
         });
     }
     for (auto& one : threads) one.join();
     MESSAGE(whole.load(), " whole, ", left.load(), " left or detached, ", upstream.counters().requests, " upstream");
+    CAPTURE(seen);
     CHECK(wrong == 0);
     CHECK(whole > 100);
     CHECK(upstream.counters().requests < 300);
