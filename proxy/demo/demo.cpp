@@ -186,7 +186,7 @@ int run(const options& wanted, std::ostream& out, std::ostream& err) {
     const std::string address = proxy->addresses().front();
 
     const double expected =
-        ((model::warm_up + wanted.requests) / model::rate + model::deadline) / wanted.speed; // at most
+        ((original::warm_up + wanted.requests) / original::rate + original::deadline) / wanted.speed; // at most
     out << fmt::format("A simulated LLM provider that misbehaves on {},\n"
                        "evenkeel in front of it on http://{}.\n"
                        "{} requests go straight to the provider, the same {} through evenkeel\n"

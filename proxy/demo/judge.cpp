@@ -1,6 +1,6 @@
 #include "proxy/demo/judge.hpp"
 
-#include "proxy/simulate/answer_text.hpp"
+#include "proxy/model/answer_text.hpp"
 
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
@@ -15,7 +15,7 @@ namespace {
 
 namespace json = boost::json;
 using provider::message_end;
-static_assert(model::pieces == simulate::answer_pieces);
+static_assert(original::pieces == model::answer_pieces);
 
 // The string at a JSON pointer; empty if there is none.
 std::string_view text_at(const json::value& in, std::string_view pointer) {
@@ -43,7 +43,7 @@ verdict judge_buffered(api speaks, std::string_view nonce, const provider::clien
     const json::value body = json::parse(answer.body, failed);
     if (failed || has_error(body)) return verdict::broken;
     const std::string_view where = speaks == api::openai_chat ? "/choices/0/message/content" : "/content/0/text";
-    return simulate::is_whole_text(text_at(body, where), nonce) ? verdict::success : verdict::broken;
+    return model::is_whole_text(text_at(body, where), nonce) ? verdict::success : verdict::broken;
 }
 
 bool stream_judge::take(const provider::sse_event& event) {
@@ -72,7 +72,7 @@ bool stream_judge::take(const provider::sse_event& event) {
 verdict stream_judge::judge(const provider::client_response& head, message_end end) const {
     if (const auto by_head = judge_head(head); by_head != verdict::success) return by_head;
     const bool marked = ended_ && (finished_ || speaks_ == api::anthropic_messages);
-    const bool whole = end == message_end::complete && marked && !failed_ && simulate::is_whole_text(text_, nonce_);
+    const bool whole = end == message_end::complete && marked && !failed_ && model::is_whole_text(text_, nonce_);
     return whole ? verdict::success : verdict::broken;
 }
 

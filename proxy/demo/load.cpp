@@ -27,7 +27,7 @@ provider::header_list fields_of(const planned_request& request) {
 } // namespace
 
 load::load(load_options options, steady_time begin)
-    : options_(std::move(options)), begin_(begin), total_(model::warm_up + options_.requests), samples_(total_) {
+    : options_(std::move(options)), begin_(begin), total_(original::warm_up + options_.requests), samples_(total_) {
     try {
         for (unsigned i = 0; i < std::min(total_, most_workers); ++i) workers_.emplace_back([this] { work(); });
     } catch (...) { // no more threads to be had: those that run refer to this object
@@ -51,7 +51,7 @@ void load::cancel() {
 std::vector<sample> load::wait() {
     for (auto& each : workers_)
         if (each.joinable()) each.join();
-    return {samples_.begin() + model::warm_up, samples_.end()};
+    return {samples_.begin() + original::warm_up, samples_.end()};
 }
 
 bool load::sleep_until(steady_time due) {
@@ -72,7 +72,7 @@ void load::work() {
 
 sample load::ask(const planned_request& request, steady_time due) const {
     sample out{.stream = request.stream};
-    const auto deadline = due + scaled(model::deadline, options_.speed);
+    const auto deadline = due + scaled(original::deadline, options_.speed);
     // Every wait gets what is left of the deadline; a wait that comes to its end leaves an unfinished answer behind.
     const auto left = [&] {
         return std::max(std::chrono::ceil<milliseconds>(deadline - steady_clock::now()), milliseconds{1});
@@ -81,7 +81,7 @@ sample load::ask(const planned_request& request, steady_time due) const {
         return std::chrono::duration<double>(at - due).count() * options_.speed;
     };
     const auto nonce = nonce_of(options_.from, request.number);
-    double first_token = model::deadline;
+    double first_token = original::deadline;
     try {
         provider::blocking_client client({.host = options_.host, .port = options_.port, .timeout = left()});
         // A refusal may come although not all was taken: read in any case.
@@ -106,7 +106,7 @@ sample load::ask(const planned_request& request, steady_time due) const {
         out.how = verdict::error; // no connection
     }
     const double took = document_seconds(steady_clock::now());
-    if (took >= model::deadline) out.how = verdict::late;
+    if (took >= original::deadline) out.how = verdict::late;
     if (out.how == verdict::success) {
         out.seconds = took;
         out.first_token = first_token;

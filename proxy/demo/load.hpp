@@ -21,8 +21,8 @@ namespace evenkeel::demo {
 struct sample {
     verdict how = verdict::error;
     bool stream = false;
-    double seconds = model::deadline;
-    double first_token = model::deadline;
+    double seconds = original::deadline;
+    double first_token = original::deadline;
 };
 
 struct load_options {

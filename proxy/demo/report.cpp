@@ -83,7 +83,7 @@ std::string table(const summaries& of, const run_facts& facts, bool colour) {
                each_of(of, [](const summary& one) { return fmt::format("{:.2f}", one.attempts_per_request); })) +
            '\n';
     out += count_row("failed: error answer", of, &summary::errors);
-    out += count_row(fmt::format("failed: not complete after {:.0f} s", model::deadline), of, &summary::late);
+    out += count_row(fmt::format("failed: not complete after {:.0f} s", original::deadline), of, &summary::late);
     out += count_row("failed: cut off or wrong", of, &summary::broken);
     out += count_row("failed: degraded answer", of, &summary::degraded);
     out += fmt::format("\n"
@@ -93,11 +93,11 @@ std::string table(const summaries& of, const run_facts& facts, bool colour) {
                        "  {:.0f} a second, whether or not earlier ones were answered. Success: complete,\n"
                        "  correct and undegraded within the client's {:.0f} s; a failure counts as {:.0f} s in\n"
                        "  every time above.\n",
-                       of.front().requests, model::rate, model::deadline, model::deadline);
+                       of.front().requests, original::rate, original::deadline, original::deadline);
     out += fmt::format("  Provider: {:.0f} % of attempts end in a 500, 502, 503 or 529 (median {} s,\n"
                        "  sigma {}), {:.0f} % hang for {:.0f} s, the others take {} s (sigma {}); lognormal.\n",
-                       100 * model::error_share, model::error_median, model::error_sigma, 100 * model::hang_share,
-                       model::hang, model::answer_median, model::answer_sigma);
+                       100 * original::error_share, original::error_median, original::error_sigma,
+                       100 * original::hang_share, original::hang, original::answer_median, original::answer_sigma);
     out += fmt::format("  Seed {}. Times are shown as in the original; the run was {} times faster.\n", facts.seed,
                        facts.speed);
     return out;

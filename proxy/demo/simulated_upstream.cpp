@@ -25,7 +25,7 @@ std::uint64_t simulated_upstream::attempts(side from) const {
     const std::lock_guard lock{mutex_};
     std::uint64_t sum = 0;
     for (const auto& [number, count] : seen_.at(static_cast<std::size_t>(from)))
-        if (number >= model::warm_up) sum += count;
+        if (number >= original::warm_up) sum += count;
     return sum;
 }
 

@@ -1,6 +1,6 @@
 #include "proxy/demo/workload.hpp"
 
-#include "proxy/simulate/luck.hpp"
+#include "proxy/model/luck.hpp"
 
 #include <fmt/format.h>
 
@@ -15,7 +15,7 @@ namespace {
 enum class use : std::uint64_t { arrival, speaks, stream, fate, status, time_u, time_v };
 
 double draw(std::uint64_t seed, std::uint64_t number, std::uint64_t attempt, use what) noexcept {
-    return simulate::draw(seed, number, attempt, static_cast<std::uint64_t>(what));
+    return model::draw(seed, number, attempt, static_cast<std::uint64_t>(what));
 }
 
 std::string microseconds(double seconds, double speed) { return fmt::format("{:.0f}us", seconds / speed * 1e6); }
@@ -27,22 +27,22 @@ constexpr std::array<std::string_view, sides.size()> side_words{"direct", "class
 
 planned_request plan(std::uint64_t seed, unsigned number) {
     return {.number = number,
-            .due = (number + 0.5 * draw(seed, number, 0, use::arrival)) / model::rate,
+            .due = (number + 0.5 * draw(seed, number, 0, use::arrival)) / original::rate,
             .speaks = draw(seed, number, 0, use::speaks) < 0.5 ? api::openai_chat : api::anthropic_messages,
-            .stream = draw(seed, number, 0, use::stream) < model::stream_share};
+            .stream = draw(seed, number, 0, use::stream) < original::stream_share};
 }
 
 luck draw_luck(std::uint64_t seed, std::uint64_t number, unsigned attempt) {
-    const double fate = number < model::warm_up ? 1 : draw(seed, number, attempt, use::fate);
+    const double fate = number < original::warm_up ? 1 : draw(seed, number, attempt, use::fate);
     const double u = draw(seed, number, attempt, use::time_u);
     const double v = draw(seed, number, attempt, use::time_v);
-    if (fate < model::error_share) {
+    if (fate < original::error_share) {
         const auto which = static_cast<std::size_t>(draw(seed, number, attempt, use::status) * error_statuses.size());
-        return {luck::kind::error, simulate::lognormal(model::error_median, model::error_sigma, u, v),
+        return {luck::kind::error, model::lognormal(original::error_median, original::error_sigma, u, v),
                 error_statuses.at(which)};
     }
-    if (fate < model::error_share + model::hang_share) return {luck::kind::hang, model::hang};
-    return {luck::kind::answer, simulate::lognormal(model::answer_median, model::answer_sigma, u, v)};
+    if (fate < original::error_share + original::hang_share) return {luck::kind::hang, original::hang};
+    return {luck::kind::answer, model::lognormal(original::answer_median, original::answer_sigma, u, v)};
 }
 
 std::string script_of(const luck& drawn, double speed) {
@@ -54,9 +54,9 @@ std::string script_of(const luck& drawn, double speed) {
     case luck::kind::hang: return fmt::format("delay={}", microseconds(drawn.seconds, speed));
     case luck::kind::answer: break;
     }
-    const double first = drawn.seconds * model::first_token;
-    const double gap = (drawn.seconds - first) / (model::pieces - 1);
-    return fmt::format("events={}; first={}; gap={}", model::pieces, microseconds(first, speed),
+    const double first = drawn.seconds * original::first_token;
+    const double gap = (drawn.seconds - first) / (original::pieces - 1);
+    return fmt::format("events={}; first={}; gap={}", original::pieces, microseconds(first, speed),
                        microseconds(gap, speed));
 }
 

@@ -15,7 +15,7 @@
 namespace evenkeel::demo {
 
 // The case evenkeel's rules were first written for: a provider that fails every third time, and sometimes says nothing.
-struct model {
+struct original {
     static constexpr double error_share = 0.30; // of attempts: 500, 502, 503 or 529
     static constexpr double error_median = 0.4; // seconds until the error, lognormal
     static constexpr double error_sigma = 0.6;
@@ -41,7 +41,7 @@ struct planned_request {
     double due = 0; // seconds after the run began
     api speaks = api::openai_chat;
     bool stream = false;
-    [[nodiscard]] bool counts() const noexcept { return number >= model::warm_up; }
+    [[nodiscard]] bool counts() const noexcept { return number >= original::warm_up; }
 };
 [[nodiscard]] planned_request plan(std::uint64_t seed, unsigned number);
 

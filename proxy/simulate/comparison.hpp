@@ -3,9 +3,9 @@
 // not depend on how many threads there are.
 
 #include "config/settings.hpp"
+#include "proxy/model/traffic.hpp"
 #include "proxy/simulate/figures.hpp"
 #include "proxy/simulate/scenario.hpp"
-#include "proxy/simulate/traffic.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -25,7 +25,7 @@ struct contestant {
 // Something to be simulated: a name and how its traffic is made from a seed. `make` is called on any thread.
 struct subject {
     std::string name, about;
-    std::function<std::unique_ptr<traffic>(std::uint64_t seed)> make;
+    std::function<std::unique_ptr<model::traffic>(std::uint64_t seed)> make;
 };
 [[nodiscard]] subject subject_of(const scenario& model);
 

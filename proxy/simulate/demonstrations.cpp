@@ -1,6 +1,6 @@
 #include "proxy/simulate/demonstrations.hpp"
 
-#include "proxy/simulate/luck.hpp"
+#include "proxy/model/luck.hpp"
 #include "proxy/simulate/percentile.hpp"
 #include "proxy/simulate/stage.hpp"
 
@@ -11,6 +11,8 @@
 #include <numeric>
 
 namespace evenkeel::simulate {
+
+using namespace model;
 
 namespace {
 

@@ -21,7 +21,7 @@ struct figures {
     std::optional<double> recovery;
 };
 
-[[nodiscard]] figures figures_of(const run_result& run, const traffic_facts& facts);
+[[nodiscard]] figures figures_of(const run_result& run, const model::traffic_facts& facts);
 
 // Of each figure by itself: the middle one, or the mean of the middle two.
 [[nodiscard]] figures median_of(const std::vector<figures>& seeds);

@@ -1,12 +1,14 @@
 #include "proxy/simulate/judge.hpp"
 
-#include "proxy/simulate/answer_text.hpp"
+#include "proxy/model/answer_text.hpp"
 #include "proxy/wire/find_word.hpp"
 
 #include <optional>
 #include <string>
 
 namespace evenkeel::simulate {
+
+using namespace model;
 
 namespace {
 

@@ -1,6 +1,6 @@
 #include "proxy/simulate/model_traffic.hpp"
 
-#include "proxy/simulate/luck.hpp"
+#include "proxy/model/luck.hpp"
 
 #include <algorithm>
 #include <array>
@@ -9,6 +9,8 @@
 #include <utility>
 
 namespace evenkeel::simulate {
+
+using namespace model;
 
 namespace {
 

@@ -2,21 +2,21 @@
 // A scenario played from a seed. Whatever is random is a function of (seed, request, attempt number) and, for what
 // lasts, of (seed, time): nothing depends on what a policy did before.
 
+#include "proxy/model/traffic.hpp"
 #include "proxy/simulate/scenario.hpp"
-#include "proxy/simulate/traffic.hpp"
 
 #include <cstdint>
 #include <vector>
 
 namespace evenkeel::simulate {
 
-class model_traffic final : public traffic {
+class model_traffic final : public model::traffic {
 public:
     model_traffic(scenario model, std::uint64_t seed);
 
-    [[nodiscard]] const traffic_facts& facts() const noexcept override { return facts_; }
-    [[nodiscard]] planned_request plan(unsigned number) const override;
-    [[nodiscard]] fate meet(unsigned number, unsigned attempt, int server, double now) const override;
+    [[nodiscard]] const model::traffic_facts& facts() const noexcept override { return facts_; }
+    [[nodiscard]] model::planned_request plan(unsigned number) const override;
+    [[nodiscard]] model::fate meet(unsigned number, unsigned attempt, int server, double now) const override;
     [[nodiscard]] bool refuses_connections(int server, double now) const override;
 
     // What a server is like at a time, and until when an attempt that is throttled there is told to wait.
@@ -28,11 +28,11 @@ public:
 
 private:
     [[nodiscard]] const length_class& length_of(unsigned number) const;
-    void draw_times(fate& into, unsigned number, unsigned attempt, double slower) const;
+    void draw_times(model::fate& into, unsigned number, unsigned attempt, double slower) const;
 
     scenario model_;
     std::uint64_t seed_;
-    traffic_facts facts_;
+    model::traffic_facts facts_;
     std::vector<double> turns_; // of spells by chance: good until the first, bad until the second, ...
 };
 

@@ -2,7 +2,7 @@
 // The models by name: traffic, and one or two servers with their troubles. All that is random in them is drawn by
 // model_traffic; here are only the numbers. Times are seconds of the scenario, shares 0..1.
 
-#include "proxy/simulate/work_clock.hpp"
+#include "proxy/model/work_clock.hpp"
 
 #include <array>
 #include <limits>
@@ -69,9 +69,9 @@ struct scenario {
     std::vector<spell> spells{};
     std::optional<spells_by_chance> bursts{};
     std::optional<redrawn_errors> redrawn{};
-    capacity server{};
+    model::capacity server{};
     std::size_t refuse_from = std::numeric_limits<std::size_t>::max(); // in service; 503 after 0.5 s
-    std::vector<speed_step> speeds{};
+    std::vector<model::speed_step> speeds{};
     std::vector<double> cuts{};
     std::optional<double> disturbed_until{};
 };

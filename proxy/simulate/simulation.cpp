@@ -1,9 +1,9 @@
 #include "proxy/simulate/simulation.hpp"
 
 #include "proxy/attempt/ask_plainly.hpp"
+#include "proxy/model/answer_text.hpp"
+#include "proxy/model/model_transport.hpp"
 #include "proxy/serve/serve.hpp"
-#include "proxy/simulate/answer_text.hpp"
-#include "proxy/simulate/model_transport.hpp"
 #include "proxy/simulate/no_client.hpp"
 #include "proxy/state/policy_registry.hpp"
 #include "proxy/wire/find_word.hpp"
@@ -21,6 +21,8 @@
 #include <utility>
 
 namespace evenkeel::simulate {
+
+using namespace model;
 
 namespace {
 

@@ -9,8 +9,8 @@
 // A run is a pure function of its arguments. Runs share nothing and may go on at the same time, each on its own thread.
 
 #include "config/settings.hpp"
+#include "proxy/model/traffic.hpp"
 #include "proxy/simulate/judge.hpp"
-#include "proxy/simulate/traffic.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -52,6 +52,6 @@ inline constexpr std::size_t max_under_way = 50'000;
 //
 // `settings` null: without a proxy. Else its only route takes every request; its first upstream is the first server,
 // the others are the second one (or the same, where the scenario has one). `seed` is that of the policies' own draws.
-[[nodiscard]] run_result simulate(const traffic& what, const config::snapshot& settings, std::uint64_t seed);
+[[nodiscard]] run_result simulate(const model::traffic& what, const config::snapshot& settings, std::uint64_t seed);
 
 } // namespace evenkeel::simulate

@@ -1,6 +1,6 @@
 #include "proxy/simulate/trace.hpp"
 
-#include "proxy/simulate/traffic.hpp"
+#include "proxy/model/traffic.hpp"
 
 #include <boost/json/monotonic_resource.hpp>
 #include <boost/json/parse.hpp>
@@ -17,6 +17,8 @@
 #include <string_view>
 
 namespace evenkeel::simulate {
+
+using namespace model;
 
 namespace {
 

@@ -1,11 +1,13 @@
 #include "proxy/simulate/trace_traffic.hpp"
 
-#include "proxy/simulate/luck.hpp"
+#include "proxy/model/luck.hpp"
 
 #include <algorithm>
 #include <utility>
 
 namespace evenkeel::simulate {
+
+using namespace model;
 
 namespace {
 

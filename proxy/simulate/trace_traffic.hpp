@@ -3,8 +3,8 @@
 // beyond those that were made meets the first attempt of another request, drawn by (seed, request, attempt) from the
 // fifty before and the fifty after: what the provider was like at that time.
 
+#include "proxy/model/traffic.hpp"
 #include "proxy/simulate/trace.hpp"
-#include "proxy/simulate/traffic.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -17,20 +17,20 @@ struct replay_options {
     std::optional<double> rate;       // per second on the average: arrivals are moved closer together or farther apart
 };
 
-class trace_traffic final : public traffic {
+class trace_traffic final : public model::traffic {
 public:
     // `what` has at least one entry.
     trace_traffic(std::shared_ptr<const trace> what, const replay_options& options, std::uint64_t seed);
 
-    [[nodiscard]] const traffic_facts& facts() const noexcept override { return facts_; }
-    [[nodiscard]] planned_request plan(unsigned number) const override;
-    [[nodiscard]] fate meet(unsigned number, unsigned attempt, int server, double now) const override;
+    [[nodiscard]] const model::traffic_facts& facts() const noexcept override { return facts_; }
+    [[nodiscard]] model::planned_request plan(unsigned number) const override;
+    [[nodiscard]] model::fate meet(unsigned number, unsigned attempt, int server, double now) const override;
 
 private:
     std::shared_ptr<const trace> trace_;
     std::uint64_t seed_;
     double stretch_ = 1; // of the times of arrival
-    traffic_facts facts_;
+    model::traffic_facts facts_;
 };
 
 } // namespace evenkeel::simulate

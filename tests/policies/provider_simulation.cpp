@@ -2,8 +2,8 @@
 
 #include "policies/retry.hpp"
 #include "policies/work_budget.hpp"
-#include "proxy/simulate/luck.hpp"
-#include "proxy/simulate/work_clock.hpp"
+#include "proxy/model/luck.hpp"
+#include "proxy/model/work_clock.hpp"
 
 #include <algorithm>
 #include <deque>
@@ -18,9 +18,9 @@ namespace evenkeel::testing {
 namespace {
 using urgency = overload_control::urgency;
 using ending = overload_control::verdict;
-using simulate::draw;
-using simulate::lognormal;
-using simulate::work_clock;
+using model::draw;
+using model::lognormal;
+using model::work_clock;
 
 constexpr double arrivals_per_second = 2.5, deadline = 60, prompt = 15;
 constexpr int requests = 700, warm_up = 24;

@@ -1,10 +1,10 @@
 #include "tests/scenarios/model_server.hpp"
 
 #include "proxy/events/observer.hpp"
+#include "proxy/model/model_transport.hpp"
+#include "proxy/model/scenario_time.hpp"
 #include "proxy/net/listener.hpp"
 #include "proxy/net/loop.hpp"
-#include "proxy/simulate/model_transport.hpp"
-#include "proxy/simulate/scenario_time.hpp"
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
@@ -23,7 +23,7 @@ namespace evenkeel::test {
 
 namespace {
 
-using simulate::model_transport;
+using model::model_transport;
 
 struct nobody final : telemetry::observer {};
 
@@ -77,8 +77,8 @@ net::task<void> pass_on(std::shared_ptr<connection> to, std::shared_ptr<net::exc
 } // namespace
 
 struct model_server::state {
-    state(const simulate::traffic& what, steady_time zero, double speed)
-        : transport(loop, what, simulate::scenario_time(zero, speed)) {
+    state(const model::traffic& what, steady_time zero, double speed)
+        : transport(loop, what, model::scenario_time(zero, speed)) {
         const int servers = what.facts().servers;
         for (int place = 0; place < 2; ++place) {
             const config::listener where{.host = "127.0.0.1", .port = 0, .unix = {}, .tls = {}};
@@ -142,7 +142,7 @@ struct model_server::state {
     std::thread thread;
 };
 
-model_server::model_server(const simulate::traffic& what, steady_time zero, double speed)
+model_server::model_server(const model::traffic& what, steady_time zero, double speed)
     : state_(std::make_unique<state>(what, zero, speed)) {}
 model_server::~model_server() { stop(); }
 

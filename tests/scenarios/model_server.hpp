@@ -1,12 +1,12 @@
 #pragma once
-// The simulated provider of the scenarios (proxy/simulate/model_transport) on real sockets and in real time, so many
+// The simulated provider of the scenarios (proxy/model/model_transport) on real sockets and in real time, so many
 // times faster than the scenario: the same luck, the same servers with their capacity, the same spells. One port for
 // each of two servers; where the scenario has one, both are the same.
 //
 // A server that refuses connections resets them here as soon as they are accepted.
 
 #include "policies/time.hpp"
-#include "proxy/simulate/traffic.hpp"
+#include "proxy/model/traffic.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -16,7 +16,7 @@ namespace evenkeel::test {
 class model_server {
 public:
     // `zero`: when the scenario's 0 is. A thread of its own serves from now on.
-    model_server(const simulate::traffic& what, steady_time zero, double speed);
+    model_server(const model::traffic& what, steady_time zero, double speed);
     ~model_server();
     model_server(const model_server&) = delete;
     model_server& operator=(const model_server&) = delete;

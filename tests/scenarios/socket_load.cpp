@@ -1,9 +1,9 @@
 #include "tests/scenarios/socket_load.hpp"
 
+#include "proxy/model/answer_text.hpp"
+#include "proxy/model/scenario_time.hpp"
 #include "proxy/provider/blocking_client.hpp"
-#include "proxy/simulate/answer_text.hpp"
 #include "proxy/simulate/judge.hpp"
-#include "proxy/simulate/scenario_time.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -15,6 +15,7 @@ namespace evenkeel::test {
 
 namespace {
 
+using namespace model;
 using namespace simulate;
 using simulate::verdict;
 using std::chrono::milliseconds;
@@ -32,7 +33,7 @@ sample ask(const planned_request& plan, unsigned number, std::uint16_t port, ste
     double first_token = deadline;
     std::string request, body;
     request_text(plan.stream, plan.max_tokens).append(request, number);
-    const auto nonce = simulate::nonce_of(number);
+    const auto nonce = model::nonce_of(number);
     try {
         provider::blocking_client client({.port = port, .timeout = left()});
         client.send(request);

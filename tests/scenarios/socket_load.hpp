@@ -11,7 +11,7 @@
 namespace evenkeel::test {
 
 // In order, those that count. `attempts` of the samples are left 0.
-[[nodiscard]] std::vector<simulate::sample> play(const simulate::traffic& what, std::uint16_t port, steady_time zero,
+[[nodiscard]] std::vector<simulate::sample> play(const model::traffic& what, std::uint16_t port, steady_time zero,
                                                  double speed);
 
 } // namespace evenkeel::test

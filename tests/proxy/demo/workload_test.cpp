@@ -60,7 +60,7 @@ TEST_CASE("30 % of attempts are errors after 0.4 s, 4 % hang, the others take 3.
     std::map<int, unsigned> statuses;
     unsigned hangs = 0;
 
-    for (unsigned number = model::warm_up; number < model::warm_up + requests; ++number) {
+    for (unsigned number = original::warm_up; number < original::warm_up + requests; ++number) {
         const auto drawn = draw_luck(1, number, 1);
         switch (drawn.is) {
         case luck::kind::answer: answers.push_back(drawn.seconds); break;
@@ -91,7 +91,7 @@ TEST_CASE("each attempt at a request has luck of its own") {
     constexpr unsigned requests = 20'000;
     unsigned failed_first = 0, failed_both = 0;
 
-    for (unsigned number = model::warm_up; number < model::warm_up + requests; ++number) {
+    for (unsigned number = original::warm_up; number < original::warm_up + requests; ++number) {
         const bool first = draw_luck(3, number, 1).is == luck::kind::error;
         const bool second = draw_luck(3, number, 2).is == luck::kind::error;
         failed_first += first ? 1 : 0;
@@ -102,7 +102,7 @@ TEST_CASE("each attempt at a request has luck of its own") {
 }
 
 TEST_CASE("the warm-up meets a healthy provider") {
-    for (unsigned number = 0; number < model::warm_up; ++number)
+    for (unsigned number = 0; number < original::warm_up; ++number)
         for (unsigned attempt = 1; attempt < 5; ++attempt)
             CHECK(draw_luck(1, number, attempt).is == luck::kind::answer);
 }
@@ -138,15 +138,15 @@ TEST_CASE("a request's name is found in its body and understood again") {
 TEST_CASE("the demonstration is the scenario `original`") {
     const auto* const scenario = evenkeel::simulate::find_scenario("original");
     REQUIRE(scenario != nullptr);
-    CHECK(scenario->rate == model::rate);
-    CHECK(scenario->stream_share == model::stream_share);
-    CHECK(scenario->deadline == model::deadline);
-    CHECK(scenario->warm_up == model::warm_up);
-    CHECK(scenario->times.whole == model::answer_median);
-    CHECK(scenario->times.whole_sigma == model::answer_sigma);
+    CHECK(scenario->rate == original::rate);
+    CHECK(scenario->stream_share == original::stream_share);
+    CHECK(scenario->deadline == original::deadline);
+    CHECK(scenario->warm_up == original::warm_up);
+    CHECK(scenario->times.whole == original::answer_median);
+    CHECK(scenario->times.whole_sigma == original::answer_sigma);
     for (const auto& server : scenario->usual) {
-        CHECK(server.errors == model::error_share);
-        CHECK(server.hangs == model::hang_share);
+        CHECK(server.errors == original::error_share);
+        CHECK(server.hangs == original::hang_share);
     }
 }
 

@@ -8,6 +8,8 @@
 
 namespace evenkeel::simulate::figures_test {
 
+using namespace model;
+
 namespace {
 // An arrival every 0.5 s; those in [from, to) fail.
 run_result failing(double from, double to, double until = 100) {

@@ -1,4 +1,4 @@
-#include "proxy/simulate/answer_text.hpp"
+#include "proxy/model/answer_text.hpp"
 #include "proxy/simulate/judge.hpp"
 
 #include <doctest/doctest.h>
@@ -7,6 +7,8 @@
 #include <vector>
 
 namespace evenkeel::simulate::judge_test {
+
+using namespace model;
 
 namespace {
 constexpr std::string_view nonce = "0000000017";

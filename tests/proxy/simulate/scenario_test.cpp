@@ -15,6 +15,8 @@
 
 namespace evenkeel::simulate::scenario_test {
 
+using namespace model;
+
 namespace {
 
 const scenario& model(std::string_view name) {

@@ -16,6 +16,8 @@
 
 namespace evenkeel::simulate::simulation_test {
 
+using namespace model;
+
 namespace {
 
 // Traffic told request by request: each meets the same fate at each of its attempts, unless more are given.

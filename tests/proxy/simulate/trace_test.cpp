@@ -12,6 +12,8 @@
 
 namespace evenkeel::simulate::trace_test {
 
+using namespace model;
+
 using end_of = trace_entry::end;
 
 namespace {

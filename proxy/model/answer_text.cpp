@@ -1,4 +1,4 @@
-#include "proxy/simulate/answer_text.hpp"
+#include "proxy/model/answer_text.hpp"
 
 #include "proxy/wire/head_builder.hpp"
 
@@ -8,7 +8,7 @@
 #include <charconv>
 #include <cmath>
 
-namespace evenkeel::simulate {
+namespace evenkeel::model {
 
 namespace {
 
@@ -170,4 +170,4 @@ bool is_whole_text(std::string_view text, std::string_view nonce) {
     return text.empty();
 }
 
-} // namespace evenkeel::simulate
+} // namespace evenkeel::model

@@ -8,12 +8,12 @@
 //
 // One simulation's; outlives every exchange.
 
+#include "proxy/model/answer_text.hpp"
+#include "proxy/model/scenario_time.hpp"
+#include "proxy/model/traffic.hpp"
+#include "proxy/model/work_clock.hpp"
 #include "proxy/net/loop.hpp"
 #include "proxy/net/transport.hpp"
-#include "proxy/simulate/answer_text.hpp"
-#include "proxy/simulate/scenario_time.hpp"
-#include "proxy/simulate/traffic.hpp"
-#include "proxy/simulate/work_clock.hpp"
 
 #include <boost/intrusive/list.hpp>
 
@@ -23,7 +23,7 @@
 #include <unordered_map>
 #include <vector>
 
-namespace evenkeel::simulate {
+namespace evenkeel::model {
 
 class model_transport final : public net::transport {
 public:
@@ -74,4 +74,4 @@ private:
     std::unique_ptr<cut> cut_;
 };
 
-} // namespace evenkeel::simulate
+} // namespace evenkeel::model

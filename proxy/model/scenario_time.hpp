@@ -7,7 +7,7 @@
 #include <chrono>
 #include <cmath>
 
-namespace evenkeel::simulate {
+namespace evenkeel::model {
 
 class scenario_time {
 public:
@@ -27,4 +27,4 @@ private:
     double speed_;
 };
 
-} // namespace evenkeel::simulate
+} // namespace evenkeel::model

@@ -1,4 +1,4 @@
-#include "proxy/simulate/work_clock.hpp"
+#include "proxy/model/work_clock.hpp"
 
 #include <doctest/doctest.h>
 
@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-namespace evenkeel::simulate::work_clock_test {
+namespace evenkeel::model::work_clock_test {
 
 namespace {
 
@@ -212,4 +212,4 @@ TEST_CASE("the shared clock agrees with a server played in small steps") {
     }
 }
 
-} // namespace evenkeel::simulate::work_clock_test
+} // namespace evenkeel::model::work_clock_test

@@ -1,11 +1,11 @@
-#include "proxy/simulate/luck.hpp"
+#include "proxy/model/luck.hpp"
 
 #include "policies/hash64.hpp"
 
 #include <cmath>
 #include <numbers>
 
-namespace evenkeel::simulate {
+namespace evenkeel::model {
 
 double draw(std::uint64_t seed, std::uint64_t number, std::uint64_t attempt, std::uint64_t purpose) noexcept {
     return unit_interval(mix64(mix64(mix64(mix64(seed) ^ number) ^ attempt) ^ purpose));
@@ -18,4 +18,4 @@ double lognormal(double median, double sigma, double u, double v) noexcept {
 
 double exponential(double mean, double u) noexcept { return -mean * std::log(1 - u); }
 
-} // namespace evenkeel::simulate
+} // namespace evenkeel::model

@@ -1,4 +1,4 @@
-#include "proxy/simulate/model_transport.hpp"
+#include "proxy/model/model_transport.hpp"
 
 #include "proxy/net/cancel.hpp"
 
@@ -10,7 +10,7 @@
 #include <optional>
 #include <utility>
 
-namespace evenkeel::simulate {
+namespace evenkeel::model {
 
 namespace error = boost::asio::error;
 
@@ -298,4 +298,4 @@ net::task<net::open_result> model_transport::open(const std::shared_ptr<const co
     co_return net::open_result{std::move(exchange), {}};
 }
 
-} // namespace evenkeel::simulate
+} // namespace evenkeel::model

@@ -3,7 +3,7 @@
 // are made once; a request's nonce has always ten digits, so that it is written into a copy and no length changes. Each
 // piece of an answer's text is marked "[nonce:piece] ", which is how a client knows that it got all of its own answer.
 
-#include "proxy/simulate/traffic.hpp"
+#include "proxy/model/traffic.hpp"
 
 #include <array>
 #include <cstddef>
@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-namespace evenkeel::simulate {
+namespace evenkeel::model {
 
 inline constexpr std::size_t nonce_digits = 10;
 [[nodiscard]] std::array<char, nonce_digits> nonce_of(unsigned number) noexcept; // "0000000017"
@@ -62,4 +62,4 @@ private:
 // Whether `text` is the whole answer to the request of this nonce: every piece, in order, once.
 [[nodiscard]] bool is_whole_text(std::string_view text, std::string_view nonce);
 
-} // namespace evenkeel::simulate
+} // namespace evenkeel::model

@@ -5,13 +5,13 @@
 //
 // Times are seconds of the scenario; 0 is when the first request that counts may come, warm-up lies before.
 
-#include "proxy/simulate/work_clock.hpp"
+#include "proxy/model/work_clock.hpp"
 
 #include <cstdint>
 #include <optional>
 #include <vector>
 
-namespace evenkeel::simulate {
+namespace evenkeel::model {
 
 // Where only the time of the whole answer is given: 0.8 s of 3.2 s.
 inline constexpr double first_of_whole = 0.25;
@@ -78,4 +78,4 @@ public:
     }
 };
 
-} // namespace evenkeel::simulate
+} // namespace evenkeel::model

@@ -18,7 +18,7 @@
 #include <utility>
 #include <vector>
 
-namespace evenkeel::simulate {
+namespace evenkeel::model {
 
 struct capacity {
     double attempts = std::numeric_limits<double>::infinity(); // C: so many are served at full speed
@@ -95,4 +95,4 @@ private:
     std::set<job*, earlier> due_;
 };
 
-} // namespace evenkeel::simulate
+} // namespace evenkeel::model

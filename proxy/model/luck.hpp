@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-namespace evenkeel::simulate {
+namespace evenkeel::model {
 
 // In [0, 1). Two draws that differ in any of the four are independent.
 [[nodiscard]] double draw(std::uint64_t seed, std::uint64_t number, std::uint64_t attempt,
@@ -14,4 +14,4 @@ namespace evenkeel::simulate {
 [[nodiscard]] double lognormal(double median, double sigma, double u, double v) noexcept;
 [[nodiscard]] double exponential(double mean, double u) noexcept;
 
-} // namespace evenkeel::simulate
+} // namespace evenkeel::model

@@ -1,8 +1,8 @@
-#include "proxy/simulate/work_clock.hpp"
+#include "proxy/model/work_clock.hpp"
 
 #include <algorithm>
 
-namespace evenkeel::simulate {
+namespace evenkeel::model {
 
 double slowdown(const capacity& of, std::size_t in_service) noexcept {
     const double x = static_cast<double>(in_service) / of.attempts;
@@ -94,4 +94,4 @@ std::optional<double> work_clock::next() const noexcept {
     return at + left / speed(slower);
 }
 
-} // namespace evenkeel::simulate
+} // namespace evenkeel::model
