@@ -87,27 +87,24 @@ sample load::ask(const planned_request& request, steady_time due) const {
         // A refusal may come although not all was taken: read in any case.
         client.send_request("POST", path_of(request), fields_of(request), body_of(request, nonce));
         client.set_timeout(left());
-        if (request.stream) {
-            stream_judge judge{request.speaks, nonce};
-            const auto head = client.read_head("POST");
-            if (head.status == 200) {
-                client.set_timeout(left());
-                while (const auto event = client.next_event()) {
-                    if (judge.take(*event)) first_token = std::min(first_token, document_seconds(steady_clock::now()));
-                    if (steady_clock::now() >= deadline) break;
-                    client.set_timeout(left());
-                }
-            }
-            out.how = judge.judge(head, client.ended());
-        } else {
-            out.how = judge_buffered(request.speaks, nonce, client.read_response("POST"));
+        const auto head = client.read_head("POST");
+        model::answer_judge judge(request.speaks, request.stream);
+        while (steady_clock::now() < deadline) {
+            client.set_timeout(left());
+            const std::string piece = client.read_body_some();
+            if (piece.empty()) break;
+            if (judge.take(piece)) first_token = std::min(first_token, document_seconds(steady_clock::now()));
         }
+        out.how = judge.judge({.status = head.status,
+                               .whole = client.ended() == provider::message_end::complete,
+                               .degraded = head.header_count("x-evenkeel-degraded") > 0},
+                              nonce);
     } catch (const provider::client_error&) {
-        out.how = verdict::error; // no connection
+        out.how = model::verdict::error; // no connection
     }
     const double took = document_seconds(steady_clock::now());
-    if (took >= original::deadline) out.how = verdict::late;
-    if (out.how == verdict::success) {
+    if (took >= original::deadline) out.how = model::verdict::late;
+    if (out.how == model::verdict::success) {
         out.seconds = took;
         out.first_token = first_token;
     }

@@ -2,8 +2,8 @@
 // One side of the comparison: sends the planned requests to one address, open loop, and notes how each fared.
 
 #include "policies/time.hpp"
-#include "proxy/demo/judge.hpp"
 #include "proxy/demo/workload.hpp"
+#include "proxy/model/judge.hpp"
 
 #include <atomic>
 #include <condition_variable>
@@ -19,7 +19,7 @@ namespace evenkeel::demo {
 // How one request fared. Times in document seconds, from the moment the request was due, so that a request that had to
 // wait for anything is charged for it; at most the client's deadline.
 struct sample {
-    verdict how = verdict::error;
+    model::verdict how = model::verdict::error;
     bool stream = false;
     double seconds = original::deadline;
     double first_token = original::deadline;

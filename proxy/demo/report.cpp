@@ -54,11 +54,11 @@ summary summarize(const std::vector<sample>& samples, std::uint64_t attempts) {
     std::vector<double> seconds, first_tokens;
     for (const sample& each : samples) {
         switch (each.how) {
-        case verdict::success: ++out.succeeded; break;
-        case verdict::error: ++out.errors; break;
-        case verdict::late: ++out.late; break;
-        case verdict::broken: ++out.broken; break;
-        case verdict::degraded: ++out.degraded; break;
+        case model::verdict::success: ++out.succeeded; break;
+        case model::verdict::error: ++out.errors; break;
+        case model::verdict::late: ++out.late; break;
+        case model::verdict::broken: ++out.broken; break;
+        case model::verdict::degraded: ++out.degraded; break;
         }
         seconds.push_back(each.seconds);
         if (each.stream) first_tokens.push_back(each.first_token);

@@ -6,6 +6,8 @@
 // Times are in seconds of the scenario ("document seconds"). The demo runs faster than that: whatever goes to a socket
 // or a timer is divided by the speed, whatever is shown is multiplied by it.
 
+#include "proxy/model/traffic.hpp"
+
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -33,7 +35,7 @@ struct original {
 
 enum class side : unsigned char { direct, classic, tuned }; // straight, or through evenkeel with that profile
 inline constexpr std::array sides{side::direct, side::classic, side::tuned};
-enum class api : unsigned char { openai_chat, anthropic_messages };
+using model::api;
 
 // Request `number` of the run, counted from 0; the warm-up comes first.
 struct planned_request {

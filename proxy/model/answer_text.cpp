@@ -157,17 +157,4 @@ void answer_texts::status(std::string& out, int status, std::optional<int> retry
     fmt::format_to(std::back_inserter(out), "Content-Length: {}\r\n\r\n{}", body.size(), body);
 }
 
-bool is_whole_text(std::string_view text, std::string_view nonce) {
-    for (int piece = 0; piece < answer_pieces; ++piece) {
-        // "[nonce:piece] "
-        if (text.size() < nonce.size() + 5 || text[0] != '[' || text.substr(1, nonce.size()) != nonce) return false;
-        text.remove_prefix(nonce.size() + 1);
-        if (text[0] != ':' || text[1] != static_cast<char>('0' + piece) || text[2] != ']' || text[3] != ' ')
-            return false;
-        text.remove_prefix(4);
-        text.remove_prefix(std::min(text.find('['), text.size()));
-    }
-    return text.empty();
-}
-
 } // namespace evenkeel::model

@@ -1,7 +1,8 @@
 #pragma once
 // The bytes that go over the simulated wire: requests and answers in the shape of OpenAI's chat completions. All texts
 // are made once; a request's nonce has always ten digits, so that it is written into a copy and no length changes. Each
-// piece of an answer's text is marked "[nonce:piece] ", which is how a client knows that it got all of its own answer.
+// piece of an answer's text is marked "[nonce:piece] ", which is how a client knows that it got all of its own answer
+// (judge.hpp).
 
 #include "proxy/model/traffic.hpp"
 
@@ -58,8 +59,5 @@ private:
     std::array<std::size_t, answer_pieces> part_ends_{}; // of buffered_: where so many pieces have been said
     std::array<nonce_text, answer_pieces> buffered_cuts_;
 };
-
-// Whether `text` is the whole answer to the request of this nonce: every piece, in order, once.
-[[nodiscard]] bool is_whole_text(std::string_view text, std::string_view nonce);
 
 } // namespace evenkeel::model

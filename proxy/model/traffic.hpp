@@ -16,8 +16,11 @@ namespace evenkeel::model {
 // Where only the time of the whole answer is given: 0.8 s of 3.2 s.
 inline constexpr double first_of_whole = 0.25;
 
+enum class api : unsigned char { openai_chat, anthropic_messages };
+
 struct planned_request {
     double due = 0; // seconds
+    api speaks = api::openai_chat;
     bool stream = false;
     int max_tokens = 512;
 };

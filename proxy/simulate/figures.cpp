@@ -13,7 +13,7 @@ namespace {
 constexpr double promptly = 15;                       // seconds
 constexpr double window = 10, recovered_share = 0.95; // of arrivals
 
-bool is_prompt(const sample& one) { return one.how == verdict::success && one.seconds <= promptly; }
+bool is_prompt(const sample& one) { return one.how == model::verdict::success && one.seconds <= promptly; }
 
 double recovery_after(const std::vector<sample>& samples, double end_of_trouble) {
     const auto first = std::ranges::lower_bound(samples, end_of_trouble, {}, &sample::due);
@@ -49,9 +49,9 @@ figures figures_of(const run_result& run, const traffic_facts& facts) {
     std::size_t success = 0, prompt = 0, degraded = 0;
     auto attempts = static_cast<double>(run.refused);
     for (const sample& each : run.samples) {
-        success += each.how == verdict::success ? 1 : 0;
+        success += each.how == model::verdict::success ? 1 : 0;
         prompt += is_prompt(each) ? 1 : 0;
-        degraded += each.how == verdict::degraded ? 1 : 0;
+        degraded += each.how == model::verdict::degraded ? 1 : 0;
         attempts += each.attempts;
         seconds.push_back(each.seconds);
         if (each.stream) first_tokens.push_back(each.first_token);

@@ -6,7 +6,6 @@
 #include "proxy/serve/serve.hpp"
 #include "proxy/simulate/no_client.hpp"
 #include "proxy/state/policy_registry.hpp"
-#include "proxy/wire/find_word.hpp"
 #include "proxy/wire/gate.hpp"
 
 #include <fmt/format.h>
@@ -52,9 +51,10 @@ private:
     static net::task<void> ask(session& me);
     net::task<void> ask_proxy();
     net::task<void> ask_provider();
+    [[nodiscard]] const std::string& write_question();
     [[nodiscard]] wire::request_head& read_head();
-    void on_timer() override; // the client leaves
-    void note_content(bool first_event);
+    void take(std::string_view piece); // of the answer
+    void on_timer() override;          // the client leaves
     void finish(int status, bool whole, bool degraded);
 
     simulation& owner_;
@@ -63,7 +63,8 @@ private:
     steady_time came_{};
     std::optional<steady_time> first_content_;
     bool late_ = false;
-    std::string body_;
+    std::string question_;
+    answer_judge judge_;
     request::io_buffer input_;
     wire::request_head head_;
     std::optional<request::client_request> request_;
@@ -167,7 +168,7 @@ void session::begin(unsigned number) {
     came_ = owner_.loop_.now();
     first_content_.reset();
     late_ = false;
-    body_.clear();
+    judge_.begin(plan_.speaks, plan_.stream);
     owner_.loop_.timers().arm(*this, came_ + scenario_time::length(owner_.facts_.deadline));
     owner_.loop_.nursery().spawn(ask(*this));
 }
@@ -189,17 +190,19 @@ void session::on_timer() {
     if (direct_) direct_->close();
 }
 
+const std::string& session::write_question() {
+    question_.clear();
+    owner_.text_for(plan_).append(question_, number_);
+    return question_;
+}
+
 // The same bytes, through the same gate, as a client's connection would read.
 wire::request_head& session::read_head() {
-    const nonce_text& text = owner_.text_for(plan_);
-    std::string bytes = std::move(body_); // borrowed: the answer comes later
-    text.append(bytes, number_);
+    const std::string& bytes = write_question();
     input_.clear();
     const auto room = input_.space(bytes.size(), bytes.size());
     std::copy(bytes.begin(), bytes.end(), static_cast<char*>(room.data()));
     input_.commit(bytes.size());
-    bytes.clear();
-    body_ = std::move(bytes);
     std::size_t scanned = 0;
     const auto result = wire::read_request_head(input_.unread(), {}, scanned, head_);
     if (result.is != wire::head_result::state::complete) throw std::logic_error("a simulated request was refused");
@@ -234,8 +237,7 @@ net::task<void> session::ask_proxy() {
             if (!step) step = co_await given.body->next();
             whole = step->is == request::body_step::kind::end;
             if (step->is != request::body_step::kind::data) break;
-            body_.append(step->data);
-            note_content(step->first_event);
+            take(step->data);
         }
         reading_ = nullptr;
     }
@@ -251,11 +253,8 @@ net::task<void> session::ask_provider() {
     direct_ = owner_.transport_.connect(static_cast<int>(number_ % static_cast<unsigned>(owner_.facts_.servers)));
     request::plain_answer answer;
     if (direct_) {
-        std::string question;
-        owner_.text_for(plan_).append(question, number_);
-        answer = co_await request::ask_plainly(*direct_, question, [this](std::string_view piece) {
-            body_.append(piece);
-            note_content(!first_content_ && wire::has_word(body_, R"("content":"[)", 3)); // of the first piece
+        answer = co_await request::ask_plainly(*direct_, write_question(), [this](std::string_view piece) {
+            take(piece);
             return true;
         });
     }
@@ -263,8 +262,8 @@ net::task<void> session::ask_provider() {
     finish(answer.status, answer.whole, false);
 }
 
-void session::note_content(bool first_event) {
-    if (first_event && !first_content_) first_content_ = owner_.loop_.now();
+void session::take(std::string_view piece) {
+    if (judge_.take(piece) && !first_content_) first_content_ = owner_.loop_.now();
 }
 
 void session::finish(int status, bool whole, bool degraded) {
@@ -276,12 +275,9 @@ void session::finish(int status, bool whole, bool degraded) {
     one.due = plan_.due;
     one.stream = plan_.stream;
     one.attempts = static_cast<std::uint16_t>(owner_.transport_.attempts(number_));
-    one.how =
-        late_ ? verdict::late
-              : judge({.status = status, .whole = whole, .degraded = degraded, .stream = plan_.stream, .body = body_},
-                      {nonce.data(), nonce.size()});
+    one.how = late_ ? model::verdict::late : judge_.judge({status, whole, degraded}, {nonce.data(), nonce.size()});
     one.seconds = one.first_token = deadline;
-    if (one.how != verdict::success) return;
+    if (one.how != model::verdict::success) return;
     const auto seconds = [&](steady_time at) { return std::chrono::duration<double>(at - came_).count(); };
     one.seconds = seconds(owner_.loop_.now());
     one.first_token = first_content_ ? seconds(*first_content_) : one.seconds;

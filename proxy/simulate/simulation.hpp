@@ -9,8 +9,8 @@
 // A run is a pure function of its arguments. Runs share nothing and may go on at the same time, each on its own thread.
 
 #include "config/settings.hpp"
+#include "proxy/model/judge.hpp"
 #include "proxy/model/traffic.hpp"
-#include "proxy/simulate/judge.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -24,7 +24,7 @@ struct sample {
     double seconds = 0;
     double first_token = 0;
     std::uint16_t attempts = 0; // that reached a server
-    verdict how = verdict::error;
+    model::verdict how = model::verdict::error;
     bool stream = false;
 };
 

@@ -1,9 +1,9 @@
 #include "tests/scenarios/socket_load.hpp"
 
 #include "proxy/model/answer_text.hpp"
+#include "proxy/model/judge.hpp"
 #include "proxy/model/scenario_time.hpp"
 #include "proxy/provider/blocking_client.hpp"
-#include "proxy/simulate/judge.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -16,8 +16,8 @@ namespace evenkeel::test {
 namespace {
 
 using namespace model;
+using model::verdict;
 using namespace simulate;
-using simulate::verdict;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
@@ -31,7 +31,7 @@ sample ask(const planned_request& plan, unsigned number, std::uint16_t port, ste
     };
     const auto seconds = [&] { return std::chrono::duration<double>(steady_clock::now() - due).count() * speed; };
     double first_token = deadline;
-    std::string request, body;
+    std::string request;
     request_text(plan.stream, plan.max_tokens).append(request, number);
     const auto nonce = model::nonce_of(number);
     try {
@@ -39,19 +39,17 @@ sample ask(const planned_request& plan, unsigned number, std::uint16_t port, ste
         client.send(request);
         client.set_timeout(left());
         const auto head = client.read_head("POST");
+        answer_judge judge(plan.speaks, plan.stream);
         for (;;) {
             client.set_timeout(left());
             const std::string piece = client.read_body_some();
             if (piece.empty() || steady_clock::now() >= end) break;
-            body += piece;
-            if (first_token == deadline && body.find(R"("content":"[)") != std::string::npos) first_token = seconds();
+            if (judge.take(piece)) first_token = std::min(first_token, seconds());
         }
-        out.how = judge({.status = head.status,
-                         .whole = client.ended() == provider::message_end::complete,
-                         .degraded = head.header_count("x-evenkeel-degraded") > 0,
-                         .stream = plan.stream,
-                         .body = body},
-                        {nonce.data(), nonce.size()});
+        out.how = judge.judge({.status = head.status,
+                               .whole = client.ended() == provider::message_end::complete,
+                               .degraded = head.header_count("x-evenkeel-degraded") > 0},
+                              {nonce.data(), nonce.size()});
     } catch (const provider::client_error&) {
         out.how = verdict::error; // no connection
     }

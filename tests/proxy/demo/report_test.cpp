@@ -10,6 +10,7 @@
 namespace evenkeel::test::report_test {
 
 using namespace evenkeel::demo;
+using model::verdict;
 
 namespace {
 std::size_t widest_line(const std::string& text) {

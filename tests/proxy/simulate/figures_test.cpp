@@ -9,6 +9,7 @@
 namespace evenkeel::simulate::figures_test {
 
 using namespace model;
+using model::verdict;
 
 namespace {
 // An arrival every 0.5 s; those in [from, to) fail.

@@ -17,6 +17,7 @@
 namespace evenkeel::simulate::simulation_test {
 
 using namespace model;
+using model::verdict;
 
 namespace {
 

@@ -13,6 +13,7 @@
 namespace evenkeel::simulate::trace_test {
 
 using namespace model;
+using model::verdict;
 
 using end_of = trace_entry::end;
 
