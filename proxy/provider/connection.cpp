@@ -382,7 +382,7 @@ private:
         const bool keep = path.starts_with("/v1/") || core_.options().record_body_bytes > 0;
         // An early answer, and how the body is read, must be known before there is a body to take a nonce from.
         const bool picked = choice && choice->is_about_reading();
-        if (picked) script_ = core_.pick(*choice, {}, path);
+        if (picked) script_ = core_.pick(*choice, path, core_.count_turn(path));
         const bool early = script_.early != early_end::none;
         body_reader reader{*record_, keep};
         piece_.clear();
@@ -406,11 +406,13 @@ private:
                 co_return false;
             }
             if (choice && !picked) {
+                const std::string& key = record_->nonce.empty() ? path : record_->nonce;
+                core_.quietly([this, turn = core_.count_turn(key)] { record_->turn = turn; });
                 if (const auto text = script_by_owner()) {
                     choice = std::make_shared<const script_choice>(*text);
                     core_.quietly([&] { record_->script = choice->text(); });
                 }
-                script_ = core_.pick(*choice, record_->nonce, path);
+                script_ = core_.pick(*choice, key, record_->turn);
             }
         }
         if (!choice) {

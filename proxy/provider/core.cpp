@@ -36,6 +36,7 @@ json::object to_json(const attempt_record& r) {
         {"body_sha256", r.body_sha256},
         {"body", r.body},
         {"nonce", r.nonce},
+        {"turn", r.turn},
         {"script", r.script},
         {"status", r.status},
         {"accepted_ns", r.accepted_ns},
@@ -171,17 +172,22 @@ std::shared_ptr<const script_choice> provider_core::choose(const attempt_record&
     return default_;
 }
 
-provider_script provider_core::pick(const script_choice& choice, const std::string& nonce, std::string_view path) {
-    const std::string key = nonce.empty() ? std::string{path} : nonce;
-    const auto turn = [&](const std::string& of) {
-        const std::lock_guard lock{mutex_};
-        return ++turns_[of];
-    };
+std::uint64_t provider_core::count_turn(const std::string& key) {
+    const std::lock_guard lock{mutex_};
+    return ++turns_[key];
+}
+
+std::uint64_t provider_core::turns(const std::string& key) const {
+    const std::lock_guard lock{mutex_};
+    const auto counted = turns_.find(key);
+    return counted == turns_.end() ? 0 : counted->second;
+}
+
+provider_script provider_core::pick(const script_choice& choice, const std::string& key, std::uint64_t nth) {
     // Luck is a function of (seed, request, how often it was seen), not of the order of arrival.
-    const auto nth = turn(key);
     const auto& script = choice.pick(draw(std::hash<std::string>{}(key), nth));
     if (script.fail_times < 0) return script;
-    const auto failures = turn("fail_times\n" + (script.key.empty() ? key : script.key) + "\n" + choice.text());
+    const auto failures = count_turn("fail_times\n" + (script.key.empty() ? key : script.key) + "\n" + choice.text());
     return failures <= static_cast<std::uint64_t>(script.fail_times) ? script : provider_script{};
 }
 

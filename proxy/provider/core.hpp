@@ -39,8 +39,11 @@ public:
 
     // The script for a request whose head was read; uses up a turn of a rule. `record` is filled with its text.
     [[nodiscard]] std::shared_ptr<const script_choice> choose(const attempt_record& record);
-    // The alternative for a request of this key, or the healthy script once fail_times is used up.
-    [[nodiscard]] provider_script pick(const script_choice& choice, const std::string& nonce, std::string_view path);
+    // Counts a request of this key, which is its nonce or else its path: how many there were, this one included.
+    std::uint64_t count_turn(const std::string& key);
+    [[nodiscard]] std::uint64_t turns(const std::string& key) const;
+    // The alternative for the nth request of this key, or the healthy script once fail_times is used up.
+    [[nodiscard]] provider_script pick(const script_choice& choice, const std::string& key, std::uint64_t nth);
     // A draw in [0, 1), a function of the seed and the arguments.
     [[nodiscard]] double draw(std::uint64_t a, std::uint64_t b) const noexcept;
 

@@ -202,6 +202,7 @@ void simulated_provider::say_to_idle(const std::string& bytes) {
 
 std::vector<attempt_record> simulated_provider::records() const { return implementation_->core.records(); }
 provider_counters simulated_provider::counters() const { return implementation_->core.counters(); }
+std::uint64_t simulated_provider::turns(const std::string& nonce) const { return implementation_->core.turns(nonce); }
 bool simulated_provider::wait_for(const std::function<bool(const provider_counters&)>& holds,
                                   std::chrono::milliseconds timeout) const {
     return implementation_->core.wait_for(holds, timeout);

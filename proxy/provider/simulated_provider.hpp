@@ -79,8 +79,9 @@ struct attempt_record {
     std::string body_sha256; // hex; empty until the body was read
     std::string body;        // its beginning, see record_body_bytes
     std::string nonce;
-    std::string script; // the text that applied; empty: healthy
-    int status = 0;     // sent; 0: none
+    std::uint64_t turn = 0; // of the requests with this nonce, or else with this path, from 1; 0: not known yet
+    std::string script;     // the text that applied; empty: healthy
+    int status = 0;         // sent; 0: none
 
     std::int64_t accepted_ns = 0;    // of the connection
     std::int64_t head_ns = 0;        // request head read
@@ -149,6 +150,7 @@ public:
 
     [[nodiscard]] std::vector<attempt_record> records() const;
     [[nodiscard]] provider_counters counters() const;
+    [[nodiscard]] std::uint64_t turns(const std::string& nonce) const; // how many requests had it
     // Waits until `holds` is true of the counters; false after `timeout`. Wakes on every change, no polling. The
     // functions are called under the provider's mutex: they must not call it back.
     bool wait_for(const std::function<bool(const provider_counters&)>& holds,
