@@ -2,9 +2,10 @@
 
 #include "config/load.hpp"
 #include "proxy/demo/demo_config.hpp"
-#include "proxy/demo/load.hpp"
 #include "proxy/demo/report.hpp"
-#include "proxy/demo/simulated_upstream.hpp"
+#include "proxy/demo/workload.hpp"
+#include "proxy/model/load.hpp"
+#include "proxy/provider/simulated_provider.hpp"
 #include "proxy/server/server.hpp"
 
 #include <boost/asio/ip/address_v4.hpp>
@@ -77,7 +78,7 @@ private:
     sigset_t wanted_{}, before_{};
 };
 
-using loads = std::array<std::unique_ptr<load>, sides.size()>;
+using loads = std::array<std::unique_ptr<model::load>, sides.size()>;
 
 bool all_done(const loads& of) {
     return std::ranges::all_of(of, [](const auto& each) { return each->done() == each->total(); });
@@ -173,7 +174,11 @@ int run(const options& wanted, std::ostream& out, std::ostream& err) {
     }
 
     stop_signals signals;
-    simulated_upstream upstream(wanted.seed, wanted.speed);
+    const workload traffic(wanted.seed, wanted.requests);
+    provider::simulated_provider upstream(
+        {.seed = wanted.seed, .record = false, .script_for = [&](const auto& attempt) {
+             return script_for(attempt, traffic, wanted.speed);
+         }});
     choice.provider = upstream.url();
     const auto proxy = start_proxy(demo_config(choice), wanted.version, err);
     if (proxy == nullptr) return 1;
@@ -197,13 +202,11 @@ int run(const options& wanted, std::ostream& out, std::ostream& err) {
 
     const steady_time begin = steady_clock::now() + std::chrono::milliseconds{50}; // the workers are up by then
     const auto start = [&](side from, const loopback_address& to) {
-        return std::make_unique<load>(load_options{.from = from,
-                                                   .host = to.host,
-                                                   .port = to.port,
-                                                   .seed = wanted.seed,
-                                                   .requests = wanted.requests,
-                                                   .speed = wanted.speed},
-                                      begin);
+        return std::make_unique<model::load>(
+            traffic, model::scenario_time(begin, wanted.speed),
+            model::load_options{to.host, to.port, [from](unsigned number, const model::planned_request& plan) {
+                                    return question_of(from, number, plan);
+                                }});
     };
     const loads all{start(side::direct, {"127.0.0.1", upstream.port()}),
                     start(side::classic, parse_loopback(classic->addresses().front()).value()),
@@ -224,8 +227,12 @@ int run(const options& wanted, std::ostream& out, std::ostream& err) {
     shown.end();
 
     summaries found;
-    for (std::size_t at = 0; at < sides.size(); ++at)
-        found[at] = summarize(all[at]->wait(), upstream.attempts(sides[at]));
+    for (std::size_t at = 0; at < sides.size(); ++at) {
+        std::uint64_t attempts = 0; // at the requests that count
+        for (unsigned number = original::warm_up; number < traffic.facts().requests; ++number)
+            attempts += upstream.turns(nonce_of(sides[at], number));
+        found[at] = summarize(all[at]->wait(), attempts);
+    }
     out << (wanted.live ? "" : "\n") << table(found, {.seed = wanted.seed, .speed = wanted.speed}, wanted.colour)
         << std::flush;
     if (wanted.once) return 0;

@@ -48,11 +48,11 @@ std::string share_of(const summary& of) {
 
 } // namespace
 
-summary summarize(const std::vector<sample>& samples, std::uint64_t attempts) {
+summary summarize(const std::vector<model::sample>& samples, std::uint64_t attempts) {
     summary out;
     out.requests = samples.size();
     std::vector<double> seconds, first_tokens;
-    for (const sample& each : samples) {
+    for (const model::sample& each : samples) {
         switch (each.how) {
         case model::verdict::success: ++out.succeeded; break;
         case model::verdict::error: ++out.errors; break;

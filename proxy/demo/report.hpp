@@ -1,7 +1,8 @@
 #pragma once
 // From the samples of all sides to the table the demo prints. Pure; 80 columns.
 
-#include "proxy/demo/load.hpp"
+#include "proxy/demo/workload.hpp"
+#include "proxy/model/sample.hpp"
 
 #include <array>
 #include <cstdint>
@@ -17,7 +18,7 @@ struct summary {
     double first_token_p50 = 0, first_token_p99 = 0; // of the streams
     double attempts_per_request = 0;                 // as counted by the provider
 };
-[[nodiscard]] summary summarize(const std::vector<sample>& samples, std::uint64_t attempts);
+[[nodiscard]] summary summarize(const std::vector<model::sample>& samples, std::uint64_t attempts);
 
 struct run_facts {
     std::uint64_t seed = 0;

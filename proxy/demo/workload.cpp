@@ -6,8 +6,12 @@
 
 #include <array>
 #include <charconv>
+#include <climits>
 
 namespace evenkeel::demo {
+
+using model::api;
+using model::fate;
 
 namespace {
 
@@ -25,39 +29,53 @@ constexpr std::array<std::string_view, sides.size()> side_words{"direct", "class
 
 } // namespace
 
-planned_request plan(std::uint64_t seed, unsigned number) {
-    return {.number = number,
-            .due = (number + 0.5 * draw(seed, number, 0, use::arrival)) / original::rate,
-            .speaks = draw(seed, number, 0, use::speaks) < 0.5 ? api::openai_chat : api::anthropic_messages,
-            .stream = draw(seed, number, 0, use::stream) < original::stream_share};
+workload::workload(std::uint64_t seed, unsigned requests) : seed_(seed) {
+    facts_.requests = original::warm_up + requests;
+    facts_.warm_up = original::warm_up;
+    facts_.end = facts_.requests / original::rate;
+    facts_.deadline = original::deadline;
 }
 
-luck draw_luck(std::uint64_t seed, std::uint64_t number, unsigned attempt) {
-    const double fate = number < original::warm_up ? 1 : draw(seed, number, attempt, use::fate);
-    const double u = draw(seed, number, attempt, use::time_u);
-    const double v = draw(seed, number, attempt, use::time_v);
-    if (fate < original::error_share) {
-        const auto which = static_cast<std::size_t>(draw(seed, number, attempt, use::status) * error_statuses.size());
-        return {luck::kind::error, model::lognormal(original::error_median, original::error_sigma, u, v),
-                error_statuses.at(which)};
+model::planned_request workload::plan(unsigned number) const {
+    return {.due = (number + 0.5 * draw(seed_, number, 0, use::arrival)) / original::rate,
+            .speaks = draw(seed_, number, 0, use::speaks) < 0.5 ? api::openai_chat : api::anthropic_messages,
+            .stream = draw(seed_, number, 0, use::stream) < original::stream_share};
+}
+
+fate workload::meet(unsigned number, unsigned attempt, int, double) const {
+    const double falls_on = number < original::warm_up ? 1 : draw(seed_, number, attempt, use::fate);
+    const double u = draw(seed_, number, attempt, use::time_u);
+    const double v = draw(seed_, number, attempt, use::time_v);
+    if (falls_on < original::error_share) {
+        const auto which = static_cast<std::size_t>(draw(seed_, number, attempt, use::status) * error_statuses.size());
+        return {.is = fate::kind::status,
+                .first = model::lognormal(original::error_median, original::error_sigma, u, v),
+                .status = error_statuses.at(which)};
     }
-    if (fate < original::error_share + original::hang_share) return {luck::kind::hang, original::hang};
-    return {luck::kind::answer, model::lognormal(original::answer_median, original::answer_sigma, u, v)};
+    if (falls_on < original::error_share + original::hang_share) return {.is = fate::kind::hang};
+    const double whole = model::lognormal(original::answer_median, original::answer_sigma, u, v);
+    return {.first = model::first_of_whole * whole, .whole = whole};
 }
 
-std::string script_of(const luck& drawn, double speed) {
-    switch (drawn.is) {
-    case luck::kind::error:
+std::string script_of(const fate& met, double speed) {
+    switch (met.is) {
+    case fate::kind::status:
         // A 503 that gives no reason, as in the simulations: these failures come by chance, whatever the load.
-        return fmt::format("status={}; {}delay={}", drawn.status, drawn.status == 503 ? "error=server; " : "",
-                           microseconds(drawn.seconds, speed));
-    case luck::kind::hang: return fmt::format("delay={}", microseconds(drawn.seconds, speed));
-    case luck::kind::answer: break;
+        return fmt::format("status={}; {}delay={}", met.status, met.status == 503 ? "error=server; " : "",
+                           microseconds(met.first, speed));
+    case fate::kind::answer: break;
+    default: return fmt::format("delay={}", microseconds(original::hang, speed));
     }
-    const double first = drawn.seconds * original::first_token;
-    const double gap = (drawn.seconds - first) / (original::pieces - 1);
-    return fmt::format("events={}; first={}; gap={}", original::pieces, microseconds(first, speed),
+    const double gap = (met.whole - met.first) / (model::answer_pieces - 1);
+    return fmt::format("events={}; first={}; gap={}", model::answer_pieces, microseconds(met.first, speed),
                        microseconds(gap, speed));
+}
+
+std::string script_for(const provider::attempt_record& attempt, const workload& of, double speed) {
+    // Whoever tries the demo by hand comes without a name and gets the luck of a request beyond any of the workload.
+    const auto name = parse_nonce(attempt.nonce);
+    const unsigned number = name ? name->number : UINT_MAX - static_cast<unsigned>(attempt.serial);
+    return script_of(of.meet(number, name ? static_cast<unsigned>(attempt.turn) : 1), speed);
 }
 
 std::string nonce_of(side from, unsigned number) {
@@ -76,14 +94,18 @@ std::optional<request_name> parse_nonce(std::string_view nonce) {
     return std::nullopt;
 }
 
-std::string_view path_of(const planned_request& request) noexcept {
-    return request.speaks == api::openai_chat ? "/v1/chat/completions" : "/v1/messages";
-}
-
-std::string body_of(const planned_request& request, std::string_view nonce) {
-    return fmt::format(R"({{"model":"sim-1","max_tokens":512,"stream":{},)"
-                       R"("messages":[{{"role":"user","content":"What keeps a ship upright? nonce:{}"}}]}})",
-                       request.stream, nonce);
+model::question question_of(side from, unsigned number, const model::planned_request& plan) {
+    const std::string nonce = nonce_of(from, number);
+    const bool openai = plan.speaks == api::openai_chat;
+    const auto body = fmt::format(R"({{"model":"sim-1","max_tokens":{},"stream":{},)"
+                                  R"("messages":[{{"role":"user","content":"What keeps a ship upright? nonce:{}"}}]}})",
+                                  plan.max_tokens, plan.stream, nonce);
+    return {fmt::format("POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{}\r\n"
+                        "Content-Length: {}\r\n\r\n{}",
+                        openai ? "/v1/chat/completions" : "/v1/messages",
+                        openai ? "Authorization: Bearer demo" : "X-Api-Key: demo\r\nAnthropic-Version: 2023-06-01",
+                        body.size(), body),
+            nonce};
 }
 
 } // namespace evenkeel::demo

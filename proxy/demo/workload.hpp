@@ -6,7 +6,9 @@
 // Times are in seconds of the scenario ("document seconds"). The demo runs faster than that: whatever goes to a socket
 // or a timer is divided by the speed, whatever is shown is multiplied by it.
 
+#include "proxy/model/load.hpp"
 #include "proxy/model/traffic.hpp"
+#include "proxy/provider/simulated_provider.hpp"
 
 #include <array>
 #include <cstdint>
@@ -25,38 +27,32 @@ struct original {
     static constexpr double hang = 90;           // seconds, longer than any client here waits
     static constexpr double answer_median = 3.2; // seconds until the answer is whole, lognormal
     static constexpr double answer_sigma = 0.4;
-    static constexpr double first_token = 0.8 / 3.2; // of a stream: this share of the answer's time
-    static constexpr int pieces = 10;                // an answer's text comes in so many
-    static constexpr double rate = 2;                // requests per second, whether or not earlier ones were answered
-    static constexpr double stream_share = 0.5;      // of requests
-    static constexpr double deadline = 60;           // seconds, then the client gives up
-    static constexpr unsigned warm_up = 24; // requests before the first that counts; all meet a healthy provider
+    static constexpr double rate = 2;           // requests per second, whether or not earlier ones were answered
+    static constexpr double stream_share = 0.5; // of requests
+    static constexpr double deadline = 60;      // seconds, then the client gives up
+    static constexpr unsigned warm_up = 24;     // requests before the first that counts; all meet a healthy provider
 };
 
 enum class side : unsigned char { direct, classic, tuned }; // straight, or through evenkeel with that profile
 inline constexpr std::array sides{side::direct, side::classic, side::tuned};
-using model::api;
 
-// Request `number` of the run, counted from 0; the warm-up comes first.
-struct planned_request {
-    unsigned number = 0;
-    double due = 0; // seconds after the run began
-    api speaks = api::openai_chat;
-    bool stream = false;
-    [[nodiscard]] bool counts() const noexcept { return number >= original::warm_up; }
-};
-[[nodiscard]] planned_request plan(std::uint64_t seed, unsigned number);
+// Requests are counted from 0; the warm-up comes first.
+class workload final : public model::traffic {
+public:
+    workload(std::uint64_t seed, unsigned requests); // so many that count
 
-// What one attempt at a request meets.
-struct luck {
-    enum class kind : unsigned char { answer, error, hang };
-    kind is = kind::answer;
-    double seconds = 0; // until the answer is whole, the error comes, the silence ends
-    int status = 200;
+    [[nodiscard]] const model::traffic_facts& facts() const noexcept override { return facts_; }
+    [[nodiscard]] model::planned_request plan(unsigned number) const override;
+    [[nodiscard]] model::fate meet(unsigned number, unsigned attempt, int server = 0, double now = 0) const override;
+
+private:
+    const std::uint64_t seed_;
+    model::traffic_facts facts_;
 };
-[[nodiscard]] luck draw_luck(std::uint64_t seed, std::uint64_t number, unsigned attempt); // attempts from 1
-// ... as the simulated provider is told (proxy/provider/script.hpp).
-[[nodiscard]] std::string script_of(const luck& drawn, double speed);
+
+// What an attempt meets, as the simulated provider is told (proxy/provider/script.hpp).
+[[nodiscard]] std::string script_of(const model::fate& met, double speed);
+[[nodiscard]] std::string script_for(const provider::attempt_record& attempt, const workload& of, double speed);
 
 // A request carries its name in its text, and the answer repeats it in every piece: "direct.17".
 [[nodiscard]] std::string nonce_of(side from, unsigned number);
@@ -66,7 +62,6 @@ struct request_name {
 };
 [[nodiscard]] std::optional<request_name> parse_nonce(std::string_view nonce);
 
-[[nodiscard]] std::string_view path_of(const planned_request& request) noexcept;
-[[nodiscard]] std::string body_of(const planned_request& request, std::string_view nonce);
+[[nodiscard]] model::question question_of(side from, unsigned number, const model::planned_request& plan);
 
 } // namespace evenkeel::demo

@@ -8,6 +8,8 @@
 
 namespace evenkeel::simulate {
 
+using namespace model;
+
 namespace {
 
 constexpr double promptly = 15;                       // seconds

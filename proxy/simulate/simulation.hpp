@@ -9,7 +9,7 @@
 // A run is a pure function of its arguments. Runs share nothing and may go on at the same time, each on its own thread.
 
 #include "config/settings.hpp"
-#include "proxy/model/judge.hpp"
+#include "proxy/model/sample.hpp"
 #include "proxy/model/traffic.hpp"
 
 #include <cstddef>
@@ -17,16 +17,6 @@
 #include <vector>
 
 namespace evenkeel::simulate {
-
-// How one request fared. Times in seconds from the moment it came; the deadline, where it was not answered well.
-struct sample {
-    double due = 0; // seconds of the scenario
-    double seconds = 0;
-    double first_token = 0;
-    std::uint16_t attempts = 0; // that reached a server
-    model::verdict how = model::verdict::error;
-    bool stream = false;
-};
 
 // What must be gone once every client has been answered or has left; all zero, or the request path leaks.
 struct leftovers {
@@ -39,9 +29,9 @@ struct leftovers {
 };
 
 struct run_result {
-    std::vector<sample> samples;     // of the requests that count, in order
-    std::uint64_t refused = 0;       // attempts that got no connection
-    std::uint64_t wasted_events = 0; // meaningful events of streams that were read and not passed on
+    std::vector<model::sample> samples; // of the requests that count, in order
+    std::uint64_t refused = 0;          // attempts that got no connection
+    std::uint64_t wasted_events = 0;    // meaningful events of streams that were read and not passed on
     leftovers left;
 };
 

@@ -9,6 +9,8 @@
 //
 // EVENKEEL_SOCKET_SCENARIOS=all, or calm,outage,...: other ones than the usual selection. EVENKEEL_SOCKET_SEED: 1.
 
+#include "proxy/model/answer_text.hpp"
+#include "proxy/model/load.hpp"
 #include "proxy/simulate/faster.hpp"
 #include "proxy/simulate/figures.hpp"
 #include "proxy/simulate/model_traffic.hpp"
@@ -17,7 +19,6 @@
 #include "proxy/simulate/scenario.hpp"
 #include "tests/scenarios/model_server.hpp"
 #include "tests/scenarios/program.hpp"
-#include "tests/scenarios/socket_load.hpp"
 
 #include <doctest/doctest.h>
 
@@ -98,10 +99,17 @@ bool as_in_virtual_time(const outcome& of) {
            of.sockets.attempts <= of.virtual_time.attempts + 0.15;
 }
 
-outcome run(scenario model, std::uint64_t seed, double speed) {
-    outcome out{.name = std::string{model.name}};
+model::question ask(unsigned number, const model::planned_request& plan) {
+    const auto nonce = model::nonce_of(number);
+    model::question out{{}, {nonce.data(), nonce.size()}};
+    model::request_text(plan.stream, plan.max_tokens).append(out.request, number);
+    return out;
+}
+
+outcome run(scenario played, std::uint64_t seed, double speed) {
+    outcome out{.name = std::string{played.name}};
     const profile& tuned = profiles().back();
-    const model_traffic traffic(std::move(model), seed);
+    const model_traffic traffic(std::move(played), seed);
     const auto& facts = traffic.facts();
     out.requests = facts.requests - facts.warm_up;
     out.virtual_time = figures_of(simulate::simulate(traffic, settings_of(tuned), seed), facts);
@@ -116,7 +124,8 @@ outcome run(scenario model, std::uint64_t seed, double speed) {
                               faster(tuned, speed), servers.port(0), servers.port(1)));
     run_result result;
     lag_meter meter;
-    result.samples = play(traffic, proxy.port(), zero, speed);
+    result.samples =
+        model::load(traffic, model::scenario_time(zero, speed), {.port = proxy.port(), .asks = ask}).wait();
     out.lag = meter.stop() * speed;
     out.exit_code = proxy.finish();
     servers.stop();

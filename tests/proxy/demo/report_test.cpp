@@ -33,11 +33,11 @@ std::string line_of(const std::string& text, const std::string& name) {
 } // namespace
 
 TEST_CASE("a failure counts as the deadline, in the first tokens of streams too") {
-    const std::vector<sample> samples{
-        {verdict::success, false, 2.0, 60},
-        {verdict::success, true, 3.0, 0.5},
-        {verdict::late, true},
-        {verdict::error, false},
+    const std::vector<model::sample> samples{
+        {.seconds = 2.0, .first_token = 60, .how = verdict::success},
+        {.seconds = 3.0, .first_token = 0.5, .how = verdict::success, .stream = true},
+        {.seconds = 60, .first_token = 60, .how = verdict::late, .stream = true},
+        {.seconds = 60, .first_token = 60, .how = verdict::error},
     };
 
     const auto out = summarize(samples, 6);

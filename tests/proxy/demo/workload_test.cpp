@@ -13,9 +13,13 @@
 namespace evenkeel::test::workload_test {
 
 using namespace evenkeel::demo;
+using model::api;
+using model::fate;
 
 namespace {
-bool same(const luck& a, const luck& b) { return a.is == b.is && a.seconds == b.seconds && a.status == b.status; }
+bool same(const fate& a, const fate& b) {
+    return a.is == b.is && a.first == b.first && a.whole == b.whole && a.status == b.status;
+}
 double median(std::vector<double> values) {
     const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
     std::ranges::nth_element(values, middle);
@@ -25,13 +29,14 @@ double median(std::vector<double> values) {
 
 TEST_CASE("a workload is a function of its seed") {
     int moved = 0;
+    const workload seven(7, 1000), eight(8, 1000);
     for (unsigned number = 0; number < 1000; ++number) {
-        const auto once = plan(7, number), again = plan(7, number);
+        const auto once = seven.plan(number), again = workload(7, 1000).plan(number);
         CHECK(once.due == again.due);
         CHECK(once.stream == again.stream);
         CHECK(once.speaks == again.speaks);
-        CHECK(same(draw_luck(7, number, 1), draw_luck(7, number, 1)));
-        moved += plan(8, number).due != once.due && !same(draw_luck(8, number, 1), draw_luck(7, number, 1)) ? 1 : 0;
+        CHECK(same(seven.meet(number, 1), workload(7, 1000).meet(number, 1)));
+        moved += eight.plan(number).due != once.due && !same(eight.meet(number, 1), seven.meet(number, 1)) ? 1 : 0;
     }
     CHECK(moved > 990);
 }
@@ -40,10 +45,11 @@ TEST_CASE("requests arrive two a second, in order, half of them streams, half of
     constexpr unsigned requests = 100'000;
     double before = 0;
     unsigned streams = 0, openai = 0;
+    CHECK(workload(1, requests).facts().requests == requests + 24);
+    CHECK(workload(1, requests).facts().warm_up == 24); // the first so many do not count
 
     for (unsigned number = 0; number < requests; ++number) {
-        const auto request = plan(1, number);
-        CHECK(request.counts() == (number >= 24));
+        const auto request = workload(1, 0).plan(number);
         if (request.due < before || request.due < number / 2.0 || request.due >= (number + 0.5) / 2) FAIL(number);
         before = request.due;
         streams += request.stream ? 1 : 0;
@@ -61,17 +67,15 @@ TEST_CASE("30 % of attempts are errors after 0.4 s, 4 % hang, the others take 3.
     unsigned hangs = 0;
 
     for (unsigned number = original::warm_up; number < original::warm_up + requests; ++number) {
-        const auto drawn = draw_luck(1, number, 1);
+        const auto drawn = workload(1, 0).meet(number, 1);
         switch (drawn.is) {
-        case luck::kind::answer: answers.push_back(drawn.seconds); break;
-        case luck::kind::error:
-            errors.push_back(drawn.seconds);
+        case fate::kind::answer: answers.push_back(drawn.whole); break;
+        case fate::kind::status:
+            errors.push_back(drawn.first);
             ++statuses[drawn.status];
             break;
-        case luck::kind::hang:
-            ++hangs;
-            CHECK(drawn.seconds == 90);
-            break;
+        case fate::kind::hang: ++hangs; break;
+        default: FAIL("not of the original");
         }
     }
 
@@ -92,8 +96,8 @@ TEST_CASE("each attempt at a request has luck of its own") {
     unsigned failed_first = 0, failed_both = 0;
 
     for (unsigned number = original::warm_up; number < original::warm_up + requests; ++number) {
-        const bool first = draw_luck(3, number, 1).is == luck::kind::error;
-        const bool second = draw_luck(3, number, 2).is == luck::kind::error;
+        const bool first = workload(3, 0).meet(number, 1).is == fate::kind::status;
+        const bool second = workload(3, 0).meet(number, 2).is == fate::kind::status;
         failed_first += first ? 1 : 0;
         failed_both += first && second ? 1 : 0;
     }
@@ -104,27 +108,39 @@ TEST_CASE("each attempt at a request has luck of its own") {
 TEST_CASE("the warm-up meets a healthy provider") {
     for (unsigned number = 0; number < original::warm_up; ++number)
         for (unsigned attempt = 1; attempt < 5; ++attempt)
-            CHECK(draw_luck(1, number, attempt).is == luck::kind::answer);
+            CHECK(workload(1, 0).meet(number, attempt).is == fate::kind::answer);
 }
 
 TEST_CASE("luck becomes a script at the run's speed") {
     using evenkeel::provider::script_choice;
 
-    const auto answer = script_choice{script_of({luck::kind::answer, 3.2, 200}, 20)}.pick(0);
+    const auto answer = script_choice{script_of({.first = 0.8, .whole = 3.2}, 20)}.pick(0);
     CHECK(answer.events == 10);
     CHECK(answer.first.value_ns == 40'000'000); // 0.8 s / 20
     CHECK(answer.gap.value_ns == doctest::Approx(2.4e9 / 9 / 20).epsilon(0.001));
-    const auto error = script_choice{script_of({luck::kind::error, 0.4, 529}, 20)}.pick(0);
+    const auto error = script_choice{script_of({.is = fate::kind::status, .first = 0.4, .status = 529}, 20)}.pick(0);
     CHECK(error.status == 529);
     CHECK(error.delay.value_ns == 20'000'000);
-    const auto hang = script_choice{script_of({luck::kind::hang, 90, 200}, 20)}.pick(0);
-    CHECK(hang.delay.value_ns == 4'500'000'000);
+    const auto hang = script_choice{script_of({.is = fate::kind::hang}, 20)}.pick(0);
+    CHECK(hang.delay.value_ns == 4'500'000'000); // 90 s / 20
+}
+
+TEST_CASE("an attempt is told the script of its request and its turn") {
+    const workload of(3, 1000);
+    for (const unsigned turn : {1U, 2U, 3U}) {
+        provider::attempt_record attempt;
+        attempt.nonce = "tuned.77";
+        attempt.turn = turn;
+        CHECK(script_for(attempt, of, 20) == script_of(of.meet(77, turn), 20));
+        attempt.nonce = "nobody";
+        CHECK(!script_for(attempt, of, 20).empty());
+    }
 }
 
 TEST_CASE("a request's name is found in its body and understood again") {
     for (const side from : sides) {
-        const auto request = plan(1, 1234);
-        const auto nonce = evenkeel::provider::find_nonce(body_of(request, nonce_of(from, request.number)));
+        const auto request = workload(1, 0).plan(1234);
+        const auto nonce = evenkeel::provider::find_nonce(question_of(from, 1234, request).request);
         const auto name = parse_nonce(nonce);
         REQUIRE(name.has_value());
         CHECK(name->from == from);
