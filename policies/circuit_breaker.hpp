@@ -23,8 +23,11 @@
 // Nothing happens by itself: an open circuit becomes half-open at the first request after its time, and probes that
 // never say anything lose their places to the first request that finds them all taken for longer than `silence`.
 //
-// One per endpoint (or upstream, or route: `scope`); thread-safe: one mutex, held for one call.
+// What a circuit can be and how it gets from one state to the next is circuit_states.hpp; this is the shell around it:
+// counts what a closed circuit trips by, gives permits, holds to an operator's word, and tells of transitions. One per
+// endpoint (or upstream, or route: `scope`); thread-safe: one mutex, held for one call.
 
+#include "policies/circuit_states.hpp"
 #include "policies/small_mutex.hpp"
 #include "policies/start_order.hpp"
 #include "policies/time.hpp"
@@ -35,31 +38,6 @@
 
 namespace evenkeel {
 
-enum class circuit_scope : unsigned char { endpoint, upstream, route };
-enum class when_open : unsigned char { hold, reject };
-enum class circuit_state : unsigned char { closed, open, half_open };
-inline constexpr int circuit_state_count = 3;
-[[nodiscard]] std::string_view to_string(circuit_state) noexcept;
-
-struct breaker_options {
-    bool on = false;
-    int failure_threshold = 3;             // 0: the ratio alone decides
-    std::optional<double> failure_ratio{}; // empty: auto, 0.5 while another endpoint is admissible, 0.97 where it is
-                                           // the only one; 0: the threshold alone decides
-    std::optional<int> min_calls{};        // empty: auto, failure_threshold with another endpoint, else 15
-    duration window = std::chrono::seconds{30};
-    duration recovery_timeout = std::chrono::seconds{2}; // x2 per failed recovery, x U(1, 1.2), up to
-    duration max_recovery_timeout = std::chrono::seconds{60};
-    int half_open_max_calls = 2;
-    int success_threshold = 2;
-    duration ramp = std::chrono::seconds{10}; // 0: full traffic at once
-    circuit_scope scope = circuit_scope::endpoint;
-    evenkeel::when_open when_open = evenkeel::when_open::hold;
-    std::optional<duration> hold_max{}; // empty: auto
-    int hold_queue = 64;
-    bool operator==(const breaker_options&) const = default;
-};
-
 struct circuit_transition {
     circuit_state from, to;
     // consecutive_failures, recovery_time, probe_succeeded, probe_failed, forced; probe_silent: half-open as before,
@@ -69,12 +47,8 @@ struct circuit_transition {
 
 class circuit_breaker {
 public:
-    enum class verdict : unsigned char {
-        success,
-        failure,
-        overloaded,
-        neutral
-    }; // overloaded: a failure of the ratio only
+    using verdict = circuit::verdict;
+    using refusal = circuit::refusal;
     // What a verdict is judged by, known to whoever reports.
     struct facts {
         // No other endpoint of the request's route has a closed circuit; one that waits for probes or has them under
@@ -84,14 +58,11 @@ public:
     };
 
     static constexpr double lone_chance = 1e-9; // of a row of failures that trips by itself
-    static constexpr int lone_pause_part = 20;  // of the outage so far
     // Auto values of failure_ratio and min_calls where no other endpoint is admissible (policy evidence, pitfall 12).
     static constexpr double lone_ratio = 0.97, ratio_beside_others = 0.5;
     static constexpr int lone_min_calls = 15;
-    // How long all probes may say nothing (at most, where the endpoint is alone): max of this and silence_per_p95 times
-    // the usual P95 (that is four attempt timeouts of three P95, resilience semantics 5c).
-    static constexpr duration least_silence = std::chrono::seconds{60};
-    static constexpr int silence_per_p95 = 12;
+    static constexpr duration least_silence = circuit::least_silence;
+    static constexpr int silence_per_p95 = circuit::silence_per_p95;
 
     // Leave to send one attempt. Movable; destroyed without a verdict it was neutral, and gives a probe's place back.
     class permit {
@@ -118,13 +89,6 @@ public:
         bool succeeded_ = false; // a probe that counted
     };
 
-    struct refusal {
-        enum class reason : unsigned char { open, probes_busy, ramping } why;
-        // No use in asking before. Exact where time decides (open, and ramping for the same u); where a probe's verdict
-        // does, when one may be expected: within [100 ms, 1 s].
-        steady_time again;
-        steady_time down_since; // when the outage began: the trip, not the latest failed recovery
-    };
     struct admission {
         permit leave; // holds if there is no refusal
         std::optional<refusal> refused;
@@ -164,20 +128,11 @@ private:
     // All of these with the mutex held.
     [[nodiscard]] std::optional<refusal> refuse(bool probe_allowed, bool ramp_applies, double u,
                                                 steady_time now) const noexcept;
-    [[nodiscard]] bool has_place() const noexcept {
-        return !failed_ && probes_ < (options_.half_open_max_calls > 1 ? options_.half_open_max_calls : 1);
-    }
-    [[nodiscard]] bool probes_silent(steady_time now) const noexcept;
-    [[nodiscard]] steady_time verdict_expected(steady_time now) const noexcept;
     [[nodiscard]] bool trips(const facts& known, steady_time now) const noexcept;
-    [[nodiscard]] bool lenient(bool alone) const noexcept { return alone && !options_.failure_ratio; }
     [[nodiscard]] duration patience(const std::optional<duration>& usual_p95) const noexcept;
-    circuit_transition go(circuit_state to, std::string_view why, steady_time now) noexcept;
-    [[nodiscard]] steady_time next_probe(bool alone, double u, steady_time now) const noexcept;
-    circuit_transition trip(bool alone, double u, steady_time now) noexcept;
-    circuit_transition recovery_failed(steady_time now) noexcept;
-    std::optional<circuit_transition> probe_reported(permit& by, verdict what, bool alone, double u,
-                                                     steady_time now) noexcept;
+    circuit_transition enter(const circuit::state& next, std::string_view why, steady_time now) noexcept;
+    std::optional<circuit_transition> follow(const circuit::state& next, std::string_view why,
+                                             steady_time now) noexcept;
 
     void note_sent(permit& by, steady_time now) noexcept;
     std::optional<circuit_transition> note_report(permit& by, verdict what, const facts& known, double u,
@@ -186,22 +141,12 @@ private:
 
     small_mutex mutex_;
     breaker_options options_;
-    circuit_state state_ = circuit_state::closed;
-    std::optional<circuit_state> forced_;
-    std::uint64_t generation_ = 1;      // grows with every transition
-    start_order attempts_;              // while closed
-    std::optional<duration> usual_p95_; // as last told
-    steady_time since_{};               // in this state
-    steady_time until_{};               // while open: not before
-    steady_time down_since_{};          // while not closed
-    steady_time probed_{};              // while half-open: the latest probe's start or verdict
-    bool ramping_ = false;              // closed after an outage, not from the beginning
-    int failed_recoveries_ = 0;         // in a row
-    int probes_ = 0;                    // while half-open: in flight
-    int successes_ = 0;     // of probes, since the circuit went down or, beside others, since it is half-open
-    bool failed_ = false;   // a probe of this round, while others are in flight
-    bool lone_ = false;     // at the trip, then at the latest failure of a probe
-    int silent_rounds_ = 0; // since the trip
+    circuit::state state_;
+    steady_time since_{};                 // in this state, or this round of probes
+    std::uint64_t generation_ = 1;        // grows with every transition
+    start_order attempts_;                // of the time while it is closed; told until it closes again
+    std::optional<duration> usual_p95_;   // as last told
+    std::optional<circuit_state> forced_; // by an operator: stands above what the state learns
 };
 
 } // namespace evenkeel

@@ -5,9 +5,9 @@
 namespace evenkeel {
 
 namespace {
-constexpr double a = latency_buckets::accuracy;
-constexpr double gamma = (1 + a) / (1 - a);
-constexpr double log_gamma = 2 * (a + a * a * a / 3 + a * a * a * a * a / 5); // 2 artanh(a); the next term is 10^-15
+constexpr double twice_artanh(double a) noexcept { return 2 * (a + a * a * a / 3 + a * a * a * a * a / 5); }
+constexpr double gamma = (1 + latency_buckets::accuracy) / (1 - latency_buckets::accuracy);
+constexpr double log_gamma = twice_artanh(latency_buckets::accuracy); // the next term of the series is 10^-15
 } // namespace
 
 std::size_t latency_buckets::of(duration took) noexcept {
