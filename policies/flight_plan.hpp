@@ -16,64 +16,53 @@
 // request waits (`when_open: hold`) and asks again, until one lets it, the outage is older than hold_max, or the
 // deadline is near.
 //
+// Three parts know what they need and no more: endpoint_search, which endpoint may be asked now; endpoint_wait, what
+// becomes of the request while none may; hedge_schedule, when a silence deserves a hedge. The plan is what is left: the
+// attempts in flight, and what follows from each event.
+//
+// What is not done is told like what is done: an endpoint that is passed over (refuse), a failure that nothing follows
+// (deny, or finish, where the flight ends with it), a hedge that is not launched (no_hedge) and a request that waits
+// (hold) are actions with their reasons. A launch names the permit it was given; each permit is named by one launch, of
+// the same step.
+//
 // Owned by one flight (one request's upstream effort); one step at a time.
 
-#include "policies/circuit_breaker.hpp"
-#include "policies/hedge.hpp"
+#include "policies/endpoint_search.hpp"
+#include "policies/endpoint_wait.hpp"
+#include "policies/flight_options.hpp"
+#include "policies/hedge_schedule.hpp"
 #include "policies/outcome.hpp"
+#include "policies/policy_view.hpp"
 #include "policies/retry.hpp"
 #include "policies/time.hpp"
 
 #include <boost/container/small_vector.hpp>
-#include <boost/container/static_vector.hpp>
 
-#include <array>
 #include <cstddef>
-#include <cstdint>
-#include <optional>
 #include <span>
 #include <string_view>
-#include <utility>
 #include <variant>
 
 namespace evenkeel {
 
-using attempt_id = std::uint32_t;     // 1 is the first
-using endpoint_index = std::uint32_t; // place in the route's order of preference, from 0
-
-// Why a failed attempt was not followed by another; metric label, log field, response header.
-enum class retry_denial : unsigned char {
-    none,           // nothing was wanted
-    off,            // retry: off
-    limit,          // max_retries are used up
-    budget,         // the budget is empty
-    deadline,       // it could not have finished in time
-    retry_after,    // the upstream's hint is longer than max_retry_after
-    not_replayable, // the request may have had an effect, or its body is not held
-    not_retryable,  // this failure is the caller's, or not in retry.on
-    upstream_said,  // x-should-retry: false
-    no_endpoint,    // no endpoint may be asked again
-    committed,      // content had been passed on
-    circuit_open,   // no endpoint lets it, and it is not to wait, or has waited long enough
-    overload,       // there is no room for extra attempts, or it was a timeout of an overloaded upstream
-};
-inline constexpr int retry_denial_count = 13;
-[[nodiscard]] std::string_view to_string(retry_denial) noexcept;
-
 namespace flight_event {
 struct started {};
+// Of an attempt that holds nothing: a whole, valid response head has come.
 struct head {
     attempt_id id;
-}; // of an attempt that holds nothing: a whole, valid response head has come
+};
+// The first meaningful event of a stream, or more than is held.
 struct meaningful {
     attempt_id id;
-}; // the first meaningful event of a stream, or more than is held
+};
+// An answer that is held to its end has said something: it is no longer silent.
 struct progress {
     attempt_id id;
-}; // an answer that is held to its end has said something: it is no longer silent
+};
+// An answer that is held to its end is here, whole and good.
 struct complete {
     attempt_id id;
-}; // an answer that is held to its end is here, whole and good
+};
 struct failed {
     attempt_id id;
     attempt_outcome outcome;
@@ -92,9 +81,6 @@ enum class holding : unsigned char {
     answers, // a stream is held to its first meaningful event, a buffered answer to its end
 };
 
-// What an attempt is for.
-enum class attempt_purpose : unsigned char { first, retry, hedge };
-
 // Why an attempt is no longer wanted. What it is evidence of follows from it.
 enum class cancel_cause : unsigned char {
     lost,            // a sibling's answer was committed
@@ -109,6 +95,7 @@ namespace flight_action {
 struct launch {
     attempt_id id;
     endpoint_index endpoint;
+    permit_id permit; // what policy_view::admit() has set aside for it
     holding hold;
     attempt_purpose purpose;
     std::string_view why;
@@ -121,111 +108,57 @@ struct cancel {
 struct overdue {
     attempt_id id;
 };
+// This attempt's answer is the flight's answer.
 struct commit {
     attempt_id id;
     std::string_view why;
-}; // this attempt's answer is the flight's answer
+};
 enum class ending : unsigned char { answered, failed, timed_out, refused, client_gone }; // refused: nothing was sent
 struct finish {
     ending how;
-    std::string_view why;
+    std::string_view why; // of a refusal: to_string(denied), or hold_queue_full
     retry_denial denied;
     duration retry_after{}; // of a refusal: when asking again makes sense
 };
 struct wait_until {
     steady_time when;
 };
+// An attempt was wanted, and this endpoint is not asked now.
+struct refuse {
+    endpoint_index endpoint;
+    attempt_purpose wanted; // first or retry
+    retry_denial why;
+};
+// This attempt failed, and is not followed by another while others are in flight.
+struct deny {
+    attempt_id id;
+    endpoint_index endpoint;
+    retry_denial why;
+};
+// A hedge was due and is not launched.
+struct no_hedge {
+    endpoint_index endpoint; // where it would have gone, as far as that was known; else the one that is silent
+    hedge_refusal why;
+};
+// The request stands in line from now on: policy_view::begin_waiting() has given it a place.
+struct hold {
+    retry_denial why;
+};
+struct end_hold {
+    bool goes_on; // an endpoint lets it
+};
 } // namespace flight_action
-using any_flight_action = std::variant<flight_action::launch, flight_action::cancel, flight_action::overdue,
-                                       flight_action::commit, flight_action::finish, flight_action::wait_until>;
-
-// Why an endpoint does not let an attempt through.
-struct endpoint_refusal {
-    enum class reason : unsigned char { circuit, cooldown, overload } why;
-    steady_time again;        // no use in asking before
-    steady_time down_since{}; // of a circuit: when its outage began
-    bool avoidable = false;   // it would let through who has nowhere else to go
-};
-// How urgent an attempt is where it asks for leave.
-enum class urgency : unsigned char {
-    normal, // other endpoints are there as well
-    // Nowhere else to go: it may be a probe, is not thinned out while a circuit ramps up, and takes what is tired.
-    last_resort,
-    waited, // has waited long enough: neither cooldown nor overload hold it, only a circuit does
-};
-
-// What the plan asks the rest of the world, and chance.
-class policy_view {
-public:
-    virtual ~policy_view() = default;
-    [[nodiscard]] virtual double draw() = 0;                      // uniform in [0, 1)
-    [[nodiscard]] virtual bool wants_stream() = 0;                // the client asked for a stream
-    [[nodiscard]] virtual bool repeatable(endpoint_index at) = 0; // the request, sent there, may be sent again
-    [[nodiscard]] virtual bool unsent(attempt_id attempt) = 0;    // no byte of this attempt has left
-
-    // All endpoints, the one to ask first in front. The span lives until the next call.
-    [[nodiscard]] virtual std::span<const endpoint_index> order(steady_time now) = 0;
-    // Would it let an attempt through? Takes nothing. Empty: yes.
-    [[nodiscard]] virtual std::optional<endpoint_refusal> look(endpoint_index at, attempt_purpose what, urgency how,
-                                                               steady_time now) = 0;
-    // Takes leave for the launch that follows in the same step. Empty: taken.
-    [[nodiscard]] virtual std::optional<endpoint_refusal> admit(endpoint_index at, attempt_purpose what, urgency how,
-                                                                steady_time now) = 0;
-    [[nodiscard]] virtual bool overloaded(endpoint_index at, steady_time now) = 0;
-    // A place among the requests of this route that wait for an endpoint. False: they are too many already.
-    [[nodiscard]] virtual bool begin_waiting(steady_time now) = 0;
-    virtual void end_waiting(bool goes_on, steady_time now) = 0;
-
-    // Of the endpoint's budget: what another attempt there costs after one that took `took`, and taking that much.
-    // `effortless`: that one did not cost this endpoint anything, because it was never sent or went elsewhere.
-    [[nodiscard]] virtual double cost(endpoint_index at, duration took, bool effortless, steady_time now) = 0;
-    [[nodiscard]] virtual bool reserve(endpoint_index at, double work, steady_time now) = 0;
-    virtual void refund(endpoint_index at, double work, steady_time now) = 0;
-    // A hedge reserves the work of one attempt, and only where more than half of the budget is there; it is settled to
-    // what the attempt that lost has cost.
-    [[nodiscard]] virtual bool reserve_hedge(endpoint_index at, steady_time now) = 0;
-    virtual void settle_hedge(endpoint_index at, duration loser_took, steady_time now) = 0;
-
-    // Learned; empty: not known enough.
-    // How long an attempt may take.
-    [[nodiscard]] virtual std::optional<duration> attempt_timeout(endpoint_index at, steady_time now) = 0;
-    [[nodiscard]] virtual std::optional<duration> hedge_delay(endpoint_index at, steady_time now) = 0;
-    // Few are faster; 0: not known.
-    [[nodiscard]] virtual duration quickest(endpoint_index at, steady_time now) = 0;
-    // What the guard says.
-    [[nodiscard]] virtual hedge_refusal hedge_wanted(steady_time now) = 0;
-    virtual void hedge_refused(hedge_refusal why) = 0;
-};
-
-// Of another flight of the same request, which this one goes on for: it makes extra attempts only.
-struct earlier_attempts {
-    attempt_id made = 0;
-    duration took{};                          // of the last of them
-    std::array<unsigned char, 16> failures{}; // of each endpoint
-};
-
-struct flight_options {
-    steady_time deadline;                    // absolute; until the answer is committed
-    std::optional<duration> attempt_timeout; // fixed, of each attempt, until its answer is committed
-    bool learned_timeout = false;            // ... or learned, where there is no fixed one
-    const retry_options* retry = nullptr;    // outlives the plan
-    const hedge_options* hedge = nullptr;    // outlives the plan; null: no hedges
-    evenkeel::when_open when_open = evenkeel::when_open::hold;
-    duration hold_max = std::chrono::seconds{60}; // oldest outage that is waited for
-    duration max_wait = std::chrono::seconds{5};  // of a first attempt for room after an outage; then it goes through
-    endpoint_index endpoints = 1;                 // how many, in order of preference
-    bool something_follows = false; // a fallback answers if the attempts do not: errors are held for it, and a learned
-                                    // timeout may end an attempt for its sake
-    const earlier_attempts* earlier = nullptr; // outlives the plan's construction; null: none
-};
+using any_flight_action =
+    std::variant<flight_action::launch, flight_action::cancel, flight_action::overdue, flight_action::commit,
+                 flight_action::finish, flight_action::wait_until, flight_action::refuse, flight_action::deny,
+                 flight_action::no_hedge, flight_action::hold, flight_action::end_hold>;
 
 class flight_plan {
 public:
-    // An attempt that has less time than this left is not begun. (chosen: no LLM answers faster)
-    static constexpr duration min_attempt_time = std::chrono::milliseconds{50};
+    static constexpr duration min_attempt_time = evenkeel::min_attempt_time;
     // A learned timeout that may not fire is looked at again after this. (chosen)
     static constexpr duration timeout_recheck = std::chrono::seconds{1};
-    static constexpr std::size_t max_endpoints = 16;
+    static constexpr std::size_t max_endpoints = most_endpoints;
 
     explicit flight_plan(const flight_options& options) noexcept;
 
@@ -240,13 +173,6 @@ public:
 
 private:
     enum class state : unsigned char { idle, flying, pausing, waiting, finished };
-    struct endpoint {
-        int failures = 0;      // of this request's attempts here
-        bool barred = false;   // not again for this request
-        bool too_long = false; // it asked for a longer wait than max_retry_after
-        bool silent = false;   // it let an attempt time out
-        steady_time ready{};   // not before: its own hint
-    };
     struct flying {
         attempt_id id = 0;
         endpoint_index at = 0;
@@ -254,86 +180,65 @@ private:
         steady_time launched{};
         steady_time expires = steady_time::max();
     };
-    struct choice {
-        endpoint_index at = 0;
-        steady_time when{};
-        double work = 0; // reserved of its budget
-        int failures = 0;
-    };
-    using choices = boost::container::static_vector<choice, max_endpoints>;
-    // What kept the endpoints that may be asked from being asked now.
-    struct obstacles {
-        bool too_late = false, too_long = false, budget = false;
-        bool circuit = false, overload = false, avoidable = false;
-        std::optional<endpoint_index> passable; // would let a request through that has waited long enough
-        steady_time again = steady_time::max(), down_since{};
-    };
     // Why the flight looks for an endpoint: the first attempt, or what the latest failure was.
     struct cause {
         attempt_outcome outcome;
         duration took{};
         flight_action::ending how = flight_action::ending::failed;
     };
-
-    // Looking for an endpoint (flight_plan_seek.cpp).
     enum class eagerness : unsigned char { may_wait, now_or_never };
-    [[nodiscard]] retry_denial seek(eagerness how, duration pause, steady_time now, policy_view& view);
-    void list(choices& to, obstacles& why, urgency how, duration pause, steady_time now, policy_view& view);
-    [[nodiscard]] bool take(choices& from, obstacles& why, eagerness how, urgency pressed, duration pause,
-                            steady_time now, policy_view& view);
-    [[nodiscard]] retry_denial wait_for(const obstacles& why, steady_time now, policy_view& view);
-    [[nodiscard]] retry_denial denial_of(const obstacles& why) const noexcept;
-    void stop_waiting(bool goes_on, steady_time now, policy_view& view);
-    [[nodiscard]] bool is_flying(endpoint_index at) const noexcept;
-    [[nodiscard]] attempt_purpose purpose() const noexcept {
-        return launched_ == 0 ? attempt_purpose::first : attempt_purpose::retry;
-    }
 
     void begin(steady_time now, policy_view& view);
     void commit(attempt_id id, steady_time now, policy_view& view);
     void progress(attempt_id id, steady_time now, policy_view& view);
-    void launch(endpoint_index at, attempt_purpose what, std::string_view why, steady_time now, policy_view& view);
-    void launch_next(steady_time now, policy_view& view);
     void failed(const flight_event::failed& event, steady_time now, policy_view& view);
-    void follow(const cause& why, steady_time now, policy_view& view);
-    void note_failure(endpoint_index at, const attempt_outcome& outcome, steady_time now, policy_view& view);
+    void on_timer(steady_time now, policy_view& view);
+    void on_client_gone(steady_time now, policy_view& view);
+
+    // Another attempt, now or later; none: it has been launched, or is waited for.
+    [[nodiscard]] retry_denial seek(eagerness how, duration pause, steady_time now, policy_view& view);
+    void go_to(const endpoint_search::choice& found, duration pause, steady_time now, policy_view& view);
+    void launch_next(steady_time now, policy_view& view);
+    void launch(endpoint_index at, permit_id permit, attempt_purpose what, std::string_view why, steady_time now,
+                policy_view& view);
+    [[nodiscard]] bool extra_left() const noexcept {
+        return static_cast<int>(launched_) <= options_.retry->max_retries;
+    }
+    [[nodiscard]] attempt_purpose purpose() const noexcept {
+        return launched_ == 0 ? attempt_purpose::first : attempt_purpose::retry;
+    }
+    [[nodiscard]] endpoint_set in_flight() const noexcept;
+
+    void learn(endpoint_index at, const attempt_outcome& outcome, steady_time now, policy_view& view);
     [[nodiscard]] retry_denial wanted(endpoint_index at, const attempt_outcome& outcome, steady_time now,
                                       policy_view& view) const;
-    void on_timer(steady_time now, policy_view& view);
+    void follow(const cause& why, steady_time now, policy_view& view);
     void expire(flying late, steady_time now, policy_view& view);
-    void on_client_gone(steady_time now, policy_view& view);
     void hedge(steady_time now, policy_view& view);
-    [[nodiscard]] std::optional<std::pair<endpoint_index, urgency>> hedge_target(endpoint_index primary,
-                                                                                 steady_time now,
-                                                                                 policy_view& view) const;
-    [[nodiscard]] bool may_hedge(std::size_t in_flight) const noexcept;
-    [[nodiscard]] hedge_refusal try_hedge(steady_time now, policy_view& view);
-    void settle(const flying& loser, steady_time now, policy_view& view);
+
+    void ended(const flying& loser, steady_time now, policy_view& view);
     void cancel_all(cancel_cause why, steady_time now, policy_view& view, attempt_id but = 0);
     void drop(attempt_id id) noexcept;
+    void stop_waiting(bool goes_on);
     void give_up(flight_action::ending how, std::string_view why, retry_denial denied, steady_time now,
                  policy_view& view);
+    void refuse(retry_denial denied, steady_time now, policy_view& view);
     [[nodiscard]] steady_time next_wake() const noexcept;
     void sleep() { add(flight_action::wait_until{next_wake()}); }
     void add(any_flight_action action) { actions_.push_back(action); }
 
     flight_options options_;
     state state_ = state::idle;
-    boost::container::static_vector<endpoint, max_endpoints> endpoints_;
+    endpoint_search endpoints_;
+    endpoint_wait wait_;
+    hedge_schedule hedges_;
     boost::container::small_vector<flying, 2> flying_;
-    boost::container::small_vector<endpoint_index, 2> unsettled_; // whose budgets hold the work of hedges
-    attempt_id launched_ = 0;                                     // attempts so far; the latest one's id
-    attempt_id answered_ = 0;     // the latest attempt with an HTTP answer to hand on; 0: none
-    bool retryable_seen_ = false; // a failure that is no fault of the request
-    bool hedge_counted_ = false;  // the guard has been asked about this request
-    steady_time hedge_at_ = steady_time::max();
-    choice next_;             // while pausing
-    cause cause_;             // while looking for an endpoint
-    steady_time ask_again_{}; // while waiting
-    std::optional<steady_time> waiting_since_, crowded_since_;
-    bool held_ = false; // a circuit has kept it waiting
-    bool in_line_ = false;
-    int waits_ = 0; // pauses before asking an endpoint again
+    attempt_id launched_ = 0;      // attempts so far; the latest one's id
+    attempt_id answered_ = 0;      // the latest attempt with an HTTP answer to hand on; 0: none
+    bool retryable_seen_ = false;  // a failure that is no fault of the request
+    endpoint_search::choice next_; // while pausing
+    cause cause_;                  // while looking for an endpoint
+    int pauses_ = 0;               // before asking an endpoint again
     duration previous_pause_{};
     boost::container::small_vector<any_flight_action, 4> actions_;
 };

@@ -50,4 +50,23 @@ retry_on word_for(const attempt_outcome& outcome) noexcept {
     }
 }
 
+std::string_view to_string(retry_denial denied) noexcept {
+    switch (denied) {
+    case retry_denial::none: return "none";
+    case retry_denial::off: return "off";
+    case retry_denial::limit: return "limit";
+    case retry_denial::budget: return "budget";
+    case retry_denial::deadline: return "deadline";
+    case retry_denial::retry_after: return "retry_after";
+    case retry_denial::not_replayable: return "not_replayable";
+    case retry_denial::not_retryable: return "not_retryable";
+    case retry_denial::upstream_said: return "upstream_said";
+    case retry_denial::no_endpoint: return "no_endpoint";
+    case retry_denial::committed: return "committed";
+    case retry_denial::circuit_open: return "circuit_open";
+    case retry_denial::overload: return "overload";
+    }
+    return "none";
+}
+
 } // namespace evenkeel

@@ -6,6 +6,7 @@
 #include "policies/work_budget.hpp"
 
 #include <cstdint>
+#include <string_view>
 
 namespace evenkeel {
 
@@ -44,6 +45,29 @@ enum class retry_on : std::uint16_t {
 }
 // The word that speaks about an outcome; 0 where none does (quota, credential, caller_error, cancelled, answered).
 [[nodiscard]] retry_on word_for(const attempt_outcome& outcome) noexcept;
+// Only another credential can help: the one that was used is spent, or not accepted.
+[[nodiscard]] constexpr bool needs_another_credential(outcome_kind kind) noexcept {
+    return kind == outcome_kind::quota || kind == outcome_kind::credential;
+}
+
+// Why a failed attempt was not followed by another; metric label, log field, response header.
+enum class retry_denial : unsigned char {
+    none,           // nothing was wanted
+    off,            // retry: off
+    limit,          // max_retries are used up
+    budget,         // the budget is empty
+    deadline,       // it could not have finished in time
+    retry_after,    // the upstream's hint is longer than max_retry_after
+    not_replayable, // the request may have had an effect, or its body is not held
+    not_retryable,  // this failure is the caller's, or not in retry.on
+    upstream_said,  // x-should-retry: false
+    no_endpoint,    // no endpoint may be asked again
+    committed,      // content had been passed on
+    circuit_open,   // no endpoint lets it, and it is not to wait, or has waited long enough
+    overload,       // there is no room for extra attempts, or it was a timeout of an overloaded upstream
+};
+inline constexpr int retry_denial_count = 13;
+[[nodiscard]] std::string_view to_string(retry_denial) noexcept;
 
 enum class replay_mode : unsigned char { automatic, always, never };
 

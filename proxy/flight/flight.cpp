@@ -1,5 +1,6 @@
 #include "proxy/flight/flight.hpp"
 
+#include "policies/assert.hpp"
 #include "proxy/attempt/inject_fault.hpp"
 #include "proxy/flight/resumed_body.hpp"
 #include "proxy/message/local_answer.hpp"
@@ -183,7 +184,7 @@ void flight::launch(const flight_action::launch& what) {
     const attempt_services needs{services_.loop, faulty ? *faulty : services_.transport, services_.buffers,
                                  services_.memory, services_.observer};
     flying& made = attempts_.emplace_back(what.id, what.endpoint, what.purpose,
-                                          std::make_shared<attempt>(needs, std::move(leave_), what.id, box_));
+                                          std::make_shared<attempt>(needs, take(what.permit), what.id, box_));
     fill(made.made->order(), what);
     if (faulty) made.made->order().faulty = std::move(faulty);
     made.made->launch();
@@ -197,6 +198,33 @@ void flight::cancel(const flight_action::cancel& what) {
     one->over = true;
     if (what.why != cancel_cause::client_gone) hedge_over(*one, false);
     one->made->cancel(what.why);
+}
+
+endpoint_leave flight::take(permit_id permit) {
+    EVENKEEL_ASSERT(permit != 0 && permit == permit_, "a launch names the permit that was given in its step");
+    return std::move(leave_);
+}
+
+void flight::end_hold(const flight_action::end_hold& what) {
+    policies_.line->leave(*ticket_);
+    ticket_.reset();
+    held_ += now_ - waiting_since_;
+    services_.observer.hold_ended(route_, now_ - waiting_since_, what.goes_on);
+}
+
+// What the plan would have done and did not, to whoever counts it.
+void flight::tell(const any_flight_action& what) {
+    telemetry::observer& to = services_.observer;
+    if (const auto* passed = std::get_if<flight_action::refuse>(&what)) {
+        if (passed->why == retry_denial::budget)
+            to.budget_refused(route_, *route_.upstreams[passed->endpoint], telemetry::attempt_kind::retry);
+    } else if (const auto* alone = std::get_if<flight_action::no_hedge>(&what)) {
+        if (alone->why == hedge_refusal::budget)
+            to.budget_refused(route_, *route_.upstreams[alone->endpoint], telemetry::attempt_kind::hedge);
+        to.hedge_refused(route_, alone->why);
+    } else if (std::holds_alternative<flight_action::hold>(what)) {
+        to.hold_began(route_);
+    }
 }
 
 void flight::note(const any_flight_event& event) {
@@ -232,6 +260,10 @@ std::optional<answer> flight::perform(const any_flight_event& event) {
             wake_ = wait->when;
         } else if (const auto* ended = std::get_if<flight_action::finish>(&action)) {
             return finish(*ended);
+        } else if (const auto* over = std::get_if<flight_action::end_hold>(&action)) {
+            end_hold(*over);
+        } else {
+            tell(action);
         }
     }
     return std::nullopt;

@@ -71,11 +71,9 @@ private:
     std::span<const endpoint_index> order(steady_time now) override;
     std::optional<endpoint_refusal> look(endpoint_index at, attempt_purpose what, urgency how,
                                          steady_time now) override;
-    std::optional<endpoint_refusal> admit(endpoint_index at, attempt_purpose what, urgency how,
-                                          steady_time now) override;
+    admission admit(endpoint_index at, attempt_purpose what, urgency how, steady_time now) override;
     bool overloaded(endpoint_index at, steady_time now) override;
     bool begin_waiting(steady_time now) override;
-    void end_waiting(bool goes_on, steady_time now) override;
     double cost(endpoint_index at, duration took, bool effortless, steady_time now) override;
     bool reserve(endpoint_index at, double work, steady_time now) override;
     void refund(endpoint_index at, double work, steady_time now) override;
@@ -85,7 +83,6 @@ private:
     std::optional<duration> hedge_delay(endpoint_index at, steady_time now) override;
     duration quickest(endpoint_index at, steady_time now) override;
     hedge_refusal hedge_wanted(steady_time now) override;
-    void hedge_refused(hedge_refusal why) override;
     [[nodiscard]] leave_request leave_for(endpoint_index at, attempt_purpose what);
     [[nodiscard]] std::size_t ahead(endpoint_index at) const noexcept;
     [[nodiscard]] request_shape shape(endpoint_index at);
@@ -99,6 +96,9 @@ private:
     static flight_options options_of(const errand& what, steady_time deadline) noexcept;
     void launch(const flight_action::launch& what);
     void cancel(const flight_action::cancel& what);
+    void end_hold(const flight_action::end_hold& what);
+    void tell(const any_flight_action& what);
+    [[nodiscard]] endpoint_leave take(permit_id permit);
     void fill(attempt_order& order, const flight_action::launch& what);
     void note(const any_flight_event& event);
     void hedge_over(const flying& one, bool won);
@@ -131,11 +131,11 @@ private:
     std::optional<attempt_outcome> last_failure_;
     aim_taken aim_;
     std::optional<const wire::call*> called_{};       // once looked up, where a fallback's route is asked
-    endpoint_leave leave_;                            // taken for the launch that follows
+    endpoint_leave leave_;                            // set aside for the launch that names its permit
+    permit_id permit_ = 0;                            // ... the latest given
     std::array<std::optional<bool>, 2> can_upcast_{}; // ... whether the body allows it, by dialect
     std::array<endpoint_index, flight_plan::max_endpoints> order_;
     std::size_t ordered_ = 0; // endpoints of the shard; 0: not asked for yet
-    bool line_full_ = false;  // too many others wait already
     std::optional<waiting_line::ticket> ticket_;
     steady_time waiting_since_{};
     duration held_{};

@@ -114,8 +114,9 @@ answer flight::refusal_answer(const flight_action::finish& what) {
     failure.status = 503;
     failure.code = "circuit_open";
     failure.proxy_error = "destination_unavailable";
+    const bool line_full = what.why == "hold_queue_full";
     failure.message = fmt::format("no upstream of route '{}' can be asked now{}", route_.name,
-                                  line_full_                 ? ", and circuit_breaker.hold_queue requests wait already"
+                                  line_full                  ? ", and circuit_breaker.hold_queue requests wait already"
                                   : held_ > duration::zero() ? "; this request has waited in vain"
                                                              : ": the circuit of each is open");
     failure.retry_after = std::max(what.retry_after, duration{std::chrono::milliseconds{1}});
@@ -125,7 +126,7 @@ answer flight::refusal_answer(const flight_action::finish& what) {
     made.denied = what.denied;
     made.hedges = hedges_;
     made.held = held_;
-    made.reason = line_full_ ? "hold_queue_full" : held_ > duration::zero() ? "hold_timeout" : "circuit_open";
+    made.reason = line_full ? "hold_queue_full" : held_ > duration::zero() ? "hold_timeout" : "circuit_open";
     return made;
 }
 

@@ -63,8 +63,11 @@ std::optional<endpoint_refusal> flight::look(endpoint_index at, attempt_purpose 
     return endpoint_leave::look(leave_for(at, what), how, ahead(at), services_.draw(), now);
 }
 
-std::optional<endpoint_refusal> flight::admit(endpoint_index at, attempt_purpose what, urgency how, steady_time now) {
-    return endpoint_leave::take(leave_for(at, what), how, ahead(at), services_.draw(), now, services_.observer, leave_);
+admission flight::admit(endpoint_index at, attempt_purpose what, urgency how, steady_time now) {
+    auto refused =
+        endpoint_leave::take(leave_for(at, what), how, ahead(at), services_.draw(), now, services_.observer, leave_);
+    if (refused) return {0, refused};
+    return {++permit_, {}};
 }
 
 bool flight::overloaded(endpoint_index at, steady_time now) {
@@ -74,19 +77,8 @@ bool flight::overloaded(endpoint_index at, steady_time now) {
 
 bool flight::begin_waiting(steady_time now) {
     ticket_ = policies_.line->join(deadline_, static_cast<std::size_t>(route_.circuit_breaker.hold_queue));
-    line_full_ = !ticket_;
-    if (line_full_) return false;
     waiting_since_ = now;
-    services_.observer.hold_began(route_);
-    return true;
-}
-
-void flight::end_waiting(bool goes_on, steady_time now) {
-    if (!ticket_) return;
-    policies_.line->leave(*ticket_);
-    ticket_.reset();
-    held_ += now - waiting_since_;
-    services_.observer.hold_ended(route_, now - waiting_since_, goes_on);
+    return ticket_.has_value();
 }
 
 double flight::cost(endpoint_index at, duration took, bool effortless, steady_time now) {
@@ -94,9 +86,7 @@ double flight::cost(endpoint_index at, duration took, bool effortless, steady_ti
 }
 
 bool flight::reserve(endpoint_index at, double work, steady_time now) {
-    if (policies_.endpoints[at].budget->reserve(work, now)) return true;
-    services_.observer.budget_refused(route_, *route_.upstreams[at], telemetry::attempt_kind::retry);
-    return false;
+    return policies_.endpoints[at].budget->reserve(work, now);
 }
 
 void flight::refund(endpoint_index at, double work, steady_time now) {
@@ -104,9 +94,7 @@ void flight::refund(endpoint_index at, double work, steady_time now) {
 }
 
 bool flight::reserve_hedge(endpoint_index at, steady_time now) {
-    if (policies_.endpoints[at].budget->reserve_hedge(now)) return true;
-    services_.observer.budget_refused(route_, *route_.upstreams[at], telemetry::attempt_kind::hedge);
-    return false;
+    return policies_.endpoints[at].budget->reserve_hedge(now);
 }
 
 void flight::settle_hedge(endpoint_index at, duration loser_took, steady_time now) {
@@ -129,7 +117,5 @@ duration flight::quickest(endpoint_index at, steady_time now) {
 hedge_refusal flight::hedge_wanted(steady_time now) {
     return policies_.guard != nullptr ? policies_.guard->wanted(route_.hedge, now) : hedge_refusal::none;
 }
-
-void flight::hedge_refused(hedge_refusal why) { services_.observer.hedge_refused(route_, why); }
 
 } // namespace evenkeel::request

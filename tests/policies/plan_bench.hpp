@@ -99,15 +99,13 @@ struct plan_bench : policy_view {
         if (how == urgency::waited && found->second.why != endpoint_refusal::reason::circuit) return std::nullopt;
         return found->second;
     }
-    std::optional<endpoint_refusal> admit(endpoint_index at, attempt_purpose what, urgency how,
-                                          steady_time when) override {
-        const auto refused = look(at, what, how, when);
-        if (!refused) admitted.push_back(what);
-        return refused;
+    admission admit(endpoint_index at, attempt_purpose what, urgency how, steady_time when) override {
+        if (const auto refused = look(at, what, how, when)) return {0, refused};
+        admitted.push_back(what);
+        return {static_cast<permit_id>(admitted.size()), {}};
     }
     bool overloaded(endpoint_index, steady_time) override { return overloaded_now; }
     bool begin_waiting(steady_time) override { return !line_full && ++waiting > 0; }
-    void end_waiting(bool, steady_time) override { --waiting; }
     bool reserve_hedge(endpoint_index at, steady_time when) override { return reserve(at, 1, when); }
     void settle_hedge(endpoint_index at, duration took, steady_time when) override {
         hedges_settled.push_back(took);
@@ -117,13 +115,13 @@ struct plan_bench : policy_view {
     std::optional<duration> hedge_delay(endpoint_index, steady_time) override { return learned_delay; }
     duration quickest(endpoint_index, steady_time) override { return {}; }
     hedge_refusal hedge_wanted(steady_time) override { return guard; }
-    void hedge_refused(hedge_refusal why) override { hedges_refused.push_back(why); }
 
     // What the last step asked for.
     std::optional<flight_action::launch> launched;
     std::optional<flight_action::cancel> cancelled; // the last of them
     int cancels = 0;
-    std::vector<any_flight_action> actions; // all of it
+    std::vector<any_flight_action> actions; // all that is to be done
+    std::vector<any_flight_action> reasons; // why something else is not
     std::optional<flight_action::commit> committed;
     std::optional<flight_action::finish> finished;
     std::optional<flight_action::wait_until> waits;
@@ -131,9 +129,9 @@ struct plan_bench : policy_view {
     plan_bench& feed(const any_flight_event& event) {
         if (!plan) plan.emplace(options);
         cancels = 0, launched.reset(), cancelled.reset(), committed.reset(), finished.reset(), waits.reset();
-        const auto asked = plan->step(event, now, *this);
-        actions.assign(asked.begin(), asked.end());
-        for (const auto& action : actions) {
+        actions.clear(), reasons.clear();
+        const std::size_t permits_before = admitted.size();
+        for (const auto& action : plan->step(event, now, *this)) {
             const auto keep = [](auto& to, const auto& one) {
                 REQUIRE(!to.has_value()); // never two of a kind in one step
                 to = one;
@@ -143,7 +141,14 @@ struct plan_bench : policy_view {
             if (const auto* one = std::get_if<flight_action::commit>(&action)) keep(committed, *one);
             if (const auto* one = std::get_if<flight_action::finish>(&action)) keep(finished, *one);
             if (const auto* one = std::get_if<flight_action::wait_until>(&action)) keep(waits, *one);
+            waiting -= std::holds_alternative<flight_action::end_hold>(action);
+            if (const auto* one = std::get_if<flight_action::no_hedge>(&action)) hedges_refused.push_back(one->why);
+            const bool is_reason = action.index() >= any_flight_action{flight_action::refuse{}}.index();
+            (is_reason ? reasons : actions).push_back(action);
         }
+        // Each permit is named by one launch, and that of the same step.
+        REQUIRE(admitted.size() == permits_before + launched.has_value());
+        if (launched) REQUIRE(launched->permit == admitted.size());
         return *this;
     }
     plan_bench& begin() { return feed(flight_event::started{}); }
