@@ -45,8 +45,9 @@ endpoint_wait::verdict endpoint_wait::decide(const endpoint_search::obstacles& w
         in_line_ = all.joined = true;
     }
     if (!waiting_since_) waiting_since_ = now;
-    if (options.something_follows && why.circuit)
-        again_ = std::min(again_, *waiting_since_ + std::max(options.hold_max, least));
+    // Once that has passed only want of room keeps it here, and that is asked for in its own time.
+    const steady_time enough = *waiting_since_ + std::max(options.hold_max, least);
+    if (options.something_follows && why.circuit && enough > now) again_ = std::min(again_, enough);
     if (goes_through) again_ = std::min(again_, std::max(*crowded_since_ + options.max_wait, now + least));
     return all;
 }
