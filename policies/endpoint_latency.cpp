@@ -1,3 +1,6 @@
+// A tree of windows by shape, and what was last read from each. Recording touches five windows; reading is what costs
+// (a quantile walks its buckets), so that is what is kept.
+
 #include "policies/endpoint_latency.hpp"
 
 #include <algorithm>
@@ -35,6 +38,8 @@ struct level_hash {
     }
 };
 
+// What a level does not tell apart is zero in its key. Fields are dropped in the order in which they matter less: that
+// a request asks for a stream changes its latency by an order of magnitude, the size of its body by little.
 level_key key_of(const request_shape& shape, int level) noexcept {
     level_key key{shape, level};
     if (level < 4) key.shape.size_class = 0;
@@ -162,6 +167,7 @@ struct endpoint_latency::state {
         return parent;
     }
 
+    // A walk over all, since it happens once for a shape that is new when there are max_shapes already.
     void forget_one() {
         const auto oldest = std::min_element(
             nodes.begin(), nodes.end(), [](const auto& a, const auto& b) { return a.second->used < b.second->used; });
@@ -169,6 +175,8 @@ struct endpoint_latency::state {
         nodes.erase(oldest);
     }
 
+    // The mixed level has learned from first tokens as well as from whole answers: of it nothing shorter than `initial`
+    // can be concluded.
     [[nodiscard]] duration timeout_at(node* at, bool streamed, steady_time now) const {
         if (at == nullptr) return options.initial.of(streamed);
         kept<duration>& known = at->timeouts[streamed ? 1 : 0];
@@ -178,6 +186,7 @@ struct endpoint_latency::state {
         return at->keep(known, timeout, now);
     }
 
+    // Two are kept, since two are asked for in turn: what is quick and what is usual.
     [[nodiscard]] std::optional<duration> quantile_at(node* at, double q, steady_time now) const {
         if (at == nullptr) return std::nullopt;
         for (const auto& known : at->quantiles) {
@@ -189,6 +198,7 @@ struct endpoint_latency::state {
         return at->keep(place, node::quantile{q, value}, now).value;
     }
 
+    // Two periods, so that the longest gap is forgotten after 5 to 10 minutes and never in an instant.
     void turn_gaps(steady_time now) noexcept {
         if (now - gaps_began < gap_period) return;
         previous_gap = now - gaps_began < 2 * gap_period ? longest_gap : duration::zero();
@@ -200,6 +210,7 @@ struct endpoint_latency::state {
 endpoint_latency::endpoint_latency(const adaptive_options& options) : state_(std::make_unique<state>(options)) {}
 endpoint_latency::~endpoint_latency() = default;
 
+// A timeout that was read is void at once, since the options decide it; what else was read is renewed within 2 s.
 void endpoint_latency::configure(const adaptive_options& options) {
     const std::scoped_lock lock(mutex_);
     if (state_->options == options) return;

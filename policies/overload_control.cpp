@@ -1,3 +1,6 @@
+// Verdicts and completions are counted in slices of the window, and what is usual is learned at the end of each: no
+// attempt costs more than a few additions. Only overload is noticed within a slice, at the verdict that shows it.
+
 #include "policies/overload_control.hpp"
 
 #include <algorithm>
@@ -86,6 +89,8 @@ bool overload_control::place::end(verdict what, duration took, steady_time now) 
     return changed;
 }
 
+// A success is worth growth / limit of room: a limit's worth of them is one more place, whatever the rate. Overload is
+// entered here and not at the end of a slice, since a collapse takes less than that; it is left by time alone.
 void overload_control::note_report(place& by, verdict what, duration took, steady_time now, bool& changed) noexcept {
     turn(now);
     if (!by.reported_ && what != verdict::neutral) {
@@ -109,6 +114,8 @@ void overload_control::note_report(place& by, verdict what, duration took, stead
     changed = std::exchange(told_, overloaded_) != overloaded_; // time may have changed it before
 }
 
+// Completions alone enter the sums: by Little's law they give the concurrency that was *served* (header). One that is
+// destroyed without a time to go by has occupied its place until its verdict, as far as anybody knows.
 void overload_control::note_leave(place& by, std::optional<steady_time> now) noexcept {
     const steady_time start = attempts_.leave(by.number_);
     if (!by.succeeded_) return;
@@ -150,6 +157,8 @@ duration overload_control::slice_length() const noexcept {
     return std::max<duration>(options_.window / static_cast<int>(slice_count), std::chrono::milliseconds{1});
 }
 
+// Slices end when somebody asks. After a long silence not all of them are made up for: the averages have forgotten by
+// then what they would forget in the rest.
 void overload_control::turn(steady_time now) noexcept {
     if (!slice_began_) slice_began_ = now;
     const duration length = slice_length();
@@ -175,6 +184,9 @@ void overload_control::slice_ended(steady_time end, double length) noexcept {
     if (recovering_) watch_recovery(end);
 }
 
+// Whether it is crowded, judged by what was usual until now; then what is usual, with this slice. Not called while the
+// endpoint is down, whose zeros would soon be taken for the usual. Until the horizon is full the averages are plain
+// means of what was seen (gain = 1/n), so that the first minutes are not averaged with nothing.
 void overload_control::learn_usual(steady_time end, double length) noexcept {
     const int all = attempts_.count(), old = attempts_.older_than(usual_time() * 3 / 2, end);
     const double share = all == 0 ? 0 : static_cast<double>(old) / all;
@@ -192,7 +204,7 @@ void overload_control::learn_usual(steady_time end, double length) noexcept {
         const bool well = sum_.work <= served_well * sum_.completed * in_seconds(usual_time());
         if (well && !crowded_) peak_ = std::max(peak_, sum_.work / (length * slice_count));
     }
-    peak_ *= 1 - length / peak_horizon;
+    peak_ *= 1 - length / peak_horizon; // what was served a quarter of an hour ago may not be now
 
     const slice& done = slices_[current_];
     const double gain = std::min(length / (averaged_ * usual_horizon + length), 1.0);
@@ -202,6 +214,7 @@ void overload_control::learn_usual(steady_time end, double length) noexcept {
     averaged_ = std::min(averaged_ + length / usual_horizon, 1.0);
 }
 
+// Left at half of what it is entered at, and for a whole window: at one threshold it would flap with every slice.
 void overload_control::watch_overload(steady_time end) noexcept {
     if (!overloaded_) return;
     if (share_bad() >= options_.ratio / 2) calm_since_ = end;
@@ -224,6 +237,9 @@ bool overload_control::spaced(steady_time now) const noexcept {
     return !extra_ || in_seconds(now - *extra_) * extra_share * rate_ >= 1;
 }
 
+// What cannot wait is limited by nothing but a recovery, and while nothing is known nobody is. Attempts that are older
+// than any answer takes are not counted: a provider that hangs would otherwise never have room for what finds out that
+// it hangs no longer.
 int overload_control::room(duration attempt_timeout, steady_time now, urgency who) {
     const std::scoped_lock lock(mutex_);
     turn(now);
@@ -271,6 +287,7 @@ void overload_control::circuit_opened(steady_time now) {
     down_ = true;
 }
 
+// cut_ lies a window back, so that a provider that is crowded at once is cut at once.
 void overload_control::circuit_closed(duration ramp, steady_time now) {
     const std::scoped_lock lock(mutex_);
     turn(now);
@@ -282,6 +299,8 @@ void overload_control::circuit_closed(duration ramp, steady_time now) {
     limit_ = std::max(least_room, recovery_start * usual_);
 }
 
+// Multiplicative decrease where it is crowded, never above where it began. Over when its time is up and nobody had to
+// wait for a while: a limit that is still felt is still needed.
 void overload_control::watch_recovery(steady_time end) noexcept {
     if (crowded_ && end - cut_ >= options_.window) {
         limit_ = std::max(least_room, std::min(limit_ * recovery_cut, recovery_start * usual_));
