@@ -2,6 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <map>
+#include <random>
+
 namespace evenkeel::test::cooldown_test {
 
 using namespace std::chrono_literals;
@@ -89,6 +93,87 @@ TEST_CASE("a refusal that does not say what it is about is the key's once severa
     CHECK_FALSE(rest.refused_to_several(8, now + 121s));
     CHECK(rest.refused_to_several(9, now + 122s));
     CHECK(rest.idle()); // nobody rests for that alone
+}
+
+TEST_CASE("only an overload without a hint is a guess; a configured rest of another length is heeded from then on") {
+    cooldown rest({.on = true});
+    rest.throttled(1, outcome_kind::overloaded, {}, 0.5, start);
+    CHECK(rest.resting(1, start)->guessed);
+    rest.throttled(2, outcome_kind::overloaded, 3s, 0.5, start);
+    CHECK_FALSE(rest.resting(2, start)->guessed);
+    rest.throttled(3, limited, {}, 0.5, start);
+    CHECK_FALSE(rest.resting(3, start)->guessed);
+    rest.configure({.on = true, .initial = 4s});
+    CHECK(rest.throttled(4, limited, {}, 0.5, start) == start + 4s);
+    CHECK(rest.throttled(5, limited, 0s, 0.5, start) == start + 1ms); // a hint of nothing ends an instant
+}
+
+TEST_CASE("idle until somebody rests, and again once the last rest without a ramp was seen to be over") {
+    cooldown rest({.on = true});
+    CHECK(rest.idle());
+    rest.throttled(1, outcome_kind::quota, 2s, 0.5, start);
+    CHECK_FALSE(rest.idle());
+    CHECK(rest.resting(1, start + 1s));
+    CHECK_FALSE(rest.resting(1, start + 2s));
+    CHECK(rest.idle());
+    rest.throttled(1, limited, 2s, 0.5, start);
+    CHECK_FALSE(rest.resting(1, start + 2s));
+    CHECK_FALSE(rest.idle()); // the ramp is remembered
+    rest.succeeded(1);
+    CHECK_FALSE(rest.resting(1, start + 3s));
+    CHECK(rest.idle());
+}
+
+// The second implementation: DESIGN's rules for each principal in a map, nothing forgotten.
+TEST_CASE("random refusals, successes and questions are answered as a plain map of the rules answers them") {
+    struct plain {
+        steady_time until{};
+        outcome_kind why = limited;
+        int row = 0;
+    };
+    for (std::uint64_t seed = 1; seed <= 2000; ++seed) {
+        CAPTURE(seed);
+        std::mt19937_64 random(seed);
+        const auto below = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };
+        const cooldown_options options{.on = true,
+                                       .initial = std::chrono::milliseconds(100 + below(3000)),
+                                       .max = std::chrono::seconds(4 + below(60)),
+                                       .overload = std::chrono::seconds(1 + below(20)),
+                                       .quota = std::chrono::seconds(30 + below(900))};
+        cooldown rest(options);
+        std::map<std::uint64_t, plain> all;
+        steady_time now = start;
+        for (int step = 0; step < 100; ++step) {
+            now += std::chrono::milliseconds(below(4) ? below(500) : below(60000));
+            const auto who = static_cast<std::uint64_t>(below(4));
+            plain& one = all[who];
+            if (const int what = below(4); what == 0) {
+                rest.succeeded(who);
+                one.row = 0;
+            } else if (what == 1) {
+                const outcome_kind kinds[] = {limited, outcome_kind::overloaded, outcome_kind::quota};
+                const outcome_kind kind = kinds[below(3)];
+                const auto hint =
+                    below(2) ? std::optional<duration>{std::chrono::milliseconds(1 + below(90000))} : std::nullopt;
+                if (kind == limited && (one.row == 0 || one.until <= now)) ++one.row;
+                duration length = options.initial * (1LL << std::clamp(one.row - 1, 0, 20));
+                if (kind == outcome_kind::overloaded) length = options.overload; // a draw of 1/2
+                const duration most = kind == outcome_kind::quota ? options.quota : options.max;
+                if (kind == outcome_kind::quota) length = most;
+                if (kind != outcome_kind::overloaded) length = std::min(length, most);
+                if (hint) length = std::min(*hint, most);
+                if (now + length > one.until || one.until <= now) one.until = now + length, one.why = kind;
+                REQUIRE(rest.throttled(who, kind, hint, 0.5, now) == one.until);
+            }
+            const auto got = rest.resting(who, now);
+            REQUIRE(got.has_value() == (one.until > now));
+            if (got) REQUIRE((got->until == one.until && got->why == one.why));
+            const auto resting =
+                std::count_if(all.begin(), all.end(), [&](auto& each) { return each.second.until > now; });
+            REQUIRE(rest.report(now).resting == static_cast<std::size_t>(resting));
+            if (resting > 0) REQUIRE_FALSE(rest.idle());
+        }
+    }
 }
 
 } // namespace evenkeel::test::cooldown_test

@@ -300,4 +300,84 @@ TEST_CASE("P8.5: overload control recovers: no first attempt is refused at any t
     }
 }
 
+// Whatever happens in whatever order: who cannot wait is limited by a recovery only, each place is counted once, and
+// overload is entered by enough bad verdicts of the window and told once.
+TEST_CASE("random histories keep every promise") {
+    constexpr int endless = 1000;
+    for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+        CAPTURE(seed);
+        std::mt19937_64 random(seed);
+        const auto below = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };
+        const overload_options options{.on = below(4) != 0,
+                                       .window = std::chrono::seconds(1 + below(12)),
+                                       .ratio = 0.1 + 0.1 * below(5),
+                                       .min_verdicts = 1 + below(20)};
+        overload_control control(options);
+        steady_time now = start;
+        struct attempt {
+            overload_control::place place;
+            steady_time began;
+        };
+        std::vector<attempt> held;
+        std::vector<std::pair<steady_time, bool>> verdicts; // when, and whether it was bad
+        bool told = false;
+        const int badness = below(5);
+        for (int step = 0; step < 400; ++step) {
+            now += std::chrono::milliseconds(below(50) == 0 ? below(60000) : below(400));
+            const bool before = control.overloaded(now);
+            switch (below(8)) {
+            case 0:
+            case 1:
+            case 2: held.push_back({control.enter(now, below(3) ? urgency::now : urgency::can_wait), now}); break;
+            case 3:
+            case 4:
+            case 5: {
+                if (held.empty()) break;
+                const auto which = held.begin() + below(static_cast<int>(held.size()));
+                const auto says = below(5) < badness ? (below(2) ? verdict::timeout : verdict::overloaded)
+                                  : below(4)         ? verdict::success
+                                                     : verdict::failure;
+                const bool bad = says == verdict::timeout || says == verdict::overloaded;
+                verdicts.emplace_back(now, bad);
+                const bool changed = which->place.end(says, now - which->began, now);
+                const bool after = control.overloaded(now);
+                REQUIRE(changed == (after != std::exchange(told, after)));
+                if (after && !before) {
+                    REQUIRE(bad);
+                    const auto recent = [&](const auto& one) { return now - one.first <= options.window; };
+                    const auto all = std::count_if(verdicts.begin(), verdicts.end(), recent);
+                    const auto wrong = std::count_if(verdicts.begin(), verdicts.end(),
+                                                     [&](const auto& one) { return recent(one) && one.second; });
+                    REQUIRE(all >= options.min_verdicts);
+                    REQUIRE(static_cast<double>(wrong) >= options.ratio * options.min_verdicts - 1e-9);
+                }
+                REQUIRE_FALSE(which->place.end(verdict::timeout, 1s, now)); // it has left
+                held.erase(which);
+                break;
+            }
+            case 6:
+                if (below(20) == 0) control.circuit_opened(now);
+                if (below(20) == 0) control.circuit_closed(std::chrono::seconds(below(2) * 10), now);
+                break;
+            case 7:
+                if (!held.empty()) held.pop_back(); // destroyed without a word
+                break;
+            }
+            const auto seen = control.report(now);
+            REQUIRE(seen.in_service == static_cast<int>(held.size()));
+            REQUIRE(seen.usual >= 0);
+            if (seen.overloaded) REQUIRE(seen.crowded);
+            for (const urgency who : {urgency::now, urgency::can_wait}) {
+                const bool limited = control.limits(who);
+                const int room = control.room(30s, now, who);
+                REQUIRE(room >= 0);
+                REQUIRE((limited || room > endless));
+                if (who == urgency::now || !options.on) REQUIRE((seen.recovering || room > endless));
+            }
+            REQUIRE(control.ask_again(now) >= now + 10ms);
+            REQUIRE(control.ask_again(now) <= now + 1s);
+        }
+    }
+}
+
 } // namespace evenkeel::test::overload_control_test
