@@ -116,7 +116,7 @@ net::task<answer> read_along(worker_services& services, client_request& request,
 }
 } // namespace
 
-net::task<answer> shared(worker_services& services, client_request& request, errand what, next_stage next) {
+net::task<answer> shared(worker_services& services, client_request& request, errand&& what, next_stage next) {
     const bool shares = request.route->coalesce != coalesce_mode::off && services.flights != nullptr;
     return shares ? read_along(services, request, std::move(what), next) : next(services, request, std::move(what));
 }

@@ -212,7 +212,7 @@ net::task<answer> climb(worker_services& services, client_request& request, erra
 }
 } // namespace
 
-net::task<answer> with_fallback(worker_services& services, client_request& request, errand what, next_stage next) {
+net::task<answer> with_fallback(worker_services& services, client_request& request, errand&& what, next_stage next) {
     return request.route->fallback.empty() ? next(services, request, std::move(what))
                                            : climb(services, request, std::move(what), next);
 }

@@ -7,7 +7,7 @@
 
 namespace evenkeel::request {
 
-[[nodiscard]] net::task<answer> with_fallback(worker_services& services, client_request& request, errand what,
+[[nodiscard]] net::task<answer> with_fallback(worker_services& services, client_request& request, errand&& what,
                                               next_stage next);
 
 } // namespace evenkeel::request

@@ -104,7 +104,7 @@ net::task<answer> ask_parts(worker_services& services, client_request& request, 
 }
 } // namespace
 
-net::task<answer> in_parts(worker_services& services, client_request& request, errand what, next_stage next) {
+net::task<answer> in_parts(worker_services& services, client_request& request, errand&& what, next_stage next) {
     const bool fans_out = request.route->serves == config::route_serves::fan_out;
     return fans_out ? ask_parts(services, request, std::move(what), next) : next(services, request, std::move(what));
 }

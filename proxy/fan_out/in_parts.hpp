@@ -9,7 +9,7 @@ namespace evenkeel::request {
 
 // Where the route fans out, the request's body is whole. Where the client leaves first the parts end, and the answer is
 // empty.
-[[nodiscard]] net::task<answer> in_parts(worker_services& services, client_request& request, errand what,
+[[nodiscard]] net::task<answer> in_parts(worker_services& services, client_request& request, errand&& what,
                                          next_stage next);
 
 } // namespace evenkeel::request

@@ -115,7 +115,7 @@ net::task<answer> wait_in_turn(worker_services& services, client_request& reques
 }
 } // namespace
 
-net::task<answer> in_turn(worker_services& services, client_request& request, errand what, next_stage next) {
+net::task<answer> in_turn(worker_services& services, client_request& request, errand&& what, next_stage next) {
     if (!what.asked->bulkhead.on) return next(services, request, std::move(what));
     bulkhead& at = bulkhead_of(request, what);
     const auto given = at.enter(requester_of(request, what), request.came.received);

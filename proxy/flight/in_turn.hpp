@@ -6,7 +6,7 @@
 
 namespace evenkeel::request {
 
-[[nodiscard]] net::task<answer> in_turn(worker_services& services, client_request& request, errand what,
+[[nodiscard]] net::task<answer> in_turn(worker_services& services, client_request& request, errand&& what,
                                         next_stage next);
 
 } // namespace evenkeel::request

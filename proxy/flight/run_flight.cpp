@@ -4,7 +4,8 @@
 
 namespace evenkeel::request {
 
-net::task<answer> run_flight(worker_services& services, client_request& request, errand what, next_stage) {
+namespace {
+net::task<answer> fly(worker_services& services, client_request& request, errand what) {
     flight one(services, request, what);
     any_flight_event event = flight_event::started{};
     for (;;) {
@@ -15,6 +16,11 @@ net::task<answer> run_flight(worker_services& services, client_request& request,
         if (one.idle()) co_await one.wait();
         event = one.next_event();
     }
+}
+} // namespace
+
+net::task<answer> run_flight(worker_services& services, client_request& request, errand&& what, next_stage) {
+    return fly(services, request, std::move(what));
 }
 
 } // namespace evenkeel::request

@@ -8,7 +8,7 @@ namespace evenkeel::request {
 
 // Below it nothing stands: a flight that is made by itself (resumed_body) has no `next`.
 inline constexpr next_stage nothing_below{nullptr};
-[[nodiscard]] net::task<answer> run_flight(worker_services& services, client_request& request, errand what,
+[[nodiscard]] net::task<answer> run_flight(worker_services& services, client_request& request, errand&& what,
                                            next_stage next);
 
 } // namespace evenkeel::request

@@ -1,7 +1,9 @@
 #pragma once
 // A stage of a request's way to an answer. The stages stand in one order (serve/order.hpp), outermost first; each does
 // its part of the work and hands the errand on to `next`, once, again with another one, or not at all. One that has
-// nothing to do for a request hands it on without a coroutine of its own, so that what is off costs nothing.
+// nothing to do for a request hands it on without a coroutine of its own, so that what is off costs nothing. For the
+// same reason an errand goes by reference until one keeps it: a stage takes what it needs of it before it returns, and
+// what waits is a coroutine that has it by value.
 
 #include "proxy/message/answer.hpp"
 #include "proxy/message/client_request.hpp"
@@ -21,7 +23,7 @@ public:
     constexpr explicit next_stage(const stage* first) noexcept : first_(first) {}
     // The request and the services outlive the answer.
     [[nodiscard]] inline net::task<answer> operator()(worker_services& services, client_request& request,
-                                                      errand what) const;
+                                                      errand&& what) const;
 
 private:
     const stage* first_;
@@ -29,11 +31,12 @@ private:
 
 struct stage {
     std::string_view name;
-    net::task<answer> (*run)(worker_services& services, client_request& request, errand what, next_stage next);
+    net::task<answer> (*run)(worker_services& services, client_request& request, errand&& what, next_stage next);
     std::string_view what; // a line for people
 };
 
-inline net::task<answer> next_stage::operator()(worker_services& services, client_request& request, errand what) const {
+inline net::task<answer> next_stage::operator()(worker_services& services, client_request& request,
+                                                errand&& what) const {
     return first_->run(services, request, std::move(what), next_stage{first_ + 1});
 }
 

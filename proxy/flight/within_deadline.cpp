@@ -12,7 +12,7 @@ answer unreadable_timeout_answer(const worker_services& services, const client_r
                              request.facts.dialect(), services.loop.wall_now());
 }
 
-net::task<answer> within_deadline(worker_services& services, client_request& request, errand what, next_stage next) {
+net::task<answer> within_deadline(worker_services& services, client_request& request, errand&& what, next_stage next) {
     if (request.facts.hints().unreadable) return at_once(unreadable_timeout_answer(services, request));
     what.deadline = deadline_of(request, what);
     return next(services, request, std::move(what));

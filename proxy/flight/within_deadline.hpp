@@ -5,7 +5,7 @@
 
 namespace evenkeel::request {
 
-[[nodiscard]] net::task<answer> within_deadline(worker_services& services, client_request& request, errand what,
+[[nodiscard]] net::task<answer> within_deadline(worker_services& services, client_request& request, errand&& what,
                                                 next_stage next);
 
 // The answer to a request that tells us to wait for no time at all.

@@ -74,7 +74,7 @@ answer body_not_seen(const worker_services& services, const client_request& requ
         request.facts.dialect(), services.loop.wall_now());
 }
 
-net::task<answer> admitted(worker_services& services, client_request& request, errand what, next_stage next) {
+net::task<answer> admitted(worker_services& services, client_request& request, errand&& what, next_stage next) {
     const std::uint64_t may_hold = request.route->retry.replay_buffer;
     request.body.hold_up_to(may_hold);
     if (!request.body.complete()) {

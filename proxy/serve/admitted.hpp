@@ -6,7 +6,7 @@
 
 namespace evenkeel::request {
 
-[[nodiscard]] net::task<answer> admitted(worker_services& services, client_request& request, errand what,
+[[nodiscard]] net::task<answer> admitted(worker_services& services, client_request& request, errand&& what,
                                          next_stage next);
 
 // Whether the body is to be read on before the first attempt. One that is known to be larger than `limit` bytes starts

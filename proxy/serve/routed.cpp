@@ -39,7 +39,7 @@ void take(worker_services& services, client_request& request, std::shared_ptr<co
     request.account.announced = true;
 }
 
-net::task<answer> go_on(worker_services& services, client_request& request, errand what, next_stage next) {
+net::task<answer> go_on(worker_services& services, client_request& request, errand&& what, next_stage next) {
     if (!request.route) return at_once(no_route(services, request));
     what.asked = request.route;
     return next(services, request, std::move(what));
@@ -60,7 +60,7 @@ net::task<answer> routed_by_model(worker_services& services, client_request& req
 }
 } // namespace
 
-net::task<answer> routed(worker_services& services, client_request& request, errand what, next_stage next) {
+net::task<answer> routed(worker_services& services, client_request& request, errand&& what, next_stage next) {
     const config::settings& settings = *request.came.settings;
     route_choice choice = choose_route(settings, {*request.came.head, std::nullopt});
     const page_verdict page = judge_page(settings.pages, request.came.via, *request.came.head);

@@ -15,7 +15,7 @@
 namespace evenkeel::request {
 
 namespace {
-net::task<answer> health(worker_services& services, client_request& request, errand what, next_stage next) {
+net::task<answer> health(worker_services& services, client_request& request, errand&& what, next_stage next) {
     if (request.route->serves != config::route_serves::health) return next(services, request, std::move(what));
     health_text told = services.health_document();
     const bool says_so = !told.healthy && telemetry::asks_strict(request.came.head->query);
