@@ -3,7 +3,7 @@
 // beside what a file adds (`credential_fields`, `credential_query`, `credential_body`). Three rules are made of it, and
 // each errs to its own side:
 //
-//   - shown (proxy/request/outgoing): a caller's credentials go to one authority. The list is wide and has patterns,
+//   - shown (proxy/reading/outgoing): a caller's credentials go to one authority. The list is wide and has patterns,
 //     since a field too many is missed by an upstream that has a credential of its own anyway, and one too few is told
 //     to a stranger;
 //   - shared (principal.hpp): who rests with whom. As wide, so that two callers are apart wherever they may be;

@@ -3,9 +3,9 @@
 // happened to the state that follows. Each state holds what is known in it and nothing else: only a half-open circuit
 // has probes, only one that is down has a time at which it went down, and a closed one cannot be asked for either.
 //
-//     closed --trip()--> open --probe()--> half_open --verdict()--> closed, ramping
+//     closed --trip()--> open --probe()--> half_open --heard()--> closed, ramping
 //                         ^                    |  |
-//                         +---verdict()--------+  +--next_round(): half_open again, its silent probes given up
+//                         +---heard()----------+  +--next_round(): half_open again, its silent probes given up
 //
 // Nothing happens by itself: time moves a circuit only when somebody asks. What is counted of a closed circuit's
 // attempts (start_order), who may be told of a transition and the mutex are the breaker's (circuit_breaker.hpp).

@@ -4,7 +4,7 @@
 // the same time (always: sampled answers legitimately differ). Never for what has an effect: one effect would be
 // claimed by several.
 //
-// Pure. What makes two requests identical is the request path's to say (proxy/request/coalesce_key.hpp).
+// Pure. What makes two requests identical is the request path's to say (proxy/coalesce/coalesce_key.hpp).
 
 #include <string_view>
 

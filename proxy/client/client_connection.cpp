@@ -496,12 +496,12 @@ net::task<bool> client_connection::relay(answer& given, client_request& request)
     }
     if (whole) account.ended = step->ended;
     relaying_ = nullptr;
+    if (!alive || (gone_ && !whole)) {
+        account.outcome = telemetry::request_outcome::client_cancelled;
+        if (account.stream) account.ended = telemetry::stream_end::client_gone;
+    }
     given.body.reset(); // closes what is not over
     if (!alive || gone_) {
-        if (!whole || !alive) {
-            account.outcome = telemetry::request_outcome::client_cancelled;
-            if (account.stream) account.ended = telemetry::stream_end::client_gone;
-        }
         stream_->close();
         co_return false;
     }

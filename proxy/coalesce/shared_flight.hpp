@@ -4,10 +4,10 @@
 // from a log (flight_log). Whoever leaves harms no other; when the last one has left, the work upstream is cancelled at
 // once.
 //
-//   start        by the leader, below with_fallback and above the bulkhead: one permit, one request to budgets and
-//   breakers join         as long as the answer is held from its first byte on and nothing has ended it deadline the
-//   latest of its readers'; each of them waits under its own pace         that of the fastest reader end whole, broken
-//   or refused: all readers get the same, once; the flight leaves the map at once
+//   start     by the leader, below with_fallback and above the bulkhead: one permit, one request to budgets and
+//   breakers join      as long as the answer is held from its first byte on and nothing has ended it deadline  the
+//   latest of its readers'; each of them waits under its own pace      that of the fastest reader end       whole,
+//   broken or refused: all readers get the same, once; the flight leaves the map at once
 //
 // Threads: what the mutex guards is anybody's, and nobody waits or posts while he has it; the rest is the running
 // worker's. Readers of other workers are woken by a post to their loop.
@@ -108,7 +108,7 @@ public:
     [[nodiscard]] taken take(flight_seat& seat, bool waits);
 
     [[nodiscard]] duration queued() const noexcept { return queued_; }    // in the bulkhead; once the answer is there
-    [[nodiscard]] std::uint16_t chaos() const noexcept { return chaos_; } // as client_request::chaos; likewise
+    [[nodiscard]] std::uint16_t chaos() const noexcept { return chaos_; } // as request_account::chaos; likewise
 
 private:
     static net::task<void> run(std::shared_ptr<shared_flight> self);

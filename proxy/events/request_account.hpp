@@ -2,7 +2,7 @@
 // What happened to one request, from its head to the last byte of its answer: filled in by whoever knows, read by the
 // access log, the metrics and the labels of the answer.
 //
-// The views in it are of the request, of its settings, or static.
+// The views in it are of the request, of its connection, of its settings, or static.
 
 #include "config/settings.hpp"
 #include "policies/time.hpp"

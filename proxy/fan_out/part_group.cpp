@@ -1,6 +1,5 @@
 #include "proxy/fan_out/part_group.hpp"
 
-#include "proxy/message/local_answer.hpp"
 #include "proxy/wire/error_body.hpp"
 #include "proxy/wire/json_model.hpp"
 

@@ -95,7 +95,7 @@ flight::flying* flight::find(attempt_id id) noexcept {
 }
 
 // What goes out in place of the client's body: without the caller's credentials, where this upstream is not shown them,
-// and with its own name of the model. Of the client's bytes none is copied. (serve() has seen to it that the body is
+// and with its own name of the model. Of the client's bytes none is copied. (admitted() has seen to it that the body is
 // here where that matters.)
 void flight::fill_body(attempt_order& order, const config::upstream& upstream, bool hides,
                        wire::body_framing& framing) {

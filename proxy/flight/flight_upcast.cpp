@@ -2,10 +2,8 @@
 
 #include "proxy/flight/flight.hpp"
 
-#include "proxy/message/local_answer.hpp"
 #include "proxy/reading/outgoing.hpp"
 #include "proxy/reading/repeatable.hpp"
-#include "proxy/wire/json_model.hpp"
 #include "proxy/wire/upcast_request.hpp"
 
 namespace evenkeel::request {

@@ -16,7 +16,7 @@
 
 namespace evenkeel::request {
 
-// Whether a stream of this request, sent to `target` of a server with this dialect, could be replayed.
+// Whether a stream of this request, by a server with this dialect, could be replayed.
 [[nodiscard]] bool is_replayable_stream(const client_request& request, wire::dialect which);
 
 // `from`: a stream whose attempt leaves its last words to us, the last of `attempts`. The request outlives it; of

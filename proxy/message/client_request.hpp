@@ -19,9 +19,10 @@
 namespace evenkeel::request {
 
 struct client_request {
-    client_request(incoming what, net::loop& worker, net::client_stream& client, io_buffer& input, buffer_pool& buffers)
+    client_request(incoming&& what, net::loop& worker, net::client_stream& client, io_buffer& input,
+                   buffer_pool& buffers)
         : came(std::move(what)), body(worker, client, input, buffers) {}
-    client_request(incoming what, net::loop& worker, buffer_pool& buffers)
+    client_request(incoming&& what, net::loop& worker, buffer_pool& buffers)
         : came(std::move(what)), body(worker, buffers) {}
 
     const incoming came;

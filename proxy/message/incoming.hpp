@@ -1,6 +1,6 @@
 #pragma once
-// What came: a request as its client sent it, and when, where and under which settings. It changes no more from the
-// moment its head was read, whatever is tried for it (errand.hpp) and becomes of it (events/request_account.hpp).
+// What came: a request as its client sent it, and when, where and under which settings. It changes no more once the
+// request is served, whatever is tried for it (errand.hpp) and becomes of it (events/request_account.hpp).
 
 #include "config/settings.hpp"
 #include "policies/time.hpp"

@@ -7,41 +7,31 @@
 #include "proxy/reading/repeatable.hpp"
 #include "proxy/reading/router.hpp"
 #include "proxy/wire/deterministic.hpp"
-#include "proxy/wire/find_word.hpp"
 
 #include <string>
 #include <string_view>
 
 namespace evenkeel::request {
 
-namespace {
-// Of a longer body that says `"stream": true` near one of its ends, whose member that is is not looked for: it would
-// cost more than all else that is done for such a request. (chosen)
-constexpr std::size_t parsed_for_stream = 16 * 1024;
-} // namespace
-
 template <class Value, class Read>
 const Value& request_facts::once(read_once<Value>& of, Read read) const {
     if (!of.stands) {
-        of.stands = request_.body.complete();
-        of.value.emplace(read());
+        const bool complete = request_.body.complete();
+        of.value = read();
+        of.stands = complete; // now, lest what could not be read counts as read
     }
     return *of.value;
 }
 
-const client_hints& request_facts::hints() const {
-    if (!hints_) hints_ = read_client_hints(*request_.came.head);
-    return *hints_;
-}
+const client_hints& request_facts::read_hints() const { return hints_.emplace(read_client_hints(*request_.came.head)); }
 
-const wire::call* request_facts::called() const {
-    if (!called_) called_ = call_of_path(request_.route.get(), request_.came.head->path);
-    return *called_;
+const wire::call* request_facts::look_up() const {
+    return called_.emplace(call_of_path(request_.route.get(), request_.came.head->path));
 }
 
 wire::dialect request_facts::dialect() const {
     const config::route* const route = request_.route.get();
-    if (route == nullptr || route->upstreams.empty()) return wire::dialect_of_path(request_.came.head->path);
+    if (route == nullptr || route->upstreams.empty()) return dialect_of(nullptr, request_.came.head->path);
     return dialect_of(*route->upstreams.front(), called());
 }
 
@@ -64,16 +54,11 @@ const body_ends& request_facts::ends() const {
 }
 
 std::optional<bool> request_facts::says_stream() const {
-    const body_ends& found = ends();
-    if (!request_.body.whole()) return found.stream;            // as far as it is here
-    const bool by_default = dialect() == wire::dialect::ollama; // then it matters who says that it is not wanted
-    if (found.all && !found.perhaps_stream && !by_default) return found.stream;
-    if (!found.all && !members_.stands) {
-        const shared_bytes body = request_.body.text();
-        if (found.perhaps_stream && body.size() > parsed_for_stream) return true;
-        if (!found.perhaps_stream && !wire::has_word(body.view(), R"("stream")", 1)) return std::nullopt;
-    }
-    return members().stream;
+    if (!request_.body.whole()) return ends().stream; // as far as it is here
+    if (members_.stands) return members_.value->stream;
+    const shared_bytes body = request_.body.text();
+    const stream_member found = find_stream(body.view());
+    return found.sure ? found.says : members().stream;
 }
 
 bool request_facts::wants_stream() const {
@@ -94,7 +79,7 @@ bool request_facts::wants_events() const {
     case wire::dialect::openai:
     case wire::dialect::anthropic: break;
     }
-    return accepts_events() || (wants_stream() && members().stream.value_or(false));
+    return accepts_events() || says_stream().value_or(false);
 }
 
 const request_shape& request_facts::shape() const {

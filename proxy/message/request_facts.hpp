@@ -25,13 +25,13 @@ public:
     request_facts(const request_facts&) = delete;
     request_facts& operator=(const request_facts&) = delete;
 
-    [[nodiscard]] const client_hints& hints() const;
+    [[nodiscard]] const client_hints& hints() const { return hints_ ? *hints_ : read_hints(); }
 
     // Of the client's own route, whatever is asked in its place.
-    [[nodiscard]] const wire::call* called() const; // null: no call that we know
-    [[nodiscard]] wire::dialect dialect() const;    // what its client is told an error in
-    [[nodiscard]] bool accepts_events() const;      // its Accept names them
-    [[nodiscard]] bool wants_stream() const; // of any kind: by name, Accept, `stream: true`, or its dialect's way
+    [[nodiscard]] const wire::call* called() const { return called_ ? *called_ : look_up(); } // null: none that we know
+    [[nodiscard]] wire::dialect dialect() const; // what its client is told an error in
+    [[nodiscard]] bool accepts_events() const;   // its Accept names them
+    [[nodiscard]] bool wants_stream() const;     // of any kind: by name, Accept, `stream: true`, or its dialect's way
     // ... server-sent events in particular, whose head may be given ahead of the answer.
     [[nodiscard]] bool wants_events() const;
     [[nodiscard]] const request_shape& shape() const; // as its latency depends on it
@@ -56,6 +56,8 @@ private:
     };
     template <class Value, class Read>
     const Value& once(read_once<Value>& of, Read read) const;
+    [[nodiscard]] const client_hints& read_hints() const;
+    [[nodiscard]] const wire::call* look_up() const;
     [[nodiscard]] const body_ends& ends() const;
     [[nodiscard]] std::optional<bool> says_stream() const;
 

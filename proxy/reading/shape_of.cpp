@@ -48,9 +48,9 @@ void read_member(std::string_view text, std::size_t quote, std::size_t colon, me
         return;
     case 'm':
         if (wire::ends_with(name, "\"stream")) {
-            const bool wanted = wire::begins_with(value(), "true");
-            if (!into.stream && (wanted || wire::begins_with(value(), "false"))) into.stream = wanted;
-            into.perhaps_stream = into.perhaps_stream || wanted;
+            const std::string_view said = value();
+            const bool wanted = wire::begins_with(said, "true");
+            if (!into.stream && (wanted || wire::begins_with(said, "false"))) into.stream = wanted;
         }
         return;
     case 's': // max_tokens, max_completion_tokens, max_output_tokens; Google's
@@ -85,18 +85,62 @@ void read_members(std::string_view text, body_ends& into) noexcept {
         }
     }
 }
+
+// By how much deeper the end of a part of a JSON text lies than its beginning, which is outside of strings. Empty: it
+// ends within one.
+std::optional<int> deeper_by(std::string_view part) noexcept {
+    int depth = 0;
+    for (std::size_t at = 0; at < part.size(); ++at) {
+        switch (part[at]) {
+        case '{':
+        case '[': ++depth; break;
+        case '}':
+        case ']': --depth; break;
+        case '"':
+            for (++at; at < part.size() && part[at] != '"'; ++at) at += part[at] == '\\';
+            if (at >= part.size()) return std::nullopt;
+            break;
+        default: break;
+        }
+    }
+    return depth;
+}
 } // namespace
 
 body_ends read_ends(std::string_view body, std::uint64_t whole_size) noexcept {
     body_ends found;
     found.shape.size_class = size_class_of(std::max<std::uint64_t>(whole_size, body.size()));
-    found.all = body.size() <= 2 * looked_at;
-    if (found.all) {
+    if (body.size() <= 2 * looked_at) {
         read_members(body, found);
         return found;
     }
     read_members(body.substr(body.size() - looked_at), found);
     read_members(body.substr(0, looked_at), found);
+    return found;
+}
+
+stream_member find_stream(std::string_view body) noexcept {
+    static constexpr std::string_view name = R"("stream")";
+    constexpr std::size_t near = 2 * looked_at;
+    stream_member found;
+    for (std::size_t at = wire::find_word(body, name, 1); at != std::string_view::npos;) {
+        const std::size_t colon = skip_blanks(body, at + name.size());
+        if (colon < body.size() && body[colon] == ':') { // else it is a string of that text
+            const bool in_front = at <= near;
+            if (!in_front && body.size() - at > near) return {.sure = false};
+            const auto depth = in_front ? deeper_by(body.substr(0, at)) : deeper_by(body.substr(at));
+            if (!depth) return {.sure = false}; // no JSON
+            if (*depth == (in_front ? 1 : -1)) {
+                const std::string_view value = body.substr(std::min(skip_blanks(body, colon + 1), body.size()));
+                found.says.reset();
+                if (wire::begins_with(value, "true")) found.says = true;
+                if (wire::begins_with(value, "false")) found.says = false;
+            }
+        }
+        const std::size_t next = at + name.size();
+        const std::size_t further = wire::find_word(body.substr(next), name, 1);
+        at = further == std::string_view::npos ? further : next + further;
+    }
     return found;
 }
 

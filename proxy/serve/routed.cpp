@@ -50,7 +50,7 @@ net::task<answer> routed_by_model(worker_services& services, client_request& req
     const config::settings& settings = *request.came.settings;
     if (reads_ahead(request, settings.replay_buffer))
         co_await request.body.read_whole(settings.replay_buffer, request.came.received + longest_total(settings));
-    if (!request.body.whole()) {
+    if (!request.body.complete() || request.body.failed() != request_body::failure::none) {
         take(services, request, std::move(without));
         co_return body_not_seen(services, request);
     }

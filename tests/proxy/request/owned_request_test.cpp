@@ -169,6 +169,7 @@ TEST_CASE_FIXTURE(asking, "P9.2: a deadline told by the sender only shortens the
         settings->routes = {slow};
         upstream.next({.steps = {play::request{2}, play::silence{}}});
         copy(head, "{}");
+        chosen = {};
         owned->get().route = chosen.asked = slow;
         chosen.bound = loop.now() + each.told;
         begin();

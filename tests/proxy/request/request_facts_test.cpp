@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include <memory>
+#include <random>
 #include <string>
 
 namespace evenkeel::test::request_facts_test {
@@ -57,7 +58,11 @@ TEST_CASE("whether a stream is wanted is one fact: of the answer, of its latency
         {"the last one counts, too", chat, "", R"({"stream":false,"stream":true})", true, true},
         {"another member's", chat, "", R"({"tools":[{"stream":true}]})", false, false},
         {"of a string", chat, "", R"({"a":"\"stream\":true"})", false, false},
-        {"no object", chat, "", R"({"stream":true)", false, false},
+        {"blanks in front of colons", chat, "", R"({ "model" : "m", "stream" : true })", true, true},
+        {"... of some", chat, "", R"({"model":"m", "stream" : true, "a":"{\"b\":1}"})", true, true},
+        {"a member without a word of it", chat, "", R"({"stream":null})", false, false},
+        {"... behind one with", chat, "", R"({"stream":true,"stream":1})", false, false},
+        {"a text", chat, "", R"({"a":["stream", true],"stream" : true})", true, true},
         {"Accept", chat, "Accept: text/event-stream\r\n", "{}", true, true},
         {"by name", "/v1beta/models/m:streamGenerateContent", "", "{}", true, false},
         {"by name, as events", "/v1beta/models/m:streamGenerateContent?alt=sse", "", "{}", true, true},
@@ -68,6 +73,10 @@ TEST_CASE("whether a stream is wanted is one fact: of the answer, of its latency
         {"far behind", chat, "", "{" + messages + R"(,"stream":true})", true, true},
         {"between long texts", chat, "", "{" + messages + R"(,"stream":true,)" + messages + "}", true, true},
         {"nowhere in a long body", chat, "", "{" + messages + "}", false, false},
+        {"another member's, far behind", chat, "", "{" + messages + R"(,"tools":[{"stream":true}]})", false, false},
+        {"... in front", chat, "", R"({"tools":[{"stream":true}],)" + messages + "}", false, false},
+        {"... in between", chat, "", "{" + messages + R"(,"tools":[{"stream":true}],)" + messages + "}", false, false},
+        {"taken back far behind", chat, "", R"({"stream":true,)" + messages + R"(,"stream":false})", false, false},
     };
     asked made;
     for (const row& one : rows) {
@@ -79,11 +88,39 @@ TEST_CASE("whether a stream is wanted is one fact: of the answer, of its latency
     }
 }
 
-TEST_CASE("a stream's head goes ahead only where its own body asked for events, however large it is") {
-    asked made;
-    const std::string filler(40'000, 'x');
-    const std::string body = R"({"messages":")" + filler + R"(","tools":[{"stream":true}]})";
-    CHECK_FALSE(made.of(chat, "", body).wants_events());
+TEST_CASE("what is seen from the ends of a body is what parsing it says") {
+    std::mt19937 random(14);
+    const auto draw = [&](std::size_t below) { return static_cast<std::size_t>(random() % below); };
+    const std::string long_text(6'000, 'y');
+    int sure = 0;
+    for (int round = 0; round < 20'000; ++round) {
+        CAPTURE(round);
+        const auto member = [&](auto&& self, int depth) -> std::string {
+            static constexpr const char* names[] = {"stream", "a", "stream_options", "\\\"stream\\\""};
+            static constexpr const char* values[] = {"true", "false",       "null",
+                                                     "1",    R"("stream")", R"("\"stream\":true")"};
+            std::string value = values[draw(6)];
+            if (const auto what = draw(depth > 3 ? 6 : 9); what == 6) {
+                value = "[" + std::string{values[draw(6)]} + ",{" + self(self, depth + 1) + "}]";
+            } else if (what == 7) {
+                value = "{" + self(self, depth + 1) + "," + self(self, depth + 1) + "}";
+            } else if (what == 8) {
+                value = "\"" + long_text + "\"";
+            }
+            const char* const blanks[] = {"", " ", "\n\t"};
+            return "\"" + std::string{names[draw(4)]} + "\"" + blanks[draw(3)] + ":" + blanks[draw(3)] + value;
+        };
+        std::string body = "{" + member(member, 0);
+        for (std::size_t more = draw(5); more > 0; --more) body += "," + member(member, 0);
+        body += "}";
+        const wire::json_members parsed = wire::find_members(body);
+        REQUIRE(parsed.is_object);
+        const request::stream_member seen = request::find_stream(body);
+        if (!seen.sure) continue;
+        ++sure;
+        REQUIRE(seen.says == parsed.stream);
+    }
+    CHECK(sure > 15'000);
 }
 
 TEST_CASE("what stands in a body that is still coming is read again when more of it is here") {

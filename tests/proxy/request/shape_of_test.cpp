@@ -10,7 +10,7 @@ namespace {
 request_shape shape_of(std::string_view body, std::uint64_t whole_size, bool asks_for_stream) {
     const request::body_ends found = request::read_ends(body, whole_size);
     request_shape shape = found.shape;
-    shape.stream = asks_for_stream || found.perhaps_stream;
+    shape.stream = asks_for_stream || found.stream.value_or(false);
     return shape;
 }
 } // namespace
