@@ -65,7 +65,9 @@ bool request_facts::wants_stream() const {
     return once(wants_stream_, [&] {
         if ((called() != nullptr && called()->streams) || accepts_events()) return true;
         if (const auto said = says_stream()) return *said;
-        return dialect() == wire::dialect::ollama; // streams unless told not to
+        if (!request_.body.complete()) return false; // it may be said at the end
+        if (called() != nullptr) return called()->streams_unless_told;
+        return dialect() == wire::dialect::ollama && request_.came.head->is_post();
     });
 }
 

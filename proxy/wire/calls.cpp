@@ -78,8 +78,8 @@ constexpr std::array calls{
     call{.method = "POST", .shape = "endpoints/{}:predict", .distinct = true},
 
     // Ollama. Many an application has an /api/chat of its own somewhere: not distinct.
-    call{.method = "POST", .shape = "api/chat", .speaks = dialect::ollama},
-    call{.method = "POST", .shape = "api/generate", .speaks = dialect::ollama},
+    call{.method = "POST", .shape = "api/chat", .speaks = dialect::ollama, .streams_unless_told = true},
+    call{.method = "POST", .shape = "api/generate", .speaks = dialect::ollama, .streams_unless_told = true},
     call{.method = "POST", .shape = "api/embed", .speaks = dialect::ollama, .embeds = true},
     call{.method = "POST", .shape = "api/embeddings", .speaks = dialect::ollama, .embeds = true},
     call{.method = "POST", .shape = "api/show", .speaks = dialect::ollama},

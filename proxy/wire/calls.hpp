@@ -37,10 +37,11 @@ struct call {
     std::string_view shape; // segments behind the base; {} is any one, {}:verb any one with this verb
     dialect speaks = dialect::generic;
     call_effect effect = call_effect::computes;
-    bool distinct = false; // nothing else is called so: may stand behind any gateway's prefix
-    bool embeds = false;   // the same question has the same answer
-    bool streams = false;  // its name asks for a stream
-    bool upcasts = false;  // its buffered form can be asked for as a stream (upcast_request.hpp)
+    bool distinct = false;            // nothing else is called so: may stand behind any gateway's prefix
+    bool embeds = false;              // the same question has the same answer
+    bool streams = false;             // its name asks for a stream
+    bool streams_unless_told = false; // ... or the absence of `stream: false`
+    bool upcasts = false;             // its buffered form can be asked for as a stream (upcast_request.hpp)
 };
 
 // The call whose whole path this is; null: none that we know. `path` is without query. `base`: how many of its first

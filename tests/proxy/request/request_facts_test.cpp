@@ -69,6 +69,10 @@ TEST_CASE("whether a stream is wanted is one fact: of the answer, of its latency
         {"Ollama streams unless told not to", "/api/chat", "", R"({"model":"m"})", true, false},
         {"... and is told", "/api/chat", "", R"({"model":"m","stream":false})", false, false},
         {"... by its own member", "/api/chat", "", R"({"options":{"stream":false}})", true, false},
+        {"its other calls do not", "/api/embed", "", R"({"model":"m"})", false, false},
+        {"... none of them", "/api/show", "", R"({"model":"m"})", false, false},
+        {"nor what it speaks for others", chat, "", R"({"model":"m"})", false, false, config::dialect::ollama},
+        {"... unless asked", chat, "", R"({"stream":true})", true, false, config::dialect::ollama},
         {"a dialect that is configured", "/any", "", R"({"model":"m"})", true, false, config::dialect::ollama},
         {"far behind", chat, "", "{" + messages + R"(,"stream":true})", true, true},
         {"between long texts", chat, "", "{" + messages + R"(,"stream":true,)" + messages + "}", true, true},
@@ -124,33 +128,45 @@ TEST_CASE("what is seen from the ends of a body is what parsing it says") {
 }
 
 TEST_CASE("what stands in a body that is still coming is read again when more of it is here") {
-    asked made;
-    static_cast<void>(made.of(chat, "", ""));
-    scripted_client client{made.f.loop};
-    const auto stream = client.connect();
-    request::io_buffer input(made.f.services.buffers);
-    made.text = "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 27\r\n\r\n";
-    std::size_t scanned = 0;
-    REQUIRE(wire::read_request_head(made.text, {.max_head_bytes = 999}, scanned, made.head).is ==
-            wire::head_result::state::complete);
-    request::client_request request({.settings = made.f.settings, .head = &made.head}, made.f.loop, *stream, input,
-                                    made.f.services.buffers);
-    request.route = made.f.route;
-    request.body.begin(made.head.body, {.max_body = 1000, .max_held = 1000}, false);
-    CHECK_FALSE(request.facts.wants_stream());
-    CHECK_FALSE(request.facts.members().is_object);
-    client.send(R"({"model":"m","stream":true})");
-    made.f.loop.nursery().spawn([](request::client_request& of) -> net::task<void> {
-        static_cast<void>(co_await of.body.read_whole(1000));
-    }(request));
-    made.f.loop.run_virtual(made.f.loop.now());
-    REQUIRE(request.body.whole());
-    CHECK(request.facts.wants_stream());
-    CHECK(request.facts.shape().stream);
-    CHECK(request.facts.members().model == "m");
-    request.body.let_go();
-    CHECK(request.facts.wants_stream()); // it stands, whether the body is there or not
-    CHECK(request.facts.members().model == "m");
+    struct row {
+        const char* path;
+        const char* body;
+        bool stream;
+    };
+    for (const row& one :
+         {row{chat, R"({"model":"m","stream":true})", true}, row{"/api/chat", R"({"model":"m","stream":false})", false},
+          row{"/api/chat", R"({"model":"m"})", true}}) {
+        CAPTURE(one.body);
+        asked made;
+        static_cast<void>(made.of(one.path, "", ""));
+        scripted_client client{made.f.loop};
+        const auto stream = client.connect();
+        request::io_buffer input(made.f.services.buffers);
+        made.text = std::string{"POST "} + one.path +
+                    " HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(std::string_view{one.body}.size()) +
+                    "\r\n\r\n";
+        std::size_t scanned = 0;
+        REQUIRE(wire::read_request_head(made.text, {.max_head_bytes = 999}, scanned, made.head).is ==
+                wire::head_result::state::complete);
+        request::client_request request({.settings = made.f.settings, .head = &made.head}, made.f.loop, *stream, input,
+                                        made.f.services.buffers);
+        request.route = made.f.route;
+        request.body.begin(made.head.body, {.max_body = 1000, .max_held = 1000}, false);
+        CHECK_FALSE(request.facts.wants_stream()); // nobody knows yet
+        CHECK_FALSE(request.facts.members().is_object);
+        client.send(one.body);
+        made.f.loop.nursery().spawn([](request::client_request& of) -> net::task<void> {
+            static_cast<void>(co_await of.body.read_whole(1000));
+        }(request));
+        made.f.loop.run_virtual(made.f.loop.now());
+        REQUIRE(request.body.whole());
+        CHECK(request.facts.wants_stream() == one.stream);
+        CHECK(request.facts.shape().stream == one.stream);
+        CHECK(request.facts.members().model == "m");
+        request.body.let_go();
+        CHECK(request.facts.wants_stream() == one.stream); // it stands, whether the body is there or not
+        CHECK(request.facts.members().model == "m");
+    }
 }
 
 } // namespace evenkeel::test::request_facts_test
