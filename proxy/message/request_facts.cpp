@@ -56,6 +56,10 @@ const body_ends& request_facts::ends() const {
 std::optional<bool> request_facts::says_stream() const {
     if (!request_.body.whole()) return ends().stream; // as far as it is here
     if (members_.stands) return members_.value->stream;
+    // The usual short body says no and nowhere yes, all of it written alike: then it does not matter which member is
+    // whose.
+    if (const body_ends& found = ends(); found.all && found.stream && !found.any_stream && !streams_unless_told())
+        return false;
     const shared_bytes body = request_.body.text();
     const stream_member found = find_stream(body.view());
     return found.sure ? found.says : members().stream;
@@ -65,10 +69,13 @@ bool request_facts::wants_stream() const {
     return once(wants_stream_, [&] {
         if ((called() != nullptr && called()->streams) || accepts_events()) return true;
         if (const auto said = says_stream()) return *said;
-        if (!request_.body.complete()) return false; // it may be said at the end
-        if (called() != nullptr) return called()->streams_unless_told;
-        return dialect() == wire::dialect::ollama && request_.came.head->is_post();
+        return request_.body.complete() && streams_unless_told(); // else it may be said at the end
     });
+}
+
+bool request_facts::streams_unless_told() const {
+    if (called() != nullptr) return called()->streams_unless_told;
+    return dialect() == wire::dialect::ollama && request_.came.head->is_post();
 }
 
 bool request_facts::wants_events() const {

@@ -60,6 +60,7 @@ private:
     [[nodiscard]] const wire::call* look_up() const;
     [[nodiscard]] const body_ends& ends() const;
     [[nodiscard]] std::optional<bool> says_stream() const;
+    [[nodiscard]] bool streams_unless_told() const;
 
     const client_request& request_;
     mutable std::optional<client_hints> hints_;

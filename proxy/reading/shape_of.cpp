@@ -51,6 +51,7 @@ void read_member(std::string_view text, std::size_t quote, std::size_t colon, me
             const std::string_view said = value();
             const bool wanted = wire::begins_with(said, "true");
             if (!into.stream && (wanted || wire::begins_with(said, "false"))) into.stream = wanted;
+            into.any_stream = into.any_stream || wanted;
         }
         return;
     case 's': // max_tokens, max_completion_tokens, max_output_tokens; Google's
@@ -110,7 +111,8 @@ std::optional<int> deeper_by(std::string_view part) noexcept {
 body_ends read_ends(std::string_view body, std::uint64_t whole_size) noexcept {
     body_ends found;
     found.shape.size_class = size_class_of(std::max<std::uint64_t>(whole_size, body.size()));
-    if (body.size() <= 2 * looked_at) {
+    found.all = body.size() <= 2 * looked_at;
+    if (found.all) {
         read_members(body, found);
         return found;
     }

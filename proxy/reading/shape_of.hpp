@@ -14,7 +14,9 @@ namespace evenkeel::request {
 // What stands near the ends of a body, where the members that matter are: before and behind the messages.
 struct body_ends {
     request_shape shape{};        // but for `stream`
-    std::optional<bool> stream{}; // of the first member of that name
+    std::optional<bool> stream{}; // of the first member of that name, whosever it is
+    bool any_stream = false;      // one of that name is true
+    bool all = false;             // nothing lies between the ends
 };
 
 // `body` is what is held of it, `whole_size` its announced length (or what is held, if more).

@@ -69,6 +69,7 @@ TEST_CASE("whether a stream is wanted is one fact: of the answer, of its latency
         {"Ollama streams unless told not to", "/api/chat", "", R"({"model":"m"})", true, false},
         {"... and is told", "/api/chat", "", R"({"model":"m","stream":false})", false, false},
         {"... by its own member", "/api/chat", "", R"({"options":{"stream":false}})", true, false},
+        {"taken back for another", chat, "", R"({"stream":true,"options":{"stream":false}})", true, true},
         {"its other calls do not", "/api/embed", "", R"({"model":"m"})", false, false},
         {"... none of them", "/api/show", "", R"({"model":"m"})", false, false},
         {"nor what it speaks for others", chat, "", R"({"model":"m"})", false, false, config::dialect::ollama},
