@@ -58,6 +58,7 @@ int main(int argc, char** argv) {
     app.add_subcommand("schema", "JSON Schema (draft-07) of the configuration file, for editors")->callback([&] {
         exit_code = schema();
     });
+    app.add_subcommand("metrics", "The table of all metrics, in Markdown")->callback([&] { exit_code = metrics(); });
     evenkeel::demo::options demo_choice;
     auto* demo_command = app.add_subcommand(
         "demo", "Run in front of a simulated provider, compare, and stay up to be tried; all on loopback");

@@ -26,6 +26,7 @@ attempt::attempt(const attempt_services& services, endpoint_leave&& leave, attem
       head_block_(services.buffers), kept_(services.memory) {}
 
 attempt::~attempt() {
+    order_.account = nullptr;
     if (recording_) report(telemetry::attempt_result::cancelled);
     let_go();
 }
@@ -33,12 +34,14 @@ attempt::~attempt() {
 void attempt::launch() { services_.loop.nursery().spawn(run(shared_from_this())); }
 
 void attempt::cancel(cancel_cause why) noexcept {
-    if (cancelled_ || body_over_) {
+    if (std::exchange(cancelled_, true)) return;
+    cancel_cause_ = why;
+    if (body_over_) { // it has been read, or nobody took it
         box_ = nullptr;
+        if (recording_) report(telemetry::attempt_result::cancelled);
+        order_.account = nullptr;
         return;
     }
-    cancelled_ = true;
-    cancel_cause_ = why;
     const bool timed_out = why == cancel_cause::attempt_timeout || why == cancel_cause::deadline;
     // Whoever leaves a stream because it told of an error has not lost interest: it has failed.
     const bool told = committed_ && reader_ && reader_->has_error();
@@ -55,6 +58,7 @@ void attempt::cancel(cancel_cause why) noexcept {
         report(told        ? telemetry::attempt_result::stream_error
                : timed_out ? telemetry::attempt_result::timeout
                            : telemetry::attempt_result::cancelled);
+    order_.account = nullptr;
 }
 
 void attempt::post(const any_flight_event& event) {
@@ -75,8 +79,16 @@ void attempt::learn(steady_time now) noexcept {
     if (format_ || std::holds_alternative<flight_event::complete>(event_)) leave_.took(now);
 }
 
-void attempt::begin_record(telemetry::attempt_kind kind) {
-    ++tries_;
+telemetry::event_origin attempt::origin() const noexcept {
+    const std::string_view id = order_.account != nullptr ? order_.account->request_id : std::string_view{};
+    return {order_.route.get(), order_.upstream.get(), id, record_.attempt};
+}
+
+void attempt::tell(const telemetry::any_happening& what) {
+    order_.account->tell(services_.observer, services_.loop.now(), origin(), what);
+}
+
+void attempt::begin_record(telemetry::attempt_kind kind, std::string_view why) {
     launched_ = services_.loop.now();
     record_ = {};
     record_.route = order_.route.get();
@@ -84,7 +96,9 @@ void attempt::begin_record(telemetry::attempt_kind kind) {
     record_.kind = kind;
     record_.probe = leave_.is_probe();
     recording_ = true;
-    services_.observer.attempt_started(*order_.route, *order_.upstream);
+    tell(telemetry::happened::launched{kind, why, record_.probe});
+    record_.attempt = static_cast<telemetry::attempt_number>(order_.account->effort.attempts);
+    leave_.is_of(record_.attempt);
 }
 
 void attempt::report(telemetry::attempt_result result) noexcept {
@@ -95,6 +109,13 @@ void attempt::report(telemetry::attempt_result result) noexcept {
     record_.total = record_.at - launched_;
     if (result == telemetry::attempt_result::success && order_.budget != nullptr)
         order_.budget->learn(record_.total, record_.at);
+    if (order_.account != nullptr) {
+        const std::string_view why = cancelled_ ? to_string(cancel_cause_) : error_;
+        record_.request_id = order_.account->request_id;
+        order_.account->note(
+            record_.at, origin(),
+            telemetry::happened::ended{result, static_cast<std::uint16_t>(record_.status), record_.total, why});
+    }
     services_.observer.attempt_finished(record_);
 }
 
@@ -111,8 +132,10 @@ net::task<void> attempt::run(std::shared_ptr<attempt> self) {
                                 (!me.other_body().empty() || me.order_.body->keeps_replayable(me.services_.memory));
         bool fresh = me.order_.upstream->connections.retry_stale && !repeatable;
         auto kind = me.order_.kind;
+        std::string_view why = me.order_.why;
         for (;;) {
-            me.begin_record(kind);
+            if (me.cancelled_) co_return; // before it began
+            me.begin_record(kind, why);
             me.sent_at_ = me.launched_; // no time passes where a connection is at hand
             me.exchange_ = fresh ? nullptr : me.services_.transport.reuse(me.order_.upstream);
             if (!me.exchange_) {
@@ -146,6 +169,7 @@ net::task<void> attempt::run(std::shared_ptr<attempt> self) {
                 if (me.order_.upcast && me.order_.upcast->again) {
                     me.begin_plain();
                     kind = telemetry::attempt_kind::plain_retry;
+                    why = "plain";
                     continue;
                 }
                 me.learn(ready ? me.head_at_ : me.services_.loop.now());
@@ -167,6 +191,7 @@ net::task<void> attempt::run(std::shared_ptr<attempt> self) {
             }
             fresh = true;
             kind = telemetry::attempt_kind::stale_retry;
+            why = "stale_connection";
             me.in_.clear();
             me.scanned_ = 0;
             me.wrote_ = false;

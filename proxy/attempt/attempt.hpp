@@ -12,6 +12,7 @@
 #include "proxy/attempt/mailbox.hpp"
 #include "proxy/attempt/upcast.hpp"
 #include "proxy/events/observer.hpp"
+#include "proxy/events/request_account.hpp"
 #include "proxy/message/body_source.hpp"
 #include "proxy/message/io_buffer.hpp"
 #include "proxy/message/memory_bound.hpp"
@@ -46,19 +47,21 @@ struct attempt_order {
     std::shared_ptr<const config::upstream> upstream;
     // Of which the leave is: after a reload a loser may be the last to need it.
     std::shared_ptr<const policy_set> policies;
-    wire::head_text head;                 // outgoing, complete
-    request_body* body = nullptr;         // of the client's request; used only until cancel() or the end of the upload
-    body_pieces renamed;                  // goes out instead of that body, whole; empty: that body itself
-    std::unique_ptr<upcast_order> upcast; // goes out as a stream instead, at first; null: it does not
-    bool head_request = false;            // the answer to HEAD has no body
-    bool may_repeat = false;              // sending it twice does no harm
+    wire::head_text head;         // outgoing, complete
+    request_body* body = nullptr; // of the client's request; used only until cancel() or the end of the upload
+    telemetry::request_account* account = nullptr; // ... likewise; used only until cancel() or its own end
+    body_pieces renamed;                           // goes out instead of that body, whole; empty: that body itself
+    std::unique_ptr<upcast_order> upcast;          // goes out as a stream instead, at first; null: it does not
+    bool head_request = false;                     // the answer to HEAD has no body
+    bool may_repeat = false;                       // sending it twice does no harm
     holding hold = holding::nothing;
     bool hold_streams_whole = false; // ... where answers are held: a stream to its end as well
     bool leaves_last_words = false;  // whoever reads an event stream that breaks tells the client itself
     judge_rules rules;
     telemetry::attempt_kind kind = telemetry::attempt_kind::first;
-    work_budget* budget = nullptr; // learns how long a good answer takes; null: nobody asks
-    double luck = 0.5;             // in [0, 1): of the pauses that its failure causes
+    std::string_view why = "first"; // it is launched; static
+    work_budget* budget = nullptr;  // learns how long a good answer takes; null: nobody asks
+    double luck = 0.5;              // in [0, 1): of the pauses that its failure causes
     std::size_t max_response_head = 64 * 1024;
     // Somebody with more time may come to wait for it: its flight tells when time is over.
     bool deadline_moves = false;
@@ -100,7 +103,8 @@ public:
     [[nodiscard]] bool is_renamed() const noexcept { return !order_.renamed.empty(); }
     [[nodiscard]] steady_time sent_at() const noexcept { return sent_at_; }
     [[nodiscard]] steady_time head_at() const noexcept { return head_at_; }
-    [[nodiscard]] int tries() const noexcept { return tries_; } // 2 after a stale connection was replaced
+    // Of its latest try: a stale connection that was replaced, and an answer in one piece asked for anew, are two.
+    [[nodiscard]] telemetry::attempt_number number() const noexcept { return record_.attempt; }
     [[nodiscard]] bool unsent() const noexcept { return !wrote_; }
     [[nodiscard]] const net::transport_error& transport_failure() const noexcept { return transport_error_; }
     [[nodiscard]] std::string_view error_token() const noexcept { return error_; }
@@ -135,7 +139,9 @@ private:
     [[nodiscard]] round_result give_up(outcome_kind why, std::string_view token);
     [[nodiscard]] bool can_resend() const noexcept;
     [[nodiscard]] bool read_head(); // true: head_ is whole or refused_ says why not
-    void begin_record(telemetry::attempt_kind kind);
+    void begin_record(telemetry::attempt_kind kind, std::string_view why);
+    [[nodiscard]] telemetry::event_origin origin() const noexcept;
+    void tell(const telemetry::any_happening& what);
     void report(telemetry::attempt_result result) noexcept; // once per record
     void post(const any_flight_event& event);
     void post_failure(const attempt_outcome& outcome); // the policies hear of it first
@@ -232,7 +238,6 @@ private:
     std::string last_words_; // an error frame of ours
     body_step final_;
     wire::refusal refused_ = wire::refusal::none;
-    int tries_ = 0;
     int interim_ = 0;
     bool recording_ = false;
     bool cancelled_ = false;

@@ -197,7 +197,7 @@ bool attempt::hold_ready() {
         if (assembling() && *format_ != wire::stream_format::sse)
             return repeat_plain(telemetry::upcast_result::unknown_field, "[no readable events]");
         if (first && !assembling() && part_ != held_part::error)
-            services_.observer.upcast_ended(*order_.route, telemetry::upcast_result::not_streamed);
+            tell(telemetry::happened::upcast{telemetry::upcast_result::not_streamed});
     }
     if (part_ == held_part::nothing) {
         if (order_.hold == holding::errors && is_no_answer(head_, content_, order_.rules)) {

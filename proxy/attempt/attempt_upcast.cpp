@@ -70,7 +70,7 @@ void attempt::assemble_end(bool whole, bool silent) {
     }
     upcast.assembled = true;
     kept_.adopt(std::move(*answer));
-    services_.observer.upcast_ended(*order_.route, upcast_result::assembled);
+    tell(telemetry::happened::upcast{upcast_result::assembled});
     event_ = flight_event::complete{id_};
 }
 
@@ -80,11 +80,10 @@ void attempt::begin_plain() {
     upcast_order& upcast = *order_.upcast;
     const steady_time now = services_.loop.now();
     const upcast_result why = *std::exchange(upcast.again, std::nullopt);
-    services_.observer.upcast_ended(*order_.route, why);
+    tell(telemetry::happened::upcast{why});
     const bool rest = why != upcast_result::too_large; // that was this answer's own
-    if (rest && upcast.exclusions->exclude(order_.upstream->name, upcast.model, now)) {
-        services_.observer.upcast_excluded(*order_.route, *order_.upstream, why, upcast.unknown);
-    }
+    if (rest && upcast.exclusions->exclude(order_.upstream->name, upcast.model, now))
+        services_.observer.endpoint_changed(origin(), telemetry::upcast_excluded{why, upcast.unknown});
     error_ = {};
     report(why == upcast_result::refused ? telemetry::attempt_result::caller_error
                                          : telemetry::attempt_result::cancelled);

@@ -5,7 +5,7 @@
 
 #include "policies/flight_plan.hpp"
 #include "policies/time.hpp"
-#include "proxy/events/observer.hpp"
+#include "proxy/events/outcomes.hpp"
 #include "proxy/message/block.hpp"
 #include "proxy/message/body_source.hpp"
 #include "proxy/message/memory_bound.hpp"

@@ -64,7 +64,7 @@ private:
         me.with_.loop.timers().arm(me.limit_, me.with_.loop.now() + answer_time);
         const probe_result how = co_await me.ask();
         me.limit_.cancel();
-        if (!me.stopped_) me.with_.observer.upstream_probed(*me.to_, how);
+        if (!me.stopped_) me.with_.observer.endpoint_changed({.upstream = me.to_.get()}, how);
         me.on_.reset();
     }
 

@@ -33,6 +33,7 @@ struct simulate_choice {
 [[nodiscard]] int check(const config_choice& choice);
 [[nodiscard]] int config_show(const config_choice& choice);
 [[nodiscard]] int schema();
+[[nodiscard]] int metrics();
 [[nodiscard]] int version();
 [[nodiscard]] int demo(demo::options wanted);
 [[nodiscard]] int simulate(const simulate_choice& choice);

@@ -2,6 +2,7 @@
 #include "proxy/cli/commands.hpp"
 #include "proxy/cli/version.hpp"
 #include "proxy/serve/order.hpp"
+#include "proxy/telemetry/metrics.hpp"
 
 #include <boost/version.hpp>
 #include <openssl/crypto.h>
@@ -47,6 +48,11 @@ int config_show(const config_choice& choice) {
 
 int schema() {
     std::cout << config::json_schema();
+    return 0;
+}
+
+int metrics() {
+    std::cout << telemetry::metrics_reference();
     return 0;
 }
 

@@ -418,7 +418,7 @@ net::task<bool> client_connection::relay(answer& given, client_request& request)
         out_, head, framing,
         {.route = request.route ? std::string_view{request.route->name} : std::string_view{},
          .upstream = account.upstream != nullptr ? std::string_view{account.upstream->name} : std::string_view{},
-         .attempts = account.attempts,
+         .attempts = account.effort.attempts,
          .outcome = given.undecided ? std::string_view{} : telemetry::to_string(account.service),
          .degraded = degraded,
          .cache_status = cache_status_of(given),
@@ -431,13 +431,12 @@ net::task<bool> client_connection::relay(answer& given, client_request& request)
     std::optional<body_step> step = head_only && given.local ? body_step{} : given.body->ready();
     if (step && step->is == body_step::kind::truncated && !ahead_.given()) {
         // It turned out to be no answer before any of it was sent: an honest error instead.
-        answer error =
-            make_local_answer({.status = 502,
-                               .code = "upstream_protocol_error",
-                               .proxy_error = step->why,
-                               .message = "the upstream's answer is cut short",
-                               .outcome = telemetry::request_outcome::proxy_error},
-                              request.facts.dialect(), services_.loop.wall_now(), given.upstream, given.attempts);
+        answer error = make_local_answer({.status = 502,
+                                          .code = "upstream_protocol_error",
+                                          .proxy_error = step->why,
+                                          .message = "the upstream's answer is cut short",
+                                          .outcome = telemetry::request_outcome::proxy_error},
+                                         request.facts.dialect(), services_.loop.wall_now(), given.upstream);
         account.outcome = error.outcome;
         account.service = error.service;
         account.reason = error.reason;

@@ -7,7 +7,7 @@
 // bound has no room. From then on nobody joins, what all have read is dropped, and who is further behind the fastest
 // than `bound` is detached: one that stalls costs the others nothing, and memory `bound` and one piece at most.
 
-#include "proxy/events/observer.hpp"
+#include "proxy/events/outcomes.hpp"
 #include "proxy/message/body_source.hpp"
 #include "proxy/message/memory_bound.hpp"
 

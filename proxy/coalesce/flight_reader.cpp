@@ -5,9 +5,9 @@
 namespace evenkeel::request {
 
 flight_reader::flight_reader(flight_membership member, std::shared_ptr<const shared_answer> told,
-                             telemetry::observer& observer, client_request& request, bool leader,
+                             worker_services& services, client_request& request, bool leader,
                              steady_time deadline) noexcept
-    : member_(std::move(member)), told_(std::move(told)), observer_(observer), request_(request), leader_(leader),
+    : member_(std::move(member)), told_(std::move(told)), services_(services), request_(request), leader_(leader),
       deadline_(deadline) {}
 
 body_step flight_reader::end(body_step how) noexcept {
@@ -25,17 +25,14 @@ std::optional<body_step> flight_reader::step(bool waits) {
     }
     if (got.detached) return detached(got);
     if (!got.final) return std::nullopt;
-    if (leader_) {
-        request_.account.resumed += got.later.times;
-        request_.account.attempts += got.later.attempts;
-        request_.account.hedges += got.later.hedges;
-    }
+    if (leader_ && got.story) request_.account.follow(*got.story, told_->so_far, true);
     return end(*got.final);
 }
 
 // Others go on; this client's answer is broken here, and it is told so like of any broken stream.
 body_step flight_reader::detached(const shared_flight::taken& how) {
-    observer_.coalesced_detached(*request_.route, *how.detached);
+    request_.account.tell(services_.observer, services_.loop.now(), {.route = request_.route.get()},
+                          telemetry::happened::detached{*how.detached});
     const bool stream = told_->stream;
     static_cast<void>(end({.is = body_step::kind::truncated,
                            .why = "http_response_incomplete",

@@ -3,7 +3,6 @@
 // all of them get. Leaving it harms nobody else.
 
 #include "proxy/coalesce/shared_flight.hpp"
-#include "proxy/events/observer.hpp"
 #include "proxy/message/body_source.hpp"
 #include "proxy/message/client_request.hpp"
 
@@ -37,7 +36,7 @@ class flight_reader final : public body_source {
 public:
     // `deadline`: of the whole answer, where it is no stream. `leader`: it tells its request how often a stream was
     // asked for again; the request outlives this.
-    flight_reader(flight_membership member, std::shared_ptr<const shared_answer> told, telemetry::observer& observer,
+    flight_reader(flight_membership member, std::shared_ptr<const shared_answer> told, worker_services& services,
                   client_request& request, bool leader, steady_time deadline) noexcept;
 
     [[nodiscard]] const wire::response_head& head() const noexcept { return told_->head; }
@@ -53,7 +52,7 @@ private:
 
     flight_membership member_;
     std::shared_ptr<const shared_answer> told_;
-    telemetry::observer& observer_;
+    worker_services& services_;
     client_request& request_;
     bool leader_;
     steady_time deadline_;

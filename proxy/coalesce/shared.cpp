@@ -19,6 +19,10 @@ constexpr int max_tries = 8; // to find or found a flight while others do the sa
 // What the flight itself says at the deadline is heard: it knows what was tried. (chosen: a few turns of a busy loop)
 constexpr duration flights_last_words = std::chrono::milliseconds{5};
 
+void tell(worker_services& services, client_request& request, const telemetry::any_happening& what) {
+    request.account.tell(services.observer, services.loop.now(), {.route = request.route.get()}, what);
+}
+
 struct entered {
     std::shared_ptr<shared_flight> flight; // null: it goes by itself
     coalesce_role role = coalesce_role::none;
@@ -56,21 +60,16 @@ answer too_late(const worker_services& services, const client_request& request, 
     return made;
 }
 
-answer readers_answer(const worker_services& services, client_request& request, flight_membership member,
+answer readers_answer(worker_services& services, client_request& request, flight_membership member,
                       std::shared_ptr<const shared_answer> told, coalesce_role role, steady_time deadline) {
     const bool leader = role == coalesce_role::leader;
     answer made;
     static_cast<provenance&>(made) = *told;
     made.coalesced = role;
-    request.account.chaos = member.flight()->chaos();
-    if (leader) {
-        request.account.queued = member.flight()->queued();
-    } else {
-        made.sent = made.head_read = {}; // its own share of the time has nothing to do with these
-        made.held = {};
-    }
-    auto reader = std::make_unique<flight_reader>(std::move(member), std::move(told), services.observer, request,
-                                                  leader, deadline);
+    if (!leader) made.sent = made.head_read = {}; // its own share of the time has nothing to do with these
+    request.account.follow(told->so_far, {}, leader);
+    auto reader =
+        std::make_unique<flight_reader>(std::move(member), std::move(told), services, request, leader, deadline);
     made.head = &reader->head();
     made.body = std::move(reader);
     return made;
@@ -88,14 +87,14 @@ net::task<answer> read_along(worker_services& services, client_request& request,
         if (in.flight) {
             role = in.role;
             flight_membership member(std::move(in.flight), seat);
-            services.observer.request_coalesced(*request.route, role);
+            tell(services, request, telemetry::happened::joined{role});
             const net::cancel_source::hook left(
                 request.gone, [](void* who) { static_cast<flight_seat*>(who)->set(); }, seat.get());
             for (;;) {
                 auto seen = member.flight()->look(*seat);
                 if (request.gone.requested()) co_return client_left();
                 if (seen.detached) {
-                    services.observer.coalesced_detached(*request.route, *seen.detached);
+                    tell(services, request, telemetry::happened::detached{*seen.detached});
                     break;
                 }
                 if (seen.answer)

@@ -17,7 +17,8 @@ void flight_seat::wake() {
     boost::asio::post(loop_.executor(), [self = shared_from_this()] { self->ready_.set(); });
 }
 
-shared_answer::shared_answer(const answer& of) : provenance(of), head(*of.head) {
+shared_answer::shared_answer(const answer& of, const telemetry::request_account& account)
+    : provenance(of), so_far{account.effort, account.journal}, head(*of.head) {
     // The views of the head point into the attempt's buffers, which are reused while the body is read.
     head.raw = {};
     head.reason = keep(head.reason);
@@ -118,7 +119,7 @@ shared_flight::taken shared_flight::take(flight_seat& seat, bool waits) {
             out.may_speak = seat.place_.next > 0 && seat.place_.between_events;
         } else if (final_) {
             out.final = final_;
-            out.later = later_;
+            out.story = story_;
         } else {
             seat.waits_ = waits;
         }
@@ -164,11 +165,11 @@ bool shared_flight::may_go_on() {
     return !waiting_;
 }
 
-void shared_flight::publish(const answer& given) {
-    auto told = std::make_shared<const shared_answer>(given);
+void shared_flight::publish(const answer& given, const client_request& request) {
+    auto told = std::make_shared<const shared_answer>(given, request.account);
     if (told->format) {
         const auto dialect = given.upstream != nullptr
-                                 ? dialect_of(*errand_.asked, *given.upstream, request_->get().came.head->path)
+                                 ? dialect_of(*errand_.asked, *given.upstream, request.came.head->path)
                                  : wire::dialect::generic;
         scan_ = std::make_unique<wire::stream_reader>(*told->format, dialect, true);
     }
@@ -203,13 +204,13 @@ void shared_flight::append(const body_step& step) {
 }
 
 // Whole, broken, or (empty) without an answer.
-void shared_flight::end(std::optional<body_step> final, replays later) {
+void shared_flight::end(std::optional<body_step> final, std::shared_ptr<const telemetry::request_story> story) {
     std::vector<std::shared_ptr<flight_seat>> sleepers;
     {
         const std::lock_guard lock(mutex_);
         over_ = true;
         final_ = final;
-        later_ = later;
+        story_ = std::move(story);
         collect_sleepers(sleepers);
     }
     among_.erase(key_, *this);
@@ -233,8 +234,8 @@ net::task<void> shared_flight::read(answer& given, client_request& request) {
         append(*step);
     }
     reading_ = nullptr;
-    const telemetry::request_account& later = request.account; // nothing else has been written there
-    end(last, {later.resumed, later.attempts, later.hedges});
+    const telemetry::request_story all{request.account.effort, request.account.journal};
+    end(last, std::make_shared<const telemetry::request_story>(all));
 }
 
 // After an exception of ours: those who wait for an answer ask by themselves; for those who have its head it is cut
@@ -245,11 +246,10 @@ void shared_flight::give_up() {
         const std::lock_guard lock(mutex_);
         answered = answer_ != nullptr;
     }
-    if (!answered) return end(std::nullopt, {});
+    if (!answered) return end(std::nullopt);
     end(body_step{.is = body_step::kind::truncated,
                   .why = "proxy_internal_error",
-                  .ended = scan_ ? telemetry::stream_end::truncated : telemetry::stream_end::none},
-        {});
+                  .ended = scan_ ? telemetry::stream_end::truncated : telemetry::stream_end::none});
 }
 
 net::task<void> shared_flight::run(std::shared_ptr<shared_flight> self) {
@@ -258,14 +258,12 @@ net::task<void> shared_flight::run(std::shared_ptr<shared_flight> self) {
     try {
         errand mine = self->errand_.without_permit();
         answer given = co_await self->next_(self->services_, request, std::move(mine));
-        self->queued_ = request.account.queued;
-        self->chaos_ = request.account.chaos;
         if (given.body) {
             if (!given.may_ask_again()) request.body.let_go();
-            self->publish(given);
+            self->publish(given, request);
             co_await self->read(given, request);
         } else {
-            self->end(std::nullopt, {});
+            self->end(std::nullopt);
         }
         given.body.reset();
     } catch (...) {
@@ -277,7 +275,7 @@ net::task<void> shared_flight::run(std::shared_ptr<shared_flight> self) {
     self->request_.reset();
     self->charge_.release();
     --self->services_.shared_flights;
-    self->services_.observer.coalesced_flight_ended(*self->route_);
+    self->services_.observer.request_event({.route = self->route_.get()}, telemetry::happened::shared_flight_ended{});
     if (failure) std::rethrow_exception(failure); // counted and logged by the nursery
 }
 

@@ -55,7 +55,8 @@ private:
 
 // What all readers are told of the answer: a copy of its head, which outlives the attempt it came from.
 struct shared_answer : provenance {
-    explicit shared_answer(const answer& of);
+    shared_answer(const answer& of, const telemetry::request_account& account);
+    telemetry::request_story so_far; // of the request that it is the answer to
     wire::response_head head;
     std::optional<wire::stream_format> format; // of a stream that may be read by anybody
     bool opaque = false;                       // a compressed stream
@@ -93,30 +94,23 @@ public:
         bool no_answer = false; // it has ended without one
     };
     [[nodiscard]] seen look(flight_seat& seat);
-    // How the request went after its answer had begun (a stream that was asked for again).
-    struct replays {
-        int times = 0, attempts = 0, hedges = 0;
-    };
     struct taken {
         std::optional<flight_log::piece> piece;
         std::optional<body_step> final; // behind the last piece
         std::optional<telemetry::coalesce_detachment> detached{};
         bool may_speak = false; // detached between two events
         wire::dialect spoken = wire::dialect::generic;
-        replays later{}; // with `final`
+        std::shared_ptr<const telemetry::request_story> story{}; // with `final`: all of it; null: it is not known
     };
     [[nodiscard]] taken take(flight_seat& seat, bool waits);
-
-    [[nodiscard]] duration queued() const noexcept { return queued_; }    // in the bulkhead; once the answer is there
-    [[nodiscard]] std::uint16_t chaos() const noexcept { return chaos_; } // as request_account::chaos; likewise
 
 private:
     static net::task<void> run(std::shared_ptr<shared_flight> self);
     [[nodiscard]] net::task<void> read(answer& given, client_request& request);
-    void publish(const answer& given);
+    void publish(const answer& given, const client_request& request);
     void append(const body_step& step);
     void give_up();
-    void end(std::optional<body_step> final, replays later);
+    void end(std::optional<body_step> final, std::shared_ptr<const telemetry::request_story> story = nullptr);
     [[nodiscard]] bool may_go_on(); // a reader waits for more, or none is left
     [[nodiscard]] bool deserted();
     void cancel_now();
@@ -139,15 +133,13 @@ private:
     net::event progress_;
     body_source* reading_ = nullptr;
     std::unique_ptr<wire::stream_reader> scan_;
-    duration queued_{};
-    std::uint16_t chaos_ = 0;
 
     std::mutex mutex_; // all below
     flight_log log_;
     std::vector<std::shared_ptr<flight_seat>> seats_; // all who have joined and not left
     std::shared_ptr<const shared_answer> answer_;
     std::optional<body_step> final_;
-    replays later_;
+    std::shared_ptr<const telemetry::request_story> story_;
     wire::dialect spoken_ = wire::dialect::generic;
     steady_time latest_{};
     bool over_ = false;    // nothing more comes

@@ -121,6 +121,26 @@ enum class upcast_result : unsigned char {
 inline constexpr int upcast_result_count = 6;
 [[nodiscard]] std::string_view to_string(upcast_result) noexcept;
 
+// What became of a connection that was opened ahead of demand; the label `result` of prewarm_connections_total.
+enum class prewarm_event : unsigned char {
+    opened,
+    failed, // it could not be opened
+    used,   // an attempt took it
+    unused, // it was closed before any did
+};
+inline constexpr int prewarm_event_count = 4;
+[[nodiscard]] std::string_view to_string(prewarm_event) noexcept;
+
+// How a request of `prewarm.probe` ended; the label `result` of prewarm_probes_total.
+enum class probe_result : unsigned char {
+    answered, // below 500, and the credential was taken
+    refused,  // 401 or 403
+    error,    // 500 and above
+    failed,   // no answer, or none in time
+};
+inline constexpr int probe_result_count = 4;
+[[nodiscard]] std::string_view to_string(probe_result) noexcept;
+
 // What an attempt says of its endpoint's health. An answer that is the caller's fault shows that the endpoint lives;
 // asking for less, or for another credential, says nothing about it.
 enum class health_verdict : unsigned char { success, failure, silent };

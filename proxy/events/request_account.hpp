@@ -1,11 +1,14 @@
 #pragma once
 // What happened to one request, from its head to the last byte of its answer: filled in by whoever knows, read by the
-// access log, the metrics and the labels of the answer.
+// access log, the metrics and the labels of the answer. What is an event goes in through note(), which counts it and
+// keeps it in the journal.
 //
 // The views in it are of the request, of its connection, of its settings, or static.
 
 #include "config/settings.hpp"
 #include "policies/time.hpp"
+#include "proxy/events/happened.hpp"
+#include "proxy/events/journal.hpp"
 #include "proxy/events/outcomes.hpp"
 
 #include <cstdint>
@@ -13,6 +16,25 @@
 #include <string_view>
 
 namespace evenkeel::telemetry {
+
+class observer;
+
+// What a request took. Of a shared flight its readers have a copy.
+struct request_effort {
+    int attempts = 0;              // over fallback and replay too
+    int hedges = 0;                // of them
+    int resumed = 0;               // how often its stream was asked for again after it broke
+    duration held{};               // waited for an endpoint to become admissible
+    duration queued{};             // waited for the bulkhead
+    std::uint16_t chaos = 0;       // faults injected into its attempts: a bit each, by chaos_fault
+    std::uint16_t chaos_asked = 0; // attempts that chaos was asked about
+};
+
+// ... and what happened meanwhile, of a flight that is somebody else's.
+struct request_story {
+    request_effort effort{};
+    telemetry::journal journal{};
+};
 
 struct request_account {
     const config::route* route = nullptr; // nullptr: none matched, or refused before routing
@@ -25,8 +47,7 @@ struct request_account {
     std::string_view reason{};
     std::string_view proxy_error{}; // RFC 9209 token of an error we made
     int status = 0;                 // sent to the client; 0: nothing was
-    int attempts = 0;               // over fallback and replay too
-    int hedges = 0;                 // of them
+    request_effort effort{};
     request_outcome outcome = request_outcome::ok;
     request_service service = request_service::ok;
     denied_reason denied = denied_reason::none;
@@ -38,22 +59,26 @@ struct request_account {
     bool stream = false;
     coalesce_role coalesced = coalesce_role::none;
     bool upcast = false; // asked for as a stream and put together again
-    int resumed = 0;     // how often its stream was asked for again after it broke
     duration total{};
     steady_time at{};       // when it ended; epoch: just now
     duration first_byte{};  // from the request's head to the first body byte sent; 0: none
     duration first_token{}; // ... to the first meaningful event of a stream sent; 0: none
-    duration held{};        // waited for an endpoint to become admissible
     degradation degraded{};
-    duration queued{};       // waited for the bulkhead
-    bool probe = false;      // its answer came from a probe of a half-open circuit
-    std::uint16_t chaos = 0; // faults injected into its attempts: a bit each, by chaos_fault
-    // Attempts that chaos was asked about: all, over fallback and replay too.
-    std::uint16_t chaos_asked = 0;
+    bool probe = false;     // its answer came from a probe of a half-open circuit
     bool announced = false; // the observer has heard of it (request_started)
     // Our own share: head read -> sent upstream, upstream head -> sent to the client.
     duration overhead{};
     std::uint64_t bytes_in = 0, bytes_out = 0; // body bytes
+    telemetry::journal journal{};
+
+    // Into the journal; what it says of the effort is added to that. The number of a launched attempt is the next one,
+    // whatever `of` says.
+    void note(steady_time now, const event_origin& of, const any_happening& what);
+    // ... and told to who listens.
+    void tell(observer& to, steady_time now, event_origin of, const any_happening& what);
+    // Of a shared flight: what it has come to since it was `known`. Its leader has sent it, and takes all of it for his
+    // own; a follower has the attempts, not the waits.
+    void follow(const request_story& flight, const request_story& known, bool leads);
 };
 
 } // namespace evenkeel::telemetry

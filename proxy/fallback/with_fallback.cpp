@@ -13,6 +13,8 @@
 namespace evenkeel::request {
 
 namespace {
+namespace happened = telemetry::happened;
+
 constexpr std::string_view events = "text/event-stream";
 
 unaided_answer facts_of(const answer& given, const client_request& request) {
@@ -69,15 +71,12 @@ answer answer_of(std::unique_ptr<stored_body> body) {
     return made;
 }
 
-// The label, and what the request had cost before.
+// The label, and why it is needed.
 answer degraded(answer made, const answer& unaided, const telemetry::degradation& how) {
     made.degraded = how;
     made.degraded.is = true;
     if (made.coalesced == telemetry::coalesce_role::none) made.coalesced = unaided.coalesced;
     made.service = telemetry::request_service::degraded;
-    made.attempts += unaided.attempts;
-    made.hedges += unaided.hedges;
-    made.held += unaided.held;
     made.denied = unaided.denied;
     made.reason = !unaided.reason.empty() ? unaided.reason : std::string_view{"upstream_error"};
     made.proxy_error = unaided.proxy_error;
@@ -87,7 +86,7 @@ answer degraded(answer made, const answer& unaided, const telemetry::degradation
 // The ladder of one request.
 class ladder {
 public:
-    ladder(worker_services& services, const client_request& request)
+    ladder(worker_services& services, client_request& request)
         : services_(services), request_(request), route_(*request.route), steps_(route_.fallback) {
         if (services.last_good != nullptr && steps_.front().is == fallback_kind::last_good)
             kept_.emplace(*services.last_good, request, steps_.front());
@@ -142,8 +141,8 @@ public:
         }
         answer made = degraded(answer_of(std::move(body)), unaided, {.by = fallback_kind::respond});
         if (canned.status < 400) return made;
-        made.outcome =
-            made.attempts > 0 ? telemetry::request_outcome::proxy_error : telemetry::request_outcome::rejected;
+        made.outcome = request_.account.effort.attempts > 0 ? telemetry::request_outcome::proxy_error
+                                                            : telemetry::request_outcome::rejected;
         made.stop_client_retries = unaided.stop_client_retries;
         return made;
     }
@@ -165,14 +164,21 @@ public:
         return other;
     }
 
+    void turn_to(fallback_kind step) const {
+        request_.account.note(services_.loop.now(), {.route = &route_}, happened::step_taken{step});
+    }
+    void tell(const telemetry::any_happening& what) const {
+        request_.account.tell(services_.observer, services_.loop.now(), {.route = &route_}, what);
+    }
+
 private:
     std::nullopt_t skip(fallback_kind step, fallback_skip why) const {
-        services_.observer.fallback_skipped(route_, step, why);
+        tell(happened::step_skipped{step, why});
         return std::nullopt;
     }
 
     worker_services& services_;
-    const client_request& request_;
+    client_request& request_;
     const config::route& route_;
     const std::vector<config::fallback_step>& steps_;
     std::optional<last_good_use> kept_;
@@ -191,23 +197,26 @@ net::task<answer> climb(worker_services& services, client_request& request, erra
     for (std::size_t i = 0; i < route.fallback.size(); ++i) {
         const config::fallback_step& step = route.fallback[i];
         if (step.is == fallback_kind::last_good) {
-            if (auto made = one.last_good(unaided)) co_return std::move(*made);
+            auto made = one.last_good(unaided);
+            if (!made) continue;
+            one.turn_to(step.is);
+            co_return std::move(*made);
         } else if (step.is == fallback_kind::respond) {
+            one.turn_to(step.is);
             co_return one.respond(step.respond, unaided);
         } else if (auto elsewhere = one.elsewhere(i, what, may_have_arrived)) {
             const std::string_view name = elsewhere->asked->name; // the settings of the request keep it
+            one.turn_to(step.is);
             answer other = co_await next(services, request, std::move(*elsewhere));
             if (!other.body || request.gone.requested()) co_return other;
             if (other.head->status < 400 && !other.failed_as)
                 co_return degraded(std::move(other), unaided, {.by = fallback_kind::route, .route = name});
-            services.observer.fallback_skipped(route, fallback_kind::route, fallback_skip::failed);
-            unaided.attempts += other.attempts;
-            unaided.hedges += other.hedges;
+            one.tell(happened::step_skipped{fallback_kind::route, fallback_skip::failed});
             may_have_arrived = may_have_arrived || other.may_have_arrived;
             if (request.body.failed() != request_body::failure::none) co_return other; // the client's own doing
         }
     }
-    services.observer.fallback_exhausted(route);
+    one.tell(happened::ladder_exhausted{});
     co_return unaided;
 }
 } // namespace

@@ -62,7 +62,6 @@ answer joined(const worker_services& services, client_request& request, const pa
     made.local = true;
     const parts_summary noted = summary_of(parts);
     noted.tell(request.account);
-    made.attempts = noted.attempts;
     made.outcome = noted.outcome;
     made.service = noted.service;
     made.reason = noted.reason;
@@ -96,11 +95,8 @@ net::task<answer> ask_parts(worker_services& services, client_request& request, 
         parts->give_up_late();
     }
     if (!parts->cancelled()) co_return joined(services, request, *parts);
-    const parts_summary noted = summary_of(*parts);
-    noted.tell(request.account);
-    answer gone = client_left();
-    gone.attempts = noted.attempts;
-    co_return gone;
+    summary_of(*parts).tell(request.account);
+    co_return client_left();
 }
 } // namespace
 

@@ -200,8 +200,8 @@ net::task<part_group::body_end> part_group::collect(answer& given, part& one) {
 void part_group::settle(part& one, const answer& given, const body_end& end) {
     using how = body_end::how;
     one.answer.service = given.service;
-    one.answer.attempts = given.attempts;
-    one.answer.chaos = one.request->get().account.chaos;
+    one.answer.attempts = one.request->get().account.effort.attempts;
+    one.answer.chaos = one.request->get().account.effort.chaos;
     if (given.upstream != nullptr) one.answer.upstream = given.upstream->name;
     switch (end.is) {
     case how::broken:
@@ -261,8 +261,8 @@ net::task<void> part_group::run(std::shared_ptr<part_group> self, std::size_t pl
         }
         self->changed_.set();
     }
+    given.body.reset(); // what it was read from has ended with it
     self->report(one, given, end);
-    given.body.reset();
     if (request.body.in_use()) co_await request.body.released();
     if (failure) std::rethrow_exception(failure); // counted and logged by the nursery
 }

@@ -15,7 +15,7 @@
 // that is neither JSON nor UTF-8 is no answer of a part (part_group). A failed part shows the error it got, ours or the
 // upstream's.
 
-#include "proxy/events/observer.hpp"
+#include "proxy/events/outcomes.hpp"
 
 #include <span>
 #include <string>

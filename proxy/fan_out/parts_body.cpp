@@ -36,8 +36,8 @@ parts_summary summary_of(const part_group& parts) {
 
 void parts_summary::tell(telemetry::request_account& account) const {
     account.parts = text;
-    account.attempts = attempts;
-    account.chaos = chaos;
+    account.effort.attempts = attempts;
+    account.effort.chaos = chaos;
     if (account.outcome != telemetry::request_outcome::ok) return; // it broke, or its client has left
     account.outcome = outcome;
     account.service = service;

@@ -18,6 +18,9 @@
 namespace evenkeel::request {
 
 namespace {
+namespace happened = telemetry::happened;
+
+constexpr endpoint_index nowhere = most_endpoints;          // what is told of no endpoint in particular
 constexpr duration longest_hold = std::chrono::seconds{60}; // `hold_max: auto`; the deadline bounds it as well
 constexpr duration fallback_hold = std::chrono::seconds{2}; // ... where a fallback answers in its place
 
@@ -31,7 +34,7 @@ flight::flight(worker_services& services, client_request& request, const errand&
     : services_(services), request_(request), errand_(what), route_(*what.asked),
       policies_(request.came.policies->of(route_)), shard_(shard_of(request, route_, policies_)), box_(services.loop),
       deadline_(what.shared != nullptr && what.earlier == nullptr ? what.shared->deadline : what.deadline),
-      plan_(options_of(what, deadline_)),
+      before_(request.account.effort), plan_(options_of(what, deadline_)),
       client_left_(
           request.gone, [](void* to) { static_cast<mailbox*>(to)->post(flight_event::client_gone{}); }, &box_) {
     if (policies_.guard != nullptr && what.earlier == nullptr) policies_.guard->request_started(services.loop.now());
@@ -143,6 +146,8 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
     append_request_head(order.head, *request_.came.head, target, route_, *upstream, framing,
                         request_.came.client_address);
     order.body = &request_.body;
+    order.account = &request_.account;
+    order.why = what.why;
     order.head_request = request_.came.head->is_head();
     order.may_repeat = aim_.may_repeat;
     order.hold = what.hold;
@@ -169,15 +174,12 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
 void flight::launch(const flight_action::launch& what) {
     // Of those that are over only one with an answer that may still be handed on is kept.
     for (auto& each : attempts_) {
-        if (!each.over || each.answered) continue;
-        finished_tries_ += each.made->tries();
-        may_have_arrived_ = may_have_arrived_ || !each.made->unsent();
+        if (each.over && !each.answered) may_have_arrived_ = may_have_arrived_ || !each.made->unsent();
     }
     attempts_.erase(
         std::remove_if(attempts_.begin(), attempts_.end(), [](const flying& one) { return one.over && !one.answered; }),
         attempts_.end());
     if (!first_at_) first_at_ = what.endpoint;
-    hedges_ += what.purpose == attempt_purpose::hedge;
     std::unique_ptr<net::transport> faulty;
     if (services_.chaos != nullptr) [[unlikely]]
         faulty = inject_fault(services_, request_, route_, *route_.upstreams[what.endpoint]);
@@ -208,26 +210,33 @@ endpoint_leave flight::take(permit_id permit) {
 void flight::end_hold(const flight_action::end_hold& what) {
     policies_.line->leave(*ticket_);
     ticket_.reset();
-    held_ += now_ - waiting_since_;
-    services_.observer.hold_ended(route_, now_ - waiting_since_, what.goes_on);
+    tell(nowhere, happened::held{now_ - waiting_since_, what.goes_on});
 }
 
-// What the plan would have done and did not, to whoever counts it.
-void flight::tell(const any_flight_action& what) {
-    telemetry::observer& to = services_.observer;
+void flight::tell(endpoint_index at, const telemetry::any_happening& what) {
+    const config::upstream* const where = at == nowhere ? nullptr : route_.upstreams[at].get();
+    request_.account.tell(services_.observer, now_, {.route = &route_, .upstream = where}, what);
+}
+
+void flight::note(const flying* of, const telemetry::any_happening& what) {
+    const config::upstream* const where = of == nullptr ? nullptr : route_.upstreams[of->at].get();
+    const telemetry::attempt_number attempt = of == nullptr ? telemetry::attempt_number{} : of->made->number();
+    request_.account.note(now_, {.route = &route_, .upstream = where, .attempt = attempt}, what);
+}
+
+void flight::keep(const any_flight_action& what) {
     if (const auto* passed = std::get_if<flight_action::refuse>(&what)) {
-        if (passed->why == retry_denial::budget)
-            to.budget_refused(route_, *route_.upstreams[passed->endpoint], telemetry::attempt_kind::retry);
+        tell(passed->endpoint, happened::passed_over{passed->wanted, passed->why});
     } else if (const auto* alone = std::get_if<flight_action::no_hedge>(&what)) {
-        if (alone->why == hedge_refusal::budget)
-            to.budget_refused(route_, *route_.upstreams[alone->endpoint], telemetry::attempt_kind::hedge);
-        to.hedge_refused(route_, alone->why);
-    } else if (std::holds_alternative<flight_action::hold>(what)) {
-        to.hold_began(route_);
+        tell(alone->endpoint, happened::not_hedged{alone->why});
+    } else if (const auto* denied = std::get_if<flight_action::deny>(&what)) {
+        note(find(denied->id), happened::not_followed{denied->why});
+    } else if (const auto* waits = std::get_if<flight_action::hold>(&what)) {
+        tell(nowhere, happened::holding{waits->why});
     }
 }
 
-void flight::note(const any_flight_event& event) {
+void flight::take_in(const any_flight_event& event) {
     const auto* failed = std::get_if<flight_event::failed>(&event);
     if (failed == nullptr) return;
     flying* const one = find(failed->id);
@@ -245,7 +254,7 @@ void flight::hedge_over(const flying& one, bool won) {
 }
 
 std::optional<answer> flight::perform(const any_flight_event& event) {
-    note(event);
+    take_in(event);
     now_ = services_.loop.now();
     for (const any_flight_action& action : plan_.step(event, now_, *this)) {
         if (const auto* launched = std::get_if<flight_action::launch>(&action)) {
@@ -253,17 +262,22 @@ std::optional<answer> flight::perform(const any_flight_event& event) {
         } else if (const auto* cancelled = std::get_if<flight_action::cancel>(&action)) {
             cancel(*cancelled);
         } else if (const auto* late = std::get_if<flight_action::overdue>(&action)) {
-            if (flying* const one = find(late->id)) one->made->overdue();
+            flying* const one = find(late->id);
+            note(one, happened::overdue{});
+            one->made->overdue();
         } else if (const auto* commit = std::get_if<flight_action::commit>(&action)) {
             committed_ = commit->id;
+            note(find(commit->id), happened::committed{commit->why});
         } else if (const auto* wait = std::get_if<flight_action::wait_until>(&action)) {
             wake_ = wait->when;
         } else if (const auto* ended = std::get_if<flight_action::finish>(&action)) {
+            if (ended->how != flight_action::ending::answered || ended->denied != retry_denial::none)
+                note(nullptr, happened::gave_up{ended->why, ended->denied});
             return finish(*ended);
         } else if (const auto* over = std::get_if<flight_action::end_hold>(&action)) {
             end_hold(*over);
         } else {
-            tell(action);
+            keep(action);
         }
     }
     return std::nullopt;

@@ -97,10 +97,13 @@ private:
     void launch(const flight_action::launch& what);
     void cancel(const flight_action::cancel& what);
     void end_hold(const flight_action::end_hold& what);
-    void tell(const any_flight_action& what);
+    // What the plan did and did not, into the request's account, and to whoever listens.
+    void keep(const any_flight_action& what);
+    void tell(endpoint_index at, const telemetry::any_happening& what);
+    void note(const flying* of, const telemetry::any_happening& what);
     [[nodiscard]] endpoint_leave take(permit_id permit);
     void fill(attempt_order& order, const flight_action::launch& what);
-    void note(const any_flight_event& event);
+    void take_in(const any_flight_event& event);
     void hedge_over(const flying& one, bool won);
     [[nodiscard]] flying* find(attempt_id id) noexcept;
 
@@ -110,7 +113,8 @@ private:
     [[nodiscard]] answer failure_answer(const flight_action::finish& what);
     [[nodiscard]] answer refusal_answer(const flight_action::finish& what);
     void deposit();
-    [[nodiscard]] int tries() const noexcept;
+    [[nodiscard]] int tries() const noexcept { return request_.account.effort.attempts - before_.attempts; }
+    [[nodiscard]] bool has_waited() const noexcept { return request_.account.effort.held > before_.held; }
 
     worker_services& services_;
     client_request& request_;
@@ -119,15 +123,14 @@ private:
     const route_policies& policies_;
     shuffle_shard::members shard_; // the endpoints this request may be sent to
     mailbox box_;
-    steady_time deadline_, now_{}; // now_: of the step under way
+    steady_time deadline_, now_{};           // now_: of the step under way
+    const telemetry::request_effort before_; // what the request had taken before
     flight_plan plan_;
     net::cancel_source::hook client_left_;
     boost::container::small_vector<flying, 2> attempts_;
     attempt_id committed_ = 0;
-    int hedges_ = 0;                         // launched
     std::optional<endpoint_index> first_at_; // where the first attempt went
     bool may_have_arrived_ = false;          // ... of attempts that are no longer here
-    int finished_tries_ = 0;                 // of attempts that are no longer here
     std::optional<attempt_outcome> last_failure_;
     aim_taken aim_;
     std::optional<const wire::call*> called_{};       // once looked up, where a fallback's route is asked
@@ -138,7 +141,6 @@ private:
     std::size_t ordered_ = 0; // endpoints of the shard; 0: not asked for yet
     std::optional<waiting_line::ticket> ticket_;
     steady_time waiting_since_{};
-    duration held_{};
     steady_time wake_ = deadline_;
 };
 

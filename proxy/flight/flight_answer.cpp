@@ -28,12 +28,6 @@ bool ends_client_retries(const attempt_outcome& last, retry_denial denied) noexc
 }
 } // namespace
 
-int flight::tries() const noexcept {
-    int sum = finished_tries_;
-    for (const auto& each : attempts_) sum += each.made->tries();
-    return sum;
-}
-
 answer flight::finish(const flight_action::finish& what) {
     if (what.how == flight_action::ending::client_gone) return client_left();
     if (flying* winner = find(committed_)) return upstream_answer(*winner, what);
@@ -48,11 +42,8 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
     answer given;
     given.head = &from.head();
     given.upstream = &from.upstream();
-    given.attempts = tries();
     given.stream = from.is_stream();
     given.denied = what.denied;
-    given.held = held_;
-    given.hedges = hedges_;
     given.probe = from.is_probe();
     const bool good = !winner.answered && from.head().status < 400;
     if (good) {
@@ -88,8 +79,7 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
         if (errand_.earlier != nullptr) {
             given.replays = from_here;
         } else {
-            given.body =
-                resumed_body(services_, request_, errand_, given.attempts, from_here, dialect, std::move(given.body));
+            given.body = resumed_body(services_, request_, errand_, tries(), from_here, dialect, std::move(given.body));
         }
     }
     if (&winner != &attempts_.back()) std::swap(winner, attempts_.back());
@@ -116,17 +106,15 @@ answer flight::refusal_answer(const flight_action::finish& what) {
     failure.proxy_error = "destination_unavailable";
     const bool line_full = what.why == "hold_queue_full";
     failure.message = fmt::format("no upstream of route '{}' can be asked now{}", route_.name,
-                                  line_full                  ? ", and circuit_breaker.hold_queue requests wait already"
-                                  : held_ > duration::zero() ? "; this request has waited in vain"
-                                                             : ": the circuit of each is open");
+                                  line_full      ? ", and circuit_breaker.hold_queue requests wait already"
+                                  : has_waited() ? "; this request has waited in vain"
+                                                 : ": the circuit of each is open");
     failure.retry_after = std::max(what.retry_after, duration{std::chrono::milliseconds{1}});
     failure.outcome = telemetry::request_outcome::rejected;
     answer made =
         make_local_answer(failure, dialect_of(*route_.upstreams.front(), called()), services_.loop.wall_now());
     made.denied = what.denied;
-    made.hedges = hedges_;
-    made.held = held_;
-    made.reason = line_full ? "hold_queue_full" : held_ > duration::zero() ? "hold_timeout" : "circuit_open";
+    made.reason = line_full ? "hold_queue_full" : has_waited() ? "hold_timeout" : "circuit_open";
     return made;
 }
 
@@ -180,9 +168,8 @@ answer flight::failure_answer(const flight_action::finish& what) {
     }
     if (made_tries > 1) failure.message += fmt::format(" (the last of {} attempts)", made_tries);
     answer made = make_local_answer(failure, dialect_of(*route_.upstreams.front(), called()), services_.loop.wall_now(),
-                                    &upstream, made_tries);
+                                    &upstream);
     made.denied = what.denied;
-    made.held = held_;
     made.may_have_arrived = may_have_arrived_ || std::any_of(attempts_.begin(), attempts_.end(),
                                                              [](const flying& one) { return !one.made->unsent(); });
     made.stop_client_retries =

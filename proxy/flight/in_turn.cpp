@@ -92,7 +92,7 @@ net::task<answer> wait_in_turn(worker_services& services, client_request& reques
     // Who waits for a shared flight leaves it by himself, and another's time may be longer.
     if (what.shared == nullptr) until = std::min(until, what.deadline);
     const auto mine = std::make_shared<turn>(services.loop.executor());
-    duration& queued_for = request.account.queued;
+    duration queued_for{};
     bulkhead::entry entry = at.wait(mine, requester_of(request, what), until, came);
     const bool queued = !entry.given && entry.refused == bulkhead_refusal::none;
     if (queued) {
@@ -104,11 +104,12 @@ net::task<answer> wait_in_turn(worker_services& services, client_request& reques
     }
     if (entry.given) what.permit = bulkhead_permit{at, *entry.given, services.loop};
     const bulkhead_refusal why = mine->is_gone() ? bulkhead_refusal::none : entry.refused;
-    services.observer.bulkhead_passed(*what.asked, {.waited = queued_for,
-                                                    .queued = queued,
-                                                    .admitted = what.permit && !mine->is_gone(),
-                                                    .refused = why,
-                                                    .tenant_limited = entry.limited});
+    const telemetry::happened::queued passed{.waited = queued_for,
+                                             .in_line = queued,
+                                             .admitted = what.permit && !mine->is_gone(),
+                                             .refused = why,
+                                             .tenant_limited = entry.limited};
+    request.account.tell(services.observer, services.loop.now(), {.route = what.asked.get()}, passed);
     if (mine->is_gone()) co_return client_left(); // a permit that came at the last moment goes back with the errand
     if (why != bulkhead_refusal::none) co_return refused(services, request, what, why, queued);
     co_return co_await next(services, request, std::move(what));

@@ -158,7 +158,10 @@ private:
         if (cancelled_) return;
         out_[turn_] += wire::error_frame(wire::stream_format::sse, dialect_, status, code, message);
     }
-    void report(stream_resumption how) { services_.observer.stream_resumed(*request_.route, how); }
+    void report(stream_resumption how) {
+        request_.account.tell(services_.observer, services_.loop.now(), {.route = request_.route.get()},
+                              telemetry::happened::resumed{how});
+    }
 
     // The endpoint that began is the likeliest to say the same once more; one that fell silent, or broke twice, is
     // asked last.
@@ -184,11 +187,10 @@ private:
                              .shared = errand_.shared,
                              .earlier = &earlier_};
             once_more.deadline = deadline_of(request_, once_more);
+            ++request_.account.effort.resumed;
+            const int before = request_.account.effort.attempts;
             answer again = co_await run_flight(services_, request_, std::move(once_more), nothing_below);
-            ++request_.account.resumed;
-            request_.account.attempts += again.attempts;
-            request_.account.hedges += again.hedges;
-            earlier_.made += static_cast<attempt_id>(again.attempts);
+            earlier_.made += static_cast<attempt_id>(request_.account.effort.attempts - before);
             if (cancelled_ || request_.gone.requested()) co_return end_broken(why, stream_end::client_gone);
             const bool good = again.body && again.replays && again.head->status < 400;
             if (again.replays) origin_ = *again.replays;

@@ -4,8 +4,6 @@ namespace evenkeel::request {
 
 void provenance::tell(telemetry::request_account& account) const {
     account.upstream = upstream;
-    account.attempts = attempts;
-    account.hedges = hedges;
     account.outcome = outcome;
     account.service = service;
     account.reason = reason;
@@ -13,7 +11,6 @@ void provenance::tell(telemetry::request_account& account) const {
     account.denied = denied;
     account.upstream_model = upstream_model;
     account.stream = stream;
-    account.held = held;
     account.probe = probe;
     account.coalesced = coalesced;
     account.upcast = upcast;

@@ -4,7 +4,7 @@
 #include "config/settings.hpp"
 #include "policies/flight_plan.hpp"
 #include "policies/time.hpp"
-#include "proxy/events/observer.hpp"
+#include "proxy/events/request_account.hpp"
 #include "proxy/message/body_source.hpp"
 #include "proxy/message/bulkhead_permit.hpp"
 #include "proxy/wire/head.hpp"
@@ -18,9 +18,8 @@ namespace evenkeel::request {
 // What headers, log and metrics say about an answer. Copied where several clients get the same one.
 struct provenance {
     const config::upstream* upstream = nullptr; // null: made here without trying
-    int attempts = 0;
-    bool local = false;  // made here
-    bool stream = false; // an event stream: silence is judged by stream_idle, not by the total
+    bool local = false;                         // made here
+    bool stream = false;                        // an event stream: silence is judged by stream_idle, not by the total
     telemetry::request_outcome outcome = telemetry::request_outcome::ok;
     telemetry::request_service service = telemetry::request_service::ok;
     // Why the last failed attempt was not followed by another.
@@ -29,10 +28,8 @@ struct provenance {
     std::string_view upstream_model{};       // what the model was renamed to
     std::string_view reason;                 // word for a local refusal or failure
     std::string_view proxy_error;            // RFC 9209 token of an error made here
-    int hedges = 0;                          // of the attempts
     bool undecided = false;                  // how it came about is known at its end only: no x-evenkeel-outcome
     bool probe = false;                      // the answering attempt was a probe of a half-open circuit
-    duration held{};                         // waited for an endpoint to let it through
     std::optional<outcome_kind> failed_as{}; // an upstream's error answer: what it was judged to be
     bool upcast = false;                     // put together from a stream
     bool may_have_arrived = false;           // an upstream may have acted on the request

@@ -2,7 +2,7 @@
 // Where the bytes of an answer come from. Whoever relays an answer pulls from its source and does not know whether that
 // is the winning attempt's socket, a stored answer or an error of our own. Destroying a source cancels what feeds it.
 
-#include "proxy/events/observer.hpp"
+#include "proxy/events/outcomes.hpp"
 #include "proxy/net/io.hpp"
 
 #include <optional>

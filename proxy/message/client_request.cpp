@@ -7,7 +7,6 @@ const telemetry::request_account& client_request::close_account(steady_time now)
     account.started = came.started;
     account.method = came.head->method;
     account.path = came.head->path;
-    account.request_id = came.id;
     account.bytes_in = body.received();
     account.at = now;
     account.total = now - came.received;

@@ -21,9 +21,13 @@ namespace evenkeel::request {
 struct client_request {
     client_request(incoming&& what, net::loop& worker, net::client_stream& client, io_buffer& input,
                    buffer_pool& buffers)
-        : came(std::move(what)), body(worker, client, input, buffers) {}
+        : came(std::move(what)), body(worker, client, input, buffers) {
+        account.request_id = came.id;
+    }
     client_request(incoming&& what, net::loop& worker, buffer_pool& buffers)
-        : came(std::move(what)), body(worker, buffers) {}
+        : came(std::move(what)), body(worker, buffers) {
+        account.request_id = came.id;
+    }
 
     const incoming came;
     request_body body;

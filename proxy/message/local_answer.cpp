@@ -48,7 +48,7 @@ std::string http_date(wall_time when) {
 }
 
 answer make_local_answer(const local_failure& failure, wire::dialect dialect, wall_time now,
-                         const config::upstream* upstream, int attempts) {
+                         const config::upstream* upstream) {
     auto body = std::make_unique<stored_body>(wire::error_body(dialect, failure.status, failure.code, failure.message));
     body->status(failure.status);
     body->add_field("content-type", std::string{wire::error_content_type});
@@ -68,9 +68,8 @@ answer make_local_answer(const local_failure& failure, wire::dialect dialect, wa
     body->add_field("proxy-status", std::move(status));
     answer made = finish(std::move(body));
     made.upstream = upstream;
-    made.attempts = attempts;
     made.outcome = failure.outcome;
-    made.service = attempts > 0 ? telemetry::request_service::error : telemetry::request_service::rejected;
+    made.service = upstream != nullptr ? telemetry::request_service::error : telemetry::request_service::rejected;
     made.reason = failure.code;
     made.proxy_error = failure.proxy_error;
     return made;

@@ -23,8 +23,9 @@ struct local_failure {
     telemetry::request_outcome outcome = telemetry::request_outcome::rejected;
 };
 
+// `upstream`: that has been asked, and had no answer; null: nobody was.
 [[nodiscard]] answer make_local_answer(const local_failure& failure, wire::dialect dialect, wall_time now,
-                                       const config::upstream* upstream = nullptr, int attempts = 0);
+                                       const config::upstream* upstream = nullptr);
 [[nodiscard]] answer make_refusal(wire::refusal why, wire::dialect dialect, wall_time now);
 
 // `status` and a JSON body of ours (the health document).

@@ -23,6 +23,12 @@
 namespace evenkeel::net {
 
 namespace {
+using connection_kind = telemetry::connection_event::kind;
+
+void tell(telemetry::observer& who, const config::upstream& of, telemetry::prewarm_event what) {
+    who.connection_changed({.is = connection_kind::prewarmed, .upstream = &of, .warm = what});
+}
+
 using kind = transport_error::kind;
 
 // The server counts its Keep-Alive timeout from when it sent the answer, and our next request takes a while to reach
@@ -57,7 +63,9 @@ struct endpoint final : std::enable_shared_from_this<endpoint>, warmed_endpoint 
     }
     [[nodiscard]] const config::upstream& settings() const noexcept override { return *upstream; }
     void dial_ahead() override { begin_dial(*this); }
-    void target_changed(int by) noexcept override { observer.prewarm_target_changed(*upstream, by); }
+    void target_changed(int by) noexcept override {
+        observer.connection_changed({connection_kind::prewarm_target, upstream.get(), by});
+    }
 
     loop& worker;
     telemetry::observer& observer;
@@ -105,7 +113,7 @@ public:
     pooled_connection(slot place, std::shared_ptr<byte_stream> stream, duration connect_time)
         : slot_(std::move(place)), home_(slot_->home()), upstream_(home_->upstream), stream_(std::move(stream)),
           opened_(home_->worker.now()), connect_time_(connect_time) {
-        home_->observer.connection_opened(telemetry::side::upstream, upstream_.get());
+        home_->observer.connection_changed({connection_kind::opened, upstream_.get()});
     }
     ~pooled_connection() override { close(); }
 
@@ -118,7 +126,7 @@ public:
         cancel();
         stream_->unwatch();
         stream_->close();
-        if (home_->alive) home_->observer.connection_closed(telemetry::side::upstream, upstream_.get());
+        if (home_->alive) home_->observer.connection_changed({connection_kind::closed, upstream_.get()});
         if (home_->warms()) no_longer_warm();
         slot_.reset();
     }
@@ -136,7 +144,7 @@ public:
     static void keep_warm(std::unique_ptr<pooled_connection> self) {
         pooled_connection& one = *self;
         one.unused_ = true;
-        one.home_->observer.prewarmed(*one.upstream_, telemetry::prewarm_event::opened);
+        tell(one.home_->observer, *one.upstream_, telemetry::prewarm_event::opened);
         if (one.home_->pools()) keep(std::move(self), one.home_->keep_alive);
     }
     // Also for one that was handed to somebody who no longer wants it.
@@ -152,7 +160,7 @@ public:
     // Where the endpoint is kept warm: an exchange begins.
     void lend() noexcept {
         lent_at_ = home_->worker.now();
-        if (std::exchange(unused_, false)) home_->observer.prewarmed(*upstream_, telemetry::prewarm_event::used);
+        if (std::exchange(unused_, false)) tell(home_->observer, *upstream_, telemetry::prewarm_event::used);
     }
 
     [[nodiscard]] bool spoiled(steady_time now) const noexcept { return stream_->closed() || now >= best_before_; }
@@ -188,7 +196,7 @@ private:
     void no_longer_warm() noexcept {
         if (lent_at_) home_->warm->released(home_->worker.now() - *lent_at_);
         if (!unused_) return;
-        if (home_->alive) home_->observer.prewarmed(*upstream_, telemetry::prewarm_event::unused);
+        if (home_->alive) tell(home_->observer, *upstream_, telemetry::prewarm_event::unused);
         home_->warm->unused();
     }
 
@@ -226,7 +234,7 @@ std::unique_ptr<pooled_connection> endpoint::take() {
     while (!idle.empty()) {
         auto one = std::move(idle.back());
         idle.pop_back();
-        observer.idle_changed(*upstream, -1);
+        observer.connection_changed({connection_kind::idle, upstream.get(), -1});
         if (!one->awaken()) continue;
         if (warms()) {
             one->lend();
@@ -242,7 +250,7 @@ void endpoint::place(std::unique_ptr<pooled_connection> back) {
     if (waiters.empty()) {
         back->rest();
         idle.push_back(std::move(back));
-        observer.idle_changed(*upstream, +1);
+        observer.connection_changed({connection_kind::idle, upstream.get(), +1});
         return;
     }
     // A fresh one wants the slot, which the connection leaves behind when it is dropped here.
@@ -259,12 +267,13 @@ void endpoint::remove_idle(pooled_connection& one) noexcept {
     if (at == idle.end()) return;
     const auto gone = std::move(*at); // dies after the list is whole again
     idle.erase(at);
-    observer.idle_changed(*upstream, -1);
+    observer.connection_changed({connection_kind::idle, upstream.get(), -1});
 }
 
 void endpoint::close_idle() noexcept {
     const auto gone = std::exchange(idle, {});
-    if (!gone.empty()) observer.idle_changed(*upstream, -static_cast<int>(gone.size()));
+    if (!gone.empty())
+        observer.connection_changed({connection_kind::idle, upstream.get(), -static_cast<int>(gone.size())});
 }
 
 void endpoint::grant() noexcept {
@@ -388,7 +397,7 @@ task<void> connection_pool::state::dial_ahead(std::shared_ptr<state> self, std::
     if (under_way.cancel.requested()) co_return;
     under_way.ended(made.stream != nullptr);
     if (!made.stream) {
-        self->observer.prewarmed(*to, telemetry::prewarm_event::failed);
+        tell(self->observer, *to, telemetry::prewarm_event::failed);
         co_return;
     }
     pooled_connection::keep_warm(
@@ -464,7 +473,7 @@ task<open_result> connection_pool::open(const std::shared_ptr<const config::upst
     if (!made.stream) co_return refused(std::move(made.error));
     auto connection =
         std::make_unique<pooled_connection>(std::move(*place), std::move(made.stream), all->worker.now() - began);
-    all->observer.connected_cold(*to);
+    all->observer.connection_changed({connection_kind::cold, to.get()});
     if (home->warms()) connection->lend();
     co_return opened(std::move(connection));
 }

@@ -353,7 +353,7 @@ void listener::state::accept_some(int most) {
             peer = address_of.to_string();
         }
         ++open;
-        observer.connection_opened(telemetry::side::downstream, nullptr);
+        observer.connection_changed({telemetry::connection_event::kind::opened});
         counted count([self = shared_from_this()] { self->closed(); });
         auto stream = std::make_shared<byte_stream>(std::move(fresh));
         if (!tls) {
@@ -373,7 +373,7 @@ void listener::state::deliver(std::unique_ptr<client_stream> stream) {
 
 void listener::state::closed() noexcept {
     --open;
-    observer.connection_closed(telemetry::side::downstream, nullptr);
+    observer.connection_changed({telemetry::connection_event::kind::closed});
     if (std::exchange(full, false)) wait();
 }
 

@@ -4,7 +4,7 @@
 
 #include "config/settings.hpp"
 #include "policies/outcome.hpp"
-#include "proxy/events/observer.hpp"
+#include "proxy/events/outcomes.hpp"
 #include "proxy/wire/error_body.hpp"
 #include "proxy/wire/error_facts.hpp"
 #include "proxy/wire/head.hpp"

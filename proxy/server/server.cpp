@@ -124,8 +124,6 @@ server::server(server_options options, config::snapshot settings)
     all.tls.use(net::tls_contexts::load(*all.settings));
     const net::server_contexts certificates = load_certificates(all.settings->listen);
     all.take(all.settings);
-    all.metrics.count_from("access_log_dropped_total", "Access log lines dropped because the queue was full.",
-                           [&all] { return all.access.dropped(); });
     const telemetry::policy_reporter reporter = [&all] {
         const steady_time now{std::chrono::steady_clock::now()};
         telemetry::policy_report report = all.policies.report(*all.current(), now);
@@ -136,10 +134,12 @@ server::server(server_options options, config::snapshot settings)
     all.health.report_from(reporter);
     if (!all.settings->last_good.path.empty())
         all.last_good.open_file(all.settings->last_good.path, all.log, longest_store_wait);
-    all.metrics.gauge_from("memory_held_bytes", "What counts against limits.memory.",
-                           [&all] { return all.memory.used(); });
-    all.metrics.gauge_from("memory_limit_bytes", "limits.memory.", [&all] { return all.memory.limit(); });
     all.metrics.report_last_good_from([&all] { return all.last_good.report(); });
+    all.metrics.report_process_from([&all] {
+        return telemetry::process_report{.access_log_dropped = all.access.dropped(),
+                                         .memory_held = all.memory.used(),
+                                         .memory_limit = all.memory.limit()};
+    });
     const shared_parts shared{all.resolver,
                               all.tls,
                               all.everyone,

@@ -31,7 +31,9 @@ constexpr std::chrono::minutes winding_down{10}; // behind the last deadline, fo
 struct tally final : telemetry::observer {
     std::int64_t under_way = 0;
     std::uint64_t wasted_events = 0;
-    void attempt_started(const config::route&, const config::upstream&) noexcept override { ++under_way; }
+    void request_event(const telemetry::event_origin&, const telemetry::any_happening& what) noexcept override {
+        under_way += std::holds_alternative<telemetry::happened::launched>(what);
+    }
     void attempt_finished(const telemetry::attempt_record& record) noexcept override {
         --under_way;
         if (!record.committed) wasted_events += record.events;

@@ -44,9 +44,10 @@ struct watcher final : telemetry::observer {
         attempts.push_back({since_begin(record.at - record.total), since_begin(record.at), record.upstream->name,
                             record.kind, record.result});
     }
-    void circuit_changed(const config::route&, const config::upstream&,
-                         const circuit_transition& change) noexcept override {
-        circuits.push_back({since_begin(loop.now()), change});
+    void endpoint_changed(const telemetry::event_origin&,
+                          const telemetry::any_endpoint_change& what) noexcept override {
+        if (const auto* change = std::get_if<circuit_transition>(&what))
+            circuits.push_back({since_begin(loop.now()), *change});
     }
 };
 
@@ -197,7 +198,7 @@ net::task<void> stage::parts::play(parts& me, double when, std::string text) {
         }
     }
     given.body.reset(); // then the account has how the parts of a fan-out went
-    saw.attempts = request.account.attempts;
+    saw.attempts = request.account.effort.attempts;
     saw.service = request.account.service;
     given.permit = {};
     if (request.body.in_use()) co_await request.body.released();

@@ -74,6 +74,10 @@ bool asks_for_rest(const attempt_outcome& outcome, const endpoint_policies& at, 
 } // namespace
 
 namespace {
+telemetry::event_origin origin_of(const leave_request& wanted, telemetry::attempt_number attempt) noexcept {
+    return {wanted.route, wanted.route->upstreams[wanted.at].get(), wanted.request->account.request_id, attempt};
+}
+
 // Nobody rests, nearly always: then nobody needs to know who asks.
 std::optional<endpoint_refusal> resting(const endpoint_policies& at, const leave_request& wanted, urgency how,
                                         steady_time now) {
@@ -100,8 +104,10 @@ std::optional<endpoint_refusal> full(const endpoint_policies& at, const leave_re
 }
 } // namespace
 
+telemetry::event_origin endpoint_leave::origin() const noexcept { return origin_of(what_, attempt_); }
+
 endpoint_leave::endpoint_leave(endpoint_leave&& other) noexcept
-    : what_(other.what_), observer_(other.observer_), circuit_(std::move(other.circuit_)),
+    : what_(other.what_), observer_(other.observer_), attempt_(other.attempt_), circuit_(std::move(other.circuit_)),
       place_(std::move(other.place_)), taken_(other.taken_), sent_(other.sent_), ended_(other.ended_),
       first_(other.first_), holds_(std::exchange(other.holds_, false)), learned_(other.learned_),
       answered_(other.answered_), balanced_(other.balanced_), overdue_(other.overdue_) {}
@@ -130,8 +136,7 @@ std::optional<endpoint_refusal> endpoint_leave::take(const leave_request& wanted
     if (at.circuit != nullptr) {
         circuit_breaker::admission admitted =
             at.circuit->admit(may_probe(wanted.purpose, how), how == urgency::normal, u, now);
-        if (admitted.transition)
-            observer.circuit_changed(*wanted.route, *wanted.route->upstreams[wanted.at], *admitted.transition);
+        if (admitted.transition) observer.endpoint_changed(origin_of(wanted, 0), *admitted.transition);
         if (admitted.refused) return refusal_of(*admitted.refused);
         into.circuit_ = std::move(admitted.leave);
     }
@@ -216,8 +221,7 @@ void endpoint_leave::failed(const attempt_outcome& outcome, double u, steady_tim
     const auto whom = shown_to(endpoint(), what_);
     if (!whom) return;
     const steady_time until = endpoint().rest->throttled(*whom, outcome.what.kind, outcome.retry_after, u, now);
-    if (until > now)
-        observer_->cooldown_began(*what_.route, *what_.route->upstreams[what_.at], outcome.what.kind, until - now);
+    if (until > now) observer_->endpoint_changed(origin(), telemetry::rest_began{outcome.what.kind, until - now});
 }
 
 // Only where there is another endpoint to turn to: a lone one that is slow is still all there is.
@@ -292,15 +296,14 @@ void endpoint_leave::tell(const std::optional<circuit_transition>& moved, steady
             endpoint().load->circuit_opened(now);
         if (moved->to == circuit_state::closed) endpoint().load->circuit_closed(what_.route->circuit_breaker.ramp, now);
     }
-    observer_->circuit_changed(*what_.route, *what_.route->upstreams[what_.at], *moved);
+    observer_->endpoint_changed(origin(), *moved);
 }
 
 void endpoint_leave::served(overload_control::verdict verdict, steady_time now) noexcept {
     if (endpoint().load == nullptr) return;
     const bool changed = place_.end(verdict, now - (sent_ == steady_time{} ? now : sent_), now);
-    if (changed && what_.route->overload.on) {
-        observer_->overload_changed(*what_.route, *what_.route->upstreams[what_.at], endpoint().load->overloaded(now));
-    }
+    if (changed && what_.route->overload.on)
+        observer_->endpoint_changed(origin(), telemetry::overload_changed{endpoint().load->overloaded(now)});
 }
 
 void endpoint_leave::balanced(balancer::ending how, steady_time now) noexcept {

@@ -29,7 +29,8 @@ struct leave_request {
     request_shape shape;
     bool held = false;                                 // the request has waited for an endpoint already
     shuffle_shard::members shard = shuffle_shard::all; // the endpoints the request may turn to
-    // Whose credentials it has; its body is there until the attempt is committed, and then `caller` is known.
+    // Whose credentials it has; lives until the attempt has ended, or is cancelled. Its body is there until the
+    // attempt is committed, and then `caller` is known.
     const client_request* request = nullptr;
     struct known_caller {
         std::optional<std::uint64_t> is; // its principal; none: it cannot be told
@@ -72,9 +73,11 @@ public:
     void paused(duration gap, steady_time now) noexcept;
     void be_plain() noexcept { what_.shape.stream = false; } // what goes out from now on asks for no stream
     [[nodiscard]] bool is_probe() const noexcept { return circuit_.is_probe(); }
+    void is_of(telemetry::attempt_number attempt) noexcept { attempt_ = attempt; } // what its events are told of
 
 private:
     [[nodiscard]] const endpoint_policies& endpoint() const noexcept { return what_.policies->endpoints[what_.at]; }
+    [[nodiscard]] telemetry::event_origin origin() const noexcept;
     [[nodiscard]] bool alone(steady_time now) const noexcept;
     [[nodiscard]] std::optional<duration> limit(steady_time now) const noexcept;
     void judge(circuit_breaker::verdict verdict, double u, steady_time now) noexcept;
@@ -84,6 +87,7 @@ private:
 
     leave_request what_;
     telemetry::observer* observer_ = nullptr;
+    telemetry::attempt_number attempt_ = 0;
     circuit_breaker::permit circuit_;
     overload_control::place place_;
     steady_time taken_{}, sent_{}, ended_{};

@@ -1,6 +1,7 @@
 #include "proxy/telemetry/access_log.hpp"
 
 #include "policies/hash64.hpp"
+#include "proxy/telemetry/disturbed.hpp"
 #include "proxy/telemetry/json_text.hpp"
 
 #include <algorithm>
@@ -112,10 +113,10 @@ char* write_access_line(char* out, const request_account& record) noexcept {
         if (!record.degraded.route.empty()) to.word(R"(,"fallback_route":)", record.degraded.route.substr(0, 64));
     }
     if (record.coalesced != coalesce_role::none) to.word(R"(,"coalesced":)", to_string(record.coalesced));
-    to.number(R"(,"attempts":)", record.attempts);
-    if (record.hedges > 0) to.number(R"(,"hedges":)", record.hedges);
+    to.number(R"(,"attempts":)", record.effort.attempts);
+    if (record.effort.hedges > 0) to.number(R"(,"hedges":)", record.effort.hedges);
     if (record.probe) to.literal(R"(,"probe":true)");
-    if (record.chaos != 0) to.faults(R"(,"chaos":)", record.chaos);
+    if (record.effort.chaos != 0) to.faults(R"(,"chaos":)", record.effort.chaos);
     if (record.denied != denied_reason::none) to.word(R"(,"denied":)", to_string(record.denied));
     if (!record.parts.empty() && record.parts.size() <= max_parts) {
         to.literal(R"(,"parts":)");
@@ -126,12 +127,12 @@ char* write_access_line(char* out, const request_account& record) noexcept {
     to.literal(record.stream ? std::string_view(R"(,"stream":true)") : std::string_view(R"(,"stream":false)"));
     if (record.ended != stream_end::none) to.word(R"(,"stream_end":)", to_string(record.ended));
     if (record.upcast) to.literal(R"(,"upcast":true)");
-    if (record.resumed > 0) to.number(R"(,"resumed":)", record.resumed);
+    if (record.effort.resumed > 0) to.number(R"(,"resumed":)", record.effort.resumed);
     to.seconds(R"(,"duration_s":)", record.total);
     if (record.first_byte > duration::zero()) to.seconds(R"(,"first_byte_s":)", record.first_byte);
     if (record.first_token > duration::zero()) to.seconds(R"(,"first_token_s":)", record.first_token);
-    if (record.held > duration::zero()) to.seconds(R"(,"held_s":)", record.held);
-    if (record.queued > duration::zero()) to.seconds(R"(,"queue_s":)", record.queued);
+    if (record.effort.held > duration::zero()) to.seconds(R"(,"held_s":)", record.effort.held);
+    if (record.effort.queued > duration::zero()) to.seconds(R"(,"queue_s":)", record.effort.queued);
     to.seconds(R"(,"overhead_s":)", record.overhead);
     to.number(R"(,"bytes_in":)", record.bytes_in);
     to.number(R"(,"bytes_out":)", record.bytes_out);
@@ -145,8 +146,7 @@ access_log::access_log(background& on, app_log& problems, line_writer_options op
 void access_log::request_finished(const request_account& record) noexcept {
     if (!enabled_.load(std::memory_order_relaxed)) return;
     if (record.part_of != nullptr) return; // its fan-out's line has it
-    if (record.outcome == request_outcome::ok && record.service != request_service::degraded && record.attempts <= 1 &&
-        record.chaos == 0 && record.held + record.queued <= duration::zero()) {
+    if (!is_disturbed(record)) {
         const auto threshold = ok_threshold_.load(std::memory_order_relaxed);
         if (threshold != UINT64_MAX && draw() >= threshold) return;
     }

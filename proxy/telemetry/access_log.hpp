@@ -6,6 +6,7 @@
 
 #include "config/settings.hpp"
 #include "proxy/events/observer.hpp"
+#include "proxy/events/request_account.hpp"
 #include "proxy/telemetry/app_log.hpp"
 #include "proxy/telemetry/line_writer.hpp"
 

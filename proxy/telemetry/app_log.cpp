@@ -1,5 +1,6 @@
 #include "proxy/telemetry/app_log.hpp"
 
+#include "proxy/telemetry/disturbed.hpp"
 #include "proxy/telemetry/json_text.hpp"
 
 #include <fmt/format.h>
@@ -11,7 +12,7 @@ namespace evenkeel::telemetry {
 
 namespace {
 
-constexpr std::size_t max_value = 2048; // bytes of a message or a field
+constexpr std::size_t max_value = 8192; // bytes of a message or a field: a journal is the longest
 
 std::string_view to_string(config::log_level level) noexcept {
     switch (level) {
@@ -63,6 +64,7 @@ std::string format_log_line(wall_time when, config::log_level level, bool json, 
             .append("\",\"msg\":");
         append_quoted(line, message.substr(0, max_value));
         for (const auto& [name, value] : fields) {
+            if (name.empty()) continue;
             line += ',';
             append_quoted(line, name);
             line += ':';
@@ -73,6 +75,7 @@ std::string format_log_line(wall_time when, config::log_level level, bool json, 
         line.append(stamp, timestamp_size).append(" ").append(to_string(level)).append(": ");
         append_escaped(line, message.substr(0, max_value));
         for (const auto& [name, value] : fields) {
+            if (name.empty()) continue;
             line.append(" ").append(name).append("=");
             if (is_simple(value))
                 line += value.substr(0, max_value);
@@ -112,53 +115,68 @@ std::optional<std::uint64_t> line_limit::allow(wall_time now) noexcept {
 }
 
 void app_log::write_limited(line_limit& limit, config::log_level level, std::string_view message,
-                            const config::route& route, const config::upstream& upstream, log_field one,
-                            log_field two) {
+                            const event_origin& of, log_field one, log_field two) {
     if (!enabled(level)) return;
     const auto kept_back = limit.allow(wall_now_());
     if (!kept_back) return;
-    const std::string skipped = std::to_string(*kept_back);
-    const log_field of_route{"route", route.name}, of_upstream{"upstream", upstream.name},
-        more{"lines_left_out", skipped};
-    if (two.name.empty())
-        *kept_back == 0 ? write(level, message, {of_upstream, of_route, one})
-                        : write(level, message, {of_upstream, of_route, one, more});
-    else
-        *kept_back == 0 ? write(level, message, {of_upstream, of_route, one, two})
-                        : write(level, message, {of_upstream, of_route, one, two, more});
+    const std::string skipped = std::to_string(*kept_back), attempt = std::to_string(of.attempt);
+    const auto if_any = [](bool any, std::string_view name, std::string_view value) {
+        return any ? log_field{name, value} : log_field{};
+    };
+    write(level, message,
+          {if_any(of.upstream != nullptr, "upstream", of.upstream != nullptr ? of.upstream->name : std::string_view{}),
+           if_any(of.route != nullptr, "route", of.route != nullptr ? of.route->name : std::string_view{}), one, two,
+           if_any(!of.request_id.empty(), "request", of.request_id), if_any(of.attempt != 0, "attempt", attempt),
+           if_any(*kept_back != 0, "lines_left_out", skipped)});
 }
 
-void app_log::circuit_changed(const config::route& route, const config::upstream& upstream,
-                              const circuit_transition& change) noexcept {
-    const bool opened = change.to == circuit_state::open;
-    write_limited(circuits_, opened ? config::log_level::warning : config::log_level::info,
-                  opened                                  ? "a circuit opened: its endpoint is left alone"
-                  : change.to == circuit_state::half_open ? "a circuit is half-open: its endpoint is probed"
-                                                          : "a circuit closed: its endpoint is asked again",
-                  route, upstream, {"from", to_string(change.from)}, {"why", change.why});
+struct app_log::telling {
+    app_log& log;
+    const event_origin& of;
+
+    void operator()(const circuit_transition& change) const {
+        const bool opened = change.to == circuit_state::open;
+        log.write_limited(log.circuits_, opened ? config::log_level::warning : config::log_level::info,
+                          opened                                  ? "a circuit opened: its endpoint is left alone"
+                          : change.to == circuit_state::half_open ? "a circuit is half-open: its endpoint is probed"
+                                                                  : "a circuit closed: its endpoint is asked again",
+                          of, {"from", to_string(change.from)}, {"why", change.why});
+    }
+    void operator()(const rest_began& rest) const {
+        const bool money = rest.why == outcome_kind::quota || rest.why == outcome_kind::credential;
+        const std::string seconds = fmt::format("{:.3g}", in_seconds(rest.length));
+        log.write_limited(log.cooldowns_, money ? config::log_level::warning : config::log_level::info,
+                          "an endpoint rests, for the credential that it refused", of,
+                          {"why", evenkeel::to_string(rest.why)}, {"seconds", seconds});
+    }
+    void operator()(const overload_changed& load) const {
+        log.write_limited(log.overloads_, load.overloaded ? config::log_level::warning : config::log_level::info,
+                          load.overloaded ? "an endpoint is overloaded: it gets no more at a time than it finishes"
+                                          : "an endpoint is no longer overloaded",
+                          of, {"overloaded", load.overloaded ? "true" : "false"});
+    }
+    void operator()(const upcast_excluded& model) const {
+        log.write_limited(
+            log.upcasts_, config::log_level::info,
+            "a model's answers cannot be put together from its streams: its requests go as they are for an hour", of,
+            {"why", to_string(model.why)}, {"what", model.what});
+    }
+    void operator()(const probe_result&) const {} // one every few seconds, and counted
+};
+
+void app_log::endpoint_changed(const event_origin& of, const any_endpoint_change& what) noexcept {
+    std::visit(telling{*this, of}, what);
 }
 
-void app_log::cooldown_began(const config::route& route, const config::upstream& upstream, outcome_kind why,
-                             duration length) noexcept {
-    const bool money = why == outcome_kind::quota || why == outcome_kind::credential;
-    const std::string seconds = fmt::format("{:.3g}", std::chrono::duration<double>(length).count());
-    write_limited(cooldowns_, money ? config::log_level::warning : config::log_level::info,
-                  "an endpoint rests, for the credential that it refused", route, upstream,
-                  {"why", evenkeel::to_string(why)}, {"seconds", seconds});
-}
-
-void app_log::overload_changed(const config::route& route, const config::upstream& upstream, bool overloaded) noexcept {
-    write_limited(overloads_, overloaded ? config::log_level::warning : config::log_level::info,
-                  overloaded ? "an endpoint is overloaded: it gets no more at a time than it finishes"
-                             : "an endpoint is no longer overloaded",
-                  route, upstream, {"overloaded", overloaded ? "true" : "false"});
-}
-
-void app_log::upcast_excluded(const config::route& route, const config::upstream& upstream, upcast_result why,
-                              std::string_view what) noexcept {
-    write_limited(upcasts_, config::log_level::info,
-                  "a model's answers cannot be put together from its streams: its requests go as they are for an hour",
-                  route, upstream, {"why", to_string(why)}, {"what", what});
+void app_log::request_finished(const request_account& account) noexcept {
+    if (!enabled(config::log_level::debug) || !is_disturbed(account)) return;
+    const steady_time ended = account.at != steady_time{} ? account.at : steady_time{std::chrono::steady_clock::now()};
+    const std::string story = text_of(account.journal, ended - account.total);
+    debug("a request was disturbed", {{"request", account.request_id},
+                                      {"route", account.route != nullptr ? account.route->name : "none"},
+                                      {"outcome", to_string(account.outcome)},
+                                      {"service", to_string(account.service)},
+                                      {"journal", story}});
 }
 
 void app_log::internal_error(std::string_view what) noexcept {

@@ -1,11 +1,12 @@
 #pragma once
-// The application log: what happened to the process and to its upstreams (circuits, cooldowns, overload), not to single
-// requests (those are in the access log). Text for
-// people or JSON for programs, to stderr or a file; under systemd each line carries its priority. Any thread may write;
-// the helper thread does the I/O. No message and no field holds a credential or the value of a header.
+// The application log: what happened to the process and to its upstreams (circuits, cooldowns, overload), with the
+// request that made it happen; what became of requests is in the access log. Text for people or JSON for programs, to
+// stderr or a file; under systemd each line carries its priority. Any thread may write; the helper thread does the I/O.
+// No message and no field holds a credential or the value of a header, but for the request id that its client gave.
 
 #include "config/settings.hpp"
 #include "proxy/events/observer.hpp"
+#include "proxy/events/request_account.hpp"
 #include "proxy/telemetry/line_writer.hpp"
 
 #include <atomic>
@@ -20,7 +21,7 @@
 namespace evenkeel::telemetry {
 
 struct log_field {
-    std::string_view name; // of ours: [a-z_]+
+    std::string_view name; // of ours: [a-z_]+; empty: left out
     std::string_view value;
 };
 
@@ -56,15 +57,11 @@ public:
     void configure(const config::log_options& options);
     void configuration_loaded(const config::snapshot& snapshot) noexcept override { configure(snapshot->log); }
 
-    // One line each; of each kind no more than line_limit lets through, since a bad hour has thousands.
-    void circuit_changed(const config::route& route, const config::upstream& upstream,
-                         const circuit_transition& change) noexcept override;
-    void cooldown_began(const config::route& route, const config::upstream& upstream, outcome_kind why,
-                        duration length) noexcept override;
-    void overload_changed(const config::route& route, const config::upstream& upstream,
-                          bool overloaded) noexcept override;
-    void upcast_excluded(const config::route& route, const config::upstream& upstream, upcast_result why,
-                         std::string_view what) noexcept override;
+    // Of what changes at endpoints a line each; of each kind no more than line_limit lets through, since a bad hour has
+    // thousands.
+    void endpoint_changed(const event_origin& of, const any_endpoint_change& what) noexcept override;
+    // At level debug, of each request that was disturbed, its journal: unlimited, for who asks for it wants them.
+    void request_finished(const request_account& account) noexcept override;
 
     void internal_error(std::string_view what) noexcept override;
 
@@ -81,8 +78,9 @@ public:
     [[nodiscard]] std::uint64_t dropped() const noexcept { return writer_.dropped(); }
 
 private:
-    void write_limited(line_limit& limit, config::log_level level, std::string_view message, const config::route& route,
-                       const config::upstream& upstream, log_field one, log_field two = {});
+    struct telling;
+    void write_limited(line_limit& limit, config::log_level level, std::string_view message, const event_origin& of,
+                       log_field one, log_field two = {});
 
     line_limit circuits_, cooldowns_, overloads_, upcasts_, internal_errors_;
     std::function<wall_time()> wall_now_;

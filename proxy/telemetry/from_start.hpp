@@ -10,10 +10,11 @@
 //   3. Everything else, the details, exists from its first event on, histograms from their first observation, and what
 //      is known for some of the time only while it is.
 //
-// README.md's table marks what exists from the start. What a route counted stays when a reload turns the feature off or
-// removes the route; only zeros go.
+// The rules below are that; which row is under which stands in metric_rows.cpp, and so in README.md. What a route
+// counted stays when a reload turns the feature off or removes the route; only zeros go.
 
 #include "config/settings.hpp"
+#include "proxy/telemetry/metric_rows.hpp"
 
 #include <algorithm>
 #include <map>
@@ -56,5 +57,107 @@ private:
     std::map<std::string_view, const config::route*> routes_;
     std::map<std::string_view, const config::upstream*> upstreams_;
 };
+
+// What rows say of themselves, `presence`.
+namespace row_rules {
+
+inline bool always(const subject&, const series_place&) { return true; }
+inline bool never(const subject&, const series_place&) { return false; }
+inline bool in_force(const subject& of, const series_place&) { return of.in_force; }
+// Of a configured route or upstream, what its configuration says.
+template <auto Holds>
+bool route_has(const subject& of, const series_place& at) {
+    return of.configured_route != nullptr && Holds(*of.configured_route, at);
+}
+template <auto Holds>
+bool upstream_has(const subject& of, const series_place&) {
+    return of.configured_upstream != nullptr && Holds(*of.configured_upstream);
+}
+
+inline constexpr presence from_the_start{"from the start", in_force};
+inline constexpr presence with_its_first{"from its first event on", never};
+inline constexpr presence when_observed{"from its first observation on", never};
+constexpr presence while_told(std::string_view when) { return {when, always}; } // by whoever reports it
+
+// What every route comes to sooner or later.
+inline bool is_usual(const subject& of, const series_place& at) {
+    enum : std::size_t { success, redirection, client_error, server_error, nothing };
+    if (!of.in_force) return false;
+    const std::size_t code_class = at[1];
+    switch (static_cast<request_outcome>(at[0])) {
+    case request_outcome::ok:
+    case request_outcome::truncated: return code_class == success;
+    case request_outcome::upstream_error:
+    case request_outcome::rejected: return code_class == client_error || code_class == server_error;
+    case request_outcome::proxy_error: return code_class == server_error;
+    case request_outcome::client_cancelled: return code_class == nothing;
+    }
+    return false;
+}
+// First attempts whose results show how an upstream is: not the caller's doing, not what hardly ever happens, and not
+// what requests_total tells as well (truncated).
+inline bool is_alerted(const subject& of, const series_place& at) {
+    if (!of.in_force || static_cast<attempt_kind>(at[0]) != attempt_kind::first) return false;
+    switch (static_cast<attempt_result>(at[1])) {
+    case attempt_result::success:
+    case attempt_result::credential:
+    case attempt_result::server_error:
+    case attempt_result::rate_limited:
+    case attempt_result::overloaded:
+    case attempt_result::quota:
+    case attempt_result::connect_failure:
+    case attempt_result::reset:
+    case attempt_result::timeout: return true;
+    case attempt_result::caller_error:
+    case attempt_result::tls_failure:
+    case attempt_result::protocol_error:
+    case attempt_result::stream_error:
+    case attempt_result::truncated:
+    case attempt_result::cancelled: return false;
+    }
+    return false;
+}
+// Whether a request of this route can be served in this way.
+inline bool may_serve(const config::route& route, const series_place& at) {
+    switch (static_cast<request_service>(at[0])) {
+    case request_service::retried: return route.retry.max_retries > 0;
+    case request_service::failed_over: return route.upstreams.size() > 1;
+    case request_service::hedged: return route.hedge.on;
+    case request_service::degraded: return !route.fallback.empty() || route.serves == config::route_serves::fan_out;
+    case request_service::ok:
+    case request_service::error:
+    case request_service::rejected: return true;
+    }
+    return true;
+}
+inline bool hedges(const config::route& route, const series_place&) { return route.hedge.on; }
+inline bool trips(const config::route& route, const series_place& at) { return route.circuit_breaker.on && at[0] == 0; }
+inline bool spends(const config::route& route, const series_place& at) {
+    return at[0] == 0 ? route.retry.max_retries > 0 : route.hedge.on;
+}
+inline bool asks_upstreams(const config::route& route, const series_place&) { // only who does waits for one
+    return route.serves == config::route_serves::upstream;
+}
+inline constexpr presence of_asking{"from the start, of routes that ask upstreams", route_has<asks_upstreams>};
+inline bool has_bulkhead(const config::route& route, const series_place&) { return route.bulkhead.on; }
+inline bool resumes(const config::route& route, const series_place&) {
+    return route.stream.resume == config::stream_resume::verified_replay;
+}
+inline bool upcasts(const config::route& route, const series_place&) { return route.stream.upcast; }
+inline bool coalesces(const config::route& route, const series_place&) { return route.coalesce != coalesce_mode::off; }
+inline bool has_step(const config::route& route, const series_place& at) {
+    return std::any_of(route.fallback.begin(), route.fallback.end(),
+                       [&](const config::fallback_step& step) { return step.is == static_cast<fallback_kind>(at[0]); });
+}
+inline bool has_ladder(const config::route& route, const series_place&) { // one that can fail: `respond` always answers
+    return has_step(route, {static_cast<std::size_t>(fallback_kind::last_good)}) ||
+           has_step(route, {static_cast<std::size_t>(fallback_kind::route)});
+}
+inline bool warms(const config::upstream& upstream) { return upstream.prewarm.on; }
+inline bool probes(const config::upstream& upstream) {
+    return upstream.prewarm.on && !upstream.prewarm.probe_path.empty();
+}
+
+} // namespace row_rules
 
 } // namespace evenkeel::telemetry

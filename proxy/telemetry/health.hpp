@@ -7,6 +7,7 @@
 #include "policies/time.hpp"
 #include "proxy/events/observer.hpp"
 #include "proxy/events/policy_report.hpp"
+#include "proxy/events/request_account.hpp"
 
 #include <array>
 #include <cstddef>

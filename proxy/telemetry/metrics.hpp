@@ -1,6 +1,6 @@
 #pragma once
 // Counts what the request path reports and writes it in Prometheus' text format, every name with the prefix
-// `evenkeel_`.
+// `evenkeel_`. What there is stands in metric_rows.cpp, a row for each; this counts, and walks the rows at a scrape.
 //
 // from_start.hpp says which series exist from configuration_loaded() on, with zero, and which from their first event
 // on; after a reload the counts of vanished routes stay. No label takes a value a client chose: routes and upstreams
@@ -12,6 +12,7 @@
 #include "proxy/events/last_good_report.hpp"
 #include "proxy/events/observer.hpp"
 #include "proxy/events/policy_report.hpp"
+#include "proxy/events/request_account.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -26,58 +27,35 @@ struct metrics_options {
     std::function<wall_time()> wall_now = [] { return wall_time{std::chrono::system_clock::now()}; };
 };
 
+// What others keep count of for the whole process.
+struct process_report {
+    std::uint64_t access_log_dropped = 0;            // lines
+    std::uint64_t memory_held = 0, memory_limit = 0; // bytes; what counts against limits.memory, and that
+};
+using process_reporter = std::function<process_report()>;
+
 class metrics final : public observer {
 public:
     explicit metrics(metrics_options options);
     ~metrics() override;
 
     void request_started(const config::route* route) noexcept override;
-    void request_finished(const request_account& record) noexcept override;
-    void attempt_started(const config::route& route, const config::upstream& upstream) noexcept override;
+    void request_finished(const request_account& account) noexcept override;
+    void request_event(const event_origin& of, const any_happening& what) noexcept override;
     void attempt_finished(const attempt_record& record) noexcept override;
-    void circuit_changed(const config::route& route, const config::upstream& upstream,
-                         const circuit_transition& change) noexcept override;
-    void cooldown_began(const config::route& route, const config::upstream& upstream, outcome_kind why,
-                        duration length) noexcept override;
-    void overload_changed(const config::route& route, const config::upstream& upstream,
-                          bool overloaded) noexcept override;
-    void hedge_refused(const config::route& route, hedge_refusal why) noexcept override;
-    void budget_refused(const config::route& route, const config::upstream& upstream,
-                        attempt_kind wanted) noexcept override;
-    void hold_began(const config::route& route) noexcept override;
-    void stream_resumed(const config::route& route, stream_resumption how) noexcept override;
-    void request_coalesced(const config::route& route, coalesce_role role) noexcept override;
-    void coalesced_flight_ended(const config::route& route) noexcept override;
-    void coalesced_detached(const config::route& route, coalesce_detachment why) noexcept override;
-    void upcast_ended(const config::route& route, upcast_result how) noexcept override;
-    void bulkhead_passed(const config::route& route, const bulkhead_passage& passage) noexcept override;
-    void hold_ended(const config::route& route, duration waited, bool went_on) noexcept override;
-    void fallback_skipped(const config::route& route, fallback_kind step, fallback_skip why) noexcept override;
-    void fallback_exhausted(const config::route& route) noexcept override;
-    void fault_injected(const config::route& route, chaos_fault fault) noexcept override;
-    void connection_opened(side which, const config::upstream* upstream) noexcept override;
-    void connection_closed(side which, const config::upstream* upstream) noexcept override;
-    void idle_changed(const config::upstream& upstream, int by) noexcept override;
-    void prewarmed(const config::upstream& upstream, prewarm_event what) noexcept override;
-    void upstream_probed(const config::upstream& upstream, probe_result how) noexcept override;
-    void prewarm_target_changed(const config::upstream& upstream, int by) noexcept override;
-    void connected_cold(const config::upstream& upstream) noexcept override;
+    void endpoint_changed(const event_origin& of, const any_endpoint_change& what) noexcept override;
+    void connection_changed(const connection_event& what) noexcept override;
     void connection_refused(std::string_view reason) noexcept override;
     void internal_error(std::string_view what) noexcept override;
     void configuration_loaded(
         const config::snapshot& snapshot) noexcept override; // before the workers see the snapshot
     void configuration_failed() noexcept override;
 
-    // Where the gauges of the policies come from; asked at each scrape, from its thread. Without one there are none.
+    // Who is asked at each scrape, from its thread. Without one there are no states of policies, zeros of the store of
+    // last good answers, and nothing of the process report.
     void report_from(policy_reporter reporter);
-
-    // ... and what is told of the store of last good answers.
     void report_last_good_from(last_good_reporter reporter);
-
-    // Adds a counter that someone else keeps; `read` is called at each scrape, from its thread. The name needs no
-    // prefix and ends in `_total`; the help text is one line.
-    void count_from(std::string name, std::string help, std::function<std::uint64_t()> read);
-    void gauge_from(std::string name, std::string help, std::function<std::uint64_t()> read); // no ending
+    void report_process_from(process_reporter reporter);
 
     // Everything, in text format 0.0.4. From any thread; takes milliseconds where there are many routes, so not from
     // a worker's: scrape_cache stands before it.
@@ -86,7 +64,11 @@ public:
 
 private:
     struct state;
+    struct counting;
     std::unique_ptr<state> state_;
 };
+
+// The table of all metrics for people, in Markdown: README.md has it, and a test holds it there.
+[[nodiscard]] std::string metrics_reference();
 
 } // namespace evenkeel::telemetry

@@ -14,7 +14,6 @@
 // reclamation, std::atomic<shared_ptr> costs two locked instructions per look-up.
 
 #include "config/settings.hpp"
-#include "proxy/telemetry/cells.hpp"
 
 #include <atomic>
 #include <bit>
@@ -133,8 +132,10 @@ public:
         const auto* found = current().upstreams.find(upstream);
         return found == nullptr ? nullptr : *found;
     }
-    // The route's alone where it has no such upstream.
-    [[nodiscard]] pair_found find(const config::route* route, const config::upstream* upstream) const {
+    // The route's alone where it has no such upstream. Three pointers come back through memory where it is a call: a
+    // tenth of what observing a request costs (telemetry_cost).
+    [[nodiscard, gnu::always_inline]] pair_found find(const config::route* route,
+                                                      const config::upstream* upstream) const {
         const auto* found = current().routes.find(route);
         if (found == nullptr) return {};
         for (const auto& used : found->pairs)
@@ -223,19 +224,6 @@ private:
     std::vector<held_upstream> held_upstreams_;
     std::shared_ptr<const table> table_;
     std::atomic<std::uint64_t> version_{0};
-};
-
-// What an index counts where only routes matter: one set of cells for each.
-template <class RouteCells>
-struct counted_by_route {
-    using context = unsigned; // workers
-    using route = sharded<RouteCells>;
-    struct pair {
-        explicit pair(context) {}
-    };
-    struct upstream {
-        explicit upstream(context) {}
-    };
 };
 
 } // namespace evenkeel::telemetry

@@ -40,13 +40,12 @@ private:
 
 class counting_observer final : public telemetry::observer {
 public:
-    void connection_opened(telemetry::side of, const config::upstream*) noexcept override {
-        ++(of == telemetry::side::upstream ? opened : clients_opened);
+    void connection_changed(const telemetry::connection_event& what) noexcept override {
+        using kind = telemetry::connection_event::kind;
+        if (what.is == kind::opened) ++(what.upstream != nullptr ? opened : clients_opened);
+        if (what.is == kind::closed) ++(what.upstream != nullptr ? closed : clients_closed);
+        if (what.is == kind::idle) idle += what.by;
     }
-    void connection_closed(telemetry::side of, const config::upstream*) noexcept override {
-        ++(of == telemetry::side::upstream ? closed : clients_closed);
-    }
-    void idle_changed(const config::upstream&, int by) noexcept override { idle += by; }
     void connection_refused(std::string_view reason) noexcept override {
         ++(reason == "no_fds" ? no_fds : max_connections);
     }

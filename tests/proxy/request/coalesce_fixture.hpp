@@ -52,17 +52,14 @@ struct coalescing_listener final : telemetry::observer {
     int leaders = 0, followers = 0, ended = 0;
     std::vector<telemetry::coalesce_detachment> detached;
     std::vector<telemetry::coalesce_role> roles; // as recorded
-    void request_coalesced(const config::route&, telemetry::coalesce_role role) noexcept override {
-        ++(role == telemetry::coalesce_role::leader ? leaders : followers);
-    }
-    void coalesced_flight_ended(const config::route&) noexcept override { ++ended; }
-    void coalesced_detached(const config::route&, telemetry::coalesce_detachment why) noexcept override {
-        detached.push_back(why);
+    void request_event(const telemetry::event_origin& of, const telemetry::any_happening& what) noexcept override {
+        if (const auto* joined = std::get_if<telemetry::happened::joined>(&what))
+            ++(joined->role == telemetry::coalesce_role::leader ? leaders : followers);
+        if (const auto* lost = std::get_if<telemetry::happened::detached>(&what)) detached.push_back(lost->why);
+        ended += std::holds_alternative<telemetry::happened::shared_flight_ended>(what);
+        seen.request_event(of, what);
     }
     void request_started(const config::route* route) noexcept override { seen.request_started(route); }
-    void attempt_started(const config::route& route, const config::upstream& upstream) noexcept override {
-        seen.attempt_started(route, upstream);
-    }
     void attempt_finished(const telemetry::attempt_record& record) noexcept override { seen.attempt_finished(record); }
     void request_finished(const telemetry::request_account& record) noexcept override {
         roles.push_back(record.coalesced);

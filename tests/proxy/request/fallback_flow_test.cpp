@@ -29,8 +29,11 @@ struct ladder_listener final : telemetry::observer {
     int exhausted = 0;
     explicit ladder_listener(telemetry::observer& other) : beside(other) {}
     void request_started(const config::route* route) noexcept override { beside.request_started(route); }
-    void attempt_started(const config::route& route, const config::upstream& to) noexcept override {
-        beside.attempt_started(route, to);
+    void request_event(const telemetry::event_origin& of, const telemetry::any_happening& what) noexcept override {
+        if (const auto* step = std::get_if<telemetry::happened::step_skipped>(&what))
+            skipped.emplace_back(step->step, step->why);
+        exhausted += std::holds_alternative<telemetry::happened::ladder_exhausted>(what);
+        beside.request_event(of, what);
     }
     void attempt_finished(const telemetry::attempt_record& record) noexcept override {
         beside.attempt_finished(record);
@@ -40,10 +43,6 @@ struct ladder_listener final : telemetry::observer {
         finished.push_back(record);
         reasons.emplace_back(record.reason);
     }
-    void fallback_skipped(const config::route&, fallback_kind step, fallback_skip why) noexcept override {
-        skipped.emplace_back(step, why);
-    }
-    void fallback_exhausted(const config::route&) noexcept override { ++exhausted; }
 };
 
 struct laddered : fixture {

@@ -10,6 +10,7 @@
 #include <doctest/doctest.h>
 
 #include <cstdio>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -38,8 +39,30 @@ struct listener final : telemetry::observer {
     int started = 0, attempts_started = 0, hedges = 0, hedges_won = 0;
     std::vector<steady_time> extra; // when each retry and hedge began
     void request_started(const config::route*) noexcept override { ++started; }
-    void attempt_started(const config::route&, const config::upstream&) noexcept override { ++attempts_started; }
+    // Whom each event is about: of which request every one says, and each attempt ends once, under its own number.
+    using attempt_of = std::pair<std::string, telemetry::attempt_number>;
+    std::multiset<attempt_of> under_way;
+    std::string journal; // of the last request
+    void request_event(const telemetry::event_origin& of, const telemetry::any_happening& what) noexcept override {
+        CHECK(of.route != nullptr);
+        const bool flights = std::holds_alternative<telemetry::happened::shared_flight_ended>(what);
+        CHECK(of.request_id.empty() == flights); // the flight's own: it is nobody's
+        if (!std::holds_alternative<telemetry::happened::launched>(what)) return;
+        CHECK(of.upstream != nullptr);
+        CHECK(of.attempt > 0);
+        under_way.emplace(of.request_id, of.attempt);
+        ++attempts_started;
+    }
+    void endpoint_changed(const telemetry::event_origin& of,
+                          const telemetry::any_endpoint_change& what) noexcept override {
+        CHECK(of.upstream != nullptr);
+        const bool probe = std::holds_alternative<telemetry::probe_result>(what);
+        CHECK(of.request_id.empty() == probe);
+    }
     void attempt_finished(const telemetry::attempt_record& record) noexcept override {
+        const auto begun = under_way.find({std::string{record.request_id}, record.attempt});
+        CHECK(begun != under_way.end());
+        if (begun != under_way.end()) under_way.erase(begun);
         attempts.push_back(record.result);
         if (record.kind == telemetry::attempt_kind::retry || record.kind == telemetry::attempt_kind::hedge)
             extra.push_back(record.at - record.total);
@@ -47,8 +70,25 @@ struct listener final : telemetry::observer {
         ++hedges;
         if (record.committed) ++hedges_won;
     }
+    // What the account counts is what the journal tells; every attempt of a request that is over has ended.
+    void expect_whole(const telemetry::request_account& account) {
+        int launched = 0, ended = 0;
+        for (const auto& one : account.journal) {
+            launched += std::holds_alternative<telemetry::happened::launched>(one.what);
+            ended += std::holds_alternative<telemetry::happened::ended>(one.what);
+        }
+        const bool others = account.coalesced == telemetry::coalesce_role::follower || !account.parts.empty();
+        const bool left_it =
+            account.coalesced == telemetry::coalesce_role::leader && account.outcome != request_outcome::ok;
+        if (others || left_it || account.journal.left_out() > 0) return;
+        CHECK(launched == account.effort.attempts);
+        CHECK(ended == launched);
+    }
     void request_finished(const telemetry::request_account& record) noexcept override {
-        requests.push_back({record.status, record.outcome, std::string{record.reason}, record.attempts,
+        expect_whole(record);
+        const auto began = record.journal.size() > 0 ? record.journal.begin()->at : steady_time{};
+        journal = telemetry::text_of(record.journal, began);
+        requests.push_back({record.status, record.outcome, std::string{record.reason}, record.effort.attempts,
                             record.route != nullptr ? record.route->name : "", record.service,
                             record.part_of != nullptr, std::string{record.parts}});
     }
@@ -112,6 +152,7 @@ struct fixture {
         expect_no_policy_holds();
         CHECK(seen.started == static_cast<int>(seen.requests.size()));
         CHECK(seen.attempts_started == static_cast<int>(seen.attempts.size()));
+        CHECK(seen.under_way.empty());
     }
 };
 

@@ -27,11 +27,11 @@ TEST_CASE("an error of ours: status, dialect, Proxy-Status with the upstream and
     failure.proxy_error = "http_response_timeout";
     failure.message = "no answer within \"timeout.total\"";
     failure.retry_after = std::chrono::milliseconds{1500};
-    auto answer = request::make_local_answer(failure, wire::dialect::openai, noon, &upstream, 1);
+    auto answer = request::make_local_answer(failure, wire::dialect::openai, noon, &upstream);
 
     CHECK(answer.head->status == 504);
     CHECK(answer.local);
-    CHECK(answer.attempts == 1);
+    CHECK(answer.service == telemetry::request_service::error);
     CHECK(field_of(answer, "content-type") == "application/json");
     CHECK(field_of(answer, "retry-after") == "2");
     CHECK(field_of(answer, "retry-after-ms") == "1500");

@@ -34,21 +34,22 @@ struct counting final : telemetry::observer {
     void request_finished(const telemetry::request_account& record) noexcept override {
         ++(record.status == 200 ? answered : failed);
     }
-    void connected_cold(const config::upstream&) noexcept override { ++cold; }
-    void prewarmed(const config::upstream&, telemetry::prewarm_event what) noexcept override {
-        ++warm[static_cast<std::size_t>(what)];
-    }
-    void prewarm_target_changed(const config::upstream&, int by) noexcept override { target += by; }
     std::vector<telemetry::probe_result> probes{};
-    void upstream_probed(const config::upstream&, telemetry::probe_result how) noexcept override {
-        probes.push_back(how);
+    void endpoint_changed(const telemetry::event_origin&,
+                          const telemetry::any_endpoint_change& what) noexcept override {
+        if (const auto* how = std::get_if<telemetry::probe_result>(&what)) probes.push_back(*how);
     }
-    void idle_changed(const config::upstream&, int by) noexcept override { idle += by; }
-    void connection_opened(telemetry::side of, const config::upstream*) noexcept override {
-        opened += of == telemetry::side::upstream;
-    }
-    void connection_closed(telemetry::side of, const config::upstream*) noexcept override {
-        closed += of == telemetry::side::upstream;
+    void connection_changed(const telemetry::connection_event& what) noexcept override {
+        using kind = telemetry::connection_event::kind;
+        if (what.upstream == nullptr) return;
+        switch (what.is) {
+        case kind::opened: ++opened; break;
+        case kind::closed: ++closed; break;
+        case kind::idle: idle += what.by; break;
+        case kind::cold: ++cold; break;
+        case kind::prewarmed: ++warm[static_cast<std::size_t>(what.warm)]; break;
+        case kind::prewarm_target: target += what.by; break;
+        }
     }
     [[nodiscard]] int of(telemetry::prewarm_event what) const { return warm[static_cast<std::size_t>(what)]; }
 };

@@ -59,10 +59,15 @@ struct counting : telemetry::observer {
         upcast.push_back(record.upcast);
         streams.push_back(record.stream);
     }
-    void upcast_ended(const config::route&, upcast_result how) noexcept override { ended.push_back(how); }
-    void upcast_excluded(const config::route&, const config::upstream& of, upcast_result why,
-                         std::string_view what) noexcept override {
-        excluded.push_back(of.name + ' ' + std::string{to_string(why)} + ' ' + std::string{what});
+    void request_event(const telemetry::event_origin&, const telemetry::any_happening& what) noexcept override {
+        if (const auto* ended_upcast = std::get_if<telemetry::happened::upcast>(&what))
+            ended.push_back(ended_upcast->how);
+    }
+    void endpoint_changed(const telemetry::event_origin& of,
+                          const telemetry::any_endpoint_change& what) noexcept override {
+        if (const auto* model = std::get_if<telemetry::upcast_excluded>(&what))
+            excluded.push_back(of.upstream->name + ' ' + std::string{to_string(model->why)} + ' ' +
+                               std::string{model->what});
     }
 };
 

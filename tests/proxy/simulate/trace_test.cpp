@@ -157,7 +157,7 @@ TEST_CASE("what the access log writes is read back") {
     record.path = "/v1/chat/completions";
     record.request_id = "\"odd\\";
     record.status = 200;
-    record.attempts = 2;
+    record.effort.attempts = 2;
     record.stream = true;
     record.ended = telemetry::stream_end::complete;
     record.total = std::chrono::milliseconds{4400};

@@ -27,7 +27,7 @@ std::string value_of(const metrics& from, const std::string& series) {
 request_account degraded(const config::route& route, fallback_kind by) {
     return {.route = &route,
             .status = 200,
-            .attempts = 2,
+            .effort = {.attempts = 2},
             .service = request_service::degraded,
             .degraded = {.is = true, .by = by, .age = 35s, .route = "cheap"}};
 }
@@ -63,9 +63,9 @@ TEST_CASE("fallbacks are counted by route and step, steps that could not answer 
         everyone.request_started(&one);
         everyone.request_finished(degraded(one, by));
     }
-    everyone.fallback_skipped(one, fallback_kind::last_good, fallback_skip::too_old);
-    everyone.fallback_skipped(one, fallback_kind::route, fallback_skip::failed);
-    everyone.fallback_exhausted(one);
+    everyone.request_event({&one}, happened::step_skipped{fallback_kind::last_good, fallback_skip::too_old});
+    everyone.request_event({&one}, happened::step_skipped{fallback_kind::route, fallback_skip::failed});
+    everyone.request_event({&one}, happened::ladder_exhausted{});
     CHECK(value_of(seen, R"(evenkeel_fallbacks_total{route="one",step="last_good"})") == "2");
     CHECK(value_of(seen, R"(evenkeel_fallbacks_total{route="one",step="route"})") == "1");
     CHECK(value_of(seen, R"(evenkeel_fallbacks_total{route="one",step="respond"})") == "1");
@@ -138,7 +138,7 @@ TEST_CASE("health: a degraded answer is no success of the service; a route is de
     const auto settings = sample_settings({{"one", "a"}, {"two", "b"}});
     health seen([&] { return now; });
     seen.configuration_loaded(settings);
-    request_account good{.route = settings->routes[0].get(), .status = 200, .attempts = 1, .total = 1s};
+    request_account good{.route = settings->routes[0].get(), .status = 200, .effort = {.attempts = 1}, .total = 1s};
     seen.request_finished(good);
     const auto shown = [&](const char* route) {
         return boost::json::parse(health_json(seen.view(), false)).as_object().at("services").at(route).as_object();
@@ -165,8 +165,8 @@ TEST_CASE("injected faults are counted by route and fault, from the first one on
     seen.configuration_loaded(settings);
     CHECK(value_of(seen, R"(evenkeel_chaos_injected_total{route="two",fault="stall"})") == "absent");
     CHECK(value_of(seen, "evenkeel_chaos_active_rules") == "0");
-    seen.fault_injected(*settings->routes[0], chaos_fault::stall);
-    seen.fault_injected(*settings->routes[0], chaos_fault::stall);
+    seen.request_event({settings->routes[0].get()}, happened::faulted{chaos_fault::stall});
+    seen.request_event({settings->routes[0].get()}, happened::faulted{chaos_fault::stall});
     seen.report_from([] {
         policy_report report;
         report.chaos_rules = 3;
@@ -180,7 +180,7 @@ TEST_CASE("injected faults are counted by route and fault, from the first one on
 TEST_CASE("the access log names the faults that a request met, in a fixed order, and says nothing of chaos otherwise") {
     const auto line_of = [](std::uint16_t faults) {
         request_account record;
-        record.chaos = faults;
+        record.effort.chaos = faults;
         std::string out(max_access_line, '\0');
         out.resize(static_cast<std::size_t>(write_access_line(out.data(), record) - out.data()));
         return out;

@@ -99,36 +99,33 @@ TEST_CASE("the line of a fan-out says how each part went, and its parts have no 
 
 TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing else") {
     const auto settings = sample_settings({{"phase1", "deepseek"}});
-    const auto line = parsed(line_of({.route = settings->routes[0].get(),
-                                      .upstream = settings->upstreams[0].get(),
-                                      .started = wall_time{1'790'159'975s + 123ms},
-                                      .method = "POST",
-                                      .path = "/v1/chat/completions",
-                                      .request_id = "r-1",
-                                      .upstream_request_id = "u-1",
-                                      .model = "deepseek-chat",
-                                      .proxy_error = "connection_terminated",
-                                      .status = 502,
-                                      .attempts = 2,
-                                      .hedges = 1,
-                                      .outcome = request_outcome::proxy_error,
-                                      .service = request_service::failed_over,
-                                      .denied = denied_reason::budget,
-                                      .ended = stream_end::idle,
-                                      .upstream_model = "gpt-4o-mini",
-                                      .stream = true,
-                                      .coalesced = coalesce_role::follower,
-                                      .upcast = true,
-                                      .resumed = 1,
-                                      .total = 1250ms,
-                                      .first_byte = 310ms,
-                                      .first_token = 420ms,
-                                      .held = 250ms,
-                                      .queued = 125ms,
-                                      .probe = true,
-                                      .overhead = 45us,
-                                      .bytes_in = 700,
-                                      .bytes_out = 2000}));
+    const auto line =
+        parsed(line_of({.route = settings->routes[0].get(),
+                        .upstream = settings->upstreams[0].get(),
+                        .started = wall_time{1'790'159'975s + 123ms},
+                        .method = "POST",
+                        .path = "/v1/chat/completions",
+                        .request_id = "r-1",
+                        .upstream_request_id = "u-1",
+                        .model = "deepseek-chat",
+                        .proxy_error = "connection_terminated",
+                        .status = 502,
+                        .effort = {.attempts = 2, .hedges = 1, .resumed = 1, .held = 250ms, .queued = 125ms},
+                        .outcome = request_outcome::proxy_error,
+                        .service = request_service::failed_over,
+                        .denied = denied_reason::budget,
+                        .ended = stream_end::idle,
+                        .upstream_model = "gpt-4o-mini",
+                        .stream = true,
+                        .coalesced = coalesce_role::follower,
+                        .upcast = true,
+                        .total = 1250ms,
+                        .first_byte = 310ms,
+                        .first_token = 420ms,
+                        .probe = true,
+                        .overhead = 45us,
+                        .bytes_in = 700,
+                        .bytes_out = 2000}));
     const boost::json::object expected{{"ts", "2026-09-23T10:39:35.123Z"},
                                        {"request_id", "r-1"},
                                        {"upstream_request_id", "u-1"},
@@ -208,7 +205,7 @@ TEST_CASE("long fields are cut between characters and the worst line fits its bu
                                .reason = worst,
                                .proxy_error = worst,
                                .status = -2'000'000'000,
-                               .attempts = -2'000'000'000,
+                               .effort = {.attempts = -2'000'000'000},
                                .total = duration::max(),
                                .first_byte = duration::max(),
                                .overhead = duration::max(),
@@ -235,8 +232,8 @@ TEST_CASE("every request is logged by default; with sampling the disturbed ones 
 
     constexpr int each = 4000;
     for (int i = 0; i < each; ++i) {
-        to.request_finished({.path = "/ok", .status = 200, .attempts = 1});
-        to.request_finished({.path = "/retried", .status = 200, .attempts = 2});
+        to.request_finished({.path = "/ok", .status = 200, .effort = {.attempts = 1}});
+        to.request_finished({.path = "/retried", .status = 200, .effort = {.attempts = 2}});
         to.request_finished({.path = "/failed", .status = 502, .outcome = request_outcome::proxy_error});
     }
     to.flush();
@@ -260,15 +257,15 @@ TEST_CASE("every request is logged by default; with sampling the disturbed ones 
     more = sample_settings({{"phase1", "deepseek"}});
     more->access_log = {.path = folder.file("access.log"), .sample_ok = 0.0};
     to.configuration_loaded(more);
-    to.request_finished({.path = "/unseen", .attempts = 1});
+    to.request_finished({.path = "/unseen", .effort = {.attempts = 1}});
     more = sample_settings({{"phase1", "deepseek"}});
     more->access_log = {.path = folder.file("access.log"), .sample_ok = 1.0};
     to.configuration_loaded(more);
-    to.request_finished({.path = "/seen", .attempts = 1});
+    to.request_finished({.path = "/seen", .effort = {.attempts = 1}});
     more = sample_settings({{"phase1", "deepseek"}});
     more->access_log = {.path = folder.file("access.log"), .sample_ok = 0.0};
     to.configuration_loaded(more);
-    to.request_finished({.path = "/seen-held", .attempts = 1, .held = 1ms}); // waiting is a disturbance
+    to.request_finished({.path = "/seen-held", .effort = {.attempts = 1, .held = 1ms}}); // waiting is a disturbance
     // So is this.
     to.request_finished({.path = "/seen-degraded", .service = request_service::degraded, .degraded = {.is = true}});
     to.flush();
@@ -510,68 +507,48 @@ TEST_CASE("the helper runs what was posted before it stops") {
 
 namespace {
 struct tally final : observer {
-    int calls = 0;
-    void request_started(const config::route*) noexcept override { ++calls; }
-    void request_finished(const request_account&) noexcept override { ++calls; }
-    void attempt_started(const config::route&, const config::upstream&) noexcept override { ++calls; }
-    void attempt_finished(const attempt_record&) noexcept override { ++calls; }
-    void circuit_changed(const config::route&, const config::upstream&, const circuit_transition&) noexcept override {
-        ++calls;
+    std::vector<std::string> heard;
+    void request_started(const config::route*) noexcept override { heard.emplace_back("started"); }
+    void request_finished(const request_account&) noexcept override { heard.emplace_back("finished"); }
+    void request_event(const event_origin& of, const any_happening& what) noexcept override {
+        heard.push_back(std::string(of.request_id).append(" ").append(words_of(what).name));
     }
-    void cooldown_began(const config::route&, const config::upstream&, outcome_kind, duration) noexcept override {
-        ++calls;
+    void attempt_finished(const attempt_record&) noexcept override { heard.emplace_back("attempt"); }
+    void endpoint_changed(const event_origin& of, const any_endpoint_change& what) noexcept override {
+        heard.push_back(std::string(of.request_id).append(std::get<overload_changed>(what).overloaded ? "+" : "-"));
     }
-    void overload_changed(const config::route&, const config::upstream&, bool) noexcept override { ++calls; }
-    void hedge_refused(const config::route&, hedge_refusal) noexcept override { ++calls; }
-    void budget_refused(const config::route&, const config::upstream&, attempt_kind) noexcept override { ++calls; }
-    void hold_began(const config::route&) noexcept override { ++calls; }
-    void hold_ended(const config::route&, duration, bool) noexcept override { ++calls; }
-    void fallback_skipped(const config::route&, fallback_kind, fallback_skip) noexcept override { ++calls; }
-    void fallback_exhausted(const config::route&) noexcept override { ++calls; }
-    void upcast_ended(const config::route&, upcast_result) noexcept override { ++calls; }
-    void upcast_excluded(const config::route&, const config::upstream&, upcast_result,
-                         std::string_view) noexcept override {
-        ++calls;
+    void connection_changed(const connection_event& what) noexcept override {
+        heard.push_back("idle " + std::to_string(what.by));
     }
-    void connection_opened(side, const config::upstream*) noexcept override { ++calls; }
-    void connection_closed(side, const config::upstream*) noexcept override { ++calls; }
-    void idle_changed(const config::upstream&, int by) noexcept override { calls += by; }
-    void connection_refused(std::string_view) noexcept override { ++calls; }
-    void configuration_loaded(const config::snapshot&) noexcept override { ++calls; }
-    void configuration_failed() noexcept override { ++calls; }
+    void connection_refused(std::string_view reason) noexcept override { heard.emplace_back(reason); }
+    void internal_error(std::string_view what) noexcept override { heard.emplace_back(what); }
+    void configuration_loaded(const config::snapshot& now) noexcept override { heard.push_back(now->hash); }
+    void configuration_failed() noexcept override { heard.emplace_back("failed"); }
 };
 } // namespace
 
 TEST_CASE("every listener of a fan-out hears every call once") {
     const auto settings = sample_settings({{"phase1", "deepseek"}});
     const auto& route = *settings->routes[0];
+    const event_origin of{&route, route.upstreams[0].get(), "r-1", 2};
     tally first, second;
     fan_out to({&first, &second});
 
     to.request_started(&route);
     to.request_finished({});
-    to.attempt_started(route, *route.upstreams[0]);
+    to.request_event(of, happened::launched{attempt_kind::first, "first"});
     to.attempt_finished({});
-    to.circuit_changed(route, *route.upstreams[0], {circuit_state::closed, circuit_state::open, "forced"});
-    to.cooldown_began(route, *route.upstreams[0], outcome_kind::quota, 1s);
-    to.overload_changed(route, *route.upstreams[0], true);
-    to.hedge_refused(route, hedge_refusal::guard);
-    to.budget_refused(route, *route.upstreams[0], attempt_kind::retry);
-    to.hold_began(route);
-    to.hold_ended(route, 1s, true);
-    to.fallback_skipped(route, fallback_kind::route, fallback_skip::no_time);
-    to.fallback_exhausted(route);
-    to.upcast_ended(route, upcast_result::assembled);
-    to.upcast_excluded(route, *route.upstreams[0], upcast_result::unknown_field, "x");
-    to.connection_opened(side::downstream, nullptr);
-    to.connection_closed(side::downstream, nullptr);
-    to.idle_changed(*route.upstreams[0], 1);
+    to.endpoint_changed(of, overload_changed{true});
+    to.connection_changed({connection_event::kind::idle, nullptr, -3});
     to.connection_refused("no_fds");
+    to.internal_error("ours");
     to.configuration_loaded(settings);
     to.configuration_failed();
 
-    CHECK(first.calls == 21);
-    CHECK(second.calls == 21);
+    const std::vector<std::string> all{"started", "finished", "r-1 launched", "attempt",  "r-1+",
+                                       "idle -3", "no_fds",   "ours",         "0123abcd", "failed"};
+    CHECK(first.heard == all);
+    CHECK(second.heard == all);
 }
 
 TEST_CASE("the log tells of circuits, cooldowns and overload, a line each, at the level they deserve") {
@@ -581,16 +558,16 @@ TEST_CASE("the log tells of circuits, cooldowns and overload, a line each, at th
     to.configure({.level = config::log_level::info, .json = true, .path = folder.file("app.log")});
     const auto settings = sample_settings({{"phase1", "deepseek"}});
     const auto& route = *settings->routes[0];
-    const auto& upstream = *route.upstreams[0];
+    const event_origin caused{&route, route.upstreams[0].get(), "r-1 \"\n", 2};
 
-    to.circuit_changed(route, upstream, {circuit_state::closed, circuit_state::open, "consecutive_failures"});
-    to.circuit_changed(route, upstream, {circuit_state::open, circuit_state::half_open, "recovery_time"});
-    to.circuit_changed(route, upstream, {circuit_state::half_open, circuit_state::closed, "probe_succeeded"});
-    to.cooldown_began(route, upstream, outcome_kind::rate_limited, 1500ms);
-    to.cooldown_began(route, upstream, outcome_kind::quota, 15min);
-    to.overload_changed(route, upstream, true);
-    to.overload_changed(route, upstream, false);
-    to.upcast_excluded(route, upstream, upcast_result::unknown_field, "x_\n\"groq");
+    to.endpoint_changed(caused, circuit_transition{circuit_state::closed, circuit_state::open, "consecutive_failures"});
+    to.endpoint_changed(caused, circuit_transition{circuit_state::open, circuit_state::half_open, "recovery_time"});
+    to.endpoint_changed(caused, circuit_transition{circuit_state::half_open, circuit_state::closed, "probe_succeeded"});
+    to.endpoint_changed(caused, rest_began{outcome_kind::rate_limited, 1500ms});
+    to.endpoint_changed(caused, rest_began{outcome_kind::quota, 15min});
+    to.endpoint_changed(caused, overload_changed{true});
+    to.endpoint_changed(caused, overload_changed{false});
+    to.endpoint_changed(caused, upcast_excluded{upcast_result::unknown_field, "x_\n\"groq"});
     to.flush();
 
     const auto lines = lines_in(folder.file("app.log"));
@@ -604,11 +581,69 @@ TEST_CASE("the log tells of circuits, cooldowns and overload, a line each, at th
         CHECK(line.at("level") == levels[i]);
         CHECK(line.at("route") == "phase1");
         CHECK(line.at("upstream") == "deepseek");
+        CHECK(line.at("request") == "r-1 \"\n");
+        CHECK(line.at("attempt") == "2");
         CHECK(lines[i].find("secret-host") == std::string::npos);
         CHECK(lines[i].find("CANARY") == std::string::npos);
     }
     CHECK(boost::json::parse(lines[0]).at("why") == "consecutive_failures");
     CHECK(boost::json::parse(lines[3]).at("seconds") == "1.5");
+}
+
+TEST_CASE("the log says nothing of a request where none was the cause, and nothing of probes of pre-warming") {
+    const scratch folder;
+    background helper;
+    app_log to(helper, [] { return wall_time{1'790'000'000s}; });
+    to.configure({.level = config::log_level::debug, .json = true, .path = folder.file("app.log")});
+    const auto settings = sample_settings({{"phase1", "deepseek"}});
+    const auto* upstream = settings->upstreams[0].get();
+
+    to.endpoint_changed({nullptr, upstream}, probe_result::failed);
+    to.endpoint_changed({nullptr, upstream}, circuit_transition{circuit_state::closed, circuit_state::open, "forced"});
+    to.flush();
+
+    const auto lines = lines_in(folder.file("app.log"));
+    REQUIRE(lines.size() == 1);
+    const auto line = boost::json::parse(lines[0]).as_object();
+    CHECK(line.at("upstream") == "deepseek");
+    for (const char* absent : {"route", "request", "attempt", "lines_left_out"}) CHECK_FALSE(line.contains(absent));
+}
+
+TEST_CASE("at level debug the log tells the journal of each request that was disturbed, and of no other") {
+    const scratch folder;
+    background helper;
+    app_log to(helper, [] { return wall_time{1'790'000'000s}; });
+    to.configure({.level = config::log_level::info, .json = true, .path = folder.file("app.log")});
+    const auto settings = sample_settings({{"phase1", "deepseek"}});
+    const event_origin of{settings->routes[0].get(), settings->upstreams[0].get()};
+
+    request_account account{
+        .route = of.route, .request_id = "r-1", .status = 200, .total = 3s, .at = steady_time{103s}};
+    account.note(steady_time{100s}, of, happened::launched{attempt_kind::first, "first"});
+    account.note(steady_time{102s + 500ms}, {of.route, of.upstream, {}, 1},
+                 happened::ended{attempt_result::server_error, 500});
+    to.request_finished(account); // at level info nobody asks
+    to.configure({.level = config::log_level::debug, .json = true, .path = folder.file("app.log")});
+    to.request_finished(account); // one attempt, and a good end
+    account.note(steady_time{102s + 750ms}, of, happened::launched{attempt_kind::retry, "failover"});
+    account.service = request_service::failed_over;
+    to.request_finished(account);
+    to.request_finished({.request_id = "r-2", .status = 404, .outcome = request_outcome::rejected});
+    to.flush();
+
+    const auto lines = lines_in(folder.file("app.log"));
+    REQUIRE(lines.size() == 2);
+    const auto line = boost::json::parse(lines[0]).as_object();
+    CHECK(line.at("level") == "debug");
+    CHECK(line.at("msg") == "a request was disturbed");
+    CHECK(line.at("request") == "r-1");
+    CHECK(line.at("route") == "phase1");
+    CHECK(line.at("outcome") == "ok");
+    CHECK(line.at("service") == "failed_over");
+    CHECK(line.at("journal") == boost::json::value(text_of(account.journal, steady_time{100s})));
+    CHECK(line.at("journal").as_string().starts_with("+0.000s launched first attempt=1 upstream=deepseek; +2.500s "));
+    CHECK(boost::json::parse(lines[1]).at("route") == "none");
+    CHECK(boost::json::parse(lines[1]).at("journal") == "");
 }
 
 TEST_CASE("a flapping circuit does not flood the log, and the next line says how many were left out") {
@@ -619,12 +654,13 @@ TEST_CASE("a flapping circuit does not flood the log, and the next line says how
     to.configure({.level = config::log_level::info, .json = true, .path = folder.file("app.log")});
     const auto settings = sample_settings({{"phase1", "deepseek"}});
     const auto& route = *settings->routes[0];
+    const event_origin caused{&route, route.upstreams[0].get(), "r-1"};
     const circuit_transition opened{circuit_state::closed, circuit_state::open, "consecutive_failures"};
 
-    for (int i = 0; i < 1000; ++i) to.circuit_changed(route, *route.upstreams[0], opened);
-    to.cooldown_began(route, *route.upstreams[0], outcome_kind::overloaded, 1s); // has a limit of its own
+    for (int i = 0; i < 1000; ++i) to.endpoint_changed(caused, opened);
+    to.endpoint_changed(caused, rest_began{outcome_kind::overloaded, 1s}); // has a limit of its own
     now += 1s;
-    for (int i = 0; i < 10; ++i) to.circuit_changed(route, *route.upstreams[0], opened);
+    for (int i = 0; i < 10; ++i) to.endpoint_changed(caused, opened);
     to.flush();
 
     const auto lines = lines_in(folder.file("app.log"));

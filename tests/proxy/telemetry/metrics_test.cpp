@@ -29,6 +29,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
+const any_happening first_launched = happened::launched{attempt_kind::first, "first"};
+
 metrics_options options(unsigned workers = 2) {
     return {.version = "0.1.0", .workers = workers, .wall_now = [] { return wall_time{1'790'000'000s}; }};
 }
@@ -58,7 +60,7 @@ std::set<std::string> series_of(const metrics& from) {
 void one_request(observer& to, const config::settings& settings, std::size_t route = 0) {
     const auto& over = *settings.routes[route];
     to.request_started(&over);
-    to.attempt_started(over, *over.upstreams[0]);
+    to.request_event({&over, over.upstreams[0].get()}, first_launched);
     to.attempt_finished(
         {.route = &over, .upstream = over.upstreams[0].get(), .status = 200, .to_head = 300ms, .total = 900ms});
     to.request_finished({.route = &over,
@@ -66,7 +68,7 @@ void one_request(observer& to, const config::settings& settings, std::size_t rou
                          .method = "POST",
                          .path = "/v1/chat/completions",
                          .status = 200,
-                         .attempts = 1,
+                         .effort = {.attempts = 1},
                          .total = 1s,
                          .first_byte = 310ms,
                          .overhead = 45us,
@@ -225,11 +227,13 @@ TEST_CASE(
     const auto& route = *settings->routes[0];
     const auto& upstream = *route.upstreams[0];
     const auto before = series_of(seen);
+    const event_origin of_route{&route};
 
-    seen.hedge_refused(route, hedge_refusal::budget);
-    seen.cooldown_began(route, upstream, outcome_kind::quota, 3s);
-    seen.circuit_changed(route, upstream, {circuit_state::half_open, circuit_state::closed, "probe_succeeded"});
-    seen.fault_injected(route, chaos_fault::reset);
+    seen.request_event(of_route, happened::not_hedged{hedge_refusal::budget});
+    seen.endpoint_changed({&route, &upstream}, rest_began{outcome_kind::quota, 3s});
+    seen.endpoint_changed({&route, &upstream},
+                          circuit_transition{circuit_state::half_open, circuit_state::closed, "probe_succeeded"});
+    seen.request_event(of_route, happened::faulted{chaos_fault::reset});
     seen.request_started(&route);
     seen.request_finished({.route = &route, .status = 304, .denied = denied_reason::budget, .total = 1s});
 
@@ -270,7 +274,7 @@ TEST_CASE("a pair that is only half known is not counted, and the gauge of attem
     const auto& route = *settings->routes[0];
     const auto& stranger = *settings->routes[1]->upstreams[0];
 
-    seen.attempt_started(route, stranger);
+    seen.request_event({&route, &stranger}, first_launched);
     CHECK(value_of(seen, R"(evenkeel_upstream_attempts_in_flight{upstream="backup"})") == "0");
     seen.attempt_finished({.route = &route, .upstream = &stranger});
     CHECK(value_of(seen, R"(evenkeel_upstream_attempts_in_flight{upstream="backup"})") == "0");
@@ -356,19 +360,19 @@ TEST_CASE("connections come and go, on whatever thread, and the gauges return to
     seen.configuration_loaded(settings);
     const auto* upstream = settings->upstreams[0].get();
 
-    seen.connection_opened(side::upstream, upstream);
-    seen.idle_changed(*upstream, 1);
+    seen.connection_changed({connection_event::kind::opened, upstream});
+    seen.connection_changed({connection_event::kind::idle, upstream, 1});
     CHECK(value_of(seen, R"(evenkeel_connections{side="upstream",upstream="deepseek"})") == "1");
     CHECK(value_of(seen, R"(evenkeel_upstream_idle_connections{upstream="deepseek"})") == "1");
     std::jthread([&] {
-        seen.idle_changed(*upstream, -1);
-        seen.connection_closed(side::upstream, upstream);
+        seen.connection_changed({connection_event::kind::idle, upstream, -1});
+        seen.connection_changed({connection_event::kind::closed, upstream});
     }).join();
     CHECK(value_of(seen, R"(evenkeel_connections{side="upstream",upstream="deepseek"})") == "0");
     CHECK(value_of(seen, R"(evenkeel_upstream_idle_connections{upstream="deepseek"})") == "0");
     CHECK(value_of(seen, R"(evenkeel_connections_opened_total{side="upstream",upstream="deepseek"})") == "1");
 
-    seen.connection_opened(side::downstream, nullptr);
+    seen.connection_changed({connection_event::kind::opened});
     CHECK(value_of(seen, R"(evenkeel_connections{side="downstream"})") == "1");
     seen.connection_refused("no_fds");
     seen.connection_refused("something new");
@@ -382,13 +386,18 @@ TEST_CASE("what pre-warming does is counted per upstream") {
     seen.configuration_loaded(settings);
     const auto& upstream = *settings->upstreams[0];
 
-    seen.prewarm_target_changed(upstream, 5);
-    seen.prewarm_target_changed(upstream, -2);
-    seen.connected_cold(upstream);
-    for (int i = 0; i < 3; ++i) seen.prewarmed(upstream, prewarm_event::opened);
-    seen.prewarmed(upstream, prewarm_event::used);
-    seen.prewarmed(upstream, prewarm_event::used);
-    seen.prewarmed(upstream, prewarm_event::unused);
+    seen.connection_changed({connection_event::kind::prewarm_target, &upstream, 5});
+    seen.connection_changed({connection_event::kind::prewarm_target, &upstream, -2});
+    seen.connection_changed({connection_event::kind::cold, &upstream});
+    for (int i = 0; i < 3; ++i)
+        seen.connection_changed(
+            {.is = connection_event::kind::prewarmed, .upstream = &upstream, .warm = prewarm_event::opened});
+    seen.connection_changed(
+        {.is = connection_event::kind::prewarmed, .upstream = &upstream, .warm = prewarm_event::used});
+    seen.connection_changed(
+        {.is = connection_event::kind::prewarmed, .upstream = &upstream, .warm = prewarm_event::used});
+    seen.connection_changed(
+        {.is = connection_event::kind::prewarmed, .upstream = &upstream, .warm = prewarm_event::unused});
 
     CHECK(value_of(seen, R"(evenkeel_prewarm_target_connections{upstream="deepseek"})") == "3");
     CHECK(value_of(seen, R"(evenkeel_upstream_cold_connections_total{upstream="deepseek"})") == "1");
@@ -507,8 +516,11 @@ TEST_CASE("two threads count while a third scrapes and a fourth reloads, and not
 TEST_CASE("counters kept elsewhere are read at each scrape") {
     metrics seen(options());
     std::atomic<std::uint64_t> dropped{0};
-    seen.count_from("access_log_dropped_total", "Lines of the access log that were given up.",
-                    [&] { return dropped.load(); });
+    CHECK(value_of(seen, "evenkeel_access_log_dropped_total") == "absent");
+    seen.report_process_from(
+        [&] { return process_report{.access_log_dropped = dropped.load(), .memory_held = 5, .memory_limit = 6}; });
+    CHECK(value_of(seen, "evenkeel_memory_held_bytes") == "5");
+    CHECK(value_of(seen, "evenkeel_memory_limit_bytes") == "6");
     CHECK(value_of(seen, "evenkeel_access_log_dropped_total") == "0");
     dropped = 7;
     CHECK(value_of(seen, "evenkeel_access_log_dropped_total") == "7");
@@ -535,7 +547,7 @@ TEST_CASE("promtool finds nothing to complain about") {
     seen.configuration_loaded(settings);
     one_request(seen, *settings, 0);
     one_request(seen, *settings, 1);
-    seen.count_from("access_log_dropped_total", "Lines of the access log that were given up.", [] { return 3U; });
+    seen.report_process_from([] { return process_report{.access_log_dropped = 3}; });
     seen.report_from([] { return sample_report(); });
 
     const auto file =
@@ -558,7 +570,7 @@ TEST_CASE("how answers came about, why retries were denied, how streams ended, w
     const auto& route = *settings->routes[0];
     const auto& upstream = *settings->upstreams[0];
     for (const bool committed : {false, true}) {
-        seen.attempt_started(route, upstream);
+        seen.request_event({&route, &upstream}, first_launched);
         seen.attempt_finished({.route = &route,
                                .upstream = &upstream,
                                .kind = committed ? attempt_kind::retry : attempt_kind::first,
@@ -570,16 +582,16 @@ TEST_CASE("how answers came about, why retries were denied, how streams ended, w
     seen.request_finished({.route = &route,
                            .upstream = &upstream,
                            .status = 200,
-                           .attempts = 2,
+                           .effort = {.attempts = 2},
                            .service = request_service::retried,
                            .denied = denied_reason::limit,
                            .ended = stream_end::complete,
                            .first_token = 200ms});
-    seen.stream_resumed(route, stream_resumption::differs);
+    seen.request_event({&route}, happened::resumed{stream_resumption::differs});
     CHECK(value_of(seen, R"(evenkeel_stream_resumptions_total{route="phase1",result="differs"})") == "1");
     CHECK(value_of(seen, R"(evenkeel_stream_resumptions_total{route="phase1",result="resumed"})") == "absent");
-    seen.upcast_ended(route, upcast_result::assembled);
-    seen.upcast_ended(route, upcast_result::refused);
+    seen.request_event({&route}, happened::upcast{upcast_result::assembled});
+    seen.request_event({&route}, happened::upcast{upcast_result::refused});
     CHECK(value_of(seen, R"(evenkeel_upcast_total{route="phase1",result="assembled"})") == "1");
     CHECK(value_of(seen, R"(evenkeel_upcast_total{route="phase1",result="refused"})") == "1");
     CHECK(value_of(seen, R"(evenkeel_upcast_total{route="phase1",result="incomplete"})") == "absent");
@@ -604,8 +616,9 @@ TEST_CASE("what the policies did is counted where it happened") {
     seen.configuration_loaded(settings);
     const auto& route = *settings->routes[0];
     const auto& upstream = *settings->upstreams[0];
+    const event_origin of_route{&route}, of_pair{&route, &upstream};
     const auto attempt = [&](attempt_kind kind, attempt_result result, bool committed, bool probe) {
-        seen.attempt_started(route, upstream);
+        seen.request_event({&route, &upstream}, first_launched);
         seen.attempt_finished({.route = &route,
                                .upstream = &upstream,
                                .kind = kind,
@@ -621,29 +634,31 @@ TEST_CASE("what the policies did is counted where it happened") {
     attempt(attempt_kind::first, attempt_result::success, true, true);
     attempt(attempt_kind::first, attempt_result::timeout, false, true);
     attempt(attempt_kind::first, attempt_result::rate_limited, false, true);
-    seen.hedge_refused(route, hedge_refusal::budget);
-    seen.circuit_changed(route, upstream, {circuit_state::closed, circuit_state::open, "consecutive_failures"});
-    seen.circuit_changed(route, upstream, {circuit_state::open, circuit_state::closed, "something new"});
-    seen.cooldown_began(route, upstream, outcome_kind::rate_limited, 3s);
-    seen.cooldown_began(route, upstream, outcome_kind::timeout, 3s);
-    seen.overload_changed(route, upstream, true);
-    seen.budget_refused(route, upstream, attempt_kind::retry);
-    seen.budget_refused(route, upstream, attempt_kind::hedge);
-    seen.hold_began(route);
-    seen.hold_began(route);
+    seen.request_event(of_pair, happened::not_hedged{hedge_refusal::budget});
+    seen.endpoint_changed(of_pair,
+                          circuit_transition{circuit_state::closed, circuit_state::open, "consecutive_failures"});
+    seen.endpoint_changed(of_pair, circuit_transition{circuit_state::open, circuit_state::closed, "something new"});
+    seen.endpoint_changed(of_pair, rest_began{outcome_kind::rate_limited, 3s});
+    seen.endpoint_changed(of_pair, rest_began{outcome_kind::timeout, 3s});
+    seen.endpoint_changed(of_pair, overload_changed{true});
+    seen.request_event(of_pair, happened::passed_over{attempt_purpose::retry, retry_denial::budget});
+    seen.request_event(of_route, happened::holding{retry_denial::circuit_open});
+    seen.request_event(of_route, happened::holding{retry_denial::circuit_open});
     CHECK(value_of(seen, R"(evenkeel_requests_held{route="phase1"})") == "2");
-    seen.hold_ended(route, 3s, true);
-    seen.hold_ended(route, 5s, false);
-    seen.bulkhead_passed(route, {.waited = 2s, .queued = true, .admitted = true, .tenant_limited = true});
-    seen.bulkhead_passed(route, {.waited = 1s, .queued = true, .refused = bulkhead_refusal::queue_timeout});
-    seen.bulkhead_passed(route, {.waited = 1s, .queued = true}); // its client left
-    seen.bulkhead_passed(route, {.refused = bulkhead_refusal::queue_full});
-    seen.bulkhead_passed(route, {.refused = bulkhead_refusal::tenant_share, .tenant_limited = true});
+    seen.request_event(of_route, happened::held{3s, true});
+    seen.request_event(of_route, happened::held{5s, false});
+    seen.request_event(of_route,
+                       happened::queued{.waited = 2s, .in_line = true, .admitted = true, .tenant_limited = true});
+    seen.request_event(of_route,
+                       happened::queued{.waited = 1s, .in_line = true, .refused = bulkhead_refusal::queue_timeout});
+    seen.request_event(of_route, happened::queued{.waited = 1s, .in_line = true}); // its client left
+    seen.request_event(of_route, happened::queued{.refused = bulkhead_refusal::queue_full});
+    seen.request_event(of_route, happened::queued{.refused = bulkhead_refusal::tenant_share, .tenant_limited = true});
     for (const auto role : {coalesce_role::leader, coalesce_role::leader, coalesce_role::follower,
                             coalesce_role::follower, coalesce_role::follower})
-        seen.request_coalesced(route, role);
-    seen.coalesced_flight_ended(route);
-    seen.coalesced_detached(route, coalesce_detachment::memory);
+        seen.request_event(of_route, happened::joined{role});
+    seen.request_event(of_route, happened::shared_flight_ended{});
+    seen.request_event(of_route, happened::detached{coalesce_detachment::memory});
 
     struct row {
         const char* series;
@@ -731,6 +746,18 @@ TEST_CASE("the state of the policies is read at each scrape") {
         CAPTURE(series);
         CHECK(value_of(seen, series) == value);
     }
+
+    // Each pair has its own.
+    seen.report_from([] {
+        auto report = sample_report();
+        report.routes.push_back({"phase2", std::nullopt, 0, {{"backup", {}, {}, {}, {}, 1.25, 10}}});
+        return report;
+    });
+    CHECK(value_of(seen, R"(evenkeel_budget_work{route="phase1",upstream="deepseek"})") == "3.5");
+    CHECK(value_of(seen, R"(evenkeel_budget_work{route="phase2",upstream="backup"})") == "1.25");
+    CHECK(value_of(seen, R"(evenkeel_circuit_breaker_state{route="phase1",upstream="deepseek",state="open"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_circuit_breaker_state{route="phase2",upstream="backup",state="open"})") ==
+          "absent");
 
     // What a report names beside the configuration adds no series.
     const auto before = series_of(seen);

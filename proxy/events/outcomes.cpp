@@ -1,4 +1,4 @@
-#include "proxy/events/observer.hpp"
+#include "proxy/events/outcomes.hpp"
 
 namespace evenkeel::telemetry {
 

@@ -1,0 +1,231 @@
+// Every row of the table of metrics can be made to appear, with each of its words, and README.md says what the rows
+// say.
+
+#include "proxy/telemetry/metric_rows.hpp"
+
+#include "proxy/telemetry/metrics.hpp"
+#include "tests/proxy/telemetry/sample_config.hpp"
+
+#include <doctest/doctest.h>
+
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace evenkeel::test::metric_rows_test {
+
+using namespace evenkeel::telemetry;
+using namespace std::chrono_literals;
+
+namespace {
+
+template <class Word>
+void for_each(int count, auto&& function, int first = 0) {
+    for (int i = first; i < count; ++i) function(static_cast<Word>(i));
+}
+
+void every_request(metrics& to, const event_origin& of) {
+    for_each<request_outcome>(request_outcome_count, [&](request_outcome outcome) {
+        for (const int status : {200, 302, 404, 500, 0}) {
+            to.request_started(of.route);
+            to.request_finished({.route = of.route,
+                                 .upstream = of.upstream,
+                                 .status = status,
+                                 .effort = {.attempts = 1},
+                                 .outcome = outcome,
+                                 .total = 1s,
+                                 .first_byte = 1ms,
+                                 .first_token = 2ms,
+                                 .overhead = 1us,
+                                 .bytes_in = 1,
+                                 .bytes_out = 1});
+        }
+    });
+    for (std::size_t i = 0; i < refusal_count; ++i)
+        to.request_finished({.reason = refusal_word(i), .outcome = request_outcome::rejected});
+    for_each<request_service>(request_service_count,
+                              [&](auto how) { to.request_finished({.route = of.route, .service = how}); });
+    for_each<denied_reason>(
+        retry_denial_count, [&](auto why) { to.request_finished({.route = of.route, .denied = why}); }, 1);
+    for_each<stream_end>(
+        stream_end_count, [&](auto end) { to.request_finished({.route = of.route, .ended = end}); }, 1);
+    for_each<fallback_kind>(fallback_kind_count, [&](auto by) {
+        to.request_finished({.route = of.route, .degraded = {.is = true, .by = by}});
+    });
+}
+
+void every_attempt(metrics& to, const event_origin& of) {
+    for_each<attempt_kind>(attempt_kind_count, [&](attempt_kind kind) {
+        for_each<attempt_result>(attempt_result_count, [&](attempt_result result) {
+            to.request_event(of, happened::launched{kind, "first"});
+            to.attempt_finished({.route = of.route,
+                                 .upstream = of.upstream,
+                                 .kind = kind,
+                                 .result = result,
+                                 .total = 1s,
+                                 .events = 1,
+                                 .committed = result == attempt_result::success,
+                                 .probe = true});
+        });
+    });
+}
+
+void every_event(metrics& to, const event_origin& of) {
+    for_each<stream_resumption>(stream_resumption_count,
+                                [&](auto how) { to.request_event(of, happened::resumed{how}); });
+    for_each<upcast_result>(upcast_result_count, [&](auto how) { to.request_event(of, happened::upcast{how}); });
+    for_each<hedge_refusal>(
+        hedge_refusal_count, [&](auto why) { to.request_event(of, happened::not_hedged{why}); }, 1);
+    to.request_event(of, happened::passed_over{attempt_purpose::retry, retry_denial::budget});
+    for (const bool went_on : {true, false}) {
+        to.request_event(of, happened::holding{retry_denial::circuit_open});
+        to.request_event(of, happened::held{1s, went_on});
+    }
+    for_each<bulkhead_refusal>(
+        bulkhead_refusal_count,
+        [&](auto why) {
+            to.request_event(of,
+                             happened::queued{.waited = 1s, .in_line = true, .refused = why, .tenant_limited = true});
+        },
+        1);
+    for_each<fallback_kind>(fallback_kind_count, [&](fallback_kind step) {
+        for_each<fallback_skip>(fallback_skip_count, [&](auto why) {
+            to.request_event(of, happened::step_skipped{step, why});
+        });
+    });
+    to.request_event(of, happened::ladder_exhausted{});
+    for_each<chaos_fault>(chaos_fault_count, [&](auto fault) { to.request_event(of, happened::faulted{fault}); });
+    for (const auto role : {coalesce_role::leader, coalesce_role::leader, coalesce_role::follower})
+        to.request_event(of, happened::joined{role});
+    to.request_event(of, happened::shared_flight_ended{});
+    for_each<coalesce_detachment>(coalesce_detachment_count,
+                                  [&](auto why) { to.request_event(of, happened::detached{why}); });
+}
+
+void every_change(metrics& to, const event_origin& of) {
+    for (const known_transition& one : transitions)
+        to.endpoint_changed(of, circuit_transition{one.from, one.to, one.why});
+    for (const auto why : {outcome_kind::rate_limited, outcome_kind::overloaded, outcome_kind::quota,
+                           outcome_kind::credential, outcome_kind::timeout})
+        to.endpoint_changed(of, rest_began{why, 1s});
+    for (const bool overloaded : {true, false}) to.endpoint_changed(of, overload_changed{overloaded});
+    for_each<probe_result>(probe_result_count, [&](auto how) { to.endpoint_changed({nullptr, of.upstream}, how); });
+    for_each<prewarm_event>(prewarm_event_count, [&](auto what) {
+        to.connection_changed({.is = connection_event::kind::prewarmed, .upstream = of.upstream, .warm = what});
+    });
+    using enum connection_event::kind;
+    for (const auto is : {opened, closed, opened, idle, cold, prewarm_target}) {
+        to.connection_changed({is, of.upstream});
+        if (is == opened) to.connection_changed({is});
+    }
+    for (const std::string_view reason : connection_refusals) to.connection_refused(reason);
+    to.internal_error("ours");
+}
+
+policy_report every_state() {
+    const steady_time now{5000s};
+    return {now,
+            {{"one",
+              hedge_guard::summary{},
+              1,
+              {{"a",
+                circuit_breaker::summary{.state = circuit_state::open,
+                                         .since = now - 10s,
+                                         .next_probe = now + 2s,
+                                         .down_since = {},
+                                         .forced = circuit_state::open},
+                cooldown::summary{.resting = 2, .until = now + 7s},
+                overload_control::summary{.overloaded = true, .limit = 4.5, .in_service = 3},
+                {.p50 = 1s, .p95 = 2s, .current_timeout_stream = 3s, .current_timeout_buffered = 4s, .samples = 40},
+                3.5,
+                10}},
+              bulkhead::summary{7, 8, 2, 9}}},
+            2};
+}
+
+// Of a text, by family: its HELP, its TYPE and its series.
+std::vector<std::string> lines_of(const std::string& text, const std::string& family) {
+    std::vector<std::string> lines;
+    std::istringstream in(text);
+    for (std::string line; std::getline(in, line);)
+        if (line.starts_with(family + " ") || line.starts_with(family + "{") || line.starts_with(family + "_count"))
+            lines.push_back(line);
+    return lines;
+}
+std::string full_name(const metric_row& row) {
+    return (row.name.starts_with("process_") ? "" : "evenkeel_") + std::string(row.name);
+}
+
+} // namespace
+
+TEST_CASE("every metric of the table appears once everything has happened, with every word of its labels") {
+    metrics seen({.version = "1", .workers = 2});
+    const auto settings = sample_settings({{"one", "a"}});
+    seen.configuration_loaded(settings);
+    const event_origin of{settings->routes[0].get(), settings->upstreams[0].get()};
+    every_request(seen, of);
+    every_attempt(seen, of);
+    every_event(seen, of);
+    every_change(seen, of);
+    seen.report_from(every_state);
+    seen.report_process_from([] { return process_report{1, 2, 3}; });
+
+    const std::string text = seen.text();
+    for (const metric_row& row : metric_rows()) {
+        const std::string name = full_name(row);
+        CAPTURE(name);
+        CHECK(text.find("# HELP " + name + " " + std::string(row.help) + "\n") != std::string::npos);
+        CHECK(text.find("# TYPE " + name + " " + std::string(to_string(row.type)) + "\n") != std::string::npos);
+        const auto lines = lines_of(text, name);
+        CHECK(!lines.empty());
+        for (const label& one : row.labels) {
+            for (std::size_t i = one.first; i < one.end; ++i) {
+                const std::string word = std::string(one.name).append("=\"").append(one.word({}, i)) + "\"";
+                CAPTURE(word);
+                CHECK(std::any_of(lines.begin(), lines.end(),
+                                  [&](const std::string& line) { return line.find(word) != std::string::npos; }));
+            }
+        }
+    }
+}
+
+TEST_CASE("no metric is written that the table does not have, names are unique, help texts need no escape") {
+    metrics seen({.version = "1"});
+    seen.configuration_loaded(sample_settings({{"one", "a"}}));
+    seen.report_from(every_state);
+    seen.report_process_from([] { return process_report{}; });
+    std::set<std::string> names;
+    for (const metric_row& row : metric_rows()) {
+        CAPTURE(row.name);
+        CHECK(names.insert(full_name(row)).second);
+        CHECK((row.type == metric_type::counter) == row.name.ends_with("_total"));
+        CHECK(std::holds_alternative<histogram_reader>(row.read) == (row.type == metric_type::histogram));
+        CHECK(!row.help.empty());
+        CHECK(row.help.find_first_of("\\\n|") == std::string_view::npos);
+        CHECK(!row.exists.when.empty());
+    }
+    std::istringstream in(seen.text());
+    for (std::string line; std::getline(in, line);) {
+        if (!line.starts_with("# TYPE ")) continue;
+        CAPTURE(line);
+        CHECK(names.contains(line.substr(7, line.find(' ', 7) - 7)));
+    }
+}
+
+TEST_CASE("README.md has the table of metrics as the rows say it: `evenkeel metrics` prints it") {
+    std::ifstream in(EVENKEEL_README);
+    const std::string readme{std::istreambuf_iterator<char>(in), {}};
+    const std::string table = metrics_reference();
+    std::istringstream rows(table);
+    for (std::string row; std::getline(rows, row);) {
+        CAPTURE(row);
+        CHECK(readme.find("\n" + row + "\n") != std::string::npos);
+    }
+    const bool whole = readme.find("\n\n" + table + "\n") != std::string::npos; // no row beside them
+    CHECK(whole);
+}
+
+} // namespace evenkeel::test::metric_rows_test
