@@ -59,10 +59,7 @@ shared_flight::shared_flight(worker_services& services, coalesced_flights& among
 
 shared_flight::~shared_flight() = default;
 
-void shared_flight::start() {
-    ++services_.shared_flights;
-    services_.loop.nursery().spawn(run(shared_from_this()));
-}
+void shared_flight::start() { services_.shared_flights.spawn(run(shared_from_this())); }
 
 // Readers.
 
@@ -274,7 +271,6 @@ net::task<void> shared_flight::run(std::shared_ptr<shared_flight> self) {
     if (request.body.in_use()) co_await request.body.released();
     self->request_.reset();
     self->charge_.release();
-    --self->services_.shared_flights;
     self->services_.observer.request_event({.route = self->route_.get()}, telemetry::happened::shared_flight_ended{});
     if (failure) std::rethrow_exception(failure); // counted and logged by the nursery
 }

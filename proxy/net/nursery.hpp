@@ -10,6 +10,8 @@
 
 namespace evenkeel::net {
 
+class event;
+
 class nursery {
 public:
     nursery(executor where, failure_sink& failures) noexcept : executor_(where), failures_(failures) {}
@@ -21,11 +23,14 @@ public:
     void spawn(task<void> work);
 
     [[nodiscard]] std::size_t size() const noexcept { return running_; }
+    // Set whenever the last of them has ended, for whoever waits until none is left. It outlives the nursery's work.
+    void tell_when_empty(event& who) noexcept { empty_ = &who; }
 
 private:
     executor executor_;
     failure_sink& failures_;
     std::size_t running_ = 0;
+    event* empty_ = nullptr;
 };
 
 } // namespace evenkeel::net

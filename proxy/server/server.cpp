@@ -96,7 +96,6 @@ struct server::parts {
     request::coalesced_flights flights;
     std::vector<std::string> bound;
     std::vector<std::unique_ptr<worker>> workers;
-    std::vector<std::unique_ptr<telemetry::pulse>> pulses;
     telemetry::background loading{"evenkeel-load"}; // reloads; refers to everything above
     std::unique_ptr<admin::admin_server> admin;     // last: it refers to everything above
     bool started = false;
@@ -154,7 +153,7 @@ server::server(server_options options, config::snapshot settings)
     for (unsigned number = 0; number < all.settings->workers; ++number) {
         all.workers.push_back(
             std::make_unique<worker>(shared, all.settings, all.policies.prepare(*all.settings), random_seed()));
-        all.pulses.push_back(std::make_unique<telemetry::pulse>(all.beats, number, all.workers.back()->loop()));
+        all.workers.back()->beat_for(all.beats, number);
     }
     for (std::size_t at = 0; at < all.settings->listen.size(); ++at) {
         auto sockets = net::bind_listener(all.settings->listen[at], all.settings->workers);
@@ -290,11 +289,12 @@ bool server::wait() {
     for (auto& each : parts_->workers) {
         each->join();
         const auto left = each->remaining();
-        if (left.tasks + left.connections + left.upstream_connections != 0) {
+        if (left.tasks + left.connections + left.timers + left.upstream_connections != 0) {
             clean = false;
             parts_->log.error("something was left over at the end: please report this",
                               {{"tasks", std::to_string(left.tasks)},
                                {"connections", std::to_string(left.connections)},
+                               {"timers", std::to_string(left.timers)},
                                {"upstream_connections", std::to_string(left.upstream_connections)}});
         }
     }

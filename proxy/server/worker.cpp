@@ -13,8 +13,8 @@ namespace evenkeel::server {
 
 worker::worker(const shared_parts& shared, config::snapshot settings,
                std::shared_ptr<const request::policy_set> policies, std::uint64_t seed)
-    : connections_(loop_.executor(), loop_.failures()), pool_(loop_, shared.resolver, shared.tls, shared.observer),
-      chaos_(shared.chaos),
+    : connections_(loop_.executor(), loop_.failures()), winding_down_in_(loop_.executor(), loop_.failures()),
+      changed_(loop_.executor()), pool_(loop_, shared.resolver, shared.tls, shared.observer), chaos_(shared.chaos),
       services_{loop_, pool_, shared.observer, shared.memory, shared.health_document, std::mt19937_64{seed}},
       context_{.services = services_, .settings = {}, .policies = {}, .id_seed = seed},
       probes_({loop_, pool_, shared.observer, [this](const config::upstream& to) {
@@ -84,9 +84,8 @@ void worker::use(std::vector<std::shared_ptr<const net::tls_server_context>> cer
 void worker::drain(duration within) {
     boost::asio::post(loop_.executor(), [this, within] {
         end_by_ = std::min(end_by_, loop_.now() + within);
-        if (std::exchange(winding_down_, true)) return;
-        // A nursery of its own cannot wait for itself: this one task is started beside both.
-        connections_.spawn(wind_down());
+        if (std::exchange(winding_down_, true)) return changed_.set();
+        winding_down_in_.spawn(wind_down());
     });
 }
 
@@ -104,18 +103,17 @@ net::task<void> worker::wind_down() {
         }
     };
     each(&request::client_connection::drain);
-    // This task is the one that remains. Clients of other workers may read what runs here.
-    while ((connections_.size() > 1 || services_.shared_flights > 0) && loop_.now() < end_by_) {
-        co_await loop_.sleep_until(std::min(end_by_, loop_.now() + std::chrono::milliseconds{20}));
-    }
+    for (net::nursery* one : {&connections_, &services_.shared_flights, &loop_.nursery()})
+        one->tell_when_empty(changed_);
+    while (serves() && loop_.now() < end_by_) static_cast<void>(co_await changed_.wait_until(loop_.timers(), end_by_));
     each(&request::client_connection::close_now);
     const steady_time at_last = loop_.now() + std::chrono::seconds{2};
-    while ((connections_.size() > 1 || loop_.nursery().size() > 0) && loop_.now() < at_last) {
-        co_await loop_.sleep_until(loop_.now() + std::chrono::milliseconds{5});
-    }
-    leftovers_ = {.tasks = loop_.nursery().size(),
-                  .connections = connections_.size() - 1,
-                  .timers = 0,
+    while ((serves() || loop_.nursery().size() > 0) && loop_.now() < at_last)
+        static_cast<void>(co_await changed_.wait_until(loop_.timers(), at_last));
+    pulse_.reset();
+    leftovers_ = {.tasks = loop_.nursery().size() + services_.shared_flights.size(),
+                  .connections = connections_.size(),
+                  .timers = loop_.timers().armed(),
                   .upstream_connections = pool_.size()};
     loop_.stop();
 }

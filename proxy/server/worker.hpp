@@ -6,14 +6,17 @@
 #include "proxy/attempt/upstream_probes.hpp"
 #include "proxy/client/client_connection.hpp"
 #include "proxy/net/connection_pool.hpp"
+#include "proxy/net/event.hpp"
 #include "proxy/net/listener.hpp"
 #include "proxy/net/loop.hpp"
 #include "proxy/net/nursery.hpp"
 #include "proxy/state/worker_services.hpp"
+#include "proxy/telemetry/heartbeat.hpp"
 
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -49,6 +52,7 @@ public:
     // Before start(): listeners are the worker's own.
     void add_listener(net::bound_socket socket, std::shared_ptr<const net::tls_server_context> tls,
                       const net::listener_options& options);
+    void beat_for(telemetry::heartbeat& of, unsigned number) { pulse_.emplace(of, number, loop_); } // likewise
     void start();
     void join();
 
@@ -68,10 +72,12 @@ public:
 
 private:
     net::task<void> wind_down();
+    [[nodiscard]] bool serves() const noexcept { return connections_.size() + services_.shared_flights.size() > 0; }
     void accept(std::unique_ptr<net::client_stream> stream, request::arrival via);
 
     net::loop loop_;
-    net::nursery connections_;
+    net::nursery connections_, winding_down_in_;
+    net::event changed_; // of what is waited for in winding down
     net::connection_pool pool_;
     evenkeel::chaos& chaos_;
     request::worker_services services_;
@@ -82,6 +88,7 @@ private:
         request::arrival via;
     };
     std::vector<door> doors_;
+    std::optional<telemetry::pulse> pulse_; // as long as the loop turns
     std::thread thread_;
     bool winding_down_ = false;
     steady_time end_by_ = steady_time::max(); // of the winding down

@@ -8,6 +8,7 @@
 #include "proxy/message/memory_bound.hpp"
 #include "proxy/net/departure_watch.hpp"
 #include "proxy/net/loop.hpp"
+#include "proxy/net/nursery.hpp"
 #include "proxy/net/transport.hpp"
 
 #include <functional>
@@ -37,10 +38,10 @@ struct worker_services {
     std::mt19937_64 chance{};                     // of pauses; seeded by the worker
     buffer_pool buffers{memory};
     net::departure_watch departures{loop};
-    last_good_store* last_good = nullptr; // of all workers; null: none
-    evenkeel::chaos* chaos = nullptr;     // of all workers; null: `chaos.enabled` is false
-    coalesced_flights* flights = nullptr; // of all workers; null: nothing is coalesced
-    std::size_t shared_flights = 0;       // that run on this worker
+    last_good_store* last_good = nullptr;                          // of all workers; null: none
+    evenkeel::chaos* chaos = nullptr;                              // of all workers; null: `chaos.enabled` is false
+    coalesced_flights* flights = nullptr;                          // of all workers; null: nothing is coalesced
+    net::nursery shared_flights{loop.executor(), loop.failures()}; // clients of other workers may read what runs here
 
     [[nodiscard]] double draw() noexcept { return unit_interval(chance()); }
 };

@@ -94,7 +94,7 @@ struct crowd : fixture {
         for (auto& one : clients) one.leave();
         pass(3min);
         CHECK(flights.size() == 0);
-        CHECK(shared_services.shared_flights == 0);
+        CHECK(shared_services.shared_flights.size() == 0);
         CHECK(counted.leaders == counted.ended);
         CHECK(shared_context.open.empty());
         expect_nothing_left();
