@@ -1,5 +1,6 @@
 #include "config/chaos_rules.hpp"
 
+#include "config/fill.hpp"
 #include "config/parse.hpp"
 #include "config/reader.hpp"
 #include "config/relations.hpp"
@@ -120,39 +121,6 @@ void check_fault(const entry& rule, report& problems) {
         problems.error(half->key_at, "has-no-effect", "'mid_event' has no effect without `after_events`");
 }
 
-chaos_rule build_rule(const entry& from) {
-    chaos_rule out;
-    out.route = text_at(from, "route");
-    out.upstream = text_at(from, "upstream");
-    out.profile = text_at(from, "profile");
-    out.fault.is = fault_of(text_at(from, "fault")).value_or(chaos_fault::latency);
-    const auto into = [&]<class From>(std::string_view key, auto& to, const From*) {
-        const entry* found = from.find(key);
-        const From* value = found != nullptr ? found->get<From>() : nullptr;
-        if (value == nullptr) return;
-        if constexpr (std::is_same_v<From, bytes>)
-            to = value->count;
-        else
-            to = static_cast<std::remove_reference_t<decltype(to)>>(*value);
-    };
-    constexpr const std::int64_t* whole = nullptr;
-    constexpr const duration* time = nullptr;
-    into("probability", out.probability, static_cast<const double*>(nullptr));
-    into("for", out.lasts, time);
-    into("attempts", out.attempts, whole);
-    into("max_active", out.max_active, whole);
-    into("delay", out.fault.delay, time);
-    into("jitter", out.fault.jitter, time);
-    into("status", out.fault.status, whole);
-    into("retry_after", out.fault.retry_after, time);
-    out.fault.code = text_at(from, "code");
-    into("after_events", out.fault.after_events, whole);
-    into("after_bytes", out.fault.after_bytes, static_cast<const bytes*>(nullptr));
-    into("mid_event", out.fault.mid_event, static_cast<const bool*>(nullptr));
-    into("bytes_per_second", out.fault.bytes_per_second, whole);
-    return out;
-}
-
 void check_rules(const entry& list, const route_lookup& upstreams_of, const std::vector<std::string>& routes,
                  report& problems) {
     for (const entry& rule : list.children) {
@@ -204,15 +172,10 @@ void check_chaos(const entry& root, report& problems) {
     check_rules(*rules, upstreams_of, names, problems);
 }
 
-chaos_options build_chaos(const entry* block) {
-    chaos_options out;
-    if (block == nullptr || block->is_off()) return out;
-    if (const entry* enabled = block->find("enabled"); enabled != nullptr && enabled->get<bool>() != nullptr)
-        out.enabled = *enabled->get<bool>();
-    if (const entry* seed = block->find("seed"); seed != nullptr && seed->get<std::int64_t>() != nullptr)
-        out.seed = static_cast<std::uint64_t>(*seed->get<std::int64_t>());
-    if (const entry* rules = block->find("rules")) {
-        for (const entry& each : rules->children) out.rules.push_back(build_rule(each));
+std::vector<chaos_rule> build_chaos_rules(const entry& block) {
+    std::vector<chaos_rule> out;
+    if (const entry* rules = block.find("rules")) {
+        for (const entry& each : rules->children) fill(each, {&out.emplace_back(), {}});
     }
     return out;
 }
@@ -251,7 +214,7 @@ sent_rules read_chaos_rules(std::string_view json, const settings& against) {
             check_rules(*rules, upstreams_of, names, problems);
         }
         if (block && !problems.has_errors()) {
-            out.rules = build_chaos(&*block).rules;
+            out.rules = build_chaos_rules(*block);
             if (const entry* seed = block->find("seed"))
                 out.seed = static_cast<std::uint64_t>(*seed->get<std::int64_t>());
         }

@@ -15,7 +15,7 @@
 namespace evenkeel::config {
 
 void check_chaos(const entry& root, report& problems); // of a file
-[[nodiscard]] chaos_options build_chaos(const entry* block);
+[[nodiscard]] std::vector<chaos_rule> build_chaos_rules(const entry& block);
 
 // `{"rules": [...], "seed": N}` as JSON, against the routes of `settings`. No variable and no file is read for it.
 struct sent_rules {

@@ -10,6 +10,9 @@
 
 namespace evenkeel::config {
 
+struct entry;
+struct destination;
+
 enum class value_kind : unsigned char {
     block,        // a mapping of known keys
     boolean,      // true | false
@@ -57,6 +60,8 @@ struct key_row {
     std::string_view later_words{}; // words that a later version understands
     std::string_view map_keys{};    // of a map: what its keys are, name, header_name or text
     bool policy = false;            // lives under `defaults` and under each route
+    // Puts what is written where it belongs (fill.hpp); null: whoever builds the block around it reads it.
+    void (*fills)(const entry& from, const destination& into) = nullptr;
 };
 
 [[nodiscard]] const std::vector<key_row>& key_table();

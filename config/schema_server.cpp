@@ -2,9 +2,39 @@
 
 #include "config/schema_table.hpp"
 
+#include "config/grammar.hpp"
+
+#include <algorithm>
+#include <thread>
+
+namespace evenkeel::config {
+namespace {
+
+void listens_at(const entry& from, listener& to) { put(from, to, {}); }
+void socket_mode(const entry& from, listener& to) {
+    if (to.unix) to.unix->mode = static_cast<unsigned>(std::stoul(format_leaf(from.value), nullptr, 8));
+}
+
+std::vector<std::string> in_small_letters(const entry& list) {
+    std::vector<std::string> out;
+    for (const entry& each : list.children) out.push_back(lower_case(each.text()));
+    return out;
+}
+void allowed_hosts(const entry& from, settings& to) { to.pages.hosts = in_small_letters(from); }
+void allowed_origins(const entry& from, settings& to) { to.pages.origins = in_small_letters(from); }
+
+void worker_count(const entry& from, settings& to) {
+    if (from.is_word("auto")) to.workers = std::max(1U, std::thread::hardware_concurrency());
+    put(from, to.workers, {});
+}
+
+template <auto Key>
+constexpr auto limit = member<&settings::limits, Key>;
+
+} // namespace
+
 // The rows are laid out by hand: one key each, which the formatter would spread over six lines.
 // clang-format off
-namespace evenkeel::config {
 
 void add_listening_keys(std::vector<key_row>& table) {
     using enum value_kind;
@@ -19,41 +49,48 @@ void add_listening_keys(std::vector<key_row>& table) {
          .short_form = "address"},
         {.path = "listen.address", .kind = address,
          .documentation = "Literal address and port, or unix:/path. Port 0 asks the system for a free one.",
-         .required = true},
+         .required = true, .fills = by<listens_at>},
         {.path = "listen.mode", .kind = value_kind::word, .words = "0600|0660|0666",
-         .documentation = "Of a unix socket's file: its owner, its group or everybody may connect. Without it: 0660."},
+         .documentation = "Of a unix socket's file: its owner, its group or everybody may connect. Without it: 0660.",
+         .fills = by<socket_mode>},
         {.path = "listen.tls", .kind = block,
          .documentation = "Serve HTTPS on this address. Without this block it serves plain HTTP.",
          .optional_block = true},
         {.path = "listen.tls.cert_file", .kind = file,
-         .documentation = "Certificate chain in PEM, relative to this file.", .required = true},
+         .documentation = "Certificate chain in PEM, relative to this file.", .required = true,
+         .fills = member<&listener::tls, &server_tls::cert_file>},
         {.path = "listen.tls.key_file", .kind = file,
-         .documentation = "Private key in PEM, relative to this file.", .required = true},
+         .documentation = "Private key in PEM, relative to this file.", .required = true,
+         .fills = member<&listener::tls, &server_tls::key_file>},
 
         {.path = "allowed_hosts", .kind = glob, .shape = one_or_list,
          .documentation = "Names, or globs over them, that a Host field may have on a loopback listener beside "
                           "localhost, literal addresses, names without a dot and host.*.internal; without port. "
                           "Once it is written, other TCP listeners ask for one of these too. Against DNS rebinding.",
-         .price = "A page whose name is in it, and resolves to this machine, may use the proxy's credentials."},
+         .price = "A page whose name is in it, and resolves to this machine, may use the proxy's credentials.",
+         .fills = by<allowed_hosts>},
         {.path = "allowed_origins", .kind = glob, .shape = one_or_list,
          .documentation = "Origins, or globs over them, of pages that may use this proxy from a browser, beside "
                           "those on loopback: scheme://host[:port], null, or * for all.",
-         .price = "Such a page spends the proxy's credentials. null is any sandboxed frame."},
+         .price = "Such a page spends the proxy's credentials. null is any sandboxed frame.",
+         .fills = by<allowed_origins>},
 
         {.path = "workers", .kind = integer, .fallback = "1", .min = "1", .max = "256", .words = "auto",
          .documentation = "Event loops, each on a thread of its own; auto: one per core. Changing it needs a restart.",
-         .price = "Each worker has its own connection pools, so upstreams see up to that many times more connections."},
+         .price = "Each worker has its own connection pools, so upstreams see up to that many times more connections.",
+         .fills = by<worker_count>},
 
         {.path = "admin", .kind = block, .words = "off",
          .documentation = "Dashboard, /health, /metrics and control, apart from the data port. `admin: off` serves "
                           "none of it."},
         {.path = "admin.listen", .kind = address, .fallback = "127.0.0.1:9901",
-         .documentation = "Where the admin pages are served. An address beyond loopback demands a token."},
+         .documentation = "Where the admin pages are served. An address beyond loopback demands a token.",
+         .fills = member<&settings::admin, &admin::listen>},
         {.path = "admin.metrics_listen", .kind = address,
          .documentation = "A second, read-only address for /metrics, /health, /livez and /readyz, for probes and "
-                          "Prometheus."},
+                          "Prometheus.", .fills = member<&settings::admin, &admin::metrics_listen>},
         {.path = "admin.token", .kind = token, .documentation = "Bearer token for admin; empty: none is asked for.",
-         .secret = true, .can_be_empty = true},
+         .secret = true, .can_be_empty = true, .fills = member<&settings::admin, &admin::token>},
     };
     table.insert(table.end(), rows.begin(), rows.end());
 }
@@ -65,58 +102,65 @@ void add_process_keys(std::vector<key_row>& table) {
         {.path = "access_log", .kind = block,
          .documentation = "One JSON line per request; never a body, never a credential."},
         {.path = "access_log.path", .kind = log_file, .fallback = "stdout", .words = "stdout|stderr|off",
-         .documentation = "stdout, stderr, off, or a file that is appended to."},
+         .documentation = "stdout, stderr, off, or a file that is appended to.",
+         .fills = member<&settings::access_log, &access_log_options::path>},
         {.path = "access_log.sample_ok", .kind = ratio, .fallback = "1", .min = "0", .max = "1",
          .documentation = "Share of undisturbed requests that are logged; retried, degraded and failed ones always "
                           "are.",
-         .price = "One line of about 500 bytes per request."},
+         .price = "One line of about 500 bytes per request.",
+         .fills = member<&settings::access_log, &access_log_options::sample_ok>},
 
         {.path = "log", .kind = block, .documentation = "What evenkeel says about itself."},
         {.path = "log.level", .kind = value_kind::word, .fallback = "info", .words = "debug|info|warning|error",
          .documentation = "The least severe level that is written.",
-         .price = "debug writes several lines per request."},
+         .price = "debug writes several lines per request.", .fills = member<&settings::log, &log_options::level>},
         {.path = "log.format", .kind = value_kind::word, .fallback = "text", .words = "text|json",
-         .documentation = "Lines for people or for programs."},
+         .documentation = "Lines for people or for programs.", .fills = member<&settings::log, &log_options::json>},
         {.path = "log.path", .kind = log_file, .fallback = "stderr", .words = "stdout|stderr",
-         .documentation = "stderr, stdout, or a file that is appended to."},
+         .documentation = "stderr, stdout, or a file that is appended to.",
+         .fills = member<&settings::log, &log_options::path>},
 
         {.path = "limits", .kind = block,
          .documentation = "Bounds of the process. Each has a metric for the day it is hit."},
         {.path = "limits.max_header_bytes", .kind = size, .fallback = "64KiB", .min = "1KiB", .max = "1MiB",
          .documentation = "Largest head of a request or an answer: start line and headers together.",
-         .price = "Memory per connection that sends one."},
+         .price = "Memory per connection that sends one.", .fills = limit<&limits::max_header_bytes>},
         {.path = "limits.max_body", .kind = size, .fallback = "128MiB", .min = "1B", .max = "1TiB",
          .documentation = "Largest request body; a larger one is refused with 413.",
-         .price = "Bodies are passed through, so this alone costs no memory."},
+         .price = "Bodies are passed through, so this alone costs no memory.", .fills = limit<&limits::max_body>},
         {.path = "limits.header_timeout", .kind = duration, .fallback = "10s", .min = "10ms", .max = "10m",
          .documentation = "Time for a complete request head, from its first byte.",
-         .price = "How long a slow client can occupy a connection."},
+         .price = "How long a slow client can occupy a connection.", .fills = limit<&limits::header_timeout>},
         {.path = "limits.body_timeout", .kind = duration, .fallback = "30s", .min = "10ms", .max = "1h",
          .documentation = "Longest silence while a request body is being read.",
-         .price = "How long a stalled upload occupies a connection and an upstream."},
+         .price = "How long a stalled upload occupies a connection and an upstream.",
+         .fills = limit<&limits::body_timeout>},
         {.path = "limits.body_min_rate", .kind = size, .fallback = "1KiB", .min = "1B", .max = "1GiB", .words = "off",
          .documentation = "Bytes per second that a request body has to bring, over each 10 s of waiting for it (20 "
                           "s at first). A slower one is refused with 408.",
          .price = "Clients on very slow lines are refused; off lets one that sends a byte now and then stay until "
-                  "timeout.total."},
+                  "timeout.total.", .fills = limit<&limits::body_min_rate>},
         {.path = "limits.idle_timeout", .kind = duration, .fallback = "75s", .min = "10ms", .max = "24h",
          .documentation = "How long a client's idle keep-alive connection is kept; announced in Keep-Alive.",
-         .price = "Open file descriptors."},
+         .price = "Open file descriptors.", .fills = limit<&limits::idle_timeout>},
         {.path = "limits.write_timeout", .kind = duration, .fallback = "60s", .min = "10ms", .max = "1h",
          .documentation = "A client that takes no byte of what is written to it for this long is gone.",
-         .price = "How long a stuck client keeps its upstream answer, and its cost, alive."},
+         .price = "How long a stuck client keeps its upstream answer, and its cost, alive.",
+         .fills = limit<&limits::write_timeout>},
         {.path = "limits.max_connections", .kind = integer, .fallback = "10000", .min = "1", .max = "1000000",
          .documentation = "Open client connections of the whole process.",
-         .price = "File descriptors (two per active request) and about 20 KiB each."},
+         .price = "File descriptors (two per active request) and about 20 KiB each.",
+         .fills = limit<&limits::max_connections>},
         {.path = "limits.memory", .kind = size, .fallback = "1GiB", .min = "1MiB", .max = "1TiB",
          .documentation = "What is held of requests and answers, and the buffers of connections that are busy, of all "
                           "workers; beyond it requests stream and cannot be replayed.",
-         .price = "Resident memory at the worst moment."},
+         .price = "Resident memory at the worst moment.", .fills = limit<&limits::memory>},
 
         {.path = "drain", .kind = block, .documentation = "What happens on SIGTERM."},
         {.path = "drain.timeout", .kind = duration, .fallback = "30s", .min = "0s", .max = "24h",
          .documentation = "How long requests in flight may go on after SIGTERM before they are cut.",
-         .price = "A slower restart; keep it below the orchestrator's own grace period."},
+         .price = "A slower restart; keep it below the orchestrator's own grace period.",
+         .fills = member<&settings::drain_timeout>},
     };
     table.insert(table.end(), rows.begin(), rows.end());
 
@@ -137,7 +181,7 @@ void add_process_keys(std::vector<key_row>& table) {
     table.insert(table.end(), credentials.begin(), credentials.end());
 
     add_chaos_keys(table);
-    add_later(table, false, {
+    add_later(table, {
         {.path = "tracing", .kind = block, .documentation = "Spans to an OTLP collector."},
         {.path = "tracing.otlp_endpoint", .kind = url,
          .documentation = "Base URL of the collector (OTLP over HTTP, JSON)."},

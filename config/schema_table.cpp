@@ -15,10 +15,16 @@ const std::vector<key_row>& key_table() {
     return table;
 }
 
-void add_later(std::vector<key_row>& table, bool policy, std::initializer_list<key_row> rows) {
+void add_policies(std::vector<key_row>& table, std::initializer_list<key_row> rows) {
+    for (key_row row : rows) {
+        row.policy = true;
+        table.push_back(row);
+    }
+}
+
+void add_later(std::vector<key_row>& table, std::initializer_list<key_row> rows) {
     for (key_row row : rows) {
         row.available = false;
-        row.policy = policy;
         table.push_back(row);
     }
 }

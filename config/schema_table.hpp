@@ -1,7 +1,7 @@
 #pragma once
 // The parts of the key table; schema.hpp is what everybody else includes.
 
-#include "config/schema.hpp"
+#include "config/fill.hpp"
 
 namespace evenkeel::config {
 
@@ -14,7 +14,8 @@ void add_fallback_keys(std::vector<key_row>& table); // ... the fallback ladder;
 void add_chaos_keys(std::vector<key_row>& table);    // chaos
 void add_process_keys(std::vector<key_row>& table);  // logs, limits, drain
 
-// A block, or one of its keys, whose policy this version does not have: it accepts `off` and nothing else.
-void add_later(std::vector<key_row>& table, bool policy, std::initializer_list<key_row> rows);
+void add_policies(std::vector<key_row>& table, std::initializer_list<key_row> rows);
+// Blocks, or keys of them, whose policy this version does not have: they accept `off` and nothing else.
+void add_later(std::vector<key_row>& table, std::initializer_list<key_row> rows);
 
 } // namespace evenkeel::config

@@ -2,9 +2,14 @@
 
 #include "config/schema_table.hpp"
 
+namespace evenkeel::config {
+namespace {
+template <auto Key>
+constexpr auto prewarms = member<&upstream::prewarm, Key>;
+} // namespace
+
 // The rows are laid out by hand: one key each, which the formatter would spread over six lines.
 // clang-format off
-namespace evenkeel::config {
 
 void add_upstream_keys(std::vector<key_row>& table) {
     using enum value_kind;
@@ -16,77 +21,91 @@ void add_upstream_keys(std::vector<key_row>& table) {
         {.path = "upstreams.url", .kind = url,
          .documentation = "Absolute http or https URL. A base path is put before each request's path; Host is its "
                           "authority.",
-         .required = true},
+         .required = true, .fills = member<&upstream::address>},
         {.path = "upstreams.dialect", .kind = value_kind::word, .fallback = "auto",
          .words = "auto|openai|anthropic|gemini|ollama|generic",
-         .documentation = "How answers and errors are read; auto: recognised from the path and the first event."},
+         .documentation = "How answers and errors are read; auto: recognised from the path and the first event.",
+         .fills = member<&upstream::dialect>},
         {.path = "upstreams.headers", .kind = block,
          .documentation = "Edits of each request's headers on the way to this upstream. With a credential among "
                           "them no credential of the application's own goes there, in any field, query member or "
                           "member of the body."},
         {.path = "upstreams.headers.set", .kind = header_value, .shape = map,
          .documentation = "Replaces every field of that name. Take credentials from ${env:NAME} or ${file:PATH}.",
-         .secret = true, .can_be_empty = true, .map_keys = "header_name"},
+         .secret = true, .can_be_empty = true, .map_keys = "header_name",
+         .fills = member<&upstream::headers, &header_edits::set>},
         {.path = "upstreams.headers.remove", .kind = header_name, .shape = list,
-         .documentation = "Header names that are dropped."},
+         .documentation = "Header names that are dropped.", .fills = member<&upstream::headers, &header_edits::remove>},
         {.path = "upstreams.caller_credentials", .kind = value_kind::word, .fallback = "auto",
          .words = "auto|pass|drop",
          .documentation = "Whether the applications' own credentials go to this upstream. auto: not if headers.set "
                           "has one; else to the authority of a route's first upstream alone, and any other must "
                           "have one of its own or say pass or drop here.",
-         .price = "pass: whoever runs this upstream can use its callers' credentials at the first one."},
+         .price = "pass: whoever runs this upstream can use its callers' credentials at the first one.",
+         .fills = member<&upstream::caller_credentials>},
         {.path = "upstreams.models", .kind = text, .shape = map,
          .documentation = "Renames the request's model on the way out; rewrites that one value of the body.",
-         .map_keys = "text"},
+         .map_keys = "text", .fills = member<&upstream::models>},
         {.path = "upstreams.tls", .kind = block, .documentation = "How an https upstream is verified."},
         {.path = "upstreams.tls.ca_file", .kind = file, .fallback = "system", .words = "system",
-         .documentation = "Certificate authorities in PEM, relative to this file; system: the machine's store."},
+         .documentation = "Certificate authorities in PEM, relative to this file; system: the machine's store.",
+         .fills = member<&upstream::tls, &client_tls::ca_file>},
         {.path = "upstreams.tls.server_name", .kind = host, .fallback = "auto", .words = "auto",
-         .documentation = "Name sent (SNI) and verified; auto: the host of the URL."},
+         .documentation = "Name sent (SNI) and verified; auto: the host of the URL.",
+         .fills = member<&upstream::tls, &client_tls::server_name>},
         {.path = "upstreams.tls.cert_file", .kind = file, .documentation = "Client certificate in PEM; empty: none.",
-         .can_be_empty = true},
+         .can_be_empty = true, .fills = member<&upstream::tls, &client_tls::cert_file>},
         {.path = "upstreams.tls.key_file", .kind = file, .documentation = "Private key of the client certificate.",
-         .can_be_empty = true},
+         .can_be_empty = true, .fills = member<&upstream::tls, &client_tls::key_file>},
         {.path = "upstreams.tls.verify", .kind = boolean, .fallback = "true",
-         .documentation = "false accepts any certificate: whoever sits on the path reads credentials and prompts."},
+         .documentation = "false accepts any certificate: whoever sits on the path reads credentials and prompts.",
+         .fills = member<&upstream::tls, &client_tls::verify>},
         {.path = "upstreams.proxy", .kind = url,
-         .documentation = "HTTP proxy that connections are tunnelled through (CONNECT)."},
+         .documentation = "HTTP proxy that connections are tunnelled through (CONNECT).",
+         .fills = member<&upstream::proxy>},
         {.path = "upstreams.connections", .kind = block, .documentation = "The pool of connections, per worker."},
         {.path = "upstreams.connections.max", .kind = integer, .fallback = "256", .min = "1", .max = "65535",
          .documentation = "Open connections per worker and endpoint; further attempts wait.",
-         .price = "Providers may count connections; each holds a descriptor and TLS state."},
+         .price = "Providers may count connections; each holds a descriptor and TLS state.",
+         .fills = member<&upstream::connections, &connection_options::max>},
         {.path = "upstreams.connections.idle_timeout", .kind = duration, .fallback = "30s", .min = "0s", .max = "24h",
          .documentation = "How long an unused connection is kept.",
-         .price = "Longer than the provider's own timeout means requests sent into connections it has just closed."},
+         .price = "Longer than the provider's own timeout means requests sent into connections it has just closed.",
+         .fills = member<&upstream::connections, &connection_options::idle_timeout>},
         {.path = "upstreams.connections.max_age", .kind = duration, .fallback = "5m", .min = "1s", .max = "24h",
          .documentation = "A connection older than this takes no further request, so that changes of DNS are noticed.",
-         .price = "Slower to follow a provider that moves."},
+         .price = "Slower to follow a provider that moves.",
+         .fills = member<&upstream::connections, &connection_options::max_age>},
         {.path = "upstreams.connections.retry_stale", .kind = boolean, .fallback = "true",
-         .documentation = "One free retry on a fresh connection if a reused one died before any byte of the answer."},
+         .documentation = "One free retry on a fresh connection if a reused one died before any byte of the answer.",
+         .fills = member<&upstream::connections, &connection_options::retry_stale>},
         {.path = "upstreams.forwarded", .kind = boolean, .fallback = "off", .words = "off",
-         .documentation = "true appends X-Forwarded-*; off because providers need not learn the client's address."},
+         .documentation = "true appends X-Forwarded-*; off because providers need not learn the client's address.",
+         .fills = member<&upstream::forwarded>},
         {.path = "upstreams.prewarm", .kind = block, .fallback = "off", .words = "off",
          .documentation = "Connections opened ahead of demand, so that an attempt finds one ready.",
-         .price = "Idle connections at the provider, opened anew whenever it ends them while there are requests."},
+         .price = "Idle connections at the provider, opened anew whenever it ends them while there are requests.",
+         .fills = prewarms<&prewarm_options::on>},
         {.path = "upstreams.prewarm.min_idle", .kind = integer, .fallback = "2", .min = "1", .max = "1024",
          .documentation = "Idle connections kept ready, of all workers together; each keeps its share, rounded up.",
-         .price = "As many that nobody uses in quiet times."},
+         .price = "As many that nobody uses in quiet times.", .fills = prewarms<&prewarm_options::min_idle>},
         {.path = "upstreams.prewarm.predict", .kind = boolean, .fallback = "true",
          .documentation = "Beyond min_idle, what the rate of requests, its trend and the time each takes are about "
                           "to need; at most 32 idle per worker.",
-         .price = "More idle connections for a while after each burst."},
+         .price = "More idle connections for a while after each burst.", .fills = prewarms<&prewarm_options::predict>},
         {.path = "upstreams.prewarm.probe", .kind = block, .fallback = "off", .words = "off",
          .documentation = "A GET with this upstream's own credential on one of its idle connections now and then, "
                           "so that a dead way and a refused credential are found early. It changes no circuit.",
          .price = "One request per interval and worker, which the provider may count."},
         {.path = "upstreams.prewarm.probe.path", .kind = path,
-         .documentation = "Path of that request, behind the URL's base path.", .required = true},
+         .documentation = "Path of that request, behind the URL's base path.", .required = true,
+         .fills = prewarms<&prewarm_options::probe_path>},
         {.path = "upstreams.prewarm.probe.interval", .kind = duration, .fallback = "15s", .min = "1s", .max = "24h",
-         .documentation = "Between two of them."},
+         .documentation = "Between two of them.", .fills = prewarms<&prewarm_options::probe_interval>},
     };
     table.insert(table.end(), rows.begin(), rows.end());
 
-    add_later(table, false, {
+    add_later(table, {
         {.path = "upstreams.urls", .kind = url, .shape = list, .documentation = "Replicas of one provider."},
     });
 }

@@ -1,4 +1,5 @@
 #include "config/entry.hpp"
+#include "config/fill.hpp"
 #include "config/profiles.hpp"
 #include "config/schema.hpp"
 #include "support.hpp"
@@ -358,6 +359,108 @@ TEST_CASE("the table is consistent with itself") {
                               row.kind == value_kind::delay;
         CHECK(quantity == !row.max.empty());
     }
+}
+
+TEST_CASE("every key fills a member of the settings, or is read by whoever builds what is around it") {
+    const std::string elsewhere = " version profile credential_fields credential_query credential_body "
+                                  "routes.upstreams.name routes.upstreams.weight fallback.respond.body "
+                                  "fallback.respond.body_file ";
+    for (const key_row& row : key_table()) {
+        CAPTURE(row.path);
+        if (row.kind == value_kind::block || !row.available) continue;
+        const bool read_there = elsewhere.find(" " + std::string(row.path) + " ") != std::string::npos;
+        CHECK((row.fills == nullptr) == read_there);
+    }
+}
+
+// Fills an owner with one word after the other.
+template <class Owner, class Enum>
+void check_words(std::string_view path, Enum (*of)(const Owner&),
+                 std::initializer_list<std::pair<std::string_view, Enum>> meant) {
+    CAPTURE(path);
+    const auto row =
+        std::find_if(key_table().begin(), key_table().end(), [&](const key_row& each) { return each.path == path; });
+    REQUIRE(row != key_table().end());
+    CHECK(split_words(row->words).size() == meant.size());
+    schema_node node;
+    node.row = &*row;
+    for (const auto& [text, is] : meant) {
+        CAPTURE(text);
+        entry leaf, list;
+        leaf.schema = list.schema = &node;
+        leaf.value = word{std::string(text)};
+        list.single = false;
+        list.children = {leaf};
+        Owner owner;
+        fill(row->shape == value_shape::list ? list : leaf, {&owner, {}});
+        CHECK(of(owner) == is);
+    }
+}
+
+TEST_CASE("each word means its enumerator") {
+    using enum evenkeel::when_open;
+    using enum evenkeel::hedge_target;
+    using enum evenkeel::retry_on;
+    using evenkeel::circuit_scope, evenkeel::jitter, evenkeel::replay_mode, evenkeel::balance_kind,
+        evenkeel::coalesce_mode;
+    using r = const route&;
+    check_words("circuit_breaker.scope", +[](r at) { return at.circuit_breaker.scope; },
+                {{"endpoint", circuit_scope::endpoint},
+                 {"upstream", circuit_scope::upstream},
+                 {"route", circuit_scope::route}});
+    check_words("circuit_breaker.when_open", +[](r at) { return at.circuit_breaker.when_open; },
+                {{"hold", hold}, {"reject", reject}});
+    check_words("hedge.target", +[](r at) { return at.hedge.target; },
+                {{"prefer_other", prefer_other}, {"other", other}, {"any", any}});
+    check_words("retry.on", +[](r at) { return at.retry.on; },
+                {{"connect_failure", connect_failure},
+                 {"reset", reset},
+                 {"timeout", timeout},
+                 {"overloaded", overloaded},
+                 {"rate_limited", rate_limited},
+                 {"server_error", server_error},
+                 {"stream_error", stream_error},
+                 {"protocol_error", protocol_error}});
+    check_words("retry.backoff.jitter", +[](r at) { return at.retry.backoff.jitter; },
+                {{"equal", jitter::equal},
+                 {"full", jitter::full},
+                 {"decorrelated", jitter::decorrelated},
+                 {"none", jitter::none}});
+    check_words("retry.replay", +[](r at) { return at.retry.replay; },
+                {{"auto", replay_mode::automatic}, {"always", replay_mode::always}, {"never", replay_mode::never}});
+    check_words("routes.balance", +[](r at) { return at.balance; },
+                {{"failover", balance_kind::failover},
+                 {"least_latency", balance_kind::least_latency},
+                 {"round_robin", balance_kind::round_robin},
+                 {"weighted", balance_kind::weighted}});
+    check_words("coalesce", +[](r at) { return at.coalesce; },
+                {{"off", coalesce_mode::off},
+                 {"deterministic", coalesce_mode::deterministic},
+                 {"always", coalesce_mode::always}});
+    check_words("stream.resume", +[](r at) { return at.stream.resume; },
+                {{"off", stream_resume::off},
+                 {"buffer", stream_resume::buffer},
+                 {"verified_replay", stream_resume::verified_replay}});
+    check_words("routes.fan_out.body", +[](r at) { return at.fan_out.body; },
+                {{"auto", fan_out_body::automatic}, {"same", fan_out_body::same}, {"split", fan_out_body::split}});
+    check_words("upstreams.dialect", +[](const upstream& at) { return at.dialect; },
+                {{"auto", dialect::automatic},
+                 {"openai", dialect::openai},
+                 {"anthropic", dialect::anthropic},
+                 {"gemini", dialect::gemini},
+                 {"ollama", dialect::ollama},
+                 {"generic", dialect::generic}});
+    check_words("upstreams.caller_credentials", +[](const upstream& at) { return at.caller_credentials; },
+                {{"auto", caller_credentials::automatic},
+                 {"pass", caller_credentials::pass},
+                 {"drop", caller_credentials::drop}});
+    check_words("fallback.last_good.key", +[](const fallback_step& at) { return at.key; },
+                {{"request", last_good_key_kind::request}, {"partial_key", last_good_key_kind::partial_key}});
+    check_words("log.level", +[](const settings& at) { return at.log.level; },
+                {{"debug", log_level::debug},
+                 {"info", log_level::info},
+                 {"warning", log_level::warning},
+                 {"error", log_level::error}});
 }
 
 TEST_CASE("a block that is off by default is on once it is written, with the built-in rest") {
