@@ -1,52 +1,12 @@
 #include "proxy/telemetry/json_text.hpp"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cstdint>
-#include <cstring>
 
 namespace evenkeel::telemetry {
 
 namespace {
-
-constexpr std::array<bool, 256> plain = [] {
-    std::array<bool, 256> table{};
-    for (std::size_t c = 0x20; c < 0x7f; ++c) table[c] = c != '"' && c != '\\';
-    return table;
-}();
-
-unsigned char byte_at(std::string_view text, std::size_t at) noexcept { return static_cast<unsigned char>(text[at]); }
-
-// Length of the valid UTF-8 sequence that starts `text` with a byte of 0x80 or more; 0: it is not valid. Table 3-7 of
-// the Unicode standard: no overlong forms, no surrogates, nothing beyond U+10FFFF.
-std::size_t sequence_length(std::string_view text) noexcept {
-    const auto first = byte_at(text, 0);
-    std::size_t length = 0;
-    unsigned char low = 0x80, high = 0xbf;
-    if (first >= 0xc2 && first <= 0xdf) {
-        length = 2;
-    } else if (first >= 0xe0 && first <= 0xef) {
-        length = 3;
-        if (first == 0xe0) low = 0xa0;
-        if (first == 0xed) high = 0x9f;
-    } else if (first >= 0xf0 && first <= 0xf4) {
-        length = 4;
-        if (first == 0xf0) low = 0x90;
-        if (first == 0xf4) high = 0x8f;
-    }
-    if (length == 0 || text.size() < length || byte_at(text, 1) < low || byte_at(text, 1) > high) return 0;
-    for (std::size_t i = 2; i < length; ++i)
-        if ((byte_at(text, i) & 0xc0U) != 0x80) return 0;
-    return length;
-}
-
-char* write_code(char* out, unsigned code) noexcept {
-    constexpr std::string_view digits = "0123456789abcdef";
-    std::memcpy(out, "\\u", 2);
-    for (unsigned i = 0; i < 4; ++i) out[2 + i] = digits[(code >> (12 - 4 * i)) & 0xfU];
-    return out + 6;
-}
 
 char* write_two(char* out, unsigned value) noexcept {
     out[0] = static_cast<char>('0' + value / 10);
@@ -55,37 +15,6 @@ char* write_two(char* out, unsigned value) noexcept {
 }
 
 } // namespace
-
-char* write_escaped(char* out, std::string_view text) noexcept {
-    while (!text.empty()) {
-        std::size_t run = 0;
-        while (run < text.size() && plain[byte_at(text, run)]) ++run;
-        std::memcpy(out, text.data(), run);
-        out += run;
-        text.remove_prefix(run);
-        if (text.empty()) break;
-
-        const auto next = byte_at(text, 0);
-        std::size_t taken = 1;
-        if (next == '"' || next == '\\') {
-            *out++ = '\\';
-            *out++ = text[0];
-        } else if (next < 0x80) {
-            out = write_code(out, next);
-        } else if (const auto length = sequence_length(text); length == 0) {
-            out = write_code(out, 0xfffd);
-        } else if (next == 0xc2 && byte_at(text, 1) < 0xa0) {
-            out = write_code(out, byte_at(text, 1)); // C1: some terminals obey U+009B as they do ESC [
-            taken = 2;
-        } else {
-            std::memcpy(out, text.data(), length);
-            out += length;
-            taken = length;
-        }
-        text.remove_prefix(taken);
-    }
-    return out;
-}
 
 void append_quoted(std::string& to, std::string_view text) {
     const auto before = to.size();

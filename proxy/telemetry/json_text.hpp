@@ -3,6 +3,7 @@
 // programs line by line, so nothing a client sent may end a line, move a cursor or be invalid UTF-8.
 
 #include "policies/time.hpp"
+#include "proxy/wire/json_model.hpp"
 
 #include <cstddef>
 #include <string>
@@ -10,10 +11,9 @@
 
 namespace evenkeel::telemetry {
 
-// The inside of a JSON string. Quotes, backslashes, control characters (C0, DEL, C1) are escaped; a byte that is not
-// part of valid UTF-8 becomes \ufffd. Writes at most `max_escape` bytes per byte of text; returns the end.
-inline constexpr std::size_t max_escape = 6;
-char* write_escaped(char* out, std::string_view text) noexcept;
+// The inside of a JSON string.
+inline constexpr std::size_t max_escape = wire::max_json_escape;
+inline char* write_escaped(char* out, std::string_view text) noexcept { return wire::write_json_escaped(out, text); }
 
 void append_quoted(std::string& to, std::string_view text); // with its quotes
 

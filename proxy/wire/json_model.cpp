@@ -1,9 +1,13 @@
 #include "proxy/wire/json_model.hpp"
 
+#include "policies/utf8.hpp"
 #include "proxy/wire/characters.hpp"
 
+#include <algorithm>
+#include <array>
 #include <bitset>
 #include <cstdint>
+#include <cstring>
 
 #if defined(__SSE2__)
 #include <bit>
@@ -14,41 +18,24 @@ namespace evenkeel::wire {
 
 namespace {
 
-// First character of a string's inside that is not plain ASCII text: a quote, a backslash, a control or a byte >= 0x80.
+// First character of a string's inside that is not plain ASCII text: a quote, a backslash, a control or a byte >= 0x80;
+// for a terminal DEL as well.
+template <bool Terminal = false>
 const char* skip_plain_text(const char* p, const char* end) noexcept {
 #if defined(__SSE2__)
     for (; end - p >= 16; p += 16) {
         const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
         // Compared as signed numbers, both controls and bytes >= 0x80 are less than a space.
-        const __m128i special =
+        __m128i special =
             _mm_or_si128(_mm_cmplt_epi8(v, _mm_set1_epi8(0x20)),
                          _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))));
+        if constexpr (Terminal) special = _mm_or_si128(special, _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f)));
         if (const unsigned mask = static_cast<unsigned>(_mm_movemask_epi8(special)); mask != 0)
             return p + std::countr_zero(mask);
     }
 #endif
-    while (p != end && *p >= 0x20 && *p != '"' && *p != '\\') ++p;
+    while (p != end && *p >= 0x20 && *p != '"' && *p != '\\' && (!Terminal || *p != 0x7f)) ++p;
     return p;
-}
-
-// Size of the well-formed UTF-8 sequence at `p`, which starts with a byte >= 0x80; 0 if it is none (Unicode 15, table
-// 3-7).
-std::size_t utf8_sequence(const char* p, const char* end) noexcept {
-    const auto byte = [p](int i) noexcept { return static_cast<unsigned char>(p[i]); };
-    const auto continues = [&](int i) noexcept { return (byte(i) & 0xc0) == 0x80; };
-    const unsigned char first = byte(0);
-    if (first >= 0xc2 && first <= 0xdf) return end - p >= 2 && continues(1) ? 2 : 0;
-    if (first >= 0xe0 && first <= 0xef) {
-        if (end - p < 3 || !continues(1) || !continues(2)) return 0;
-        if ((first == 0xe0 && byte(1) < 0xa0) || (first == 0xed && byte(1) > 0x9f)) return 0;
-        return 3;
-    }
-    if (first >= 0xf0 && first <= 0xf4) {
-        if (end - p < 4 || !continues(1) || !continues(2) || !continues(3)) return 0;
-        if ((first == 0xf0 && byte(1) < 0x90) || (first == 0xf4 && byte(1) > 0x8f)) return 0;
-        return 4;
-    }
-    return 0;
 }
 
 void append_utf8(std::string& out, std::uint32_t c) {
@@ -141,7 +128,7 @@ bool scanner::skip_string(std::string_view& text, bool& escaped) noexcept {
                 ++p_;
             }
         } else if ((static_cast<unsigned char>(c) & 0x80) != 0) {
-            const std::size_t size = utf8_sequence(p_, end_);
+            const std::size_t size = utf8_sequence({p_, end_});
             if (size == 0) return false;
             p_ += size;
         } else {
@@ -367,6 +354,35 @@ bool scanner::run_value() noexcept {
     return p_ == end_;
 }
 
+// The inside of a JSON string, piece by piece.
+template <bool Terminal, class Put>
+void escape(std::string_view text, Put put) {
+    const char* p = text.data();
+    const char* const end = p + text.size();
+    for (;;) {
+        const char* const plain = skip_plain_text<Terminal>(p, end);
+        if (plain != p) put({p, plain});
+        p = plain;
+        if (p == end) return;
+        auto c = static_cast<unsigned char>(*p);
+        const std::size_t size = utf8_sequence({p, end});
+        // C1: some terminals obey U+009B as they do ESC [
+        const bool c1 = Terminal && c == 0xc2 && size == 2 && static_cast<unsigned char>(p[1]) < 0xa0;
+        if (c1) c = static_cast<unsigned char>(p[1]);
+        if (size == 0)
+            put(Terminal ? "\\ufffd" : "\xef\xbf\xbd");
+        else if (c >= 0x80 && !c1)
+            put({p, size});
+        else if (c == '"' || c == '\\')
+            put(c == '"' ? "\\\"" : "\\\\");
+        else if (!Terminal && (c == '\n' || c == '\r' || c == '\t'))
+            put(c == '\n' ? "\\n" : c == '\r' ? "\\r" : "\\t");
+        else
+            put({std::array{'\\', 'u', '0', '0', "0123456789abcdef"[c >> 4], "0123456789abcdef"[c & 15]}.data(), 6});
+        p += std::max<std::size_t>(size, 1);
+    }
+}
+
 } // namespace
 
 std::vector<json_member> list_members(std::string_view body, std::size_t most) {
@@ -416,15 +432,10 @@ std::string unescape_json(std::string_view inside) { return decode(inside); }
 bool is_json(std::string_view text) noexcept { return scanner(text).run_value(); }
 
 bool is_utf8(std::string_view text) noexcept {
-    const char* const end = text.data() + text.size();
-    for (const char* p = text.data(); p != end;) {
-        if ((static_cast<unsigned char>(*p) & 0x80) == 0) {
-            ++p;
-            continue;
-        }
-        const std::size_t size = utf8_sequence(p, end);
+    while (!text.empty()) {
+        const std::size_t size = utf8_sequence(text);
         if (size == 0) return false;
-        p += size;
+        text.remove_prefix(size);
     }
     return true;
 }
@@ -450,37 +461,15 @@ std::string json_string(std::string_view text) {
 }
 
 void append_json_escaped(std::string& out, std::string_view text) {
-    const char* p = text.data();
-    const char* const end = p + text.size();
-    while (p != end) {
-        const char* const plain = skip_plain_text(p, end);
-        out.append(p, plain);
-        p = plain;
-        if (p == end) return;
-        const auto c = static_cast<unsigned char>(*p);
-        if (c >= 0x80) {
-            if (const std::size_t size = utf8_sequence(p, end); size != 0) {
-                out.append(p, size);
-                p += size;
-            } else {
-                out.append("\xef\xbf\xbd");
-                ++p;
-            }
-            continue;
-        }
-        ++p;
-        switch (c) {
-        case '"': out.append("\\\""); break;
-        case '\\': out.append("\\\\"); break;
-        case '\n': out.append("\\n"); break;
-        case '\r': out.append("\\r"); break;
-        case '\t': out.append("\\t"); break;
-        default:
-            out.append("\\u00");
-            out.push_back("0123456789abcdef"[c >> 4]);
-            out.push_back("0123456789abcdef"[c & 15]);
-        }
-    }
+    escape<false>(text, [&](std::string_view piece) { out.append(piece); });
+}
+
+char* write_json_escaped(char* out, std::string_view text) noexcept {
+    escape<true>(text, [&](std::string_view piece) {
+        std::memcpy(out, piece.data(), piece.size());
+        out += piece.size();
+    });
+    return out;
 }
 
 } // namespace evenkeel::wire

@@ -64,4 +64,9 @@ struct json_member {
 // JSON whatever a peer sent.
 void append_json_escaped(std::string& out, std::string_view text);
 
+// The same for what people read in a terminal, which is read line by line besides: all controls (C0, DEL, C1) become
+// \u00xx and a byte that is no UTF-8 \ufffd. At most `max_json_escape` bytes for each of text; the end of them.
+inline constexpr std::size_t max_json_escape = 6;
+char* write_json_escaped(char* out, std::string_view text) noexcept;
+
 } // namespace evenkeel::wire
