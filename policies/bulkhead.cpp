@@ -241,7 +241,7 @@ duration bulkhead::retry_after(double u, steady_time now) const {
     // A silence longer than the gaps so far says that permits come free more slowly now.
     const double gap = std::max(gap_, in_seconds(now - std::max(full_since_, freed_)));
     const double wait = std::clamp(gap * static_cast<double>(queue_.size() + 1), least_retry_after, most_retry_after);
-    return std::chrono::duration_cast<duration>(std::chrono::duration<double>(wait * (0.8 + 0.2 * u)));
+    return scaled(std::chrono::seconds{1}, wait * (0.8 + 0.2 * u));
 }
 
 bulkhead::summary bulkhead::report() const {

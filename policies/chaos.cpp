@@ -184,10 +184,8 @@ std::optional<chaos_injection> chaos::decide(const chaos_question& asked, steady
         if (rule.max_active > 0 && each.active->load(std::memory_order_relaxed) >= rule.max_active) continue;
         each.active->fetch_add(1, std::memory_order_relaxed);
         ++each.injected;
-        if (fault.is == chaos_fault::latency && fault.jitter > duration::zero()) {
-            const double more = draw(seed, asked, each.id, purpose::jitter) * static_cast<double>(fault.jitter.count());
-            fault.delay += duration{static_cast<duration::rep>(more)};
-        }
+        if (fault.is == chaos_fault::latency && fault.jitter > duration::zero())
+            fault.delay += scaled(fault.jitter, draw(seed, asked, each.id, purpose::jitter));
         return chaos_injection{std::move(fault), chaos_permit{each.active}};
     }
     return std::nullopt;

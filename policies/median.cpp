@@ -48,7 +48,7 @@ std::optional<duration> median_estimate::value(steady_time now) noexcept {
         const auto& [current, previous] = *tables_;
         while (at + 1 < current.size() && (seen += current[at] + previous[at]) * 2 < total) ++at;
         // The middle of the bucket, on the logarithmic scale.
-        cached_ = duration{static_cast<duration::rep>(1e6 * std::exp2((static_cast<double>(at) + 0.5) / per_doubling))};
+        cached_ = scaled(std::chrono::milliseconds{1}, std::exp2((static_cast<double>(at) + 0.5) / per_doubling));
         since_cached_ = 0;
     }
     return cached_;

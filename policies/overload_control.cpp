@@ -145,7 +145,7 @@ bool overload_control::known() const noexcept {
 
 duration overload_control::usual_time() const noexcept {
     constexpr double for_ever = 1e8; // seconds
-    return duration{static_cast<duration::rep>(1e9 * (usual_ < rate_ * for_ever ? usual_ / rate_ : for_ever))};
+    return scaled(std::chrono::seconds{1}, usual_ < rate_ * for_ever ? usual_ / rate_ : for_ever);
 }
 
 double overload_control::completions_per_second(steady_time now) const noexcept {

@@ -23,7 +23,7 @@ void prewarm::configure(const prewarm_options& options, unsigned workers) noexce
 
 duration prewarm::pause(int step, double u) noexcept {
     const duration whole = std::min(longest_pause, first_pause * (std::int64_t{1} << std::min(step - 1, 6)));
-    return std::chrono::duration_cast<duration>(whole * (0.5 + 0.5 * u));
+    return scaled(whole, 0.5 + 0.5 * u);
 }
 
 void prewarm::taken(bool ready, double u, steady_time now) noexcept {

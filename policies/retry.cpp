@@ -6,15 +6,7 @@
 namespace evenkeel {
 
 duration backoff_pause(const backoff_options& options, int n, duration previous, double u) noexcept {
-    const auto scaled = [](duration length, double by) {
-        return std::chrono::duration_cast<duration>(
-            std::chrono::duration<double, std::nano>(static_cast<double>(length.count()) * by));
-    };
-    // Compared before it is rounded: base^n leaves the range of a duration long before n is large.
-    const double grown = static_cast<double>(options.initial.count()) * std::pow(options.base, std::max(n, 0));
-    const duration full = grown >= static_cast<double>(options.max.count())
-                              ? options.max
-                              : scaled(options.initial, std::pow(options.base, std::max(n, 0)));
+    const duration full = std::min(options.max, scaled(options.initial, std::pow(options.base, std::max(n, 0))));
     switch (options.jitter) {
     case jitter::none: return full;
     case jitter::full: return scaled(full, u);
@@ -24,8 +16,7 @@ duration backoff_pause(const backoff_options& options, int n, duration previous,
     const duration before = n <= 0 || previous <= duration::zero() ? options.initial : previous;
     const double spread = 3.0 * static_cast<double>(before.count()) - static_cast<double>(options.initial.count());
     const double drawn = static_cast<double>(options.initial.count()) + u * std::max(spread, 0.0);
-    return drawn >= static_cast<double>(options.max.count()) ? options.max
-                                                             : duration{static_cast<duration::rep>(drawn)};
+    return std::min(options.max, scaled(duration{1}, drawn));
 }
 
 retry_on word_for(const attempt_outcome& outcome) noexcept {

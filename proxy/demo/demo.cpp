@@ -96,7 +96,7 @@ public:
             total += each->total();
             done += each->done();
         }
-        const double seconds = std::chrono::duration<double>(steady_clock::now() - began_).count();
+        const double seconds = in_seconds(steady_clock::now() - began_);
         if (live_) {
             out_ << "\r  " << progress_bar(done, total, expected_ - seconds) << "\x1b[K" << std::flush;
             return;

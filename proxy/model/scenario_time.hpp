@@ -13,9 +13,7 @@ class scenario_time {
 public:
     explicit scenario_time(steady_time zero, double speed = 1) noexcept : zero_(zero), speed_(speed) {}
     [[nodiscard]] steady_time at(double seconds) const noexcept { return zero_ + length(seconds / speed_); }
-    [[nodiscard]] double seconds(steady_time at) const noexcept {
-        return std::chrono::duration<double>(at - zero_).count() * speed_;
-    }
+    [[nodiscard]] double seconds(steady_time at) const noexcept { return in_seconds(at - zero_) * speed_; }
     [[nodiscard]] double speed() const noexcept { return speed_; }
     // Rounded up to the nanosecond, so that what is due never comes early.
     [[nodiscard]] static duration length(double seconds) noexcept {

@@ -71,12 +71,10 @@ portion next_portion(tampered& what) {
     if (cut) return {std::min<std::size_t>(bytes, 1), now};
     if (!slow) return {bytes, now};
     const double rate = static_cast<double>(what.fault.bytes_per_second);
-    const auto piece =
-        std::max<std::size_t>(1, static_cast<std::size_t>(rate * std::chrono::duration<double>(drip_step).count()));
+    const auto piece = std::max<std::size_t>(1, static_cast<std::size_t>(rate * in_seconds(drip_step)));
     bytes = std::min(bytes, piece);
     const steady_time at = std::max(now, what.next_drip);
-    what.next_drip =
-        at + std::chrono::duration_cast<duration>(std::chrono::duration<double>(static_cast<double>(bytes) / rate));
+    what.next_drip = at + scaled(std::chrono::seconds{1}, static_cast<double>(bytes) / rate);
     return {bytes, at};
 }
 

@@ -47,7 +47,7 @@ struct chaos_control::state : std::enable_shared_from_this<state> {
                      {rule.profile.empty() ? "fault" : "profile",
                       rule.profile.empty() ? to_string(rule.fault.is) : std::string_view{rule.profile}},
                      {"probability", fmt::format("{}", rule.probability)},
-                     {"for", fmt::format("{}s", std::chrono::duration<double>(rule.lasts).count())}});
+                     {"for", fmt::format("{}s", in_seconds(rule.lasts))}});
     }
     // On the helper thread.
     void look() {

@@ -158,9 +158,7 @@ std::string adaptive_timeout() {
                  return good(lognormal(2, 0.3, draw(3, attempt, 0, 0), draw(3, attempt, 0, 1)));
              });
     const auto timeout = [&] {
-        return std::chrono::duration<double>(
-                   on.policies().routes.at(0).endpoints.at(0).latency.current_timeout_buffered)
-            .count();
+        return in_seconds(on.policies().routes.at(0).endpoints.at(0).latency.current_timeout_buffered);
     };
     std::string text = sentence("The timeout of an attempt is learned: P95 x 1.5 after 10 samples, 30 s before "
                                 "(profile: classic); the provider") +
@@ -220,12 +218,12 @@ routes:
             text += sentence(fmt::format("{:42} {} after {:4.1f} s: phase 1 {}, phase 2 {}", what, got.status, got.took,
                                          part("phase1"), part("phase2")));
         else
-            text += sentence(fmt::format("{:42} {} after {:4.1f} s: {}", what, got.status, got.took,
-                                         !got.degraded.is ? "live"
-                                         : got.degraded.by == fallback_kind::last_good
-                                             ? fmt::format("last good answer, {:.0f} s old",
-                                                           std::chrono::duration<double>(got.degraded.age).count())
-                                             : "the canned answer"));
+            text +=
+                sentence(fmt::format("{:42} {} after {:4.1f} s: {}", what, got.status, got.took,
+                                     !got.degraded.is ? "live"
+                                     : got.degraded.by == fallback_kind::last_good
+                                         ? fmt::format("last good answer, {:.0f} s old", in_seconds(got.degraded.age))
+                                         : "the canned answer"));
     };
     text += sentence("Two phases, both at once (`complete`); then the second one's provider falls silent.");
     say("complete, all well:", on.ask("/complete"));

@@ -280,7 +280,7 @@ void session::finish(int status, bool whole, bool degraded) {
     one.how = late_ ? model::verdict::late : judge_.judge({status, whole, degraded}, {nonce.data(), nonce.size()});
     one.seconds = one.first_token = deadline;
     if (one.how != model::verdict::success) return;
-    const auto seconds = [&](steady_time at) { return std::chrono::duration<double>(at - came_).count(); };
+    const auto seconds = [&](steady_time at) { return in_seconds(at - came_); };
     one.seconds = seconds(owner_.loop_.now());
     one.first_token = first_content_ ? seconds(*first_content_) : one.seconds;
 }

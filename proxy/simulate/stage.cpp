@@ -22,10 +22,10 @@ namespace evenkeel::simulate {
 
 namespace {
 constexpr steady_time begins{std::chrono::seconds{1000}};
-using seconds = std::chrono::duration<double>;
 
-double since_begin(steady_time at) { return seconds(at - begins).count(); }
-steady_time moment(double at) { return begins + std::chrono::duration_cast<duration>(seconds(at)); }
+double since_begin(steady_time at) { return in_seconds(at - begins); }
+duration seconds(double count) { return scaled(std::chrono::seconds{1}, count); }
+steady_time moment(double at) { return begins + seconds(at); }
 
 config::snapshot settings_of_text(std::string_view yaml) {
     const auto loaded = config::load_text(std::string{yaml}, "demonstration.yaml", {});
@@ -86,7 +86,7 @@ private:
             "HTTP/1.1 " + std::to_string(what.status) +
             " Demonstration\r\ncontent-type: application/json\r\ncontent-length: " + std::to_string(what.body.size()) +
             "\r\n\r\n" + what.body;
-        loop_.timers().arm(*this, loop_.now() + std::chrono::duration_cast<duration>(seconds(what.after)));
+        loop_.timers().arm(*this, loop_.now() + seconds(what.after));
     }
     void on_timer() override {
         here_ = true;

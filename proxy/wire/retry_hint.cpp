@@ -161,7 +161,7 @@ std::optional<wall_time> read_rfc3339(std::string_view text) noexcept {
 std::optional<duration> until(std::optional<wall_time> when, wall_time now) noexcept {
     if (!when) return std::nullopt;
     const duration left = std::max(duration{*when - now}, duration::zero());
-    return of_seconds(std::chrono::duration<double>(left).count());
+    return of_seconds(in_seconds(left));
 }
 
 std::string_view value_of(const response_head& head, std::string_view name) noexcept {
