@@ -1,5 +1,7 @@
 #include "proxy/provider/core.hpp"
 
+#include "policies/hash64.hpp"
+
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
@@ -12,14 +14,6 @@ namespace evenkeel::provider {
 namespace json = boost::json;
 
 namespace {
-
-// SplitMix64's finaliser: neighbouring arguments give unrelated results.
-std::uint64_t mix(std::uint64_t x) noexcept {
-    x += 0x9e3779b97f4a7c15ULL;
-    x = (x ^ x >> 30U) * 0xbf58476d1ce4e5b9ULL;
-    x = (x ^ x >> 27U) * 0x94d049bb133111ebULL;
-    return x ^ x >> 31U;
-}
 
 json::object to_json(const attempt_record& r) {
     json::array headers;
@@ -192,7 +186,7 @@ provider_script provider_core::pick(const script_choice& choice, const std::stri
 }
 
 double provider_core::draw(std::uint64_t a, std::uint64_t b) const noexcept {
-    return static_cast<double>(mix(mix(mix(options_.seed) ^ a) ^ b) >> 11U) * 0x1p-53;
+    return unit_interval(mix64(mix64(mix64(options_.seed) ^ a) ^ b));
 }
 
 std::shared_ptr<attempt_record> provider_core::begin(attempt_record record) {

@@ -1,6 +1,7 @@
 #pragma once
 // Seeded draws for simulations of latency: quick to seed (many short cases) and the same on every platform.
 
+#include "policies/hash64.hpp"
 #include "policies/time.hpp"
 
 #include <cmath>
@@ -14,12 +15,11 @@ class draws {
 public:
     explicit draws(std::uint64_t seed) noexcept : state_(seed) {}
     std::uint64_t bits() noexcept {
-        std::uint64_t z = (state_ += 0x9e3779b97f4a7c15ULL);
-        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-        z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-        return z ^ (z >> 31);
+        const std::uint64_t drawn = mix64(state_);
+        state_ += 0x9e3779b97f4a7c15ULL;
+        return drawn;
     }
-    double uniform() noexcept { return static_cast<double>(bits() >> 11) * 0x1.0p-53; } // [0, 1)
+    double uniform() noexcept { return unit_interval(bits()); } // [0, 1)
     double uniform(double from, double to) noexcept { return from + (to - from) * uniform(); }
     std::uint64_t below(std::uint64_t n) noexcept { return bits() % n; }
     bool chance(double p) noexcept { return uniform() < p; }
