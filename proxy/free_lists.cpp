@@ -4,6 +4,11 @@
 // costs a hundred. Memory freed on another thread joins that thread's list. Lists are bounded; what is beyond goes back
 // to malloc.
 //
+// Measured against mimalloc 2.0.9 in their place (2026-11-29): a plain request takes 27,600 to 28,100 instructions with
+// these lists and 29,000 to 29,200 with mimalloc (callgrind, three runs each; 30,900 with glibc alone), 4.6 % more in
+// the mean. Resident memory is 9.2 KB per idle connection and 24.4 KB per stream here, 8.3 and 22.8 KB there. CPU times
+// told nothing: the machine was busy, and the same program twice lay as far apart.
+//
 // Linked into the program only, and not into sanitizer builds, which watch the allocator themselves.
 
 #include <array>
