@@ -88,13 +88,6 @@ leaf_or_failure read_leaf(const key_row& row, const std::string& text, written h
     const bool echo = !how.secret && !how.expanded;
     std::vector<std::string_view> words = split_words(row.words);
     if (std::find(words.begin(), words.end(), text) != words.end()) return leaf{word{text}};
-    for (const std::string_view later : split_words(row.later_words)) {
-        if (text == later) {
-            return failure{"not-available",
-                           fmt::format("`{}` is not available in this version; write {}", later,
-                                       row.kind == value_kind::duration ? "a duration or `off`" : list_words(words))};
-        }
-    }
     const bool plain_only =
         row.kind == value_kind::boolean || row.kind == value_kind::integer || row.kind == value_kind::ratio;
     if (plain_only && how.quoted && !how.expanded) return failure{"wrong-type", "must be written without quotes"};

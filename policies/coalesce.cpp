@@ -2,15 +2,6 @@
 
 namespace evenkeel {
 
-std::string_view to_string(coalesce_mode mode) noexcept {
-    switch (mode) {
-    case coalesce_mode::off: return "off";
-    case coalesce_mode::deterministic: return "deterministic";
-    case coalesce_mode::always: return "always";
-    }
-    return "off";
-}
-
 bool may_coalesce(coalesce_mode mode, const coalesce_facts& facts) noexcept {
     if (mode == coalesce_mode::off || !(facts.is_get || facts.is_post) || !facts.body_held || !facts.repeatable)
         return false;

@@ -6,12 +6,9 @@
 //
 // Pure. What makes two requests identical is the request path's to say (proxy/coalesce/coalesce_key.hpp).
 
-#include <string_view>
-
 namespace evenkeel {
 
 enum class coalesce_mode : unsigned char { off, deterministic, always };
-[[nodiscard]] std::string_view to_string(coalesce_mode) noexcept; // as in YAML
 
 struct coalesce_facts {
     bool is_get = false, is_post = false;

@@ -376,12 +376,6 @@ bool byte_stream::quiet() noexcept {
     return ::recv(native_handle(), &stray, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
-bool byte_stream::peek_closed() const noexcept {
-    if (closed_) return true;
-    pollfd one{native_handle(), POLLRDHUP, 0};
-    return ::poll(&one, 1, 0) > 0 && (one.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
-}
-
 void byte_stream::shutdown_send() noexcept {
     if (closed_) return;
     // A close_notify in the middle of a half-written record would corrupt the stream; a plain FIN is honest there.

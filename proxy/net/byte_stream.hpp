@@ -64,8 +64,7 @@ public:
     [[nodiscard]] bool at_rest() noexcept;
     // True if there is neither a byte nor an end of the connection to be read. One non-blocking system call.
     [[nodiscard]] bool quiet() noexcept;
-    [[nodiscard]] bool peek_closed() const noexcept;    // as client_stream
-    [[nodiscard]] std::uint64_t moved() const noexcept; // likewise
+    [[nodiscard]] std::uint64_t moved() const noexcept; // as client_stream
 
     void shutdown_send() noexcept;
     // TLS: says close_notify if that can be done without blocking, and does not wait for the peer's.

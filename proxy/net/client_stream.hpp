@@ -24,15 +24,11 @@ public:
     virtual void start_write(std::span<const boost::asio::const_buffer> from, completion<io_result> done) = 0;
 
     // Completes without error as soon as a read would not block: there are bytes, or the client has ended or reset the
-    // connection (peek_closed() or the next read tells which). Needs no buffer, so an idle connection holds none.
+    // connection (the next read tells which). Needs no buffer, so an idle connection holds none.
     virtual void start_wait_readable(completion<io_result> done) = 0;
     // The read or wait under way, if any, completes with operation_aborted (or with what had already come), through the
     // loop; the stream stays usable. No write may be under way.
     virtual void cancel_read() noexcept = 0;
-
-    // Has the peer ended or reset the connection? Asks the kernel and does not block; unread bytes may still be there.
-    // A client that only shut down its sending side looks the same as one that left.
-    [[nodiscard]] virtual bool peek_closed() const noexcept = 0;
 
     // Changes whenever bytes that were written have gone on towards the peer, as well as the system can tell. A write
     // that is under way says nothing before its end, and one of megabytes to a slow reader takes minutes; nor does a
@@ -48,7 +44,6 @@ public:
     [[nodiscard]] virtual int descriptor() const noexcept = 0;
 
     [[nodiscard]] virtual std::string_view peer() const noexcept = 0; // address without port; "unix" for a unix socket
-    [[nodiscard]] virtual bool encrypted() const noexcept = 0;
 
     [[nodiscard]] task<io_result> read_some(boost::asio::mutable_buffer into) {
         return await_completion<io_result>(

@@ -126,21 +126,9 @@ bound_socket::bound_socket(bound_socket&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)), port_(other.port_), address_(std::move(other.address_)),
       file_(std::move(other.file_)) {}
 
-bound_socket& bound_socket::operator=(bound_socket&& other) noexcept {
-    if (this == &other) return *this;
-    reset();
-    fd_ = std::exchange(other.fd_, -1);
-    port_ = other.port_;
-    address_ = std::move(other.address_);
-    file_ = std::move(other.file_);
-    return *this;
-}
-
-bound_socket::~bound_socket() { reset(); }
-
-void bound_socket::reset() noexcept {
+bound_socket::~bound_socket() {
     file_.reset(); // the file goes before the socket, so that it never names a dead one
-    if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+    if (fd_ >= 0) ::close(fd_);
 }
 
 std::vector<bound_socket> bind_listener(const config::listener& where, unsigned workers) {
@@ -246,7 +234,6 @@ public:
     }
     void start_wait_readable(completion<io_result> done) override { stream_->start_wait_readable(std::move(done)); }
     void cancel_read() noexcept override { stream_->cancel_read(); }
-    [[nodiscard]] bool peek_closed() const noexcept override { return stream_->peek_closed(); }
     [[nodiscard]] std::uint64_t moved() const noexcept override { return stream_->moved(); }
     void shutdown_send() noexcept override { stream_->shutdown_send(); }
     void close() noexcept override {
@@ -259,7 +246,6 @@ public:
     }
     [[nodiscard]] int descriptor() const noexcept override { return stream_->native_handle(); }
     [[nodiscard]] std::string_view peer() const noexcept override { return peer_; }
-    [[nodiscard]] bool encrypted() const noexcept override { return stream_->tls() != nullptr; }
 
 private:
     std::shared_ptr<byte_stream> stream_;

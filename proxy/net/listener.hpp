@@ -27,7 +27,6 @@ class tls_server_context;
 class bound_socket {
 public:
     bound_socket(bound_socket&& other) noexcept;
-    bound_socket& operator=(bound_socket&& other) noexcept;
     ~bound_socket();
 
     [[nodiscard]] int native_handle() const noexcept { return fd_; }
@@ -39,7 +38,6 @@ private:
     friend std::vector<bound_socket> bind_listener(const config::listener&, unsigned);
     struct socket_file;
     bound_socket() = default;
-    void reset() noexcept;
 
     int fd_ = -1;
     std::uint16_t port_ = 0;

@@ -17,13 +17,11 @@ public:
     }
     void start_wait_readable(net::completion<net::io_result> done) override { refuse(std::move(done)); }
     void cancel_read() noexcept override {}
-    bool peek_closed() const noexcept override { return false; }
     void shutdown_send() noexcept override {}
     void close() noexcept override {}
     void reset() noexcept override {}
     int descriptor() const noexcept override { return -1; }
     std::string_view peer() const noexcept override { return "192.0.2.1"; }
-    bool encrypted() const noexcept override { return false; }
 
 private:
     void refuse(net::completion<net::io_result> done);

@@ -40,8 +40,6 @@ constexpr bool is_text(char c) noexcept { return !has_class(c, char_class::contr
 
 } // namespace
 
-void chunk_decoder::reset() noexcept { *this = chunk_decoder(limits_); }
-
 bool chunk_decoder::done() const noexcept { return phase_ == finished; }
 
 bool chunk_decoder::is_forbidden_trailer() const noexcept {

@@ -26,9 +26,8 @@ public:
     explicit chunk_decoder(chunk_limits limits = {}) noexcept : limits_(limits) {}
 
     // Looks at `in`, the bytes not yet consumed. `need_more` may have consumed some. After `done` the next byte belongs
-    // to the next message; after `done` or `refused` it is not called again before reset().
+    // to the next message; after `done` or `refused` it is not called again.
     [[nodiscard]] step next(std::string_view in) noexcept;
-    void reset() noexcept;
     [[nodiscard]] bool done() const noexcept;
 
 private:

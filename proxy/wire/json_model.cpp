@@ -101,7 +101,6 @@ private:
     const char* begin_;
     const char* p_;
     const char* end_;
-    bool model_seen_ = false;
 };
 
 bool scanner::skip_string(std::string_view& text, bool& escaped) noexcept {
@@ -279,8 +278,6 @@ bool scanner::read_member(json_members& out) {
     }
     if (key != "model") return skip_value();
 
-    out.ambiguous = model_seen_;
-    model_seen_ = true;
     out.has_model = at('"');
     if (!out.has_model) return skip_value();
     const char* const start = p_;

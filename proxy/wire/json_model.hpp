@@ -19,8 +19,7 @@ inline constexpr int json_max_depth = 128;
 
 struct json_members {
     bool is_object = false;       // the body is one well-formed JSON object; everything else is empty if not
-    bool has_model = false;       // `model` is there and is a string
-    bool ambiguous = false;       // `model` is there more than once; the last one counts here, but perhaps not upstream
+    bool has_model = false;       // `model` is there and is a string; of several the last one counts
     std::string model;            // decoded
     std::size_t model_offset = 0; // of the string in the body, from its opening quote
     std::size_t model_size = 0;   // to its closing quote, in bytes

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <initializer_list>
+
 namespace evenkeel::test::coalesce_test {
 
 TEST_CASE("what may share an answer: by mode, method and what is known of the request") {

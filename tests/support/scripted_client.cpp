@@ -73,7 +73,6 @@ public:
         if (wire_->stalled) return wire_->unwritten.assign(from.begin(), from.end());
         wire_->write(from);
     }
-    bool peek_closed() const noexcept override { return wire_->left || wire_->sends_no_more; }
     std::uint64_t moved() const noexcept override { return wire_->moved; }
     void shutdown_send() noexcept override {
         wire_->send_shut = true;
@@ -91,7 +90,6 @@ public:
     }
     int descriptor() const noexcept override { return wire_->ends[0]; }
     std::string_view peer() const noexcept override { return "192.0.2.7"; }
-    bool encrypted() const noexcept override { return false; }
 
 private:
     std::shared_ptr<shared> wire_;

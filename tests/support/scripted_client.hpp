@@ -25,7 +25,7 @@ public:
     [[nodiscard]] std::unique_ptr<net::client_stream> connect(); // once
 
     void send(std::string_view bytes); // arrives at once
-    // Closes its side: reads of the proxy end, peek_closed() tells, poll() does.
+    // Closes its side: reads of the proxy end, poll() tells.
     void leave();
     void half_close(); // ends its sending side only: reads of the proxy end behind what was sent
     void stop_reading() { wire_->stalled = true; } // writes of the proxy do not complete any more

@@ -43,13 +43,11 @@ public:
     void start_write(std::span<const boost::asio::const_buffer>, net::completion<net::io_result>) override {}
     void start_wait_readable(net::completion<net::io_result>) override {}
     void cancel_read() noexcept override {}
-    bool peek_closed() const noexcept override { return false; }
     void shutdown_send() noexcept override {}
     void close() noexcept override { descriptor_ = -1; }
     void reset() noexcept override {}
     int descriptor() const noexcept override { return descriptor_; }
     std::string_view peer() const noexcept override { return ""; }
-    bool encrypted() const noexcept override { return false; }
     net::io_result write_now(std::span<boost::asio::const_buffer>& from) noexcept override {
         const auto sent = ::send(descriptor_, from.front().data(), from.front().size(), MSG_NOSIGNAL);
         from = {};

@@ -81,17 +81,6 @@ TEST_CASE("every chunk vector is decoded or refused, however its bytes are cut")
     }
 }
 
-TEST_CASE("a decoder can be used again after reset") {
-    decoder d;
-    REQUIRE(d.next("zz").is == decoder::state::refused);
-
-    d.reset();
-
-    const auto step = d.next("1\r\nx");
-    CHECK(step.is == decoder::state::data);
-    CHECK(step.data == "x");
-}
-
 TEST_CASE("the limits of the decoder are the caller's") {
     CHECK(decode("5;abcdef\r\nhello\r\n0\r\n\r\n", 99, 99, {.max_line_bytes = 10}).end == "done");
     CHECK(decode("5;abcdef\r\nhello\r\n0\r\n\r\n", 99, 99, {.max_line_bytes = 9}).end == "chunk_line_too_long");
