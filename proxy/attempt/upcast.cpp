@@ -1,17 +1,14 @@
 #include "proxy/attempt/upcast.hpp"
 
-#include <algorithm>
+#include "proxy/wire/characters.hpp"
 
 namespace evenkeel::request {
 
 namespace {
 // Fields that speak of the stream, not of the answer.
 bool is_of_stream(const wire::field& one) noexcept {
-    static constexpr std::string_view proxies = "x-accel-buffering";
-    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
     return one.id == wire::field_id::content_type || one.id == wire::field_id::cache_control ||
-           std::equal(one.name.begin(), one.name.end(), proxies.begin(), proxies.end(),
-                      [&](char x, char y) { return lower(x) == y; });
+           wire::iequals(one.name, "x-accel-buffering");
 }
 
 class assembled final : public body_source {

@@ -5,18 +5,14 @@
 
 #include "policies/flight_plan.hpp"
 #include "policies/time.hpp"
-#include "proxy/events/outcomes.hpp"
 #include "proxy/message/block.hpp"
 #include "proxy/message/body_source.hpp"
-#include "proxy/message/memory_bound.hpp"
 #include "proxy/state/upcast_memory.hpp"
-#include "proxy/wire/answer_assembler.hpp"
 #include "proxy/wire/head.hpp"
 #include "proxy/wire/head_text.hpp"
 
 #include <cstddef>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -24,22 +20,13 @@ namespace evenkeel::request {
 
 struct client_request;
 
-// What an attempt that goes upstream as a stream is made of; its order holds it.
+// What an attempt that goes upstream as a stream is made of; its order holds it until it is repeated plainly.
 struct upcast_order {
-    upcast_order(wire::dialect which, memory_bound& memory) : assembler(which), charge(memory) {}
-
     wire::head_text head; // what goes out instead of the order's
     body_pieces body;     // ... and instead of the client's body: one piece
     std::string model;
-    upcast_memory* exclusions = nullptr;             // of the order's policies
-    holding plain_hold = holding::nothing;           // ... where it is repeated
-    bool streams = true;                             // false: it is being repeated
-    std::optional<telemetry::upcast_result> again{}; // it is to be repeated, for this reason
-    std::string unknown{};                           // what was not understood
-    wire::answer_assembler assembler;
-    memory_charge charge; // of what it holds
-    std::uint64_t charged = 0;
-    bool assembled = false;
+    upcast_memory* exclusions = nullptr;   // of the order's policies
+    holding plain_hold = holding::nothing; // ... where it is repeated
 };
 
 // The client's head as it goes with an upcast request: what comes back has to be readable here.

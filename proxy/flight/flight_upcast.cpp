@@ -38,7 +38,7 @@ void flight::fill_upcast(attempt_order& order, const flight_action::launch& what
     const auto body =
         wire::upcast_request(order.rules.dialect, renamed.empty() ? own.view() : std::string_view{renamed});
     if (!body) return;
-    auto made = std::make_unique<upcast_order>(order.rules.dialect, services_.memory);
+    auto made = std::make_unique<upcast_order>();
     block_ptr place = services_.buffers.take_if_room(body->size());
     if (!place) return; // it goes as it is
     made->body.push_back(copy_to_block(std::move(place), *body));
