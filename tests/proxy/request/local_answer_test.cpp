@@ -45,6 +45,13 @@ TEST_CASE("an error of ours: status, dialect, Proxy-Status with the upstream and
     CHECK(answer.body->ready()->is == request::body_step::kind::end);
 }
 
+TEST_CASE("a method that is not forwarded: the answer says which are") {
+    const auto answer = request::make_refusal(wire::refusal::method_not_allowed, wire::dialect::generic, noon);
+
+    CHECK(answer.head->status == 405);
+    CHECK(field_of(answer, "allow") == "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+}
+
 TEST_CASE("the dialect of an error: the upstream's, else the rewritten path's, else the path's") {
     config::route route;
     auto upstream = std::make_shared<config::upstream>();
