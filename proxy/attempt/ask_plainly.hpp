@@ -17,7 +17,7 @@ struct plain_answer {
 };
 
 // `request` is sent as it is. `on_body` gets the body piece by piece, framing removed; false: no more of it is wanted.
-// Ends early when somebody closes `over`. Both outlive the call.
+// Ends early when somebody closes `over`, and closes it itself where its framing is broken. Both outlive the call.
 [[nodiscard]] net::task<plain_answer> ask_plainly(net::exchange& over, std::string_view request,
                                                   std::function<bool(std::string_view)> on_body);
 

@@ -89,7 +89,7 @@ public:
 
     // No longer wanted: ends the call; nothing is posted after this.
     void cancel(cancel_cause why) noexcept;
-    // Its deadline moves: somebody else waits for the same answer, and longer.
+    // Its deadline moves, before the commit: somebody else waits for the same answer, and longer.
     void allow_until(steady_time deadline) noexcept { order_.deadline = deadline; }
     // Silent for longer than an attempt may be; goes on.
     void overdue() noexcept { leave_.overdue(order_.luck, services_.loop.now()); }

@@ -208,7 +208,7 @@ net::task<body_step> attempt_body::next() {
         arm_clock();
         const steady_time since = of_.services_.loop.now();
         const net::io_result got = co_await of_.call_->read();
-        if (!of_.call_->arrived(got)) co_return broke();
+        if (of_.cancelled_ || !of_.call_->arrived(got)) co_return broke(); // what came too late says nothing any more
         if (!got.ok() || !of_.hold_->format()) continue;
         const duration gap = of_.services_.loop.now() - since;
         if (gap > of_.order_.route->timeout.stream_idle / 4) of_.leave_.paused(gap, of_.services_.loop.now());

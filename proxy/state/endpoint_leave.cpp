@@ -234,7 +234,7 @@ void endpoint_leave::overdue(double u, steady_time now) noexcept {
 // A loser is evidence of nothing but its own slowness; so is whoever was stopped with the request, unless it had been
 // silent for longer than an attempt may be.
 void endpoint_leave::cancelled(cancel_cause why, double u, steady_time now) noexcept {
-    if (!holds_) return;
+    if (!holds_ || ended_ != steady_time{}) return; // what has ended by itself is not cut off when its flight ends
     ended_ = now;
     if (sent_ == steady_time{}) {
         if (why == cancel_cause::attempt_timeout) { // it never got a connection

@@ -44,6 +44,21 @@ TEST_CASE("a failed attempt is followed by another after its pause, unseen by th
     f.expect_nothing_left();
 }
 
+TEST_CASE("an attempt that has failed teaches no latency, however long its flight goes on") {
+    retrying f;
+    f.upstream.next(answering(status_answer(500)));
+    f.upstream.next({.steps = {play::request{2}, play::pause{8s}, play::send{ok_json}}});
+    f.connect();
+    f.send(post);
+    f.pass(10s);
+    CHECK(has(f.client.received(), "200 OK"));
+
+    const auto seen = f.registry.report(*f.settings, f.loop.now()).routes.at(0).endpoints.at(0).latency;
+
+    CHECK(seen.samples == 1); // of the answer
+    f.expect_nothing_left();
+}
+
 TEST_CASE("another upstream is asked at once, with its own host, credential and model name") {
     retrying f(true);
     f.backup->own_credential = true;
