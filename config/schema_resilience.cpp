@@ -12,7 +12,7 @@ constexpr auto breaks = member<&route::circuit_breaker, Key>;
 template <auto Key>
 constexpr auto rests = member<&route::cooldown, Key>;
 template <auto Key>
-constexpr auto yields = member<&route::overload, Key>;
+constexpr auto of_overload = member<&route::overload, Key>;
 template <auto Key>
 constexpr auto hedges = member<&route::hedge, Key>;
 template <auto Key>
@@ -168,20 +168,20 @@ void add_pressure_keys(std::vector<key_row>& table) {
         {.path = "overload", .kind = block, .words = "off",
          .documentation = "While an endpoint is overloaded, sends it no more attempts at a time than it can finish; "
                           "hedges pause and timeouts are not repeated. Nobody is refused for it.",
-         .fills = yields<&overload_options::on>},
+         .fills = of_overload<&overload_options::on>},
         {.path = "overload.window", .kind = duration, .fallback = "10s", .min = "100ms", .max = "10m",
          .documentation = "What counts as recent.", .price = "Slower to notice, and to end.",
-         .fills = yields<&overload_options::window>},
+         .fills = of_overload<&overload_options::window>},
         {.path = "overload.ratio", .kind = ratio, .fallback = "0.3", .min = "0.01", .max = "1",
          .documentation = "Share of timeouts and overload answers at which it begins; it ends under half of that.",
          .price = "Higher: a slow provider is pressed further before it is spared.",
-         .fills = yields<&overload_options::ratio>},
+         .fills = of_overload<&overload_options::ratio>},
         {.path = "overload.min_verdicts", .kind = integer, .fallback = "20", .min = "1", .max = "10000",
          .documentation = "Ended attempts in the window before the share is believed.",
-         .price = "Unnoticed where there is little traffic.", .fills = yields<&overload_options::min_verdicts>},
+         .price = "Unnoticed where there is little traffic.", .fills = of_overload<&overload_options::min_verdicts>},
         {.path = "overload.max_wait", .kind = duration, .fallback = "5s", .min = "1ms", .max = "10m",
          .documentation = "The longest wait for room after an outage; then it goes through.",
-         .price = "Callers wait as long while it lasts.", .fills = yields<&overload_options::max_wait>},
+         .price = "Callers wait as long while it lasts.", .fills = of_overload<&overload_options::max_wait>},
     });
 }
 
