@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <sys/socket.h>
+#include <unistd.h>
 #include <vector>
 
 namespace evenkeel::net {
@@ -94,7 +95,7 @@ struct connect_handler {
 void start_runner(const std::shared_ptr<race>& all, executor where, const tcp::endpoint& to) {
     auto& mine = all->runners.emplace_back(std::make_unique<race::runner>(stream_socket(where), to));
     error_code error;
-    mine->socket.open(boost::asio::generic::stream_protocol(to.protocol().family(), to.protocol().protocol()), error);
+    mine->socket.open(boost::asio::generic::stream_protocol(to.protocol()), error);
     if (error) {
         mine->finished = true;
         mine->result = error;
@@ -102,6 +103,17 @@ void start_runner(const std::shared_ptr<race>& all, executor where, const tcp::e
     }
     set_options(mine->socket);
     mine->socket.async_connect(boost::asio::generic::stream_protocol::endpoint(to), connect_handler{all, mine.get()});
+}
+
+// Connecting leaves the descriptor registered for writability too, which an idle one always has: each time a wait is
+// armed the reactor would wake up for that as well. Registered anew it is asked for reading alone, until a write waits.
+error_code register_anew(stream_socket& connected, const tcp::endpoint& to) {
+    error_code error;
+    const auto fd = connected.release(error);
+    if (error) return {}; // good enough as it is
+    connected.assign(boost::asio::generic::stream_protocol(to.protocol()), fd, error);
+    if (error) ::close(fd);
+    return error;
 }
 
 // Ends the race when connect() leaves in whatever way.
@@ -146,9 +158,8 @@ task<dialled> connect(opening& work, const dial_context& with, const config::url
             if (!one->finished || one->reported) continue;
             one->reported = true;
             --running;
-            if (!one->result) {
-                co_return dialled{std::make_shared<byte_stream>(std::move(one->socket)), {}};
-            }
+            if (!one->result) one->result = register_anew(one->socket, one->to);
+            if (!one->result) co_return dialled{std::make_shared<byte_stream>(std::move(one->socket)), {}};
             failed = true;
             error_code ignored;
             one->socket.close(ignored);
