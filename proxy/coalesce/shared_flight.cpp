@@ -269,9 +269,10 @@ net::task<void> shared_flight::run(std::shared_ptr<shared_flight> self) {
         self->give_up();
     }
     if (request.body.in_use()) co_await request.body.released();
+    request.account.tell(self->services_.observer, self->services_.loop.now(), {.route = self->route_.get()},
+                         telemetry::happened::shared_flight_ended{});
     self->request_.reset();
     self->charge_.release();
-    self->services_.observer.request_event({.route = self->route_.get()}, telemetry::happened::shared_flight_ended{});
     if (failure) std::rethrow_exception(failure); // counted and logged by the nursery
 }
 

@@ -4,6 +4,7 @@
 
 #include <iterator>
 #include <limits>
+#include <new>
 #include <optional>
 #include <tuple>
 
@@ -30,7 +31,8 @@ std::optional<repetition> repetition_of(const config::upstream* upstream, const 
 }
 } // namespace
 
-void journal::add(steady_time at, const config::upstream* upstream, attempt_number attempt, const any_happening& what) {
+void journal::add(steady_time at, const config::upstream* upstream, attempt_number attempt,
+                  const any_happening& what) noexcept {
     if (const auto again = repetition_of(upstream, what)) {
         for (auto before = entries_.rbegin(); before != entries_.rend(); ++before) {
             const auto said = repetition_of(before->upstream, before->what);
@@ -43,15 +45,19 @@ void journal::add(steady_time at, const config::upstream* upstream, attempt_numb
     push({at, upstream, attempt, 1, what});
 }
 
-void journal::push(const entry& one) {
+void journal::push(const entry& one) noexcept {
     if (entries_.size() == most_entries) {
         entries_.erase(entries_.begin() + static_cast<std::ptrdiff_t>(kept_of_the_beginning));
         ++left_out_;
     }
-    entries_.push_back(one);
+    try {
+        entries_.push_back(one);
+    } catch (const std::bad_alloc&) {
+        ++left_out_;
+    }
 }
 
-void journal::append(const journal& of, std::size_t known, attempt_number before) {
+void journal::append(const journal& of, std::size_t known, attempt_number before) noexcept {
     // What is left out lies between the halves.
     std::size_t number = 0;
     for (const entry& one : of) {

@@ -28,10 +28,12 @@ public:
         any_happening what{};
     };
 
-    void add(steady_time at, const config::upstream* upstream, attempt_number attempt, const any_happening& what);
+    // Where there is no memory for it, it is left out: who listens is told all the same.
+    void add(steady_time at, const config::upstream* upstream, attempt_number attempt,
+             const any_happening& what) noexcept;
 
     // Of another request's what came behind its first `known` entries, whose attempts are `before` later ones here.
-    void append(const journal& of, std::size_t known, attempt_number before);
+    void append(const journal& of, std::size_t known, attempt_number before) noexcept;
 
     [[nodiscard]] auto begin() const noexcept { return entries_.begin(); }
     [[nodiscard]] auto end() const noexcept { return entries_.end(); }
@@ -40,7 +42,7 @@ public:
     [[nodiscard]] std::size_t left_out() const noexcept { return left_out_; } // between the two halves
 
 private:
-    void push(const entry& one);
+    void push(const entry& one) noexcept;
 
     boost::container::small_vector<entry, 3> entries_; // launched, committed, ended
     std::size_t left_out_ = 0;

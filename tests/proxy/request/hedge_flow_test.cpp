@@ -15,19 +15,11 @@ namespace evenkeel::test::hedge_flow_test {
 namespace {
 
 // Two upstreams, or one; hedged after a second.
-struct hedging : fixture {
-    std::shared_ptr<config::upstream> backup = std::make_shared<config::upstream>();
-    explicit hedging(bool two = true) {
-        route->retry.max_retries = 3;
-        route->retry.backoff = {.initial = 1s, .max = 4s, .base = 2, .jitter = jitter::none};
+struct hedging : retrying {
+    explicit hedging(bool two = true) : retrying(two) {
         route->hedge.on = true;
         route->hedge.delay = hedge_options::delay_kind::fixed;
         route->hedge.fixed = 1s;
-        if (!two) return;
-        backup->name = "backup";
-        backup->address.authority = "backup.example";
-        route->upstreams.push_back(backup);
-        settings->upstreams.push_back(backup);
     }
     [[nodiscard]] std::size_t sent() const { return upstream.exchanges().size(); }
     [[nodiscard]] const exchange_log& exchange(std::size_t n) const { return *upstream.exchanges().at(n); }

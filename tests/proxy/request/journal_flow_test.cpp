@@ -12,17 +12,8 @@
 namespace evenkeel::test::journal_flow_test {
 
 namespace {
-struct told : fixture {
-    std::shared_ptr<config::upstream> backup = std::make_shared<config::upstream>();
-    explicit told(bool two = false) {
-        route->retry.max_retries = 2;
-        route->retry.backoff = {.initial = 1s, .max = 4s, .base = 2, .jitter = jitter::none};
-        if (!two) return;
-        backup->name = "backup";
-        backup->address.authority = "backup.example";
-        route->upstreams.push_back(backup);
-        settings->upstreams.push_back(backup);
-    }
+struct told : retrying {
+    explicit told(bool two = false) : retrying(two) { route->retry.max_retries = 2; }
     // The journal of one request, `within` after it came.
     std::string ask(const std::string& bytes, duration within = 0s) {
         connect();

@@ -30,15 +30,8 @@ std::string events(std::size_t size, std::size_t from = 0, std::size_t until = s
     return out;
 }
 
-struct resuming : fixture {
-    std::shared_ptr<config::upstream> backup = std::make_shared<config::upstream>();
-    explicit resuming(stream_resume how) {
-        backup->name = "backup";
-        backup->address.authority = "backup.example";
-        route->upstreams.push_back(backup);
-        settings->upstreams.push_back(backup);
-        route->retry.max_retries = 3;
-        route->retry.backoff = {.initial = 1s, .max = 4s, .base = 2, .jitter = jitter::none};
+struct resuming : retrying {
+    explicit resuming(stream_resume how) : retrying(true) {
         route->stream.resume = how;
         route->timeout.stream_idle = 20s;
     }

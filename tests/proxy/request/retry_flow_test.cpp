@@ -8,22 +8,6 @@
 
 namespace evenkeel::test::retry_flow_test {
 
-namespace {
-
-struct retrying : fixture {
-    std::shared_ptr<config::upstream> backup = std::make_shared<config::upstream>();
-    explicit retrying(bool two = false) {
-        route->retry.max_retries = 3;
-        route->retry.backoff = {.initial = 1s, .max = 4s, .base = 2, .jitter = jitter::none};
-        if (!two) return;
-        backup->name = "backup";
-        backup->address.authority = "backup.example";
-        route->upstreams.push_back(backup);
-        settings->upstreams.push_back(backup);
-    }
-};
-} // namespace
-
 TEST_CASE("a failed attempt is followed by another after its pause, unseen by the client") {
     retrying f;
     f.upstream.next(answering(status_answer(500)));
