@@ -11,11 +11,15 @@ net::task<plain_answer> ask_plainly(net::exchange& over, std::string_view reques
     plain_answer answer;
     memory_bound own; // of the one block
     buffer_pool blocks(own);
-    const std::shared_ptr<net::exchange> lent(std::shared_ptr<net::exchange>{}, &over);
-    const auto call = std::make_shared<upstream_call>(blocks, lent, nullptr);
+    const auto call = std::make_shared<upstream_call>(blocks, over);
     const upstream_request asked{.head = request};
-    const std::string_view lost = co_await call->ask(asked);
-    if (!lost.empty()) co_return answer;
+    if (!call->send(asked)) co_await call->send_rest();
+    std::optional<std::string_view> lost;
+    while (!lost) {
+        const net::io_result got = co_await call->read_head();
+        lost = call->answered(got);
+    }
+    if (!lost->empty()) co_return answer;
     answer.status = call->head().status;
     answer.keep_alive = std::chrono::seconds{call->head().keep_alive_timeout_seconds};
     call->release_head();

@@ -21,7 +21,7 @@ attempt::attempt(const attempt_services& services, endpoint_leave&& leave, attem
 
 attempt::~attempt() {
     order_.account = nullptr;
-    report(attempt_result::cancelled);
+    report(attempt_result::cancelled, services_.loop.now());
     forget_call();
 }
 
@@ -31,9 +31,9 @@ void attempt::cancel(cancel_cause why) noexcept {
     box_ = nullptr;
     if (cancelled_) return;
     cancelled_ = why;
+    const steady_time now = services_.loop.now();
     auto result = attempt_result::cancelled;
     if (phase_ != phase::terminal && !(call_ && call_->ended())) { // else it has been read, or nobody took it
-        const steady_time now = services_.loop.now();
         // Whoever leaves a stream because it told of an error has not lost interest: it has failed.
         if (phase_ == phase::committed && hold_->format() && hold_->stream().has_error()) {
             leave_.failed(failed_with(outcome_kind::server_error), order_.luck, now);
@@ -47,7 +47,7 @@ void attempt::cancel(cancel_cause why) noexcept {
         cancel_.request();
         if (call_) call_->close();
     }
-    report(result);
+    report(result, now);
     order_.account = nullptr;
 }
 
@@ -80,10 +80,15 @@ net::task<void> attempt::run(std::shared_ptr<attempt> self) {
             }
             me.begin_call(std::move(connection));
             const upstream_request asked = me.asked();
-            const std::string_view lost = co_await me.call_->ask(asked);
+            if (!me.call_->send(asked)) co_await me.call_->send_rest();
+            std::optional<std::string_view> lost;
+            while (!lost) {
+                const net::io_result got = co_await me.call_->read_head();
+                lost = me.call_->answered(got);
+            }
             if (me.phase_ == phase::terminal) co_return;
-            if (!lost.empty()) {
-                if (me.give_up(lost)) co_return;
+            if (!lost->empty()) {
+                if (me.give_up(*lost)) co_return;
                 fresh = true;
                 kind = attempt_kind::stale_retry;
                 why = "stale_connection";
@@ -99,7 +104,8 @@ net::task<void> attempt::run(std::shared_ptr<attempt> self) {
                 why = "plain";
                 continue;
             }
-            me.conclude(me.event_of(*found), at_once ? me.head_at_ : me.services_.loop.now());
+            const steady_time now = at_once ? me.head_at_ : me.services_.loop.now();
+            me.conclude(me.event_of(*found, now), now);
             co_return;
         }
     } catch (...) {
@@ -112,9 +118,9 @@ net::task<void> attempt::run(std::shared_ptr<attempt> self) {
 void attempt::broke_down() noexcept {
     if (call_) call_->close();
     if (phase_ == phase::terminal) return;
-    report(attempt_result::cancelled);
+    report(attempt_result::cancelled, services_.loop.now());
     try {
-        fail(failed_with(outcome_kind::cancelled, unsent()));
+        fail(failed_with(outcome_kind::cancelled, unsent()), services_.loop.now());
     } catch (...) { // not even memory for that: the flight goes on at its next timer
         box_ = nullptr;
     }
@@ -128,8 +134,7 @@ void attempt::begin_record(attempt_kind kind, std::string_view why) {
     record_.kind = kind;
     record_.probe = leave_.is_probe();
     recording_ = true;
-    tell(telemetry::happened::launched{kind, why, record_.probe});
-    record_.attempt = static_cast<telemetry::attempt_number>(order_.account->effort.attempts);
+    record_.attempt = tell(launched_, telemetry::happened::launched{kind, why, record_.probe});
     leave_.is_of(record_.attempt);
 }
 
@@ -137,10 +142,11 @@ void attempt::not_connected(net::transport_error error) {
     transport_error_ = std::move(error);
     error_ = transport_error_.token;
     const bool tls = transport_error_.is == net::transport_error::kind::tls;
-    report(tls ? attempt_result::tls_failure : attempt_result::connect_failure);
+    const steady_time now = services_.loop.now();
+    report(tls ? attempt_result::tls_failure : attempt_result::connect_failure, now);
     attempt_outcome outcome = failed_with(outcome_kind::connect_failure, true);
     if (transport_error_.is == net::transport_error::kind::limit) outcome.what.is = outcome_class::neutral; // our bound
-    fail(outcome);
+    fail(outcome, now);
 }
 
 void attempt::begin_call(std::unique_ptr<net::exchange> over) {
@@ -186,9 +192,10 @@ bool attempt::give_up(std::string_view token) {
     const attempt_outcome outcome = failed_with(kind, unsent());
     call_->close();
     error_ = token;
-    report(result_of(outcome));
+    const steady_time now = services_.loop.now();
+    report(result_of(outcome), now);
     if (!stale) {
-        fail(outcome);
+        fail(outcome, now);
         return true;
     }
     forget_call();
@@ -201,11 +208,12 @@ bool attempt::give_up(std::string_view token) {
 // must not be taken for a slow stream.
 void attempt::begin_plain(const held::ask_plainly& found) {
     const auto upcast = std::move(order_.upcast); // an upload owns what it writes from
-    tell(telemetry::happened::upcast{found.why});
+    const steady_time now = services_.loop.now();
+    tell(now, telemetry::happened::upcast{found.why});
     const bool rest = found.why != upcast_result::too_large; // that was this answer's own
-    if (rest && upcast->exclusions->exclude(order_.upstream->name, upcast->model, services_.loop.now()))
+    if (rest && upcast->exclusions->exclude(order_.upstream->name, upcast->model, now))
         services_.observer.endpoint_changed(origin(), telemetry::upcast_excluded{found.why, found.what});
-    report(found.why == upcast_result::refused ? attempt_result::caller_error : attempt_result::cancelled);
+    report(found.why == upcast_result::refused ? attempt_result::caller_error : attempt_result::cancelled, now);
     post(flight_event::progress{id_});
     leave_.be_plain();
     order_.hold = upcast->plain_hold;
@@ -228,7 +236,7 @@ std::optional<held_verdict> attempt::begin_hold() {
                            .rules = order_.rules};
     hold_.emplace(order, head, services_.memory);
     if (order.upcast && !hold_->keeps_stream() && !hold_->keeps_error())
-        tell(telemetry::happened::upcast{upcast_result::not_streamed});
+        tell(head_at_, telemetry::happened::upcast{upcast_result::not_streamed});
     const held_verdict found = hold_->begin();
     phase_ = std::holds_alternative<held::head>(found) ? phase::head : phase::preamble;
     if (!std::holds_alternative<held::more>(found)) return found;
@@ -284,10 +292,10 @@ net::task<held_verdict> attempt::hold_more() {
     co_return found;
 }
 
-any_flight_event attempt::event_of(const held_verdict& found) {
+any_flight_event attempt::event_of(const held_verdict& found, steady_time now) {
     if (const auto* lost = std::get_if<held::failed>(&found)) {
         error_ = lost->token;
-        report(result_of(lost->outcome));
+        report(result_of(lost->outcome), now);
         // An answer that may still be handed on keeps its connection; the rest of the request has become pointless.
         if (!lost->outcome.has_answer) call_->close();
         call_->stop_sending();
@@ -295,7 +303,7 @@ any_flight_event attempt::event_of(const held_verdict& found) {
     }
     if (std::holds_alternative<held::complete>(found)) {
         call_->end();
-        if (hold_->assembled()) tell(telemetry::happened::upcast{upcast_result::assembled});
+        if (hold_->assembled()) tell(now, telemetry::happened::upcast{upcast_result::assembled});
         return flight_event::complete{id_};
     }
     if (std::holds_alternative<held::head>(found)) return flight_event::head{id_};
@@ -309,12 +317,13 @@ std::unique_ptr<body_source> attempt::take_body() {
     // Nothing is sent any more but by a write that is under way, which owns what it writes from.
     order_.renamed.clear();
     if (order_.upcast) order_.upcast->body.clear();
-    body_.emplace(*this);
+    const steady_time now = services_.loop.now();
+    body_.emplace(*this, now);
     if (!call_->ended()) {
         leave_.committed();
     } else { // held to its end and found good, or reported as what it is
-        leave_.finished(services_.loop.now());
-        report(attempt_result::success);
+        leave_.finished(now);
+        report(attempt_result::success, now);
     }
     return attempt_body::handle(shared_from_this());
 }
@@ -323,8 +332,8 @@ void attempt::post(const any_flight_event& event) {
     if (box_ != nullptr) box_->post(event);
 }
 
-void attempt::fail(const attempt_outcome& outcome) {
-    conclude(flight_event::failed{id_, outcome}, services_.loop.now());
+void attempt::fail(const attempt_outcome& outcome, steady_time now) {
+    conclude(flight_event::failed{id_, outcome}, now);
 }
 
 void attempt::conclude(const any_flight_event& event, steady_time now) {
@@ -343,15 +352,15 @@ telemetry::event_origin attempt::origin() const noexcept {
     return {order_.route.get(), order_.upstream.get(), id, record_.attempt};
 }
 
-void attempt::tell(const telemetry::any_happening& what) {
-    order_.account->tell(services_.observer, services_.loop.now(), origin(), what);
+telemetry::attempt_number attempt::tell(steady_time now, const telemetry::any_happening& what) {
+    return order_.account->tell(services_.observer, now, origin(), what);
 }
 
-void attempt::report(attempt_result result) noexcept {
+void attempt::report(attempt_result result, steady_time now) noexcept {
     if (!std::exchange(recording_, false)) return;
     record_.result = result;
     record_.error = error_;
-    record_.at = services_.loop.now();
+    record_.at = now;
     record_.total = record_.at - launched_;
     if (call_) {
         record_.bytes_sent = call_->bytes_sent();

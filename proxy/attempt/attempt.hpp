@@ -154,15 +154,15 @@ private:
     [[nodiscard]] std::optional<held_verdict> begin_hold();           // as weigh()
     [[nodiscard]] std::optional<held_verdict> weigh(steady_time now); // what is here; empty: more has to be seen
     [[nodiscard]] net::task<held_verdict> hold_more();
-    [[nodiscard]] any_flight_event event_of(const held_verdict& found);
+    [[nodiscard]] any_flight_event event_of(const held_verdict& found, steady_time now);
 
     // What becomes of it, told to the flight, to the policies and to the account.
     void post(const any_flight_event& event);
     void conclude(const any_flight_event& event, steady_time now); // the policies hear of it first
-    void fail(const attempt_outcome& outcome);                     // likewise
+    void fail(const attempt_outcome& outcome, steady_time now);    // likewise
     [[nodiscard]] telemetry::event_origin origin() const noexcept;
-    void tell(const telemetry::any_happening& what);
-    void report(telemetry::attempt_result result) noexcept; // once per record
+    telemetry::attempt_number tell(steady_time now, const telemetry::any_happening& what);
+    void report(telemetry::attempt_result result, steady_time now) noexcept; // once per record
 
     attempt_services services_;
     attempt_order order_;

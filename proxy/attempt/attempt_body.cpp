@@ -31,9 +31,8 @@ std::unique_ptr<body_source> attempt_body::handle(std::shared_ptr<attempt> of) {
     return std::make_unique<body_handle>(std::move(of));
 }
 
-attempt_body::attempt_body(attempt& of) : of_(of), meant_at_(of.hold_->meant_at()) {
+attempt_body::attempt_body(attempt& of, steady_time now) : of_(of), meant_at_(of.hold_->meant_at()) {
     const hold& answer = *of.hold_;
-    const steady_time now = of.services_.loop.now();
     if (of.head().status >= 400 && answer.keeps_nothing())
         told_to_wait_ = wire::retry_hint(of.head(), {}, of.services_.loop.wall_now());
     if (answer.format()) idle_limit_ = of.leave_.idle_allowance(of.order_.route->timeout.stream_idle, now);
@@ -122,14 +121,14 @@ body_step attempt_body::end() {
               .ended = stream == nullptr ? stream_end::none
                        : told            ? stream_end::upstream_error
                                          : stream_end::complete};
-    end_well(told);
-    of_.report(told ? attempt_result::stream_error : result_of_status(of_.record_.status));
+    const steady_time now = of_.services_.loop.now();
+    end_well(told, now);
+    of_.report(told ? attempt_result::stream_error : result_of_status(of_.record_.status), now);
     return *final_;
 }
 
 // The policies hear of an answer that was passed on as it came, now that it is over.
-void attempt_body::end_well(bool told_of_error) noexcept {
-    const steady_time now = of_.services_.loop.now();
+void attempt_body::end_well(bool told_of_error, steady_time now) noexcept {
     if (told_of_error) return of_.leave_.failed(failed_with(outcome_kind::server_error), of_.order_.luck, now);
     if (of_.record_.status >= 400) {
         if (!of_.hold_->keeps_nothing()) return; // they have heard
@@ -149,11 +148,12 @@ body_step attempt_body::break_off(attempt_result result, std::string_view why, s
     const bool cancelled = of_.cancelled_.has_value();
     // Never within an announced length: the client would count our words as the missing ones.
     const bool between = stream != nullptr && stream->between_events() && !of_.call_->is_counted();
+    const steady_time now = of_.services_.loop.now();
     be_over();
     of_.call_->close();
     if (between && stream->has_terminal()) { // everything has been said; only the connection's own end went wrong
-        of_.leave_.finished(of_.services_.loop.now());
-        of_.report(attempt_result::success);
+        of_.leave_.finished(now);
+        of_.report(attempt_result::success, now);
         final_ = {.is = body_step::kind::end, .ended = stream_end::complete};
         return *final_;
     }
@@ -162,9 +162,9 @@ body_step attempt_body::break_off(attempt_result result, std::string_view why, s
         const outcome_kind kind = result == attempt_result::timeout          ? outcome_kind::timeout
                                   : result == attempt_result::protocol_error ? outcome_kind::protocol_error
                                                                              : outcome_kind::reset;
-        of_.leave_.failed(failed_with(kind), of_.order_.luck, of_.services_.loop.now());
+        of_.leave_.failed(failed_with(kind), of_.order_.luck, now);
     }
-    of_.report(result);
+    of_.report(result, now);
     final_ = {.is = body_step::kind::truncated, .why = why, .ended = stream != nullptr ? ended : stream_end::none};
     if (cancelled || !between || stream->has_error() || of_.leaves_last_words()) return *final_;
     const bool idle = ended == stream_end::idle;

@@ -20,7 +20,7 @@ class attempt;
 
 class attempt_body {
 public:
-    explicit attempt_body(attempt& of); // which has just been committed
+    attempt_body(attempt& of, steady_time now); // which has just been committed
     attempt_body(const attempt_body&) = delete;
     attempt_body& operator=(const attempt_body&) = delete;
 
@@ -36,7 +36,7 @@ private:
     [[nodiscard]] body_step pass_on(std::string_view data, bool last);
     void be_over() noexcept;
     [[nodiscard]] body_step end();
-    void end_well(bool told_of_error) noexcept;
+    void end_well(bool told_of_error, steady_time now) noexcept;
     [[nodiscard]] body_step broke();
     [[nodiscard]] body_step break_off(telemetry::attempt_result result, std::string_view why,
                                       telemetry::stream_end ended);

@@ -1,10 +1,12 @@
 #include "proxy/attempt/upstream_call.hpp"
 
+#include "policies/assert.hpp"
 #include "proxy/wire/gate.hpp"
 #include "proxy/wire/head_builder.hpp"
 
 #include <boost/asio/error.hpp>
 #include <boost/container/small_vector.hpp>
+#include <boost/container/static_vector.hpp>
 
 #include <algorithm>
 #include <array>
@@ -17,80 +19,113 @@ namespace evenkeel::request {
 namespace {
 constexpr int max_interim_heads = 16; // 1xx answers per response (reference: threats, row 10)
 
+using boost::container::static_vector;
+
 boost::asio::const_buffer buffer_of(std::string_view bytes) noexcept { return {bytes.data(), bytes.size()}; }
 } // namespace
 
-upstream_call::upstream_call(buffer_pool& buffers, std::shared_ptr<net::exchange> over,
+upstream_call::upstream_call(buffer_pool& buffers, std::unique_ptr<net::exchange> over,
                              std::shared_ptr<net::transport> through)
-    : through_(std::move(through)), exchange_(std::move(over)), in_(buffers), head_block_(buffers) {}
+    : through_(std::move(through)), owned_(std::move(over)), exchange_(*owned_), in_(buffers), head_block_(buffers) {}
+
+upstream_call::upstream_call(buffer_pool& buffers, net::exchange& lent)
+    : exchange_(lent), in_(buffers), head_block_(buffers) {}
 
 // One gather write for head and body, which owns what it is written from: the body may be let go of while the write
 // still waits for room.
 struct upstream_call::gathered {
-    std::array<boost::asio::const_buffer, request_body::most_pieces + 3> parts;
-    std::size_t count = 0;
+    static_vector<boost::asio::const_buffer, request_body::most_pieces + 3> parts;
+    static_vector<shared_bytes, request_body::most_pieces> body;
     std::array<char, 18> size_line;
-    std::array<shared_bytes, request_body::most_pieces> body;
     std::size_t body_size = 0;
+    std::size_t size = 0;
 
-    void add(std::string_view bytes) { parts[count++] = buffer_of(bytes); }
+    void add(std::string_view bytes) {
+        parts.push_back(buffer_of(bytes));
+        size += bytes.size();
+    }
+    void drop(std::size_t bytes) {
+        auto first = parts.begin();
+        for (; first != parts.end() && bytes >= first->size(); ++first) bytes -= first->size();
+        parts.erase(parts.begin(), first);
+        if (!parts.empty()) parts.front() += bytes;
+    }
 };
+
+upstream_call::~upstream_call() = default;
 
 bool upstream_call::gather(const upstream_request& what, gathered& out) {
     const bool from_client = what.whole.empty() && what.body != nullptr;
     if (from_client && !what.body->whole()) return false;
     const std::span<const shared_bytes> source = from_client ? what.body->pieces() : what.whole;
     for (const shared_bytes& one : source) out.body_size += one.size();
-    if (out.body_size > inline_body_bytes || source.size() > out.body.size()) return false;
+    if (out.body_size > inline_body_bytes || source.size() > out.body.capacity()) return false;
     if (from_client && out.body_size != what.body->received()) return false; // in too many pieces
     const bool chunked = from_client && what.body->framing().kind == wire::body_kind::chunked;
     out.add(what.head);
     if (chunked && !source.empty()) out.add(wire::chunk_head(out.size_line.data(), out.body_size));
-    std::size_t count = 0;
-    for (const shared_bytes& one : source) out.add((out.body[count++] = one).view());
+    for (const shared_bytes& one : source) out.add(out.body.emplace_back(one).view());
     if (chunked) out.add(source.empty() ? wire::last_chunk : std::string_view{"\r\n0\r\n\r\n"});
     return true;
 }
 
-net::task<std::string_view> upstream_call::ask(const upstream_request& what) {
+bool upstream_call::send(const upstream_request& what) {
     body_ = what.body;
+    max_head_ = what.max_response_head;
+    head_request_ = what.head_request;
     sending_ = sending::running;
     gathered all;
-    if (gather(what, all)) {
-        std::span<boost::asio::const_buffer> left{all.parts.data(), all.count};
-        net::io_result sent = exchange_->write_now(left);
-        sent_any_ = sent.bytes > 0;
-        if (sent.ok() && !left.empty()) {
-            sent = co_await exchange_->write(left);
-            sent_any_ = sent_any_ || sent.bytes > 0;
-        }
-        // A failed write does not end the call: the answer that explains it may be there to read.
-        sending_ = sent.ok() ? sending::done : sending::broken;
-        if (sent.ok()) bytes_sent_ = all.body_size;
-    } else {
+    if (!gather(what, all)) {
         what.uploads->spawn(
             upload(shared_from_this(), std::string{what.head}, body_pieces{what.whole.begin(), what.whole.end()}));
+        return true;
     }
-    while (!closed_) {
-        const auto room = in_.space(1, what.max_response_head + buffer_pool::block_bytes);
-        if (room.size() == 0) {
-            refused_ = wire::refusal::head_too_large;
-            co_return "http_response_header_section_size";
-        }
-        const net::io_result got = co_await exchange_->read_some(room);
-        if (!got.ok()) co_return in_.empty() ? "connection_terminated" : "http_response_incomplete";
-        in_.commit(got.bytes);
-        if (read_head(what)) co_return std::string_view{};
-        if (refused_ != wire::refusal::none) co_return "http_protocol_error";
+    std::span<boost::asio::const_buffer> parts{all.parts.data(), all.parts.size()};
+    const net::io_result sent = exchange_.write_now(parts);
+    sent_any_ = sent.bytes > 0;
+    if (!sent.ok() || sent.bytes == all.size) {
+        wrote(sent, all.body_size);
+        return true;
     }
-    co_return "connection_terminated";
+    rest_ = std::make_unique<gathered>();
+    static_cast<void>(gather(what, *rest_));
+    rest_->drop(sent.bytes);
+    return false;
+}
+
+net::task<void> upstream_call::send_rest() {
+    EVENKEEL_ASSERT(rest_, "nothing is left to send");
+    const std::span<const boost::asio::const_buffer> left{rest_->parts.data(), rest_->parts.size()};
+    const net::io_result sent = co_await exchange_.write(left);
+    sent_any_ = sent_any_ || sent.bytes > 0;
+    const auto done = std::move(rest_);
+    wrote(sent, done->body_size);
+}
+
+// A failed write does not end the call: the answer that explains it may be there to read.
+void upstream_call::wrote(const net::io_result& sent, std::size_t body_size) noexcept {
+    sending_ = sent.ok() ? sending::done : sending::broken;
+    if (sent.ok()) bytes_sent_ = body_size;
+}
+
+net::task<net::io_result> upstream_call::read_head() { return exchange_.read_late(*this); }
+
+std::optional<std::string_view> upstream_call::answered(const net::io_result& got) {
+    if (!got.ok()) return in_.empty() ? "connection_terminated" : "http_response_incomplete";
+    in_.commit(got.bytes);
+    if (take_heads()) return std::string_view{};
+    if (refused_ != wire::refusal::none) return "http_protocol_error";
+    if (closed_) return "connection_terminated";
+    if (room().size() > 0) return std::nullopt;
+    refused_ = wire::refusal::head_too_large;
+    return "http_response_header_section_size";
 }
 
 // Interim answers are for us: we asked for none, and the client's own Expect was answered here.
-bool upstream_call::read_head(const upstream_request& of) {
+bool upstream_call::take_heads() {
     do {
-        const auto result = wire::read_response_head(in_.unread(), {.max_head_bytes = of.max_response_head}, scanned_,
-                                                     {.head_request = of.head_request}, head_);
+        const auto result = wire::read_response_head(in_.unread(), {.max_head_bytes = max_head_}, scanned_,
+                                                     {.head_request = head_request_}, head_);
         if (result.is == wire::head_result::state::need_more) return false;
         scanned_ = 0;
         refused_ = result.why;
@@ -113,7 +148,7 @@ net::task<void> upstream_call::upload(std::shared_ptr<upstream_call> self, std::
         }
     } catch (...) {
         self->sending_ = sending::withdrawn;
-        self->exchange_->close(); // whoever reads the answer reports
+        self->exchange_.close(); // whoever reads the answer reports
         throw;
     }
 }
@@ -122,7 +157,7 @@ net::task<void> upstream_call::send_whole(std::string_view head, const body_piec
     if (body_ == nullptr) co_return;
     boost::container::small_vector<boost::asio::const_buffer, 4> parts{buffer_of(head)};
     for (const shared_bytes& one : whole) parts.push_back(buffer_of(one.view()));
-    const net::io_result sent = co_await exchange_->write({parts.data(), parts.size()});
+    const net::io_result sent = co_await exchange_.write({parts.data(), parts.size()});
     if (body_ == nullptr) co_return;
     sent_any_ = sent_any_ || sent.bytes > 0;
     sending_ = sent.ok() ? sending::done : sending::broken;
@@ -151,7 +186,7 @@ net::task<void> upstream_call::send_as_it_comes(std::string_view head) {
         const bool last = step.is == request_body::step::kind::end;
         if (step.is == request_body::step::kind::failed) {
             sending_ = source.outrun() ? sending::withdrawn : sending::broken;
-            exchange_->close(); // the reader reports: what was promised upstream cannot be kept
+            exchange_.close(); // the reader reports: what was promised upstream cannot be kept
             co_return;
         }
         if (!step.data.empty()) {
@@ -162,7 +197,7 @@ net::task<void> upstream_call::send_as_it_comes(std::string_view head) {
             add(wire::last_chunk);
         }
         if (count > 0) {
-            const net::io_result sent = co_await exchange_->write({parts.data(), count});
+            const net::io_result sent = co_await exchange_.write({parts.data(), count});
             if (body_ == nullptr) co_return;
             sent_any_ = sent_any_ || sent.bytes > 0;
             if (!sent.ok()) {
@@ -244,8 +279,8 @@ std::optional<upstream_call::piece> upstream_call::ready_chunks() {
 
 net::task<net::io_result> upstream_call::read() {
     if (!head_gone_ && !head_block_.holds_block()) head_block_ = std::move(in_);
-    in_.clear();
-    return exchange_->read_some(in_.space(1, buffer_pool::block_bytes));
+    in_.release(); // whoever waits for an answer to go on holds no buffer
+    return exchange_.read_late(*this);
 }
 
 bool upstream_call::arrived(const net::io_result& got) {
@@ -270,9 +305,9 @@ void upstream_call::end() noexcept {
     if (std::exchange(ended_, true)) return;
     body_ = nullptr;
     if (is_reusable()) {
-        exchange_->recycle(std::chrono::seconds{head_.keep_alive_timeout_seconds});
+        exchange_.recycle(std::chrono::seconds{head_.keep_alive_timeout_seconds});
     } else {
-        exchange_->close();
+        exchange_.close();
     }
 }
 
@@ -280,7 +315,7 @@ void upstream_call::close() noexcept {
     if (ended_) return;
     closed_ = true;
     body_ = nullptr;
-    exchange_->close();
+    exchange_.close();
 }
 
 } // namespace evenkeel::request

@@ -23,7 +23,8 @@
 
 namespace evenkeel::request {
 
-// What is asked. All of it lives until ask() is over; `body` until the call has ended, or stop_sending().
+// What is asked. All of it lives until the head of the answer is here; `body` until the call has ended, or
+// stop_sending().
 struct upstream_request {
     std::string_view head;                 // complete
     std::span<const shared_bytes> whole{}; // the body; empty: it is `body`
@@ -33,14 +34,21 @@ struct upstream_request {
     std::size_t max_response_head = 64 * 1024;
 };
 
-class upstream_call final : public std::enable_shared_from_this<upstream_call> {
+class upstream_call final : public std::enable_shared_from_this<upstream_call>, private net::room_for_bytes {
 public:
     // `through`: where the exchange comes from, if that has to be kept for it.
-    upstream_call(buffer_pool& buffers, std::shared_ptr<net::exchange> over, std::shared_ptr<net::transport> through);
+    upstream_call(buffer_pool& buffers, std::unique_ptr<net::exchange> over, std::shared_ptr<net::transport> through);
+    upstream_call(buffer_pool& buffers, net::exchange& lent); // which outlives the call
+    ~upstream_call();
 
-    // Sends the request and waits for the head of the answer, interim ones apart. Empty: head() is whole; else the RFC
-    // 9209 word for why there will be none. Once.
-    [[nodiscard]] net::task<std::string_view> ask(const upstream_request& what);
+    // Sends the request, once. False: send_rest() first.
+    [[nodiscard]] bool send(const upstream_request& what);
+    [[nodiscard]] net::task<void> send_rest();
+    // Then, until it says something, answered(co_await read_head()): the head of the answer is here, interim ones
+    // apart, or the RFC 9209 word for why there will be none. (No coroutine of its own: each costs what parsing a head
+    // does.)
+    [[nodiscard]] net::task<net::io_result> read_head();
+    [[nodiscard]] std::optional<std::string_view> answered(const net::io_result& got); // an empty word: it is
     // Lives as long as the call; what it points to until release_head().
     [[nodiscard]] const wire::response_head& head() const noexcept { return head_; }
     void release_head() noexcept;
@@ -87,13 +95,20 @@ private:
     static net::task<void> upload(std::shared_ptr<upstream_call> self, std::string head, body_pieces whole);
     [[nodiscard]] net::task<void> send_whole(std::string_view head, const body_pieces& whole);
     [[nodiscard]] net::task<void> send_as_it_comes(std::string_view head);
-    [[nodiscard]] bool read_head(const upstream_request& of); // false: more is needed, or refused_ says why not
+    void wrote(const net::io_result& sent, std::size_t body_size) noexcept;
+    [[nodiscard]] bool take_heads(); // false: more is needed, or refused_ says why not
     [[nodiscard]] std::optional<piece> ready_chunks();
+    [[nodiscard]] boost::asio::mutable_buffer room() override { return in_.space(1, most_unread()); }
+    [[nodiscard]] std::size_t most_unread() const noexcept { return max_head_ + buffer_pool::block_bytes; }
     [[nodiscard]] piece deliver(std::string_view data) noexcept;
 
     std::shared_ptr<net::transport> through_; // outlives the exchange
-    std::shared_ptr<net::exchange> exchange_;
-    request_body* body_ = nullptr; // null: nothing more is sent from it
+    std::unique_ptr<net::exchange> owned_;    // null: it is lent
+    net::exchange& exchange_;
+    request_body* body_ = nullptr;   // null: nothing more is sent from it
+    std::unique_ptr<gathered> rest_; // for send_rest()
+    std::size_t max_head_ = 0;       // of the answer
+    bool head_request_ = false;
     io_buffer in_;
     io_buffer head_block_; // where head_ points to, once in_ is needed for more than what came with it
     std::size_t scanned_ = 0;

@@ -4,7 +4,7 @@
 
 namespace evenkeel::telemetry {
 
-void request_account::note(steady_time now, const event_origin& of, const any_happening& what) {
+attempt_number request_account::note(steady_time now, const event_origin& of, const any_happening& what) {
     attempt_number attempt = of.attempt;
     if (const auto* launched = std::get_if<happened::launched>(&what)) {
         attempt = static_cast<attempt_number>(++effort.attempts);
@@ -17,6 +17,7 @@ void request_account::note(steady_time now, const event_origin& of, const any_ha
         effort.chaos |= static_cast<std::uint16_t>(1U << static_cast<unsigned>(fault->with));
     }
     journal.add(now, of.upstream, attempt, what);
+    return attempt;
 }
 
 void request_account::follow(const request_story& flight, const request_story& known, bool leads) {
@@ -31,11 +32,11 @@ void request_account::follow(const request_story& flight, const request_story& k
     journal.append(flight.journal, known.journal.added(), static_cast<attempt_number>(own));
 }
 
-void request_account::tell(observer& to, steady_time now, event_origin of, const any_happening& what) {
-    note(now, of, what);
+attempt_number request_account::tell(observer& to, steady_time now, event_origin of, const any_happening& what) {
+    of.attempt = note(now, of, what);
     of.request_id = request_id;
-    if (std::holds_alternative<happened::launched>(what)) of.attempt = static_cast<attempt_number>(effort.attempts);
     to.request_event(of, what);
+    return of.attempt;
 }
 
 } // namespace evenkeel::telemetry

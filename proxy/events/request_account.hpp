@@ -71,11 +71,11 @@ struct request_account {
     std::uint64_t bytes_in = 0, bytes_out = 0; // body bytes
     telemetry::journal journal{};
 
-    // Into the journal; what it says of the effort is added to that. The number of a launched attempt is the next one,
-    // whatever `of` says.
-    void note(steady_time now, const event_origin& of, const any_happening& what);
+    // Into the journal; what it says of the effort is added to that. Which attempt it is about: of a launched one the
+    // next number, whatever `of` says.
+    attempt_number note(steady_time now, const event_origin& of, const any_happening& what);
     // ... and told to who listens.
-    void tell(observer& to, steady_time now, event_origin of, const any_happening& what);
+    attempt_number tell(observer& to, steady_time now, event_origin of, const any_happening& what);
     // Of a shared flight: what it has come to since it was `known`. Its leader has sent it, and takes all of it for his
     // own; a follower has the attempts, not the waits.
     void follow(const request_story& flight, const request_story& known, bool leads);

@@ -249,13 +249,12 @@ void flight::take_in(const any_flight_event& event) {
 }
 
 void flight::hedge_over(const flying& one, bool won) {
-    if (one.purpose == attempt_purpose::hedge && policies_.guard != nullptr)
-        policies_.guard->ended(won, services_.loop.now());
+    if (one.purpose == attempt_purpose::hedge && policies_.guard != nullptr) policies_.guard->ended(won, now_);
 }
 
 std::optional<answer> flight::perform(const any_flight_event& event) {
-    take_in(event);
     now_ = services_.loop.now();
+    take_in(event);
     for (const any_flight_action& action : plan_.step(event, now_, *this)) {
         if (const auto* launched = std::get_if<flight_action::launch>(&action)) {
             launch(*launched);

@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -195,6 +196,7 @@ void byte_stream::on_wait(error_code error) {
         if (tls_ && tls_->peek().is == tls_session::progress::want_read) return arm_wait();
         return finish_reader({}, true);
     }
+    if (!has_room()) return finish_reader({boost::asio::error::no_memory, 0}, true);
     if (tls_) return read_tls(true);
     const ssize_t got = ::recv(native_handle(), into_.data(), into_.size(), MSG_DONTWAIT);
     if (got > 0) return finish_reader({{}, static_cast<std::size_t>(got)}, true);
@@ -222,10 +224,32 @@ void byte_stream::start_read(boost::asio::mutable_buffer into, completion<io_res
     EVENKEEL_ASSERT(!reader_, "two readers of one connection at once");
     if (!tls_ && !waiting_) return socket_.async_read_some(into, io_handler{std::move(done)});
     into_ = into;
+    late_ = nullptr;
     reader_.emplace(std::move(done));
     kind_ = reader_kind::read;
     if (tls_ && (tls_->buffered() || (!waiting_ && expect_data_))) return read_tls(false);
     if (!waiting_) arm_wait();
+}
+
+void byte_stream::start_read_late(room_for_bytes& into, completion<io_result> done) {
+    // TLS may have the bytes already.
+    if (closed_ || (tls_ && (tls_->buffered() || (!waiting_ && expect_data_))))
+        return start_read(into.room(), std::move(done));
+    EVENKEEL_ASSERT(!reader_, "two readers of one connection at once");
+    late_ = &into;
+    reader_.emplace(std::move(done));
+    kind_ = reader_kind::read;
+    if (!waiting_) arm_wait();
+}
+
+bool byte_stream::has_room() noexcept {
+    if (late_ == nullptr) return true;
+    try {
+        into_ = late_->room();
+        return true;
+    } catch (const std::bad_alloc&) {
+        return false;
+    }
 }
 
 void byte_stream::start_wait_readable(completion<io_result> done) {

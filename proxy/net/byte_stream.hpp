@@ -42,6 +42,7 @@ public:
 
     // As exchange and client_stream promise.
     void start_read(boost::asio::mutable_buffer into, completion<io_result> done);
+    void start_read_late(room_for_bytes& into, completion<io_result> done);
     [[nodiscard]] io_result write_now(std::span<boost::asio::const_buffer>& from) noexcept;
     void start_write(std::span<const boost::asio::const_buffer> from, completion<io_result> done);
     void start_wait_readable(completion<io_result> done);
@@ -87,6 +88,7 @@ private:
     void arm_wait();
     void on_wait(error_code error);
     void read_tls(bool from_loop);
+    [[nodiscard]] bool has_room() noexcept; // for the reader
     void finish_reader(io_result result, bool from_loop);
     void post_result(completion<io_result> done, io_result result);
     [[nodiscard]] std::size_t send_some(const write_cursor& what, error_code& error) noexcept;
@@ -101,6 +103,7 @@ private:
     watcher* watcher_ = nullptr;
     std::optional<completion<io_result>> reader_;
     boost::asio::mutable_buffer into_;
+    room_for_bytes* late_ = nullptr; // asked for into_
     reader_kind kind_ = reader_kind::none;
     std::uint64_t handed_ = 0; // bytes of slow writes that the kernel took
     bool waiting_ = false;     // an async_wait for readability is with the reactor

@@ -294,6 +294,9 @@ public:
     void start_read(boost::asio::mutable_buffer into, completion<io_result> done) override {
         connection_->stream().start_read(into, std::move(done));
     }
+    void start_read_late(room_for_bytes& into, completion<io_result> done) override {
+        connection_->stream().start_read_late(into, std::move(done));
+    }
     [[nodiscard]] io_result write_now(std::span<boost::asio::const_buffer>& from) noexcept override {
         return connection_->stream().write_now(from);
     }

@@ -40,6 +40,15 @@ template <class T, class Start>
         [](completion<T> done, Start run) { run(std::move(done)); }, use_task, std::move(start));
 }
 
+// Room for bytes, asked for when they are there: whoever waits for them holds none.
+class room_for_bytes {
+public:
+    [[nodiscard]] virtual boost::asio::mutable_buffer room() = 0; // until the read has completed
+
+protected:
+    ~room_for_bytes() = default;
+};
+
 // Adapts a completion<io_result> to Asio's (error_code, size_t) and (error_code) operations.
 struct io_handler {
     completion<io_result> done;

@@ -48,6 +48,9 @@ public:
     // A read completes with at least one byte, or boost::asio::error::eof on a clean end (TLS: only with close_notify;
     // a TLS connection that ends without it reports boost::asio::ssl::error::stream_truncated), or another error.
     virtual void start_read(boost::asio::mutable_buffer into, completion<io_result> done) = 0;
+    virtual void start_read_late(room_for_bytes& into, completion<io_result> done) {
+        start_read(into.room(), std::move(done));
+    }
     virtual void start_write(std::span<const boost::asio::const_buffer> from, completion<io_result> done) = 0;
 
     virtual void close() noexcept = 0; // at once; operations under way complete with operation_aborted
@@ -62,6 +65,11 @@ public:
     [[nodiscard]] task<io_result> read_some(boost::asio::mutable_buffer into) {
         return await_completion<io_result>(
             [this, into](completion<io_result> done) { start_read(into, std::move(done)); });
+    }
+    // `into` lives until completion.
+    [[nodiscard]] task<io_result> read_late(room_for_bytes& into) {
+        return await_completion<io_result>(
+            [this, &into](completion<io_result> done) { start_read_late(into, std::move(done)); });
     }
     // As much of it as goes without waiting; `from` becomes what is left, and has to be empty or write() come next
     // unless there was an error. Nearly every message leaves whole this way, and costs neither a coroutine frame nor a
