@@ -10,16 +10,18 @@
 #include "proxy/wire/stream_reader.hpp"
 
 #include <boost/asio/error.hpp>
+#include <boost/container/static_vector.hpp>
 
 #include <algorithm>
 #include <array>
 #include <exception>
 #include <optional>
+#include <span>
 
 namespace evenkeel::request {
 
 namespace {
-// An idle connection gives its buffer back (2 instead of 8 KB each).
+// An idle connection is parked: it gives back its buffer and whatever else only a busy one needs.
 constexpr duration park_after = std::chrono::seconds{1};
 // Of an unread request body that is read and dropped before closing. A client that is busy sending looks at the answer
 // when it has sent, or when it cannot go on: so what counts is that it goes on, and for how long we bear with it, not
@@ -78,25 +80,64 @@ client_connection::~client_connection() {
     context_.open.erase(context_.open.iterator_to(static_cast<connection_hook&>(*this)));
 }
 
+// What a busy connection needs, frames of coroutines included, is gone while it is parked.
 net::task<void> client_connection::run(std::unique_ptr<client_connection> self) {
     client_connection& me = *self;
-    while (!me.closing_) {
-        const head_state state = co_await me.read_head();
-        if (state == head_state::closed) co_return;
-        if (state == head_state::refused) {
-            co_await me.refuse(me.refused_, wire::status_of(me.refused_));
-            co_return;
-        }
-        if (state == head_state::timed_out) {
-            co_await me.refuse(wire::refusal::none, 408);
-            co_return;
-        }
-        if (!co_await me.handle()) co_return;
+    while (co_await me.converse()) {
+        me.shed();
+        me.timed_out_ = false;
+        me.begin_wait(std::max(me.context_.settings->limits.idle_timeout - park_after, duration::zero()));
+        me.waiting_ = true;
+        const net::io_result readable = co_await me.stream_->wait_readable();
+        me.waiting_ = false;
+        if (!readable.ok() || me.closing_) co_return;
+        me.woken_ = true;
     }
 }
 
-void client_connection::begin_wait(wait_purpose purpose, duration length) {
-    purpose_ = purpose;
+void client_connection::shed() {
+    input_.release();
+    head_ = {};
+    out_ = {};
+    upstream_request_id_ = {};
+}
+
+net::task<bool> client_connection::converse() {
+    while (!closing_) {
+        scanned_ = 0;
+        skipped_line_ = head_begun_ = false;
+        head_state state = look_for_head();
+        while (state == head_state::awaited) {
+            const auto room = expect_more();
+            if (room.size() == 0) {
+                refused_ = wire::refusal::head_too_large;
+                state = head_state::refused;
+                break;
+            }
+            // Written out here because this is on the path of every request, and a coroutine of its own costs what
+            // parsing four fields does.
+            waiting_ = true;
+            const net::io_result got = co_await stream_->read_some(room);
+            waiting_ = false;
+            if (got.ok()) input_.commit(got.bytes);
+            state = got.ok() ? look_for_head() : why_no_more();
+        }
+        if (state == head_state::parked) co_return true;
+        if (state == head_state::closed) co_return false;
+        if (state == head_state::refused) {
+            co_await refuse(refused_, wire::status_of(refused_));
+            co_return false;
+        }
+        if (state == head_state::timed_out) {
+            co_await refuse(wire::refusal::none, 408);
+            co_return false;
+        }
+        if (!co_await handle()) co_return false;
+    }
+    co_return false;
+}
+
+void client_connection::begin_wait(duration length) {
     services_.loop.timers().arm(read_clock_, services_.loop.now() + length);
 }
 
@@ -117,75 +158,48 @@ net::task<net::io_result> client_connection::read_more(std::size_t max_bytes) {
     co_return got;
 }
 
-// A connection that has been idle for a while holds no buffer and waits for the first byte without.
-net::task<net::io_result> client_connection::read_parked() {
-    input_.release();
-    timed_out_ = false;
-    begin_wait(wait_purpose::idle, std::max(context_.settings->limits.idle_timeout - park_after, duration::zero()));
-    waiting_ = true;
-    const net::io_result readable = co_await stream_->wait_readable();
-    waiting_ = false;
-    if (!readable.ok() || closing_) co_return net::io_result{boost::asio::error::operation_aborted};
-    begin_wait(wait_purpose::head, context_.settings->limits.header_timeout);
-    co_return co_await read_more(buffer_pool::block_bytes);
+client_connection::head_state client_connection::look_for_head() {
+    // At most one empty line in front of a request (RFC 9112 2.2).
+    if (!skipped_line_ && wire::begins_with(input_.unread(), "\r\n")) {
+        input_.consume(2);
+        skipped_line_ = true;
+    }
+    if (!input_.empty() && !wire::is_word(input_.unread(), "\r")) {
+        const auto most = static_cast<std::size_t>(context_.settings->limits.max_header_bytes);
+        const auto result = wire::read_request_head(input_.unread(), {.max_head_bytes = most}, scanned_, head_);
+        if (result.is == wire::head_result::state::complete) {
+            input_.consume(result.consumed);
+            idle_ = false;
+            return head_state::complete;
+        }
+        if (result.is == wire::head_result::state::refused) {
+            refused_ = result.why;
+            return head_state::refused;
+        }
+    }
+    idle_ = input_.empty();
+    return idle_ && closing_ ? head_state::closed : head_state::awaited;
 }
 
-net::task<client_connection::head_state> client_connection::read_head() {
+boost::asio::mutable_buffer client_connection::expect_more() {
     const auto& limits = context_.settings->limits;
-    const wire::head_limits bounds{.max_head_bytes = static_cast<std::size_t>(limits.max_header_bytes)};
-    scanned_ = 0;
-    bool skipped_line = false;
-    bool head_begun = false;
-    for (;;) {
-        // At most one empty line in front of a request (RFC 9112 2.2).
-        if (!skipped_line && wire::begins_with(input_.unread(), "\r\n")) {
-            input_.consume(2);
-            skipped_line = true;
-        }
-        if (!input_.empty() && !wire::is_word(input_.unread(), "\r")) {
-            const auto result = wire::read_request_head(input_.unread(), bounds, scanned_, head_);
-            if (result.is == wire::head_result::state::complete) {
-                input_.consume(result.consumed);
-                idle_ = false;
-                co_return head_state::complete;
-            }
-            if (result.is == wire::head_result::state::refused) {
-                refused_ = result.why;
-                co_return head_state::refused;
-            }
-        }
-        idle_ = input_.empty();
-        if (idle_ && closing_) co_return head_state::closed;
-        net::io_result got;
-        if (idle_) {
-            // Straight into the buffer at first: on a busy connection the next request is never far. Written out here
-            // because this is on the path of every request, and a coroutine frame costs what parsing four fields does.
-            timed_out_ = false;
-            begin_wait(wait_purpose::park, park_after);
-            const auto room = input_.space(1, buffer_pool::block_bytes);
-            waiting_ = true;
-            got = co_await stream_->read_some(room);
-            waiting_ = false;
-            if (got.ok()) {
-                input_.commit(got.bytes);
-            } else if (timed_out_ && !closing_ && !context_.draining) {
-                got = co_await read_parked();
-            }
-        } else {
-            if (!head_begun) {
-                head_begun = true;
-                timed_out_ = false;
-                begin_wait(wait_purpose::head, limits.header_timeout); // absolute: drops of bytes do not extend it
-            }
-            got = co_await read_more(bounds.max_head_bytes + buffer_pool::block_bytes);
-        }
-        if (got.ok()) continue;
-        if (got.error == boost::asio::error::no_buffer_space) {
-            refused_ = wire::refusal::head_too_large;
-            co_return head_state::refused;
-        }
-        co_return timed_out_ && !idle_ && !closing_ ? head_state::timed_out : head_state::closed;
+    may_park_ = idle_ && !woken_;
+    if (idle_) {
+        // Straight into the buffer at first: on a busy connection the next request is never far.
+        timed_out_ = false;
+        begin_wait(std::exchange(woken_, false) ? limits.header_timeout : park_after);
+        return input_.space(1, buffer_pool::block_bytes);
     }
+    if (!std::exchange(head_begun_, true)) {
+        timed_out_ = false;
+        begin_wait(limits.header_timeout); // absolute: drops of bytes do not extend it
+    }
+    return input_.space(1, static_cast<std::size_t>(limits.max_header_bytes) + buffer_pool::block_bytes);
+}
+
+client_connection::head_state client_connection::why_no_more() const noexcept {
+    if (may_park_ && timed_out_ && !closing_ && !context_.draining) return head_state::parked;
+    return timed_out_ && !idle_ && !closing_ ? head_state::timed_out : head_state::closed;
 }
 
 std::string client_connection::make_id() {
@@ -242,7 +256,7 @@ net::task<void> client_connection::linger() {
     timed_out_ = false;
     const steady_time until = services_.loop.now() + linger_time;
     for (steady_time now = services_.loop.now(); now < until && !timed_out_; now = services_.loop.now()) {
-        begin_wait(wait_purpose::head, std::min(linger_silence, until - now));
+        begin_wait(std::min(linger_silence, until - now));
         input_.clear();
         const net::io_result got = co_await read_more(buffer_pool::block_bytes);
         if (!got.ok()) break;
@@ -284,6 +298,32 @@ net::task<void> client_connection::refuse(wire::refusal why, int status) {
     services_.observer.request_finished(account);
     if (alive) co_await linger();
 }
+
+// One answer on its way to the client. Everything that needs no waiting is done by plain functions, and an answer that
+// is here whole costs no coroutine.
+struct client_connection::relaying {
+    relaying(answer& of, client_request& by) noexcept : given(&of), request(by) {}
+
+    answer* given;
+    client_request& request;
+    std::optional<answer> instead{}; // of one that turned out to be none
+    wire::body_framing framing{};
+    bool head_only = false, chunked = false, close = false;
+    std::optional<body_step> step{};
+    steady_time since{};
+    bool head_sent = false;
+    bool waited = false; // since it began
+    bool whole = false, broken = false, alive = true;
+    std::array<char, 18> size_line;
+    boost::container::static_vector<boost::asio::const_buffer, 5> parts{};
+    std::span<boost::asio::const_buffer> left{}; // of them to be written
+
+    void add(std::string_view bytes) { parts.emplace_back(bytes.data(), bytes.size()); }
+    // From the request's head to what is sent now.
+    [[nodiscard]] duration elapsed(const net::loop& loop) const {
+        return (waited ? loop.now() : since) - request.came.received;
+    }
+};
 
 net::task<bool> client_connection::handle() {
     const wire::field* told_id = head_.find(wire::field_id::x_request_id);
@@ -342,7 +382,10 @@ net::task<bool> client_connection::handle() {
             goes_on = co_await relay_as_event(given, request);
             // What was made here costs nothing; half-closed clients may read it.
         } else if (given.body && (!gone_ || given.local)) {
-            goes_on = co_await relay(given, request);
+            relaying answering(given, request);
+            begin_relay(answering);
+            if (!relay_now(answering)) co_await relay_rest(answering);
+            goes_on = end_relay(answering);
         } else {
             account.outcome = telemetry::request_outcome::client_cancelled;
             stream_->close();
@@ -392,8 +435,9 @@ answer client_connection::internal_error(const client_request& request) const {
     return made;
 }
 
-net::task<bool> client_connection::relay(answer& given, client_request& request) {
-    telemetry::request_account& account = request.account;
+void client_connection::begin_relay(relaying& of) {
+    const answer& given = *of.given;
+    telemetry::request_account& account = of.request.account;
     const wire::response_head& head = *given.head;
     account.status = head.status;
     if (!given.local) {
@@ -403,125 +447,135 @@ net::task<bool> client_connection::relay(answer& given, client_request& request)
     }
     // Framing is ours: a length where one is known, else chunks; an HTTP/1.0 client knows no chunks and gets the end of
     // the connection instead.
-    wire::body_framing framing = head.body;
-    if (ahead_.given()) framing.kind = wire::body_kind::chunked; // as its head said
-    if (framing.kind == wire::body_kind::chunked || framing.kind == wire::body_kind::until_close) {
-        framing.kind = head_.minor_version >= 1 ? wire::body_kind::chunked : wire::body_kind::until_close;
+    of.framing = head.body;
+    if (ahead_.given()) of.framing.kind = wire::body_kind::chunked; // as its head said
+    if (of.framing.kind == wire::body_kind::chunked || of.framing.kind == wire::body_kind::until_close) {
+        of.framing.kind = head_.minor_version >= 1 ? wire::body_kind::chunked : wire::body_kind::until_close;
     }
-    const bool head_only = head_.is_head();
-    const bool chunked = framing.kind == wire::body_kind::chunked && !head_only;
-    const bool close = !head_.keep_alive || closing_ || context_.draining || !request.body.complete() ||
-                       framing.kind == wire::body_kind::until_close;
+    of.head_only = head_.is_head();
+    of.chunked = of.framing.kind == wire::body_kind::chunked && !of.head_only;
+    of.close = !head_.keep_alive || closing_ || context_.draining || !of.request.body.complete() ||
+               of.framing.kind == wire::body_kind::until_close;
     const std::string degraded = given.degraded.is ? label_of(given.degraded) : std::string{};
     out_.clear();
     append_response_head(
-        out_, head, framing,
-        {.route = request.route ? std::string_view{request.route->name} : std::string_view{},
+        out_, head, of.framing,
+        {.route = of.request.route ? std::string_view{of.request.route->name} : std::string_view{},
          .upstream = account.upstream != nullptr ? std::string_view{account.upstream->name} : std::string_view{},
          .attempts = account.effort.attempts,
          .outcome = given.undecided ? std::string_view{} : telemetry::to_string(account.service),
          .degraded = degraded,
          .cache_status = cache_status_of(given),
          .stop_client_retries = given.stop_client_retries,
-         .request_id = request.came.id,
-         .close = close,
-         .keep_alive_http10 = !close && head_.minor_version == 0});
+         .request_id = of.request.came.id,
+         .close = of.close,
+         .keep_alive_http10 = !of.close && head_.minor_version == 0});
 
     // An attempt knows that it asked with HEAD; a body of ours is simply not sent.
-    std::optional<body_step> step = head_only && given.local ? body_step{} : given.body->ready();
-    if (step && step->is == body_step::kind::truncated && !ahead_.given()) {
+    of.step = of.head_only && given.local ? body_step{} : given.body->ready();
+    if (of.step && of.step->is == body_step::kind::truncated && !ahead_.given()) {
         // It turned out to be no answer before any of it was sent: an honest error instead.
-        answer error = make_local_answer({.status = 502,
-                                          .code = "upstream_protocol_error",
-                                          .proxy_error = step->why,
-                                          .message = "the upstream's answer is cut short",
-                                          .outcome = telemetry::request_outcome::proxy_error},
-                                         request.facts.dialect(), services_.loop.wall_now(), given.upstream);
-        account.outcome = error.outcome;
-        account.service = error.service;
-        account.reason = error.reason;
-        account.proxy_error = error.proxy_error;
+        of.instead.emplace(make_local_answer({.status = 502,
+                                              .code = "upstream_protocol_error",
+                                              .proxy_error = of.step->why,
+                                              .message = "the upstream's answer is cut short",
+                                              .outcome = telemetry::request_outcome::proxy_error},
+                                             of.request.facts.dialect(), services_.loop.wall_now(), given.upstream));
+        account.outcome = of.instead->outcome;
+        account.service = of.instead->service;
+        account.reason = of.instead->reason;
+        account.proxy_error = of.instead->proxy_error;
         account.stream = false;
-        co_return co_await relay(error, request);
+        of.given = &*of.instead;
+        return begin_relay(of);
     }
-    relaying_ = given.body.get();
-    const steady_time relaying_since = services_.loop.now();
+    relaying_ = of.given->body.get();
+    of.head_sent = ahead_.given();
+    of.since = services_.loop.now();
     if (given.sent != steady_time{})
-        account.overhead = (given.sent - request.came.received) + (relaying_since - given.head_read);
+        account.overhead = (given.sent - of.request.came.received) + (of.since - given.head_read);
+}
 
-    bool head_sent = ahead_.given();
-    bool waited = false; // since relaying began
-    bool whole = false;
-    bool alive = true;
-    std::array<char, 18> size_line;
-    while (alive && !whole) {
-        if (!step && head_sent) {
-            waited = true;
-            step = co_await given.body->next();
-        }
-        std::array<boost::asio::const_buffer, 5> parts;
-        std::size_t count = 0;
-        const auto add = [&](std::string_view bytes) {
-            parts[count++] = boost::asio::const_buffer(bytes.data(), bytes.size());
-        };
-        if (!head_sent) add(out_);
-        if (!step) {
-            // nothing to send along: the head goes ahead
-        } else if (step->is == body_step::kind::truncated) {
-            account.outcome = telemetry::request_outcome::truncated;
-            account.proxy_error = step->why;
-            account.ended = step->ended;
-            break;
-        } else if (step->is == body_step::kind::data) {
-            if (account.bytes_out == 0)
-                account.first_byte = (waited ? services_.loop.now() : relaying_since) - request.came.received;
-            if (step->first_event)
-                account.first_token = (waited ? services_.loop.now() : relaying_since) - request.came.received;
-            account.bytes_out += step->data.size();
-            if (chunked) add(wire::chunk_head(size_line.data(), step->data.size()));
-            add(step->data);
-            step = given.body->ready(); // the data stays where it is until the next data is asked for
-            whole = step && step->is == body_step::kind::end;
-            if (chunked) add(whole ? std::string_view{"\r\n0\r\n\r\n"} : wire::chunk_tail);
-        } else {
-            whole = true;
-            if (chunked) add(wire::last_chunk);
-        }
-        head_sent = true;
-        if (count == 0) continue;
-        std::span<boost::asio::const_buffer> left{parts.data(), count};
-        alive = stream_->write_now(left).ok();
-        if (alive && !left.empty()) alive = co_await write_rest(left);
+// What is to be written next: the head, the piece of the body that is here, its end.
+void client_connection::gather(relaying& of) {
+    telemetry::request_account& account = of.request.account;
+    of.parts.clear();
+    if (!of.head_sent) of.add(out_);
+    of.head_sent = true;
+    if (!of.step) return; // nothing to send along: the head goes ahead
+    if (of.step->is == body_step::kind::truncated) {
+        account.outcome = telemetry::request_outcome::truncated;
+        account.proxy_error = of.step->why;
+        account.ended = of.step->ended;
+        of.broken = true;
+        of.parts.clear();
+    } else if (of.step->is == body_step::kind::data) {
+        if (account.bytes_out == 0) account.first_byte = of.elapsed(services_.loop);
+        if (of.step->first_event) account.first_token = of.elapsed(services_.loop);
+        account.bytes_out += of.step->data.size();
+        if (of.chunked) of.add(wire::chunk_head(of.size_line.data(), of.step->data.size()));
+        of.add(of.step->data);
+        of.step = of.given->body->ready(); // the data stays where it is until the next data is asked for
+        of.whole = of.step && of.step->is == body_step::kind::end;
+        if (of.chunked) of.add(of.whole ? std::string_view{"\r\n0\r\n\r\n"} : wire::chunk_tail);
+    } else {
+        of.whole = true;
+        if (of.chunked) of.add(wire::last_chunk);
     }
-    if (whole) account.ended = step->ended;
+}
+
+bool client_connection::relay_now(relaying& of) {
+    while (of.alive && !of.whole && !of.broken) {
+        if (!of.step && of.head_sent) return false;
+        gather(of);
+        of.left = {of.parts.data(), of.parts.size()};
+        if (of.left.empty()) continue;
+        of.alive = stream_->write_now(of.left).ok();
+        if (of.alive && !of.left.empty()) return false;
+    }
+    return true;
+}
+
+net::task<void> client_connection::relay_rest(relaying& of) {
+    do {
+        if (!of.left.empty()) {
+            of.alive = co_await write_rest(of.left);
+            of.left = {};
+        } else {
+            of.waited = true;
+            of.step = co_await of.given->body->next();
+        }
+    } while (!relay_now(of));
+}
+
+bool client_connection::end_relay(relaying& of) {
+    telemetry::request_account& account = of.request.account;
+    if (of.whole) account.ended = of.step->ended;
     relaying_ = nullptr;
-    if (!alive || (gone_ && !whole)) {
+    if (!of.alive || (gone_ && !of.whole)) {
         account.outcome = telemetry::request_outcome::client_cancelled;
         if (account.stream) account.ended = telemetry::stream_end::client_gone;
     }
-    given.body.reset(); // closes what is not over
-    if (!alive || gone_) {
+    of.given->body.reset(); // closes what is not over
+    if (!of.alive || gone_) {
         stream_->close();
-        co_return false;
+        return false;
     }
-    if (!whole) {
+    if (!of.whole) {
         // Broken: the missing last chunk, or the missing bytes, tell the client. Where only the end of the connection
         // would tell, a reset does.
-        if (framing.kind == wire::body_kind::until_close) {
+        if (of.framing.kind == wire::body_kind::until_close) {
             stream_->reset();
         } else {
             stream_->close();
         }
-        co_return false;
+        return false;
     }
-    if (close) {
-        closing_ = true;
-        if (request.body.complete()) {
-            stream_->shutdown_send();
-            co_return false;
-        }
-    }
-    co_return true;
+    if (!of.close) return true;
+    closing_ = true;
+    if (!of.request.body.complete()) return true;
+    stream_->shutdown_send();
+    return false;
 }
 
 // A head given ahead could not say so: a comment between events does.

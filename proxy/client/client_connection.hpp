@@ -54,9 +54,7 @@ public:
     void close_now(); // the drain time is over
 
 private:
-    enum class head_state : unsigned char { complete, refused, timed_out, closed };
-    enum class wait_purpose : unsigned char { park, idle, head };
-
+    enum class head_state : unsigned char { awaited, complete, refused, timed_out, closed, parked };
     class read_clock final : public net::timer_entry {
     public:
         explicit read_clock(client_connection& owner) noexcept : owner_(owner) {}
@@ -65,13 +63,21 @@ private:
         client_connection& owner_;
     };
 
-    [[nodiscard]] net::task<head_state> read_head();
-    [[nodiscard]] net::task<net::io_result> read_parked(); // between requests, after a while
+    [[nodiscard]] net::task<bool> converse(); // requests and answers, until it is idle for a while; false: it ends
+    [[nodiscard]] head_state look_for_head(); // in what is here
+    [[nodiscard]] boost::asio::mutable_buffer expect_more(); // the clock runs; empty: there is no room for more
+    [[nodiscard]] head_state why_no_more() const noexcept;
+    void shed();
     [[nodiscard]] net::task<net::io_result> read_more(std::size_t max_bytes);
     [[nodiscard]] net::task<bool> handle(); // one request; true: the connection goes on
     [[nodiscard]] net::task<void> refuse(wire::refusal why, int status);
     [[nodiscard]] answer internal_error(const client_request& request) const;
-    [[nodiscard]] net::task<bool> relay(answer& given, client_request& request);
+    struct relaying;
+    void begin_relay(relaying& of);
+    void gather(relaying& of);
+    [[nodiscard]] bool relay_now(relaying& of); // false: something has to be waited for
+    [[nodiscard]] net::task<void> relay_rest(relaying& of);
+    [[nodiscard]] bool end_relay(relaying& of); // true: the connection goes on
     [[nodiscard]] net::task<bool> relay_as_event(answer& given, client_request& request);
     [[nodiscard]] net::task<bool> say_degraded(telemetry::degradation how);
     [[nodiscard]] net::task<bool> write_rest(std::span<const boost::asio::const_buffer> parts); // what write_now() left
@@ -79,7 +85,7 @@ private:
     void on_read_timer();
     void client_left();
     void client_sends_no_more();
-    void begin_wait(wait_purpose purpose, duration length);
+    void begin_wait(duration length);
     [[nodiscard]] std::string make_id();
 
     connection_context& context_;
@@ -95,8 +101,10 @@ private:
     write_watch write_watch_;
     head_ahead ahead_;
     net::departure_watch::watched watched_;
-    wait_purpose purpose_ = wait_purpose::idle;
+    bool skipped_line_ = false, head_begun_ = false; // of the head that is read
+    bool may_park_ = false;
     bool waiting_ = false; // for bytes of a head
+    bool woken_ = false;   // it was parked, and they are there
     bool idle_ = true;     // no byte of the next request has come
     bool timed_out_ = false;
     bool closing_ = false; // no further request
