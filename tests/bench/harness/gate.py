@@ -47,9 +47,31 @@ def instructions(tools, subject, workload):
     dumps = glob.glob(out + ".*")
     if len(dumps) != 1:
         raise BenchError(f"callgrind left {len(dumps)} dumps instead of one")
-    with open(dumps[0]) as dump:
-        found = re.search(r"^(?:summary|totals): (\d+)", dump.read(), re.MULTILINE)
-    return int(found.group(1)) / (result["events"] or result["completed"])
+    return counted(dumps[0]) / (result["events"] or result["completed"])
+
+
+def counted(dump):
+    with open(dump) as lines:
+        return int(re.search(r"^(?:summary|totals): (\d+)", lines.read(), re.MULTILINE).group(1))
+
+
+def heads(tools):
+    """{parser: {head: instructions}}: what reading one head of the plain request costs, gate included. Reading it oftener
+    and less often differ by nothing else."""
+    out = os.path.join(tools.work, "heads.out")
+    results = {}
+    for parser, binary in tools.heads.items():
+        row = results[parser] = {}
+        for head in ("request", "response"):
+            counts = []
+            for times in (100, 1100):
+                done = subprocess.run([tools.valgrind, "--tool=callgrind", f"--callgrind-out-file={out}", binary, head,
+                                       str(times)], capture_output=True, text=True, timeout=60)
+                if done.returncode != 0:
+                    raise BenchError(f"{binary} {head} failed:\n" + done.stderr)
+                counts.append(counted(out))
+            row[head] = (counts[1] - counts[0]) / 1000
+    return results
 
 
 def control(tools, running, command):

@@ -16,6 +16,18 @@ def gate_table(gate):
     return "\n".join(lines)
 
 
+def heads_table(heads, plain):
+    """`plain`: instructions per request of evenkeel."""
+    lines = ["The two heads of a plain request, gate included: instructions",
+             f"{'':24s}{'request':>10s}{'response':>10s}{'both':>10s}{'of a request':>14s}{'added':>10s}"]
+    ours = sum(heads["our scanner"].values())
+    for parser, row in heads.items():
+        both = sum(row.values())
+        lines.append(f"{parser:24s}{row['request']:10,.0f}{row['response']:10,.0f}{both:10,.0f}"
+                     f"{both / plain * 100:12.1f} %{(both - ours) / plain * 100:8.1f} %")
+    return "\n".join(lines)
+
+
 def number(value, digits=1):
     return f"{value['median']:.{digits}f} ({value['min']:.{digits}f}-{value['max']:.{digits}f})"
 
