@@ -1,42 +1,27 @@
 #include "proxy/provider/blocking_client.hpp"
 
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
-#include <openssl/x509v3.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include "proxy/provider/wire.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl.hpp>
+#include <boost/beast/core/string.hpp>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <charconv>
-#include <csignal>
-#include <cstring>
 
 namespace evenkeel::provider {
 
 namespace {
 
-bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept {
-    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-    return a.size() == b.size() &&
-           std::equal(a.begin(), a.end(), b.begin(), [&](char x, char y) { return lower(x) == lower(y); });
-}
+namespace asio = boost::asio;
+using boost::system::error_code;
+using socket_type = asio::basic_stream_socket<asio::ip::tcp, asio::io_context::executor_type>;
 
-std::string_view trim(std::string_view text) noexcept {
-    while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-    while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-    return text;
-}
-
-std::string errno_text(const std::string& what, int number) {
-    return what + ": " + std::strerror(number); // NOLINT(concurrency-mt-unsafe): glibc's is per thread
-}
+struct io_result {
+    error_code error = asio::error::timed_out;
+    std::size_t bytes = 0;
+};
 
 // Takes the first event off `buffer` (through its blank line), or nothing if none is complete. Lines end CR, LF or
 // CRLF; a CR at the very end may yet become CRLF, so it completes nothing unless `at_end`.
@@ -79,20 +64,6 @@ std::optional<sse_event> take_event(std::string& buffer, bool at_end) {
     return std::nullopt;
 }
 
-struct ssl_context_deleter {
-    void operator()(SSL_CTX* context) const noexcept { SSL_CTX_free(context); }
-};
-struct ssl_deleter {
-    void operator()(SSL* ssl) const noexcept { SSL_free(ssl); }
-};
-
-std::string openssl_text(const std::string& what) {
-    std::array<char, 256> text{};
-    ERR_error_string_n(ERR_get_error(), text.data(), text.size());
-    ERR_clear_error();
-    return what + ": " + text.data();
-}
-
 } // namespace
 
 std::string_view to_string(message_end end) noexcept {
@@ -109,13 +80,13 @@ std::string_view to_string(message_end end) noexcept {
 
 std::string client_response::header(std::string_view name) const {
     for (const auto& [field, value] : headers)
-        if (equal_ignoring_case(field, name)) return value;
+        if (boost::beast::iequals(field, name)) return value;
     return {};
 }
 
 std::size_t client_response::header_count(std::string_view name) const {
     return static_cast<std::size_t>(std::count_if(headers.begin(), headers.end(),
-                                                  [&](const auto& h) { return equal_ignoring_case(h.first, name); }));
+                                                  [&](const auto& h) { return boost::beast::iequals(h.first, name); }));
 }
 
 std::int64_t monotonic_ns() noexcept {
@@ -131,12 +102,11 @@ std::vector<sse_event> split_events(std::string_view body) {
 }
 
 struct blocking_client::state {
-    enum class body_kind : unsigned char { none, length, chunked, until_close };
-
     client_options options;
-    int socket = -1;
-    std::unique_ptr<SSL_CTX, ssl_context_deleter> context;
-    std::unique_ptr<SSL, ssl_deleter> ssl;
+    asio::io_context context{1};
+    socket_type socket{context};
+    std::optional<asio::ssl::context> tls_context;
+    std::optional<asio::ssl::stream<socket_type&>> tls;
 
     std::string input;                          // read, not consumed
     message_end stream_end = message_end::none; // of the connection
@@ -144,148 +114,100 @@ struct blocking_client::state {
     std::int64_t last_read_ns = 0;
 
     // The current message.
-    body_kind body = body_kind::none;
-    std::uint64_t remaining = 0; // of the length or the current chunk
-    bool in_chunk = false;
-    message_end message = message_end::none;
+    std::optional<message_reader<false>> reader;
+    message_end message = message_end::complete;
     std::string message_detail;
+    std::string piece;  // decoded bytes not handed out
     std::string events; // decoded bytes not yet an event
-    std::vector<std::size_t> chunks;
-    header_list trailers;
 
-    ~state() { close_socket(); }
-
-    void close_socket() noexcept {
-        ssl.reset();
-        if (socket >= 0) ::close(socket);
-        socket = -1;
+    // Runs what `start` begins, and breaks it off when it takes longer than `limit`.
+    template <class Start>
+    io_result within(std::chrono::milliseconds limit, Start start) {
+        io_result out;
+        bool done = false;
+        start([&](error_code error, std::size_t bytes = 0) {
+            if (error != asio::error::operation_aborted) out.error = error;
+            out.bytes = bytes;
+            done = true;
+        });
+        context.restart();
+        context.poll();
+        if (!done) context.run_for(limit);
+        if (!done) {
+            error_code ignored;
+            socket.cancel(ignored);
+            context.run();
+        }
+        return out;
     }
 
     void connect() {
-        socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (socket < 0) throw client_error(errno_text("socket", errno), errno);
-        const int one = 1;
-        ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        error_code error;
+        const auto address = asio::ip::make_address_v4(options.host, error);
+        if (error) throw client_error("not a literal IPv4 address: " + options.host, 0);
+        socket.open(asio::ip::tcp::v4(), error);
+        if (error) throw client_error("socket: " + error.message(), error.value());
+        socket.set_option(asio::ip::tcp::no_delay{true}, error);
         if (options.receive_buffer > 0)
-            ::setsockopt(socket, SOL_SOCKET, SO_RCVBUF, &options.receive_buffer, sizeof options.receive_buffer);
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_port = htons(options.port);
-        if (::inet_pton(AF_INET, options.host.c_str(), &address.sin_addr) != 1)
-            throw client_error("not a literal IPv4 address: " + options.host, 0);
-        // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): the sockets API
-        if (::connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-            if (errno != EINPROGRESS) throw client_error(errno_text("connect", errno), errno);
-            if (!wait(POLLOUT, options.timeout)) throw client_error("connect: timed out", ETIMEDOUT);
-            int error = 0;
-            socklen_t size = sizeof error;
-            ::getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &size);
-            if (error != 0) throw client_error(errno_text("connect", error), error);
-        }
-        if (options.tls) handshake();
+            socket.set_option(asio::socket_base::receive_buffer_size{options.receive_buffer}, error);
+        const auto made = within(options.timeout, [&](auto done) {
+            socket.async_connect({address, options.port}, std::move(done));
+        });
+        if (made.error) throw client_error("connect: " + made.error.message(), made.error.value());
+        if (options.tls) handshake(*options.tls);
     }
 
-    void handshake() {
-        context.reset(SSL_CTX_new(TLS_client_method()));
-        if (!context) throw client_error(openssl_text("tls"), 0);
-        const auto& tls = *options.tls;
-        if (!tls.ca_file.empty()) {
-            if (SSL_CTX_load_verify_locations(context.get(), tls.ca_file.c_str(), nullptr) != 1)
-                throw client_error(openssl_text("ca file"), 0);
-            SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
-        }
-        if (!tls.cert_file.empty() &&
-            (SSL_CTX_use_certificate_chain_file(context.get(), tls.cert_file.c_str()) != 1 ||
-             SSL_CTX_use_PrivateKey_file(context.get(), tls.key_file.c_str(), SSL_FILETYPE_PEM) != 1))
-            throw client_error(openssl_text("client certificate"), 0);
-        ssl.reset(SSL_new(context.get()));
-        const std::string& name = tls.server_name.empty() ? options.host : tls.server_name;
-        in_addr literal{};
-        if (::inet_pton(AF_INET, name.c_str(), &literal) == 1) {
-            X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl.get()), name.c_str());
-        } else {
-            // The macro SSL_set_tlsext_host_name casts in the old style.
-            std::string copy = name;
-            SSL_ctrl(ssl.get(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, copy.data());
-            SSL_set1_host(ssl.get(), name.c_str());
-        }
-        SSL_set_fd(ssl.get(), socket);
-        for (;;) {
-            const int result = SSL_connect(ssl.get());
-            if (result == 1) return;
-            if (!wait_for_tls(result)) {
-                const auto text = openssl_text("tls handshake");
-                close_socket();
-                throw client_error(text, 0);
+    void handshake(const client_tls& with) {
+        const std::string& name = with.server_name.empty() ? options.host : with.server_name;
+        try {
+            tls_context.emplace(asio::ssl::context::tls_client);
+            if (!with.ca_file.empty()) tls_context->load_verify_file(with.ca_file);
+            if (!with.cert_file.empty()) {
+                tls_context->use_certificate_chain_file(with.cert_file);
+                tls_context->use_private_key_file(with.key_file, asio::ssl::context::pem);
             }
+        } catch (const boost::system::system_error& error) {
+            throw client_error(error.what(), 0);
         }
-    }
-
-    [[nodiscard]] bool wait(short events_wanted, std::chrono::milliseconds limit) const {
-        const auto deadline = std::chrono::steady_clock::now() + limit;
-        for (;;) {
-            pollfd entry{socket, events_wanted, 0};
-            const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-            const int ready = ::poll(&entry, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
-            if (ready > 0) return true;
-            if (ready == 0) return false;
-            if (errno != EINTR) return true; // the call that follows reports it
+        tls.emplace(socket, *tls_context);
+        if (!with.ca_file.empty()) {
+            tls->set_verify_mode(asio::ssl::verify_peer);
+            tls->set_verify_callback(asio::ssl::host_name_verification(name));
         }
-    }
-
-    // After an SSL call returned `result`: waits for what it wants. False if it failed or nothing came.
-    [[nodiscard]] bool wait_for_tls(int result) const {
-        switch (SSL_get_error(ssl.get(), result)) {
-        case SSL_ERROR_WANT_READ: return wait(POLLIN, options.timeout);
-        case SSL_ERROR_WANT_WRITE: return wait(POLLOUT, options.timeout);
-        default: return false;
-        }
-    }
-
-    void end_stream(message_end end, std::string detail = {}) {
-        stream_end = end;
-        stream_detail = std::move(detail);
+        error_code literal;
+        asio::ip::make_address(name, literal);
+        // The macro SSL_set_tlsext_host_name casts in the old style.
+        if (std::string copy = name; literal)
+            SSL_ctrl(tls->native_handle(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, copy.data());
+        const auto made = within(
+            options.timeout, [&](auto done) { tls->async_handshake(asio::ssl::stream_base::client, std::move(done)); });
+        if (made.error) throw client_error("tls handshake: " + made.error.message(), 0);
     }
 
     // Reads once into `input`. False if the connection is at its end or nothing came.
     bool fill(std::chrono::milliseconds limit) {
         if (stream_end != message_end::none && stream_end != message_end::timeout) return false;
-        stream_end = message_end::none;
         std::array<char, 65536> block; // NOLINT(cppcoreguidelines-pro-type-member-init): filled by the read
-        for (;;) {
-            if (ssl) {
-                const int got = SSL_read(ssl.get(), block.data(), static_cast<int>(block.size()));
-                if (got > 0) return take(block.data(), static_cast<std::size_t>(got));
-                const int error = SSL_get_error(ssl.get(), got);
-                if (error == SSL_ERROR_ZERO_RETURN) return end_stream(message_end::complete), false;
-                if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) {
-                    if (!wait(error == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, limit))
-                        return end_stream(message_end::timeout), false;
-                    continue;
-                }
-                if (error == SSL_ERROR_SYSCALL && errno != 0)
-                    return end_stream(message_end::reset, errno_text("read", errno)), false;
-                // OpenSSL 3 reports an end without close_notify as a protocol error of its own.
-                return end_stream(message_end::truncated, openssl_text("end without close_notify")), false;
-            }
-            const ssize_t got = ::recv(socket, block.data(), block.size(), 0);
-            if (got > 0) return take(block.data(), static_cast<std::size_t>(got));
-            if (got == 0) return end_stream(message_end::complete), false;
-            if (errno == EINTR) continue;
-            if (errno != EAGAIN) return end_stream(message_end::reset, errno_text("read", errno)), false;
-            if (!wait(POLLIN, limit)) return end_stream(message_end::timeout), false;
+        const auto [error, bytes] = within(limit, [&](auto done) {
+            if (tls)
+                tls->async_read_some(asio::buffer(block), std::move(done));
+            else
+                socket.async_read_some(asio::buffer(block), std::move(done));
+        });
+        stream_detail = error && error != asio::error::eof ? "read: " + error.message() : "";
+        if (!error) {
+            stream_end = message_end::none;
+            last_read_ns = monotonic_ns();
+            input.append(block.data(), bytes);
+        } else if (error == asio::error::eof) {
+            stream_end = message_end::complete;
+        } else if (error == asio::error::timed_out) {
+            stream_end = message_end::timeout;
+        } else {
+            stream_end =
+                error.category() == boost::system::system_category() ? message_end::reset : message_end::truncated;
         }
-    }
-
-    bool take(const char* data, std::size_t size) {
-        last_read_ns = monotonic_ns();
-        input.append(data, size);
-        return true;
-    }
-
-    // What an end of the connection means for a message that is not finished.
-    [[nodiscard]] message_end unfinished() const noexcept {
-        return stream_end == message_end::complete ? message_end::truncated : stream_end;
+        return !error;
     }
 
     void finish(message_end end, std::string detail = {}) {
@@ -293,182 +215,75 @@ struct blocking_client::state {
         message_detail = detail.empty() ? stream_detail : std::move(detail);
     }
 
-    // A line without its CRLF, or nothing (then finish() was called). Bare LF is malformed.
-    std::optional<std::string> read_line() {
-        std::size_t searched = 0;
-        for (;;) {
-            const auto lf = input.find('\n', searched);
-            if (lf != std::string::npos) {
-                if (lf == 0 || input[lf - 1] != '\r') return finish(message_end::malformed, "bare LF"), std::nullopt;
-                std::string line = input.substr(0, lf - 1);
-                input.erase(0, lf + 1);
-                return line;
-            }
-            searched = input.size();
-            if (searched > 1024 * 1024) return finish(message_end::malformed, "endless line"), std::nullopt;
-            if (!fill(options.timeout)) return finish(unfinished()), std::nullopt;
-        }
-    }
-
-    bool read_fields(header_list& into) {
-        for (;;) {
-            auto line = read_line();
-            if (!line) return false;
-            if (line->empty()) return true;
-            const auto colon = line->find(':');
-            if (colon == std::string::npos || colon == 0)
-                return finish(message_end::malformed, "bad field: " + *line), false;
-            into.emplace_back(line->substr(0, colon), trim(std::string_view{*line}.substr(colon + 1)));
-        }
+    // Nothing more comes. An end of the connection may be that of the message.
+    void finish_at_end() {
+        if (stream_end != message_end::complete) return finish(stream_end);
+        finish(reader->may_end() ? message_end::complete : message_end::truncated);
     }
 
     void read_head(client_response& out, std::string_view method) {
         message = message_end::none;
         message_detail.clear();
+        piece.clear();
         events.clear();
-        chunks.clear();
-        trailers.clear();
-        in_chunk = false;
-        remaining = 0;
         for (;;) {
-            auto line = read_line();
-            if (!line) return;
-            int status = 0;
-            const bool version = line->starts_with("HTTP/1.0 ") || line->starts_with("HTTP/1.1 ");
-            const char* digits = line->data() + 9;
-            if (!version || line->size() < 12 || std::from_chars(digits, digits + 3, status).ptr != digits + 3)
-                return finish(message_end::malformed, "bad status line: " + *line);
-            header_list fields;
-            if (!read_fields(fields)) return;
-            if (status >= 100 && status < 200 && status != 101) {
-                out.informational.push_back(status);
+            reader.emplace([this](std::string_view data) { piece += data; }, method == "HEAD");
+            message_part next{};
+            while ((next = reader->read_head(input)) == message_part::head)
+                if (!fill(options.timeout)) return finish_at_end();
+            auto& head = reader->head;
+            if (next != message_part::malformed && head.status / 100 == 1 && head.status != 101) {
+                out.informational.push_back(head.status);
                 continue;
             }
-            out.status = status;
-            out.minor_version = (*line)[7] - '0';
-            out.reason = line->size() > 13 ? line->substr(13) : "";
-            out.headers = std::move(fields);
-            break;
-        }
-        const auto coding = out.header("transfer-encoding");
-        const auto length = out.header("content-length");
-        if (method == "HEAD" || out.status == 101 || out.status == 204 || out.status == 304) {
-            body = body_kind::none;
-            return finish(message_end::complete);
-        }
-        if (!coding.empty()) {
-            if (!equal_ignoring_case(coding, "chunked")) return finish(message_end::malformed, "coding " + coding);
-            if (!length.empty()) return finish(message_end::malformed, "both content-length and transfer-encoding");
-            body = body_kind::chunked;
-        } else if (!length.empty()) {
-            const auto parsed = std::from_chars(length.data(), length.data() + length.size(), remaining);
-            if (parsed.ec != std::errc{} || parsed.ptr != length.data() + length.size())
-                return finish(message_end::malformed, "content-length " + length);
-            body = body_kind::length;
-            if (remaining == 0) finish(message_end::complete);
-        } else {
-            body = body_kind::until_close;
+            out.status = head.status;
+            out.minor_version = head.minor_version;
+            out.reason = std::move(head.reason);
+            out.headers = std::move(head.headers);
+            if (next == message_part::malformed) return finish(message_end::malformed, reader->error);
+            if (next == message_part::nothing) finish(message_end::complete);
+            return;
         }
     }
-
-    std::string take_input(std::uint64_t limit) {
-        const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(limit, input.size()));
-        std::string piece = input.substr(0, size);
-        input.erase(0, size);
-        return piece;
-    }
-
-    std::string read_chunked() {
-        if (!in_chunk) {
-            auto line = read_line();
-            if (!line) return {};
-            const auto parsed = std::from_chars(line->data(), line->data() + line->size(), remaining, 16);
-            const bool digits = parsed.ec == std::errc{} && parsed.ptr != line->data();
-            if (!digits || (parsed.ptr != line->data() + line->size() && *parsed.ptr != ';'))
-                return finish(message_end::malformed, "bad chunk size: " + *line), std::string{};
-            if (remaining == 0) {
-                if (read_fields(trailers)) finish(message_end::complete);
-                return {};
-            }
-            chunks.push_back(static_cast<std::size_t>(remaining));
-            in_chunk = true;
-        }
-        if (input.empty() && !fill(options.timeout)) return finish(unfinished()), std::string{};
-        std::string piece = take_input(remaining);
-        remaining -= piece.size();
-        if (remaining == 0) {
-            in_chunk = false;
-            // The CRLF is left to the next call, so that a chunk is handed out the moment its data is there.
-            pending_crlf = true;
-        }
-        return piece;
-    }
-    bool pending_crlf = false;
 
     std::string read_some() {
         while (message == message_end::none) {
-            if (body == body_kind::chunked) {
-                if (pending_crlf) {
-                    pending_crlf = false;
-                    auto line = read_line();
-                    if (!line) break;
-                    if (!line->empty()) {
-                        finish(message_end::malformed, "no CRLF after a chunk");
-                        break;
-                    }
-                }
-                if (auto piece = read_chunked(); !piece.empty()) return piece;
-                continue;
-            }
-            if (input.empty() && !fill(options.timeout)) {
-                finish(body == body_kind::until_close && stream_end == message_end::complete ? message_end::complete
-                                                                                             : unfinished());
-                break;
-            }
-            std::string piece = take_input(body == body_kind::length ? remaining : input.size());
-            if (body == body_kind::length) {
-                remaining -= piece.size();
-                if (remaining == 0) finish(message_end::complete);
-            }
-            return piece;
+            const auto next = reader->read_body(input);
+            if (next == message_part::nothing) finish(message_end::complete);
+            if (next == message_part::malformed) finish(message_end::malformed, reader->error);
+            if (!piece.empty()) return std::exchange(piece, {});
+            if (message == message_end::none && !fill(options.timeout)) finish_at_end();
         }
         return {};
     }
 
     bool send(std::string_view bytes) {
         while (!bytes.empty()) {
-            if (socket < 0) return false;
-            if (ssl) {
-                const int sent =
-                    SSL_write(ssl.get(), bytes.data(), static_cast<int>(std::min<std::size_t>(bytes.size(), 1 << 20)));
-                if (sent > 0) {
-                    bytes.remove_prefix(static_cast<std::size_t>(sent));
-                } else if (!wait_for_tls(sent)) {
-                    ERR_clear_error();
-                    return false;
-                }
-                continue;
-            }
-            const ssize_t sent = ::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-            if (sent >= 0) {
-                bytes.remove_prefix(static_cast<std::size_t>(sent));
-            } else if (errno == EAGAIN) {
-                if (!wait(POLLOUT, options.timeout)) return false;
-            } else if (errno != EINTR) {
-                return false;
-            }
+            const auto [error, sent] = within(options.timeout, [&](auto done) {
+                const auto buffer = asio::buffer(bytes.data(), bytes.size());
+                if (tls)
+                    tls->async_write_some(buffer, std::move(done));
+                else
+                    socket.async_write_some(buffer, std::move(done));
+            });
+            if (error) return false;
+            bytes.remove_prefix(sent);
         }
         return true;
+    }
+
+    // With TLS, close_notify; the peer's is not waited for.
+    void say_goodbye() {
+        if (!tls || !socket.is_open()) return;
+        const int seen = SSL_get_shutdown(tls->native_handle());
+        SSL_set_shutdown(tls->native_handle(), seen | SSL_RECEIVED_SHUTDOWN);
+        within(options.timeout, [&](auto done) { tls->async_shutdown(std::move(done)); });
+        SSL_set_shutdown(tls->native_handle(), seen | SSL_SENT_SHUTDOWN);
     }
 };
 
 blocking_client::blocking_client(client_options options) : state_(std::make_unique<state>()) {
     state_->options = std::move(options);
-    if (state_->options.tls) {
-        // OpenSSL writes without MSG_NOSIGNAL.
-        static const bool ignored = std::signal(SIGPIPE, SIG_IGN) != SIG_ERR;
-        static_cast<void>(ignored);
-    }
     state_->connect();
 }
 blocking_client::~blocking_client() = default;
@@ -481,21 +296,18 @@ bool blocking_client::send_request(std::string_view method, std::string_view tar
                                    std::string_view body) {
     const auto given = [&](std::string_view name) {
         return std::any_of(headers.begin(), headers.end(),
-                           [&](const auto& field) { return equal_ignoring_case(field.first, name); });
+                           [&](const auto& field) { return boost::beast::iequals(field.first, name); });
     };
-    std::string bytes;
-    bytes.append(method).append(" ").append(target).append(" HTTP/1.1\r\n");
-    if (!given("host")) bytes += "host: " + state_->options.host + ":" + std::to_string(state_->options.port) + "\r\n";
-    for (const auto& [name, value] : headers) bytes.append(name).append(": ").append(value).append("\r\n");
+    header_list all = headers;
+    if (!given("host"))
+        all.emplace(all.begin(), "host", state_->options.host + ":" + std::to_string(state_->options.port));
     if ((!body.empty() || method == "POST") && !given("content-length") && !given("transfer-encoding"))
-        bytes += "content-length: " + std::to_string(body.size()) + "\r\n";
-    bytes.append("\r\n").append(body);
-    return send(bytes);
+        all.emplace_back("content-length", std::to_string(body.size()));
+    return send(request_head_text(method, target, all).append(body));
 }
 
 client_response blocking_client::read_head(std::string_view method) {
     client_response out;
-    state_->pending_crlf = false;
     state_->read_head(out, method);
     out.end = state_->message;
     out.detail = state_->message_detail;
@@ -528,8 +340,8 @@ client_response blocking_client::read_response(std::string_view method) {
     }
     out.end = state_->message;
     out.detail = state_->message_detail;
-    out.trailers = state_->trailers;
-    out.chunks = state_->chunks;
+    out.trailers = state_->reader->trailers;
+    out.chunks = state_->reader->chunks;
     return out;
 }
 
@@ -550,29 +362,28 @@ message_end blocking_client::wait_closed(std::chrono::milliseconds timeout) {
 std::string blocking_client::stray() const { return state_->input; }
 
 void blocking_client::half_close() {
-    if (state_->ssl) SSL_shutdown(state_->ssl.get());
-    ::shutdown(state_->socket, SHUT_WR);
+    error_code ignored;
+    state_->say_goodbye();
+    state_->socket.shutdown(asio::socket_base::shutdown_send, ignored);
 }
 
 void blocking_client::close() {
-    if (state_->ssl) SSL_shutdown(state_->ssl.get());
-    state_->close_socket();
+    error_code ignored;
+    state_->say_goodbye();
+    state_->socket.close(ignored);
 }
 
 void blocking_client::reset() {
-    const linger hard{1, 0};
-    if (state_->socket >= 0) ::setsockopt(state_->socket, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
-    state_->close_socket();
+    error_code ignored;
+    state_->socket.set_option(asio::socket_base::linger{true, 0}, ignored);
+    state_->socket.close(ignored);
 }
 
 void blocking_client::set_timeout(std::chrono::milliseconds timeout) { state_->options.timeout = timeout; }
 
 std::uint16_t blocking_client::local_port() const {
-    sockaddr_in address{};
-    socklen_t size = sizeof address;
-    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): the sockets API
-    ::getsockname(state_->socket, reinterpret_cast<sockaddr*>(&address), &size);
-    return ntohs(address.sin_port);
+    error_code ignored;
+    return state_->socket.local_endpoint(ignored).port();
 }
 
 } // namespace evenkeel::provider

@@ -35,7 +35,7 @@ enum class message_end : unsigned char {
 [[nodiscard]] std::string_view to_string(message_end end) noexcept;
 
 struct client_response {
-    int status = 0; // 0: no complete head was read
+    int status = 0; // 0: none was read; a head that is malformed behind it is there up to that place
     int minor_version = 1;
     std::string reason;
     header_list headers;

@@ -1,7 +1,6 @@
 #include "proxy/provider/connection.hpp"
 
 #include "proxy/provider/answers.hpp"
-#include "proxy/provider/blocking_client.hpp"
 #include "proxy/provider/text.hpp"
 #include "proxy/provider/wire.hpp"
 
@@ -13,6 +12,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+#include <boost/beast/core/string.hpp>
 
 #include <algorithm>
 #include <array>
@@ -45,6 +45,22 @@ constexpr auto forever = std::chrono::steady_clock::time_point::max();
 
 using timer = asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>,
                                          provider_executor>;
+
+// A request on its way in: what Beast's parser has made of it, and what became of its body.
+struct incoming {
+    explicit incoming(std::function<void(std::uint64_t position, std::string_view data)> told)
+        : reader([this, told = std::move(told)](std::string_view data) {
+              told(bytes, data);
+              hash.add(data);
+              bytes += data.size();
+              if (keep) body.append(data);
+          }) {}
+    bool keep = true; // the body; otherwise counted and hashed only
+    std::uint64_t bytes = 0;
+    std::string body;
+    sha256 hash;
+    message_reader<true> reader;
+};
 
 class connection final : public provider_connection, public std::enable_shared_from_this<connection> {
 public:
@@ -122,18 +138,17 @@ private:
 
     // The client waits for the grant before it goes on, so nothing is read ahead.
     task<bool> grant_tunnel() {
-        attempt_record head;
-        head.accepted_ns = accepted_ns_;
-        head.connection = setup_.number;
+        message_reader<true> reader{{}};
         std::array<char, 4096> block; // NOLINT(cppcoreguidelines-pro-type-member-init): filled by the read
-        while (take_request_head(input_, head) != head_result::complete) {
+        while (reader.read_head(input_) == message_part::head) {
             const auto read = co_await read_some(asio::buffer(block));
             if (!read.ok()) co_return false;
             input_.append(block.data(), read.bytes);
         }
-        head.head_ns = monotonic_ns();
-        const auto record = core_.begin(std::move(head));
-        const auto written = co_await write_all("HTTP/1.1 200 Connection established\r\nvia: sim\r\n\r\n");
+        if (!reader.error.empty()) co_return false;
+        const auto record = core_.begin(record_of(reader));
+        const auto granted = response_head_text(200, {{"via", "sim"}});
+        const auto written = co_await write_all(granted);
         core_.finish(record, [&](attempt_record& r) {
             r.status = 200;
             r.finished_ns = monotonic_ns();
@@ -142,11 +157,29 @@ private:
         co_return written.ok();
     }
 
+    [[nodiscard]] attempt_record record_of(message_reader<true>& reader) const {
+        attempt_record out;
+        out.accepted_ns = accepted_ns_;
+        out.connection = setup_.number;
+        out.head_ns = monotonic_ns();
+        out.method = std::move(reader.head.method);
+        out.target = std::move(reader.head.target);
+        out.minor_version = reader.head.minor_version;
+        out.headers = std::move(reader.head.headers);
+        out.bytes_in = reader.taken;
+        return out;
+    }
+
+    // How much may lie here unread before the peer has to wait.
+    [[nodiscard]] std::size_t room() const noexcept {
+        return script_.reads_bytes > 0 ? readable_ + script_.reads_bytes : read_ahead_bytes;
+    }
+
     task<void> read_on() {
         auto self = shared_from_this();
         std::array<char, 65536> block; // NOLINT(cppcoreguidelines-pro-type-member-init): filled by the read
         for (;;) {
-            while (input_.size() >= (script_.reads_bytes > 0 ? script_.reads_bytes : read_ahead_bytes) && open_) {
+            while (input_.size() >= room() && open_) {
                 timer room{socket_.get_executor(), forever};
                 reader_pause_ = &room;
                 co_await room.async_wait(as_result);
@@ -263,24 +296,26 @@ private:
     }
 
     task<bool> serve_one() {
-        attempt_record head;
-        head.accepted_ns = accepted_ns_;
-        head.connection = setup_.number;
+        in_.emplace([this](std::uint64_t at, std::string_view data) {
+            const auto& told = core_.options().on_body;
+            if (told && record_ != nullptr) told(*record_, at, data);
+        });
+        auto& reader = in_->reader;
         for (;;) {
-            const auto result = take_request_head(input_, head);
-            if (result == head_result::complete) break;
-            if (result == head_result::malformed) co_return co_await refuse_malformed();
+            const auto next = reader.read_head(input_);
+            if (next == message_part::malformed) co_return co_await refuse_malformed();
+            if (next != message_part::head) break;
             if (gone()) co_return false;
-            if (!co_await wait_for_request()) co_return false;
+            if (!co_await wait_for_request(reader.taken == 0)) co_return false;
         }
         wake_reader();
+        attempt_record head = record_of(reader);
         const std::string path = head.target.substr(0, head.target.find('?'));
-        if (path.starts_with("/__sim/") || setup_.control) co_return co_await serve_control(head, path);
+        if (path.starts_with("/__sim/") || setup_.control) co_return co_await serve_control(head.method, path);
 
         head.on_connection = ++served_;
         head.server_name = server_name_;
         head.resumed = secure_ && SSL_session_reused(tls_->native_handle()) == 1;
-        head.head_ns = monotonic_ns();
         std::shared_ptr<const script_choice> choice;
         try {
             choice = core_.choose(head);
@@ -304,7 +339,7 @@ private:
     }
 
     // Waits for bytes; false once the connection was idle for too long.
-    task<bool> wait_for_request() {
+    task<bool> wait_for_request(bool nothing_taken) {
         const auto& options = core_.options();
         auto limit = idle_limit_ns_;
         // A connection that has carried nothing yet is not idle: closing it would be a fault of another kind.
@@ -316,7 +351,7 @@ private:
         const auto due =
             limit < 0 || setup_.control ? forever : std::chrono::steady_clock::now() + std::chrono::nanoseconds{limit};
         const auto before = input_.size();
-        idle_ = before == 0;
+        idle_ = nothing_taken && before == 0;
         while (input_.size() == before && !gone() && std::chrono::steady_clock::now() < due && !dropped_)
             co_await wait_until(due);
         idle_ = false;
@@ -324,82 +359,72 @@ private:
     }
 
     task<bool> refuse_malformed() {
-        static const std::string answer = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        static const std::string answer = response_head_text(400, {{"content-length", "0"}, {"connection", "close"}});
         co_await write_raw(answer);
         co_return false;
     }
 
-    task<bool> serve_control(const attempt_record& head, const std::string& path) {
-        body_reader reader{head, true};
-        if (!co_await read_body(reader)) co_return false;
+    task<bool> serve_control(const std::string& method, const std::string& path) {
+        if (!co_await read_body()) co_return false;
         control_effect effect;
-        const auto [status, body] = core_.control(head.method, path, reader.body(), effect);
-        std::string out = "HTTP/1.1 " + std::to_string(status) + " " + std::string{reason_phrase(status)} +
-                          "\r\ncontent-type: application/json\r\ncontent-length: " + std::to_string(body.size()) +
-                          "\r\n\r\n" + body;
+        const auto [status, told] = core_.control(method, path, in_->body, effect);
+        const header_list fields{{"content-type", "application/json"}, {"content-length", std::to_string(told.size())}};
+        const std::string out = response_head_text(status, fields) + told;
         const bool written = co_await write_raw(out);
         setup_.on_effect(effect);
         co_return written;
     }
 
-    task<bool> read_body(body_reader& reader, std::uint64_t until = std::numeric_limits<std::uint64_t>::max()) {
+    task<bool> read_body(std::uint64_t until = std::numeric_limits<std::uint64_t>::max()) {
+        const bool slowly = script_.reads_bytes > 0;
         for (;;) {
-            const auto before = reader.bytes();
-            const auto state = script_.reads_bytes > 0 ? take_piece(reader) : reader.consume(input_);
+            const auto before = in_->bytes;
+            const auto unread = input_.size();
+            readable_ = slowly ? std::min(readable_ + script_.reads_bytes, unread) : unread;
+            const auto next = in_->reader.read_body(input_, readable_);
+            readable_ -= unread - input_.size();
             wake_reader();
-            if (state == body_reader::state::done) co_return true;
-            if (state == body_reader::state::malformed || gone()) co_return false;
-            if (reader.bytes() >= until) co_return true;
-            if (script_.reads_bytes > 0 && reader.bytes() > before) {
+            if (next == message_part::nothing) co_return true;
+            if (next == message_part::malformed || gone()) co_return false;
+            if (in_->bytes >= until) co_return true;
+            if (slowly && in_->bytes > before) {
                 if (!co_await pause(script_.reads_interval)) co_return false;
-            } else {
+            } else if (readable_ == input_.size()) {
                 co_await wait_until(forever);
             }
         }
     }
-    // What lies behind the body stays.
-    body_reader::state take_piece(body_reader& reader) {
-        const auto size = std::min(script_.reads_bytes, input_.size());
-        piece_.append(input_, 0, size);
-        input_.erase(0, size);
-        const auto state = reader.consume(piece_);
-        if (state == body_reader::state::done) {
-            input_.insert(0, piece_);
-            piece_.clear();
-        }
-        return state;
-    }
 
     [[nodiscard]] bool expects_continue() const {
-        return equal_ignoring_case(record_->header("expect"), "100-continue");
+        return boost::beast::iequals(record_->header("expect"), "100-continue");
     }
 
     // True if the connection may carry another request.
     task<bool> answer(std::shared_ptr<const script_choice> choice) {
         whole_ = false;
         unread_body_ = false;
+        readable_ = 0;
         const auto path = std::string{api_path(record_->target)};
-        const bool keep = path.starts_with("/v1/") || core_.options().record_body_bytes > 0;
+        in_->keep = path.starts_with("/v1/") || core_.options().record_body_bytes > 0;
         // An early answer, and how the body is read, must be known before there is a body to take a nonce from.
         const bool picked = choice && choice->is_about_reading();
         if (picked) script_ = core_.pick(*choice, path, core_.count_turn(path));
         const bool early = script_.early != early_end::none;
-        body_reader reader{*record_, keep};
-        piece_.clear();
-        if (const auto& told = core_.options().on_body)
-            reader.tell([this, &told](std::uint64_t at, std::string_view data) { told(*record_, at, data); });
-        if (early && script_.early_after > 0 && !co_await read_body(reader, script_.early_after)) co_return false;
+        if (early && script_.early_after > 0 && !co_await read_body(script_.early_after)) co_return false;
         if (!early) {
-            if (expects_continue()) co_await write_raw("HTTP/1.1 100 Continue\r\n\r\n");
-            const bool read = co_await read_body(reader);
+            if (expects_continue()) {
+                const auto go_on = response_head_text(100, {});
+                co_await write_raw(go_on);
+            }
+            const bool read = co_await read_body();
             core_.quietly([&] {
-                record_->bytes_in += reader.wire_bytes();
-                record_->body_bytes = reader.bytes();
+                record_->bytes_in = in_->reader.taken;
+                record_->body_bytes = in_->bytes;
                 if (!read) return;
                 record_->body_ns = monotonic_ns();
-                record_->body_sha256 = reader.digest();
-                record_->nonce = find_nonce(reader.body());
-                record_->body = reader.body().substr(0, core_.options().record_body_bytes);
+                record_->body_sha256 = in_->hash.hex();
+                record_->nonce = find_nonce(in_->body);
+                record_->body = in_->body.substr(0, core_.options().record_body_bytes);
             });
             if (!read) {
                 if (!gone()) co_await refuse_malformed();
@@ -419,11 +444,11 @@ private:
             script_.status = 400;
             script_.body = "text:" + record_->script;
         }
-        const provider_request request{record_->method, record_->target, reader.body(), record_->serial};
+        const provider_request request{record_->method, record_->target, in_->body, record_->serial};
         provider_answer out = make_answer(request, script_);
         describe(path, out);
         co_await respond(out);
-        if (early && ended_) co_return co_await after_early_answer(reader);
+        if (early && ended_) co_return co_await after_early_answer();
         co_return ended_ && !closing_;
     }
 
@@ -433,17 +458,17 @@ private:
         return script_for(*record_);
     }
 
-    task<bool> after_early_answer(body_reader& reader) {
+    task<bool> after_early_answer() {
         if (script_.early == early_end::reset) {
             reset_socket();
             co_return false;
         }
         unread_body_ = true;
         if (script_.early == early_end::close) co_return false;
-        const bool read = co_await read_body(reader);
+        const bool read = co_await read_body();
         core_.quietly([&] {
-            record_->bytes_in += reader.wire_bytes();
-            record_->body_bytes = reader.bytes();
+            record_->bytes_in = in_->reader.taken;
+            record_->body_bytes = in_->bytes;
         });
         co_return read && !closing_;
     }
@@ -548,14 +573,15 @@ private:
             co_return;
         }
         for (const int status : script_.informational) {
-            std::string head = "HTTP/1.1 " + std::to_string(status) + " " + std::string{reason_phrase(status)} + "\r\n";
-            if (status == 103) head += "link: </style.css>; rel=preload\r\n";
-            head += "\r\n";
+            header_list fields;
+            if (status == 103) fields.emplace_back("link", "</style.css>; rel=preload");
+            const std::string head = response_head_text(status, fields);
             if (!co_await write_raw(head)) co_return;
         }
         if (script_.unasked_switch) {
-            co_await write_raw("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x-sim\r\n\r\nno "
-                               "HTTP from here on");
+            const auto head = response_head_text(101, {{"connection", "upgrade"}, {"upgrade", "x-sim"}});
+            const std::string switched = head + "no HTTP from here on";
+            co_await write_raw(switched);
             co_await end_sending();
             co_return;
         }
@@ -638,13 +664,13 @@ private:
     // The formal end of the body.
     task<void> send_last_chunk() {
         ended_ = true;
-        if (chunked_) ended_ = co_await write_raw("0\r\n\r\n");
+        if (chunked_) ended_ = co_await write_raw(last_chunk);
     }
 
     // More than the message: what a client must not take for a part of it, nor of the next one.
     task<void> send_extras(const std::string& head, const provider_answer& out) {
         std::string extra(script_.extra_bytes, 'x');
-        if (script_.extra_response) extra = head + out.body + (chunked_ ? "0\r\n\r\n" : "");
+        if (script_.extra_response) extra = (head + out.body).append(chunked_ ? last_chunk : "");
         co_await write_raw(extra);
     }
 
@@ -666,12 +692,9 @@ private:
             else
                 framing = unknown_length ? script_framing::chunked : script_framing::length;
         }
-        std::string head = http_1_0 ? "HTTP/1.0 " : "HTTP/1.1 ";
-        head += std::to_string(out.status);
-        head.append(" ").append(reason_phrase(out.status)).append("\r\ndate: ").append(http_date(0)).append("\r\n");
-        const auto add = [&head](std::string_view name, std::string_view value) {
-            head.append(name).append(": ").append(value).append("\r\n");
-        };
+        header_list fields;
+        const auto add = [&fields](std::string_view name, std::string_view value) { fields.emplace_back(name, value); };
+        add("date", http_date(0));
         if (!out.content_type.empty()) add("content-type", out.content_type);
         for (const auto& [name, value] : out.headers) add(name, value);
         if (script_.retry_after.starts_with("date:"))
@@ -690,8 +713,8 @@ private:
         }
         if (framing == script_framing::close) closing_ = true;
         const auto asked = record_->header("connection");
-        if (script_.close_connection || equal_ignoring_case(asked, "close") ||
-            (record_->minor_version == 0 && !equal_ignoring_case(asked, "keep-alive")))
+        if (script_.close_connection || boost::beast::iequals(asked, "close") ||
+            (record_->minor_version == 0 && !boost::beast::iequals(asked, "keep-alive")))
             closing_ = true;
         if (script_.early == early_end::close) closing_ = true;
         if (script_.announce_close || (closing_ && !http_1_0))
@@ -699,7 +722,7 @@ private:
         else if (record_->minor_version == 0 && !http_1_0)
             add("connection", "keep-alive");
         if (!script_.keep_alive.empty()) add("keep-alive", "timeout=" + script_.keep_alive);
-        return head + "\r\n";
+        return response_head_text(out.status, fields, http_1_0 ? 0 : 1);
     }
 
     // Body bytes through the framing; breaks off where the script names a byte.
@@ -866,7 +889,7 @@ private:
     std::int64_t accepted_ns_;
 
     std::string input_;
-    std::string piece_; // of a body that is read slowly
+    std::size_t readable_ = 0; // of it, where a body is read slowly
     bool open_ = true;
     bool reading_ = false;
     bool peer_gone_ = false;
@@ -876,6 +899,7 @@ private:
     std::uint64_t served_ = 0;
 
     // Of the current request.
+    std::optional<incoming> in_;
     std::shared_ptr<attempt_record> record_;
     provider_script script_;
     stored_gzip gzip_;

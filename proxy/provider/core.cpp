@@ -2,6 +2,7 @@
 
 #include "policies/hash64.hpp"
 
+#include <boost/beast/core/string.hpp>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
@@ -92,15 +93,9 @@ provider_rule rule_of(const json::value& value) {
 
 } // namespace
 
-bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept {
-    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-    return a.size() == b.size() &&
-           std::equal(a.begin(), a.end(), b.begin(), [&](char x, char y) { return lower(x) == lower(y); });
-}
-
 std::string attempt_record::header(std::string_view name) const {
     for (const auto& [field, value] : headers)
-        if (equal_ignoring_case(field, name)) return value;
+        if (boost::beast::iequals(field, name)) return value;
     return {};
 }
 
@@ -155,7 +150,7 @@ std::shared_ptr<const script_choice> provider_core::choose(const attempt_record&
     for (auto rule = rules_.begin(); rule != rules_.end(); ++rule) {
         const auto& r = rule->rule;
         const auto matches_header = [&](const auto& field) {
-            return equal_ignoring_case(field.first, r.header) && field.second.find(r.value) != std::string::npos;
+            return boost::beast::iequals(field.first, r.header) && field.second.find(r.value) != std::string::npos;
         };
         if (rule->for_accept || !record.target.starts_with(r.path)) continue;
         if (!r.header.empty() && std::none_of(record.headers.begin(), record.headers.end(), matches_header)) continue;

@@ -84,6 +84,4 @@ private:
     std::deque<std::shared_ptr<attempt_record>> records_;
 };
 
-[[nodiscard]] bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept;
-
 } // namespace evenkeel::provider

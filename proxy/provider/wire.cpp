@@ -1,17 +1,19 @@
 #include "proxy/provider/wire.hpp"
 
-#include "proxy/provider/core.hpp"
-#include "proxy/provider/text.hpp"
-
+#include <boost/beast/core/buffers_to_string.hpp>
+#include <boost/beast/http.hpp>
 #include <openssl/evp.h>
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <chrono>
 #include <ctime>
 
 namespace evenkeel::provider {
+
+namespace http = boost::beast::http;
+using boost::beast::error_code;
+using boost::beast::string_view;
 
 namespace {
 
@@ -19,41 +21,109 @@ void append_little_endian(std::string& out, std::uint32_t value, int bytes) {
     for (int i = 0; i < bytes; ++i, value >>= 8U) out += static_cast<char>(value & 0xffU);
 }
 
+template <class Header, class Word>
+std::string head_text(Header& head, const header_list& headers, Word word) {
+    for (const auto& [name, value] : headers) head.insert(name, value);
+    const http::fields::writer written(head, head.version(), word);
+    return boost::beast::buffers_to_string(written.get());
+}
+
 } // namespace
 
-head_result take_request_head(std::string& input, attempt_record& record) {
-    // Blank lines before a request line are skipped (RFC 9112, 2.2).
-    std::size_t skipped = 0;
-    while (input.compare(skipped, 2, "\r\n") == 0) skipped += 2;
-    input.erase(0, skipped);
-    const auto end = input.find("\r\n\r\n");
-    if (end == std::string::npos) return input.size() > 1024 * 1024 ? head_result::malformed : head_result::incomplete;
-    std::string_view head{input.data(), end + 2};
-    const auto next_line = [&head] {
-        const auto stop = head.find("\r\n");
-        const auto line = head.substr(0, stop);
-        head.remove_prefix(stop + 2);
-        return line;
-    };
-    const auto start = next_line();
-    const auto first = start.find(' ');
-    const auto last = start.rfind(' ');
-    const auto version = start.substr(last == std::string_view::npos ? start.size() : last + 1);
-    if (first == std::string_view::npos || last <= first || !version.starts_with("HTTP/1.") || version.size() != 8)
-        return head_result::malformed;
-    record.method = start.substr(0, first);
-    record.target = start.substr(first + 1, last - first - 1);
-    record.minor_version = version[7] - '0';
-    while (!head.empty()) {
-        const auto line = next_line();
-        const auto colon = line.find(':');
-        if (colon == std::string_view::npos) return head_result::malformed;
-        record.headers.emplace_back(line.substr(0, colon), trim(line.substr(colon + 1)));
+template <bool Request>
+class message_reader<Request>::parser final : public http::basic_parser<Request> {
+public:
+    explicit parser(message_reader& to) : to_(to) {
+        this->header_limit(1024 * 1024);
+        this->body_limit(boost::none);
     }
-    record.bytes_in = end + 4;
-    input.erase(0, end + 4);
-    return head_result::complete;
+
+private:
+    static std::string_view text(string_view from) noexcept { return {from.data(), from.size()}; }
+
+    void on_request_impl(http::verb, string_view method, string_view target, int version, error_code&) override {
+        to_.head.method = text(method);
+        to_.head.target = text(target);
+        to_.head.minor_version = version % 10;
+    }
+    void on_response_impl(int status, string_view reason, int version, error_code&) override {
+        to_.head.status = status;
+        to_.head.reason = text(reason);
+        to_.head.minor_version = version % 10;
+    }
+    void on_field_impl(http::field is, string_view name, string_view value, error_code& error) override {
+        // Beast takes a body in a coding that it does not know for one that ends with the connection, and unfolds what
+        // was folded over lines, elsewhere.
+        if (is == http::field::transfer_encoding && !boost::beast::iequals(value, "chunked"))
+            error = http::error::bad_transfer_encoding;
+        if (value.data() < to_.input_.data() || value.data() > to_.input_.data() + to_.input_.size())
+            error = http::error::bad_obs_fold;
+        (this->is_header_done() ? to_.trailers : to_.head.headers).emplace_back(text(name), text(value));
+    }
+    void on_header_impl(error_code&) override {}
+    void on_body_init_impl(const boost::optional<std::uint64_t>&, error_code&) override {}
+    std::size_t on_body_impl(string_view body, error_code&) override {
+        to_.on_body_(text(body));
+        return body.size();
+    }
+    void on_chunk_header_impl(std::uint64_t size, string_view, error_code&) override {
+        if (size > 0) to_.chunks.push_back(static_cast<std::size_t>(size));
+    }
+    std::size_t on_chunk_body_impl(std::uint64_t, string_view body, error_code& error) override {
+        return on_body_impl(body, error);
+    }
+    void on_finish_impl(error_code&) override {}
+
+    message_reader& to_;
+};
+
+template <bool Request>
+message_reader<Request>::message_reader(std::function<void(std::string_view)> on_body, bool bodiless)
+    : on_body_(std::move(on_body)), parser_(std::make_unique<parser>(*this)) {
+    parser_->skip(bodiless);
 }
+template <bool Request>
+message_reader<Request>::~message_reader() = default;
+
+template <bool Request>
+message_part message_reader<Request>::read_head(std::string& input) {
+    if (Request && taken == 0) { // blank lines before a request line (RFC 9112, 2.2)
+        while (input.starts_with("\r\n")) input.erase(0, 2);
+        if (input == "\r") return message_part::head;
+    }
+    return read(input, std::string::npos, true);
+}
+template <bool Request>
+message_part message_reader<Request>::read_body(std::string& input, std::size_t most) {
+    return read(input, most, false);
+}
+
+template <bool Request>
+message_part message_reader<Request>::read(std::string& input, std::size_t most, bool head_only) {
+    input_ = std::string_view{input}.substr(0, most);
+    std::size_t at = 0;
+    error_code failed;
+    while (at < input_.size() && !failed && !parser_->is_done() && !(head_only && parser_->is_header_done()))
+        at += parser_->put(boost::asio::const_buffer(input_.data() + at, input_.size() - at), failed);
+    input.erase(0, at);
+    taken += at;
+    if (failed && failed != http::error::need_more) {
+        error = failed.message();
+        return message_part::malformed;
+    }
+    if (!parser_->is_header_done()) return message_part::head;
+    return parser_->is_done() ? message_part::nothing : message_part::body;
+}
+
+template <bool Request>
+bool message_reader<Request>::may_end() {
+    error_code failed;
+    if (parser_->got_some() && !parser_->is_done()) parser_->put_eof(failed);
+    return !failed && parser_->is_done();
+}
+
+template class message_reader<true>;
+template class message_reader<false>;
 
 struct sha256::context {
     EVP_MD_CTX* evp = EVP_MD_CTX_new();
@@ -70,77 +140,6 @@ std::string sha256::hex() {
         out += "0123456789abcdef"[digest[i] >> 4U];
         out += "0123456789abcdef"[digest[i] & 15U];
     }
-    return out;
-}
-
-body_reader::body_reader(const attempt_record& record, bool keep) : keep_(keep) {
-    const auto coding = record.header("transfer-encoding");
-    chunked_ = !coding.empty();
-    const auto length = record.header("content-length");
-    std::from_chars(length.data(), length.data() + length.size(), remaining_);
-    if (chunked_) remaining_ = 0;
-}
-
-void body_reader::take(std::string_view data) {
-    if (told_ && !data.empty()) told_(bytes_, data);
-    hash_.add(data);
-    bytes_ += data.size();
-    if (keep_) body_.append(data);
-}
-
-body_reader::state body_reader::consume(std::string& input) {
-    if (done_) return state::done;
-    const auto before = input.size();
-    state out = state::more;
-    if (chunked_) {
-        out = consume_chunked(input);
-    } else {
-        const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(remaining_, input.size()));
-        take(std::string_view{input}.substr(0, size));
-        input.erase(0, size);
-        remaining_ -= size;
-        if (remaining_ == 0) out = state::done;
-    }
-    wire_bytes_ += before - input.size();
-    done_ = out == state::done;
-    return out;
-}
-
-body_reader::state body_reader::consume_chunked(std::string& input) {
-    std::size_t at = 0;
-    state out = state::more;
-    while (out == state::more) {
-        if (part_ == part::data) {
-            const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(remaining_, input.size() - at));
-            if (size == 0) break;
-            take(std::string_view{input}.substr(at, size));
-            at += size;
-            remaining_ -= size;
-            if (remaining_ == 0) part_ = part::crlf;
-            continue;
-        }
-        const auto end = input.find("\r\n", at);
-        if (end == std::string::npos) break;
-        const std::string_view line{input.data() + at, end - at};
-        at = end + 2;
-        switch (part_) {
-        case part::size: {
-            const auto [stop, error] = std::from_chars(line.data(), line.data() + line.size(), remaining_, 16);
-            if (error != std::errc{} || (stop != line.data() + line.size() && *stop != ';')) out = state::malformed;
-            part_ = remaining_ == 0 ? part::trailer : part::data;
-            break;
-        }
-        case part::crlf:
-            if (!line.empty()) out = state::malformed;
-            part_ = part::size;
-            break;
-        case part::trailer:
-            if (line.empty()) out = state::done;
-            break;
-        case part::data: break;
-        }
-    }
-    input.erase(0, at);
     return out;
 }
 
@@ -173,32 +172,23 @@ std::string stored_gzip::finish() {
     return out;
 }
 
-std::string_view reason_phrase(int status) noexcept {
-    switch (status) {
-    case 100: return "Continue";
-    case 101: return "Switching Protocols";
-    case 103: return "Early Hints";
-    case 200: return "OK";
-    case 201: return "Created";
-    case 204: return "No Content";
-    case 304: return "Not Modified";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 402: return "Payment Required";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 408: return "Request Timeout";
-    case 409: return "Conflict";
-    case 413: return "Content Too Large";
-    case 422: return "Unprocessable Content";
-    case 429: return "Too Many Requests";
-    case 500: return "Internal Server Error";
-    case 502: return "Bad Gateway";
-    case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
-    default: return "Status";
-    }
+std::string request_head_text(std::string_view method, std::string_view target, const header_list& headers) {
+    http::request_header<> head;
+    head.method_string({method.data(), method.size()});
+    head.target({target.data(), target.size()});
+    return head_text(head, headers, head.method());
+}
+
+std::string response_head_text(int status, const header_list& headers, int minor_version) {
+    http::response_header<> head;
+    head.version(10 + static_cast<unsigned>(minor_version));
+    head.result(static_cast<unsigned>(status));
+    if (head.result() == http::status::unknown) head.reason("Status");
+    return head_text(head, headers, head.result_int());
+}
+
+std::string chunk_of(std::string_view data) {
+    return boost::beast::buffers_to_string(http::make_chunk(boost::asio::const_buffer(data.data(), data.size())));
 }
 
 std::string http_date(std::int64_t seconds_ahead) {
@@ -208,15 +198,6 @@ std::string http_date(std::int64_t seconds_ahead) {
     std::array<char, 40> text{};
     const auto size = std::strftime(text.data(), text.size(), "%a, %d %b %Y %H:%M:%S GMT", &parts);
     return {text.data(), size};
-}
-
-std::string chunk_of(std::string_view data) {
-    std::array<char, 20> size{};
-    const auto end = std::to_chars(size.data(), size.data() + size.size(), data.size(), 16).ptr;
-    std::string out;
-    out.reserve(data.size() + 24);
-    out.append(size.data(), end).append("\r\n").append(data).append("\r\n");
-    return out;
 }
 
 } // namespace evenkeel::provider

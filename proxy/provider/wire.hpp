@@ -1,21 +1,60 @@
 #pragma once
-// HTTP/1.1 as the simulated provider reads and writes it, by hand: lenient where a test may want to be odd, and free to
-// produce what no library would. No sockets.
+// HTTP/1.1 as the provider and the client of this room speak it: Boost.Beast reads every message and writes every head
+// and every whole chunk. What no library would write is put together where the script asks for it. No sockets.
 
-#include "proxy/provider/simulated_provider.hpp"
+#include "proxy/provider/blocking_client.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
 
 namespace evenkeel::provider {
 
-// Takes a head off the front of `input` into `record` (method, target, minor_version, headers, bytes_in).
-enum class head_result : unsigned char { incomplete, complete, malformed };
-[[nodiscard]] head_result take_request_head(std::string& input, attempt_record& record);
+struct message_head {
+    std::string method, target; // of a request
+    int status = 0;             // of a response
+    std::string reason;
+    int minor_version = 1;
+    header_list headers; // in order, as received
+};
+
+// What a message has yet to give.
+enum class message_part : unsigned char { head, body, nothing, malformed };
+
+// Takes one message off the front of a growing input.
+template <bool Request>
+class message_reader {
+public:
+    // Body bytes go to `on_body`, decoded. `bodiless`: an answer to HEAD.
+    explicit message_reader(std::function<void(std::string_view)> on_body, bool bodiless = false);
+    ~message_reader();
+    message_reader(const message_reader&) = delete;
+    message_reader& operator=(const message_reader&) = delete;
+
+    // Each takes what it can: all of the head and nothing behind it, or what follows, of no more than so many bytes.
+    message_part read_head(std::string& input);
+    message_part read_body(std::string& input, std::size_t most = std::string::npos);
+    bool may_end(); // whether the end of the input is the end of the message
+
+    message_head head;
+    header_list trailers;
+    std::vector<std::size_t> chunks; // sizes, in order
+    std::uint64_t taken = 0;         // bytes of the input
+    std::string error;               // what is malformed
+
+private:
+    class parser;
+    message_part read(std::string& input, std::size_t most, bool head_only);
+
+    std::function<void(std::string_view)> on_body_;
+    std::unique_ptr<parser> parser_;
+    std::string_view input_; // while it is read
+};
+extern template class message_reader<true>;
+extern template class message_reader<false>;
 
 // SHA-256, incremental.
 class sha256 {
@@ -31,35 +70,6 @@ private:
     std::unique_ptr<context> context_;
 };
 
-// Reads one request body off the front of a growing input: a length or chunks.
-class body_reader {
-public:
-    // `keep`: the body is gathered in body(); otherwise counted and hashed only.
-    body_reader(const attempt_record& record, bool keep);
-    // Told each piece, and its place.
-    void tell(std::function<void(std::uint64_t position, std::string_view data)> whom) { told_ = std::move(whom); }
-    enum class state : unsigned char { more, done, malformed };
-    state consume(std::string& input); // takes what it can
-    [[nodiscard]] const std::string& body() const noexcept { return body_; }
-    [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }
-    [[nodiscard]] std::uint64_t wire_bytes() const noexcept { return wire_bytes_; }
-    [[nodiscard]] std::string digest() { return hash_.hex(); }
-
-private:
-    void take(std::string_view data);
-    state consume_chunked(std::string& input);
-
-    bool keep_;
-    bool chunked_ = false;
-    bool done_ = false;
-    enum class part : unsigned char { size, data, crlf, trailer } part_ = part::size;
-    std::uint64_t remaining_ = 0;
-    std::uint64_t bytes_ = 0, wire_bytes_ = 0;
-    std::string body_;
-    sha256 hash_;
-    std::function<void(std::uint64_t, std::string_view)> told_;
-};
-
 // A valid gzip stream of stored blocks: one more layer for a client to decode, no compression.
 class stored_gzip {
 public:
@@ -72,8 +82,12 @@ private:
     std::uint32_t size_ = 0;
 };
 
-[[nodiscard]] std::string_view reason_phrase(int status) noexcept;
-[[nodiscard]] std::string http_date(std::int64_t seconds_ahead);
+// With the empty line that ends it.
+[[nodiscard]] std::string request_head_text(std::string_view method, std::string_view target,
+                                            const header_list& headers);
+[[nodiscard]] std::string response_head_text(int status, const header_list& headers, int minor_version = 1);
 [[nodiscard]] std::string chunk_of(std::string_view data); // size line, data, CRLF
+inline constexpr std::string_view last_chunk = "0\r\n\r\n";
+[[nodiscard]] std::string http_date(std::int64_t seconds_ahead);
 
 } // namespace evenkeel::provider

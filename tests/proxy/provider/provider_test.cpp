@@ -278,6 +278,35 @@ TEST_CASE("expect: 100-continue is honoured, chunked bodies are decoded") {
     CHECK(answer.body == R"({"bytes":5,"sha256":"36bbe50ed96841d10443bcb670d6554f0a34b761be67ec9c4a8ad2c0c44ca42c"})");
 }
 
+TEST_CASE("chunks are read slowly as well, however they lie in the pieces that are read") {
+    simulated_provider upstream;
+    for (const char* slowly : {"reads=1b@1us", "reads=3b@1us", "reads=7b@1us"}) {
+        CAPTURE(std::string{slowly});
+        blocking_client client({.port = upstream.port()});
+
+        client.send("POST /upload HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\nx-sim: " + std::string{slowly} +
+                    "\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\ntrailer: t\r\n\r\n");
+        const auto answer = client.read_response("POST");
+
+        CHECK(answer.body.starts_with(R"({"bytes":5,"sha256":"36bbe50e)"));
+    }
+}
+
+TEST_CASE("what is no strict HTTP is refused, blank lines before a request are not") {
+    simulated_provider upstream;
+    for (const std::string lines :
+         {"a: b\r\n c", "a : b", "content-length: 1\r\ncontent-length: 2", "content-length: x",
+          "transfer-encoding: gzip", "content-length: 0\r\ntransfer-encoding: chunked"}) {
+        CAPTURE(lines);
+        blocking_client client({.port = upstream.port()});
+        client.send("POST /echo HTTP/1.1\r\nhost: x\r\n" + lines + "\r\n\r\n");
+        CHECK(client.read_response("POST").status == 400);
+    }
+    blocking_client client({.port = upstream.port()});
+    for (const char* piece : {"\r", "\n\r", "\nGET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n"}) client.send(piece);
+    CHECK(client.read_response().status == 200);
+}
+
 TEST_CASE("the plain endpoints tell what they received") {
     simulated_provider upstream;
     blocking_client client({.port = upstream.port()});
