@@ -6,11 +6,11 @@
 // A line is judged when it is complete; a control character is refused as soon as it is seen. So the verdict does not
 // depend on how the bytes were cut into reads, which the tests check at every position.
 //
-// Why not Boost.Beast's basic_parser: behind the very same gates it costs 16,500 instructions for the two heads of a
-// plain request where this costs 5,700, which is 38 % more for the whole request (2026-11-29, `tests/bench/run
-// --heads`). It would let obs-fold pass and wait for the rest of what is no HTTP (a TLS hello, lines that end in a bare
-// LF) until a timeout; wire_beast_gate_test lists these vectors, wire_beast_test what it lets pass without the gates.
-// It remains the oracle: what is accepted here, it must accept and split the same way.
+// Why not Boost.Beast's basic_parser: behind the very same gates it costs 15,600 instructions for the two heads of a
+// plain request where this costs 5,700, which is 35 % more for the whole request (2026-11-29, `tests/bench/run
+// --heads`). It would also unfold obs-fold, whose values then lie elsewhere than the head, and name no rule that was
+// broken; wire_beast_gate_test lists what would come through, wire_beast_test what it lets pass without the gates. It
+// remains the oracle: what is accepted here, it must accept and split the same way.
 
 #include "proxy/wire/head.hpp"
 #include "proxy/wire/limits.hpp"

@@ -8,10 +8,10 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/http/basic_parser.hpp>
 
-#include <algorithm>
 #include <array>
 #include <deque>
 #include <string>
+#include <utility>
 
 namespace evenkeel::wire {
 
@@ -95,18 +95,21 @@ template <class StartLine>
 head_result scan(std::string_view bytes, const head_limits& limits, std::size_t& scanned, StartLine& line,
                  std::vector<field>& fields, field_summary& summary) {
     // A head that drips in is searched for its end only, as Beast itself would do it.
-    const std::size_t end = bytes.find("\r\n\r\n", std::max<std::size_t>(scanned, 3) - 3);
-    scanned = bytes.size();
-    if (std::min(end, bytes.size()) + 4 > limits.max_head_bytes)
-        return {head_result::state::refused, 0, refusal::head_too_large};
-    if (end == std::string_view::npos) return {};
+    const std::size_t before = std::exchange(scanned, bytes.size());
+    const bool truncated = bytes.size() >= limits.max_head_bytes;
+    const head_result incomplete{truncated ? head_result::state::refused : head_result::state::need_more, 0,
+                                 truncated ? refusal::head_too_large : refusal::none};
+    if (before > 3 && bytes.find("\r\n\r\n", before - 3) == std::string_view::npos) return incomplete;
     if (fields.capacity() == 0) fields.reserve(24);
     scanner<StartLine> parser(bytes, limits, line, fields, summary);
     error_code error;
-    scanned = parser.put(boost::asio::const_buffer(bytes.data(), end + 4), error);
+    const std::size_t size = parser.put(boost::asio::const_buffer(bytes.data(), bytes.size()), error);
+    if (error == http::error::need_more) return incomplete;
+    if (size > limits.max_head_bytes) return {head_result::state::refused, 0, refusal::head_too_large};
     // Beast does not say which rule of the grammar was broken in words of ours.
-    if (error || !parser.is_header_done()) return {head_result::state::refused, 0, refusal::bad_request_line};
-    return {head_result::state::complete, scanned, refusal::none};
+    if (error) return {head_result::state::refused, 0, refusal::bad_request_line};
+    scanned = size;
+    return {head_result::state::complete, size, refusal::none};
 }
 
 } // namespace

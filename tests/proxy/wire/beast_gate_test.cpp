@@ -9,12 +9,10 @@ namespace evenkeel::test::beast_gate_test {
 
 namespace {
 
-using names = std::vector<std::string>;
-
-struct difference {
-    names let_through; // though it is to be refused
-    names waited_for;  // likewise: more bytes are asked for, which may never come
-    names read_otherwise;
+struct difference {          // each name with a comma behind it
+    std::string let_through; // though it is to be refused
+    std::string waited_for;  // likewise: more bytes are asked for, which may never come
+    std::string read_otherwise;
 };
 
 template <class Head>
@@ -23,11 +21,11 @@ difference look(const std::vector<head_vector>& rows) {
     for (const head_vector& row : rows) {
         const std::string got = verdict_whole<Head>(row, row.bytes);
         if (row.why == wire::refusal::none) {
-            if (!is_as_expected<Head>(row)) out.read_otherwise.push_back(row.name);
+            if (!is_as_expected<Head>(row)) out.read_otherwise += row.name + ", ";
         } else if (got == "need_more") {
-            out.waited_for.push_back(row.name);
+            out.waited_for += row.name + ", ";
         } else if (!got.starts_with("refused")) {
-            out.let_through.push_back(row.name);
+            out.let_through += row.name + ", ";
         }
     }
     return out;
@@ -35,20 +33,19 @@ difference look(const std::vector<head_vector>& rows) {
 
 } // namespace
 
-TEST_CASE("with Beast's parser behind the gates folded request fields pass, and what is no HTTP is waited for") {
+TEST_CASE("with Beast's parser behind the gates folded request fields pass") {
     const difference found = look<wire::request_head>(request_vectors());
-    CHECK(found.let_through == names{"te/folded", "field/obs-fold space", "field/obs-fold tab",
-                                     "field/obs-fold with a colon", "field/obs-fold blank"});
-    CHECK(found.waited_for == names{"field/LF LF at the end", "field/LF at the very end", "field/CR CR at the end",
-                                    "field/all LF", "line/TLS hello", "limit/many small fields"});
-    CHECK(found.read_otherwise.empty());
+    CHECK(found.let_through == "te/folded, field/obs-fold space, field/obs-fold tab, field/obs-fold with a colon, "
+                               "field/obs-fold blank, ");
+    CHECK(found.waited_for == "field/LF at the very end, ");
+    CHECK(found.read_otherwise == "");
 }
 
-TEST_CASE("with Beast's parser behind the gates folded response fields pass, and what is no HTTP is waited for") {
+TEST_CASE("with Beast's parser behind the gates folded response fields pass") {
     const difference found = look<wire::response_head>(response_vectors());
-    CHECK(found.let_through == names{"resp/folded length", "resp/obs-fold"});
-    CHECK(found.waited_for == names{"resp/line/LF only", "resp/line/TLS record", "resp/line/HTTP2 settings"});
-    CHECK(found.read_otherwise.empty());
+    CHECK(found.let_through == "resp/folded length, resp/obs-fold, ");
+    CHECK(found.waited_for == "resp/line/TLS record, ");
+    CHECK(found.read_otherwise == "");
 }
 
 } // namespace evenkeel::test::beast_gate_test
