@@ -188,7 +188,8 @@ task<dialled> connect(opening& work, const dial_context& with, const config::url
     co_return dialled{nullptr, std::move(last)};
 }
 
-// "HTTP/1.1 200 Connection established" -> 200; 0 if it is no status line.
+// "HTTP/1.1 200 Connection established" -> 200; 0 if it is no status line. Beast's parser would refuse one that ends
+// with the status.
 int status_of(std::string_view head) {
     int status = 0;
     if (head.size() < 12 || !head.starts_with("HTTP/1.") || head[8] != ' ') return 0;

@@ -1,5 +1,5 @@
 // The provider behind every subject: keep-alive HTTP/1.1 on one epoll thread. Not the simulated provider, which takes
-// 46 to 60 us of CPU for such a request where this takes 10 to 15 (release, 16 connections, 2026-11-29): 20,000 a
+// 50 to 75 us of CPU for such a request where this takes 10 to 15 (release, 16 connections, 2026-11-29): 20,000 a
 // second would be all that its core gives, before the generator that shares it has had its part, and so the bottleneck.
 // A POST is answered with 1 KiB of JSON, or with a stream of events when its x-bench-stream field asks for one
 // (events/interval in us); each event is one chunk and one write, the first one interval after the head. The faults
