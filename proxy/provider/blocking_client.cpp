@@ -115,7 +115,7 @@ struct blocking_client::state {
 
     // The current message.
     std::optional<message_reader<false>> reader;
-    message_end message = message_end::complete;
+    message_end message = message_end::none;
     std::string message_detail;
     std::string piece;  // decoded bytes not handed out
     std::string events; // decoded bytes not yet an event
@@ -247,7 +247,7 @@ struct blocking_client::state {
     }
 
     std::string read_some() {
-        while (message == message_end::none) {
+        while (message == message_end::none && reader) {
             const auto next = reader->read_body(input);
             if (next == message_part::nothing) finish(message_end::complete);
             if (next == message_part::malformed) finish(message_end::malformed, reader->error);

@@ -334,6 +334,7 @@ private:
             r.cancelled = !whole_ && r.peer_closed_ns != 0;
         });
         record_.reset();
+        in_.reset();
         if (go_on && script_.idle_close) idle_limit_ns_ = drawn(*script_.idle_close);
         co_return go_on&& open_;
     }
