@@ -2,6 +2,7 @@
 
 #include "config/chaos_rules.hpp"
 #include "config/credential_checks.hpp"
+#include "config/endpoints.hpp"
 #include "config/expand.hpp"
 #include "config/fill.hpp"
 
@@ -109,12 +110,12 @@ route builder::build_route(const entry& from) const {
     }
     fill(from, into(out));
     for (const entry& each : elements(from, "upstreams")) {
-        const auto found = std::find_if(out_.upstreams.begin(), out_.upstreams.end(),
-                                        [&](const auto& one) { return one->name == text(each, "name"); });
-        if (found == out_.upstreams.end()) continue;
         const entry* weight = each.find("weight");
-        out.upstreams.push_back(*found);
-        out.weights.push_back(weight != nullptr ? static_cast<double>(*weight->get<std::int64_t>()) : 1);
+        for (const auto& endpoint : out_.upstreams) {
+            if (endpoint->name != text(each, "name")) continue;
+            out.upstreams.push_back(endpoint);
+            out.weights.push_back(weight != nullptr ? static_cast<double>(*weight->get<std::int64_t>()) : 1);
+        }
     }
     out.own_credential = has_secret(out.headers);
     out.own_budget = out.retry.max_retries > 0 && !(out.retry.budget == out_.budget);
@@ -124,8 +125,9 @@ route builder::build_route(const entry& from) const {
 
 settings builder::build() {
     build_process();
-    for (const entry& each : elements(root_, "upstreams"))
-        out_.upstreams.push_back(std::make_shared<const upstream>(build_upstream(each)));
+    for (const entry& each : elements(root_, "upstreams")) {
+        for (auto& endpoint : endpoints_of(build_upstream(each))) out_.upstreams.push_back(std::move(endpoint));
+    }
     std::vector<route> routes;
     for (const entry& each : elements(root_, "routes")) routes.push_back(build_route(each));
     const auto hides = [](const route& one) {

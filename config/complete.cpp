@@ -93,8 +93,13 @@ void completer::complete_block(entry& block, const entry* inherited) const {
     const bool calls_nobody =
         block.schema->row != nullptr && block.schema->row->path == "routes" && block.find("serve") != nullptr;
     // Likewise, an upstream without TLS has no TLS to speak of.
-    const entry* url =
-        block.schema->row != nullptr && block.schema->row->path == "upstreams" ? block.find("url") : nullptr;
+    const bool upstream = block.schema->row != nullptr && block.schema->row->path == "upstreams";
+    const entry* urls = upstream ? block.find("urls") : nullptr;
+    const entry* url = !upstream                                    ? nullptr
+                       : urls != nullptr && !urls->children.empty() ? &urls->children.front()
+                                                                    : block.find("url");
+    const entry* resolve = upstream ? block.find("resolve") : nullptr;
+    const bool without_choice = upstream && urls == nullptr && (resolve == nullptr || !resolve->is_word("each"));
     const bool without_tls = url != nullptr && lower_case(url->text()).rfind("http:", 0) == 0;
     std::vector<entry> ordered;
     for (const auto& schema : block.schema->children) {
@@ -105,6 +110,9 @@ void completer::complete_block(entry& block, const entry* inherited) const {
                 (schema->row->policy || schema->name == "balance" || schema->name == "shuffle_shard"))
                 continue;
             if (without_tls && schema->name == "tls") continue;
+            // ... and one with a single endpoint nothing to choose from.
+            if (without_choice && schema->name == "balance") continue;
+            if (upstream && schema->name == (urls != nullptr ? "resolve" : "urls")) continue;
             if (parent != nullptr) {
                 ordered.push_back(*parent);
             } else {

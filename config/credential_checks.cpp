@@ -45,7 +45,8 @@ bool edits(const entry& owner, std::string_view name) {
            std::any_of(removed.begin(), removed.end(), [&](const entry& each) { return each.text() == name; });
 }
 
-// Whom one speaks to. Replicas behind one name are one; another port is another.
+// Whom one speaks to. Replicas behind one name are one; another port is another, unless both are `urls` of one
+// upstream: those are told to be one.
 struct authority {
     std::tuple<bool, std::string, std::uint16_t> is;
     std::string shown; // empty: the URL comes from outside the file
@@ -81,16 +82,23 @@ private:
             std::find_if(all.begin(), all.end(), [&](const entry& each) { return route_name(each) == name; });
         return found == all.end() ? nullptr : &*found;
     }
-    [[nodiscard]] static std::optional<authority> authority_of(const entry* upstream) {
-        const entry* written = upstream != nullptr ? upstream->find("url") : nullptr;
-        if (written == nullptr) return std::nullopt;
-        auto parsed = read_url(written->text(), true);
-        const auto* good = std::get_if<url>(&parsed);
-        if (good == nullptr) return std::nullopt;
-        std::string host = good->host;
-        for (char& c : host) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-        if (host.ends_with('.')) host.pop_back();
-        return authority{{good->tls, host, good->port}, written->note.empty() ? good->authority : ""};
+    [[nodiscard]] static std::vector<authority> authorities_of(const entry* upstream) {
+        std::vector<authority> out;
+        const entry* url_of = upstream != nullptr ? upstream->find("url") : nullptr;
+        const entry* urls = upstream != nullptr ? upstream->find("urls") : nullptr;
+        std::vector<const entry*> written;
+        for (const entry& each : children_of(urls)) written.push_back(&each);
+        if (written.empty() && url_of != nullptr) written.push_back(url_of);
+        for (const entry* each : written) {
+            auto parsed = read_url(each->text(), true);
+            const auto* good = std::get_if<url>(&parsed);
+            if (good == nullptr) return {};
+            std::string host = good->host;
+            for (char& c : host) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+            if (host.ends_with('.')) host.pop_back();
+            out.push_back({{good->tls, host, good->port}, each->note.empty() ? good->authority : ""});
+        }
+        return out;
     }
     [[nodiscard]] bool hides(const entry& by, const entry& to) const {
         const entry* word = to.find("caller_credentials");
@@ -102,13 +110,21 @@ private:
     struct home {
         const entry* asked = nullptr; // the route
         const entry* first = nullptr; // the upstream
-        authority at;
+        std::vector<authority> at;    // at least one
     };
+    // Where `to` would be shown what belongs to `of`; nowhere else: nothing.
+    [[nodiscard]] static std::optional<authority> beyond(const home& of, const entry* to) {
+        for (const authority& each : authorities_of(to)) {
+            if (std::none_of(of.at.begin(), of.at.end(), [&](const authority& own) { return own.is == each.is; }))
+                return each;
+        }
+        return std::nullopt;
+    }
     [[nodiscard]] std::optional<home> home_of(const entry& asked, const entry& first_route) const {
         const auto& list = children_of(first_route.find("upstreams"));
         const entry* first = list.empty() ? nullptr : upstream(list.front());
-        const auto at = authority_of(first);
-        return at ? std::optional{home{&asked, first, *at}} : std::nullopt;
+        auto at = authorities_of(first);
+        return at.empty() ? std::nullopt : std::optional{home{&asked, first, std::move(at)}};
     }
 
     // All upstreams of a route, against where its caller's credentials belong. `place`: what leads there, if not the
@@ -116,8 +132,8 @@ private:
     void check_upstreams(const home& of, const entry& by, const entry* place) {
         for (const entry& reference : children_of(by.find("upstreams"))) {
             const entry* to = upstream(reference);
-            const auto at = authority_of(to);
-            if (!at || at->is == of.at.is || hides(by, *to)) continue;
+            const auto at = beyond(of, to);
+            if (!at || hides(by, *to)) continue;
             const entry& shown = place != nullptr ? *place : *reference.find("name");
             if (!said_.emplace(shown.at.begin, to->key).second) continue;
             const auto where = [](const authority& one) {
@@ -131,8 +147,8 @@ private:
                             "'{2}'{3}, and upstream '{4}' is at {5}; give '{4}' a credential of its own (`headers: "
                             "{{set: {{authorization: ...}}}}`), or "
                             "write there `caller_credentials: drop`, or `pass` if it may see them",
-                            route_name(*of.asked), via, of.first->key, of.at.shown.empty() ? "" : " at " + of.at.shown,
-                            to->key, where(*at)),
+                            route_name(*of.asked), via, of.first->key,
+                            of.at.front().shown.empty() ? "" : " at " + of.at.front().shown, to->key, where(*at)),
                 {{of.first->key_at, "where they belong"}, {to->key_at, "the other upstream"}});
         }
     }
@@ -174,8 +190,7 @@ private:
         if (!of) return;
         for (const entry& reference : children_of(one.find("upstreams"))) {
             const entry* to = upstream(reference);
-            const auto at = authority_of(to);
-            if (!at || at->is == of->at.is) continue;
+            if (!beyond(*of, to)) continue;
             for (const entry* each : own) {
                 if (edits(*to, each->key) || !said_.emplace(each->key_at.begin, to->key).second) continue;
                 problems_.error(

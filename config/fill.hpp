@@ -48,7 +48,7 @@ void put(const entry& from, T& to, std::string_view directory) {
         to.clear();
         for (const entry& each : from.children) {
             using one = typename T::value_type;
-            if constexpr (std::is_same_v<one, std::string>)
+            if constexpr (std::is_same_v<one, std::string> || std::is_same_v<one, url>)
                 put(each, to.emplace_back(), directory);
             else
                 to.insert(to.end(), one{each.key, each.text()});

@@ -93,13 +93,20 @@ json::object node_schema(const schema_node& node);
 
 json::object block_schema(const schema_node& node) {
     json::object properties;
-    json::array required;
+    json::array required, either;
     for (const auto& child : node.children) {
         properties[child->name] = node_schema(*child);
-        if (child->available() && child->row != nullptr && child->row->required) required.emplace_back(child->name);
+        if (child->row == nullptr || !child->available() || !child->row->required) continue;
+        if (child->row->instead.empty()) {
+            required.emplace_back(child->name);
+        } else {
+            either = {json::object{{"required", json::array{json::string(child->name)}}},
+                      json::object{{"required", json::array{json::string(child->row->instead)}}}};
+        }
     }
     json::object out{{"type", "object"}, {"additionalProperties", false}, {"properties", std::move(properties)}};
     if (!required.empty()) out["required"] = std::move(required);
+    if (!either.empty()) out["anyOf"] = std::move(either);
     return out;
 }
 
@@ -144,6 +151,10 @@ json::object node_schema(const schema_node& node) {
         if (node.kind() == value_kind::block || node.shape() == value_shape::one_or_list ||
             !node.row->fallback.empty()) {
             list["minItems"] = 1;
+        }
+        if (node.row->path == "upstreams.urls") {
+            list["minItems"] = 1;
+            list["maxItems"] = max_endpoints_per_route;
         }
         if (node.row->path == "routes.upstreams") list["maxItems"] = max_upstreams_per_route;
         if (node.row->path == "routes.fan_out.parts") {

@@ -85,6 +85,10 @@ bool collide(const listener& a, const listener& b) {
     return is_ipv6(a) == is_ipv6(b) && (is_wildcard(a) || is_wildcard(b));
 }
 
+bool is_literal(const std::string& host) {
+    return !canonical(AF_INET, host).empty() || !canonical(AF_INET6, host).empty();
+}
+
 std::variant<url, bad_network_text> read_url(std::string_view text, bool base_path) {
     // Decided on the raw text first: what cannot be parsed may hold a credential just the same.
     const bool suspicious = text.find_first_of("@?#") != std::string_view::npos;

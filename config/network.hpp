@@ -23,4 +23,6 @@ struct bad_network_text {
 // `base_path` says whether the URL may have a path.
 [[nodiscard]] std::variant<url, bad_network_text> read_url(std::string_view text, bool base_path);
 
+[[nodiscard]] bool is_literal(const std::string& host); // an address, IPv6 without brackets
+
 } // namespace evenkeel::config

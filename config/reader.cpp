@@ -264,6 +264,7 @@ private:
             // A key that is there but misspelt is reported once, not also as missing.
             if (child->row == nullptr || !child->row->required || !child->available() || meant.count(child->name) > 0)
                 continue;
+            if (!child->row->instead.empty() && meant.count(std::string(child->row->instead)) > 0) continue;
             problems_->error(n.key.empty() ? n.at : n.key_at, "missing-key",
                              fmt::format("missing key '{}' {}", child->name, where));
         }

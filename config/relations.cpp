@@ -106,6 +106,73 @@ void check_prewarm(const entry& root, const entry& upstream, report& problems) {
                    {{most->at, "connections.max"}});
 }
 
+// What one may be shown they all may, and what is learned of a name is kept by it: so they are one kind, and each once.
+void check_urls(const entry& upstream, const entry& urls, report& problems) {
+    std::vector<std::pair<url, const entry*>> seen;
+    for (const entry& each : urls.children) {
+        auto parsed = read_url(each.text(), true);
+        auto* const good = std::get_if<url>(&parsed);
+        if (good == nullptr) continue;
+        if (!seen.empty() && seen.front().first.tls != good->tls)
+            problems.error(each.at, "contradiction",
+                           fmt::format("the urls of upstream '{}' are all https or all http: what goes to one of them "
+                                       "goes to any, and would go in the clear",
+                                       upstream.key),
+                           {{seen.front().second->at, "the first one"}});
+        const auto same = std::find_if(seen.begin(), seen.end(), [&](const auto& other) {
+            return other.first.host == good->host && other.first.port == good->port;
+        });
+        if (same != seen.end())
+            problems.error(each.at, "duplicate-url",
+                           fmt::format("upstream '{}' has two urls at one host and port ({}): to whoever asks they are "
+                                       "one endpoint",
+                                       upstream.key, problems.line(same->second->at)),
+                           {{same->second->at, "first named here"}});
+        seen.emplace_back(std::move(*good), &each);
+    }
+}
+
+void check_endpoints(const entry& upstream, report& problems) {
+    const entry* one = upstream.find("url");
+    const entry* urls = upstream.find("urls");
+    const entry* resolve = upstream.find("resolve");
+    const entry* balance = upstream.find("balance");
+    const bool each = resolve != nullptr && resolve->is_word("each");
+    if (one != nullptr && urls != nullptr)
+        problems.error(urls->key_at, "contradiction",
+                       fmt::format("'url' ({}) and 'urls' exclude each other; keep one", problems.line(one->key_at)),
+                       {{one->key_at, "'url' is set here"}});
+    if (urls != nullptr && urls->children.empty())
+        problems.error(urls->at, "empty-value", "'urls' names no endpoint; write `url` if there is one");
+    if (urls != nullptr) check_urls(upstream, *urls, problems);
+    if (urls != nullptr && each)
+        problems.error(resolve->at, "contradiction",
+                       "'resolve: each' makes endpoints of the addresses of one `url`; 'urls' has named them already",
+                       {{urls->key_at, "'urls' is set here"}});
+    if (balance != nullptr && balance->from != origin::built_in && urls == nullptr && !each &&
+        !upstream.was_refused("urls") && !upstream.was_refused("resolve"))
+        problems.error(balance->key_at, "has-no-effect",
+                       fmt::format("'balance' has no effect: upstream '{}' has one endpoint; `urls` or `resolve: each` "
+                                   "give it several, and among upstreams the route's `balance` chooses",
+                                   upstream.key));
+    if (!each || one == nullptr || urls != nullptr) return;
+    const auto parsed = read_url(one->text(), true);
+    const auto* good = std::get_if<url>(&parsed);
+    if (good == nullptr) return;
+    if (is_literal(good->host))
+        problems.error(resolve->at, "contradiction",
+                       fmt::format("'resolve: each' needs a name to look up, and the url of upstream '{}' has an "
+                                   "address; list several under `urls`",
+                                   upstream.key),
+                       {{one->at, "'url' is set here"}});
+    if (const entry* proxy = upstream.find("proxy"); proxy != nullptr && !proxy->text().empty())
+        problems.error(resolve->at, "contradiction",
+                       fmt::format("'resolve: each' has no effect behind an egress proxy, which looks names up itself "
+                                   "(upstream '{}'); leave it out",
+                                   upstream.key),
+                       {{proxy->at, "'proxy' is set here"}});
+}
+
 } // namespace
 
 void check_listeners(const entry& root, report& problems) {
@@ -164,6 +231,7 @@ void check_upstreams(const entry& root, report& problems, const environment& env
     for (const entry& each : upstreams->children) {
         check_edits(each, problems);
         check_prewarm(root, each, problems);
+        check_endpoints(each, problems);
         const entry* proxy = each.find("proxy");
         if (proxy != nullptr && lower_case(proxy->text()).rfind("https:", 0) == 0) {
             problems.error(proxy->at, "not-available",
@@ -190,7 +258,8 @@ void check_upstreams(const entry& root, report& problems, const environment& env
                             "and its traffic (use ca_file for a private authority)",
                             each.key));
         }
-        const entry* url = each.find("url");
+        const entry* urls = each.find("urls");
+        const entry* url = urls != nullptr && !urls->children.empty() ? &urls->children.front() : each.find("url");
         const bool plain = url != nullptr && lower_case(url->text()).rfind("http:", 0) == 0;
         for (const entry& leaf_entry : tls->children) {
             if (plain && leaf_entry.from != origin::built_in) {

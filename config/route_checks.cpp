@@ -165,8 +165,34 @@ void check_references(const entry& route, const std::string& name, const entry* 
     }
 }
 
+// So many endpoints as the file names; those of `resolve: each` are cut to what is left (config/endpoints.hpp).
+std::size_t named_endpoints(const entry& upstream) {
+    const entry* urls = upstream.find("urls");
+    return urls != nullptr && !urls->children.empty() ? urls->children.size() : 1;
+}
+bool resolves_each(const entry& upstream) {
+    const entry* resolve = upstream.find("resolve");
+    return resolve != nullptr && resolve->is_word("each");
+}
+
+// What the upstreams of a route come to.
+struct endpoint_count {
+    std::size_t named = 0;
+    bool open = false; // there may be more
+};
+endpoint_count count_endpoints(const entry& list, const entry* upstreams) {
+    endpoint_count all;
+    for (const entry& each : list.children) {
+        const entry* name = each.find("name");
+        const entry* to = name != nullptr && upstreams != nullptr ? upstreams->find(name->text()) : nullptr;
+        all.named += to != nullptr ? named_endpoints(*to) : 1;
+        all.open = all.open || (to != nullptr && resolves_each(*to));
+    }
+    return all;
+}
+
 // What depends on how many upstreams there are, and on how one of them is chosen.
-void check_choice(const entry& route, const std::string& name, report& problems) {
+void check_choice(const entry& route, const std::string& name, const entry* upstreams, report& problems) {
     const entry* list = route.find("upstreams");
     if (list == nullptr) return;
     const entry* balance = route.find("balance");
@@ -178,21 +204,28 @@ void check_choice(const entry& route, const std::string& name, report& problems)
                        fmt::format("'weight' has no effect in route '{}': 'balance' is {}; write `balance: weighted`",
                                    name, balance != nullptr ? format_leaf(balance->value) : "failover"));
     }
+    const endpoint_count among = count_endpoints(*list, upstreams);
+    if (among.named > max_endpoints_per_route) {
+        problems.error(
+            list->key_at, "too-many-entries",
+            fmt::format("the upstreams of route '{}' have {} endpoints together, and a route asks at most {}", name,
+                        among.named, max_endpoints_per_route));
+    }
     const entry* shard = route.find("shuffle_shard");
     const entry* size = shard != nullptr ? shard->find("size") : nullptr;
     if (size != nullptr && size->get<std::int64_t>() != nullptr &&
-        *size->get<std::int64_t>() >= static_cast<std::int64_t>(list->children.size())) {
+        *size->get<std::int64_t>() >= static_cast<std::int64_t>(among.named) && !among.open) {
         problems.warning(
             size->from == origin::route ? size->at : shard->key_at, "has-no-effect",
-            fmt::format(
-                "'shuffle_shard.size' is {} and route '{}' has {} upstream{}: every tenant has them all, and none is "
-                "kept apart",
-                format_leaf(size->value), name, list->children.size(), list->children.size() == 1 ? "" : "s"),
+            fmt::format("'shuffle_shard.size' is {} and route '{}' has {} {}{}: every tenant has them all, and none is "
+                        "kept apart",
+                        format_leaf(size->value), name, among.named,
+                        among.named > list->children.size() ? "endpoint" : "upstream", among.named == 1 ? "" : "s"),
             {{list->key_at, "the upstreams"}});
     }
     const entry* hedge = route.find("hedge");
     const entry* target = hedge != nullptr ? hedge->find("target") : nullptr;
-    if (target == nullptr || !target->is_word("other") || list->children.size() != 1) return;
+    if (target == nullptr || !target->is_word("other") || among.named != 1 || among.open) return;
     const std::string message =
         fmt::format("route '{}' has one upstream, so `hedge.target: other` leaves nowhere to send a hedge", name);
     if (target->from == origin::route)
@@ -230,7 +263,7 @@ void check_routes(const entry& root, report& problems) {
             check_local_route(route, name, problems);
         } else {
             check_references(route, name, upstreams, problems, uses);
-            check_choice(route, name, problems);
+            check_choice(route, name, upstreams, problems);
         }
         for (std::size_t j = 0; j < i; ++j) {
             const entry& early = routes->children[j];

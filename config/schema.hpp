@@ -53,6 +53,7 @@ struct key_row {
     std::string_view price{}; // what turning it up costs; empty where nothing is to be said
     bool secret = false;
     bool required = false;
+    std::string_view instead{};    // of a required key: one beside it that may stand in its place
     bool optional_block = false;   // absent means absent, rather than a block of defaults
     bool can_be_empty = false;     // "" is a value
     bool available = true;         // false: accepts only `off` in this version

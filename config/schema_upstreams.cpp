@@ -21,7 +21,24 @@ void add_upstream_keys(std::vector<key_row>& table) {
         {.path = "upstreams.url", .kind = url,
          .documentation = "Absolute http or https URL. A base path is put before each request's path; Host is its "
                           "authority.",
-         .required = true, .fills = member<&upstream::address>},
+         .required = true, .instead = "urls", .fills = member<&upstream::address>},
+        {.path = "upstreams.urls", .kind = url, .shape = list,
+         .documentation = "In place of `url`: the endpoints of one provider that answer alike, all http or all https. "
+                          "Each has its own circuit, rests, latency and connections, and all of them whatever "
+                          "credential this upstream has.",
+         .price = "What one has been told (a rest, a circuit) the others have to find out.",
+         .fills = member<&upstream::urls>},
+        {.path = "upstreams.resolve", .kind = value_kind::word, .fallback = "any", .words = "any|each",
+         .documentation = "each: every address that the host of `url` resolves to is an endpoint of its own, looked "
+                          "up again every 5 s; one that is gone gets no new attempts. any: they are one endpoint, and "
+                          "a connection goes to the first that takes it.",
+         .price = "each: a look-up every 5 s, and each address begins with nothing learned.",
+         .fills = member<&upstream::resolve_each>},
+        {.path = "upstreams.balance", .kind = value_kind::word, .fallback = "least_latency",
+         .words = "failover|least_latency|round_robin",
+         .documentation = "How a request chooses among this upstream's endpoints; `routes.balance` chooses among "
+                          "upstreams.",
+         .fills = member<&upstream::balance>},
         {.path = "upstreams.dialect", .kind = value_kind::word, .fallback = "auto",
          .words = "auto|openai|anthropic|gemini|ollama|generic",
          .documentation = "How answers and errors are read; auto: recognised from the path and the first event.",
@@ -104,10 +121,6 @@ void add_upstream_keys(std::vector<key_row>& table) {
          .documentation = "Between two of them.", .fills = prewarms<&prewarm_options::probe_interval>},
     };
     table.insert(table.end(), rows.begin(), rows.end());
-
-    add_later(table, {
-        {.path = "upstreams.urls", .kind = url, .shape = list, .documentation = "Replicas of one provider."},
-    });
 }
 
 } // namespace evenkeel::config

@@ -23,6 +23,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -92,9 +93,27 @@ struct connection_options {
 // seen to it that it is then of the authority that they belong to.
 enum class caller_credentials : unsigned char { automatic, pass, drop };
 
+// Which of its upstream's endpoints this is: what circuits, rests, latency, overload and connections belong to.
+struct endpoint {
+    std::string authority;   // host[:port]: what it is known by, unique within the upstream
+    std::string address;     // literal, in place of the URL's host (`resolve: each`); empty: what that resolves to
+    bool of_several = false; // its upstream has, or may have, others
+    bool operator==(const endpoint&) const = default;
+
+    // As metrics, logs and /health tell it apart; empty: there is nothing to tell apart.
+    [[nodiscard]] std::string_view label() const noexcept { return of_several ? authority : std::string_view{}; }
+};
+
+// An upstream as one of its endpoints is asked. Where it has several there is one of these for each, side by side,
+// alike in all but `address` and `endpoint`: whoever asks, counts or connects has to do with one endpoint and finds in
+// it everything there is to know.
 struct upstream {
     std::string name;
-    url address;
+    config::endpoint endpoint;
+    url address;           // SNI, Host and the name that is verified are this one's, whatever `endpoint` says
+    std::vector<url> urls; // as written; empty: `url`
+    bool resolve_each = false;
+    balance_kind balance = balance_kind::least_latency; // among its endpoints
     config::dialect dialect = config::dialect::automatic;
     header_edits headers;
     std::map<std::string, std::string, std::less<>> models; // rename on the way out
@@ -192,6 +211,7 @@ struct fallback_step {
 enum class route_serves : unsigned char { upstream, health, fan_out };
 
 inline constexpr std::size_t max_upstreams_per_route = 16;
+inline constexpr std::size_t max_endpoints_per_route = 64;
 inline constexpr std::size_t max_fan_out_parts = 16;
 
 enum class fan_out_body : unsigned char {
@@ -210,7 +230,7 @@ struct route {
     std::string name;
     route_match match;
     route_serves serves = route_serves::upstream;
-    // In order of preference; empty only where `serves` is not `upstream`.
+    // In order of preference, the endpoints of each side by side; empty only where `serves` is not `upstream`.
     std::vector<std::shared_ptr<const config::upstream>> upstreams;
     path_rewrite rewrite;
     header_edits headers;         // the upstream's own edits come after these and win
@@ -220,7 +240,8 @@ struct route {
     bool hides_some = false;
     timeouts timeout;
     balance_kind balance = balance_kind::failover;
-    std::vector<double> weights; // of the upstreams, by place; all 1 unless `balance: weighted`
+    // By place, each endpoint with its upstream's; all 1 unless `balance: weighted`.
+    std::vector<double> weights;
     retry_options retry;
     breaker_options circuit_breaker;
     cooldown_options cooldown;
@@ -238,6 +259,10 @@ struct route {
     fan_out_options fan_out;
     bool operator==(const route&) const = default;
 };
+
+[[nodiscard]] inline bool same_endpoint(const upstream& one, const upstream& other) noexcept {
+    return one.name == other.name && one.endpoint.authority == other.endpoint.authority;
+}
 
 // Whether no credential of a caller's goes to this upstream, by this route.
 [[nodiscard]] inline bool hides_callers(const route& by, const upstream& to) noexcept {
@@ -289,7 +314,7 @@ struct settings {
     page_options pages;
     unsigned workers = 1;
     config::admin admin;
-    std::vector<std::shared_ptr<const config::upstream>> upstreams; // in file order
+    std::vector<std::shared_ptr<const config::upstream>> upstreams; // in file order, with all their endpoints
     std::vector<std::shared_ptr<const config::route>> routes;       // in file order; the first match wins
     access_log_options access_log;
     log_options log;

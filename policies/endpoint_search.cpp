@@ -179,8 +179,11 @@ void endpoint_search::learn(endpoint_index where, const attempt_outcome& outcome
     known& at = known_[where];
     ++at.failures;
     at.silent = at.silent || outcome.what.kind == outcome_kind::timeout;
-    at.barred =
-        at.barred || needs_another_credential(outcome.what.kind) || outcome.what.kind == outcome_kind::caller_error;
+    // The other endpoints of its upstream have the same credential, and would say the same.
+    if (needs_another_credential(outcome.what.kind) || outcome.what.kind == outcome_kind::caller_error) {
+        for (endpoint_index i = 0; i < known_.size(); ++i)
+            known_[i].barred = known_[i].barred || view.same_upstream(where, i);
+    }
     if (outcome.should_retry == true) at.barred = false;
     if (!outcome.retry_after) return;
     at.too_long = *outcome.retry_after > retry.max_retry_after;

@@ -19,6 +19,7 @@
 #include "policies/retry.hpp"
 #include "policies/time.hpp"
 
+#include <boost/container/small_vector.hpp>
 #include <boost/container/static_vector.hpp>
 
 #include <cstdint>
@@ -30,13 +31,13 @@ namespace evenkeel {
 // Some of a route's endpoints.
 class endpoint_set {
 public:
-    void add(endpoint_index at) noexcept { bits_ |= 1U << at; }
+    void add(endpoint_index at) noexcept { bits_ |= std::uint64_t{1} << at; }
     [[nodiscard]] bool has(endpoint_index at) const noexcept { return (bits_ >> at & 1U) != 0; }
     [[nodiscard]] bool empty() const noexcept { return bits_ == 0; }
 
 private:
-    static_assert(most_endpoints <= 32);
-    std::uint32_t bits_ = 0;
+    static_assert(most_endpoints <= 64);
+    std::uint64_t bits_ = 0;
 };
 
 class endpoint_search {
@@ -113,7 +114,7 @@ private:
     [[nodiscard]] bool take(choice& one, obstacles& why, const wish& wanted, urgency pressed, steady_time now,
                             policy_view& view) const;
 
-    boost::container::static_vector<known, most_endpoints> known_;
+    boost::container::small_vector<known, 4> known_; // most routes have no more
 };
 
 } // namespace evenkeel

@@ -14,7 +14,7 @@
 
 namespace evenkeel {
 
-inline constexpr std::size_t most_endpoints = 16; // of a route
+inline constexpr std::size_t most_endpoints = 64; // of a route
 
 // An attempt that has less time than this left is not begun. (chosen: no LLM answers faster)
 inline constexpr duration min_attempt_time = std::chrono::milliseconds{50};

@@ -52,6 +52,8 @@ public:
     [[nodiscard]] virtual bool repeatable(endpoint_index at) = 0; // the request, sent there, may be sent again
     [[nodiscard]] virtual bool unsent(attempt_id attempt) = 0;    // no byte of this attempt has left
 
+    // Two endpoints of one upstream: one credential.
+    [[nodiscard]] virtual bool same_upstream(endpoint_index one, endpoint_index other) { return one == other; }
     // All endpoints, the one to ask first in front. The span lives until the next call.
     [[nodiscard]] virtual std::span<const endpoint_index> order(steady_time now) = 0;
     // Would it let an attempt through? Takes nothing. Empty: yes.

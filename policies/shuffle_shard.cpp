@@ -11,7 +11,7 @@
 namespace evenkeel {
 
 namespace {
-constexpr std::size_t most = 32;
+constexpr std::size_t most = 64;
 
 // Names that differ in their last letter differ everywhere.
 std::uint64_t hash_of(std::string_view text) noexcept { return mix64(fnv1a(text)); }

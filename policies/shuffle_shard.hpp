@@ -28,10 +28,10 @@ struct shuffle_shard_options {
 
 class shuffle_shard {
 public:
-    using members = std::uint32_t; // bit per endpoint, by place
+    using members = std::uint64_t; // bit per endpoint, by place
     static constexpr members all = ~members{0};
 
-    // Names: unique, at most 32. weights: one per name, > 0.
+    // Names: unique, at most 64. weights: one per name, > 0.
     shuffle_shard(const std::vector<std::string>& names, std::vector<double> weights, int size);
 
     [[nodiscard]] members of(std::uint64_t tenant) const noexcept;

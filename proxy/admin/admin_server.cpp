@@ -63,7 +63,8 @@ constexpr std::string_view index_page = R"(<!doctype html>
 <li><a href="/livez">/livez</a>: whether the process works</li>
 <li><a href="/readyz">/readyz</a>: whether it takes requests</li>
 <li>POST /-/reload: reads the configuration again</li>
-<li>POST /-/circuits/UPSTREAM?state=open|closed|auto: holds its circuit open or closed, or releases it</li>
+<li>POST /-/circuits/UPSTREAM?state=open|closed|auto: holds its circuits open or closed, or releases them;
+with &amp;endpoint=, as /health names it, that of one endpoint</li>
 <li>POST /-/drain: finishes what is in flight and ends</li>
 <li><a href="/-/chaos">/-/chaos</a>: faults injected on purpose; POST sets rules, POST /-/chaos/off ends them all</li>
 </ul>
@@ -438,8 +439,10 @@ reply admin_server::state::force_circuit(const order& given) {
         return in_query ? in_query : parameter(body, name);
     };
     const auto word = asked("state").value_or(body);
-    circuit_order wanted{
-        .upstream = std::string(given.subject), .route = std::string(asked("route").value_or("")), .state = {}};
+    circuit_order wanted{.upstream = std::string(given.subject),
+                         .route = std::string(asked("route").value_or("")),
+                         .state = {},
+                         .endpoint = std::string(asked("endpoint").value_or(""))};
     if (word == "open")
         wanted.state = circuit_state::open;
     else if (word == "closed")
@@ -447,8 +450,13 @@ reply admin_server::state::force_circuit(const order& given) {
     else if (word != "auto")
         return sentence(400, "Say state=open, state=closed or state=auto.");
     if (!callbacks.force_circuit) return sentence(501, "This process cannot do that.");
-    sources.log.info("asked for over the admin listener",
-                     {{"action", "circuit"}, {"upstream", wanted.upstream}, {"route", wanted.route}, {"state", word}});
+    sources.log.info(
+        "asked for over the admin listener",
+        {{"action", "circuit"},
+         {"upstream", wanted.upstream},
+         {"route", wanted.route},
+         wanted.endpoint.empty() ? telemetry::log_field{} : telemetry::log_field{"endpoint", wanted.endpoint},
+         {"state", word}});
     const auto result = callbacks.force_circuit(wanted);
     return sentence(result.done ? 200 : 422, result.message, result.done ? "message" : "error");
 }

@@ -46,6 +46,7 @@ struct circuit_order {
     std::string upstream;
     std::string route;                  // empty: every circuit of the upstream
     std::optional<circuit_state> state; // open or closed; empty: released (auto)
+    std::string endpoint{};             // as /health names it; empty: all of the upstream's
 };
 
 // Called on the helper thread, which no callback holds up: what reads files answers later, from any thread.

@@ -81,6 +81,8 @@ std::string text_of(const journal& of, steady_time began) {
         if (!words.why.empty()) fmt::format_to(std::back_inserter(out), " {}", words.why);
         if (one.attempt != 0) fmt::format_to(std::back_inserter(out), " attempt={}", one.attempt);
         if (one.upstream != nullptr) fmt::format_to(std::back_inserter(out), " upstream={}", one.upstream->name);
+        if (one.upstream != nullptr && !one.upstream->endpoint.label().empty())
+            fmt::format_to(std::back_inserter(out), " endpoint={}", one.upstream->endpoint.label());
         if (const auto* over = std::get_if<happened::ended>(&one.what); over != nullptr && over->status != 0)
             fmt::format_to(std::back_inserter(out), " status={}", over->status);
         if (one.times > 1) fmt::format_to(std::back_inserter(out), " times={}", one.times);

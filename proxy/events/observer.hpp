@@ -95,6 +95,8 @@ public:
     virtual void internal_error(std::string_view what) noexcept { static_cast<void>(what); }
     // Before the snapshot is handed to the workers: whoever listens prepares what it keeps per route here.
     virtual void configuration_loaded(const config::snapshot&) noexcept {}
+    // The same configuration with other endpoints of its upstreams; likewise.
+    virtual void endpoints_changed(const config::snapshot&) noexcept {}
     virtual void configuration_failed() noexcept {}
 };
 

@@ -24,6 +24,7 @@ struct endpoint_report {
     std::optional<overload_control::summary> overload;   // ... likewise
     endpoint_latency::summary latency;
     double budget_level = 0, budget_burst = 0; // work
+    std::string endpoint{};                    // its label; empty: the upstream has no other
 };
 struct route_report {
     std::string route;

@@ -68,6 +68,7 @@ private:
     bool wants_stream() override;
     bool repeatable(endpoint_index at) override;
     bool unsent(attempt_id id) override;
+    bool same_upstream(endpoint_index one, endpoint_index other) override;
     std::span<const endpoint_index> order(steady_time now) override;
     std::optional<endpoint_refusal> look(endpoint_index at, attempt_purpose what, urgency how,
                                          steady_time now) override;
@@ -133,12 +134,11 @@ private:
     bool may_have_arrived_ = false;          // ... of attempts that are no longer here
     std::optional<attempt_outcome> last_failure_;
     aim_taken aim_;
-    std::optional<const wire::call*> called_{};       // once looked up, where a fallback's route is asked
-    endpoint_leave leave_;                            // set aside for the launch that names its permit
-    permit_id permit_ = 0;                            // ... the latest given
-    std::array<std::optional<bool>, 2> can_upcast_{}; // ... whether the body allows it, by dialect
-    std::array<endpoint_index, flight_plan::max_endpoints> order_;
-    std::size_t ordered_ = 0; // endpoints of the shard; 0: not asked for yet
+    std::optional<const wire::call*> called_{};               // once looked up, where a fallback's route is asked
+    endpoint_leave leave_;                                    // set aside for the launch that names its permit
+    permit_id permit_ = 0;                                    // ... the latest given
+    std::array<std::optional<bool>, 2> can_upcast_{};         // ... whether the body allows it, by dialect
+    boost::container::small_vector<endpoint_index, 4> order_; // those of the shard; empty: not asked for yet
     std::optional<waiting_line::ticket> ticket_;
     steady_time waiting_since_{};
     steady_time wake_ = deadline_;

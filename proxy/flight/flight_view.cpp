@@ -22,15 +22,19 @@ bool flight::repeatable(endpoint_index at) {
     return aim(at).may_repeat;
 }
 
+bool flight::same_upstream(endpoint_index one, endpoint_index other) {
+    return one == other || route_.upstreams[one]->name == route_.upstreams[other]->name;
+}
+
 std::span<const endpoint_index> flight::order(steady_time now) {
-    if (ordered_ == 0) { // once a request: which endpoints it prefers does not change under it
+    if (order_.empty()) { // once a request: which endpoints it prefers does not change under it
         for (endpoint_index at = 0; at < route_.upstreams.size(); ++at) {
-            if (policies_.in_shard(shard_, at)) order_[ordered_++] = at;
+            if (policies_.in_shard(shard_, at)) order_.push_back(at);
         }
         if (policies_.balance != nullptr)
-            policies_.balance->order({order_.data(), ordered_}, services_.draw(), services_.draw(), now);
+            policies_.balance->order({order_.data(), order_.size()}, services_.draw(), services_.draw(), now);
     }
-    return {order_.data(), ordered_};
+    return {order_.data(), order_.size()};
 }
 
 request_shape flight::shape(endpoint_index at) {

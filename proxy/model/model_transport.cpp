@@ -290,7 +290,7 @@ net::task<net::open_result> model_transport::open(const std::shared_ptr<const co
     using kind = net::transport_error::kind;
     if (cancel.requested())
         co_return net::open_result{nullptr, {kind::cancelled, "connection_terminated", 502, {}, "cancelled"}};
-    const auto named = servers_by_name_.find(to->name);
+    const auto named = servers_by_name_.find(name_of(*to));
     auto exchange = connect(named != servers_by_name_.end() ? named->second : 0);
     if (!exchange)
         co_return net::open_result{

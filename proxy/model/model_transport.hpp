@@ -30,8 +30,8 @@ public:
     model_transport(net::loop& worker, const traffic& what, scenario_time clock);
     ~model_transport() override;
 
-    // Which server an upstream of this name is; the first server unless told.
-    void place(const std::string& upstream, int server) { servers_by_name_[upstream] = server; }
+    // Which server an endpoint is; the first one unless told.
+    void place(const config::upstream& endpoint, int server) { servers_by_name_[name_of(endpoint)] = server; }
 
     [[nodiscard]] net::task<net::open_result> open(const std::shared_ptr<const config::upstream>& to, bool fresh,
                                                    steady_time deadline, net::cancel_source& cancel) override;
@@ -64,6 +64,9 @@ private:
     const traffic& traffic_;
     scenario_time time_;
     answer_texts texts_;
+    [[nodiscard]] static std::string name_of(const config::upstream& endpoint) {
+        return endpoint.name + '\n' + endpoint.endpoint.authority;
+    }
     std::unordered_map<std::string, int> servers_by_name_;
     std::vector<std::uint16_t> attempts_; // by request; stops counting at 65,535
     std::uint64_t refused_ = 0;

@@ -37,8 +37,9 @@ constexpr duration keep_alive_margin = std::chrono::seconds{1};
 // Of a connection nobody waits for; the default of timeout.connect.
 constexpr duration warm_connect_limit = std::chrono::seconds{5};
 
-bool same_endpoint(const config::upstream& one, const config::upstream& other) {
-    return one.name == other.name && one.address == other.address && one.tls == other.tls && one.proxy == other.proxy;
+bool same_connections(const config::upstream& one, const config::upstream& other) {
+    return one.name == other.name && one.address == other.address && one.endpoint.address == other.endpoint.address &&
+           one.tls == other.tls && one.proxy == other.proxy;
 }
 
 class pooled_connection;
@@ -371,7 +372,7 @@ struct connection_pool::state : std::enable_shared_from_this<connection_pool::st
         std::erase_if(endpoints,
                       [](const auto& one) { return one->retired && one->open == 0 && one.use_count() == 1; });
         const auto same = std::find_if(endpoints.begin(), endpoints.end(),
-                                       [&](const auto& one) { return same_endpoint(*one->upstream, *to); });
+                                       [&](const auto& one) { return same_connections(*one->upstream, *to); });
         std::shared_ptr<endpoint> found;
         if (same != endpoints.end()) {
             found = *same;
@@ -380,7 +381,7 @@ struct connection_pool::state : std::enable_shared_from_this<connection_pool::st
             found->draining = draining;
             // A request that began before a reload may still ask for what the reload removed: served, not pooled.
             found->retired = wanted && std::none_of(wanted->begin(), wanted->end(),
-                                                    [&](const auto& one) { return same_endpoint(*one, *to); });
+                                                    [&](const auto& one) { return same_connections(*one, *to); });
             warm(*found);
         }
         aliases.emplace(to.get(), alias{to, found});
@@ -486,7 +487,7 @@ void connection_pool::keep_only(std::span<const std::shared_ptr<const config::up
     state_->aliases.clear();
     for (const auto& one : state_->endpoints) {
         const auto still = std::find_if(upstreams.begin(), upstreams.end(),
-                                        [&](const auto& each) { return same_endpoint(*each, *one->upstream); });
+                                        [&](const auto& each) { return same_connections(*each, *one->upstream); });
         if (still == upstreams.end()) {
             one->retired = true;
             state_->warm(*one);

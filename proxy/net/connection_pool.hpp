@@ -2,9 +2,9 @@
 // The production transport: connections of one worker to all upstreams, kept and reused. Last in, first out, so that
 // the surplus of a burst ages out at the bottom.
 //
-// A connection belongs to an endpoint: the upstream's name, address, TLS settings and egress proxy together. A reload
-// that leaves these equal keeps the connections; otherwise they are retired. Two upstreams never share connections even
-// if all but the name is equal, because each is one credential.
+// A connection belongs to an endpoint: the upstream's name, where it goes, TLS settings and egress proxy together. A
+// reload that leaves these equal keeps the connections; otherwise they are retired. Two upstreams never share
+// connections even if all but the name is equal, because each is one credential.
 //
 // Nothing may be read on an idle connection: a byte or an end closes it at once, and it is checked when it comes back
 // and again when it is taken, because an answer to nobody's question would be taken for the answer to the next one

@@ -291,7 +291,9 @@ transport_error opening::error(const config::upstream& to) const {
 }
 
 task<dialled> dial(opening& work, const dial_context& with, const config::upstream& to) {
-    dialled made = co_await connect(work, with, to.proxy ? *to.proxy : to.address, to);
+    config::url hop = to.proxy ? *to.proxy : to.address;
+    if (!to.endpoint.address.empty()) hop.host = to.endpoint.address;
+    dialled made = co_await connect(work, with, hop, to);
     if (!made.stream) co_return made;
     byte_stream& stream = *made.stream;
     work.guard(made.stream);

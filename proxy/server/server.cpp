@@ -184,7 +184,7 @@ server::server(server_options options, config::snapshot settings)
                     },
                 .force_circuit =
                     [&all](const admin::circuit_order& order) {
-                        const bool found = all.policies.force(order.route, order.upstream, order.state,
+                        const bool found = all.policies.force(order.route, order.upstream, order.endpoint, order.state,
                                                               steady_time{std::chrono::steady_clock::now()});
                         return found ? admin::control_result{true, "done"}
                                      : admin::control_result{

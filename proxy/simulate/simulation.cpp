@@ -84,7 +84,7 @@ public:
             memory_.set_limit(settings->limits.memory);
             const auto& upstreams = settings->routes.at(0)->upstreams;
             for (std::size_t at = 0; at < upstreams.size(); ++at) {
-                transport_.place(upstreams[at]->name, at == 0 ? 0 : facts_.servers - 1);
+                transport_.place(*upstreams[at], at == 0 ? 0 : facts_.servers - 1);
             }
         }
         result_.samples.resize(facts_.requests - facts_.warm_up);

@@ -78,6 +78,12 @@ telemetry::event_origin origin_of(const leave_request& wanted, telemetry::attemp
     return {wanted.route, wanted.route->upstreams[wanted.at].get(), wanted.request->account.request_id, attempt};
 }
 
+// Its upstream has it no longer: for who has nowhere else to go it is better than nothing.
+std::optional<endpoint_refusal> gone(const endpoint_policies& at, urgency how, steady_time now) noexcept {
+    if (at.gone == nullptr || how != urgency::normal || !at.gone->load(std::memory_order_relaxed)) return std::nullopt;
+    return endpoint_refusal{.why = endpoint_refusal::reason::cooldown, .again = now, .avoidable = true};
+}
+
 // Nobody rests, nearly always: then nobody needs to know who asks.
 std::optional<endpoint_refusal> resting(const endpoint_policies& at, const leave_request& wanted, urgency how,
                                         steady_time now) {
@@ -114,12 +120,13 @@ endpoint_leave::endpoint_leave(endpoint_leave&& other) noexcept
 
 endpoint_leave::~endpoint_leave() {
     if (!holds_ || balanced_ || what_.policies->balance == nullptr) return;
-    what_.policies->balance->left(what_.at, std::max(taken_, ended_));
+    what_.policies->balance->left(what_.at);
 }
 
 std::optional<endpoint_refusal> endpoint_leave::look(const leave_request& wanted, urgency how, std::size_t ahead,
                                                      double u, steady_time now) {
     const endpoint_policies& at = wanted.policies->endpoints[wanted.at];
+    if (auto refused = gone(at, how, now)) return refused;
     if (at.circuit != nullptr) {
         if (const auto refused = at.circuit->look(may_probe(wanted.purpose, how), how == urgency::normal, u, now))
             return refusal_of(*refused);
@@ -133,6 +140,7 @@ std::optional<endpoint_refusal> endpoint_leave::take(const leave_request& wanted
                                                      double u, steady_time now, telemetry::observer& observer,
                                                      endpoint_leave& into) {
     const endpoint_policies& at = wanted.policies->endpoints[wanted.at];
+    if (auto refused = gone(at, how, now)) return refused;
     if (at.circuit != nullptr) {
         circuit_breaker::admission admitted =
             at.circuit->admit(may_probe(wanted.purpose, how), how == urgency::normal, u, now);
@@ -150,7 +158,7 @@ std::optional<endpoint_refusal> endpoint_leave::take(const leave_request& wanted
         }
     }
     if (at.load != nullptr) into.place_ = at.load->enter(now, hurry(wanted));
-    if (wanted.policies->balance != nullptr) wanted.policies->balance->started(wanted.at, now);
+    if (wanted.policies->balance != nullptr) wanted.policies->balance->started(wanted.at);
     into.what_ = wanted;
     into.observer_ = &observer;
     into.taken_ = now;
@@ -273,6 +281,8 @@ bool endpoint_leave::alone(steady_time now) const noexcept {
     for (endpoint_index i = 0; i < what_.policies->endpoints.size(); ++i) {
         if (i == what_.at || !what_.policies->in_shard(what_.shard, i)) continue;
         const endpoint_policies& other = what_.policies->endpoints[i];
+        if (gone(other, urgency::normal, now)) continue;
+        if (other.circuit != nullptr && other.circuit == endpoint().circuit) continue; // it goes down with this one
         if (other.circuit != nullptr && other.circuit->look(false, false, 0, now)) continue;
         if (!resting(other, what_, urgency::normal, now)) return false;
     }

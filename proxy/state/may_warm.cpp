@@ -15,7 +15,8 @@ bool may_warm(const config::settings& settings, const policy_set& policies, cons
               steady_time now) {
     for (const auto& route : settings.routes) {
         for (std::size_t i = 0; i < route->upstreams.size(); ++i) {
-            if (route->upstreams[i]->name == to.name && admits(policies.of(*route).endpoints[i], now)) return true;
+            if (config::same_endpoint(*route->upstreams[i], to) && admits(policies.of(*route).endpoints[i], now))
+                return true;
         }
     }
     return false;

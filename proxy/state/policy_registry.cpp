@@ -1,85 +1,132 @@
 #include "proxy/state/policy_registry.hpp"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 namespace evenkeel::request {
 
 namespace {
-// '\n' is in no name.
-std::string pair_key(const config::route& route, const config::upstream& upstream) {
-    return route.name + '\n' + upstream.name;
-}
-
 // The object of a key: made with `options`, or given them.
 template <class Map, class Options>
-auto* configured(Map& map, const std::string& key, const Options& options) {
+auto configured(Map& map, const typename Map::key_type& key, const Options& options) {
     auto& slot = map[key];
     if (slot) {
         slot->configure(options);
     } else {
-        slot = std::make_unique<typename Map::mapped_type::element_type>(options);
+        slot = std::make_shared<typename Map::mapped_type::element_type>(options);
     }
-    return slot.get();
+    return slot;
+}
+
+template <class Map>
+auto existing_or_new(Map& map, const typename Map::key_type& key) {
+    auto& slot = map[key];
+    if (!slot) slot = std::make_shared<typename Map::mapped_type::element_type>();
+    return slot;
 }
 
 std::shared_ptr<const shuffle_shard> shard_of(const config::route& route) {
     std::vector<std::string> names;
-    for (const auto& upstream : route.upstreams) names.push_back(upstream->name);
+    for (const auto& upstream : route.upstreams) {
+        const std::string_view endpoint = upstream->endpoint.label();
+        names.push_back(endpoint.empty() ? upstream->name : upstream->name + '\n' + std::string(endpoint));
+    }
     return std::make_shared<const shuffle_shard>(
         names, route.balance == balance_kind::weighted ? route.weights : std::vector<double>{},
         route.shuffle_shard.size);
 }
 
-template <class Map>
-auto* existing_or_new(Map& map, const std::string& key) {
-    auto& slot = map[key];
-    if (!slot) slot = std::make_unique<typename Map::mapped_type::element_type>();
-    return slot.get();
+balance_options balance_of(const config::route& route) {
+    balance_options out{.kind = route.balance, .upstreams = {}};
+    for (std::size_t at = 0; at < route.upstreams.size(); ++at) {
+        const config::upstream& one = *route.upstreams[at];
+        if (out.upstreams.empty() || out.upstreams.back().name != one.name) {
+            const double weight = at < route.weights.size() ? route.weights[at] : 1;
+            out.upstreams.push_back({.name = one.name, .weight = weight, .kind = one.balance, .endpoints = {}});
+        }
+        out.upstreams.back().endpoints.push_back(one.endpoint.authority);
+    }
+    return out;
 }
 } // namespace
 
-endpoint_policies policy_registry::endpoint_of(const config::route& route, const config::upstream& upstream) {
-    const std::string pair = pair_key(route, upstream);
-    const std::string& circuit_key =
-        route.own_circuit || route.circuit_breaker.scope == circuit_scope::route ? pair : upstream.name;
+endpoint_policies policy_registry::endpoint_of(const config::route& route, const config::upstream& upstream,
+                                               policy_set& holder) {
+    const bool own_circuit = route.own_circuit || route.circuit_breaker.scope == circuit_scope::route;
+    const bool of_all = route.circuit_breaker.scope == circuit_scope::upstream;
+    const bool passing = !upstream.endpoint.address.empty();
+    const std::string nowhere;
+    const auto at_endpoint = [&](const std::string& by) {
+        return key{by, upstream.name, upstream.endpoint.authority, passing};
+    };
+    const auto at_upstream = [&](bool own) { return key{own ? route.name : nowhere, upstream.name, {}, false}; };
+    const auto hold = [&](auto object) {
+        holder.held_.push_back(object);
+        return object.get();
+    };
     endpoint_policies made;
     made.own_credential = config::hides_callers(route, upstream);
-    made.budget = configured(budgets_, route.own_budget ? pair : upstream.name, route.retry.budget);
-    made.latency = configured(latencies_, pair, route.timeout.adaptive);
-    if (route.circuit_breaker.on) made.circuit = configured(circuits_, circuit_key, route.circuit_breaker);
-    if (route.cooldown.on) made.rest = configured(rests_, upstream.name, route.cooldown);
-    if (route.overload.on || route.circuit_breaker.on)
-        made.load = configured(loads_, route.shuffle_shard.on ? pair : route.name, route.overload);
+    made.budget = configured(budgets_, at_upstream(route.own_budget), route.retry.budget).get();
+    made.latency = hold(configured(latencies_, at_endpoint(route.name), route.timeout.adaptive));
+    if (route.circuit_breaker.on) {
+        const key whose = of_all ? at_upstream(own_circuit) : at_endpoint(own_circuit ? route.name : nowhere);
+        made.circuit = hold(configured(circuits_, whose, route.circuit_breaker));
+    }
+    if (route.cooldown.on) made.rest = hold(configured(rests_, at_endpoint(nowhere), route.cooldown));
+    if (route.overload.on || route.circuit_breaker.on) {
+        const bool each = route.shuffle_shard.on || upstream.endpoint.of_several;
+        made.load = hold(configured(loads_, each ? at_endpoint(route.name) : key{route.name, {}, {}}, route.overload));
+    }
+    if (upstream.endpoint.of_several) made.gone = hold(existing_or_new(gone_, at_endpoint(nowhere)));
     return made;
 }
 
-std::shared_ptr<const policy_set> policy_registry::prepare(const config::settings& settings) {
-    const std::scoped_lock lock(mutex_);
+std::shared_ptr<policy_set> policy_registry::make_set(const config::settings& settings) {
     auto set = std::make_shared<policy_set>();
     for (const auto& route : settings.routes) {
+        const key whole{route->name, {}, {}};
         route_policies& policies = set->routes_[route.get()];
-        for (const auto& upstream : route->upstreams) policies.endpoints.push_back(endpoint_of(*route, *upstream));
-        policies.line = existing_or_new(lines_, route->name);
-        if (route->hedge.on) policies.guard = existing_or_new(guards_, route->name);
-        if (route->bulkhead.on) policies.bulkhead = configured(bulkheads_, route->name, route->bulkhead);
+        for (const auto& upstream : route->upstreams)
+            policies.endpoints.push_back(endpoint_of(*route, *upstream, *set));
+        policies.line = existing_or_new(lines_, whole).get();
+        if (route->hedge.on) policies.guard = existing_or_new(guards_, whole).get();
+        if (route->bulkhead.on) policies.bulkhead = configured(bulkheads_, whole, route->bulkhead).get();
         if (route->shuffle_shard.on) policies.shard = shard_of(*route);
-        if (route->balance == balance_kind::failover || route->upstreams.empty()) continue;
-        std::vector<double> weights = route->weights;
-        weights.resize(route->upstreams.size(), 1.0);
-        auto& balance = balances_[route->name];
-        if (balance) {
-            balance->configure(route->balance, std::move(weights));
-        } else {
-            balance = std::make_unique<balancer>(route->balance, std::move(weights));
-        }
-        policies.balance = balance.get();
+        if (const balance_options balance = balance_of(*route); balance.chooses())
+            policies.balance = std::make_unique<balancer>(existing_or_new(balances_, whole), balance);
     }
     return set;
 }
 
+std::shared_ptr<const policy_set> policy_registry::prepare(const config::settings& settings) {
+    const std::scoped_lock lock(mutex_);
+    auto set = make_set(settings);
+    tell_who_is_gone(settings);
+    forget_the_passed();
+    return set;
+}
+
+void policy_registry::tell_who_is_gone(const config::settings& settings) {
+    std::set<std::pair<std::string_view, std::string_view>> present;
+    for (const auto& each : settings.upstreams) present.emplace(each->name, each->endpoint.authority);
+    for (const auto& [whose, gone] : gone_)
+        gone->store(!present.contains({whose.upstream, whose.endpoint}), std::memory_order_relaxed);
+}
+
+// What nobody but the registry holds.
+void policy_registry::forget_the_passed() {
+    const auto forget = [](auto&... maps) {
+        (std::erase_if(maps, [](const auto& one) { return one.first.passing && one.second.use_count() == 1; }), ...);
+    };
+    forget(circuits_, rests_, loads_, latencies_, gone_);
+}
+
 telemetry::policy_report policy_registry::report(const config::settings& settings, steady_time now) {
-    const auto set = prepare(settings);
+    const auto set = [&] {
+        const std::scoped_lock lock(mutex_);
+        return make_set(settings);
+    }();
     telemetry::policy_report all;
     all.at = now;
     for (const auto& route : settings.routes) {
@@ -94,6 +141,7 @@ telemetry::policy_report policy_registry::report(const config::settings& setting
             const endpoint_policies& from = policies.endpoints[i];
             auto& to = shown.endpoints.emplace_back();
             to.upstream = route->upstreams[i]->name;
+            to.endpoint = route->upstreams[i]->endpoint.label();
             to.latency = from.latency->report(now);
             if (from.circuit != nullptr)
                 to.circuit = from.circuit->report({.alone = true, .usual_p95 = to.latency.p95}, now);
@@ -106,17 +154,14 @@ telemetry::policy_report policy_registry::report(const config::settings& setting
     return all;
 }
 
-bool policy_registry::force(const std::string& route, const std::string& upstream, std::optional<circuit_state> state,
-                            steady_time now) {
+bool policy_registry::force(const std::string& route, const std::string& upstream, const std::string& endpoint,
+                            std::optional<circuit_state> state, steady_time now) {
     const std::scoped_lock lock(mutex_);
     bool found = false;
-    for (auto& [key, circuit] : circuits_) {
-        const std::size_t border = key.find('\n');
-        const bool shared = border == std::string::npos;
-        const bool same = shared
-                              ? key == upstream && route.empty()
-                              : key.substr(border + 1) == upstream && (route.empty() || key.substr(0, border) == route);
-        if (!same) continue;
+    for (auto& [whose, circuit] : circuits_) {
+        if (whose.upstream != upstream || (!route.empty() && whose.route != route) ||
+            (!endpoint.empty() && whose.endpoint != endpoint))
+            continue;
         static_cast<void>(circuit->force(state, now));
         found = true;
     }

@@ -1,16 +1,19 @@
 #pragma once
 // The process-wide state of the policies, one object per key, shared by every worker; a reload keeps the state of a key
-// and gives it the new options. Objects live as long as the registry; how many there are is bounded by what
-// configurations named. Keys:
+// and gives it the new options. Objects live as long as the registry, and how many there are is bounded by what
+// configurations named; those of endpoints that DNS named go with the last who uses them. Keys:
 //
 //   budget                  upstream; (route, upstream) where the route writes its own `retry.budget`
-//   circuit                 upstream; (route, upstream) with `circuit_breaker.scope: route`, or where the route writes
-//   its own cooldown                upstream (and within it the credential) latency                 (route, upstream)
+//   circuit                 endpoint, or upstream with `circuit_breaker.scope: upstream`; with the route, where it
+//                           writes its own or says `scope: route`
+//   cooldown                endpoint (and within it the credential)
+//   latency                 (route, endpoint)
 //   balance, guard, line,   route
 //   bulkhead, shard         ... likewise
 //   load                    route: several upstreams may be one server, and their sum is what is usual; (route,
-//   upstream) with
-//                           `shuffle_shard`: what a tenant does to its endpoints stays there
+//   endpoint)
+//                           where an upstream has several: those are several servers; and with `shuffle_shard`: what a
+//                           tenant does to its endpoints stays there
 
 #include "config/settings.hpp"
 #include "policies/assert.hpp"
@@ -27,7 +30,10 @@
 #include "proxy/events/policy_report.hpp"
 #include "proxy/state/upcast_memory.hpp"
 
+#include <atomic>
+#include <compare>
 #include <cstddef>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -45,11 +51,13 @@ struct endpoint_policies {
     cooldown* rest = nullptr;           // null: cooldown off
     overload_control* load = nullptr;   // null: neither overload control nor a circuit whose recovery is to be paced
     bool own_credential = false;        // it is shown none of the callers': all requests rest together
+    // Its upstream no longer has it: only who has nowhere else to go still asks it. Null: that is not told.
+    const std::atomic<bool>* gone = nullptr;
 };
 
 struct route_policies {
     std::vector<endpoint_policies> endpoints; // by place in route.upstreams
-    balancer* balance = nullptr;              // null: failover, the order of the route
+    std::unique_ptr<balancer> balance;        // null: nothing to choose, or the order of the route
     hedge_guard* guard = nullptr;             // null: hedge off
     waiting_line* line = nullptr;
     evenkeel::bulkhead* bulkhead = nullptr;     // null: bulkhead off
@@ -73,27 +81,38 @@ public:
 private:
     friend class policy_registry;
     std::unordered_map<const config::route*, route_policies> routes_;
+    std::vector<std::shared_ptr<const void>> held_; // what they point to, of endpoints
     std::unique_ptr<upcast_memory> not_upcast_ = std::make_unique<upcast_memory>();
 };
 
 class policy_registry {
 public:
-    // For a snapshot about to be used. Thread-safe.
+    // For a snapshot about to be used, in place of the one before it. Thread-safe.
     [[nodiscard]] std::shared_ptr<const policy_set> prepare(const config::settings& settings);
 
     // The state of every policy the routes of `settings` use. Thread-safe; stops no request.
     [[nodiscard]] telemetry::policy_report report(const config::settings& settings, steady_time now);
 
-    // An operator holds the circuits of an upstream, as seen by one route or (empty) by all, open or closed, or lets
-    // them be (no state). False: there is no such circuit.
-    bool force(const std::string& route, const std::string& upstream, std::optional<circuit_state> state,
-               steady_time now);
+    // An operator holds the circuits of an upstream, as seen by one route or (empty) by all, of one of its endpoints or
+    // (empty) of all, open or closed, or lets them be (no state). False: there is no such circuit.
+    bool force(const std::string& route, const std::string& upstream, const std::string& endpoint,
+               std::optional<circuit_state> state, steady_time now);
 
 private:
+    // Whose state it is; empty: of none in particular.
+    struct key {
+        std::string route, upstream, endpoint;
+        bool passing = false; // an endpoint that DNS named
+        auto operator<=>(const key&) const = default;
+    };
     template <class Policy>
-    using by_key = std::unordered_map<std::string, std::unique_ptr<Policy>>;
+    using by_key = std::map<key, std::shared_ptr<Policy>>;
 
-    [[nodiscard]] endpoint_policies endpoint_of(const config::route& route, const config::upstream& upstream);
+    [[nodiscard]] std::shared_ptr<policy_set> make_set(const config::settings& settings);
+    [[nodiscard]] endpoint_policies endpoint_of(const config::route& route, const config::upstream& upstream,
+                                                policy_set& holder);
+    void tell_who_is_gone(const config::settings& settings);
+    void forget_the_passed();
 
     std::mutex mutex_;
     by_key<work_budget> budgets_;
@@ -101,7 +120,8 @@ private:
     by_key<cooldown> rests_;
     by_key<overload_control> loads_;
     by_key<endpoint_latency> latencies_;
-    by_key<balancer> balances_;
+    by_key<std::atomic<bool>> gone_;
+    by_key<balance_memory> balances_;
     by_key<hedge_guard> guards_;
     by_key<waiting_line> lines_;
     by_key<bulkhead> bulkheads_;

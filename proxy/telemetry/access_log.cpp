@@ -14,10 +14,11 @@ namespace evenkeel::telemetry {
 
 namespace {
 
-constexpr std::size_t max_path = 2048;  // bytes, before escaping
-constexpr std::size_t max_word = 256;   // of every other text
-constexpr std::size_t max_parts = 2048; // JSON of ours; more is left out
-static_assert((max_path + 11 * max_word) * max_escape + max_parts + 1408 <= max_access_line,
+constexpr std::size_t max_path = 2048;    // bytes, before escaping
+constexpr std::size_t max_word = 256;     // of every other text
+constexpr std::size_t max_parts = 2048;   // JSON of ours; more is left out
+constexpr std::size_t max_endpoint = 272; // a host's name, which needs no escaping, and a port
+static_assert((max_path + 11 * max_word) * max_escape + max_parts + max_endpoint + 1424 <= max_access_line,
               "the worst line fits the buffer");
 
 // Appends `,"name":` pieces; the names are literals, so their length is known at compile time.
@@ -97,7 +98,11 @@ char* write_access_line(char* out, const request_account& record) noexcept {
     to.text(R"(,"request_id":)", record.request_id);
     to.text_if_any(R"(,"upstream_request_id":)", record.upstream_request_id);
     to.text(R"(,"route":)", record.route != nullptr ? std::string_view(record.route->name) : "none");
-    if (record.upstream != nullptr) to.text(R"(,"upstream":)", record.upstream->name);
+    if (record.upstream != nullptr) {
+        to.text(R"(,"upstream":)", record.upstream->name);
+        const std::string_view endpoint = record.upstream->endpoint.label();
+        if (!endpoint.empty()) to.word(R"(,"endpoint":)", endpoint.substr(0, max_endpoint));
+    }
     to.text(R"(,"method":)", record.method);
     // A query may hold a credential (`key=`); the record has none, and if it had, it would end here.
     to.text(R"(,"path":)", record.path.substr(0, record.path.find('?')), max_path);

@@ -120,11 +120,13 @@ void app_log::write_limited(line_limit& limit, config::log_level level, std::str
     const auto kept_back = limit.allow(wall_now_());
     if (!kept_back) return;
     const std::string skipped = std::to_string(*kept_back), attempt = std::to_string(of.attempt);
+    const std::string_view endpoint = of.upstream != nullptr ? of.upstream->endpoint.label() : std::string_view{};
     const auto if_any = [](bool any, std::string_view name, std::string_view value) {
         return any ? log_field{name, value} : log_field{};
     };
     write(level, message,
           {if_any(of.upstream != nullptr, "upstream", of.upstream != nullptr ? of.upstream->name : std::string_view{}),
+           if_any(!endpoint.empty(), "endpoint", endpoint),
            if_any(of.route != nullptr, "route", of.route != nullptr ? of.route->name : std::string_view{}), one, two,
            if_any(!of.request_id.empty(), "request", of.request_id), if_any(of.attempt != 0, "attempt", attempt),
            if_any(*kept_back != 0, "lines_left_out", skipped)});

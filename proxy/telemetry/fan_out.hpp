@@ -39,6 +39,9 @@ public:
     void configuration_loaded(const config::snapshot& snapshot) noexcept override {
         for (auto* each : to_) each->configuration_loaded(snapshot);
     }
+    void endpoints_changed(const config::snapshot& snapshot) noexcept override {
+        for (auto* each : to_) each->endpoints_changed(snapshot);
+    }
     void configuration_failed() noexcept override {
         for (auto* each : to_) each->configuration_failed();
     }

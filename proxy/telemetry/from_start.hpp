@@ -29,7 +29,9 @@ public:
     explicit from_start(config::snapshot now) : now_(std::move(now)) {
         if (!now_) return;
         for (const auto& route : now_->routes) routes_.emplace(route->name, route.get());
-        const auto add = [&](const config::upstream& one) { upstreams_.emplace(one.name, &one); };
+        const auto add = [&](const config::upstream& one) {
+            upstreams_.emplace(two_names{one.name, one.endpoint.label()}, &one);
+        };
         for (const auto& upstream : now_->upstreams) add(*upstream);
         for (const auto& route : now_->routes)
             for (const auto& upstream : route->upstreams) add(*upstream);
@@ -37,25 +39,31 @@ public:
 
     // Null: not of this configuration.
     [[nodiscard]] const config::route* route(std::string_view name) const { return find(routes_, name); }
-    [[nodiscard]] const config::upstream* upstream(std::string_view name) const { return find(upstreams_, name); }
-    // The route, where it uses this upstream.
-    [[nodiscard]] const config::route* pair(std::string_view route_name, std::string_view upstream_name) const {
+    [[nodiscard]] const config::upstream* upstream(std::string_view name, std::string_view endpoint) const {
+        return find(upstreams_, two_names{name, endpoint});
+    }
+    // The route, where it uses this endpoint.
+    [[nodiscard]] const config::route* pair(std::string_view route_name, std::string_view upstream_name,
+                                            std::string_view endpoint) const {
         const config::route* found = route(route_name);
         if (found == nullptr) return nullptr;
-        const auto uses = [&](const auto& upstream) { return upstream->name == upstream_name; };
+        const auto uses = [&](const auto& upstream) {
+            return upstream->name == upstream_name && upstream->endpoint.label() == endpoint;
+        };
         return std::any_of(found->upstreams.begin(), found->upstreams.end(), uses) ? found : nullptr;
     }
 
 private:
+    using two_names = std::pair<std::string_view, std::string_view>;
     template <class Map>
-    [[nodiscard]] static typename Map::mapped_type find(const Map& map, std::string_view name) {
+    [[nodiscard]] static typename Map::mapped_type find(const Map& map, const typename Map::key_type& name) {
         const auto found = map.find(name);
         return found == map.end() ? nullptr : found->second;
     }
 
     config::snapshot now_;
     std::map<std::string_view, const config::route*> routes_;
-    std::map<std::string_view, const config::upstream*> upstreams_;
+    std::map<two_names, const config::upstream*> upstreams_;
 };
 
 // What rows say of themselves, `presence`.

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <iterator>
@@ -230,8 +231,10 @@ void judge_route(route_health& shown, const config::route& route, const route_re
         shown.holding = report->holding;
         shown.bulkhead = report->bulkhead;
         for (auto& upstream : shown.upstreams) {
-            const auto found = std::find_if(report->endpoints.begin(), report->endpoints.end(),
-                                            [&](const endpoint_report& e) { return e.upstream == upstream.name; });
+            const auto found =
+                std::find_if(report->endpoints.begin(), report->endpoints.end(), [&](const endpoint_report& e) {
+                    return e.upstream == upstream.name && e.endpoint == upstream.endpoint;
+                });
             if (found != report->endpoints.end()) upstream.policies = *found;
         }
     }
@@ -272,7 +275,7 @@ health_view health::view() const {
     view.at = reporter ? report.at : now;
     std::uint64_t attempts = 0, successes = 0;
     std::size_t down = 0;
-    std::set<std::pair<std::string, std::string>> open;
+    std::set<std::array<std::string, 3>> open;
     for (const auto& route : current->routes) {
         if (route->serves != config::route_serves::upstream) continue;
         const auto* of_route = state_->index.find(route.get());
@@ -285,8 +288,10 @@ health_view health::view() const {
             const auto* of_pair = state_->index.find(route.get(), upstream.get()).pair;
             if (of_pair == nullptr) continue;
             const auto& address = upstream->address;
-            shown.upstreams.push_back(
-                {upstream->name, (address.tls ? "https://" : "http://") + address.authority, of_pair->sample(now)});
+            shown.upstreams.push_back({.name = upstream->name,
+                                       .url = (address.tls ? "https://" : "http://") + address.authority,
+                                       .seen = of_pair->sample(now),
+                                       .endpoint = std::string(upstream->endpoint.label())});
             attempts += shown.upstreams.back().seen.requests;
             successes += shown.upstreams.back().seen.successes;
         }
@@ -296,7 +301,9 @@ health_view health::view() const {
         down += all_open(shown) ? 1 : 0;
         const bool own = route->own_circuit || route->circuit_breaker.scope == circuit_scope::route;
         for (const auto& upstream : shown.upstreams)
-            if (is_open(upstream)) open.emplace(own ? route->name : "", upstream.name);
+            if (is_open(upstream))
+                open.insert({own ? route->name : "", upstream.name,
+                             route->circuit_breaker.scope == circuit_scope::upstream ? "" : upstream.endpoint});
     }
     view.open_circuits = static_cast<int>(open.size());
     view.chaos_rules = report.chaos_rules;
@@ -362,6 +369,37 @@ bool asks_strict(std::string_view query) noexcept {
     return false;
 }
 
+namespace {
+
+// The member `at` of the object of upstreams. Those of one upstream are together an object of its endpoints.
+void append_upstream(std::string& json, const route_health& route, std::size_t at, steady_time now, bool with_hosts) {
+    const auto& all = route.upstreams;
+    const upstream_health& shown = all[at];
+    const auto begins = [&](std::size_t place) { return place == 0 || all[place - 1].name != all[place].name; };
+    if (at > 0) json += ',';
+    if (begins(at)) {
+        append_quoted(json, shown.name);
+        json += shown.endpoint.empty() ? ":" : ":{\"endpoints\":{";
+    }
+    if (!shown.endpoint.empty()) {
+        std::size_t number = 1;
+        for (std::size_t place = at; !begins(place); --place) ++number;
+        append_quoted(json, with_hosts ? shown.endpoint : std::to_string(number));
+        json += ':';
+    }
+    json += '{';
+    append_sample(json, shown.seen);
+    if (shown.policies) append_policies(json, *shown.policies, now);
+    if (with_hosts) {
+        json += ",\"url\":";
+        append_quoted(json, shown.url);
+    }
+    json += '}';
+    if (!shown.endpoint.empty() && (at + 1 == all.size() || begins(at + 1))) json += "}}";
+}
+
+} // namespace
+
 std::string health_json(const health_view& view, bool with_hosts) {
     std::string json = "{\"services\":{";
     bool first = true;
@@ -386,19 +424,8 @@ std::string health_json(const health_view& view, bool with_hosts) {
             json += ",\"bulkhead\":null";
         }
         json += ",\"upstreams\":{";
-        bool first_upstream = true;
-        for (const auto& upstream : route.upstreams) {
-            if (!std::exchange(first_upstream, false)) json += ',';
-            append_quoted(json, upstream.name);
-            json += ":{";
-            append_sample(json, upstream.seen);
-            if (upstream.policies) append_policies(json, *upstream.policies, view.at);
-            if (with_hosts) {
-                json += ",\"url\":";
-                append_quoted(json, upstream.url);
-            }
-            json += '}';
-        }
+        for (std::size_t at = 0; at < route.upstreams.size(); ++at)
+            append_upstream(json, route, at, view.at, with_hosts);
         json += "}}";
     }
     fmt::format_to(std::back_inserter(json), "}},\"overall_status\":{{\"healthy\":{},\"open_circuits\":{}",

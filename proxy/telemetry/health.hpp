@@ -62,6 +62,7 @@ struct upstream_health {
     std::string name, url; // url: scheme and authority, for operators only
     health_sample seen;
     std::optional<endpoint_report> policies{}; // empty: nobody reports
+    std::string endpoint{};                    // its label; empty: the upstream has no other
 };
 struct route_health {
     std::string name;
@@ -74,7 +75,7 @@ struct route_health {
     bool degraded = false;                                 // its fallback ladder answered within the last minute
     fallback_counts fallbacks{};                           // since the start
     std::optional<evenkeel::bulkhead::summary> bulkhead{}; // empty: bulkhead off
-    std::vector<upstream_health> upstreams;
+    std::vector<upstream_health> upstreams;                // with all their endpoints, side by side
 };
 struct health_view {
     std::vector<route_health> routes; // in file order, those of the current configuration that use an upstream
@@ -86,7 +87,8 @@ struct health_view {
     bool healthy = true;
 };
 
-// The health document. Without hosts it names routes and upstreams only, as the data port and metrics_listen show it.
+// The health document. Without hosts it names routes and upstreams only, and numbers endpoints, as the data port and
+// metrics_listen show it.
 [[nodiscard]] std::string health_json(const health_view& view, bool with_hosts);
 // Whether the query of its address (`?strict=1`) wants a 503 while nothing can be served.
 [[nodiscard]] bool asks_strict(std::string_view query) noexcept;
@@ -103,6 +105,7 @@ public:
 
     void configuration_loaded(
         const config::snapshot& snapshot) noexcept override; // before the workers see the snapshot
+    void endpoints_changed(const config::snapshot& snapshot) noexcept override { configuration_loaded(snapshot); }
 
     [[nodiscard]] health_view view() const; // from any thread; costs tens of microseconds per route
 

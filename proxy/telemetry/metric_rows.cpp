@@ -351,11 +351,14 @@ std::string_view to_string(metric_type type) noexcept {
 const std::vector<label>& labels_of(about whom) {
     static const label route{"route", [](const subject& of, std::size_t) { return of.route_name; }};
     static const label upstream{"upstream", [](const subject& of, std::size_t) { return of.upstream_name; }};
+    static const label endpoint{"endpoint", [](const subject& of, std::size_t) {
+                                    return of.endpoint_name.empty() ? std::string_view{} : of.endpoint_name;
+                                }};
     static const label side{"side", [](const subject& of, std::size_t) -> std::string_view {
                                 return of.upstream_name.empty() ? "downstream" : "upstream";
                             }};
     static const std::array<std::vector<label>, about_count> of{
-        {{}, {route}, {route, upstream}, {upstream}, {side, upstream}}};
+        {{}, {route}, {route, upstream, endpoint}, {upstream, endpoint}, {side, upstream, endpoint}}};
     return of[static_cast<std::size_t>(whom)];
 }
 

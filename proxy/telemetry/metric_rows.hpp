@@ -34,7 +34,7 @@ struct scrape {
 // the policies, null where nobody reports it.
 struct subject {
     const scrape* at = nullptr;
-    std::string_view route_name{}, upstream_name{};
+    std::string_view route_name{}, upstream_name{}, endpoint_name{};
     bool in_force = true;
     const counted::route* route = nullptr;
     const counted::pair* pair = nullptr;
@@ -46,8 +46,9 @@ struct subject {
     const endpoint_report* reported_endpoint = nullptr;
 };
 
-// Each has the labels of its subjects: none, `route`, `route` and `upstream`, `upstream`. Requests without a route have
-// the route `none`. What is open is about upstreams and about clients, with `side`.
+// Each has the labels of its subjects: none, `route`, `route` and `upstream`, `upstream`; with `upstream` an
+// `endpoint`, where there are several. Requests without a route have the route `none`. What is open is about upstreams
+// and about clients, with `side`.
 enum class about : unsigned char { process, route, pair, upstream, connections };
 inline constexpr std::size_t about_count = 5;
 enum class metric_type : unsigned char { counter, gauge, histogram };

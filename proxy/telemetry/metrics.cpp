@@ -14,6 +14,7 @@
 #include <map>
 #include <mutex>
 #include <string_view>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -265,6 +266,12 @@ void metrics::configuration_loaded(const config::snapshot& snapshot) noexcept {
     state_->in_force = snapshot;
 }
 
+void metrics::endpoints_changed(const config::snapshot& snapshot) noexcept {
+    state_->index.load(snapshot);
+    const std::lock_guard lock(state_->mutex);
+    state_->in_force = snapshot;
+}
+
 void metrics::configuration_failed() noexcept {
     const std::lock_guard lock(state_->mutex);
     state_->reload_successful = false;
@@ -286,14 +293,14 @@ void metrics::report_process_from(process_reporter reporter) {
 }
 
 subjects metrics::state::subjects_of(const scrape& at) const {
-    using two_names = std::pair<std::string_view, std::string_view>;
+    using names = std::tuple<std::string_view, std::string_view, std::string_view>;
     const from_start shown(at.in_force);
     std::map<std::string_view, const route_report*> routes;
-    std::map<two_names, const endpoint_report*> endpoints;
+    std::map<names, const endpoint_report*> endpoints;
     for (const route_report& route : at.policies.routes) {
         routes.emplace(route.route, &route);
         for (const endpoint_report& one : route.endpoints)
-            endpoints.emplace(two_names{route.route, one.upstream}, &one);
+            endpoints.emplace(names{route.route, one.upstream, one.endpoint}, &one);
     }
     const auto in = [](const auto& map, const auto& key) {
         const auto found = map.find(key);
@@ -315,21 +322,24 @@ subjects metrics::state::subjects_of(const scrape& at) const {
                            .reported_route = in(routes, std::string_view(name))});
     });
     put(about::route, {.at = &at, .route_name = "none", .route = &no_route});
-    index.for_each_pair([&](const std::string& route, const std::string& upstream, const counted::pair& series) {
-        const config::route* configured = shown.pair(route, upstream);
+    index.for_each_pair([&](const std::string& route, const std::string& upstream, const std::string& endpoint,
+                            const counted::pair& series) {
+        const config::route* configured = shown.pair(route, upstream, endpoint);
         put(about::pair, {.at = &at,
                           .route_name = route,
                           .upstream_name = upstream,
+                          .endpoint_name = endpoint,
                           .in_force = configured != nullptr,
                           .pair = &series,
                           .configured_route = configured,
-                          .reported_endpoint = in(endpoints, two_names{route, upstream})});
+                          .reported_endpoint = in(endpoints, names{route, upstream, endpoint})});
     });
     put(about::connections, {.at = &at, .upstream = &clients});
-    index.for_each_upstream([&](const std::string& name, const counted::upstream& series) {
-        const config::upstream* configured = shown.upstream(name);
+    index.for_each_upstream([&](const std::string& name, const std::string& endpoint, const counted::upstream& series) {
+        const config::upstream* configured = shown.upstream(name, endpoint);
         const subject one{.at = &at,
                           .upstream_name = name,
+                          .endpoint_name = endpoint,
                           .in_force = configured != nullptr,
                           .upstream = &series,
                           .configured_upstream = configured};

@@ -49,6 +49,7 @@ public:
     void internal_error(std::string_view what) noexcept override;
     void configuration_loaded(
         const config::snapshot& snapshot) noexcept override; // before the workers see the snapshot
+    void endpoints_changed(const config::snapshot&) noexcept override;
     void configuration_failed() noexcept override;
 
     // Who is asked at each scrape, from its thread. Without one there are no states of policies, zeros of the store of

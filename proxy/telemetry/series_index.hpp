@@ -1,13 +1,15 @@
 #pragma once
-// From a route or an upstream to what is counted about it, without a lock and without building a label on the hot path.
+// From a route or an endpoint of an upstream to what is counted about it, without a lock and without building a label
+// on the hot path.
 //
 // A record carries pointers into the configuration snapshot its request began with. Names would identify the same
 // series across reloads but cost a hash of a string per call; pointers are cheap but die with their snapshot and may
 // then be reused by the allocator. So: series are owned by name and live as long as the index (a vanished route keeps
-// its series, and counts again if it comes back), and an immutable table from pointers to series is rebuilt at each
-// load. The table lists the routes of the new snapshot first, then those of earlier snapshots that requests in flight
-// still hold, so a reused address can only mean the new route. This relies on one rule: load() is called before the
-// snapshot is handed to the workers.
+// its series, and counts again if it comes back; but one of several endpoints, whose names come and go with DNS, loses
+// them at the second load that finds it gone with all its requests), and an immutable table from pointers to series is
+// rebuilt at each load. The table lists the routes of the new snapshot first, then those of earlier snapshots that
+// requests in flight still hold, so a reused address can only mean the new route. This relies on one rule: load() is
+// called before the snapshot is handed to the workers.
 //
 // Readers keep a shared_ptr to the table in a thread-local and compare one version number per look-up; only the first
 // look-up of a thread after a load takes the mutex. A lock-free swap of the table itself would need deferred
@@ -17,6 +19,7 @@
 
 #include <atomic>
 #include <bit>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -75,7 +78,11 @@ public:
     using route_series = typename Series::route;
     using pair_series = typename Series::pair;
     using upstream_series = typename Series::upstream;
-    using pair_key = std::pair<std::string, std::string>; // route, upstream
+    struct upstream_key {
+        std::string name, endpoint; // its label
+        auto operator<=>(const upstream_key&) const = default;
+    };
+    using pair_key = std::pair<std::string, upstream_key>; // whose route
 
     explicit series_index(typename Series::context context) : context_(std::move(context)) {
         const std::lock_guard lock(mutex_);
@@ -88,14 +95,14 @@ public:
         std::vector<held_route> routes;
         std::vector<held_upstream> upstreams;
         const auto add_upstream = [&](const std::shared_ptr<const config::upstream>& upstream) -> upstream_series* {
-            upstreams.push_back({upstream, upstream.get(), &get(upstreams_, upstream->name)});
+            upstreams.push_back({upstream, upstream.get(), &get(upstreams_, key_of(*upstream))});
             return upstreams.back().series;
         };
         for (const auto& upstream : snapshot->upstreams) add_upstream(upstream);
         for (const auto& route : snapshot->routes) {
             held_route held{route, route.get(), {&get(routes_, route->name), {}}};
             for (const auto& upstream : route->upstreams) {
-                auto& pair = get(pairs_, pair_key{route->name, upstream->name});
+                auto& pair = get(pairs_, pair_key{route->name, key_of(*upstream)});
                 held.entry.pairs.push_back({upstream.get(), &pair, add_upstream(upstream)});
             }
             routes.push_back(std::move(held));
@@ -115,6 +122,16 @@ public:
         held_routes_ = std::move(routes);
         held_upstreams_ = std::move(upstreams);
         publish(std::move(next));
+        std::set<const void*> used;
+        for (const auto& held : held_upstreams_) used.insert(held.series);
+        for (const auto& held : held_routes_)
+            for (const auto& one : held.entry.pairs) used.insert(one.pair);
+        std::set<const void*> unused;
+        const auto of_upstream = [](const upstream_key& key) { return !key.endpoint.empty(); };
+        forget_unused(upstreams_, of_upstream, used, unused);
+        forget_unused(
+            pairs_, [&](const pair_key& key) { return of_upstream(key.second); }, used, unused);
+        unused_ = std::move(unused);
     }
 
     struct pair_found {
@@ -152,12 +169,13 @@ public:
     template <class Function>
     void for_each_pair(Function function) const {
         const std::lock_guard lock(mutex_);
-        for (const auto& [names, series] : pairs_) function(names.first, names.second, *series);
+        for (const auto& [names, series] : pairs_)
+            function(names.first, names.second.name, names.second.endpoint, *series);
     }
     template <class Function>
     void for_each_upstream(Function function) const {
         const std::lock_guard lock(mutex_);
-        for (const auto& [name, series] : upstreams_) function(name, *series);
+        for (const auto& [key, series] : upstreams_) function(key.name, key.endpoint, *series);
     }
 
 private:
@@ -191,6 +209,19 @@ private:
         std::shared_ptr<const table> held;
     };
 
+    [[nodiscard]] static upstream_key key_of(const config::upstream& one) {
+        return {one.name, std::string(one.endpoint.label())};
+    }
+    // Of labelled endpoints, what nobody has used at two loads in a row: by then no thread knows the table it stood in.
+    template <class Map, class Claim>
+    void forget_unused(Map& map, Claim is_labelled, const std::set<const void*>& used, std::set<const void*>& unused) {
+        std::erase_if(map, [&](const auto& one) {
+            if (!is_labelled(one.first) || used.contains(one.second.get())) return false;
+            if (unused_.contains(one.second.get())) return true;
+            unused.insert(one.second.get());
+            return false;
+        });
+    }
     template <class Map, class Key>
     [[nodiscard]] auto& get(Map& map, const Key& key) {
         auto& owned = map[key];
@@ -218,10 +249,11 @@ private:
     typename Series::context context_;
     mutable std::mutex mutex_; // all below but version_
     std::map<std::string, std::unique_ptr<route_series>> routes_;
-    std::map<std::string, std::unique_ptr<upstream_series>> upstreams_;
+    std::map<upstream_key, std::unique_ptr<upstream_series>> upstreams_;
     std::map<pair_key, std::unique_ptr<pair_series>> pairs_;
     std::vector<held_route> held_routes_;
     std::vector<held_upstream> held_upstreams_;
+    std::set<const void*> unused_; // series, at the last load
     std::shared_ptr<const table> table_;
     std::atomic<std::uint64_t> version_{0};
 };

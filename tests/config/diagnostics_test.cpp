@@ -173,7 +173,6 @@ TEST_CASE("a long line is cut around the caret") {
 
 TEST_CASE("every block of a later version accepts off, and nothing else") {
     const char* top[] = {"tracing"};
-    const char* upstream[] = {"urls"};
     const auto check = [](const std::string& name, const auto& with) {
         CAPTURE(name);
         const load_result off = load(with(name + ": off"));
@@ -189,8 +188,6 @@ TEST_CASE("every block of a later version accepts off, and nothing else") {
         }
     };
     for (const char* name : top) check(name, [](const std::string& line) { return good(line + "\n"); });
-    for (const char* name : upstream)
-        check(name, [](const std::string& line) { return good("", "    " + line + "\n"); });
 }
 
 TEST_CASE("an upstream named twice in one route is reported with the first place") {

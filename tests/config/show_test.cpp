@@ -28,6 +28,7 @@ TEST_CASE("each value shows where it comes from: built-in, defaults, route") {
     CHECK(shown == "upstreams:\n"
                    "  openai:\n"
                    "    url: https://api.openai.com  # upstream:7\n"
+                   "    resolve: any  # built-in\n"
                    "    dialect: openai  # upstream:8\n"
                    "    caller_credentials: auto  # built-in\n"
                    "    tls:\n"

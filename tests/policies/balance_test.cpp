@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
 #include <random>
 #include <string>
 
@@ -13,6 +14,15 @@ using namespace std::chrono_literals;
 
 namespace {
 constexpr steady_time start{1000s};
+
+// Upstreams of one endpoint each, by place.
+balancer flat(balance_kind kind, const std::vector<double>& weights,
+              std::shared_ptr<balance_memory> memory = std::make_shared<balance_memory>()) {
+    balance_options options{.kind = kind, .upstreams = {}};
+    for (const double weight : weights)
+        options.upstreams.push_back({std::to_string(options.upstreams.size()), weight, {}, {"only"}});
+    return {std::move(memory), options};
+}
 
 std::vector<std::uint32_t> ask(balancer& balance, std::size_t n, double u1 = 0.5, double u2 = 0.5,
                                steady_time now = start) {
@@ -27,21 +37,21 @@ std::vector<std::uint32_t> ask(balancer& balance, std::size_t n, double u1 = 0.5
 } // namespace
 
 TEST_CASE("failover keeps the order of preference") {
-    balancer balance(balance_kind::failover, {1, 1, 1});
-    balance.started(0, start);
+    balancer balance = flat(balance_kind::failover, {1, 1, 1});
+    balance.started(0);
     balance.ended(0, balancer::ending::failed, 1s, start);
     CHECK(ask(balance, 3) == std::vector<std::uint32_t>{0, 1, 2});
 }
 
 TEST_CASE("weighted 5, 1, 1 is spread as nginx spreads it") {
-    balancer balance(balance_kind::weighted, {5, 1, 1});
+    balancer balance = flat(balance_kind::weighted, {5, 1, 1});
     std::string said;
     for (int i = 0; i < 7; ++i) said += static_cast<char>('a' + ask(balance, 3)[0]);
     CHECK(said == "aabacaa");
 }
 
 TEST_CASE("round robin goes round, and who may not be asked leaves equal shares to the others") {
-    balancer balance(balance_kind::round_robin, {5, 1, 1, 1});
+    balancer balance = flat(balance_kind::round_robin, {5, 1, 1, 1});
     std::mt19937_64 random(3);
     std::uniform_real_distribution<double> u(0, 1);
     std::vector<int> first(4), without_0(4);
@@ -55,7 +65,7 @@ TEST_CASE("round robin goes round, and who may not be asked leaves equal shares 
 }
 
 TEST_CASE("a request that may ask some of the endpoints only gets those, in the same shares") {
-    balancer balance(balance_kind::round_robin, {1, 1, 1});
+    balancer balance = flat(balance_kind::round_robin, {1, 1, 1});
     std::vector<int> first(3);
     for (int i = 0; i < 100; ++i) {
         std::vector<std::uint32_t> some{0, 2};
@@ -68,27 +78,25 @@ TEST_CASE("a request that may ask some of the endpoints only gets those, in the 
 namespace {
 // Least latency over some endpoints, of which each answers in its own time.
 struct latency_bench {
-    explicit latency_bench(std::vector<double> weights)
-        : size(weights.size()), balance(balance_kind::least_latency, std::move(weights)) {}
+    explicit latency_bench(const std::vector<double>& weights)
+        : size(weights.size()), balance(flat(balance_kind::least_latency, weights, memory)) {}
     std::size_t size;
+    std::shared_ptr<balance_memory> memory = std::make_shared<balance_memory>();
     balancer balance;
     steady_time now = start;
 
     void end(std::uint32_t at, balancer::ending how, duration took) {
-        balance.started(at, now);
+        balance.started(at);
         balance.ended(at, how, took, now);
     }
     void answers(std::uint32_t at, duration took, int times = 1) {
         for (int i = 0; i < times; ++i) end(at, balancer::ending::answered, took);
     }
-    // Which one is asked first if these two are drawn: u1 and u2 name a place among all, and among the others.
+    // Which one is asked first of two.
     std::uint32_t of_two(std::uint32_t a, std::uint32_t b) {
-        const auto place = [](std::uint32_t of, std::size_t among) {
-            return (static_cast<double>(of) + 0.5) / static_cast<double>(among);
-        };
-        // After the first draw a and the one in front have changed places.
-        const std::uint32_t other = (b == 0 ? a : b) - 1;
-        return ask(balance, size, place(a, size), place(other, size - 1), now)[0];
+        std::vector<std::uint32_t> two{std::min(a, b), std::max(a, b)};
+        balance.order(two, 0.5, 0.5, now);
+        return two[0];
     }
     double share(std::uint32_t of, int requests = 4000) {
         std::mt19937_64 random(7);
@@ -100,7 +108,7 @@ struct latency_bench {
 };
 } // namespace
 
-TEST_CASE("of two drawn the quicker is asked first, and of those behind it the quickest") {
+TEST_CASE("the quickest is asked first, and of those behind it the quickest") {
     latency_bench bench({1, 1, 1, 1});
     for (std::uint32_t at = 0; at < 4; ++at) bench.answers(at, 100ms * (4 - at), 20);
     for (std::uint32_t a = 0; a < 4; ++a) {
@@ -108,14 +116,37 @@ TEST_CASE("of two drawn the quicker is asked first, and of those behind it the q
             if (a != b) CHECK(bench.of_two(a, b) == std::max(a, b));
         }
     }
-    const auto order = ask(bench.balance, 4, 0, 0, bench.now); // 0 and 1 are drawn
-    CHECK(order == std::vector<std::uint32_t>{1, 3, 2, 0});
+    CHECK(ask(bench.balance, 4, 0, 0, bench.now) == std::vector<std::uint32_t>{3, 2, 1, 0});
 }
 
-TEST_CASE("the quickest of four is not everybody's choice at the same time: half of the draws have it") {
+TEST_CASE("equals share alike, also those of which nothing is known") {
+    for (const int answers : {0, 20}) {
+        latency_bench bench({1, 1, 1, 1});
+        for (std::uint32_t at = 0; at < 4; ++at) bench.answers(at, 100ms, answers);
+        for (std::uint32_t at = 0; at < 4; ++at) CHECK(bench.share(at) == doctest::Approx(0.25).epsilon(0.1));
+    }
+}
+
+TEST_CASE("the quickest is not everybody's choice at the same time: what it has in flight counts at once") {
     latency_bench bench({1, 1, 1, 1});
     for (std::uint32_t at = 0; at < 4; ++at) bench.answers(at, at == 2 ? 50ms : 100ms, 20);
-    CHECK(bench.share(2) == doctest::Approx(0.5).epsilon(0.05));
+    std::vector<int> given(4);
+    for (int i = 0; i < 500; ++i) {
+        const std::uint32_t at = ask(bench.balance, 4, i / 500.0, 0.5, bench.now)[0];
+        ++given[at];
+        bench.balance.started(at);
+    }
+    CHECK(given[2] == doctest::Approx(200).epsilon(0.02)); // twice as quick, twice as many
+    for (const std::uint32_t at : {0U, 1U, 3U}) CHECK(given[at] == doctest::Approx(100).epsilon(0.03));
+}
+
+TEST_CASE("above eight it compares eight that are drawn: the quickest of twelve is first where it is among them") {
+    latency_bench bench(std::vector<double>(12, 1));
+    for (std::uint32_t at = 0; at < 12; ++at) bench.answers(at, at == 5 ? 50ms : 100ms, 20);
+    CHECK(bench.share(5) == doctest::Approx(8.0 / 12).epsilon(0.05));
+    latency_bench eight(std::vector<double>(8, 1));
+    for (std::uint32_t at = 0; at < 8; ++at) eight.answers(at, at == 5 ? 50ms : 100ms, 20);
+    CHECK(eight.share(5) == 1);
 }
 
 TEST_CASE(
@@ -124,11 +155,11 @@ TEST_CASE(
     bench.answers(0, 100ms, 20);
     bench.answers(1, 150ms, 20);
     CHECK(bench.of_two(0, 1) == 0);
-    bench.balance.started(0, bench.now);
+    bench.balance.started(0);
     CHECK(bench.of_two(0, 1) == 1);
-    bench.balance.left(0, bench.now); // without a word
+    bench.balance.left(0); // without a word
     CHECK(bench.of_two(0, 1) == 0);
-    bench.balance.configure(balance_kind::least_latency, {1, 2}); // what is known stays
+    bench.balance = flat(balance_kind::least_latency, {1, 2}, bench.memory); // what is known stays
     CHECK(bench.of_two(0, 1) == 1);
 }
 
@@ -188,18 +219,105 @@ TEST_CASE("an endpoint that nobody asks is tried again: what is not renewed fade
     CHECK(bench.of_two(0, 1) == 1);
 }
 
-TEST_CASE("a changed number of endpoints begins anew, and numbers of another configuration are left as they are") {
+TEST_CASE("a configuration that adds and removes endpoints keeps what is known of the others, and forgets the rest") {
+    const auto memory = std::make_shared<balance_memory>();
+    const auto made_of = [&](std::vector<std::string> names) {
+        return balancer(memory, {.kind = balance_kind::failover,
+                                 .upstreams = {{"u", 1, balance_kind::least_latency, std::move(names)}}});
+    };
+    std::optional<balancer> before{made_of({"a", "b"})};
+    for (const std::uint32_t at : {0U, 1U}) {
+        before->started(at);
+        before->ended(at, balancer::ending::answered, at == 0 ? 100ms : 500ms, start);
+    }
+    before->started(1); // in flight across the change, and counted to its end
+    std::optional<balancer> after{made_of({"c", "b", "a"})};
+    for (int i = 0; i < 20; ++i) {
+        after->started(0);
+        after->ended(0, balancer::ending::answered, 150ms, start);
+    }
+    CHECK(ask(*after, 3) == std::vector<std::uint32_t>{2, 0, 1});
+    before->left(1);
+    before.reset();
+    after.emplace(made_of({"a"}));
+    after.emplace(made_of({"a", "b"})); // b has been away, and begins anew
+    after->started(0);
+    CHECK(ask(*after, 2) == std::vector<std::uint32_t>{1, 0});
+}
+
+TEST_CASE("numbers of another configuration are left as they are") {
     latency_bench bench({1, 1});
-    bench.answers(0, 1s, 20);
-    bench.balance.configure(balance_kind::least_latency, {1, 1, 1});
-    bench.size = 3;
-    CHECK(bench.of_two(0, 2) == 0); // equals: the first drawn
     std::vector<std::uint32_t> of_another{4, 5, 6};
     bench.balance.order(of_another, 0, 0, bench.now);
     CHECK(of_another == std::vector<std::uint32_t>{4, 5, 6});
-    bench.balance.started(9, bench.now);
+    bench.balance.started(9);
     bench.balance.ended(9, balancer::ending::failed, 1s, bench.now);
-    bench.balance.left(9, bench.now);
+    bench.balance.left(9);
+}
+
+namespace {
+// Two upstreams with three endpoints and two.
+balancer nested(balance_kind route, balance_kind first, balance_kind second, double weight = 1) {
+    return {std::make_shared<balance_memory>(),
+            {.kind = route, .upstreams = {{"a", weight, first, {"1", "2", "3"}}, {"b", 1, second, {"1", "2"}}}}};
+}
+void answers(balancer& balance, std::uint32_t at, duration took) {
+    for (int i = 0; i < 20; ++i) {
+        balance.started(at);
+        balance.ended(at, balancer::ending::answered, took, start);
+    }
+}
+} // namespace
+
+TEST_CASE("the route chooses among upstreams, each upstream among its endpoints, and none comes between") {
+    SUBCASE("failover of upstreams, the quickest of each") {
+        balancer balance = nested(balance_kind::failover, balance_kind::least_latency, balance_kind::least_latency);
+        for (std::uint32_t at = 0; at < 5; ++at) answers(balance, at, 100ms * (5 - at));
+        CHECK(ask(balance, 5) == std::vector<std::uint32_t>{2, 1, 0, 4, 3});
+    }
+    SUBCASE("an upstream costs what its best endpoint does") {
+        balancer balance = nested(balance_kind::least_latency, balance_kind::failover, balance_kind::least_latency);
+        const duration took[] = {400ms, 90ms, 500ms, 200ms, 100ms};
+        for (std::uint32_t at = 0; at < 5; ++at) answers(balance, at, took[at]);
+        CHECK(ask(balance, 5) == std::vector<std::uint32_t>{0, 1, 2, 4, 3});
+    }
+    SUBCASE("turns of upstreams by weight, and in each of its endpoints") {
+        balancer balance = nested(balance_kind::weighted, balance_kind::round_robin, balance_kind::round_robin, 3);
+        std::vector<int> first(5);
+        for (int i = 0; i < 2400; ++i) {
+            const auto order = ask(balance, 5, i / 2400.0, 0.3);
+            ++first[order[0]];
+            CHECK((order[0] < 3) == (order[1] < 3)); // the rest of its upstream behind it
+        }
+        CHECK(first == std::vector<int>{600, 600, 600, 300, 300});
+    }
+}
+
+TEST_CASE("an endpoint of which nothing is known gets its share, not everything until its first answer") {
+    latency_bench bench({1, 1, 1, 1});
+    for (std::uint32_t at = 0; at < 3; ++at) bench.answers(at, 10s, 20);
+    std::vector<int> given(4);
+    for (int i = 0; i < 400; ++i) {
+        const std::uint32_t at = ask(bench.balance, 4, i / 400.0, 0.5, bench.now)[0];
+        ++given[at];
+        bench.balance.started(at);
+    }
+    for (const int n : given) CHECK(n == doctest::Approx(100).epsilon(0.02));
+}
+
+TEST_CASE("there is something to choose where a route or an upstream has several and does not keep their order") {
+    const auto chooses = [](balance_kind route, balance_kind upstream, std::vector<std::size_t> sizes) {
+        balance_options options{.kind = route, .upstreams = {}};
+        for (const std::size_t size : sizes)
+            options.upstreams.push_back({"u", 1, upstream, std::vector<std::string>(size, "e")});
+        return options.chooses();
+    };
+    using enum balance_kind;
+    CHECK_FALSE(chooses(least_latency, least_latency, {1}));
+    CHECK_FALSE(chooses(failover, least_latency, {1, 1}));
+    CHECK_FALSE(chooses(failover, failover, {2, 2}));
+    CHECK(chooses(least_latency, failover, {1, 1}));
+    CHECK(chooses(failover, round_robin, {1, 2}));
 }
 
 TEST_CASE("whatever is told in whatever order, each endpoint is in the order once and one that always fails gets less "
@@ -216,9 +334,9 @@ TEST_CASE("whatever is told in whatever order, each endpoint is in the order onc
             bench.now += std::chrono::milliseconds(below(50));
             const std::uint32_t at = ask(bench.balance, n, u(random), u(random), bench.now)[0];
             ++first[at];
-            bench.balance.started(at, bench.now);
+            bench.balance.started(at);
             if (below(20) == 0) {
-                bench.balance.left(at, bench.now);
+                bench.balance.left(at);
             } else if (at == 0) {
                 bench.balance.ended(at, balancer::ending::failed, 1ms, bench.now);
             } else {

@@ -324,4 +324,42 @@ TEST_CASE("10^5 random worlds: what is found is the best of what is left, it alo
     }
 }
 
+namespace {
+// 0 and 1 are endpoints of one upstream, 2 is another's.
+struct two_upstreams : searching {
+    two_upstreams() : searching(3) {}
+    bool same_upstream(endpoint_index one, endpoint_index other) override { return (one < 2) == (other < 2); }
+};
+} // namespace
+
+TEST_CASE("what another credential is needed for is not asked of the same upstream's other endpoints") {
+    struct row {
+        const char* name;
+        outcome_kind kind;
+        endpoint_index next;
+    };
+    for (const row& r :
+         {row{"a dead connection", outcome_kind::reset, 1}, row{"a refused credential", outcome_kind::credential, 2},
+          row{"a spent quota", outcome_kind::quota, 2}, row{"the caller's fault", outcome_kind::caller_error, 2},
+          row{"too much at a time", outcome_kind::overloaded, 1}}) {
+        CAPTURE(r.name);
+        two_upstreams bench;
+        bench.failed(0, outcome_of(r.kind));
+        const auto found = bench.find().found;
+        REQUIRE(found);
+        CHECK(found->at == r.next);
+    }
+}
+
+TEST_CASE("a route may have 64 endpoints, and every one of them is asked before one is asked twice") {
+    searching bench(64);
+    for (endpoint_index at = 0; at < 64; ++at) {
+        CHECK(bench.find().found->at == at);
+        bench.flying(at);
+        bench.failed(at);
+    }
+    CHECK_FALSE(bench.find().found); // all of them in flight
+    CHECK(bench.wanted.in_flight.has(63));
+}
+
 } // namespace evenkeel::test::endpoint_search_test

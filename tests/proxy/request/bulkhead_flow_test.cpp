@@ -151,7 +151,7 @@ TEST_CASE("a request that waits for an endpoint keeps its permit") {
     f.route->retry.max_retries = 3;
     f.route->circuit_breaker.on = true;
     f.use();
-    CHECK(f.registry.force("", "provider", circuit_state::open, f.loop.now()));
+    CHECK(f.registry.force("", "provider", "", circuit_state::open, f.loop.now()));
     const auto& waits = f.come(post);
     CHECK(waits.received().empty());
     CHECK(f.gate().in_use == 1);

@@ -352,11 +352,11 @@ TEST_CASE("nothing is opened to an endpoint whose circuit is open") {
     world.go();
     world.pass(1s);
     CHECK(world.there.dials.size() == 2);
-    world.registry.force("", "provider", circuit_state::open, world.loop.now());
+    world.registry.force("", "provider", "", circuit_state::open, world.loop.now());
     world.pool->close_idle();
     world.pass(5min);
     CHECK(world.there.dials.size() == 2);
-    world.registry.force("", "provider", circuit_state::closed, world.loop.now());
+    world.registry.force("", "provider", "", circuit_state::closed, world.loop.now());
     world.pass(2s);
     CHECK(world.pool->idle() == 2);
     world.expect_nothing_left();

@@ -523,6 +523,7 @@ struct tally final : observer {
     void connection_refused(std::string_view reason) noexcept override { heard.emplace_back(reason); }
     void internal_error(std::string_view what) noexcept override { heard.emplace_back(what); }
     void configuration_loaded(const config::snapshot& now) noexcept override { heard.push_back(now->hash); }
+    void endpoints_changed(const config::snapshot& now) noexcept override { heard.push_back("at " + now->hash); }
     void configuration_failed() noexcept override { heard.emplace_back("failed"); }
 };
 } // namespace
@@ -543,10 +544,11 @@ TEST_CASE("every listener of a fan-out hears every call once") {
     to.connection_refused("no_fds");
     to.internal_error("ours");
     to.configuration_loaded(settings);
+    to.endpoints_changed(settings);
     to.configuration_failed();
 
-    const std::vector<std::string> all{"started", "finished", "r-1 launched", "attempt",  "r-1+",
-                                       "idle -3", "no_fds",   "ours",         "0123abcd", "failed"};
+    const std::vector<std::string> all{"started", "finished", "r-1 launched", "attempt",     "r-1+",  "idle -3",
+                                       "no_fds",  "ours",     "0123abcd",     "at 0123abcd", "failed"};
     CHECK(first.heard == all);
     CHECK(second.heard == all);
 }
