@@ -1,5 +1,6 @@
 #include "proxy/server/server.hpp"
 
+#include "config/endpoints.hpp"
 #include "proxy/admin/admin_server.hpp"
 #include "proxy/coalesce/coalesced_flights.hpp"
 #include "proxy/fallback/last_good_store.hpp"
@@ -7,6 +8,7 @@
 #include "proxy/net/listener.hpp"
 #include "proxy/net/resolver.hpp"
 #include "proxy/net/tls_context.hpp"
+#include "proxy/server/address_watch.hpp"
 #include "proxy/server/chaos_control.hpp"
 #include "proxy/server/worker.hpp"
 #include "proxy/state/policy_registry.hpp"
@@ -59,6 +61,9 @@ std::vector<std::string_view> needs_restart(const config::settings& now, const c
 // For the file of last good answers; then it is read meanwhile.
 constexpr duration longest_store_wait = std::chrono::seconds{2};
 
+// For the addresses of names with `resolve: each`; then their upstreams have one endpoint until they come.
+constexpr duration longest_address_wait = std::chrono::seconds{1};
+
 std::uint64_t random_seed() {
     std::random_device device;
     return (std::uint64_t{device()} << 32) | device();
@@ -67,14 +72,15 @@ std::uint64_t random_seed() {
 
 struct server::parts {
     parts(server_options given, config::snapshot first)
-        : options(std::move(given)), settings(std::move(first)),
+        : options(std::move(given)), written(std::move(first)), settings(written),
           metrics({.version = options.version, .workers = settings->workers}), log(log_lines),
           access(access_lines, log), everyone({&log, &access, &metrics, &health}),
           beats(settings->workers, std::chrono::steady_clock::now()) {}
 
     server_options options;
-    std::mutex reloading; // one reload at a time
-    std::mutex taking;    // settings
+    std::mutex reloading;     // one reload, or change of addresses, at a time
+    config::snapshot written; // by `reloading`: as the file has it, before names are looked up
+    std::mutex taking;        // settings
     config::snapshot settings;
 
     telemetry::background helper{"evenkeel-help"};
@@ -88,7 +94,7 @@ struct server::parts {
     telemetry::heartbeat beats;
     chaos_control chaos{helper, log};
 
-    net::resolver resolver;
+    net::resolver resolver{options.lookup};
     net::tls_contexts tls;
     request::memory_bound memory;
     request::policy_registry policies;
@@ -97,7 +103,9 @@ struct server::parts {
     std::vector<std::string> bound;
     std::vector<std::unique_ptr<worker>> workers;
     telemetry::background loading{"evenkeel-load"}; // reloads; refers to everything above
-    std::unique_ptr<admin::admin_server> admin;     // last: it refers to everything above
+    address_watch addresses{options.lookup, options.look_up_every,
+                            [this] { loading.post([this] { follow_addresses(); }); }};
+    std::unique_ptr<admin::admin_server> admin; // last: it refers to everything above
     bool started = false;
     std::atomic<bool> draining{false};
     std::atomic<bool> reload_waits{false}; // for its turn, asked for by a signal
@@ -109,6 +117,27 @@ struct server::parts {
         chaos.load(*next);
         const std::scoped_lock lock(taking);
         settings = std::move(next);
+    }
+    // `written`, with the endpoints that its names stand for now.
+    [[nodiscard]] config::snapshot with_endpoints() {
+        return config::with_addresses(*written, addresses.known(*written), *settings);
+    }
+    void hand_out() {
+        const auto prepared = policies.prepare(*settings);
+        for (auto& each : workers) each->use(settings, prepared);
+    }
+    void follow_addresses() {
+        const std::lock_guard lock(reloading);
+        auto next = with_endpoints();
+        if (next->upstreams == settings->upstreams) return;
+        log.info("the addresses of upstreams have changed", {{"endpoints", std::to_string(next->upstreams.size())},
+                                                             {"before", std::to_string(settings->upstreams.size())}});
+        everyone.endpoints_changed(next);
+        {
+            const std::scoped_lock taken(taking);
+            settings = std::move(next);
+        }
+        hand_out();
     }
     // For whoever is not reload(): another thread may be taking the next one.
     [[nodiscard]] config::snapshot current() {
@@ -122,7 +151,9 @@ server::server(server_options options, config::snapshot settings)
     parts& all = *parts_;
     all.tls.use(net::tls_contexts::load(*all.settings));
     const net::server_contexts certificates = load_certificates(all.settings->listen);
-    all.take(all.settings);
+    std::unique_lock building(all.reloading); // addresses that change meanwhile reach the workers when all are there
+    all.addresses.use(*all.written, longest_address_wait);
+    all.take(all.with_endpoints());
     const telemetry::policy_reporter reporter = [&all] {
         const steady_time now{std::chrono::steady_clock::now()};
         telemetry::policy_report report = all.policies.report(*all.current(), now);
@@ -155,6 +186,7 @@ server::server(server_options options, config::snapshot settings)
             std::make_unique<worker>(shared, all.settings, all.policies.prepare(*all.settings), random_seed()));
         all.workers.back()->beat_for(all.beats, number);
     }
+    building.unlock();
     for (std::size_t at = 0; at < all.settings->listen.size(); ++at) {
         auto sockets = net::bind_listener(all.settings->listen[at], all.settings->workers);
         all.bound.push_back(sockets.front().address());
@@ -251,12 +283,11 @@ bool server::reload() {
     next->admin = all.settings->admin;
     next->last_good.path = all.settings->last_good.path;
     all.tls.use(std::move(contexts));
-    all.take(std::move(next));
-    const auto policies = all.policies.prepare(*all.settings);
-    for (auto& each : all.workers) {
-        each->use(certificates);
-        each->use(all.settings, policies);
-    }
+    all.written = std::move(next);
+    all.addresses.use(*all.written, longest_address_wait);
+    all.take(all.with_endpoints());
+    for (auto& each : all.workers) each->use(certificates);
+    all.hand_out();
     all.log.info("configuration reloaded", {{"file", all.options.config_file}, {"hash", all.settings->hash}});
     return true;
 }

@@ -4,6 +4,7 @@
 #include "config/load.hpp"
 #include "config/settings.hpp"
 #include "policies/time.hpp"
+#include "proxy/net/resolver.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -17,6 +18,9 @@ struct server_options {
     std::string config_file;
     config::environment environment;
     std::string version;
+    net::resolver::lookup_function lookup = net::resolver::system_lookup; // names to addresses
+    duration look_up_every = std::chrono::seconds{5}; // names with `resolve: each`; chosen: as often as DNS-based
+                                                      // discovery of services is asked elsewhere
 };
 
 class server {

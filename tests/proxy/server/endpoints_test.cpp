@@ -1,10 +1,12 @@
-// Several endpoints of one upstream over real sockets: one is killed, one is slow, one comes back.
+// Several endpoints of one upstream over real sockets: one is killed, one is slow, one comes back; and names whose
+// addresses change under load.
 
 #include "proxy/provider/blocking_client.hpp"
 #include "proxy/provider/simulated_provider.hpp"
 #include "tests/proxy/server/running_proxy.hpp"
 #include "tests/support/storm_scale.hpp"
 
+#include <boost/asio/error.hpp>
 #include <boost/json.hpp>
 #include <doctest/doctest.h>
 
@@ -13,6 +15,7 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -216,6 +219,99 @@ TEST_CASE("a reload that adds and removes endpoints under load loses no request 
     by.end();
     CHECK(by.bad() == 0);
     CHECK(at[0]->wait_for([](const provider_counters& now) { return now.open_connections == 0; }));
+    CHECK(proxy.finish());
+}
+
+namespace {
+// Names of the test's own: outlives the threads that look them up.
+struct name_server {
+    std::mutex mutex;
+    std::vector<std::string> addresses; // of the one name; none: it cannot be looked up
+    void say(std::vector<std::string> now) {
+        const std::scoped_lock lock(mutex);
+        addresses = std::move(now);
+    }
+    net::resolved answer() {
+        const std::scoped_lock lock(mutex);
+        net::resolved out;
+        for (const std::string& each : addresses) out.addresses.push_back(boost::asio::ip::make_address(each));
+        if (addresses.empty()) out.error = boost::asio::error::host_not_found_try_again;
+        return out;
+    }
+};
+} // namespace
+
+TEST_CASE(
+    "DNS that changes under load loses no request: new addresses are asked, vanished ones drained and forgotten") {
+    const std::vector<std::string> hosts{"127.0.0.1", "127.0.0.2", "127.0.0.3"};
+    std::vector<std::unique_ptr<simulated_provider>> at;
+    for (const std::string& host : hosts) {
+        const std::uint16_t port = at.empty() ? std::uint16_t{0} : at.front()->port();
+        at.push_back(std::make_unique<simulated_provider>(
+            provider_options{.host = host, .port = port, .script = "delay=5ms", .record = false}));
+    }
+    const std::string port = ":" + std::to_string(at[0]->port());
+    const auto names = std::make_shared<name_server>();
+    names->say({hosts[0], hosts[1]});
+    server::server_options options;
+    options.lookup = [names](const std::string&) { return names->answer(); };
+    options.look_up_every = 20ms;
+    running_proxy proxy(route("{url: \"http://replicas.example" + port + "\", resolve: each}"), "127.0.0.1:0", "",
+                        admin_on, options);
+    const auto known = [&] {
+        std::string out;
+        for (const auto& one : circuits(proxy)) out += one.first.substr(0, one.first.find(':')) + " ";
+        return out;
+    };
+    CHECK(known() == "127.0.0.1 127.0.0.2 "); // from the first request on
+    load by(proxy);
+    by.wait_for(50);
+    CHECK(at[0]->counters().requests > 0);
+    CHECK(at[1]->counters().requests > 0);
+
+    // One after the other, and all at once.
+    const std::vector<std::vector<std::string>> changes{
+        {hosts[1], hosts[2]}, {hosts[2]}, {hosts[0]}, {hosts[0], hosts[1], hosts[2]}, {hosts[2]}};
+    for (int round = 0; round < 3; ++round) {
+        for (const auto& now : changes) {
+            names->say(now);
+            std::string wanted;
+            for (const std::string& each : now) wanted += each + " ";
+            CHECK(soon([&] { return known() == wanted; }));
+            by.wait_for(20);
+        }
+    }
+    names->say({}); // a name server that is down changes nothing
+    std::this_thread::sleep_for(100ms);
+    CHECK(known() == "127.0.0.3 ");
+
+    by.wait_for(20);
+    const auto first = at[0]->counters().requests;
+    by.wait_for(100);
+    CHECK(at[0]->counters().requests == first);
+    by.end();
+    CHECK(by.bad() == 0);
+    MESSAGE(by.good(), " requests over 15 changes");
+    for (const std::size_t gone : {0U, 1U})
+        CHECK(at[gone]->wait_for([](const provider_counters& now) { return now.open_connections == 0; }));
+
+    // By the name, whatever the address.
+    CHECK(proxy.finish());
+}
+
+TEST_CASE("a name that is not known yet is one endpoint, until its addresses are") {
+    simulated_provider provider({.record = false});
+    const auto names = std::make_shared<name_server>();
+    server::server_options options;
+    options.lookup = [names](const std::string&) { return names->answer(); };
+    options.look_up_every = 20ms;
+    const std::string port = ":" + std::to_string(provider.port());
+    running_proxy proxy(route("{url: \"http://replicas.example" + port + "\", resolve: each}"), "127.0.0.1:0", "",
+                        admin_on, options);
+    CHECK(circuits(proxy).begin()->first == "replicas.example" + port);
+    names->say({"127.0.0.1"});
+    CHECK(soon([&] { return circuits(proxy).begin()->first == "127.0.0.1" + port; }));
+    CHECK(proxy.connect().request("POST", "/v1/chat/completions", json, body).status == 200);
     CHECK(proxy.finish());
 }
 

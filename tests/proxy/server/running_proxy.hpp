@@ -15,6 +15,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include <unistd.h>
 
@@ -30,7 +31,8 @@ class running_proxy {
 public:
     // `rest` is the file without version, listen, admin and logs.
     explicit running_proxy(const std::string& rest, const std::string& listen = "127.0.0.1:0",
-                           const std::string& more = "", const std::string& admin = "admin: off\n") {
+                           const std::string& more = "", const std::string& admin = "admin: off\n",
+                           server::server_options options = {}) {
         directory_ = std::filesystem::temp_directory_path() /
                      ("evenkeel-test-" + std::to_string(::getpid()) + "-" + std::to_string(++count_));
         std::filesystem::create_directories(directory_);
@@ -43,10 +45,10 @@ public:
             config::print_text(text, loaded.diagnostics);
             throw std::runtime_error(text.str());
         }
-        server_ = std::make_unique<server::server>(server::server_options{.config_file = file(),
-                                                                          .environment = config::process_environment(),
-                                                                          .version = "test"},
-                                                   loaded.settings);
+        options.config_file = file();
+        options.environment = config::process_environment();
+        options.version = "test";
+        server_ = std::make_unique<server::server>(std::move(options), loaded.settings);
         server_->start();
         const std::string address = server_->addresses().front();
         if (!address.starts_with("unix:"))
