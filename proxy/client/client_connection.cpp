@@ -21,8 +21,9 @@
 namespace evenkeel::request {
 
 namespace {
-// An idle connection is parked: it gives back its buffer and whatever else only a busy one needs.
-constexpr duration park_after = std::chrono::seconds{1};
+// An idle connection is parked: it gives back its buffer and whatever else only a busy one needs. Soon, since what it
+// gives back serves the others (chosen: who sends its next request later than this is in no hurry).
+constexpr duration park_after = std::chrono::milliseconds{50};
 // Of an unread request body that is read and dropped before closing. A client that is busy sending looks at the answer
 // when it has sent, or when it cannot go on: so what counts is that it goes on, and for how long we bear with it, not
 // how much comes.
