@@ -109,7 +109,8 @@ TEST_CASE("an operator holds the circuit of one endpoint, or those of all") {
     const auto set = registry.prepare(settings);
     const auto states = [&] {
         std::string out;
-        for (const auto& one : registry.report(settings, now).routes[0].endpoints)
+        const auto shown = registry.report(settings, now);
+        for (const auto& one : shown.routes[0].endpoints)
             out += one.endpoint + (one.circuit->state == circuit_state::open ? "+" : "-");
         return out;
     };
