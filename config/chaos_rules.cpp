@@ -57,7 +57,7 @@ std::string shown(const entry& name) {
 }
 
 void check_target(const entry& rule, const route_lookup& upstreams_of, const std::vector<std::string>& routes,
-                  report& problems) {
+                  problem_list& problems) {
     const entry* route = rule.find("route");
     if (route == nullptr) return;
     const auto upstreams = upstreams_of(route->text());
@@ -82,7 +82,7 @@ void check_target(const entry& rule, const route_lookup& upstreams_of, const std
                    fmt::format("route '{}' has no upstream{}", route->text(), shown(*upstream)));
 }
 
-void check_fault(const entry& rule, report& problems) {
+void check_fault(const entry& rule, problem_list& problems) {
     const entry* fault = rule.find("fault");
     const entry* profile = rule.find("profile");
     if (fault != nullptr && profile != nullptr) {
@@ -122,7 +122,7 @@ void check_fault(const entry& rule, report& problems) {
 }
 
 void check_rules(const entry& list, const route_lookup& upstreams_of, const std::vector<std::string>& routes,
-                 report& problems) {
+                 problem_list& problems) {
     for (const entry& rule : list.children) {
         check_target(rule, upstreams_of, routes, problems);
         check_fault(rule, problems);
@@ -145,7 +145,7 @@ std::string as_flow(std::string_view json) {
 
 } // namespace
 
-void check_chaos(const entry& root, report& problems) {
+void check_chaos(const entry& root, problem_list& problems) {
     const entry* block = root.find("chaos");
     const entry* rules = block != nullptr ? block->find("rules") : nullptr;
     if (rules == nullptr) return;
@@ -190,7 +190,7 @@ sent_rules read_chaos_rules(std::string_view json, const settings& against) {
     }
     const std::string text = "chaos: " + as_flow(json);
     source_text source(text);
-    report problems(source, "rules");
+    problem_list problems(source, "rules");
     const std::optional<node> parsed = parse(source, problems);
     if (parsed && !parsed->children.empty()) {
         const environment nothing{.variable = [](const std::string&) { return std::nullopt; },

@@ -3,7 +3,7 @@
 // and those an operator sends while the process runs go through the same table and the same checks.
 
 #include "config/entry.hpp"
-#include "config/report.hpp"
+#include "config/problem_list.hpp"
 #include "config/settings.hpp"
 #include "policies/chaos.hpp"
 
@@ -14,7 +14,7 @@
 
 namespace evenkeel::config {
 
-void check_chaos(const entry& root, report& problems); // of a file
+void check_chaos(const entry& root, problem_list& problems); // of a file
 [[nodiscard]] std::vector<chaos_rule> build_chaos_rules(const entry& block);
 
 // `{"rules": [...], "seed": N}` as JSON, against the routes of `settings`. No variable and no file is read for it.

@@ -54,7 +54,7 @@ struct authority {
 
 class checker {
 public:
-    checker(const entry& root, report& problems)
+    checker(const entry& root, problem_list& problems)
         : root_(root), problems_(problems), rules_(build_credential_rules(root)) {}
 
     void run() {
@@ -249,7 +249,7 @@ private:
     }
 
     const entry& root_;
-    report& problems_;
+    problem_list& problems_;
     credential_rules rules_;
     std::set<std::pair<std::size_t, std::string>> said_; // a ladder of `defaults` stands in many routes
 };
@@ -267,6 +267,6 @@ credential_rules build_credential_rules(const entry& root) {
     return more == credential_names{} ? credential_rules{} : credential_rules{std::move(more)};
 }
 
-void check_credentials(const entry& root, report& problems) { checker(root, problems).run(); }
+void check_credentials(const entry& root, problem_list& problems) { checker(root, problems).run(); }
 
 } // namespace evenkeel::config

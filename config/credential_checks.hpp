@@ -7,11 +7,11 @@
 
 #include "config/credentials.hpp"
 #include "config/entry.hpp"
-#include "config/report.hpp"
+#include "config/problem_list.hpp"
 
 namespace evenkeel::config {
 
-void check_credentials(const entry& root, report& problems);
+void check_credentials(const entry& root, problem_list& problems);
 
 [[nodiscard]] credential_rules build_credential_rules(const entry& root);
 

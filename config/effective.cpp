@@ -83,7 +83,7 @@ std::unique_ptr<effective> read_effective(std::string_view yaml, const std::stri
     if (yaml.substr(0, byte_order_mark.size()) == byte_order_mark) yaml.remove_prefix(byte_order_mark.size());
     out->text = std::string(yaml);
     out->source = std::make_unique<source_text>(out->text);
-    report problems(*out->source, file_name);
+    problem_list problems(*out->source, file_name);
 
     const std::optional<node> parsed = parse(*out->source, problems);
     std::vector<std::string> secrets;

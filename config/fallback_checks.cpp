@@ -31,7 +31,7 @@ std::string name_of(const entry& route) {
     return name != nullptr ? name->text() : "";
 }
 
-void check_body(const entry& respond, report& problems, const environment& env, const std::string& directory) {
+void check_body(const entry& respond, problem_list& problems, const environment& env, const std::string& directory) {
     const entry* body = respond.find("body");
     const entry* file = respond.find("body_file");
     if (body != nullptr && file != nullptr) {
@@ -72,7 +72,7 @@ void check_body(const entry& respond, report& problems, const environment& env, 
 }
 
 // One list, where it is written.
-void check_ladder(const entry& list, report& problems, const environment& env, const std::string& directory) {
+void check_ladder(const entry& list, problem_list& problems, const environment& env, const std::string& directory) {
     std::size_t reached = 0;
     const entry* before = nullptr;
     for (const entry& rung : list.children) {
@@ -118,7 +118,7 @@ void check_ladder(const entry& list, report& problems, const environment& env, c
 using route_list = std::vector<entry>;
 using places = std::map<std::string, std::size_t, std::less<>>;
 
-void check_names(const entry& list, const route_list& routes, const places& known, report& problems) {
+void check_names(const entry& list, const route_list& routes, const places& known, problem_list& problems) {
     for (const entry& rung : list.children) {
         const entry* to = step_of(rung, "route");
         if (to == nullptr) continue;
@@ -161,7 +161,7 @@ bool leads_back(std::size_t at, std::size_t start, const route_list& routes, con
     return false;
 }
 
-void check_store(const entry& root, const route_list& routes, report& problems) {
+void check_store(const entry& root, const route_list& routes, problem_list& problems) {
     const entry* store = root.find("last_good");
     const entry* user = nullptr;
     for (const entry& route : routes) {
@@ -201,7 +201,7 @@ void settle_fallbacks(entry& root) {
     }
 }
 
-void check_fallbacks(const entry& root, report& problems, const environment& env, const std::string& directory) {
+void check_fallbacks(const entry& root, problem_list& problems, const environment& env, const std::string& directory) {
     const entry* all = root.find("routes");
     if (all == nullptr) return;
     const route_list& routes = all->children;

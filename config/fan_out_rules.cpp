@@ -33,7 +33,7 @@ const std::vector<entry>& parts_of(const entry& route) {
     return parts != nullptr ? parts->children : none;
 }
 
-void check_own_keys(const entry& route, const std::string& name, report& problems) {
+void check_own_keys(const entry& route, const std::string& name, problem_list& problems) {
     const entry& fan_out = *route.find("fan_out");
     const auto object = [&](const entry& each) {
         problems.error(each.key_at, "has-no-effect",
@@ -58,7 +58,7 @@ void check_own_keys(const entry& route, const std::string& name, report& problem
     }
 }
 
-void check_part(const entry& part, const std::string& name, const entry& routes, report& problems) {
+void check_part(const entry& part, const std::string& name, const entry& routes, problem_list& problems) {
     const std::string wanted = part.text();
     const entry* target = route_named(routes, wanted);
     if (target == nullptr) {
@@ -115,7 +115,7 @@ void drop_unused_by_fan_out(entry& route) {
     });
 }
 
-void check_fan_out(const entry& route, const std::string& name, const entry& routes, report& problems) {
+void check_fan_out(const entry& route, const std::string& name, const entry& routes, problem_list& problems) {
     check_own_keys(route, name, problems);
     const entry& fan_out = *route.find("fan_out");
     const entry* list = fan_out.find("parts");

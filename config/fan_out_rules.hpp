@@ -2,7 +2,7 @@
 // What is special about a route that fans out: which keys it can make use of, and what its parts must be.
 
 #include "config/entry.hpp"
-#include "config/report.hpp"
+#include "config/problem_list.hpp"
 
 #include <string>
 
@@ -15,7 +15,7 @@ namespace evenkeel::config {
 void drop_unused_by_fan_out(entry& route);
 
 // `route` is a fan-out: its own keys, and its parts among all routes.
-void check_fan_out(const entry& route, const std::string& name, const entry& routes, report& problems);
+void check_fan_out(const entry& route, const std::string& name, const entry& routes, problem_list& problems);
 
 // Whether a fan-out names this route as a part.
 [[nodiscard]] bool is_part_of_any(const std::string& route, const entry& routes);

@@ -5,7 +5,7 @@
 #include "config/expand.hpp"
 #include "config/file_text.hpp"
 #include "config/parse.hpp"
-#include "config/report.hpp"
+#include "config/problem_list.hpp"
 
 #include <cstdlib>
 #include <exception>

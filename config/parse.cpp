@@ -21,7 +21,7 @@ struct stop_parsing {}; // thrown through the parser once a problem makes the re
 // both of two equal keys, aliases before they are resolved, quotes, and every mark.
 class tree_builder final : public YAML::EventHandler {
 public:
-    tree_builder(source_text& source, report& problems) : source_(&source), problems_(&problems) {}
+    tree_builder(source_text& source, problem_list& problems) : source_(&source), problems_(&problems) {}
 
     void OnDocumentStart(const YAML::Mark& mark) override {
         if (++documents_ > 1) {
@@ -226,7 +226,7 @@ private:
     }
 
     source_text* source_;
-    report* problems_;
+    problem_list* problems_;
     std::vector<level> open_;
     std::optional<node> root_;
     std::vector<std::size_t> events_;              // where each began
@@ -283,7 +283,7 @@ std::string missing_colon_above(const source_text& source, std::size_t at) {
     return "";
 }
 
-void report_syntax(source_text& source, report& problems, const YAML::Exception& e, std::optional<span> bracket) {
+void report_syntax(source_text& source, problem_list& problems, const YAML::Exception& e, std::optional<span> bracket) {
     const std::string_view text = source.text();
     std::size_t at = e.mark.pos < 0 ? 0 : std::min(static_cast<std::size_t>(e.mark.pos), text.size());
     // An error at the end of the file is shown on the last line that holds something.
@@ -315,7 +315,7 @@ void report_syntax(source_text& source, report& problems, const YAML::Exception&
 
 } // namespace
 
-std::optional<node> parse(source_text& source, report& problems) {
+std::optional<node> parse(source_text& source, problem_list& problems) {
     if (!prescan(source, problems)) {
         source.hide_unparsed(0, source.text().size());
         return std::nullopt;

@@ -12,7 +12,7 @@ std::string hex(unsigned char c) {
 
 } // namespace
 
-bool prescan(const source_text& source, report& problems) {
+bool prescan(const source_text& source, problem_list& problems) {
     const std::string_view text = source.text();
     bool good = true;
     bool indentation = true; // only blanks on this line so far

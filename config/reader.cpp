@@ -13,7 +13,7 @@ namespace {
 
 class reader {
 public:
-    reader(source_text& source, report& problems, const environment& env, const std::string& directory)
+    reader(source_text& source, problem_list& problems, const environment& env, const std::string& directory)
         : source_(&source), problems_(&problems), env_(&env), directory_(&directory) {}
 
     entry read_root(const node& n) {
@@ -326,20 +326,20 @@ private:
     }
 
     source_text* source_;
-    report* problems_;
+    problem_list* problems_;
     const environment* env_;
     const std::string* directory_;
 };
 
 } // namespace
 
-std::optional<entry> read_part(const node& n, const schema_node& schema, source_text& source, report& problems,
+std::optional<entry> read_part(const node& n, const schema_node& schema, source_text& source, problem_list& problems,
                                const environment& env) {
     const std::string nowhere;
     return reader(source, problems, env, nowhere).read_only(n, schema);
 }
 
-read_result read_tree(const node& root, source_text& source, report& problems, const environment& env,
+read_result read_tree(const node& root, source_text& source, problem_list& problems, const environment& env,
                       const std::string& directory) {
     reader r(source, problems, env, directory);
     read_result out;

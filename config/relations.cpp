@@ -25,17 +25,17 @@ void add_place(std::vector<place_to_listen>& places, const entry* e, std::string
     if (auto* good = std::get_if<listener>(&parsed)) places.push_back({e, std::move(*good), std::move(name)});
 }
 
-void check_file(const entry* e, report& problems, const environment& env, const std::string& directory) {
+void check_file(const entry* e, problem_list& problems, const environment& env, const std::string& directory) {
     if (e == nullptr || e->text().empty()) return;
     if (env.file && env.file(resolve_path(directory, e->text()))) return;
     const std::string shown = e->note.empty() && !e->secret ? " '" + e->text() + "'" : "";
     problems.error(e->at, "unreadable-file", fmt::format("'{}': file{} cannot be read", e->key, shown));
 }
 
-void check_pages(const entry& root, report& problems) {
-    const auto each_of = [&root](std::string_view key, const auto& judge) {
+void check_pages(const entry& root, problem_list& problems) {
+    const auto each_of = [&root](std::string_view key, const auto& check) {
         if (const entry* list = root.find(key)) {
-            for (const entry& each : list->children) judge(each, each.text());
+            for (const entry& each : list->children) check(each, each.text());
         }
     };
     each_of("allowed_hosts", [&](const entry& each, const std::string& text) {
@@ -56,7 +56,7 @@ void check_pages(const entry& root, report& problems) {
     });
 }
 
-void check_edits(const entry& owner, report& problems) {
+void check_edits(const entry& owner, problem_list& problems) {
     const entry* headers = owner.find("headers");
     const entry* set = headers != nullptr ? headers->find("set") : nullptr;
     const entry* remove = headers != nullptr ? headers->find("remove") : nullptr;
@@ -71,7 +71,7 @@ void check_edits(const entry& owner, report& problems) {
     }
 }
 
-void check_prewarm(const entry& root, const entry& upstream, report& problems) {
+void check_prewarm(const entry& root, const entry& upstream, problem_list& problems) {
     const entry* prewarm = upstream.find("prewarm");
     const entry* pool = upstream.find("connections");
     if (prewarm == nullptr || prewarm->is_off() || pool == nullptr) return;
@@ -107,7 +107,7 @@ void check_prewarm(const entry& root, const entry& upstream, report& problems) {
 }
 
 // What one may be shown they all may, and what is learned of a name is kept by it: so they are one kind, and each once.
-void check_urls(const entry& upstream, const entry& urls, report& problems) {
+void check_urls(const entry& upstream, const entry& urls, problem_list& problems) {
     std::vector<std::pair<url, const entry*>> seen;
     for (const entry& each : urls.children) {
         auto parsed = read_url(each.text(), true);
@@ -132,7 +132,7 @@ void check_urls(const entry& upstream, const entry& urls, report& problems) {
     }
 }
 
-void check_endpoints(const entry& upstream, report& problems) {
+void check_endpoints(const entry& upstream, problem_list& problems) {
     const entry* one = upstream.find("url");
     const entry* urls = upstream.find("urls");
     const entry* resolve = upstream.find("resolve");
@@ -175,7 +175,7 @@ void check_endpoints(const entry& upstream, report& problems) {
 
 } // namespace
 
-void check_listeners(const entry& root, report& problems) {
+void check_listeners(const entry& root, problem_list& problems) {
     std::vector<place_to_listen> places;
     if (const entry* listen = root.find("listen")) {
         for (const entry& each : listen->children) {
@@ -217,7 +217,7 @@ void check_listeners(const entry& root, report& problems) {
     }
 }
 
-void check_upstreams(const entry& root, report& problems, const environment& env, const std::string& directory) {
+void check_upstreams(const entry& root, problem_list& problems, const environment& env, const std::string& directory) {
     if (const entry* listen = root.find("listen")) {
         for (const entry& each : listen->children) {
             const entry* tls = each.find("tls");
@@ -272,7 +272,7 @@ void check_upstreams(const entry& root, report& problems, const environment& env
 }
 
 // `off` says that nothing is retried; an empty list leaves it open whether that was meant.
-void check_retry(const entry* holder, report& problems) {
+void check_retry(const entry* holder, problem_list& problems) {
     const entry* retry = holder != nullptr ? holder->find("retry") : nullptr;
     const entry* on = retry != nullptr ? retry->find("on") : nullptr;
     const bool inherited = on != nullptr && holder->from == origin::route && on->from != origin::route;
@@ -281,7 +281,7 @@ void check_retry(const entry* holder, report& problems) {
 }
 
 // What may not be sent twice is not sent for two either.
-void check_coalesce(const entry& holder, origin own, report& problems) {
+void check_coalesce(const entry& holder, origin own, problem_list& problems) {
     const entry* mode = holder.find("coalesce");
     const entry* retry = holder.find("retry");
     const entry* replay = retry != nullptr ? retry->find("replay") : nullptr;
@@ -294,7 +294,7 @@ void check_coalesce(const entry& holder, origin own, report& problems) {
                    {{replay->key_at, "'replay' is set here"}});
 }
 
-void check_relations(const entry& root, report& problems, const environment& env, const std::string& directory) {
+void check_relations(const entry& root, problem_list& problems, const environment& env, const std::string& directory) {
     check_listeners(root, problems);
     check_pages(root, problems);
     check_upstreams(root, problems, env, directory);

@@ -71,7 +71,7 @@ bool covers(const entry* early, const entry* late) {
     return subset(headers_of(early), headers_of(late));
 }
 
-void check_match(const entry& route, report& problems) {
+void check_match(const entry& route, problem_list& problems) {
     const entry* match = route.find("match");
     const entry* path = match != nullptr ? match->find("path") : nullptr;
     const entry* prefix = match != nullptr ? match->find("path_prefix") : nullptr;
@@ -99,7 +99,7 @@ void check_match(const entry& route, report& problems) {
 }
 
 // What a route that answers by itself cannot make use of must not be written, or it would be parsed and ignored.
-void check_local_route(const entry& route, const std::string& name, report& problems) {
+void check_local_route(const entry& route, const std::string& name, problem_list& problems) {
     for (const entry& each : route.children) {
         const bool written = each.from == origin::route && (each.is_leaf() || !each.children.empty());
         if (!written || each.key == "name" || each.key == "match" || each.key == "serve") continue;
@@ -114,7 +114,7 @@ struct upstream_uses {
     bool certain = true; // false once a reference could not be read
 };
 
-void check_references(const entry& route, const std::string& name, const entry* upstreams, report& problems,
+void check_references(const entry& route, const std::string& name, const entry* upstreams, problem_list& problems,
                       upstream_uses& uses) {
     const entry* list = route.find("upstreams");
     if (list == nullptr) {
@@ -192,7 +192,7 @@ endpoint_count count_endpoints(const entry& list, const entry* upstreams) {
 }
 
 // What depends on how many upstreams there are, and on how one of them is chosen.
-void check_choice(const entry& route, const std::string& name, const entry* upstreams, report& problems) {
+void check_choice(const entry& route, const std::string& name, const entry* upstreams, problem_list& problems) {
     const entry* list = route.find("upstreams");
     if (list == nullptr) return;
     const entry* balance = route.find("balance");
@@ -236,7 +236,7 @@ void check_choice(const entry& route, const std::string& name, const entry* upst
 
 } // namespace
 
-void check_routes(const entry& root, report& problems) {
+void check_routes(const entry& root, problem_list& problems) {
     const entry* routes = root.find("routes");
     const entry* upstreams = root.find("upstreams");
     if (routes == nullptr) return;

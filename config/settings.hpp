@@ -64,7 +64,7 @@ struct admin {
     bool operator==(const admin&) const = default;
 };
 
-enum class dialect : unsigned char { automatic, openai, anthropic, gemini, ollama, generic };
+enum class dialect_setting : unsigned char { automatic, openai, anthropic, gemini, ollama, generic };
 
 struct header_edits {
     // Lower-case names; replaces every field of that name; values are secret.
@@ -114,7 +114,7 @@ struct upstream {
     std::vector<url> urls; // as written; empty: `url`
     bool resolve_each = false;
     balance_kind balance = balance_kind::least_latency; // among its endpoints
-    config::dialect dialect = config::dialect::automatic;
+    config::dialect_setting dialect = config::dialect_setting::automatic;
     header_edits headers;
     std::map<std::string, std::string, std::less<>> models; // rename on the way out
     client_tls tls;
@@ -302,7 +302,7 @@ struct last_good_options {
     bool operator==(const last_good_options&) const = default;
 };
 
-// Which pages in a browser may use the data port, beside those that need no leave. Globs in small letters.
+// Which pages in a browser may use the data port, beside those that need no permission. Globs in small letters.
 struct page_options {
     std::vector<std::string> hosts;   // names that a Host field may have, without port
     std::vector<std::string> origins; // of Origin fields: scheme://host[:port], `null`, `*`

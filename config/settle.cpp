@@ -30,7 +30,7 @@ int layer_of(const entry& e) { return e.from == origin::built_in ? 0 : e.from ==
 // All relations of one holder: `defaults`, a route, or an upstream.
 class settler {
 public:
-    settler(bool of_route, report& problems) : of_route_(of_route), problems_(&problems) {}
+    settler(bool of_route, problem_list& problems) : of_route_(of_route), problems_(&problems) {}
 
     // Inner <= outer, or below it. False: something was said about it.
     template <class T>
@@ -145,7 +145,7 @@ private:
     }
 
     bool of_route_;
-    report* problems_;
+    problem_list* problems_;
     std::vector<std::pair<std::size_t, std::size_t>> said_;
 };
 
@@ -242,7 +242,7 @@ void settle_stream(entry* holder, entry* retry, settler& settle) {
         settle.without_effect(stream, "stream", {"min_rate"}, resume);
 }
 
-void settle_policy_blocks(entry* holder, entry* limits, report& problems) {
+void settle_policy_blocks(entry* holder, entry* limits, problem_list& problems) {
     if (holder == nullptr) return;
     settler settle(holder->from == origin::route, problems);
     entry* timeout = holder->find("timeout");
@@ -273,7 +273,7 @@ void settle_policy_blocks(entry* holder, entry* limits, report& problems) {
 
 } // namespace
 
-void settle_policies(entry& root, report& problems) {
+void settle_policies(entry& root, problem_list& problems) {
     entry* limits = root.find("limits");
     settle_policy_blocks(root.find("defaults"), limits, problems);
     if (entry* routes = root.find("routes")) {
@@ -281,7 +281,7 @@ void settle_policies(entry& root, report& problems) {
     }
 }
 
-void settle_connections(entry& root, report& problems) {
+void settle_connections(entry& root, problem_list& problems) {
     entry* upstreams = root.find("upstreams");
     if (upstreams == nullptr) return;
     for (entry& each : upstreams->children) {

@@ -4,13 +4,13 @@
 // where somebody wrote it, and leaves the tree otherwise, so that `config show` claims nothing that does not happen.
 
 #include "config/entry.hpp"
-#include "config/report.hpp"
+#include "config/problem_list.hpp"
 
 namespace evenkeel::config {
 
 // `root` is complete.
-void settle_policies(entry& root, report& problems);
-void settle_connections(entry& root, report& problems);
+void settle_policies(entry& root, problem_list& problems);
+void settle_connections(entry& root, problem_list& problems);
 // A ladder that a route inherits does not lead to itself.
 void settle_fallbacks(entry& root);
 

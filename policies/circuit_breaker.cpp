@@ -42,10 +42,10 @@ void circuit_breaker::permit::sent(steady_time now) noexcept {
     if (of_ != nullptr && slot_ == 0 && !probe_) of_->note_sent(*this, now);
 }
 
-std::optional<circuit_transition> circuit_breaker::permit::report(verdict what, const facts& known, double u,
-                                                                  steady_time now) noexcept {
+std::optional<circuit_transition> circuit_breaker::permit::give_verdict(verdict what, const facts& known, double u,
+                                                                        steady_time now) noexcept {
     if (of_ == nullptr) return std::nullopt;
-    return of_->note_report(*this, what, known, u, now);
+    return of_->note_verdict(*this, what, known, u, now);
 }
 
 bool circuit_breaker::permit::is_probe() const noexcept { return probe_; }
@@ -76,10 +76,10 @@ circuit_breaker::admission circuit_breaker::admit(bool probe_allowed, bool ramp_
         if (!circuit::has_place(*at, options_))
             got.transition = enter(circuit::next_round(*at, now), "probe_silent", now);
         state_ = circuit::probe_started(std::get<circuit::half_open>(state_), now);
-        got.leave.probe_ = got.leave.owes_ = true;
+        got.given.probe_ = got.given.owes_ = true;
     }
-    got.leave.of_ = this;
-    got.leave.generation_ = generation_;
+    got.given.of_ = this;
+    got.given.generation_ = generation_;
     return got;
 }
 
@@ -114,8 +114,8 @@ void circuit_breaker::note_dropped(permit& by) noexcept {
     static_cast<void>(follow(circuit::unheard(at), "probe_failed", at.probed));
 }
 
-std::optional<circuit_transition> circuit_breaker::note_report(permit& by, verdict what, const facts& known, double u,
-                                                               steady_time now) noexcept {
+std::optional<circuit_transition> circuit_breaker::note_verdict(permit& by, verdict what, const facts& known, double u,
+                                                                steady_time now) noexcept {
     const std::scoped_lock lock(mutex_);
     if (known.usual_p95) usual_p95_ = known.usual_p95;
     const bool first = std::exchange(by.owes_, false);

@@ -64,7 +64,8 @@ public:
     static constexpr duration least_silence = circuit::least_silence;
     static constexpr int silence_per_p95 = circuit::silence_per_p95;
 
-    // Leave to send one attempt. Movable; destroyed without a verdict it was neutral, and gives a probe's place back.
+    // Permission to send one attempt. Movable; destroyed without a verdict it was neutral, and gives a probe's place
+    // back.
     class permit {
     public:
         permit() noexcept = default;
@@ -75,7 +76,8 @@ public:
         // May be called again: a stream that was a success at its first event may still break. Empty: no transition.
         // The first verdict gives a probe's place back. An attempt that was not sent takes its place in the order now.
         // `u` in [0, 1) spreads the recovery time.
-        std::optional<circuit_transition> report(verdict what, const facts& known, double u, steady_time now) noexcept;
+        std::optional<circuit_transition> give_verdict(verdict what, const facts& known, double u,
+                                                       steady_time now) noexcept;
         [[nodiscard]] bool is_probe() const noexcept;
         [[nodiscard]] explicit operator bool() const noexcept { return of_ != nullptr; }
 
@@ -90,7 +92,7 @@ public:
     };
 
     struct admission {
-        permit leave; // holds if there is no refusal
+        permit given; // holds if there is no refusal
         std::optional<refusal> refused;
         std::optional<circuit_transition> transition{}; // open -> half-open happens at the first request after its time
     };
@@ -135,8 +137,8 @@ private:
                                              steady_time now) noexcept;
 
     void note_sent(permit& by, steady_time now) noexcept;
-    std::optional<circuit_transition> note_report(permit& by, verdict what, const facts& known, double u,
-                                                  steady_time now) noexcept;
+    std::optional<circuit_transition> note_verdict(permit& by, verdict what, const facts& known, double u,
+                                                   steady_time now) noexcept;
     void note_dropped(permit& by) noexcept;
 
     small_mutex mutex_;

@@ -122,7 +122,7 @@ void endpoint_search::list(choices& to, obstacles& why, const wish& wanted, urge
     });
 }
 
-// The budget before the leave: what is reserved can be given back without a trace, a probe's place cannot.
+// The budget before the permit: what is reserved can be given back without a trace, a probe's place cannot.
 bool endpoint_search::take(choice& one, obstacles& why, const wish& wanted, urgency pressed, steady_time now,
                            policy_view& view) const {
     if (wanted.is_extra()) {

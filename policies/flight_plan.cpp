@@ -9,11 +9,11 @@ namespace evenkeel {
 
 namespace {
 template <class... F>
-struct overloaded : F... {
+struct match : F... {
     using F::operator()...;
 };
 template <class... F>
-overloaded(F...) -> overloaded<F...>; // clang 14 does not find it by itself
+match(F...) -> match<F...>; // clang 14 does not find it by itself
 
 } // namespace
 
@@ -38,7 +38,7 @@ std::span<const any_flight_action> flight_plan::step(const any_flight_event& eve
     actions_.clear();
     // Late events of an attempt that is no longer wanted change nothing.
     if (state_ == state::finished) return {};
-    std::visit(overloaded{
+    std::visit(match{
                    [&](flight_event::started) { begin(now, view); },
                    [&](flight_event::head one) { commit(one.id, now, view); },
                    [&](flight_event::meaningful one) { commit(one.id, now, view); },
@@ -254,7 +254,8 @@ retry_denial flight_plan::wanted(endpoint_index at, const attempt_outcome& outco
     if (!listed && outcome.should_retry != true) return retry_denial::not_retryable;
     if (!extra_left()) return retry_denial::limit;
     if (!outcome.never_sent && !view.repeatable(at)) return retry_denial::not_replayable;
-    if (kind == outcome_kind::timeout && !outcome.never_sent && view.overloaded(at, now)) return retry_denial::overload;
+    if (kind == outcome_kind::timeout && !outcome.never_sent && view.overload_active(at, now))
+        return retry_denial::overload;
     return retry_denial::none;
 }
 

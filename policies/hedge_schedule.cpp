@@ -38,7 +38,7 @@ hedge_schedule::verdict hedge_schedule::ask(const silence& of, const endpoint_se
 hedge_schedule::verdict hedge_schedule::choose(const silence& of, const endpoint_search& endpoints,
                                                const flight_options& options, steady_time now, policy_view& view) {
     if (!allows(options.hedge, of.attempts) || !of.one_left) return {hedge_refusal::limit, of.at};
-    if (view.overloaded(of.at, now)) return {hedge_refusal::overload, of.at};
+    if (view.overload_active(of.at, now)) return {hedge_refusal::overload, of.at};
     if (!guard_asked_) {
         guard_asked_ = true;
         if (const hedge_refusal guarded = view.hedge_wanted(now); guarded != hedge_refusal::none)

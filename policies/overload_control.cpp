@@ -66,11 +66,11 @@ overload_control::place::~place() {
     of_->note_leave(*this, std::nullopt);
 }
 
-bool overload_control::place::report(verdict what, duration took, steady_time now) noexcept {
+bool overload_control::place::give_verdict(verdict what, duration took, steady_time now) noexcept {
     if (of_ == nullptr) return false;
     bool changed = false;
     const std::scoped_lock lock(of_->mutex_);
-    of_->note_report(*this, what, took, now, changed);
+    of_->note_verdict(*this, what, took, now, changed);
     return changed;
 }
 
@@ -84,14 +84,14 @@ bool overload_control::place::end(verdict what, duration took, steady_time now) 
     if (of_ == nullptr) return false;
     bool changed = false;
     const std::scoped_lock lock(of_->mutex_);
-    of_->note_report(*this, what, took, now, changed);
+    of_->note_verdict(*this, what, took, now, changed);
     std::exchange(of_, nullptr)->note_leave(*this, now);
     return changed;
 }
 
 // A success is worth growth / limit of room: a limit's worth of them is one more place, whatever the rate. Overload is
 // entered here and not at the end of a slice, since a collapse takes less than that; it is left by time alone.
-void overload_control::note_report(place& by, verdict what, duration took, steady_time now, bool& changed) noexcept {
+void overload_control::note_verdict(place& by, verdict what, duration took, steady_time now, bool& changed) noexcept {
     turn(now);
     if (!by.reported_ && what != verdict::neutral) {
         by.reported_ = true;
@@ -240,10 +240,10 @@ bool overload_control::spaced(steady_time now) const noexcept {
 // What cannot wait is limited by nothing but a recovery, and while nothing is known nobody is. Attempts that are older
 // than any answer takes are not counted: a provider that hangs would otherwise never have room for what finds out that
 // it hangs no longer.
-int overload_control::room(duration attempt_timeout, steady_time now, urgency who) {
+int overload_control::room(duration attempt_timeout, steady_time now, priority who) {
     const std::scoped_lock lock(mutex_);
     turn(now);
-    const bool waits = who == urgency::can_wait;
+    const bool waits = who == priority::can_wait;
     if (!recovering_ && (!waits || !options_.on || !known())) return unlimited;
     const int counting =
         attempts_.count() - attempts_.older_than(std::min(attempt_timeout, old_after * usual_time()), now);
@@ -257,16 +257,16 @@ int overload_control::room(duration attempt_timeout, steady_time now, urgency wh
     return left;
 }
 
-bool overload_control::overloaded(steady_time now) {
+bool overload_control::overload_active(steady_time now) {
     const std::scoped_lock lock(mutex_);
     turn(now);
     return overloaded_;
 }
 
-overload_control::place overload_control::enter(steady_time now, urgency who) {
+overload_control::place overload_control::enter(steady_time now, priority who) {
     const std::scoped_lock lock(mutex_);
     turn(now);
-    if (who == urgency::can_wait) extra_ = now;
+    if (who == priority::can_wait) extra_ = now;
     place got;
     got.number_ = attempts_.enter(now);
     got.of_ = this;
@@ -313,7 +313,7 @@ overload_control::summary overload_control::report(steady_time now) {
     const std::scoped_lock lock(mutex_);
     turn(now);
     summary all;
-    all.overloaded = overloaded_;
+    all.active = overloaded_;
     all.crowded = crowded_;
     all.recovering = recovering_;
     if (recovering_) all.limit = limit_;

@@ -55,7 +55,7 @@ struct overload_options {
 class overload_control {
 public:
     enum class verdict : unsigned char { success, timeout, overloaded, failure, neutral };
-    enum class urgency : unsigned char {
+    enum class priority : unsigned char {
         now,      // a first attempt that comes while the endpoint is up
         can_wait, // an extra attempt, or a request that was held while no endpoint was up
     };
@@ -67,11 +67,11 @@ public:
         place(place&&) noexcept;
         place& operator=(place&&) noexcept;
         ~place();
-        // The attempt ended, or a stream committed (success); `took` from sending. True: overloaded() has changed
-        // since the last report of any place. Only the first verdict counts.
-        bool report(verdict what, duration took, steady_time now) noexcept;
+        // The attempt ended, or a stream committed (success); `took` from sending. True: overload_active() has changed
+        // since the last verdict of any place. Only the first verdict counts.
+        bool give_verdict(verdict what, duration took, steady_time now) noexcept;
         void leave(steady_time now) noexcept;                            // occupies nothing any more
-        bool end(verdict what, duration took, steady_time now) noexcept; // report() and leave() in one
+        bool end(verdict what, duration took, steady_time now) noexcept; // give_verdict() and leave() in one
 
     private:
         friend class overload_control;
@@ -90,15 +90,15 @@ public:
     // How many more attempts may be sent now; a large number where nothing limits. `attempt_timeout`: older ones do not
     // count. Who is told 0 asks again at ask_again(), as long as its deadline leaves time for an answer, and does not
     // go through.
-    [[nodiscard]] int room(duration attempt_timeout, steady_time now, urgency who = urgency::now);
+    [[nodiscard]] int room(duration attempt_timeout, steady_time now, priority who = priority::now);
     // Whether room() may say anything but "a large number": known without the mutex, as good as always false for what
     // comes now.
-    [[nodiscard]] bool limits(urgency who) const noexcept {
-        return who == urgency::can_wait || recovering_.load(std::memory_order_relaxed);
+    [[nodiscard]] bool limits(priority who) const noexcept {
+        return who == priority::can_wait || recovering_.load(std::memory_order_relaxed);
     }
-    [[nodiscard]] bool overloaded(steady_time now);
+    [[nodiscard]] bool overload_active(steady_time now);
     // Enters without asking: room() was asked.
-    [[nodiscard]] place enter(steady_time now, urgency who = urgency::now);
+    [[nodiscard]] place enter(steady_time now, priority who = priority::now);
     // When asking again makes sense while there is no room: about one completion from now, within [10 ms, 1 s].
     [[nodiscard]] steady_time ask_again(steady_time now);
 
@@ -108,7 +108,7 @@ public:
     void circuit_closed(duration ramp, steady_time now);
 
     struct summary {
-        bool overloaded = false, crowded = false, recovering = false;
+        bool active = false, crowded = false, recovering = false;
         std::optional<double> limit; // for what can wait; empty: nothing limits
         int in_service = 0;
         double usual = 0; // concurrency
@@ -137,7 +137,7 @@ private:
     [[nodiscard]] double room_known() const noexcept;
     [[nodiscard]] double extra_limit() const noexcept;
     [[nodiscard]] bool spaced(steady_time now) const noexcept;
-    void note_report(place& by, verdict what, duration took, steady_time now, bool& changed) noexcept;
+    void note_verdict(place& by, verdict what, duration took, steady_time now, bool& changed) noexcept;
     void note_leave(place& by, std::optional<steady_time> now) noexcept;
 
     small_mutex mutex_;

@@ -28,7 +28,7 @@ struct endpoint_refusal {
     steady_time down_since{}; // of a circuit: when its outage began
     bool avoidable = false;   // it would let through who has nowhere else to go
 };
-// How urgent an attempt is where it asks for leave.
+// How urgent an attempt is where it asks for a permit.
 enum class urgency : unsigned char {
     normal, // other endpoints are there as well
     // Nowhere else to go: it may be a probe, is not thinned out while a circuit ramps up, and takes what is tired.
@@ -36,8 +36,8 @@ enum class urgency : unsigned char {
     waited, // has waited long enough: neither cooldown nor overload hold it, only a circuit does
 };
 
-// Leave to send one attempt: everything that the world has set aside for it (a place at the circuit, one in service),
-// under the name by which the launch asks for it.
+// Permission to send one attempt: everything that the world has set aside for it (a place at the circuit, one in
+// service), under the name by which the launch asks for it.
 using permit_id = std::uint32_t; // 0: none
 struct admission {
     permit_id permit = 0;
@@ -59,9 +59,9 @@ public:
     // Would it let an attempt through? Takes nothing. Empty: yes.
     [[nodiscard]] virtual std::optional<endpoint_refusal> look(endpoint_index at, attempt_purpose what, urgency how,
                                                                steady_time now) = 0;
-    // Takes leave, for the launch that names this permit in the same step.
+    // Takes a permit, for the launch that names this permit in the same step.
     [[nodiscard]] virtual admission admit(endpoint_index at, attempt_purpose what, urgency how, steady_time now) = 0;
-    [[nodiscard]] virtual bool overloaded(endpoint_index at, steady_time now) = 0;
+    [[nodiscard]] virtual bool overload_active(endpoint_index at, steady_time now) = 0;
     // A place among the requests of this route that wait for an endpoint, until the hold ends
     // (flight_action::end_hold). False: they are too many already.
     [[nodiscard]] virtual bool begin_waiting(steady_time now) = 0;

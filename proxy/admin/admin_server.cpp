@@ -382,7 +382,7 @@ reply admin_server::state::perform(const access_rules& rules, const order& given
                 .body = std::move(body)};
     }
     case endpoint::livez:
-        if (sources.heartbeat.alive(now())) return {.body = "ok\n"};
+        if (sources.liveness.alive(now())) return {.body = "ok\n"};
         return {.status = 503, .body = "a worker has not answered for more than 10 seconds\n"};
     case endpoint::readyz: {
         const auto why = callbacks.why_not_ready ? callbacks.why_not_ready() : std::string{};

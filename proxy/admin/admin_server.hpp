@@ -21,7 +21,7 @@
 #include "proxy/telemetry/app_log.hpp"
 #include "proxy/telemetry/background.hpp"
 #include "proxy/telemetry/health.hpp"
-#include "proxy/telemetry/heartbeat.hpp"
+#include "proxy/telemetry/liveness.hpp"
 #include "proxy/telemetry/metrics.hpp"
 
 #include <boost/system/error_code.hpp>
@@ -65,7 +65,7 @@ struct admin_callbacks {
 struct admin_sources {
     const telemetry::metrics& metrics;
     const telemetry::health& health;
-    const telemetry::heartbeat& heartbeat;
+    const telemetry::liveness& liveness;
     telemetry::app_log& log;
 };
 

@@ -16,12 +16,12 @@ constexpr duration error_body_time = std::chrono::seconds{2}; // (reference: eco
 constexpr duration closing_time = std::chrono::seconds{2};    // for a stream that said it is whole to end (chosen)
 } // namespace
 
-attempt::attempt(const attempt_services& services, endpoint_leave&& leave, attempt_id id, mailbox& box)
-    : services_(services), leave_(std::move(leave)), id_(id), box_(&box) {}
+attempt::attempt(const attempt_services& services, endpoint_permit&& permit, attempt_id id, mailbox& box)
+    : services_(services), permit_(std::move(permit)), id_(id), box_(&box) {}
 
 attempt::~attempt() {
     order_.account = nullptr;
-    report(attempt_result::cancelled, services_.loop.now());
+    tell_result(attempt_result::cancelled, services_.loop.now());
     forget_call();
 }
 
@@ -36,10 +36,10 @@ void attempt::cancel(cancel_cause why) noexcept {
     if (phase_ != phase::terminal && !(call_ && call_->ended())) { // else it has been read, or nobody took it
         // Whoever leaves a stream because it told of an error has not lost interest: it has failed.
         if (phase_ == phase::committed && hold_->format() && hold_->stream().has_error()) {
-            leave_.failed(failed_with(outcome_kind::server_error), order_.luck, now);
+            permit_.failed(failed_with(outcome_kind::server_error), order_.luck, now);
             result = attempt_result::stream_error;
         } else {
-            leave_.cancelled(why, order_.luck, now);
+            permit_.cancelled(why, order_.luck, now);
             if (why == cancel_cause::attempt_timeout || why == cancel_cause::deadline) result = attempt_result::timeout;
         }
         phase_ = phase::terminal;
@@ -47,7 +47,7 @@ void attempt::cancel(cancel_cause why) noexcept {
         cancel_.request();
         if (call_) call_->close();
     }
-    report(result, now);
+    tell_result(result, now);
     order_.account = nullptr;
 }
 
@@ -118,7 +118,7 @@ net::task<void> attempt::run(std::shared_ptr<attempt> self) {
 void attempt::broke_down() noexcept {
     if (call_) call_->close();
     if (phase_ == phase::terminal) return;
-    report(attempt_result::cancelled, services_.loop.now());
+    tell_result(attempt_result::cancelled, services_.loop.now());
     try {
         fail(failed_with(outcome_kind::cancelled, unsent()), services_.loop.now());
     } catch (...) { // not even memory for that: the flight goes on at its next timer
@@ -132,10 +132,10 @@ void attempt::begin_record(attempt_kind kind, std::string_view why) {
     record_.route = order_.route.get();
     record_.upstream = order_.upstream.get();
     record_.kind = kind;
-    record_.probe = leave_.is_probe();
+    record_.probe = permit_.is_probe();
     recording_ = true;
     record_.attempt = tell(launched_, telemetry::happened::launched{kind, why, record_.probe});
-    leave_.is_of(record_.attempt);
+    permit_.is_of(record_.attempt);
 }
 
 void attempt::not_connected(net::transport_error error) {
@@ -143,7 +143,7 @@ void attempt::not_connected(net::transport_error error) {
     error_ = transport_error_.token;
     const bool tls = transport_error_.is == net::transport_error::kind::tls;
     const steady_time now = services_.loop.now();
-    report(tls ? attempt_result::tls_failure : attempt_result::connect_failure, now);
+    tell_result(tls ? attempt_result::tls_failure : attempt_result::connect_failure, now);
     attempt_outcome outcome = failed_with(outcome_kind::connect_failure, true);
     if (transport_error_.is == net::transport_error::kind::limit) outcome.what.is = outcome_class::neutral; // our bound
     fail(outcome, now);
@@ -155,7 +155,7 @@ void attempt::begin_call(std::unique_ptr<net::exchange> over) {
     call_ = std::make_shared<upstream_call>(services_.buffers, std::move(over), order_.faulty);
     clock_.emplace(services_.loop.timers(), *call_, *order_.route);
     phase_ = phase::sent;
-    leave_.sent(sent_at_);
+    permit_.sent(sent_at_);
 }
 
 upstream_request attempt::asked() const noexcept {
@@ -193,7 +193,7 @@ bool attempt::give_up(std::string_view token) {
     call_->close();
     error_ = token;
     const steady_time now = services_.loop.now();
-    report(result_of(outcome), now);
+    tell_result(result_of(outcome), now);
     if (!stale) {
         fail(outcome, now);
         return true;
@@ -213,9 +213,9 @@ void attempt::begin_plain(const held::ask_plainly& found) {
     const bool rest = found.why != upcast_result::too_large; // that was this answer's own
     if (rest && upcast->exclusions->exclude(order_.upstream->name, upcast->model, now))
         services_.observer.endpoint_changed(origin(), telemetry::upcast_excluded{found.why, found.what});
-    report(found.why == upcast_result::refused ? attempt_result::caller_error : attempt_result::cancelled, now);
+    tell_result(found.why == upcast_result::refused ? attempt_result::caller_error : attempt_result::cancelled, now);
     post(flight_event::progress{id_});
-    leave_.be_plain();
+    permit_.be_plain();
     order_.hold = upcast->plain_hold;
     forget_call();
     phase_ = phase::unsent;
@@ -226,8 +226,8 @@ std::optional<held_verdict> attempt::begin_hold() {
     head_at_ = services_.loop.now();
     record_.status = head.status;
     record_.to_head = head_at_ - launched_;
-    const bool recognise =
-        order_.rules.dialect == wire::dialect::generic && order_.upstream->dialect == config::dialect::automatic;
+    const bool recognise = order_.rules.dialect == wire::dialect::generic &&
+                           order_.upstream->dialect == config::dialect_setting::automatic;
     const hold_order order{.what = order_.hold,
                            .streams_whole = order_.hold_streams_whole,
                            .upcast = order_.upcast != nullptr,
@@ -259,8 +259,8 @@ std::optional<held_verdict> attempt::weigh(steady_time now) {
         if (std::holds_alternative<held::progress>(found)) {
             // The race among attempts, and what is learned of latency, go by the first meaningful event, whether it is
             // passed on or not.
-            leave_.answers(now);
-            leave_.took(now);
+            permit_.answers(now);
+            permit_.took(now);
             post(flight_event::progress{id_});
         } else if (!std::holds_alternative<held::more>(found)) {
             return found;
@@ -295,7 +295,7 @@ net::task<held_verdict> attempt::hold_more() {
 any_flight_event attempt::event_of(const held_verdict& found, steady_time now) {
     if (const auto* lost = std::get_if<held::failed>(&found)) {
         error_ = lost->token;
-        report(result_of(lost->outcome), now);
+        tell_result(result_of(lost->outcome), now);
         // An answer that may still be handed on keeps its connection; the rest of the request has become pointless.
         if (!lost->outcome.has_answer) call_->close();
         call_->stop_sending();
@@ -320,10 +320,10 @@ std::unique_ptr<body_source> attempt::take_body() {
     const steady_time now = services_.loop.now();
     body_.emplace(*this, now);
     if (!call_->ended()) {
-        leave_.committed();
+        permit_.committed();
     } else { // held to its end and found good, or reported as what it is
-        leave_.finished(now);
-        report(attempt_result::success, now);
+        permit_.finished(now);
+        tell_result(attempt_result::success, now);
     }
     return attempt_body::handle(shared_from_this());
 }
@@ -338,11 +338,11 @@ void attempt::fail(const attempt_outcome& outcome, steady_time now) {
 
 void attempt::conclude(const any_flight_event& event, steady_time now) {
     if (const auto* broken = std::get_if<flight_event::failed>(&event)) {
-        leave_.failed(broken->outcome, order_.luck, now);
+        permit_.failed(broken->outcome, order_.luck, now);
     } else if (!std::holds_alternative<flight_event::head>(event)) { // which says nothing yet
-        leave_.answers(now);
+        permit_.answers(now);
         // A buffered answer that is more than is held takes until its end.
-        if (hold_->format() || std::holds_alternative<flight_event::complete>(event)) leave_.took(now);
+        if (hold_->format() || std::holds_alternative<flight_event::complete>(event)) permit_.took(now);
     }
     post(event);
 }
@@ -356,7 +356,7 @@ telemetry::attempt_number attempt::tell(steady_time now, const telemetry::any_ha
     return order_.account->tell(services_.observer, now, origin(), what);
 }
 
-void attempt::report(attempt_result result, steady_time now) noexcept {
+void attempt::tell_result(attempt_result result, steady_time now) noexcept {
     if (!std::exchange(recording_, false)) return;
     record_.result = result;
     record_.error = error_;

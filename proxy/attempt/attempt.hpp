@@ -29,7 +29,7 @@
 #include "proxy/net/loop.hpp"
 #include "proxy/net/transport.hpp"
 #include "proxy/reading/judgement.hpp"
-#include "proxy/state/endpoint_leave.hpp"
+#include "proxy/state/endpoint_permit.hpp"
 #include "proxy/wire/head.hpp"
 #include "proxy/wire/head_text.hpp"
 
@@ -52,7 +52,7 @@ struct attempt_services {
 struct attempt_order {
     std::shared_ptr<const config::route> route;
     std::shared_ptr<const config::upstream> upstream;
-    // Of which the leave is: after a reload a loser may be the last to need it.
+    // Of which the permit is: after a reload a loser may be the last to need it.
     std::shared_ptr<const policy_set> policies;
     wire::head_text head;         // outgoing, complete
     request_body* body = nullptr; // of the client's request; used only until cancel() or the end of its call
@@ -78,8 +78,8 @@ struct attempt_order {
 
 class attempt final : public std::enable_shared_from_this<attempt> {
 public:
-    // `leave`: what the policies learn from.
-    attempt(const attempt_services& services, endpoint_leave&& leave, attempt_id id, mailbox& box);
+    // `permit`: what the policies learn from.
+    attempt(const attempt_services& services, endpoint_permit&& permit, attempt_id id, mailbox& box);
     ~attempt();
     attempt(const attempt&) = delete;
     attempt& operator=(const attempt&) = delete;
@@ -92,7 +92,7 @@ public:
     // Its deadline moves, before the commit: somebody else waits for the same answer, and longer.
     void allow_until(steady_time deadline) noexcept { order_.deadline = deadline; }
     // Silent for longer than an attempt may be; goes on.
-    void overdue() noexcept { leave_.overdue(order_.luck, services_.loop.now()); }
+    void overdue() noexcept { permit_.overdue(order_.luck, services_.loop.now()); }
 
     // Once an answer was posted.
     [[nodiscard]] const wire::response_head& head() const noexcept { return call_->head(); }
@@ -101,7 +101,7 @@ public:
     // The answer in one piece, put together from a stream; its body is then `assembled_size` bytes of JSON.
     [[nodiscard]] bool is_assembled() const noexcept { return hold_ && hold_->assembled(); }
     [[nodiscard]] std::size_t assembled_size() const noexcept { return hold_->kept().size(); }
-    [[nodiscard]] bool is_probe() const noexcept { return leave_.is_probe(); }
+    [[nodiscard]] bool is_probe() const noexcept { return permit_.is_probe(); }
     // An event stream whose breaking is told by whoever reads it.
     [[nodiscard]] bool leaves_last_words() const noexcept {
         return order_.leaves_last_words && hold_->format() == wire::stream_format::sse && !call_->is_counted();
@@ -162,11 +162,11 @@ private:
     void fail(const attempt_outcome& outcome, steady_time now);    // likewise
     [[nodiscard]] telemetry::event_origin origin() const noexcept;
     telemetry::attempt_number tell(steady_time now, const telemetry::any_happening& what);
-    void report(telemetry::attempt_result result, steady_time now) noexcept; // once per record
+    void tell_result(telemetry::attempt_result result, steady_time now) noexcept; // once per record
 
     attempt_services services_;
     attempt_order order_;
-    endpoint_leave leave_;
+    endpoint_permit permit_;
     attempt_id id_;
     mailbox* box_; // null: nobody listens any more
     net::cancel_source cancel_;

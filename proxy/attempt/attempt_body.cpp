@@ -35,7 +35,7 @@ attempt_body::attempt_body(attempt& of, steady_time now) : of_(of), meant_at_(of
     const hold& answer = *of.hold_;
     if (of.head().status >= 400 && answer.keeps_nothing())
         told_to_wait_ = wire::retry_hint(of.head(), {}, of.services_.loop.wall_now());
-    if (answer.format()) idle_limit_ = of.leave_.idle_allowance(of.order_.route->timeout.stream_idle, now);
+    if (answer.format()) idle_limit_ = of.permit_.idle_allowance(of.order_.route->timeout.stream_idle, now);
     if (meant_at_ == steady_time{}) meant_at_ = now;
     if (of.call_->ended()) { // held to its end
         final_ = {.is = body_step::kind::end, .ended = answer.format() ? stream_end::complete : stream_end::none};
@@ -81,8 +81,8 @@ body_step attempt_body::pass_on(std::string_view data, bool last) {
     step.first_event = !spoke && answer.has_meaning();
     if (step.first_event) {
         of_.record_.to_first_event = meant_at_ - of_.launched_;
-        of_.leave_.answers(meant_at_);
-        of_.leave_.took(meant_at_);
+        of_.permit_.answers(meant_at_);
+        of_.permit_.took(meant_at_);
     }
     return step;
 }
@@ -123,24 +123,24 @@ body_step attempt_body::end() {
                                          : stream_end::complete};
     const steady_time now = of_.services_.loop.now();
     end_well(told, now);
-    of_.report(told ? attempt_result::stream_error : result_of_status(of_.record_.status), now);
+    of_.tell_result(told ? attempt_result::stream_error : result_of_status(of_.record_.status), now);
     return *final_;
 }
 
 // The policies hear of an answer that was passed on as it came, now that it is over.
 void attempt_body::end_well(bool told_of_error, steady_time now) noexcept {
-    if (told_of_error) return of_.leave_.failed(failed_with(outcome_kind::server_error), of_.order_.luck, now);
+    if (told_of_error) return of_.permit_.failed(failed_with(outcome_kind::server_error), of_.order_.luck, now);
     if (of_.record_.status >= 400) {
         if (!of_.hold_->keeps_nothing()) return; // they have heard
         attempt_outcome outcome;
         outcome.retry_after = told_to_wait_;
         outcome.what = classify_answer(of_.record_.status, {}, told_to_wait_, duration::max());
         outcome.over = refused_over::request; // nobody has looked: nothing may be held against a credential
-        return of_.leave_.failed(outcome, of_.order_.luck, now);
+        return of_.permit_.failed(outcome, of_.order_.luck, now);
     }
-    of_.leave_.answers(now);
-    of_.leave_.took(now);
-    of_.leave_.finished(now);
+    of_.permit_.answers(now);
+    of_.permit_.took(now);
+    of_.permit_.finished(now);
 }
 
 body_step attempt_body::break_off(attempt_result result, std::string_view why, stream_end ended) {
@@ -152,8 +152,8 @@ body_step attempt_body::break_off(attempt_result result, std::string_view why, s
     be_over();
     of_.call_->close();
     if (between && stream->has_terminal()) { // everything has been said; only the connection's own end went wrong
-        of_.leave_.finished(now);
-        of_.report(attempt_result::success, now);
+        of_.permit_.finished(now);
+        of_.tell_result(attempt_result::success, now);
         final_ = {.is = body_step::kind::end, .ended = stream_end::complete};
         return *final_;
     }
@@ -162,9 +162,9 @@ body_step attempt_body::break_off(attempt_result result, std::string_view why, s
         const outcome_kind kind = result == attempt_result::timeout          ? outcome_kind::timeout
                                   : result == attempt_result::protocol_error ? outcome_kind::protocol_error
                                                                              : outcome_kind::reset;
-        of_.leave_.failed(failed_with(kind), of_.order_.luck, now);
+        of_.permit_.failed(failed_with(kind), of_.order_.luck, now);
     }
-    of_.report(result, now);
+    of_.tell_result(result, now);
     final_ = {.is = body_step::kind::truncated, .why = why, .ended = stream != nullptr ? ended : stream_end::none};
     if (cancelled || !between || stream->has_error() || of_.leaves_last_words()) return *final_;
     const bool idle = ended == stream_end::idle;
@@ -211,7 +211,7 @@ net::task<body_step> attempt_body::next() {
         if (of_.cancelled_ || !of_.call_->arrived(got)) co_return broke(); // what came too late says nothing any more
         if (!got.ok() || !of_.hold_->format()) continue;
         const duration gap = of_.services_.loop.now() - since;
-        if (gap > of_.order_.route->timeout.stream_idle / 4) of_.leave_.paused(gap, of_.services_.loop.now());
+        if (gap > of_.order_.route->timeout.stream_idle / 4) of_.permit_.paused(gap, of_.services_.loop.now());
         of_.clock_->waited(gap, of_.hold_->stream());
     }
 }

@@ -34,21 +34,21 @@ upstream_call::upstream_call(buffer_pool& buffers, net::exchange& lent)
 // One gather write for head and body, which owns what it is written from: the body may be let go of while the write
 // still waits for room.
 struct upstream_call::gathered {
-    static_vector<boost::asio::const_buffer, request_body::most_pieces + 3> parts;
+    static_vector<boost::asio::const_buffer, request_body::most_pieces + 3> buffers;
     static_vector<shared_bytes, request_body::most_pieces> body;
     std::array<char, 18> size_line;
     std::size_t body_size = 0;
     std::size_t size = 0;
 
     void add(std::string_view bytes) {
-        parts.push_back(buffer_of(bytes));
+        buffers.push_back(buffer_of(bytes));
         size += bytes.size();
     }
     void drop(std::size_t bytes) {
-        auto first = parts.begin();
-        for (; first != parts.end() && bytes >= first->size(); ++first) bytes -= first->size();
-        parts.erase(parts.begin(), first);
-        if (!parts.empty()) parts.front() += bytes;
+        auto first = buffers.begin();
+        for (; first != buffers.end() && bytes >= first->size(); ++first) bytes -= first->size();
+        buffers.erase(buffers.begin(), first);
+        if (!buffers.empty()) buffers.front() += bytes;
     }
 };
 
@@ -80,8 +80,8 @@ bool upstream_call::send(const upstream_request& what) {
             upload(shared_from_this(), std::string{what.head}, body_pieces{what.whole.begin(), what.whole.end()}));
         return true;
     }
-    std::span<boost::asio::const_buffer> parts{all.parts.data(), all.parts.size()};
-    const net::io_result sent = exchange_.write_now(parts);
+    std::span<boost::asio::const_buffer> buffers{all.buffers.data(), all.buffers.size()};
+    const net::io_result sent = exchange_.write_now(buffers);
     sent_any_ = sent.bytes > 0;
     if (!sent.ok() || sent.bytes == all.size) {
         wrote(sent, all.body_size);
@@ -95,7 +95,7 @@ bool upstream_call::send(const upstream_request& what) {
 
 net::task<void> upstream_call::send_rest() {
     EVENKEEL_ASSERT(rest_, "nothing is left to send");
-    const std::span<const boost::asio::const_buffer> left{rest_->parts.data(), rest_->parts.size()};
+    const std::span<const boost::asio::const_buffer> left{rest_->buffers.data(), rest_->buffers.size()};
     const net::io_result sent = co_await exchange_.write(left);
     sent_any_ = sent_any_ || sent.bytes > 0;
     const auto done = std::move(rest_);
@@ -155,9 +155,9 @@ net::task<void> upstream_call::upload(std::shared_ptr<upstream_call> self, std::
 
 net::task<void> upstream_call::send_whole(std::string_view head, const body_pieces& whole) {
     if (body_ == nullptr) co_return;
-    boost::container::small_vector<boost::asio::const_buffer, 4> parts{buffer_of(head)};
-    for (const shared_bytes& one : whole) parts.push_back(buffer_of(one.view()));
-    const net::io_result sent = co_await exchange_.write({parts.data(), parts.size()});
+    boost::container::small_vector<boost::asio::const_buffer, 4> buffers{buffer_of(head)};
+    for (const shared_bytes& one : whole) buffers.push_back(buffer_of(one.view()));
+    const net::io_result sent = co_await exchange_.write({buffers.data(), buffers.size()});
     if (body_ == nullptr) co_return;
     sent_any_ = sent_any_ || sent.bytes > 0;
     sending_ = sent.ok() ? sending::done : sending::broken;
@@ -177,10 +177,10 @@ net::task<void> upstream_call::send_as_it_comes(std::string_view head) {
             step = co_await source.next();
             if (body_ == nullptr) co_return;
         }
-        std::array<boost::asio::const_buffer, 4> parts;
+        std::array<boost::asio::const_buffer, 4> buffers;
         std::size_t count = 0;
         std::array<char, 18> size_line;
-        const auto add = [&](std::string_view bytes) { parts[count++] = buffer_of(bytes); };
+        const auto add = [&](std::string_view bytes) { buffers[count++] = buffer_of(bytes); };
         if (!head_sent) add(head);
         head_sent = true;
         const bool last = step.is == request_body::step::kind::end;
@@ -197,7 +197,7 @@ net::task<void> upstream_call::send_as_it_comes(std::string_view head) {
             add(wire::last_chunk);
         }
         if (count > 0) {
-            const net::io_result sent = co_await exchange_.write({parts.data(), count});
+            const net::io_result sent = co_await exchange_.write({buffers.data(), count});
             if (body_ == nullptr) co_return;
             sent_any_ = sent_any_ || sent.bytes > 0;
             if (!sent.ok()) {

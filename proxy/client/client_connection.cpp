@@ -244,9 +244,9 @@ void client_connection::close_now() {
     client_left();
 }
 
-net::task<bool> client_connection::write_rest(std::span<const boost::asio::const_buffer> parts) {
+net::task<bool> client_connection::write_rest(std::span<const boost::asio::const_buffer> buffers) {
     write_watch_.begin(context_.settings->limits.write_timeout);
-    const net::io_result sent = co_await stream_->write(parts);
+    const net::io_result sent = co_await stream_->write(buffers);
     write_watch_.end();
     co_return sent.ok();
 }
@@ -286,8 +286,8 @@ net::task<void> client_connection::refuse(wire::refusal why, int status) {
     append_response_head(out_, *given.head, given.head->body, labels);
     const auto body = given.body->ready();
     out_.append(body->data);
-    std::array parts{boost::asio::const_buffer(out_.data(), out_.size())};
-    std::span<boost::asio::const_buffer> left = parts;
+    std::array buffers{boost::asio::const_buffer(out_.data(), out_.size())};
+    std::span<boost::asio::const_buffer> left = buffers;
     bool alive = stream_->write_now(left).ok();
     if (alive && !left.empty()) alive = co_await write_rest(left);
     if (alive) {
@@ -316,10 +316,10 @@ struct client_connection::relaying {
     bool waited = false; // since it began
     bool whole = false, broken = false, alive = true;
     std::array<char, 18> size_line;
-    boost::container::static_vector<boost::asio::const_buffer, 5> parts{};
+    boost::container::static_vector<boost::asio::const_buffer, 5> buffers{};
     std::span<boost::asio::const_buffer> left{}; // of them to be written
 
-    void add(std::string_view bytes) { parts.emplace_back(bytes.data(), bytes.size()); }
+    void add(std::string_view bytes) { buffers.emplace_back(bytes.data(), bytes.size()); }
     // From the request's head to what is sent now.
     [[nodiscard]] duration elapsed(const net::loop& loop) const {
         return (waited ? loop.now() : since) - request.came.received;
@@ -500,7 +500,7 @@ void client_connection::begin_relay(relaying& of) {
 // What is to be written next: the head, the piece of the body that is here, its end.
 void client_connection::gather(relaying& of) {
     telemetry::request_account& account = of.request.account;
-    of.parts.clear();
+    of.buffers.clear();
     if (!of.head_sent) of.add(out_);
     of.head_sent = true;
     if (!of.step) return; // nothing to send along: the head goes ahead
@@ -509,7 +509,7 @@ void client_connection::gather(relaying& of) {
         account.proxy_error = of.step->why;
         account.ended = of.step->ended;
         of.broken = true;
-        of.parts.clear();
+        of.buffers.clear();
     } else if (of.step->is == body_step::kind::data) {
         if (account.bytes_out == 0) account.first_byte = of.elapsed(services_.loop);
         if (of.step->first_event) account.first_token = of.elapsed(services_.loop);
@@ -529,7 +529,7 @@ bool client_connection::relay_now(relaying& of) {
     while (of.alive && !of.whole && !of.broken) {
         if (!of.step && of.head_sent) return false;
         gather(of);
-        of.left = {of.parts.data(), of.parts.size()};
+        of.left = {of.buffers.data(), of.buffers.size()};
         if (of.left.empty()) continue;
         of.alive = stream_->write_now(of.left).ok();
         if (of.alive && !of.left.empty()) return false;
@@ -584,10 +584,10 @@ net::task<bool> client_connection::say_degraded(telemetry::degradation how) {
     const std::string comment = ": x-evenkeel-degraded: " + label_of(how) + "\n\n";
     std::array<char, 18> size_line;
     const auto size = wire::chunk_head(size_line.data(), comment.size());
-    std::array parts{boost::asio::const_buffer(size.data(), size.size()),
-                     boost::asio::const_buffer(comment.data(), comment.size()),
-                     boost::asio::const_buffer(wire::chunk_tail.data(), wire::chunk_tail.size())};
-    co_return co_await write_rest(parts);
+    std::array buffers{boost::asio::const_buffer(size.data(), size.size()),
+                       boost::asio::const_buffer(comment.data(), comment.size()),
+                       boost::asio::const_buffer(wire::chunk_tail.data(), wire::chunk_tail.size())};
+    co_return co_await write_rest(buffers);
 }
 
 // The client has the head of a stream, and what came is none: an error, ours or the upstream's, or an answer in one
@@ -617,10 +617,10 @@ net::task<bool> client_connection::relay_as_event(answer& given, client_request&
         wire::error_frame(wire::stream_format::sse, dialect, status < 400 ? 502 : status, code, message);
     std::array<char, 18> size_line;
     const auto size = wire::chunk_head(size_line.data(), frame.size());
-    std::array parts{boost::asio::const_buffer(size.data(), size.size()),
-                     boost::asio::const_buffer(frame.data(), frame.size()),
-                     boost::asio::const_buffer(wire::chunk_tail.data(), wire::chunk_tail.size())};
-    std::span<boost::asio::const_buffer> left = parts;
+    std::array buffers{boost::asio::const_buffer(size.data(), size.size()),
+                       boost::asio::const_buffer(frame.data(), frame.size()),
+                       boost::asio::const_buffer(wire::chunk_tail.data(), wire::chunk_tail.size())};
+    std::span<boost::asio::const_buffer> left = buffers;
     bool alive = stream_->write_now(left).ok();
     if (alive && !left.empty()) alive = co_await write_rest(left);
     if (alive) account.bytes_out = frame.size();

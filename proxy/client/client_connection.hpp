@@ -80,8 +80,9 @@ private:
     [[nodiscard]] bool end_relay(relaying& of); // true: the connection goes on
     [[nodiscard]] net::task<bool> relay_as_event(answer& given, client_request& request);
     [[nodiscard]] net::task<bool> say_degraded(telemetry::degradation how);
-    [[nodiscard]] net::task<bool> write_rest(std::span<const boost::asio::const_buffer> parts); // what write_now() left
-    [[nodiscard]] net::task<void> linger(); // lets the client read our last words before the reset
+    [[nodiscard]] net::task<bool> write_rest(
+        std::span<const boost::asio::const_buffer> buffers); // what write_now() left
+    [[nodiscard]] net::task<void> linger();                  // lets the client read our last words before the reset
     void on_read_timer();
     void client_left();
     void client_sends_no_more();

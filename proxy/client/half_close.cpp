@@ -30,8 +30,8 @@ void half_close::look() {
     // With nothing of ours under way so few bytes always fit, so that none is left to be written later.
     if (is == net::peer_end::unknown && now >= next_interim_ && owner_.takes_interim() &&
         net::all_delivered(descriptor)) {
-        std::array parts{boost::asio::const_buffer(interim.data(), interim.size())};
-        std::span<boost::asio::const_buffer> left = parts;
+        std::array buffers{boost::asio::const_buffer(interim.data(), interim.size())};
+        std::span<boost::asio::const_buffer> left = buffers;
         static_cast<void>(stream_.write_now(left)); // a failure is told by departure_watch
         next_interim_ = now + pause_;
         pause_ = std::min(pause_ * 2, longest_pause);

@@ -79,8 +79,8 @@ wire::head_text head_ahead::head() const {
 net::task<bool> head_ahead::write(std::string_view bytes) {
     write_watch watch(services_.loop, stream_);
     watch.begin(patience_);
-    const std::array parts{boost::asio::const_buffer(bytes.data(), bytes.size())};
-    const net::io_result sent = co_await stream_.write(parts);
+    const std::array buffers{boost::asio::const_buffer(bytes.data(), bytes.size())};
+    const net::io_result sent = co_await stream_.write(buffers);
     co_return sent.ok();
 }
 

@@ -7,13 +7,13 @@ namespace evenkeel::request {
 
 flight_log::~flight_log() { memory_.give(charged_); }
 
-void flight_log::join(flight_place& place) {
+void flight_log::join(cursor& place) {
     place = {};
     place.reads = true;
     readers_.push_back(&place);
 }
 
-void flight_log::leave(flight_place& place) noexcept {
+void flight_log::leave(cursor& place) noexcept {
     if (!std::exchange(place.reads, false)) return;
     std::erase(readers_, &place);
     if (!open_) trim();
@@ -30,13 +30,13 @@ void flight_log::detach_followers(telemetry::coalesce_detachment why) noexcept {
 
 std::uint64_t flight_log::fastest() const noexcept {
     std::uint64_t most = 0;
-    for (const flight_place* one : readers_) most = std::max(most, one->position);
+    for (const flight_log::cursor* one : readers_) most = std::max(most, one->position);
     return most;
 }
 
 void flight_log::detach_behind(std::uint64_t by, telemetry::coalesce_detachment why) noexcept {
     const std::uint64_t front = fastest();
-    std::erase_if(readers_, [&](flight_place* one) {
+    std::erase_if(readers_, [&](flight_log::cursor* one) {
         if (front - one->position <= by) return false;
         one->reads = false;
         one->detached = why;
@@ -46,7 +46,7 @@ void flight_log::detach_behind(std::uint64_t by, telemetry::coalesce_detachment 
 
 void flight_log::trim() noexcept {
     std::uint64_t slowest = first_ + pieces_.size();
-    for (const flight_place* one : readers_) slowest = std::min(slowest, one->next);
+    for (const flight_log::cursor* one : readers_) slowest = std::min(slowest, one->next);
     for (; first_ < slowest; ++first_) {
         const piece& gone = pieces_.front();
         held_ -= gone.bytes->size();
@@ -81,7 +81,7 @@ void flight_log::append(std::string data, bool first_event, bool between_events)
     trim();
 }
 
-std::optional<flight_log::piece> flight_log::take(flight_place& place) {
+std::optional<flight_log::piece> flight_log::take(cursor& place) {
     if (!place.reads || place.next == first_ + pieces_.size()) return std::nullopt;
     piece out = pieces_[static_cast<std::size_t>(place.next - first_)];
     ++place.next;

@@ -21,17 +21,17 @@
 
 namespace evenkeel::request {
 
-// Where one reader stands. Whoever owns the log guards it.
-struct flight_place {
-    std::uint64_t next = 0;     // pieces taken
-    std::uint64_t position = 0; // ... in bytes
-    bool between_events = true; // the last of them ended where an event ends
-    std::optional<telemetry::coalesce_detachment> detached{};
-    bool reads = false; // it is one of the log's readers
-};
-
 class flight_log {
 public:
+    // Where one reader stands. Whoever owns the log guards it.
+    struct cursor {
+        std::uint64_t next = 0;     // pieces taken
+        std::uint64_t position = 0; // ... in bytes
+        bool between_events = true; // the last of them ended where an event ends
+        std::optional<telemetry::coalesce_detachment> detached{};
+        bool reads = false; // it is one of the log's readers
+    };
+
     flight_log(memory_bound& memory, std::uint64_t bound) noexcept : memory_(memory), bound_(bound) {}
     ~flight_log();
     flight_log(const flight_log&) = delete;
@@ -40,8 +40,8 @@ public:
     [[nodiscard]] bool open() const noexcept { return open_; } // it may be joined
     void close() noexcept { open_ = false; }
 
-    void join(flight_place& place);
-    void leave(flight_place& place) noexcept;
+    void join(cursor& place);
+    void leave(cursor& place) noexcept;
     // All but the first who came.
     void detach_followers(telemetry::coalesce_detachment why) noexcept;
     [[nodiscard]] bool deserted() const noexcept { return readers_.empty(); }
@@ -57,7 +57,7 @@ public:
     };
     void append(std::string data, bool first_event, bool between_events);
     // The next one, for this reader; empty: it has had all.
-    [[nodiscard]] std::optional<piece> take(flight_place& place);
+    [[nodiscard]] std::optional<piece> take(cursor& place);
 
     [[nodiscard]] std::uint64_t held() const noexcept { return held_; } // bytes
 
@@ -73,7 +73,7 @@ private:
     std::uint64_t first_ = 0; // number of the first that is kept
     std::uint64_t end_ = 0;   // bytes so far
     std::uint64_t held_ = 0, charged_ = 0;
-    std::vector<flight_place*> readers_; // in the order in which they came
+    std::vector<cursor*> readers_; // in the order in which they came
     bool open_ = true;
 };
 

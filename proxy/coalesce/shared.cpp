@@ -1,9 +1,9 @@
 #include "proxy/coalesce/shared.hpp"
 
 #include "proxy/coalesce/coalesce_key.hpp"
-#include "proxy/coalesce/coalesced_flights.hpp"
-#include "proxy/coalesce/flight_reader.hpp"
+#include "proxy/coalesce/shared_body.hpp"
 #include "proxy/coalesce/shared_flight.hpp"
+#include "proxy/coalesce/shared_flights.hpp"
 #include "proxy/message/local_answer.hpp"
 
 #include <fmt/format.h>
@@ -23,25 +23,23 @@ void tell(worker_services& services, client_request& request, const telemetry::a
     request.account.tell(services.observer, services.loop.now(), {.route = request.route.get()}, what);
 }
 
-struct entered {
-    std::shared_ptr<shared_flight> flight; // null: it goes by itself
-    coalesce_role role = coalesce_role::none;
-};
-entered enter(worker_services& services, const client_request& request, const errand& what, next_stage next,
-              const coalesce_key& key, const std::shared_ptr<flight_seat>& seat) {
+// none: it goes by itself.
+coalesce_role enter(worker_services& services, const client_request& request, const errand& what, next_stage next,
+                    const coalesce_key& key, flight_reader& reader) {
     std::shared_ptr<shared_flight> made;
     for (int tries = 0; tries < max_tries; ++tries) {
         auto found = services.flights->find(key);
-        if (found && found->join(seat, what.deadline)) return {std::move(found), coalesce_role::follower};
+        if (found && found->join(reader, what.deadline)) return coalesce_role::follower;
         if (!made) made = shared_flight::make(services, *services.flights, key, request, what, next);
-        if (!made || !made->join(seat, what.deadline)) return {};
+        if (!made || !made->join(reader, what.deadline)) break;
         if (services.flights->put(key, made, found.get())) {
             made->start();
-            return {std::move(made), coalesce_role::leader};
+            return coalesce_role::leader;
         }
-        made = nullptr; // somebody else was quicker
+        reader.leave(); // somebody else was quicker
+        made = nullptr;
     }
-    return {};
+    return coalesce_role::none;
 }
 
 answer too_late(const worker_services& services, const client_request& request, const errand& what) {
@@ -60,7 +58,7 @@ answer too_late(const worker_services& services, const client_request& request, 
     return made;
 }
 
-answer readers_answer(worker_services& services, client_request& request, flight_membership member,
+answer readers_answer(worker_services& services, client_request& request, flight_reader reader,
                       std::shared_ptr<const shared_answer> told, coalesce_role role, steady_time deadline) {
     const bool leader = role == coalesce_role::leader;
     answer made;
@@ -68,10 +66,9 @@ answer readers_answer(worker_services& services, client_request& request, flight
     made.coalesced = role;
     if (!leader) made.sent = made.head_read = {}; // its own share of the time has nothing to do with these
     request.account.follow(told->so_far, {}, leader);
-    auto reader =
-        std::make_unique<flight_reader>(std::move(member), std::move(told), services, request, leader, deadline);
-    made.head = &reader->head();
-    made.body = std::move(reader);
+    auto body = std::make_unique<shared_body>(std::move(reader), std::move(told), services, request, leader, deadline);
+    made.head = &body->head();
+    made.body = std::move(body);
     return made;
 }
 
@@ -80,29 +77,27 @@ net::task<answer> read_along(worker_services& services, client_request& request,
     if (!key) co_return co_await next(services, request, std::move(what));
 
     const steady_time deadline = what.deadline + flights_last_words;
-    const auto seat = std::make_shared<flight_seat>(services.loop);
     coalesce_role role = coalesce_role::none;
     {
-        entered in = enter(services, request, what, next, *key, seat);
-        if (in.flight) {
-            role = in.role;
-            flight_membership member(std::move(in.flight), seat);
+        flight_reader reader(services.loop);
+        role = enter(services, request, what, next, *key, reader);
+        if (role != coalesce_role::none) {
             tell(services, request, telemetry::happened::joined{role});
             const net::cancel_source::hook left(
-                request.gone, [](void* who) { static_cast<flight_seat*>(who)->set(); }, seat.get());
+                request.gone, [](void* who) { static_cast<flight_reader*>(who)->set(); }, &reader);
             for (;;) {
-                auto seen = member.flight()->look(*seat);
+                auto seen = reader.flight()->look(reader);
                 if (request.gone.requested()) co_return client_left();
                 if (seen.detached) {
                     tell(services, request, telemetry::happened::detached{*seen.detached});
                     break;
                 }
                 if (seen.answer)
-                    co_return readers_answer(services, request, std::move(member), std::move(seen.answer), role,
+                    co_return readers_answer(services, request, std::move(reader), std::move(seen.answer), role,
                                              deadline);
                 if (seen.no_answer) break;
-                if (co_await seat->wait_until(deadline)) continue;
-                seen = member.flight()->look(*seat);
+                if (co_await reader.wait_until(deadline)) continue;
+                seen = reader.flight()->look(reader);
                 if (seen.answer && !seen.detached) continue;
                 co_return too_late(services, request, what);
             }

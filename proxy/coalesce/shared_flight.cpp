@@ -1,6 +1,6 @@
 #include "proxy/coalesce/shared_flight.hpp"
 
-#include "proxy/coalesce/coalesced_flights.hpp"
+#include "proxy/coalesce/shared_flights.hpp"
 #include "proxy/flight/flight.hpp"
 #include "proxy/message/local_answer.hpp"
 #include "proxy/reading/judgement.hpp"
@@ -13,8 +13,12 @@
 
 namespace evenkeel::request {
 
-void flight_seat::wake() {
-    boost::asio::post(loop_.executor(), [self = shared_from_this()] { self->ready_.set(); });
+void flight_reader::state::wake() {
+    boost::asio::post(loop.executor(), [self = shared_from_this()] { self->ready.set(); });
+}
+
+void flight_reader::leave() noexcept {
+    if (const auto left = std::exchange(flight_, nullptr)) left->remove(state_);
 }
 
 shared_answer::shared_answer(const answer& of, const telemetry::request_account& account)
@@ -33,7 +37,7 @@ shared_answer::shared_answer(const answer& of, const telemetry::request_account&
         format = content.is == content_facts::kind::events ? wire::stream_format::sse : wire::stream_format::ndjson;
 }
 
-std::shared_ptr<shared_flight> shared_flight::make(worker_services& services, coalesced_flights& among,
+std::shared_ptr<shared_flight> shared_flight::make(worker_services& services, shared_flights& among,
                                                    const coalesce_key& key, const client_request& of,
                                                    const errand& what, next_stage next) {
     auto made = std::make_shared<shared_flight>(services, among, key, what.without_permit(), next);
@@ -49,7 +53,7 @@ std::shared_ptr<shared_flight> shared_flight::make(worker_services& services, co
     return made;
 }
 
-shared_flight::shared_flight(worker_services& services, coalesced_flights& among, const coalesce_key& key, errand what,
+shared_flight::shared_flight(worker_services& services, shared_flights& among, const coalesce_key& key, errand what,
                              next_stage next)
     : services_(services), among_(among), key_(key), charge_(services.memory), errand_(std::move(what)), next_(next),
       progress_(services.loop.executor()), log_(services.memory, errand_.asked->stream.hold_buffer) {
@@ -59,33 +63,35 @@ shared_flight::shared_flight(worker_services& services, coalesced_flights& among
 
 shared_flight::~shared_flight() = default;
 
-void shared_flight::start() { services_.shared_flights.spawn(run(shared_from_this())); }
+void shared_flight::start() { services_.flight_nursery.spawn(run(shared_from_this())); }
 
 // Readers.
 
-bool shared_flight::join(const std::shared_ptr<flight_seat>& seat, steady_time deadline) {
+bool shared_flight::join(flight_reader& reader, steady_time deadline) {
+    const sleeper& who = reader.state_;
     bool later = false;
     {
         const std::lock_guard lock(mutex_);
         if (over_ || !log_.open() || log_.readers() >= max_readers) return false;
-        log_.join(seat->place_);
-        seat->waits_ = false;
-        seats_.push_back(seat);
+        log_.join(who->cursor);
+        who->waits = false;
+        readers_.push_back(who);
         later = deadline > latest_;
         latest_ = std::max(latest_, deadline);
     }
     if (later)
         boost::asio::post(services_.loop.executor(),
                           [self = shared_from_this(), deadline] { self->allow_until(deadline); });
+    reader.flight_ = shared_from_this();
     return true;
 }
 
-void shared_flight::leave(const std::shared_ptr<flight_seat>& seat) noexcept {
+void shared_flight::remove(const sleeper& reader) noexcept {
     bool last = false;
     {
         const std::lock_guard lock(mutex_);
-        log_.leave(seat->place_);
-        std::erase(seats_, seat);
+        log_.leave(reader->cursor);
+        std::erase(readers_, reader);
         last = log_.deserted() && !over_;
         if (last) over_ = true;
     }
@@ -94,44 +100,46 @@ void shared_flight::leave(const std::shared_ptr<flight_seat>& seat) noexcept {
     boost::asio::post(services_.loop.executor(), [self = shared_from_this()] { self->cancel_now(); });
 }
 
-shared_flight::seen shared_flight::look(flight_seat& seat) {
+shared_flight::seen shared_flight::look(flight_reader& reader) {
+    flight_reader::state& who = *reader.state_;
     const std::lock_guard lock(mutex_);
-    seen out{.answer = answer_, .detached = seat.place_.detached, .no_answer = over_ && !answer_};
-    seat.waits_ = !out.answer && !out.detached && !out.no_answer;
+    seen out{.answer = answer_, .detached = who.cursor.detached, .no_answer = over_ && !answer_};
+    who.waits = !out.answer && !out.detached && !out.no_answer;
     return out;
 }
 
-shared_flight::taken shared_flight::take(flight_seat& seat, bool waits) {
+shared_flight::taken shared_flight::take(flight_reader& reader, bool waits) {
+    flight_reader::state& who = *reader.state_;
     taken out;
     bool poke = false;
     {
         const std::lock_guard lock(mutex_);
-        out.piece = log_.take(seat.place_);
+        out.piece = log_.take(who.cursor);
         if (out.piece) {
             poke = waiting_ && log_.wants_more();
             if (poke) waiting_ = false;
-        } else if (seat.place_.detached) {
-            out.detached = seat.place_.detached;
+        } else if (who.cursor.detached) {
+            out.detached = who.cursor.detached;
             out.spoken = spoken_;
-            out.may_speak = seat.place_.next > 0 && seat.place_.between_events;
+            out.may_speak = who.cursor.next > 0 && who.cursor.between_events;
         } else if (final_) {
             out.final = final_;
             out.story = story_;
         } else {
-            seat.waits_ = waits;
+            who.waits = waits;
         }
     }
     if (poke) boost::asio::post(services_.loop.executor(), [self = shared_from_this()] { self->progress_.set(); });
     return out;
 }
 
-void shared_flight::collect_sleepers(std::vector<std::shared_ptr<flight_seat>>& into) {
-    for (const auto& one : seats_) {
-        if (std::exchange(one->waits_, false)) into.push_back(one);
+void shared_flight::collect_sleepers(std::vector<sleeper>& into) {
+    for (const auto& one : readers_) {
+        if (std::exchange(one->waits, false)) into.push_back(one);
     }
 }
 
-void shared_flight::wake(const std::vector<std::shared_ptr<flight_seat>>& sleepers) {
+void shared_flight::wake(const std::vector<sleeper>& sleepers) {
     for (const auto& one : sleepers) one->wake();
 }
 
@@ -170,7 +178,7 @@ void shared_flight::publish(const answer& given, const client_request& request) 
                                  : wire::dialect::generic;
         scan_ = std::make_unique<wire::stream_reader>(*told->format, dialect, true);
     }
-    std::vector<std::shared_ptr<flight_seat>> sleepers;
+    std::vector<sleeper> sleepers;
     {
         const std::lock_guard lock(mutex_);
         if (told->opaque) log_.detach_followers(telemetry::coalesce_detachment::encoded);
@@ -186,7 +194,7 @@ void shared_flight::append(const body_step& step) {
         static_cast<void>(scan_->read(step.data));
         between = scan_->between_events();
     }
-    std::vector<std::shared_ptr<flight_seat>> sleepers;
+    std::vector<sleeper> sleepers;
     bool closed = false;
     {
         const std::lock_guard lock(mutex_);
@@ -202,7 +210,7 @@ void shared_flight::append(const body_step& step) {
 
 // Whole, broken, or (empty) without an answer.
 void shared_flight::end(std::optional<body_step> final, std::shared_ptr<const telemetry::request_story> story) {
-    std::vector<std::shared_ptr<flight_seat>> sleepers;
+    std::vector<sleeper> sleepers;
     {
         const std::lock_guard lock(mutex_);
         over_ = true;

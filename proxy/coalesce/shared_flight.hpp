@@ -31,26 +31,39 @@
 
 namespace evenkeel::request {
 
-class coalesced_flights;
+class shared_flight;
+class shared_flights;
 
-// One client's part in a shared flight. Its place is guarded by the flight it has joined; it is woken from any worker
-// and waits on its own.
-class flight_seat : public std::enable_shared_from_this<flight_seat> {
+// One client's part in a shared flight: joins one, waits for what comes, and leaves it, at the latest when it goes. Of
+// its client's worker; a flight wakes it from any.
+class flight_reader {
 public:
-    explicit flight_seat(net::loop& worker) : loop_(worker), ready_(worker.executor()) {}
+    explicit flight_reader(net::loop& worker) : state_(std::make_shared<state>(worker)) {}
+    flight_reader(flight_reader&&) noexcept = default;
+    flight_reader& operator=(flight_reader&&) = delete;
+    ~flight_reader() { leave(); }
 
+    void leave() noexcept;
+    [[nodiscard]] shared_flight* flight() const noexcept { return flight_.get(); } // null: it is in none
     [[nodiscard]] net::task<bool> wait_until(steady_time due) {
-        return due == steady_time::max() ? ready_.wait() : ready_.wait_until(loop_.timers(), due);
+        net::event& ready = state_->ready;
+        return due == steady_time::max() ? ready.wait() : ready.wait_until(state_->loop.timers(), due);
     }
-    void set() { ready_.set(); } // on its own worker
-    void wake();                 // on any
+    void set() { state_->ready.set(); }
 
 private:
     friend class shared_flight;
-    net::loop& loop_;
-    net::event ready_;
-    flight_place place_;
-    bool waits_ = false; // for what has not come yet
+    // What the flight knows of it and guards, and how it is woken.
+    struct state : std::enable_shared_from_this<state> {
+        explicit state(net::loop& worker) : loop(worker), ready(worker.executor()) {}
+        void wake(); // on any worker
+        net::loop& loop;
+        net::event ready;
+        flight_log::cursor cursor;
+        bool waits = false; // for what has not come yet
+    };
+    std::shared_ptr<state> state_; // null: moved from
+    std::shared_ptr<shared_flight> flight_;
 };
 
 // What all readers are told of the answer: a copy of its head, which outlives the attempt it came from.
@@ -72,10 +85,10 @@ public:
         1000; // of one flight; the next one starts another (reference: semantics 10)
 
     // Null: limits.memory has no room for a copy of the request.
-    [[nodiscard]] static std::shared_ptr<shared_flight> make(worker_services& services, coalesced_flights& among,
+    [[nodiscard]] static std::shared_ptr<shared_flight> make(worker_services& services, shared_flights& among,
                                                              const coalesce_key& key, const client_request& of,
                                                              const errand& what, next_stage next);
-    shared_flight(worker_services& services, coalesced_flights& among, const coalesce_key& key, errand what,
+    shared_flight(worker_services& services, shared_flights& among, const coalesce_key& key, errand what,
                   next_stage next);
     ~shared_flight();
     shared_flight(const shared_flight&) = delete;
@@ -84,8 +97,7 @@ public:
     void start(); // once, by the worker that made it
 
     // From any worker. False: nobody joins any more.
-    [[nodiscard]] bool join(const std::shared_ptr<flight_seat>& seat, steady_time deadline);
-    void leave(const std::shared_ptr<flight_seat>& seat) noexcept;
+    [[nodiscard]] bool join(flight_reader& reader, steady_time deadline);
 
     // For one reader; where there is nothing yet it is woken once there is.
     struct seen {
@@ -93,7 +105,7 @@ public:
         std::optional<telemetry::coalesce_detachment> detached{};
         bool no_answer = false; // it has ended without one
     };
-    [[nodiscard]] seen look(flight_seat& seat);
+    [[nodiscard]] seen look(flight_reader& reader);
     struct taken {
         std::optional<flight_log::piece> piece;
         std::optional<body_step> final; // behind the last piece
@@ -102,9 +114,12 @@ public:
         wire::dialect spoken = wire::dialect::generic;
         std::shared_ptr<const telemetry::request_story> story{}; // with `final`: all of it; null: it is not known
     };
-    [[nodiscard]] taken take(flight_seat& seat, bool waits);
+    [[nodiscard]] taken take(flight_reader& reader, bool waits);
 
 private:
+    friend class flight_reader;
+    using sleeper = std::shared_ptr<flight_reader::state>;
+    void remove(const sleeper& reader) noexcept;
     static net::task<void> run(std::shared_ptr<shared_flight> self);
     [[nodiscard]] net::task<void> read(answer& given, client_request& request);
     void publish(const answer& given, const client_request& request);
@@ -116,11 +131,11 @@ private:
     void cancel_now();
     void allow_until(steady_time deadline);
     // Under the mutex: who is to be woken once it is let go.
-    void collect_sleepers(std::vector<std::shared_ptr<flight_seat>>& into);
-    static void wake(const std::vector<std::shared_ptr<flight_seat>>& sleepers);
+    void collect_sleepers(std::vector<sleeper>& into);
+    static void wake(const std::vector<sleeper>& sleepers);
 
     worker_services& services_;
-    coalesced_flights& among_;
+    shared_flights& among_;
     const coalesce_key key_;
 
     // Of the running worker.
@@ -136,7 +151,7 @@ private:
 
     std::mutex mutex_; // all below
     flight_log log_;
-    std::vector<std::shared_ptr<flight_seat>> seats_; // all who have joined and not left
+    std::vector<sleeper> readers_; // all who have joined and not left
     std::shared_ptr<const shared_answer> answer_;
     std::optional<body_step> final_;
     std::shared_ptr<const telemetry::request_story> story_;

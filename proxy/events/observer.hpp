@@ -47,7 +47,7 @@ struct rest_began {
     duration length;
 };
 struct overload_changed {
-    bool overloaded;
+    bool active;
 };
 // A model is not asked for streams in place of answers in one piece for a while. `what`: the word that was not
 // understood; a peer's.

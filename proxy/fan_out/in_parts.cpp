@@ -33,7 +33,7 @@ answer refused(const worker_services& services, const client_request& request, p
 
 answer joined(const worker_services& services, client_request& request, const part_group& parts) {
     const auto all = parts.answers();
-    const parts_verdict verdict = judge_parts(all, request.route->fan_out.min_success);
+    const parts_verdict verdict = verdict_on(all, request.route->fan_out.min_success);
     const bool failed = verdict == parts_verdict::failed;
     auto body = std::make_unique<stored_body>(parts_document(all, verdict));
     body->status(failed ? 502 : 200);

@@ -262,12 +262,12 @@ net::task<void> part_group::run(std::shared_ptr<part_group> self, std::size_t pl
         self->changed_.set();
     }
     given.body.reset(); // what it was read from has ended with it
-    self->report(one, given, end);
+    self->tell(one, given, end);
     if (request.body.in_use()) co_await request.body.released();
     if (failure) std::rethrow_exception(failure); // counted and logged by the nursery
 }
 
-void part_group::report(const part& one, const answer& given, const body_end& end) noexcept {
+void part_group::tell(const part& one, const answer& given, const body_end& end) noexcept {
     using how = body_end::how;
     client_request& request = one.request->get();
     telemetry::request_account& account = request.account;

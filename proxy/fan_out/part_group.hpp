@@ -67,7 +67,7 @@ private:
     [[nodiscard]] net::task<body_end> collect(answer& given, part& one);
     void settle(part& one, const answer& given, const body_end& end);
     void fail(part& one, int status, std::string_view code, std::string_view message);
-    void report(const part& one, const answer& given, const body_end& end) noexcept;
+    void tell(const part& one, const answer& given, const body_end& end) noexcept;
     void end_now(part& one) noexcept;
     [[nodiscard]] bool divide(const client_request& of, const shared_bytes& whole,
                               std::vector<std::string_view>& bodies) const;

@@ -81,7 +81,7 @@ std::string_view to_string(parts_verdict verdict) noexcept {
     return "failed";
 }
 
-parts_verdict judge_parts(all_parts parts, int min_success) noexcept {
+parts_verdict verdict_on(all_parts parts, int min_success) noexcept {
     const auto good = std::count_if(parts.begin(), parts.end(), [](const part_answer* one) { return one->good; });
     if (good < min_success) return parts_verdict::failed;
     return static_cast<std::size_t>(good) == parts.size() ? parts_verdict::complete : parts_verdict::partial;

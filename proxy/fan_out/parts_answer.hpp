@@ -45,7 +45,7 @@ struct part_answer {
 enum class parts_verdict : unsigned char { complete, partial, failed };
 [[nodiscard]] std::string_view to_string(parts_verdict) noexcept;
 // failed: fewer than `min_success` are good.
-[[nodiscard]] parts_verdict judge_parts(std::span<const part_answer* const> parts, int min_success) noexcept;
+[[nodiscard]] parts_verdict verdict_on(std::span<const part_answer* const> parts, int min_success) noexcept;
 
 [[nodiscard]] std::string parts_document(std::span<const part_answer* const> parts, parts_verdict verdict);
 [[nodiscard]] std::string part_event(const part_answer& part);

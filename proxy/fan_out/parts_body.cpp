@@ -21,7 +21,7 @@ parts_summary summary_of(const part_group& parts) {
         degraded = degraded || one->source != "live";
     }
     if (all.size() == parts.size()) {
-        const parts_verdict verdict = judge_parts(all, parts.route().fan_out.min_success);
+        const parts_verdict verdict = verdict_on(all, parts.route().fan_out.min_success);
         const bool failed = verdict == parts_verdict::failed;
         noted.service = failed                                          ? telemetry::request_service::error
                         : degraded || verdict == parts_verdict::partial ? telemetry::request_service::degraded
@@ -74,7 +74,7 @@ std::optional<body_step> parts_body::ready() {
     if (fresh.empty()) return std::nullopt;
     if (told_count_ == told_.size()) {
         const auto all = parts_->answers();
-        fresh += complete_event(all, judge_parts(all, parts_->route().fan_out.min_success));
+        fresh += complete_event(all, verdict_on(all, parts_->route().fan_out.min_success));
         summary_of(*parts_).tell(request_.account);
         complete_ = true;
     }

@@ -202,9 +202,9 @@ void flight::cancel(const flight_action::cancel& what) {
     one->made->cancel(what.why);
 }
 
-endpoint_leave flight::take(permit_id permit) {
-    EVENKEEL_ASSERT(permit != 0 && permit == permit_, "a launch names the permit that was given in its step");
-    return std::move(leave_);
+endpoint_permit flight::take(permit_id permit) {
+    EVENKEEL_ASSERT(permit != 0 && permit == permit_given_, "a launch names the permit that was given in its step");
+    return std::move(set_aside_);
 }
 
 void flight::end_hold(const flight_action::end_hold& what) {

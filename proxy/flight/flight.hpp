@@ -11,7 +11,7 @@
 #include "proxy/message/answer.hpp"
 #include "proxy/message/client_request.hpp"
 #include "proxy/message/errand.hpp"
-#include "proxy/state/endpoint_leave.hpp"
+#include "proxy/state/endpoint_permit.hpp"
 #include "proxy/state/worker_services.hpp"
 #include "proxy/wire/calls.hpp"
 
@@ -73,7 +73,7 @@ private:
     std::optional<endpoint_refusal> look(endpoint_index at, attempt_purpose what, urgency how,
                                          steady_time now) override;
     admission admit(endpoint_index at, attempt_purpose what, urgency how, steady_time now) override;
-    bool overloaded(endpoint_index at, steady_time now) override;
+    bool overload_active(endpoint_index at, steady_time now) override;
     bool begin_waiting(steady_time now) override;
     double cost(endpoint_index at, duration took, bool effortless, steady_time now) override;
     bool reserve(endpoint_index at, double work, steady_time now) override;
@@ -84,7 +84,7 @@ private:
     std::optional<duration> hedge_delay(endpoint_index at, steady_time now) override;
     duration quickest(endpoint_index at, steady_time now) override;
     hedge_refusal hedge_wanted(steady_time now) override;
-    [[nodiscard]] leave_request leave_for(endpoint_index at, attempt_purpose what);
+    [[nodiscard]] permit_request permit_request_for(endpoint_index at, attempt_purpose what);
     [[nodiscard]] std::size_t ahead(endpoint_index at) const noexcept;
     [[nodiscard]] request_shape shape(endpoint_index at);
     // It is a buffered request that goes there as a stream (flight_upcast.cpp).
@@ -102,7 +102,7 @@ private:
     void keep(const any_flight_action& what);
     void tell(endpoint_index at, const telemetry::any_happening& what);
     void note(const flying* of, const telemetry::any_happening& what);
-    [[nodiscard]] endpoint_leave take(permit_id permit);
+    [[nodiscard]] endpoint_permit take(permit_id permit);
     void fill(attempt_order& order, const flight_action::launch& what);
     void take_in(const any_flight_event& event);
     void hedge_over(const flying& one, bool won);
@@ -135,8 +135,8 @@ private:
     std::optional<attempt_outcome> last_failure_;
     aim_taken aim_;
     std::optional<const wire::call*> called_{};               // once looked up, where a fallback's route is asked
-    endpoint_leave leave_;                                    // set aside for the launch that names its permit
-    permit_id permit_ = 0;                                    // ... the latest given
+    endpoint_permit set_aside_;                               // set aside for the launch that names its permit
+    permit_id permit_given_ = 0;                              // ... the latest given
     std::array<std::optional<bool>, 2> can_upcast_{};         // ... whether the body allows it, by dialect
     boost::container::small_vector<endpoint_index, 4> order_; // those of the shard; empty: not asked for yet
     std::optional<waiting_line::ticket> ticket_;

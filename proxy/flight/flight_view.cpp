@@ -43,7 +43,7 @@ request_shape flight::shape(endpoint_index at) {
     return shape;
 }
 
-leave_request flight::leave_for(endpoint_index at, attempt_purpose what) {
+permit_request flight::permit_request_for(endpoint_index at, attempt_purpose what) {
     return {.route = &route_,
             .policies = &policies_,
             .at = at,
@@ -64,19 +64,19 @@ std::size_t flight::ahead(endpoint_index at) const noexcept {
 }
 
 std::optional<endpoint_refusal> flight::look(endpoint_index at, attempt_purpose what, urgency how, steady_time now) {
-    return endpoint_leave::look(leave_for(at, what), how, ahead(at), services_.draw(), now);
+    return endpoint_permit::look(permit_request_for(at, what), how, ahead(at), services_.draw(), now);
 }
 
 admission flight::admit(endpoint_index at, attempt_purpose what, urgency how, steady_time now) {
-    auto refused =
-        endpoint_leave::take(leave_for(at, what), how, ahead(at), services_.draw(), now, services_.observer, leave_);
+    auto refused = endpoint_permit::take(permit_request_for(at, what), how, ahead(at), services_.draw(), now,
+                                         services_.observer, set_aside_);
     if (refused) return {0, refused};
-    return {++permit_, {}};
+    return {++permit_given_, {}};
 }
 
-bool flight::overloaded(endpoint_index at, steady_time now) {
+bool flight::overload_active(endpoint_index at, steady_time now) {
     overload_control* const load = route_.overload.on ? policies_.endpoints[at].load : nullptr;
-    return load != nullptr && load->overloaded(now);
+    return load != nullptr && load->overload_active(now);
 }
 
 bool flight::begin_waiting(steady_time now) {

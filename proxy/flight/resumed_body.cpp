@@ -130,7 +130,7 @@ private:
             }
             if (!resumed_ && transcript_.caught_up()) {
                 resumed_ = true;
-                report(stream_resumption::resumed);
+                tell(stream_resumption::resumed);
             }
         }
         const std::size_t kept = transcript_.bytes();
@@ -147,7 +147,7 @@ private:
     }
 
     void differs() {
-        report(stream_resumption::differs);
+        tell(stream_resumption::differs);
         from_.reset();
         say(502, "stream_truncated",
             "the upstream's stream ended before it was complete, and a second one did not say the same");
@@ -158,7 +158,7 @@ private:
         if (cancelled_) return;
         out_[turn_] += wire::error_frame(wire::stream_format::sse, dialect_, status, code, message);
     }
-    void report(stream_resumption how) {
+    void tell(stream_resumption how) {
         request_.account.tell(services_.observer, services_.loop.now(), {.route = request_.route.get()},
                               telemetry::happened::resumed{how});
     }
@@ -202,7 +202,7 @@ private:
                 co_return;
             }
         }
-        report(possible ? stream_resumption::no_attempt : stream_resumption::not_comparable);
+        tell(possible ? stream_resumption::no_attempt : stream_resumption::not_comparable);
         if (how == stream_end::upstream_error && !told_.empty()) {
             out_[turn_] += told_; // the upstream's own words
         } else {

@@ -41,10 +41,11 @@ std::string http_date(wall_time when) {
     static constexpr const char* months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                              "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
     const std::time_t seconds = std::chrono::duration_cast<std::chrono::seconds>(when.time_since_epoch()).count();
-    std::tm parts{};
-    gmtime_r(&seconds, &parts);
-    return fmt::format("{}, {:02} {} {} {:02}:{:02}:{:02} GMT", days[parts.tm_wday], parts.tm_mday,
-                       months[parts.tm_mon], parts.tm_year + 1900, parts.tm_hour, parts.tm_min, parts.tm_sec);
+    std::tm calendar{};
+    gmtime_r(&seconds, &calendar);
+    return fmt::format("{}, {:02} {} {} {:02}:{:02}:{:02} GMT", days[calendar.tm_wday], calendar.tm_mday,
+                       months[calendar.tm_mon], calendar.tm_year + 1900, calendar.tm_hour, calendar.tm_min,
+                       calendar.tm_sec);
 }
 
 answer make_local_answer(const local_failure& failure, wire::dialect dialect, wall_time now,

@@ -223,8 +223,8 @@ net::task<void> request_body::pull(reader* as) {
     const pulling now(*this, as);
     if (std::exchange(expect_continue_, false)) {
         static constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
-        std::array parts{boost::asio::const_buffer(go_on.data(), go_on.size())};
-        std::span<boost::asio::const_buffer> left = parts;
+        std::array buffers{boost::asio::const_buffer(go_on.data(), go_on.size())};
+        std::span<boost::asio::const_buffer> left = buffers;
         net::io_result sent = client_->write_now(left);
         if (sent.ok() && !left.empty()) sent = co_await client_->write(left);
         if (!sent.ok()) fail(failure::client_gone);

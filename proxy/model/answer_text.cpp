@@ -31,7 +31,7 @@ std::string speech(std::string_view delta, std::string_view finish) {
     return event(fmt::format(R"("choices":[{{"index":0,"delta":{},"finish_reason":{}}}])", delta, finish));
 }
 
-constexpr std::string_view overloaded =
+constexpr std::string_view overload_error =
     R"({"error":{"message":"The server is overloaded or not ready yet.","type":"server_error","param":null,)"
     R"("code":null}})";
 
@@ -95,8 +95,8 @@ answer_texts::answer_texts() {
             R"(data: {{"id":"chatcmpl-0","object":"chat.completion.chunk","created":1767225600,"model":"sim-1",)"
             R"("choices":[{{"index":0,"delta":{{"role":"assistant","content":""}},"finish_reason":null}}]}})"
             "\n\n"));
-    stream_error_ = chunk(fmt::format("data: {}\n\n", overloaded)) + std::string{wire::last_chunk};
-    buffered_error_ = json_head(overloaded.size()) + std::string{overloaded};
+    stream_error_ = chunk(fmt::format("data: {}\n\n", overload_error)) + std::string{wire::last_chunk};
+    buffered_error_ = json_head(overload_error.size()) + std::string{overload_error};
 
     std::string body{buffered_begin};
     const std::size_t begins = body.size();
@@ -146,7 +146,7 @@ void answer_texts::status(std::string& out, int status, std::optional<int> retry
         status == 429 ? R"({"error":{"message":"Rate limit reached for requests.","type":"requests","param":null,)"
                         R"("code":"rate_limit_exceeded"}})"
         : status == 503 || status == 529
-            ? overloaded
+            ? overload_error
             : R"({"error":{"message":"The server had an error while processing your request.","type":"server_error",)"
               R"("param":null,"code":null}})";
     fmt::format_to(std::back_inserter(out), "HTTP/1.1 {} {}\r\nContent-Type: application/json\r\n", status,

@@ -13,7 +13,7 @@ namespace {
 // A word, and where in it two neighbours stand that are rare in the texts here.
 struct word {
     std::string_view spelled;
-    std::size_t probe;
+    std::size_t pair_at;
 };
 struct wording {
     word text, why_it_ended;
@@ -22,13 +22,13 @@ struct wording {
 constexpr std::array<wording, 2> wordings{{{{R"("content")", 3}, {R"("finish_reason")", 6}, "stop"},
                                            {{R"("text")", 3}, {R"("stop_reason")", 5}, "end_turn"}}};
 
-bool has(std::string_view json, const word& which) { return wire::has_word(json, which.spelled, which.probe); }
+bool has(std::string_view json, const word& which) { return wire::has_word(json, which.spelled, which.pair_at); }
 
 // The string value of the first member of that name; empty if it has none. The texts here hold no escapes: what one
 // would make of them is not the text that is due.
 std::string_view text_of(std::string_view json, const word& member) {
     for (;;) {
-        const auto at = wire::find_word(json, member.spelled, member.probe);
+        const auto at = wire::find_word(json, member.spelled, member.pair_at);
         if (at == std::string_view::npos) return {};
         json.remove_prefix(at + member.spelled.size());
         json.remove_prefix(std::min(json.find_first_not_of(" \t\r\n"), json.size()));

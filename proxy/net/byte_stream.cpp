@@ -72,15 +72,15 @@ struct byte_stream::write_cursor {
     std::size_t offset = 0; // into from.front()
     std::size_t written = 0;
 
-    // As the kernel is to see it: up to `parts` buffers.
-    [[nodiscard]] std::size_t gather(std::span<iovec> parts) const noexcept {
+    // As the kernel is to see it: up to `buffers` buffers.
+    [[nodiscard]] std::size_t gather(std::span<iovec> buffers) const noexcept {
         std::size_t count = 0, skip = offset;
         for (const auto& buffer : from) {
             const boost::asio::const_buffer rest = buffer + skip;
             skip = 0;
             if (rest.size() == 0) continue;
-            if (count == parts.size()) break;
-            parts[count++] = {const_cast<void*>(rest.data()), rest.size()}; // sendmsg only reads
+            if (count == buffers.size()) break;
+            buffers[count++] = {const_cast<void*>(rest.data()), rest.size()}; // sendmsg only reads
         }
         return count;
     }
@@ -297,10 +297,10 @@ io_result byte_stream::write_now(std::span<boost::asio::const_buffer>& from) noe
 
 // One call; without an error and without a byte, the socket is full.
 std::size_t byte_stream::send_some(const write_cursor& what, error_code& error) noexcept {
-    std::array<iovec, 16> parts;
+    std::array<iovec, 16> buffers;
     msghdr message{};
-    message.msg_iov = parts.data();
-    message.msg_iovlen = what.gather(parts);
+    message.msg_iov = buffers.data();
+    message.msg_iovlen = what.gather(buffers);
     const ssize_t sent = ::sendmsg(native_handle(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent >= 0) return static_cast<std::size_t>(sent);
     if (errno != EAGAIN && errno != EINTR) error = error_code(errno, boost::system::system_category());

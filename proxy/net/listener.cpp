@@ -86,8 +86,8 @@ int bind_unix(const std::string& path, mode_t mode, const std::string& address) 
     struct stat found {};
     if (::lstat(path.c_str(), &found) == 0) {
         if (!S_ISSOCK(found.st_mode)) fail(EEXIST, address);
-        const descriptor probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-        if (::connect(probe.get(), as_any, sizeof name) == 0 || errno != ECONNREFUSED) fail(EADDRINUSE, address);
+        const descriptor visitor(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+        if (::connect(visitor.get(), as_any, sizeof name) == 0 || errno != ECONNREFUSED) fail(EADDRINUSE, address);
         ::unlink(path.c_str());
     }
     descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));

@@ -195,7 +195,7 @@ void tls_session::remember(SSL_SESSION* session) noexcept {
     resumption_->made_with_ = client_;
 }
 
-tls_session::step tls_session::judge(int result) noexcept {
+tls_session::step tls_session::step_of(int result) noexcept {
     const int system = errno;
     switch (SSL_get_error(ssl_, result)) {
     case SSL_ERROR_WANT_READ: return {progress::want_read, 0, {}};
@@ -239,26 +239,26 @@ void tls_session::explain(unsigned long code, int system) noexcept {
 tls_session::step tls_session::handshake() noexcept {
     ERR_clear_error();
     const int result = SSL_do_handshake(ssl_);
-    return result == 1 ? step{progress::done, 0, {}} : judge(result);
+    return result == 1 ? step{progress::done, 0, {}} : step_of(result);
 }
 
 tls_session::step tls_session::read(boost::asio::mutable_buffer into) noexcept {
     ERR_clear_error();
     const int got = SSL_read(ssl_, into.data(), static_cast<int>(std::min<std::size_t>(into.size(), INT_MAX)));
-    return got > 0 ? step{progress::done, static_cast<std::size_t>(got), {}} : judge(got);
+    return got > 0 ? step{progress::done, static_cast<std::size_t>(got), {}} : step_of(got);
 }
 
 tls_session::step tls_session::write(boost::asio::const_buffer from) noexcept {
     ERR_clear_error();
     const int sent = SSL_write(ssl_, from.data(), static_cast<int>(std::min<std::size_t>(from.size(), INT_MAX)));
-    return sent > 0 ? step{progress::done, static_cast<std::size_t>(sent), {}} : judge(sent);
+    return sent > 0 ? step{progress::done, static_cast<std::size_t>(sent), {}} : step_of(sent);
 }
 
 tls_session::step tls_session::peek() noexcept {
     ERR_clear_error();
     char byte = 0;
     const int got = SSL_peek(ssl_, &byte, 1);
-    return got > 0 ? step{progress::done, static_cast<std::size_t>(got), {}} : judge(got);
+    return got > 0 ? step{progress::done, static_cast<std::size_t>(got), {}} : step_of(got);
 }
 
 bool tls_session::buffered() const noexcept { return SSL_has_pending(ssl_) == 1; }

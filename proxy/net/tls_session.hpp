@@ -70,7 +70,7 @@ public:
 private:
     friend struct tls_hooks;
     tls_session(ssl_st* ssl, int descriptor);
-    step judge(int result) noexcept;
+    step step_of(int result) noexcept;
     void explain(unsigned long code, int system) noexcept;
     void remember(ssl_session_st* session) noexcept;
 

@@ -50,17 +50,17 @@ std::uint64_t size_of(std::string_view text) {
 
 script_time time_of(std::string_view text) {
     script_time out;
-    const auto parts = split(text, ':');
-    if (parts.size() == 1) {
+    const auto fields = split(text, ':');
+    if (fields.size() == 1) {
         out.value_ns = parse_script_duration(text);
-    } else if (parts.size() == 3 && parts[0] == "lognormal") {
+    } else if (fields.size() == 3 && fields[0] == "lognormal") {
         out.is = script_time::law::lognormal;
-        out.value_ns = parse_script_duration(parts[1]);
-        out.spread = number<double>(parts[2]);
-    } else if (parts.size() == 3 && parts[0] == "uniform") {
+        out.value_ns = parse_script_duration(fields[1]);
+        out.spread = number<double>(fields[2]);
+    } else if (fields.size() == 3 && fields[0] == "uniform") {
         out.is = script_time::law::uniform;
-        out.value_ns = parse_script_duration(parts[1]);
-        out.spread = static_cast<double>(parse_script_duration(parts[2]));
+        out.value_ns = parse_script_duration(fields[1]);
+        out.spread = static_cast<double>(parse_script_duration(fields[2]));
     } else {
         fail(text, "a time is 250ms, lognormal:MEDIAN:SIGMA or uniform:LOW:HIGH");
     }
@@ -148,10 +148,10 @@ const std::vector<std::pair<std::string_view, setter>>& setters() {
          }},
         {"keepalive",
          [](script& s, text v) {
-             const auto parts = split(v, '@');
-             if (parts.size() != 2) fail(v, "keepalive is N@T");
-             s.keepalives = number<int>(parts[0]);
-             s.keepalive_interval = time_of(parts[1]);
+             const auto fields = split(v, '@');
+             if (fields.size() != 2) fail(v, "keepalive is N@T");
+             s.keepalives = number<int>(fields[0]);
+             s.keepalive_interval = time_of(fields[1]);
          }},
         {"keepalive_form",
          [](script& s, text v) {
@@ -161,9 +161,9 @@ const std::vector<std::pair<std::string_view, setter>>& setters() {
          }},
         {"drip",
          [](script& s, text v) {
-             const auto parts = split(v, '/');
-             s.drip = time_of(parts[0]);
-             if (parts.size() > 1) s.drip_bytes = std::max<std::size_t>(1, number<std::size_t>(parts[1]));
+             const auto fields = split(v, '/');
+             s.drip = time_of(fields[0]);
+             if (fields.size() > 1) s.drip_bytes = std::max<std::size_t>(1, number<std::size_t>(fields[1]));
          }},
         {"events", [](script& s, text v) { s.events = number<int>(v); }},
         {"piece", [](script& s, text v) { s.piece_bytes = size_of(v); }},

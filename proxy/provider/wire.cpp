@@ -193,10 +193,10 @@ std::string chunk_of(std::string_view data) {
 
 std::string http_date(std::int64_t seconds_ahead) {
     const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now()) + seconds_ahead;
-    std::tm parts{};
-    ::gmtime_r(&now, &parts);
+    std::tm calendar{};
+    ::gmtime_r(&now, &calendar);
     std::array<char, 40> text{};
-    const auto size = std::strftime(text.data(), text.size(), "%a, %d %b %Y %H:%M:%S GMT", &parts);
+    const auto size = std::strftime(text.data(), text.size(), "%a, %d %b %Y %H:%M:%S GMT", &calendar);
     return {text.data(), size};
 }
 

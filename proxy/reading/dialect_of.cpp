@@ -6,18 +6,18 @@ namespace evenkeel::request {
 
 wire::dialect dialect_of(const config::upstream& upstream, const wire::call* called) noexcept {
     switch (upstream.dialect) {
-    case config::dialect::openai: return wire::dialect::openai;
-    case config::dialect::anthropic: return wire::dialect::anthropic;
-    case config::dialect::gemini: return wire::dialect::gemini;
-    case config::dialect::ollama: return wire::dialect::ollama;
-    case config::dialect::generic: return wire::dialect::generic;
-    case config::dialect::automatic: break;
+    case config::dialect_setting::openai: return wire::dialect::openai;
+    case config::dialect_setting::anthropic: return wire::dialect::anthropic;
+    case config::dialect_setting::gemini: return wire::dialect::gemini;
+    case config::dialect_setting::ollama: return wire::dialect::ollama;
+    case config::dialect_setting::generic: return wire::dialect::generic;
+    case config::dialect_setting::automatic: break;
     }
     return called != nullptr ? called->speaks : wire::dialect::generic;
 }
 
 wire::dialect dialect_of(const config::route& route, const config::upstream& upstream, std::string_view path) noexcept {
-    const bool asked = upstream.dialect == config::dialect::automatic;
+    const bool asked = upstream.dialect == config::dialect_setting::automatic;
     return dialect_of(upstream, asked ? call_of_path(&route, path) : nullptr);
 }
 

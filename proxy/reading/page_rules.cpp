@@ -61,16 +61,16 @@ bool is_of_a_browser(std::string_view scheme) noexcept {
 
 bool is_welcome_origin(const config::page_options& allowed, std::string_view origin, std::string_view host,
                        std::string_view site) noexcept {
-    const wire::origin_parts parts = wire::split_origin(origin);
+    const wire::origin_parts split = wire::split_origin(origin);
     // A pattern's * stands for labels: what is no scheme://host[:port] (RFC 6454 7.1) can end like an allowed one.
-    const bool is_plain = parts.authority.find_first_of("/?#@\\ ,") == std::string_view::npos;
+    const bool is_plain = split.authority.find_first_of("/?#@\\ ,") == std::string_view::npos;
     if (is_plain && matches_any(allowed.origins, origin)) return true;
-    if (!is_of_a_browser(parts.scheme)) return true;
-    if (parts.scheme != "http" && parts.scheme != "https") return false; // browsers write them in small letters
-    if (wire::names_loopback(parts.authority)) return true;
+    if (!is_of_a_browser(split.scheme)) return true;
+    if (split.scheme != "http" && split.scheme != "https") return false; // browsers write them in small letters
+    if (wire::names_loopback(split.authority)) return true;
     if (!wire::is_own_origin(origin, host)) return false;
     const std::string_view name = name_in(host);
-    return stays_put(name) || matches_any(allowed.hosts, name) || (parts.scheme == "https" && site == "same-origin");
+    return stays_put(name) || matches_any(allowed.hosts, name) || (split.scheme == "https" && site == "same-origin");
 }
 
 bool is_own_site(std::string_view site) noexcept { return site.empty() || site == "same-origin" || site == "none"; }
@@ -94,7 +94,7 @@ std::string_view explain(page_verdict verdict) noexcept {
            "allowed_origins if it may";
 }
 
-page_verdict judge_page(const config::page_options& allowed, arrival via, const wire::request_head& head) noexcept {
+page_verdict check_page(const config::page_options& allowed, arrival via, const wire::request_head& head) noexcept {
     const bool host_matters = via == arrival::loopback || (via == arrival::network && !allowed.hosts.empty());
     if (host_matters && !is_usual_host(head.host) && !is_welcome_host(allowed, head.host))
         return page_verdict::foreign_host;

@@ -3,7 +3,8 @@
 // not have, so whoever reaches the data port spends them; a loopback address keeps machines out, but not the pages that
 // a browser on this machine shows. A pure decision over what the request says about itself:
 //
-// - Origin. A browser puts it on every POST, also on the "simple" ones that need no leave (a form, `mode: no-cors`),
+// - Origin. A browser puts it on every POST, also on the "simple" ones that need no permission (a form, `mode:
+// no-cors`),
 //   and no page can write it. Foreign is http(s) of another host, `null` (what a sandboxed frame of any page says, so
 //   it is nobody in particular) and a browser extension. Not foreign:
 //     * a loopback origin (http://localhost:3000). It is another origin, but its page was served by a program of this
@@ -37,7 +38,7 @@ enum class page_verdict : unsigned char { welcome, foreign_host, foreign_origin 
 [[nodiscard]] std::string_view to_string(page_verdict verdict) noexcept; // the reason in answers, logs and metrics
 [[nodiscard]] std::string_view explain(page_verdict verdict) noexcept;   // what to do about it
 
-[[nodiscard]] page_verdict judge_page(const config::page_options& allowed, arrival via,
+[[nodiscard]] page_verdict check_page(const config::page_options& allowed, arrival via,
                                       const wire::request_head& head) noexcept;
 
 } // namespace evenkeel::request

@@ -29,7 +29,7 @@ const wire::call* call_of_path(const config::route* route, std::string_view path
     return wire::find_call(path, without_slash(route->match.path_prefix));
 }
 
-replay_verdict judge_replay(const wire::request_head& head, const wire::call* called) {
+replay_verdict check_replay(const wire::request_head& head, const wire::call* called) {
     if (!head.is_post() && std::find(idempotent.begin(), idempotent.end(), head.method) != idempotent.end()) {
         return replay_verdict::yes;
     }

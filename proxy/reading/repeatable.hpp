@@ -24,14 +24,14 @@ namespace evenkeel::request {
 
 // As far as the head tells.
 enum class replay_verdict : unsigned char { no, yes, by_body };
-[[nodiscard]] replay_verdict judge_replay(const wire::request_head& head, const wire::call* called);
+[[nodiscard]] replay_verdict check_replay(const wire::request_head& head, const wire::call* called);
 
 // A call that may be asked to store something is not sent again before all of its body has been read and held. Of any
 // other the body is not looked at. `stores_nothing`: all of it is here, and asks for nothing of the kind.
 template <class StoresNothing>
 [[nodiscard]] bool is_replay_eligible(const wire::request_head& head, const wire::call* called,
                                       StoresNothing stores_nothing) {
-    const replay_verdict verdict = judge_replay(head, called);
+    const replay_verdict verdict = check_replay(head, called);
     return verdict == replay_verdict::by_body ? stores_nothing() : verdict == replay_verdict::yes;
 }
 

@@ -63,7 +63,7 @@ net::task<answer> routed_by_model(worker_services& services, client_request& req
 net::task<answer> routed(worker_services& services, client_request& request, errand&& what, next_stage next) {
     const config::settings& settings = *request.came.settings;
     route_choice choice = choose_route(settings, {*request.came.head, std::nullopt});
-    const page_verdict page = judge_page(settings.pages, request.came.via, *request.came.head);
+    const page_verdict page = check_page(settings.pages, request.came.via, *request.came.head);
     if (page == page_verdict::welcome && choice.needs_model)
         return routed_by_model(services, request, std::move(what), next, std::move(choice.route));
     take(services, request, std::move(choice.route));

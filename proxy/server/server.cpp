@@ -2,7 +2,7 @@
 
 #include "config/endpoints.hpp"
 #include "proxy/admin/admin_server.hpp"
-#include "proxy/coalesce/coalesced_flights.hpp"
+#include "proxy/coalesce/shared_flights.hpp"
 #include "proxy/fallback/last_good_store.hpp"
 #include "proxy/message/memory_bound.hpp"
 #include "proxy/net/listener.hpp"
@@ -15,10 +15,10 @@
 #include "proxy/telemetry/access_log.hpp"
 #include "proxy/telemetry/app_log.hpp"
 #include "proxy/telemetry/background.hpp"
-#include "proxy/telemetry/fan_out.hpp"
 #include "proxy/telemetry/health.hpp"
-#include "proxy/telemetry/heartbeat.hpp"
+#include "proxy/telemetry/liveness.hpp"
 #include "proxy/telemetry/metrics.hpp"
+#include "proxy/telemetry/observer_group.hpp"
 
 #include <fmt/format.h>
 
@@ -70,8 +70,8 @@ std::uint64_t random_seed() {
 }
 } // namespace
 
-struct server::parts {
-    parts(server_options given, config::snapshot first)
+struct server::inside {
+    inside(server_options given, config::snapshot first)
         : options(std::move(given)), written(std::move(first)), settings(written),
           metrics({.version = options.version, .workers = settings->workers}), log(log_lines),
           access(access_lines, log), everyone({&log, &access, &metrics, &health}),
@@ -90,8 +90,8 @@ struct server::parts {
     telemetry::health health;
     telemetry::app_log log;
     telemetry::access_log access;
-    telemetry::fan_out everyone;
-    telemetry::heartbeat beats;
+    telemetry::observer_group everyone;
+    telemetry::liveness beats;
     chaos_control chaos{helper, log};
 
     net::resolver resolver{options.lookup};
@@ -99,7 +99,7 @@ struct server::parts {
     request::memory_bound memory;
     request::policy_registry policies;
     request::last_good_store last_good{settings->last_good.max_bytes};
-    request::coalesced_flights flights;
+    request::shared_flights flights;
     std::vector<std::string> bound;
     std::vector<std::unique_ptr<worker>> workers;
     telemetry::background loading{"evenkeel-load"}; // reloads; refers to everything above
@@ -147,8 +147,8 @@ struct server::parts {
 };
 
 server::server(server_options options, config::snapshot settings)
-    : parts_(std::make_unique<parts>(std::move(options), std::move(settings))) {
-    parts& all = *parts_;
+    : inside_(std::make_unique<inside>(std::move(options), std::move(settings))) {
+    inside& all = *inside_;
     all.tls.use(net::tls_contexts::load(*all.settings));
     const net::server_contexts certificates = load_certificates(all.settings->listen);
     std::unique_lock building(all.reloading); // addresses that change meanwhile reach the workers when all are there
@@ -235,20 +235,20 @@ server::server(server_options options, config::snapshot settings)
 }
 
 server::~server() {
-    if (parts_->admin) parts_->admin->stop();
+    if (inside_->admin) inside_->admin->stop();
     stop_now();
     static_cast<void>(wait());
 }
 
 void server::start() {
-    for (auto& each : parts_->workers) each->start();
-    parts_->started = true;
-    for (const auto& address : parts_->bound) parts_->log.info("listening", {{"address", address}});
-    for (const auto& address : admin_addresses()) parts_->log.info("listening for operators", {{"address", address}});
+    for (auto& each : inside_->workers) each->start();
+    inside_->started = true;
+    for (const auto& address : inside_->bound) inside_->log.info("listening", {{"address", address}});
+    for (const auto& address : admin_addresses()) inside_->log.info("listening for operators", {{"address", address}});
 }
 
 bool server::reload() {
-    parts& all = *parts_;
+    inside& all = *inside_;
     const std::lock_guard lock(all.reloading);
     config::load_result loaded = config::load_file(all.options.config_file, all.options.environment);
     std::string failure;
@@ -295,55 +295,55 @@ bool server::reload() {
 void server::request_reload(std::function<void(bool)> told) {
     // A signal's is one with the one that is about to begin, so that a hundred of them make no queue behind a disk that
     // hangs.
-    if (!told && parts_->reload_waits.exchange(true)) return;
-    parts_->loading.post([this, told = std::move(told)] {
-        if (!told) parts_->reload_waits = false;
+    if (!told && inside_->reload_waits.exchange(true)) return;
+    inside_->loading.post([this, told = std::move(told)] {
+        if (!told) inside_->reload_waits = false;
         const bool taken = reload();
         if (told) told(taken);
     });
 }
 
 void server::drain() {
-    const duration within = parts_->current()->drain_timeout;
-    parts_->draining = true;
-    parts_->log.info("draining", {{"timeout", fmt::format("{}s", std::chrono::duration<double>(within).count())}});
-    for (auto& each : parts_->workers) each->drain(within);
+    const duration within = inside_->current()->drain_timeout;
+    inside_->draining = true;
+    inside_->log.info("draining", {{"timeout", fmt::format("{}s", std::chrono::duration<double>(within).count())}});
+    for (auto& each : inside_->workers) each->drain(within);
 }
 
 void server::stop_now() {
-    for (auto& each : parts_->workers) each->stop_now();
+    for (auto& each : inside_->workers) each->stop_now();
 }
 
 bool server::wait() {
-    if (!parts_->started) return true;
+    if (!inside_->started) return true;
     bool clean = true;
-    for (auto& each : parts_->workers) {
+    for (auto& each : inside_->workers) {
         each->join();
         const auto left = each->remaining();
         if (left.tasks + left.connections + left.timers + left.upstream_connections != 0) {
             clean = false;
-            parts_->log.error("something was left over at the end: please report this",
-                              {{"tasks", std::to_string(left.tasks)},
-                               {"connections", std::to_string(left.connections)},
-                               {"timers", std::to_string(left.timers)},
-                               {"upstream_connections", std::to_string(left.upstream_connections)}});
+            inside_->log.error("something was left over at the end: please report this",
+                               {{"tasks", std::to_string(left.tasks)},
+                                {"connections", std::to_string(left.connections)},
+                                {"timers", std::to_string(left.timers)},
+                                {"upstream_connections", std::to_string(left.upstream_connections)}});
         }
     }
-    parts_->started = false;
-    parts_->access.flush();
-    parts_->log.flush();
+    inside_->started = false;
+    inside_->access.flush();
+    inside_->log.flush();
     return clean;
 }
 
-std::vector<std::string> server::addresses() const { return parts_->bound; }
+std::vector<std::string> server::addresses() const { return inside_->bound; }
 std::vector<std::string> server::admin_addresses() const {
     std::vector<std::string> addresses;
-    if (!parts_->admin) return addresses;
-    const config::snapshot settings = parts_->current();
+    if (!inside_->admin) return addresses;
+    const config::snapshot settings = inside_->current();
     const config::admin& wanted = settings->admin;
-    if (wanted.listen) addresses.push_back(fmt::format("{}:{}", wanted.listen->host, parts_->admin->port()));
+    if (wanted.listen) addresses.push_back(fmt::format("{}:{}", wanted.listen->host, inside_->admin->port()));
     if (wanted.metrics_listen)
-        addresses.push_back(fmt::format("{}:{}", wanted.metrics_listen->host, parts_->admin->metrics_port()));
+        addresses.push_back(fmt::format("{}:{}", wanted.metrics_listen->host, inside_->admin->metrics_port()));
     return addresses;
 }
 

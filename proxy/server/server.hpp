@@ -49,8 +49,8 @@ public:
     [[nodiscard]] std::vector<std::string> admin_addresses() const;
 
 private:
-    struct parts;
-    std::unique_ptr<parts> parts_;
+    struct inside;
+    std::unique_ptr<inside> inside_;
 };
 
 } // namespace evenkeel::server

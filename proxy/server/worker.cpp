@@ -103,7 +103,7 @@ net::task<void> worker::wind_down() {
         }
     };
     each(&request::client_connection::drain);
-    for (net::nursery* one : {&connections_, &services_.shared_flights, &loop_.nursery()})
+    for (net::nursery* one : {&connections_, &services_.flight_nursery, &loop_.nursery()})
         one->tell_when_empty(changed_);
     while (serves() && loop_.now() < end_by_) static_cast<void>(co_await changed_.wait_until(loop_.timers(), end_by_));
     each(&request::client_connection::close_now);
@@ -111,7 +111,7 @@ net::task<void> worker::wind_down() {
     while ((serves() || loop_.nursery().size() > 0) && loop_.now() < at_last)
         static_cast<void>(co_await changed_.wait_until(loop_.timers(), at_last));
     pulse_.reset();
-    leftovers_ = {.tasks = loop_.nursery().size() + services_.shared_flights.size(),
+    leftovers_ = {.tasks = loop_.nursery().size() + services_.flight_nursery.size(),
                   .connections = connections_.size(),
                   .timers = loop_.timers().armed(),
                   .upstream_connections = pool_.size()};

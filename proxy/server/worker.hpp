@@ -3,7 +3,7 @@
 // Nothing here is touched by another thread but through post().
 
 #include "config/settings.hpp"
-#include "proxy/attempt/upstream_probes.hpp"
+#include "proxy/attempt/prewarm_probes.hpp"
 #include "proxy/client/client_connection.hpp"
 #include "proxy/net/connection_pool.hpp"
 #include "proxy/net/event.hpp"
@@ -11,7 +11,7 @@
 #include "proxy/net/loop.hpp"
 #include "proxy/net/nursery.hpp"
 #include "proxy/state/worker_services.hpp"
-#include "proxy/telemetry/heartbeat.hpp"
+#include "proxy/telemetry/liveness.hpp"
 
 #include <atomic>
 #include <functional>
@@ -37,7 +37,7 @@ struct shared_parts {
     request::memory_bound& memory;
     std::function<request::health_text()> health_document;
     request::last_good_store& last_good;
-    request::coalesced_flights& flights;
+    request::shared_flights& flights;
     evenkeel::chaos& chaos;
 };
 
@@ -52,7 +52,7 @@ public:
     // Before start(): listeners are the worker's own.
     void add_listener(net::bound_socket socket, std::shared_ptr<const net::tls_server_context> tls,
                       const net::listener_options& options);
-    void beat_for(telemetry::heartbeat& of, unsigned number) { pulse_.emplace(of, number, loop_); } // likewise
+    void beat_for(telemetry::liveness& of, unsigned number) { pulse_.emplace(of, number, loop_); } // likewise
     void start();
     void join();
 
@@ -72,7 +72,7 @@ public:
 
 private:
     net::task<void> wind_down();
-    [[nodiscard]] bool serves() const noexcept { return connections_.size() + services_.shared_flights.size() > 0; }
+    [[nodiscard]] bool serves() const noexcept { return connections_.size() + services_.flight_nursery.size() > 0; }
     void accept(std::unique_ptr<net::client_stream> stream, request::arrival via);
 
     net::loop loop_;
@@ -82,7 +82,7 @@ private:
     evenkeel::chaos& chaos_;
     request::worker_services services_;
     request::connection_context context_;
-    request::upstream_probes probes_;
+    request::prewarm_probes probes_;
     struct door {
         std::unique_ptr<net::listener> listener;
         request::arrival via;

@@ -59,7 +59,7 @@ config::snapshot only_route(const config::settings& all, std::string_view route)
         alone->rewrite = {};
         for (auto& upstream : alone->upstreams) {
             auto speaking = std::make_shared<config::upstream>(*upstream);
-            speaking->dialect = config::dialect::automatic;
+            speaking->dialect = config::dialect_setting::automatic;
             upstream = speaking;
         }
         auto made = std::make_shared<config::settings>(all);

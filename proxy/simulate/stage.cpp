@@ -134,13 +134,13 @@ private:
 };
 } // namespace
 
-struct stage::parts {
-    parts(std::string_view yaml, provider asks, std::uint64_t seed)
+struct stage::inside {
+    inside(std::string_view yaml, provider asks, std::uint64_t seed)
         : settings(settings_of_text(yaml)), transport(loop, std::move(asks)), policies(registry.prepare(*settings)),
           services{loop, transport, seen, memory, [] { return std::string{"{}"}; }, std::mt19937_64{seed}} {
         services.last_good = &last_good;
     }
-    static net::task<void> play(parts& me, double when, std::string text);
+    static net::task<void> play(inside& me, double when, std::string text);
 
     net::loop loop{begins};
     config::snapshot settings;
@@ -155,7 +155,7 @@ struct stage::parts {
     std::vector<request_seen> requests;
 };
 
-net::task<void> stage::parts::play(parts& me, double when, std::string text) {
+net::task<void> stage::inside::play(inside& me, double when, std::string text) {
     if (moment(when) > me.loop.now()) co_await me.loop.sleep_until(moment(when));
     request::io_buffer input(me.services.buffers);
     const auto room = input.space(text.size(), text.size());
@@ -207,31 +207,31 @@ net::task<void> stage::parts::play(parts& me, double when, std::string text) {
 }
 
 stage::stage(std::string_view yaml, provider asks, std::uint64_t seed)
-    : parts_(std::make_unique<parts>(yaml, std::move(asks), seed)) {}
+    : inside_(std::make_unique<inside>(yaml, std::move(asks), seed)) {}
 
 // Whoever still waits is answered at its deadline, if nothing else.
-stage::~stage() { parts_->loop.run_virtual(parts_->loop.now() + std::chrono::hours{1}); }
+stage::~stage() { inside_->loop.run_virtual(inside_->loop.now() + std::chrono::hours{1}); }
 
 void stage::request_at(double when, const std::string& path, const std::string& body) {
-    parts_->loop.nursery().spawn(parts::play(
-        *parts_, when,
+    inside_->loop.nursery().spawn(inside::play(
+        *inside_, when,
         "POST " + path + " HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: " +
             std::to_string(body.size()) + "\r\n\r\n" + body));
 }
 
-void stage::run_until(double when) { parts_->loop.run_virtual(moment(when)); }
+void stage::run_until(double when) { inside_->loop.run_virtual(moment(when)); }
 
 const request_seen& stage::ask(const std::string& path) {
-    const std::size_t before = parts_->requests.size();
+    const std::size_t before = inside_->requests.size();
     request_at(now(), path);
-    while (parts_->requests.size() == before) run_until(now() + 0.01);
-    return parts_->requests.back();
+    while (inside_->requests.size() == before) run_until(now() + 0.01);
+    return inside_->requests.back();
 }
 
-double stage::now() const { return since_begin(parts_->loop.now()); }
-const std::vector<request_seen>& stage::requests() const noexcept { return parts_->requests; }
-const std::vector<attempt_seen>& stage::attempts() const noexcept { return parts_->seen.attempts; }
-const std::vector<circuit_seen>& stage::circuits() const noexcept { return parts_->seen.circuits; }
-telemetry::policy_report stage::policies() { return parts_->registry.report(*parts_->settings, parts_->loop.now()); }
+double stage::now() const { return since_begin(inside_->loop.now()); }
+const std::vector<request_seen>& stage::requests() const noexcept { return inside_->requests; }
+const std::vector<attempt_seen>& stage::attempts() const noexcept { return inside_->seen.attempts; }
+const std::vector<circuit_seen>& stage::circuits() const noexcept { return inside_->seen.circuits; }
+telemetry::policy_report stage::policies() { return inside_->registry.report(*inside_->settings, inside_->loop.now()); }
 
 } // namespace evenkeel::simulate

@@ -69,8 +69,8 @@ public:
     [[nodiscard]] telemetry::policy_report policies();
 
 private:
-    struct parts;
-    std::unique_ptr<parts> parts_;
+    struct inside;
+    std::unique_ptr<inside> inside_;
 };
 
 } // namespace evenkeel::simulate

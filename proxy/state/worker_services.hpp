@@ -17,7 +17,7 @@
 
 namespace evenkeel::request {
 
-class coalesced_flights;
+class shared_flights;
 class last_good_store;
 
 // The health document as a client may see it.
@@ -40,8 +40,8 @@ struct worker_services {
     net::departure_watch departures{loop};
     last_good_store* last_good = nullptr;                          // of all workers; null: none
     evenkeel::chaos* chaos = nullptr;                              // of all workers; null: `chaos.enabled` is false
-    coalesced_flights* flights = nullptr;                          // of all workers; null: nothing is coalesced
-    net::nursery shared_flights{loop.executor(), loop.failures()}; // clients of other workers may read what runs here
+    shared_flights* flights = nullptr;                             // of all workers; null: nothing is coalesced
+    net::nursery flight_nursery{loop.executor(), loop.failures()}; // clients of other workers may read what runs here
 
     [[nodiscard]] double draw() noexcept { return unit_interval(chance()); }
 };

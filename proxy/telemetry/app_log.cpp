@@ -152,10 +152,10 @@ struct app_log::telling {
                           {"why", evenkeel::to_string(rest.why)}, {"seconds", seconds});
     }
     void operator()(const overload_changed& load) const {
-        log.write_limited(log.overloads_, load.overloaded ? config::log_level::warning : config::log_level::info,
-                          load.overloaded ? "an endpoint is overloaded: it gets no more at a time than it finishes"
-                                          : "an endpoint is no longer overloaded",
-                          of, {"overloaded", load.overloaded ? "true" : "false"});
+        log.write_limited(log.overloads_, load.active ? config::log_level::warning : config::log_level::info,
+                          load.active ? "an endpoint is overloaded: it gets no more at a time than it finishes"
+                                      : "an endpoint is no longer overloaded",
+                          of, {"overloaded", load.active ? "true" : "false"});
     }
     void operator()(const upcast_excluded& model) const {
         log.write_limited(

@@ -226,7 +226,7 @@ const upstream_health* preferred(const route_health& route, steady_time now) {
     return route.upstreams.empty() ? nullptr : &route.upstreams.front();
 }
 
-void judge_route(route_health& shown, const config::route& route, const route_report* report, steady_time now) {
+void show_route(route_health& shown, const config::route& route, const route_report* report, steady_time now) {
     if (report != nullptr) {
         shown.holding = report->holding;
         shown.bulkhead = report->bulkhead;
@@ -297,7 +297,7 @@ health_view health::view() const {
         }
         const auto reported = std::find_if(report.routes.begin(), report.routes.end(),
                                            [&](const route_report& r) { return r.route == route->name; });
-        judge_route(shown, *route, reported != report.routes.end() ? &*reported : nullptr, view.at);
+        show_route(shown, *route, reported != report.routes.end() ? &*reported : nullptr, view.at);
         down += all_open(shown) ? 1 : 0;
         const bool own = route->own_circuit || route->circuit_breaker.scope == circuit_scope::route;
         for (const auto& upstream : shown.upstreams)
@@ -333,7 +333,7 @@ void append_word(std::string& to, std::string_view name, std::optional<std::stri
 
 std::optional<std::string_view> overload_word(const std::optional<overload_control::summary>& seen) {
     if (!seen) return std::nullopt;
-    return seen->overloaded ? "overloaded" : seen->recovering ? "recovering" : "normal";
+    return seen->active ? "overloaded" : seen->recovering ? "recovering" : "normal";
 }
 
 void append_policies(std::string& to, const endpoint_report& seen, steady_time now) {

@@ -129,8 +129,8 @@ inline maybe credentials_resting(const endpoint_report& seen, const scrape&, con
     if (!seen.cooldown || seen.cooldown->resting == 0) return std::nullopt;
     return static_cast<double>(seen.cooldown->resting);
 }
-inline maybe overloaded(const endpoint_report& seen, const scrape&, const series_place&) {
-    return seen.overload ? maybe(seen.overload->overloaded ? 1.0 : 0.0) : std::nullopt;
+inline maybe overload_active(const endpoint_report& seen, const scrape&, const series_place&) {
+    return seen.overload ? maybe(seen.overload->active ? 1.0 : 0.0) : std::nullopt;
 }
 inline maybe overload_limit(const endpoint_report& seen, const scrape&, const series_place&) {
     return seen.overload ? seen.overload->limit : std::nullopt;

@@ -83,8 +83,8 @@ origin_parts split_origin(std::string_view origin) noexcept {
 }
 
 bool is_own_origin(std::string_view origin, std::string_view host) noexcept {
-    const origin_parts parts = split_origin(origin);
-    return (parts.scheme == "http" || parts.scheme == "https") && iequals(parts.authority, host);
+    const origin_parts split = split_origin(origin);
+    return (split.scheme == "http" || split.scheme == "https") && iequals(split.authority, host);
 }
 
 } // namespace evenkeel::wire

@@ -125,11 +125,11 @@ constexpr auto next_pair = next_pair_plain;
 
 } // namespace
 
-std::size_t find_word(std::string_view text, std::string_view word, std::size_t probe) noexcept {
+std::size_t find_word(std::string_view text, std::string_view word, std::size_t pair_at) noexcept {
     if (text.size() < word.size()) return none;
     const std::size_t end = text.size() - word.size() + 1; // places where the word may begin
     for (std::size_t at = 0; at < end; ++at) {
-        at = next_pair(text.data() + probe, at, end, word[probe], word[probe + 1]);
+        at = next_pair(text.data() + pair_at, at, end, word[pair_at], word[pair_at + 1]);
         if (at == none) return none;
         if (std::memcmp(text.data() + at, word.data(), word.size()) == 0) return at;
     }

@@ -10,12 +10,12 @@
 
 namespace evenkeel::wire {
 
-// The place of the first one; npos if there is none. `word` has at least two bytes; `probe` is the place in it of two
+// The place of the first one; npos if there is none. `word` has at least two bytes; `pair_at` is the place in it of two
 // neighbours that are rare in the text.
-[[nodiscard]] std::size_t find_word(std::string_view text, std::string_view word, std::size_t probe = 0) noexcept;
+[[nodiscard]] std::size_t find_word(std::string_view text, std::string_view word, std::size_t pair_at = 0) noexcept;
 
-[[nodiscard]] inline bool has_word(std::string_view text, std::string_view word, std::size_t probe = 0) noexcept {
-    return find_word(text, word, probe) != std::string_view::npos;
+[[nodiscard]] inline bool has_word(std::string_view text, std::string_view word, std::size_t pair_at = 0) noexcept {
+    return find_word(text, word, pair_at) != std::string_view::npos;
 }
 
 // All places, in order, where the bytes `one` and `other` stand next to each other: into `places`, as many as it holds

@@ -53,7 +53,7 @@ refusal read_expect(const std::vector<field>& fields, request_head& out) noexcep
     return refusal::none;
 }
 
-refusal judge(const request_line& line, const field_summary& summary, request_head& out) {
+refusal examine(const request_line& line, const field_summary& summary, request_head& out) {
     if (line.major != '1' || line.minor > '1') return refusal::version_not_supported;
     out.minor_version = line.minor - '0';
     if (const refusal why = judge_method(line.method); why != refusal::none) return why;
@@ -109,7 +109,7 @@ head_result read_request_head(std::string_view bytes, const head_limits& limits,
     out.clear();
     head_result result = scan_request_head(bytes, limits, scanned, line, out.fields, summary);
     if (result.is != head_result::state::complete) return result;
-    if (const refusal why = judge(line, summary, out); why != refusal::none)
+    if (const refusal why = examine(line, summary, out); why != refusal::none)
         return {head_result::state::refused, 0, why};
     out.raw = bytes.substr(0, result.consumed);
     return result;

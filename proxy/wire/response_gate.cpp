@@ -62,7 +62,7 @@ refusal frame_body(const framing_fields& framing, response_context context, resp
     return refusal::none;
 }
 
-refusal judge(const status_line& line, const field_summary& summary, response_context context, response_head& out) {
+refusal examine(const status_line& line, const field_summary& summary, response_context context, response_head& out) {
     if (line.major != '1' || line.minor > '1') return refusal::version_not_supported;
     out.minor_version = line.minor - '0';
     if (line.status < 100 || line.status > 599) return refusal::bad_status;
@@ -106,7 +106,7 @@ head_result read_response_head(std::string_view bytes, const head_limits& limits
     out.clear();
     head_result result = scan_response_head(bytes, limits, scanned, line, out.fields, summary);
     if (result.is != head_result::state::complete) return result;
-    if (const refusal why = judge(line, summary, context, out); why != refusal::none)
+    if (const refusal why = examine(line, summary, context, out); why != refusal::none)
         return {head_result::state::refused, 0, why};
     out.raw = bytes.substr(0, result.consumed);
     return result;

@@ -165,22 +165,22 @@ event_meaning stream_reader::read_lines(std::string_view bytes) {
 event_meaning stream_reader::end_event(std::string_view last_part) {
     if (kept_.empty()) {
         overflow_ = last_part.size() > max_event;
-        return judge(last_part);
+        return meaning_of(last_part);
     }
     keep(last_part);
-    return judge(kept_);
+    return meaning_of(kept_);
 }
 
 event_meaning stream_reader::end() {
     if (format_ != stream_format::sse && format_ != stream_format::ndjson) return event_meaning::nothing;
     if (!open_ || kept_.empty()) return event_meaning::nothing;
-    const event_meaning meaning = judge(kept_);
+    const event_meaning meaning = meaning_of(kept_);
     kept_.clear();
     open_ = line_begun_ = overflow_ = false;
     return meaning;
 }
 
-event_meaning stream_reader::judge(std::string_view event) {
+event_meaning stream_reader::meaning_of(std::string_view event) {
     if (at_start_ && event.starts_with(byte_order_mark)) event.remove_prefix(byte_order_mark.size());
     at_start_ = false;
     if (format_ == stream_format::ndjson) {

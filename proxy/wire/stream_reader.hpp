@@ -64,7 +64,7 @@ private:
     event_meaning read_lines(std::string_view bytes);
     event_meaning read_array(std::string_view bytes) noexcept;
     event_meaning end_event(std::string_view last_part);
-    event_meaning judge(std::string_view event); // SSE: its lines; NDJSON: the line
+    event_meaning meaning_of(std::string_view event); // SSE: its lines; NDJSON: the line
     event_meaning judge_data(std::string_view name, std::string_view data);
     event_meaning look_into(std::string_view name, std::string_view data);
     event_meaning count(event_meaning meaning) noexcept;

@@ -34,7 +34,7 @@ TEST_CASE("each url is an endpoint with everything that its upstream has; alone 
     CHECK(loaded.settings->routes[0]->upstreams == all);
     CHECK(loaded.settings->routes[0]->weights == std::vector<double>{1, 1});
     for (const auto& each : all) {
-        CHECK(each->dialect == dialect::openai);
+        CHECK(each->dialect == dialect_setting::openai);
         CHECK(each->balance == balance_kind::round_robin);
         CHECK(each->endpoint.address.empty());
     }

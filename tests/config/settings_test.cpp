@@ -51,7 +51,7 @@ TEST_CASE("the smallest file means what the settings' own defaults mean") {
     CHECK(s.replay_buffer == plain.replay_buffer);
     CHECK(s.upstreams[0]->connections == connection_options{});
     CHECK(s.upstreams[0]->tls == client_tls{});
-    CHECK(s.upstreams[0]->dialect == dialect::automatic);
+    CHECK(s.upstreams[0]->dialect == dialect_setting::automatic);
     CHECK_FALSE(s.upstreams[0]->forwarded);
     CHECK_FALSE(s.upstreams[0]->prewarm.on);
     CHECK_FALSE(s.upstreams[0]->proxy);
@@ -185,7 +185,7 @@ drain: {timeout: 7s}
     const upstream& u = *s.upstreams[0];
     CHECK(u.name == "one");
     CHECK(u.address == url{true, "api.example.com", 8443, "api.example.com:8443", "/base"});
-    CHECK(u.dialect == dialect::anthropic);
+    CHECK(u.dialect == dialect_setting::anthropic);
     CHECK(u.headers.set == std::vector<std::pair<std::string, std::string>>{{"x-api-key", "k"}, {"x-empty", ""}});
     CHECK(u.headers.remove == std::vector<std::string>{"x-debug", "cookie"});
     CHECK(u.models.at("a") == "b");
@@ -444,12 +444,12 @@ TEST_CASE("each word means its enumerator") {
     check_words("routes.fan_out.body", +[](r at) { return at.fan_out.body; },
                 {{"auto", fan_out_body::automatic}, {"same", fan_out_body::same}, {"split", fan_out_body::split}});
     check_words("upstreams.dialect", +[](const upstream& at) { return at.dialect; },
-                {{"auto", dialect::automatic},
-                 {"openai", dialect::openai},
-                 {"anthropic", dialect::anthropic},
-                 {"gemini", dialect::gemini},
-                 {"ollama", dialect::ollama},
-                 {"generic", dialect::generic}});
+                {{"auto", dialect_setting::automatic},
+                 {"openai", dialect_setting::openai},
+                 {"anthropic", dialect_setting::anthropic},
+                 {"gemini", dialect_setting::gemini},
+                 {"ollama", dialect_setting::ollama},
+                 {"generic", dialect_setting::generic}});
     check_words("upstreams.caller_credentials", +[](const upstream& at) { return at.caller_credentials; },
                 {{"auto", caller_credentials::automatic},
                  {"pass", caller_credentials::pass},

@@ -148,20 +148,20 @@ struct subject {
             now += recovery;
         } else if (what >= event::late_success) {
             if (what != event::late_cancel)
-                changed = hanging->report(what == event::late_success ? verdict::success : verdict::failure, known, 0,
-                                          start + now);
+                changed = hanging->give_verdict(what == event::late_success ? verdict::success : verdict::failure,
+                                                known, 0, start + now);
             hanging.reset();
         } else {
             auto got = breaker.admit(true, true, 0, start + now);
             changed = got.transition, refused = got.refused;
             if (refused) return;
-            got.leave.sent(start + now);
-            if (what == event::hang) return hanging.emplace(std::move(got.leave)), void();
+            got.given.sent(start + now);
+            if (what == event::hang) return hanging.emplace(std::move(got.given)), void();
             if (what == event::cancel) return;
             if (what == event::timeout) now += timeout_after;
             static constexpr verdict says[] = {verdict::success, verdict::failure, verdict::overloaded,
                                                verdict::neutral, verdict::failure};
-            if (const auto then = got.leave.report(says[static_cast<std::size_t>(what)], known, 0, start + now))
+            if (const auto then = got.given.give_verdict(says[static_cast<std::size_t>(what)], known, 0, start + now))
                 changed = then;
         }
     }

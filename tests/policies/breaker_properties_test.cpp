@@ -67,7 +67,7 @@ struct history {
     steady_time now = start;
     int generation = 0; // as told by the transitions
     struct attempt {
-        circuit_breaker::permit leave;
+        circuit_breaker::permit given;
         int generation;
         bool reported = false;
     };
@@ -86,8 +86,8 @@ struct history {
             ++generation;
         }
         if (got.refused) return;
-        if (chance.below(8)) got.leave.sent(now);
-        under_way.push_back({std::move(got.leave), generation});
+        if (chance.below(8)) got.given.sent(now);
+        under_way.push_back({std::move(got.given), generation});
     }
     void end_one() {
         if (under_way.empty()) return;
@@ -105,12 +105,12 @@ struct history {
                                  : what < 4  ? verdict::success
                                  : what == 4 ? verdict::overloaded
                                              : verdict::neutral;
-            const auto change = one.leave.report(says, known, chance.draw(), now);
+            const auto change = one.given.give_verdict(says, known, chance.draw(), now);
             if (change) {
                 REQUIRE(one.generation == generation); // nothing from another generation moves anything
                 if (change->to == circuit_state::closed) {
                     REQUIRE(says == verdict::success); // P5.4
-                    REQUIRE(one.leave.is_probe());
+                    REQUIRE(one.given.is_probe());
                     ++closings;
                 }
                 ++generation;
@@ -148,8 +148,8 @@ TEST_CASE("P2.2: any number of neutral outcomes between the others changes no st
             for (int n = dice.below(3); n > 0; --n) {
                 auto got = mixed.admit(true, false, 0, now);
                 if (got.refused) break;
-                if (dice.below(3)) got.leave.sent(now);
-                if (dice.below(2)) REQUIRE(never_closes(got.leave.report(verdict::neutral, known, 0, now)));
+                if (dice.below(3)) got.given.sent(now);
+                if (dice.below(2)) REQUIRE(never_closes(got.given.give_verdict(verdict::neutral, known, 0, now)));
             }
             static constexpr verdict says[] = {verdict::failure, verdict::failure, verdict::failure, verdict::success,
                                                verdict::overloaded};
@@ -158,11 +158,11 @@ TEST_CASE("P2.2: any number of neutral outcomes between the others changes no st
             auto one = plain.admit(true, false, 0, now), other = mixed.admit(true, false, 0, now);
             REQUIRE(one.refused.has_value() == other.refused.has_value());
             if (one.refused) continue;
-            one.leave.sent(now);
-            other.leave.sent(now);
+            one.given.sent(now);
+            other.given.sent(now);
             now += std::chrono::milliseconds{dice.below(50)};
-            const auto change = one.leave.report(what, known, u, now),
-                       with_neutral = other.leave.report(what, known, u, now);
+            const auto change = one.given.give_verdict(what, known, u, now),
+                       with_neutral = other.given.give_verdict(what, known, u, now);
             REQUIRE(change.has_value() == with_neutral.has_value());
             const auto a = plain.report(known, now), b = mixed.report(known, now);
             REQUIRE(a.state == b.state);
@@ -193,23 +193,23 @@ TEST_CASE("P2.3: an attempt that is cancelled never counts as more failures than
                 now += 200s;
                 continue;
             }
-            one.leave.sent(now);
-            other.leave.sent(now);
+            one.given.sent(now);
+            other.given.sent(now);
             if (!here && i >= when) {
-                here.emplace(std::move(one.leave));
-                there.emplace(std::move(other.leave));
+                here.emplace(std::move(one.given));
+                there.emplace(std::move(other.given));
                 continue;
             }
             const verdict what = dice.below(3) ? verdict::failure : verdict::success;
             const double u = dice.draw();
-            static_cast<void>(one.leave.report(what, beside_others, u, now));
-            static_cast<void>(other.leave.report(what, beside_others, u, now));
+            static_cast<void>(one.given.give_verdict(what, beside_others, u, now));
+            static_cast<void>(other.given.give_verdict(what, beside_others, u, now));
             now += std::chrono::milliseconds{dice.below(2000)};
         }
         static constexpr verdict says[] = {verdict::failure, verdict::failure, verdict::success, verdict::overloaded};
-        const auto change = here->report(says[dice.below(4)], beside_others, 0, now);
+        const auto change = here->give_verdict(says[dice.below(4)], beside_others, 0, now);
         if (!never_closes(change)) continue; // the success that closes a circuit empties its window
-        if (dice.below(2)) static_cast<void>(there->report(verdict::neutral, beside_others, 0, now));
+        if (dice.below(2)) static_cast<void>(there->give_verdict(verdict::neutral, beside_others, 0, now));
         there.reset();
         const auto let = finished.report(beside_others, now), cut = cancelled.report(beside_others, now);
         REQUIRE(cut.failures <= let.failures);
@@ -241,8 +241,8 @@ TEST_CASE("P5.2: with 64 threads never more probes than half_open_max_calls are 
                 if ((i + n) % 2) std::this_thread::yield();
                 --in_flight; // before the place is given back
                 if ((i + n) % 3)
-                    static_cast<void>(got.leave.report((i + n) % 3 == 1 ? verdict::neutral : verdict::overloaded,
-                                                       beside_others, 0, start));
+                    static_cast<void>(got.given.give_verdict((i + n) % 3 == 1 ? verdict::neutral : verdict::overloaded,
+                                                             beside_others, 0, start));
             }
         });
     }
@@ -281,29 +281,29 @@ TEST_CASE("P5.4: neither what is neutral, nor overload, nor a verdict from anoth
         // Attempts of the closed circuit, whose successes come when it has opened.
         std::vector<circuit_breaker::permit> old;
         for (int i = 0; i < 4; ++i) {
-            old.push_back(breaker.admit(true, false, 0, start).leave);
+            old.push_back(breaker.admit(true, false, 0, start).given);
             old.back().sent(start);
         }
         steady_time now = start + usual; // from here on they hide no failures
         for (int i = 0; i < 100 && breaker.report(beside_others, now).state == circuit_state::closed; ++i) {
             auto got = breaker.admit(true, false, 0, now);
-            got.leave.sent(now);
-            static_cast<void>(got.leave.report(verdict::failure, beside_others, 0, now));
+            got.given.sent(now);
+            static_cast<void>(got.given.give_verdict(verdict::failure, beside_others, 0, now));
         }
         REQUIRE(breaker.report(beside_others, now).state == circuit_state::open);
         for (int i = 0; i < 12; ++i) {
             now += std::chrono::milliseconds{dice.below(30000)};
             if (dice.below(3) == 0) {
                 REQUIRE_FALSE(
-                    old[static_cast<std::size_t>(dice.below(4))].report(verdict::success, beside_others, 0, now));
+                    old[static_cast<std::size_t>(dice.below(4))].give_verdict(verdict::success, beside_others, 0, now));
                 continue;
             }
             auto got = breaker.admit(true, true, 0, now);
             if (got.refused) continue;
-            REQUIRE(got.leave.is_probe());
+            REQUIRE(got.given.is_probe());
             if (dice.below(3))
-                REQUIRE_FALSE(
-                    got.leave.report(dice.below(2) ? verdict::neutral : verdict::overloaded, beside_others, 0, now));
+                REQUIRE_FALSE(got.given.give_verdict(dice.below(2) ? verdict::neutral : verdict::overloaded,
+                                                     beside_others, 0, now));
         }
         REQUIRE(breaker.report(beside_others, now).state != circuit_state::closed);
     }
@@ -339,7 +339,7 @@ TEST_CASE("P5.3: whatever has happened, an upstream that answers again closes th
                 continue;
             }
             now += answer;
-            static_cast<void>(got.leave.report(verdict::success, told.known, 0, now));
+            static_cast<void>(got.given.give_verdict(verdict::success, told.known, 0, now));
         }
         REQUIRE(now - healed <= within);
     }
@@ -368,13 +368,13 @@ TEST_CASE("P5.5: a healthy upstream trips nothing in 10^6 requests, whatever is 
                         for (int attempts = 1 + raced; attempts > 0; --attempts) {
                             const std::size_t at = static_cast<std::size_t>(dice.below(8));
                             if (under_way[at] && what[at] == 0)
-                                moved |= under_way[at].report(verdict::success, known, 0, now).has_value();
+                                moved |= under_way[at].give_verdict(verdict::success, known, 0, now).has_value();
                             if (under_way[at] && what[at] == 1)
-                                moved |= under_way[at].report(verdict::neutral, known, 0, now).has_value();
+                                moved |= under_way[at].give_verdict(verdict::neutral, known, 0, now).has_value();
                             auto got = breaker.admit(true, true, 0, now);
                             REQUIRE_FALSE(got.refused);
-                            got.leave.sent(now);
-                            under_way[at] = std::move(got.leave);
+                            got.given.sent(now);
+                            under_way[at] = std::move(got.given);
                             // A loser, or nobody is there any more.
                             what[at] = left || attempts == 2 ? 1 + dice.below(2) : 0;
                         }
@@ -401,8 +401,8 @@ TEST_CASE("P5.6: a hundred proxies that tripped together do not come back togeth
             renew(*one, options);
             for (int i = 0; i < 3; ++i) {
                 auto got = one->admit(true, true, 0, start);
-                got.leave.sent(start);
-                static_cast<void>(got.leave.report(verdict::failure, beside_others, dice.draw(), start));
+                got.given.sent(start);
+                static_cast<void>(got.given.give_verdict(verdict::failure, beside_others, dice.draw(), start));
             }
             const auto refused = one->look(true, true, 0, start);
             REQUIRE(refused);
@@ -423,7 +423,7 @@ TEST_CASE("P5.7: the ramp lets through a share within 2 points of linear, from a
     static_cast<void>(breaker.force(circuit_state::open, start));
     static_cast<void>(breaker.force(std::nullopt, start));
     auto probe = breaker.admit(true, true, 0, start);
-    REQUIRE(probe.leave.report(verdict::success, beside_others, 0, start)->to == circuit_state::closed);
+    REQUIRE(probe.given.give_verdict(verdict::success, beside_others, 0, start)->to == circuit_state::closed);
     dice dice(1);
     for (int tenth = 0; tenth <= 10; ++tenth) {
         CAPTURE(tenth);

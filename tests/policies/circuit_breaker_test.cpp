@@ -36,14 +36,14 @@ struct bench {
     circuit_breaker::permit begin() {
         auto got = breaker.admit(true, true, 0, now);
         REQUIRE_FALSE(got.refused);
-        got.leave.sent(now);
-        return std::move(got.leave);
+        got.given.sent(now);
+        return std::move(got.given);
     }
     std::optional<circuit_transition> one(verdict what, const circuit_breaker::facts& known = beside_others,
                                           duration took = 100ms) {
         auto permit = begin();
         now += took;
-        return permit.report(what, known, 0, now);
+        return permit.give_verdict(what, known, 0, now);
     }
     std::optional<circuit_transition> some(int n, verdict what, const circuit_breaker::facts& known = beside_others) {
         std::optional<circuit_transition> last;
@@ -116,17 +116,17 @@ TEST_CASE("a lone endpoint's failed probe does not silence the other one, and su
     bench.now += 2s;
     auto fast = bench.begin(), slow = bench.begin();
     bench.now += 400ms;
-    CHECK_FALSE(fast.report(verdict::failure, lone, 0, bench.now));
+    CHECK_FALSE(fast.give_verdict(verdict::failure, lone, 0, bench.now));
     CHECK(bench.look()->why == reason::probes_busy); // no new one before the round is over
     bench.now += 4s;
 
     SUBCASE("and it succeeds") {
-        CHECK(slow.report(verdict::success, lone, 0, bench.now)->why == "probe_failed");
+        CHECK(slow.give_verdict(verdict::success, lone, 0, bench.now)->why == "probe_failed");
         bench.now += 2s;
         CHECK(bench.one(verdict::success, lone)->why == "probe_succeeded"); // the second one
     }
     SUBCASE("and it fails") {
-        CHECK(slow.report(verdict::failure, lone, 0, bench.now)->why == "probe_failed");
+        CHECK(slow.give_verdict(verdict::failure, lone, 0, bench.now)->why == "probe_failed");
         bench.now += 2s;
         CHECK_FALSE(bench.one(verdict::success, lone));
     }
@@ -138,8 +138,8 @@ TEST_CASE("a lone endpoint's failed probe does not silence the other one, and su
     SUBCASE("and breaks after it counted") {
         auto first = bench.breaker.report(lone, bench.now);
         CHECK(first.probes == 1);
-        CHECK(slow.report(verdict::success, lone, 0, bench.now));
-        CHECK_FALSE(slow.report(verdict::failure, lone, 0, bench.now)); // of a round that is over
+        CHECK(slow.give_verdict(verdict::success, lone, 0, bench.now));
+        CHECK_FALSE(slow.give_verdict(verdict::failure, lone, 0, bench.now)); // of a round that is over
     }
 }
 
@@ -148,8 +148,8 @@ TEST_CASE("with a given ratio an endpoint is judged alike, alone or not") {
     bench.some(3, verdict::failure, lone);
     bench.now += 30s;
     auto fast = bench.begin(), slow = bench.begin();
-    CHECK(fast.report(verdict::failure, lone, 0, bench.now)->why == "probe_failed");
-    CHECK_FALSE(slow.report(verdict::success, lone, 0, bench.now));
+    CHECK(fast.give_verdict(verdict::failure, lone, 0, bench.now)->why == "probe_failed");
+    CHECK_FALSE(slow.give_verdict(verdict::success, lone, 0, bench.now));
 }
 
 TEST_CASE("slow successes that were started in between keep failures from being consecutive") {
@@ -159,7 +159,7 @@ TEST_CASE("slow successes that were started in between keep failures from being 
         slow.push_back(bench.begin());
         CHECK_FALSE(bench.one(verdict::failure));
     }
-    for (auto& permit : slow) CHECK_FALSE(permit.report(verdict::success, beside_others, 0, bench.now));
+    for (auto& permit : slow) CHECK_FALSE(permit.give_verdict(verdict::success, beside_others, 0, bench.now));
     CHECK(bench.state() == circuit_state::closed);
 }
 
@@ -234,9 +234,9 @@ TEST_CASE("P5.8: failures that lie outside of the window do not count, however l
     std::vector<circuit_breaker::permit> permits;
     for (int i = 0; i < 3; ++i) permits.push_back(hanging.begin());
     hanging.now += 100s;
-    CHECK_FALSE(permits[0].report(verdict::failure, beside_others, 0, hanging.now));
-    CHECK_FALSE(permits[1].report(verdict::failure, beside_others, 0, hanging.now));
-    CHECK(permits[2].report(verdict::failure, beside_others, 0, hanging.now));
+    CHECK_FALSE(permits[0].give_verdict(verdict::failure, beside_others, 0, hanging.now));
+    CHECK_FALSE(permits[1].give_verdict(verdict::failure, beside_others, 0, hanging.now));
+    CHECK(permits[2].give_verdict(verdict::failure, beside_others, 0, hanging.now));
 }
 
 TEST_CASE("each failed recovery doubles the wait up to the maximum, a success begins anew") {
@@ -267,7 +267,7 @@ TEST_CASE("P5.2: half-open lets two at a time through, and none that may not pro
     auto first = bench.breaker.admit(true, true, 0, bench.now);
     REQUIRE(first.transition);
     CHECK(first.transition->why == "recovery_time");
-    CHECK(first.leave.is_probe());
+    CHECK(first.given.is_probe());
     auto second = bench.breaker.admit(true, true, 0, bench.now);
     CHECK_FALSE(second.transition);
     const auto refused = bench.breaker.admit(true, true, 0, bench.now).refused;
@@ -277,24 +277,24 @@ TEST_CASE("P5.2: half-open lets two at a time through, and none that may not pro
     CHECK(bench.breaker.admit(false, true, 0, bench.now).refused->why == reason::probes_busy);
 
     SUBCASE("a verdict gives the place back, and only the first one does") {
-        CHECK_FALSE(first.leave.report(verdict::success, lone, 0, bench.now));
-        CHECK_FALSE(first.leave.report(verdict::success, lone, 0, bench.now));
+        CHECK_FALSE(first.given.give_verdict(verdict::success, lone, 0, bench.now));
+        CHECK_FALSE(first.given.give_verdict(verdict::success, lone, 0, bench.now));
         CHECK(bench.breaker.report(lone, bench.now).probes == 1);
-        CHECK(second.leave.report(verdict::success, lone, 0, bench.now)->why == "probe_succeeded");
+        CHECK(second.given.give_verdict(verdict::success, lone, 0, bench.now)->why == "probe_succeeded");
     }
     SUBCASE("leaving gives it back without a verdict") {
-        first.leave = {};
+        first.given = {};
         CHECK(bench.breaker.report(lone, bench.now).probes == 1);
         CHECK(bench.state() == circuit_state::half_open);
     }
     SUBCASE("overload is no verdict on a probe") {
-        CHECK_FALSE(first.leave.report(verdict::overloaded, lone, 0, bench.now));
+        CHECK_FALSE(first.given.give_verdict(verdict::overloaded, lone, 0, bench.now));
         CHECK(bench.state() == circuit_state::half_open);
         CHECK(bench.breaker.report(lone, bench.now).probes == 1);
     }
     SUBCASE("a probe's stream that breaks after it counted fails the recovery") {
-        CHECK_FALSE(first.leave.report(verdict::success, beside_others, 0, bench.now));
-        CHECK(first.leave.report(verdict::failure, beside_others, 0, bench.now)->why == "probe_failed");
+        CHECK_FALSE(first.given.give_verdict(verdict::success, beside_others, 0, bench.now));
+        CHECK(first.given.give_verdict(verdict::failure, beside_others, 0, bench.now)->why == "probe_failed");
     }
 }
 
@@ -311,10 +311,10 @@ TEST_CASE("P5.3: probes that never say anything do not wedge the circuit") {
     REQUIRE(next.transition);
     CHECK(next.transition->why == "probe_silent");
     CHECK(bench.breaker.report(lone, bench.now).probes == 1);
-    CHECK_FALSE(first.report(verdict::failure, lone, 0, bench.now)); // too late to say anything
+    CHECK_FALSE(first.give_verdict(verdict::failure, lone, 0, bench.now)); // too late to say anything
     second = {};
     CHECK(bench.breaker.report(lone, bench.now).probes == 1);
-    next.leave.report(verdict::success, lone, 0, bench.now);
+    next.given.give_verdict(verdict::success, lone, 0, bench.now);
     CHECK(bench.one(verdict::success)->to == circuit_state::closed);
 }
 
@@ -324,8 +324,8 @@ TEST_CASE("P5.4: verdicts from before the circuit opened move nothing") {
     bench.some(3, verdict::failure, {false, 10ms});
     bench.now += 2s;
     auto probe = bench.begin();
-    CHECK_FALSE(old_failure.report(verdict::failure, lone, 0, bench.now));
-    CHECK_FALSE(old_success.report(verdict::success, lone, 0, bench.now));
+    CHECK_FALSE(old_failure.give_verdict(verdict::failure, lone, 0, bench.now));
+    CHECK_FALSE(old_success.give_verdict(verdict::success, lone, 0, bench.now));
     CHECK(bench.state() == circuit_state::half_open);
     CHECK(bench.breaker.report(lone, bench.now).probes == 1);
 }
@@ -334,9 +334,9 @@ TEST_CASE("a stream that broke after it was a success counts as a failure") {
     bench bench;
     bench.some(2, verdict::failure);
     auto stream = bench.begin();
-    CHECK_FALSE(stream.report(verdict::success, beside_others, 0, bench.now));
+    CHECK_FALSE(stream.give_verdict(verdict::success, beside_others, 0, bench.now));
     CHECK(bench.breaker.report(beside_others, bench.now).consecutive_failures == 0);
-    CHECK(stream.report(verdict::failure, beside_others, 0, bench.now));
+    CHECK(stream.give_verdict(verdict::failure, beside_others, 0, bench.now));
 }
 
 TEST_CASE("P5.7: after the circuit closed the share that passes grows, and says exactly when it reaches a draw") {
@@ -388,7 +388,7 @@ TEST_CASE("with more in flight than there are places, the verdicts of a sample s
     }
     std::optional<circuit_transition> change;
     for (auto& permit : permits) {
-        if (auto now = permit.report(verdict::failure, beside_others, 0, bench.now)) change = now;
+        if (auto now = permit.give_verdict(verdict::failure, beside_others, 0, bench.now)) change = now;
     }
     CHECK(change);
 }
@@ -400,7 +400,7 @@ TEST_CASE("a permit moves, and only the last owner answers for it") {
     auto first = bench.begin();
     auto second = std::move(first);
     CHECK_FALSE(first);
-    CHECK_FALSE(first.report(verdict::failure, lone, 0, bench.now));
+    CHECK_FALSE(first.give_verdict(verdict::failure, lone, 0, bench.now));
     CHECK(bench.breaker.report(lone, bench.now).probes == 1);
     second = bench.begin();
     CHECK(bench.breaker.report(lone, bench.now).probes == 1);

@@ -17,7 +17,7 @@ namespace {
 constexpr steady_time start{1000s};
 using verdict = overload_control::verdict;
 
-using urgency = overload_control::urgency;
+using urgency = overload_control::priority;
 
 // Ten attempts a second, each in service for a second, of which every `bad_every`th has a bad verdict (0: none).
 struct bench {
@@ -31,7 +31,7 @@ struct bench {
         for (const steady_time end = now + length; now < end; now += 100ms) {
             while (!in_service.empty() && now - in_service.front().first >= takes) {
                 auto& place = in_service.front().second;
-                place.report(bad_every > 0 && ++count % bad_every == 0 ? bad : verdict::success, takes, now);
+                place.give_verdict(bad_every > 0 && ++count % bad_every == 0 ? bad : verdict::success, takes, now);
                 place.leave(now);
                 in_service.erase(in_service.begin());
             }
@@ -59,7 +59,7 @@ TEST_CASE("a first attempt has room whatever happens, short of an outage that is
     bench bench;
     bench.run(60s);
     bench.run(60s, 1, verdict::overloaded);
-    REQUIRE(bench.control.overloaded(bench.now));
+    REQUIRE(bench.control.overload_active(bench.now));
     CHECK(bench.room(urgency::now) > 1000);
 }
 
@@ -88,7 +88,7 @@ TEST_CASE("the limit is never below 4") {
     bench bench;
     for (const steady_time end = bench.now + 300s; bench.now < end; bench.now += 500ms) { // two a second, 100 ms each
         auto place = bench.control.enter(bench.now);
-        place.report(verdict::success, 100ms, bench.now + 100ms);
+        place.give_verdict(verdict::success, 100ms, bench.now + 100ms);
         place.leave(bench.now + 100ms);
     }
     CHECK(bench.room() == 4);
@@ -98,11 +98,11 @@ TEST_CASE("overload is a share of timeouts and of overload, not of other failure
     bench bench;
     bench.run(60s);
     bench.run(60s, 1, verdict::failure);
-    CHECK_FALSE(bench.control.overloaded(bench.now));
+    CHECK_FALSE(bench.control.overload_active(bench.now));
     bench.run(60s, 4, verdict::timeout); // a quarter
-    CHECK_FALSE(bench.control.overloaded(bench.now));
+    CHECK_FALSE(bench.control.overload_active(bench.now));
     bench.run(11s, 3, verdict::timeout);
-    CHECK(bench.control.overloaded(bench.now));
+    CHECK(bench.control.overload_active(bench.now));
 }
 
 TEST_CASE("overload ends one window after it became rare, and says when it begins and ends") {
@@ -110,24 +110,24 @@ TEST_CASE("overload ends one window after it became rare, and says when it begin
     steady_time now = start;
     const auto report = [&](verdict what) {
         auto place = control.enter(now);
-        return place.report(what, 100ms, now);
+        return place.give_verdict(what, 100ms, now);
     };
     for (int i = 0; i < 19; ++i) CHECK_FALSE(report(verdict::overloaded)); // fewer than min_verdicts
     CHECK(report(verdict::overloaded));
-    CHECK(control.overloaded(now));
+    CHECK(control.overload_active(now));
     // Of the window's last verdicts more than half the ratio are bad until it has passed, then it waits for another.
     now += 18s;
-    CHECK(control.overloaded(now));
+    CHECK(control.overload_active(now));
     now += 3s;
     CHECK(report(verdict::success)); // noticed by whoever comes first
-    CHECK_FALSE(control.overloaded(now));
+    CHECK_FALSE(control.overload_active(now));
 }
 
 TEST_CASE("while overload lasts the room for extra attempts shrinks by a tenth per window, down to 4") {
     bench bench;
     bench.run(120s);
     bench.run(12s, 2);
-    REQUIRE(bench.control.overloaded(bench.now));
+    REQUIRE(bench.control.overload_active(bench.now));
     double before = *bench.summary().limit;
     CHECK(before < 10);
     for (int i = 0; i < 5; ++i) {
@@ -211,7 +211,7 @@ TEST_CASE("after an outage the limit for all starts at twice what was usual and 
     for (; left > 0 && bench.now < closed + 60s; bench.run(100ms)) {
         std::erase_if(held, [&](auto& one) {
             if (bench.now - one.first < 1s) return false;
-            one.second.report(verdict::success, 1s, bench.now);
+            one.second.give_verdict(verdict::success, 1s, bench.now);
             one.second.leave(bench.now);
             return true;
         });
@@ -279,9 +279,9 @@ TEST_CASE("P8.5: overload control recovers: no first attempt is refused at any t
         pass(60s, 0, verdict::timeout);
         const verdict bad = random() % 2 ? verdict::timeout : verdict::overloaded;
         pass(std::chrono::seconds{20 + random() % 100}, 1 + static_cast<int>(random() % 2), bad);
-        REQUIRE(bench.summary().overloaded);
+        REQUIRE(bench.summary().active);
         pass(20s, 0, verdict::timeout); // healed
-        REQUIRE_FALSE(bench.summary().overloaded);
+        REQUIRE_FALSE(bench.summary().active);
         const steady_time ended = bench.now;
         while (bench.full(urgency::can_wait) && bench.now - ended < 20s) pass(100ms, 0, verdict::timeout);
         CHECK_FALSE(bench.full(urgency::can_wait));
@@ -324,7 +324,7 @@ TEST_CASE("random histories keep every promise") {
         const int badness = below(5);
         for (int step = 0; step < 400; ++step) {
             now += std::chrono::milliseconds(below(50) == 0 ? below(60000) : below(400));
-            const bool before = control.overloaded(now);
+            const bool before = control.overload_active(now);
             switch (below(8)) {
             case 0:
             case 1:
@@ -340,7 +340,7 @@ TEST_CASE("random histories keep every promise") {
                 const bool bad = says == verdict::timeout || says == verdict::overloaded;
                 verdicts.emplace_back(now, bad);
                 const bool changed = which->place.end(says, now - which->began, now);
-                const bool after = control.overloaded(now);
+                const bool after = control.overload_active(now);
                 REQUIRE(changed == (after != std::exchange(told, after)));
                 if (after && !before) {
                     REQUIRE(bad);
@@ -366,7 +366,7 @@ TEST_CASE("random histories keep every promise") {
             const auto seen = control.report(now);
             REQUIRE(seen.in_service == static_cast<int>(held.size()));
             REQUIRE(seen.usual >= 0);
-            if (seen.overloaded) REQUIRE(seen.crowded);
+            if (seen.active) REQUIRE(seen.crowded);
             for (const urgency who : {urgency::now, urgency::can_wait}) {
                 const bool limited = control.limits(who);
                 const int room = control.room(30s, now, who);

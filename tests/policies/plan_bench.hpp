@@ -104,7 +104,7 @@ struct plan_bench : policy_view {
         admitted.push_back(what);
         return {static_cast<permit_id>(admitted.size()), {}};
     }
-    bool overloaded(endpoint_index, steady_time) override { return overloaded_now; }
+    bool overload_active(endpoint_index, steady_time) override { return overloaded_now; }
     bool begin_waiting(steady_time) override { return !line_full && ++waiting > 0; }
     bool reserve_hedge(endpoint_index at, steady_time when) override { return reserve(at, 1, when); }
     void settle_hedge(endpoint_index at, duration took, steady_time when) override {

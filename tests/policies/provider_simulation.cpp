@@ -16,7 +16,7 @@
 namespace evenkeel::testing {
 
 namespace {
-using urgency = overload_control::urgency;
+using urgency = overload_control::priority;
 using ending = overload_control::verdict;
 using model::draw;
 using model::lognormal;
@@ -168,7 +168,7 @@ void simulation::launch(int who, int endpoint) {
     if (rules_.breaker) {
         auto got = circuits_[static_cast<std::size_t>(endpoint)]->admit(true, false, 0, at(now_));
         note(got.transition);
-        one.permit = std::move(got.leave);
+        one.permit = std::move(got.given);
         one.permit.sent(at(now_));
     }
     one.place = control_.enter(at(now_), of(one));
@@ -212,8 +212,8 @@ void simulation::served(int who) {
 
 void simulation::succeeded(request& one) {
     const duration took = length(now_ - one.started);
-    note(one.permit.report(circuit_breaker::verdict::success, facts(one.endpoint), chance(), at(now_)));
-    out_.overloads += one.place.report(ending::success, took, at(now_)) && control_.overloaded(at(now_));
+    note(one.permit.give_verdict(circuit_breaker::verdict::success, facts(one.endpoint), chance(), at(now_)));
+    out_.overloads += one.place.give_verdict(ending::success, took, at(now_)) && control_.overload_active(at(now_));
     budget_.deposit(false, at(now_));
     budget_.learn(took, at(now_));
 }
@@ -221,8 +221,8 @@ void simulation::succeeded(request& one) {
 void simulation::failed(int who, ending how) {
     request& one = all_[static_cast<std::size_t>(who)];
     const duration took = length(now_ - one.started);
-    note(one.permit.report(circuit_breaker::verdict::failure, facts(one.endpoint), chance(), at(now_)));
-    out_.overloads += one.place.report(how, took, at(now_)) && control_.overloaded(at(now_));
+    note(one.permit.give_verdict(circuit_breaker::verdict::failure, facts(one.endpoint), chance(), at(now_)));
+    out_.overloads += one.place.give_verdict(how, took, at(now_)) && control_.overload_active(at(now_));
     ++one.failures[static_cast<std::size_t>(one.endpoint)];
     end_attempt(who);
     const bool another = *std::min_element(one.failures.begin(), one.failures.end()) == 0;

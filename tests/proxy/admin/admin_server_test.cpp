@@ -81,7 +81,7 @@ struct running {
     std::shared_ptr<config::settings> settings = telemetry::sample_settings({{"phase1", "deepseek"}});
     telemetry::metrics metrics{{.version = "0.1.0"}};
     telemetry::health health;
-    telemetry::heartbeat heartbeat{1, steady_time{std::chrono::steady_clock::now()}};
+    telemetry::liveness heartbeat{1, steady_time{std::chrono::steady_clock::now()}};
     std::atomic<bool> ready{true}, reload_works{true}, reload_hangs{false};
     std::atomic<int> reloads{0};
     std::vector<std::string> orders; // written by the helper thread before it answers

@@ -1,7 +1,7 @@
 #pragma once
 // Several clients of one proxy in virtual time, on a route that coalesces, and what each of them was sent.
 
-#include "proxy/coalesce/coalesced_flights.hpp"
+#include "proxy/coalesce/shared_flights.hpp"
 #include "tests/proxy/request/flow_fixture.hpp"
 
 #include <charconv>
@@ -68,7 +68,7 @@ struct coalescing_listener final : telemetry::observer {
 };
 
 struct crowd : fixture {
-    request::coalesced_flights flights;
+    request::shared_flights flights;
     coalescing_listener counted{seen};
     request::worker_services shared_services{loop, upstream, counted, memory, [] { return std::string{"{}"}; }};
     request::connection_context shared_context{
@@ -94,7 +94,7 @@ struct crowd : fixture {
         for (auto& one : clients) one.leave();
         pass(3min);
         CHECK(flights.size() == 0);
-        CHECK(shared_services.shared_flights.size() == 0);
+        CHECK(shared_services.flight_nursery.size() == 0);
         CHECK(counted.leaders == counted.ended);
         CHECK(shared_context.open.empty());
         expect_nothing_left();

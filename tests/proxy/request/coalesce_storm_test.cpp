@@ -68,7 +68,7 @@ public:
         for (auto& one : visitors_) one->client->leave();
         f_.pass(1s);
         REQUIRE(f_.flights.size() == 0);
-        REQUIRE(f_.shared_services.shared_flights.size() == 0);
+        REQUIRE(f_.shared_services.flight_nursery.size() == 0);
         // Unwatched clients.
         REQUIRE(f_.memory.used() <= f_.shared_context.open.size() * request::buffer_pool::block_bytes);
         REQUIRE(f_.upstream.open_now() == 0);

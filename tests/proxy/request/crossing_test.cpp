@@ -5,7 +5,7 @@
 #include "proxy/reading/outgoing.hpp"
 #include "proxy/reading/principal.hpp"
 #include "proxy/reading/router.hpp"
-#include "proxy/state/endpoint_leave.hpp"
+#include "proxy/state/endpoint_permit.hpp"
 #include "proxy/wire/gate.hpp"
 #include "proxy/wire/json_model.hpp"
 #include "tests/proxy/request/coalesce_fixture.hpp"

@@ -12,7 +12,7 @@ using namespace evenkeel::request;
 using telemetry::coalesce_detachment;
 
 namespace {
-std::string rest_of(flight_log& log, flight_place& place) {
+std::string rest_of(flight_log& log, flight_log::cursor& place) {
     std::string out;
     while (const auto piece = log.take(place)) out += *piece->bytes;
     return out;
@@ -22,7 +22,7 @@ std::string rest_of(flight_log& log, flight_place& place) {
 TEST_CASE("a reader that joins late replays from the first byte, then follows") {
     memory_bound memory;
     flight_log log(memory, 100);
-    flight_place early, late;
+    flight_log::cursor early, late;
     log.join(early);
     log.append("abc", true, false);
     log.append("def", false, true);
@@ -43,7 +43,7 @@ TEST_CASE("a reader that joins late replays from the first byte, then follows") 
 TEST_CASE("beyond the bound nobody joins, and only what somebody has yet to read is held") {
     memory_bound memory;
     flight_log log(memory, 10);
-    flight_place fast, slow;
+    flight_log::cursor fast, slow;
     log.join(fast);
     log.join(slow);
     log.append("0123456789", false, true);
@@ -69,7 +69,7 @@ TEST_CASE("without room in the memory bound the slower ones are detached, and th
     memory_bound memory;
     memory.set_limit(4);
     flight_log log(memory, 1000);
-    flight_place fast, slow;
+    flight_log::cursor fast, slow;
     log.join(fast);
     log.join(slow);
     log.append("abcd", false, true);
@@ -93,7 +93,7 @@ TEST_CASE("the memory charge is exact whatever readers do, and goes back at the 
         memory.set_limit(random() % 3 == 0 ? 200 : 100000);
         std::string whole;
         std::vector<std::string> read(5);
-        std::vector<flight_place> places(5);
+        std::vector<flight_log::cursor> places(5);
         {
             flight_log log(memory, 1 + random() % 300);
             log.join(places[0]);

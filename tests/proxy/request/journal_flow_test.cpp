@@ -4,7 +4,7 @@
 
 #include "tests/proxy/request/flow_fixture.hpp"
 
-#include "proxy/coalesce/coalesced_flights.hpp"
+#include "proxy/coalesce/shared_flights.hpp"
 
 #include <algorithm>
 #include <string>
@@ -141,7 +141,7 @@ TEST_CASE("journal: the steps of a ladder, those that were passed over too") {
 
 TEST_CASE("journal: the leader of a shared flight has all of it, whoever follows has that he followed") {
     told f;
-    request::coalesced_flights flights;
+    request::shared_flights flights;
     f.services.flights = &flights;
     f.route->coalesce = coalesce_mode::always;
     f.upstream.next(answering(status_answer(500)));

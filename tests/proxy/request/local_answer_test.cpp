@@ -61,7 +61,7 @@ TEST_CASE("the dialect of an error: the upstream's, else the rewritten path's, e
     CHECK(request::dialect_of(&route, "/v1/chat/completions") == wire::dialect::openai);
     route.rewrite = {config::path_rewrite::kind::whole, "/v1/messages"};
     CHECK(request::dialect_of(&route, "/api/phase2") == wire::dialect::anthropic);
-    writable.dialect = config::dialect::ollama;
+    writable.dialect = config::dialect_setting::ollama;
     CHECK(request::dialect_of(&route, "/api/phase2") == wire::dialect::ollama);
 }
 

@@ -31,7 +31,7 @@ page_verdict judge(const config::page_options& allowed, arrival via, const row& 
     wire::request_head head;
     std::size_t scanned = 0;
     REQUIRE(wire::read_request_head(text, {}, scanned, head).is == wire::head_result::state::complete);
-    return judge_page(allowed, via, head);
+    return check_page(allowed, via, head);
 }
 
 void check(const config::page_options& allowed, arrival via, std::initializer_list<row> rows) {

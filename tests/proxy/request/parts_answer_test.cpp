@@ -24,11 +24,11 @@ TEST_CASE("the verdict counts the good parts") {
     const part_answer* both[] = {&good, &good};
     const part_answer* one[] = {&good, &bad};
     const part_answer* none[] = {&bad, &bad};
-    CHECK(judge_parts(both, 1) == parts_verdict::complete);
-    CHECK(judge_parts(both, 2) == parts_verdict::complete);
-    CHECK(judge_parts(one, 1) == parts_verdict::partial);
-    CHECK(judge_parts(one, 2) == parts_verdict::failed);
-    CHECK(judge_parts(none, 1) == parts_verdict::failed);
+    CHECK(verdict_on(both, 1) == parts_verdict::complete);
+    CHECK(verdict_on(both, 2) == parts_verdict::complete);
+    CHECK(verdict_on(one, 1) == parts_verdict::partial);
+    CHECK(verdict_on(one, 2) == parts_verdict::failed);
+    CHECK(verdict_on(none, 1) == parts_verdict::failed);
 }
 
 TEST_CASE("what is missing and what is no live answer is named in the label, in the form of a structured field") {

@@ -1,6 +1,6 @@
 // Pre-warming on the whole path of a request: the real connection pool under serve, over a provider in virtual time.
 
-#include "proxy/attempt/upstream_probes.hpp"
+#include "proxy/attempt/prewarm_probes.hpp"
 #include "proxy/net/connection_pool.hpp"
 #include "proxy/net/resolver.hpp"
 #include "proxy/net/tls_context.hpp"
@@ -478,9 +478,9 @@ TEST_CASE("a pool that ends takes its dials with it") {
 namespace {
 struct probed : warmed {
     bool may = true;
-    std::optional<request::upstream_probes> probes{
+    std::optional<request::prewarm_probes> probes{
         std::in_place,
-        request::upstream_probes::parts{loop, *pool, seen, [this](const config::upstream&) { return may; }}};
+        request::prewarm_probes::services{loop, *pool, seen, [this](const config::upstream&) { return may; }}};
     probed()
         : warmed({.on = true, .min_idle = 1, .predict = false, .probe_path = "/v1/models", .probe_interval = 10s}) {
         provider->address.base_path = "/base";

@@ -192,7 +192,7 @@ struct known {
                latency.p50 == other.latency.p50 && latency.p95 == other.latency.p95 &&
                latency.samples == other.latency.samples &&
                latency.current_timeout_buffered == other.latency.current_timeout_buffered &&
-               overload.overloaded == other.overload.overloaded && overload.in_service == other.overload.in_service &&
+               overload.active == other.overload.active && overload.in_service == other.overload.in_service &&
                overload.usual == other.overload.usual &&
                overload.completions_per_second == other.overload.completions_per_second && budget == other.budget;
     }

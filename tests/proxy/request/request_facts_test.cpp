@@ -20,7 +20,7 @@ struct asked {
     std::unique_ptr<request::client_request> request;
 
     const request::request_facts& of(const std::string& path, const std::string& fields, const std::string& body,
-                                     config::dialect speaks = config::dialect::automatic) {
+                                     config::dialect_setting speaks = config::dialect_setting::automatic) {
         text = "POST " + path + " HTTP/1.1\r\nHost: h\r\n" + fields + "Content-Length: " + std::to_string(body.size()) +
                "\r\n\r\n";
         std::size_t scanned = 0;
@@ -48,7 +48,7 @@ TEST_CASE("whether a stream is wanted is one fact: of the answer, of its latency
         const char* why;
         std::string path, fields, body;
         bool stream, events;
-        config::dialect speaks = config::dialect::automatic;
+        config::dialect_setting speaks = config::dialect_setting::automatic;
     };
     const row rows[] = {
         {"not asked for", chat, "", R"({"model":"m"})", false, false},
@@ -72,9 +72,9 @@ TEST_CASE("whether a stream is wanted is one fact: of the answer, of its latency
         {"taken back for another", chat, "", R"({"stream":true,"options":{"stream":false}})", true, true},
         {"its other calls do not", "/api/embed", "", R"({"model":"m"})", false, false},
         {"... none of them", "/api/show", "", R"({"model":"m"})", false, false},
-        {"nor what it speaks for others", chat, "", R"({"model":"m"})", false, false, config::dialect::ollama},
-        {"... unless asked", chat, "", R"({"stream":true})", true, false, config::dialect::ollama},
-        {"a dialect that is configured", "/any", "", R"({"model":"m"})", true, false, config::dialect::ollama},
+        {"nor what it speaks for others", chat, "", R"({"model":"m"})", false, false, config::dialect_setting::ollama},
+        {"... unless asked", chat, "", R"({"stream":true})", true, false, config::dialect_setting::ollama},
+        {"a dialect that is configured", "/any", "", R"({"model":"m"})", true, false, config::dialect_setting::ollama},
         {"far behind", chat, "", "{" + messages + R"(,"stream":true})", true, true},
         {"between long texts", chat, "", "{" + messages + R"(,"stream":true,)" + messages + "}", true, true},
         {"nowhere in a long body", chat, "", "{" + messages + "}", false, false},

@@ -373,7 +373,7 @@ TEST_CASE("who gets no head ahead: JSON, HTTP/1.0, a dialect without an error fr
         f.route->stream.head_hold = 1s;
         f.route->timeout.total = 60s;
         f.route->retry.max_retries = 1;
-        if (which == 2) f.provider->dialect = config::dialect::generic;
+        if (which == 2) f.provider->dialect = config::dialect_setting::generic;
         if (which == 3) f.route->stream.hold_head = false;
         f.upstream.next({.steps = {play::silence{}}});
         f.connect();

@@ -579,7 +579,7 @@ void upload_case::check_leftovers() {
     zero(f_.memory.used(), "bytes of memory");
     zero(f_.context.open.size(), "client connections");
     zero(flights_.size(), "shared flights");
-    zero(f_.services.shared_flights.size(), "shared flights of the worker");
+    zero(f_.services.flight_nursery.size(), "shared flights of the worker");
     zero(actors_.size(), "scripted clients");
     for (const auto& one : visitors_)
         if (!one->client.closed_by_proxy()) complain("left over: an open client");

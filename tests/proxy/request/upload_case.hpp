@@ -6,7 +6,7 @@
 // it takes out of the proxy's own memory at the moment it takes it; so bytes that were moved, freed or written over
 // meanwhile show as what they are, another client's mostly.
 
-#include "proxy/coalesce/coalesced_flights.hpp"
+#include "proxy/coalesce/shared_flights.hpp"
 #include "tests/proxy/request/flow_fixture.hpp"
 
 #include <cstdint>
@@ -77,7 +77,7 @@ private:
     std::uint32_t seed_;
     turns turns_;
     fixture f_;
-    request::coalesced_flights flights_;
+    request::shared_flights flights_;
     net::nursery actors_{f_.loop.executor(), f_.loop.failures()};
     arrangement how_ = arrangement::plain;
     std::vector<std::unique_ptr<visitor>> visitors_;

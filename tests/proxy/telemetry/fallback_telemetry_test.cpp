@@ -1,9 +1,9 @@
 // What metrics, access log and health tell of degraded answers.
 
 #include "proxy/telemetry/access_log.hpp"
-#include "proxy/telemetry/fan_out.hpp"
 #include "proxy/telemetry/health.hpp"
 #include "proxy/telemetry/metrics.hpp"
+#include "proxy/telemetry/observer_group.hpp"
 #include "tests/proxy/telemetry/sample_config.hpp"
 
 #include <boost/json.hpp>
@@ -56,7 +56,7 @@ TEST_CASE("fallbacks are counted by route and step, steps that could not answer 
         CHECK(value_of(seen, "evenkeel_fallbacks_exhausted_total" + of + "}") == "0");
         CHECK(value_of(seen, "evenkeel_requests_served_total" + of + ",service=\"degraded\"}") == "0");
     }
-    fan_out everyone({&seen});
+    observer_group everyone({&seen});
     const config::route& one = *settings->routes[0];
     for (const auto by :
          {fallback_kind::last_good, fallback_kind::last_good, fallback_kind::route, fallback_kind::respond}) {

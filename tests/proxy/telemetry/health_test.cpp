@@ -1,6 +1,6 @@
 #include "proxy/telemetry/health.hpp"
 
-#include "proxy/telemetry/heartbeat.hpp"
+#include "proxy/telemetry/liveness.hpp"
 #include "tests/proxy/telemetry/sample_config.hpp"
 
 #include <boost/json.hpp>
@@ -189,7 +189,7 @@ TEST_CASE("workers record while the document is read") {
 }
 
 TEST_CASE("a loop is alive until its last beat is more than ten seconds old") {
-    heartbeat beats(2, start);
+    liveness beats(2, start);
     CHECK(beats.alive(start + 10s));
     CHECK_FALSE(beats.alive(start + 10s + 1ns));
     beats.beat(0, start + 10s);
@@ -200,7 +200,7 @@ TEST_CASE("a loop is alive until its last beat is more than ten seconds old") {
 
 TEST_CASE("a pulse beats once a second for as long as it lives") {
     net::loop loop(start);
-    heartbeat beats(1, start);
+    liveness beats(1, start);
     {
         const pulse of_loop(beats, 0, loop);
         loop.run_virtual(start + 1h);

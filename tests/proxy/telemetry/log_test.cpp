@@ -1,8 +1,8 @@
 #include "proxy/telemetry/access_log.hpp"
 #include "proxy/telemetry/app_log.hpp"
 #include "proxy/telemetry/background.hpp"
-#include "proxy/telemetry/fan_out.hpp"
 #include "proxy/telemetry/line_writer.hpp"
+#include "proxy/telemetry/observer_group.hpp"
 #include "tests/proxy/telemetry/sample_config.hpp"
 
 #include <boost/json.hpp>
@@ -515,7 +515,7 @@ struct tally final : observer {
     }
     void attempt_finished(const attempt_record&) noexcept override { heard.emplace_back("attempt"); }
     void endpoint_changed(const event_origin& of, const any_endpoint_change& what) noexcept override {
-        heard.push_back(std::string(of.request_id).append(std::get<overload_changed>(what).overloaded ? "+" : "-"));
+        heard.push_back(std::string(of.request_id).append(std::get<overload_changed>(what).active ? "+" : "-"));
     }
     void connection_changed(const connection_event& what) noexcept override {
         heard.push_back("idle " + std::to_string(what.by));
@@ -533,7 +533,7 @@ TEST_CASE("every listener of a fan-out hears every call once") {
     const auto& route = *settings->routes[0];
     const event_origin of{&route, route.upstreams[0].get(), "r-1", 2};
     tally first, second;
-    fan_out to({&first, &second});
+    observer_group to({&first, &second});
 
     to.request_started(&route);
     to.request_finished({});

@@ -138,7 +138,7 @@ policy_report every_state() {
                                          .down_since = {},
                                          .forced = circuit_state::open},
                 cooldown::summary{.resting = 2, .until = now + 7s},
-                overload_control::summary{.overloaded = true, .limit = 4.5, .in_service = 3},
+                overload_control::summary{.active = true, .limit = 4.5, .in_service = 3},
                 {.p50 = 1s, .p95 = 2s, .current_timeout_stream = 3s, .current_timeout_buffered = 4s, .samples = 40},
                 3.5,
                 10}},

@@ -88,7 +88,7 @@ policy_report sample_report() {
     rest.resting = 2;
     rest.until = now + 7s;
     overload_control::summary overload;
-    overload.overloaded = true;
+    overload.active = true;
     overload.limit = 4.5;
     overload.in_service = 3;
     endpoint_latency::summary latency{};

@@ -1,17 +1,17 @@
-#include "proxy/coalesce/coalesced_flights.hpp"
+#include "proxy/coalesce/shared_flights.hpp"
 
 #include "proxy/coalesce/shared_flight.hpp"
 
 namespace evenkeel::request {
 
-std::shared_ptr<shared_flight> coalesced_flights::find(const coalesce_key& key) const {
+std::shared_ptr<shared_flight> shared_flights::find(const coalesce_key& key) const {
     const std::lock_guard lock(mutex_);
     const auto found = flights_.find(key);
     return found == flights_.end() ? nullptr : found->second;
 }
 
-bool coalesced_flights::put(const coalesce_key& key, const std::shared_ptr<shared_flight>& flight,
-                            const shared_flight* old) {
+bool shared_flights::put(const coalesce_key& key, const std::shared_ptr<shared_flight>& flight,
+                         const shared_flight* old) {
     std::shared_ptr<shared_flight> replaced; // destroyed outside the lock
     const std::lock_guard lock(mutex_);
     auto& place = flights_[key];
@@ -20,7 +20,7 @@ bool coalesced_flights::put(const coalesce_key& key, const std::shared_ptr<share
     return true;
 }
 
-void coalesced_flights::erase(const coalesce_key& key, const shared_flight& flight) noexcept {
+void shared_flights::erase(const coalesce_key& key, const shared_flight& flight) noexcept {
     std::shared_ptr<shared_flight> gone;
     const std::lock_guard lock(mutex_);
     const auto found = flights_.find(key);
@@ -29,7 +29,7 @@ void coalesced_flights::erase(const coalesce_key& key, const shared_flight& flig
     flights_.erase(found);
 }
 
-std::size_t coalesced_flights::size() const {
+std::size_t shared_flights::size() const {
     const std::lock_guard lock(mutex_);
     return flights_.size();
 }

@@ -1,17 +1,16 @@
-#include "proxy/telemetry/heartbeat.hpp"
+#include "proxy/telemetry/liveness.hpp"
 
 namespace evenkeel::telemetry {
 
-heartbeat::heartbeat(unsigned workers, steady_time now)
-    : workers_(workers), beats_(std::make_unique<padded[]>(workers)) {
+liveness::liveness(unsigned workers, steady_time now) : workers_(workers), beats_(std::make_unique<padded[]>(workers)) {
     for (unsigned worker = 0; worker < workers; ++worker) beat(worker, now);
 }
 
-void heartbeat::beat(unsigned worker, steady_time now) noexcept {
+void liveness::beat(unsigned worker, steady_time now) noexcept {
     beats_[worker].nanoseconds.store(now.time_since_epoch().count(), std::memory_order_relaxed);
 }
 
-bool heartbeat::alive(steady_time now) const noexcept {
+bool liveness::alive(steady_time now) const noexcept {
     for (unsigned worker = 0; worker < workers_; ++worker) {
         const steady_time last{duration{beats_[worker].nanoseconds.load(std::memory_order_relaxed)}};
         if (now - last > limit) return false;
@@ -19,12 +18,12 @@ bool heartbeat::alive(steady_time now) const noexcept {
     return true;
 }
 
-pulse::pulse(heartbeat& of, unsigned worker, net::loop& loop) : of_(of), worker_(worker), loop_(loop) { on_timer(); }
+pulse::pulse(liveness& of, unsigned worker, net::loop& loop) : of_(of), worker_(worker), loop_(loop) { on_timer(); }
 
 void pulse::on_timer() {
     const auto now = loop_.now();
     of_.beat(worker_, now);
-    loop_.timers().arm(*this, now + heartbeat::interval);
+    loop_.timers().arm(*this, now + liveness::interval);
 }
 
 } // namespace evenkeel::telemetry

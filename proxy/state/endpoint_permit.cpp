@@ -1,4 +1,4 @@
-#include "proxy/state/endpoint_leave.hpp"
+#include "proxy/state/endpoint_permit.hpp"
 
 #include "proxy/message/client_request.hpp"
 
@@ -47,17 +47,17 @@ overload_control::verdict load_verdict(const attempt_outcome& outcome) noexcept 
 }
 
 // Whose request it is; not known where that would have to be seen from a body that is not all here.
-std::optional<std::uint64_t> caller_of(const leave_request& of) {
+std::optional<std::uint64_t> caller_of(const permit_request& of) {
     return of.caller ? of.caller->is : of.request->facts.caller();
 }
 
 // Who rests: whose credential the endpoint was shown. 0: its own. Nobody, where that is not known: it might be another.
-std::optional<std::uint64_t> shown_to(const endpoint_policies& at, const leave_request& of) {
+std::optional<std::uint64_t> shown_to(const endpoint_policies& at, const permit_request& of) {
     return at.own_credential ? 0 : caller_of(of);
 }
 
 // The rest an answer asks for, if it asks for one.
-bool asks_for_rest(const attempt_outcome& outcome, const endpoint_policies& at, const leave_request& of,
+bool asks_for_rest(const attempt_outcome& outcome, const endpoint_policies& at, const permit_request& of,
                    steady_time now) {
     switch (outcome.what.kind) {
     case outcome_kind::rate_limited:
@@ -74,7 +74,7 @@ bool asks_for_rest(const attempt_outcome& outcome, const endpoint_policies& at, 
 } // namespace
 
 namespace {
-telemetry::event_origin origin_of(const leave_request& wanted, telemetry::attempt_number attempt) noexcept {
+telemetry::event_origin origin_of(const permit_request& wanted, telemetry::attempt_number attempt) noexcept {
     return {wanted.route, wanted.route->upstreams[wanted.at].get(), wanted.request->account.request_id, attempt};
 }
 
@@ -85,7 +85,7 @@ std::optional<endpoint_refusal> gone(const endpoint_policies& at, urgency how, s
 }
 
 // Nobody rests, nearly always: then nobody needs to know who asks.
-std::optional<endpoint_refusal> resting(const endpoint_policies& at, const leave_request& wanted, urgency how,
+std::optional<endpoint_refusal> resting(const endpoint_policies& at, const permit_request& wanted, urgency how,
                                         steady_time now) {
     if (at.rest == nullptr || at.rest->idle()) return std::nullopt;
     const auto whom = shown_to(at, wanted);
@@ -96,12 +96,12 @@ std::optional<endpoint_refusal> resting(const endpoint_policies& at, const leave
 }
 
 // A request that has just come need not wait for room: whatever came before it had its turn.
-overload_control::urgency hurry(const leave_request& wanted) noexcept {
-    return wanted.purpose == attempt_purpose::first && !wanted.held ? overload_control::urgency::now
-                                                                    : overload_control::urgency::can_wait;
+overload_control::priority hurry(const permit_request& wanted) noexcept {
+    return wanted.purpose == attempt_purpose::first && !wanted.held ? overload_control::priority::now
+                                                                    : overload_control::priority::can_wait;
 }
 
-std::optional<endpoint_refusal> full(const endpoint_policies& at, const leave_request& wanted, std::size_t ahead,
+std::optional<endpoint_refusal> full(const endpoint_policies& at, const permit_request& wanted, std::size_t ahead,
                                      steady_time now) {
     if (at.load == nullptr || !at.load->limits(hurry(wanted))) return std::nullopt;
     const int room = at.load->room(at.latency->attempt_timeout(wanted.shape, now), now, hurry(wanted));
@@ -110,21 +110,21 @@ std::optional<endpoint_refusal> full(const endpoint_policies& at, const leave_re
 }
 } // namespace
 
-telemetry::event_origin endpoint_leave::origin() const noexcept { return origin_of(what_, attempt_); }
+telemetry::event_origin endpoint_permit::origin() const noexcept { return origin_of(what_, attempt_); }
 
-endpoint_leave::endpoint_leave(endpoint_leave&& other) noexcept
+endpoint_permit::endpoint_permit(endpoint_permit&& other) noexcept
     : what_(other.what_), observer_(other.observer_), attempt_(other.attempt_), circuit_(std::move(other.circuit_)),
       place_(std::move(other.place_)), taken_(other.taken_), sent_(other.sent_), ended_(other.ended_),
       first_(other.first_), holds_(std::exchange(other.holds_, false)), learned_(other.learned_),
       answered_(other.answered_), balanced_(other.balanced_), overdue_(other.overdue_) {}
 
-endpoint_leave::~endpoint_leave() {
+endpoint_permit::~endpoint_permit() {
     if (!holds_ || balanced_ || what_.policies->balance == nullptr) return;
     what_.policies->balance->left(what_.at);
 }
 
-std::optional<endpoint_refusal> endpoint_leave::look(const leave_request& wanted, urgency how, std::size_t ahead,
-                                                     double u, steady_time now) {
+std::optional<endpoint_refusal> endpoint_permit::look(const permit_request& wanted, urgency how, std::size_t ahead,
+                                                      double u, steady_time now) {
     const endpoint_policies& at = wanted.policies->endpoints[wanted.at];
     if (auto refused = gone(at, how, now)) return refused;
     if (at.circuit != nullptr) {
@@ -136,9 +136,9 @@ std::optional<endpoint_refusal> endpoint_leave::look(const leave_request& wanted
     return full(at, wanted, ahead, now);
 }
 
-std::optional<endpoint_refusal> endpoint_leave::take(const leave_request& wanted, urgency how, std::size_t ahead,
-                                                     double u, steady_time now, telemetry::observer& observer,
-                                                     endpoint_leave& into) {
+std::optional<endpoint_refusal> endpoint_permit::take(const permit_request& wanted, urgency how, std::size_t ahead,
+                                                      double u, steady_time now, telemetry::observer& observer,
+                                                      endpoint_permit& into) {
     const endpoint_policies& at = wanted.policies->endpoints[wanted.at];
     if (auto refused = gone(at, how, now)) return refused;
     if (at.circuit != nullptr) {
@@ -146,7 +146,7 @@ std::optional<endpoint_refusal> endpoint_leave::take(const leave_request& wanted
             at.circuit->admit(may_probe(wanted.purpose, how), how == urgency::normal, u, now);
         if (admitted.transition) observer.endpoint_changed(origin_of(wanted, 0), *admitted.transition);
         if (admitted.refused) return refusal_of(*admitted.refused);
-        into.circuit_ = std::move(admitted.leave);
+        into.circuit_ = std::move(admitted.given);
     }
     // A probe finds out whether the endpoint is there again: nothing else is asked.
     if (how != urgency::waited && !into.circuit_.is_probe()) {
@@ -166,25 +166,25 @@ std::optional<endpoint_refusal> endpoint_leave::take(const leave_request& wanted
     return std::nullopt;
 }
 
-void endpoint_leave::sent(steady_time now) noexcept {
+void endpoint_permit::sent(steady_time now) noexcept {
     if (!holds_) return;
     if (circuit_ && sent_ == steady_time{}) circuit_.sent(now); // a stale connection that was replaced keeps its place
     sent_ = now;
 }
 
-duration endpoint_leave::idle_allowance(duration configured, steady_time now) const noexcept {
+duration endpoint_permit::idle_allowance(duration configured, steady_time now) const noexcept {
     return holds_ ? endpoint().latency->widened_idle(configured, now) : configured;
 }
 
-void endpoint_leave::paused(duration gap, steady_time now) noexcept {
+void endpoint_permit::paused(duration gap, steady_time now) noexcept {
     if (holds_) endpoint().latency->note_gap(gap, now);
 }
 
-void endpoint_leave::answers(steady_time now) noexcept {
+void endpoint_permit::answers(steady_time now) noexcept {
     if (!holds_ || answered_) return;
     answered_ = true;
     first_ = now - sent_;
-    judge(circuit_breaker::verdict::success, unlucky, now);
+    tell_circuit(circuit_breaker::verdict::success, unlucky, now);
     cooldown* const rest = endpoint().rest;
     if (rest == nullptr) return;
     if (!rest->idle()) {
@@ -193,27 +193,27 @@ void endpoint_leave::answers(steady_time now) noexcept {
     rest->accepted();
 }
 
-void endpoint_leave::committed() {
+void endpoint_permit::committed() {
     if (!holds_) return;
     const auto& all = what_.policies->endpoints;
     if (std::any_of(all.begin(), all.end(), [](const auto& at) { return at.rest != nullptr && !at.own_credential; }))
-        what_.caller = leave_request::known_caller{caller_of(what_)};
+        what_.caller = permit_request::known_caller{caller_of(what_)};
 }
 
-void endpoint_leave::took(steady_time now) noexcept {
+void endpoint_permit::took(steady_time now) noexcept {
     if (!holds_ || learned_) return;
     learned_ = true;
     endpoint().latency->record(what_.shape, now - sent_, latency_sample::answered, false, now);
 }
 
-void endpoint_leave::finished(steady_time now) noexcept {
+void endpoint_permit::finished(steady_time now) noexcept {
     if (!holds_ || ended_ != steady_time{}) return;
     ended_ = now;
     served(overload_control::verdict::success, now);
     balanced(balancer::ending::answered, now);
 }
 
-void endpoint_leave::failed(const attempt_outcome& outcome, double u, steady_time now) noexcept {
+void endpoint_permit::failed(const attempt_outcome& outcome, double u, steady_time now) noexcept {
     if (!holds_) return;
     ended_ = now;
     const bool silent = outcome.what.kind == outcome_kind::timeout && sent_ != steady_time{};
@@ -222,7 +222,7 @@ void endpoint_leave::failed(const attempt_outcome& outcome, double u, steady_tim
         learned_ = true;
         endpoint().latency->record(what_.shape, now - sent_, latency_sample::cut_off, true, now);
     }
-    judge(circuit_verdict(outcome), u, now);
+    tell_circuit(circuit_verdict(outcome), u, now);
     served(load_verdict(outcome), now);
     balanced(outcome.what.is == outcome_class::success ? balancer::ending::answered : balancer::ending::failed, now);
     if (endpoint().rest == nullptr || !asks_for_rest(outcome, endpoint(), what_, now)) return;
@@ -233,21 +233,21 @@ void endpoint_leave::failed(const attempt_outcome& outcome, double u, steady_tim
 }
 
 // Only where there is another endpoint to turn to: a lone one that is slow is still all there is.
-void endpoint_leave::overdue(double u, steady_time now) noexcept {
+void endpoint_permit::overdue(double u, steady_time now) noexcept {
     if (!holds_ || overdue_ || answered_ || sent_ == steady_time{} || alone(now)) return;
     overdue_ = true;
-    judge(circuit_breaker::verdict::failure, u, now);
+    tell_circuit(circuit_breaker::verdict::failure, u, now);
 }
 
 // A loser is evidence of nothing but its own slowness; so is whoever was stopped with the request, unless it had been
 // silent for longer than an attempt may be.
-void endpoint_leave::cancelled(cancel_cause why, double u, steady_time now) noexcept {
+void endpoint_permit::cancelled(cancel_cause why, double u, steady_time now) noexcept {
     if (!holds_ || ended_ != steady_time{}) return; // what has ended by itself is not cut off when its flight ends
     ended_ = now;
     if (sent_ == steady_time{}) {
         if (why == cancel_cause::attempt_timeout) { // it never got a connection
             sent(now);
-            judge(circuit_breaker::verdict::failure, u, now);
+            tell_circuit(circuit_breaker::verdict::failure, u, now);
         }
         return;
     }
@@ -264,12 +264,12 @@ void endpoint_leave::cancelled(cancel_cause why, double u, steady_time now) noex
         balanced(balancer::ending::answered, now);
         return;
     }
-    judge(overdue ? circuit_breaker::verdict::failure : circuit_breaker::verdict::neutral, u, now);
+    tell_circuit(overdue ? circuit_breaker::verdict::failure : circuit_breaker::verdict::neutral, u, now);
     served(overdue ? overload_control::verdict::timeout : overload_control::verdict::neutral, now);
     balanced(overdue ? balancer::ending::failed : balancer::ending::cut_off, now);
 }
 
-std::optional<duration> endpoint_leave::limit(steady_time now) const noexcept {
+std::optional<duration> endpoint_permit::limit(steady_time now) const noexcept {
     if (what_.route->timeout.attempt) return what_.route->timeout.attempt;
     if (!what_.route->timeout.learn_attempt) return std::nullopt;
     return endpoint().latency->attempt_timeout(what_.shape, now);
@@ -277,7 +277,7 @@ std::optional<duration> endpoint_leave::limit(steady_time now) const noexcept {
 
 // Whether another endpoint is up, not whether it has room just now: room comes and goes, and is the route's, not the
 // endpoint's.
-bool endpoint_leave::alone(steady_time now) const noexcept {
+bool endpoint_permit::alone(steady_time now) const noexcept {
     for (endpoint_index i = 0; i < what_.policies->endpoints.size(); ++i) {
         if (i == what_.at || !what_.policies->in_shard(what_.shard, i)) continue;
         const endpoint_policies& other = what_.policies->endpoints[i];
@@ -289,17 +289,17 @@ bool endpoint_leave::alone(steady_time now) const noexcept {
     return true;
 }
 
-void endpoint_leave::judge(circuit_breaker::verdict verdict, double u, steady_time now) noexcept {
+void endpoint_permit::tell_circuit(circuit_breaker::verdict verdict, double u, steady_time now) noexcept {
     if (!circuit_) return;
     circuit_breaker::facts known;
     if (verdict == circuit_breaker::verdict::failure || verdict == circuit_breaker::verdict::overloaded) {
         known.alone = alone(now);
         known.usual_p95 = endpoint().latency->quantile(what_.shape, 0.95, now);
     }
-    tell(circuit_.report(verdict, known, u, now), now);
+    tell(circuit_.give_verdict(verdict, known, u, now), now);
 }
 
-void endpoint_leave::tell(const std::optional<circuit_transition>& moved, steady_time now) noexcept {
+void endpoint_permit::tell(const std::optional<circuit_transition>& moved, steady_time now) noexcept {
     if (!moved) return;
     if (endpoint().load != nullptr) {
         if (moved->to == circuit_state::open && moved->from == circuit_state::closed)
@@ -309,14 +309,14 @@ void endpoint_leave::tell(const std::optional<circuit_transition>& moved, steady
     observer_->endpoint_changed(origin(), *moved);
 }
 
-void endpoint_leave::served(overload_control::verdict verdict, steady_time now) noexcept {
+void endpoint_permit::served(overload_control::verdict verdict, steady_time now) noexcept {
     if (endpoint().load == nullptr) return;
     const bool changed = place_.end(verdict, now - (sent_ == steady_time{} ? now : sent_), now);
     if (changed && what_.route->overload.on)
-        observer_->endpoint_changed(origin(), telemetry::overload_changed{endpoint().load->overloaded(now)});
+        observer_->endpoint_changed(origin(), telemetry::overload_changed{endpoint().load->overload_active(now)});
 }
 
-void endpoint_leave::balanced(balancer::ending how, steady_time now) noexcept {
+void endpoint_permit::balanced(balancer::ending how, steady_time now) noexcept {
     if (balanced_ || what_.policies->balance == nullptr) return;
     balanced_ = true;
     what_.policies->balance->ended(what_.at, how, answered_ ? first_ : now - (sent_ == steady_time{} ? now : sent_),

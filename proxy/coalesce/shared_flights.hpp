@@ -14,7 +14,7 @@ namespace evenkeel::request {
 
 class shared_flight;
 
-class coalesced_flights {
+class shared_flights {
 public:
     [[nodiscard]] const hash_key& key() const noexcept { return key_; } // of the keys: drawn anew with each start
 

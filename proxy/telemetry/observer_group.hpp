@@ -8,9 +8,9 @@
 
 namespace evenkeel::telemetry {
 
-class fan_out final : public observer {
+class observer_group final : public observer {
 public:
-    explicit fan_out(std::vector<observer*> to) : to_(std::move(to)) {} // they outlive this
+    explicit observer_group(std::vector<observer*> to) : to_(std::move(to)) {} // they outlive this
 
     void request_started(const config::route* route) noexcept override {
         for (auto* each : to_) each->request_started(route);

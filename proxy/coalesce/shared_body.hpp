@@ -11,33 +11,12 @@
 
 namespace evenkeel::request {
 
-// Holds a place in a flight, and gives it back.
-class flight_membership {
-public:
-    flight_membership(std::shared_ptr<shared_flight> in, std::shared_ptr<flight_seat> seat) noexcept
-        : flight_(std::move(in)), seat_(std::move(seat)) {}
-    flight_membership(flight_membership&&) noexcept = default;
-    flight_membership& operator=(flight_membership&&) = delete;
-    ~flight_membership() { leave(); }
-
-    void leave() noexcept {
-        if (const auto left = std::move(flight_)) left->leave(seat_);
-        flight_ = nullptr;
-    }
-    [[nodiscard]] shared_flight* flight() const noexcept { return flight_.get(); } // null: left
-    [[nodiscard]] flight_seat& seat() const noexcept { return *seat_; }
-
-private:
-    std::shared_ptr<shared_flight> flight_;
-    std::shared_ptr<flight_seat> seat_;
-};
-
-class flight_reader final : public body_source {
+class shared_body final : public body_source {
 public:
     // `deadline`: of the whole answer, where it is no stream. `leader`: it tells its request how often a stream was
     // asked for again; the request outlives this.
-    flight_reader(flight_membership member, std::shared_ptr<const shared_answer> told, worker_services& services,
-                  client_request& request, bool leader, steady_time deadline) noexcept;
+    shared_body(flight_reader reader, std::shared_ptr<const shared_answer> told, worker_services& services,
+                client_request& request, bool leader, steady_time deadline) noexcept;
 
     [[nodiscard]] const wire::response_head& head() const noexcept { return told_->head; }
 
@@ -50,7 +29,7 @@ private:
     body_step detached(const shared_flight::taken& how);
     body_step end(body_step how) noexcept;
 
-    flight_membership member_;
+    flight_reader reader_;
     std::shared_ptr<const shared_answer> told_;
     worker_services& services_;
     client_request& request_;

@@ -1,11 +1,11 @@
-#include "config/report.hpp"
+#include "config/problem_list.hpp"
 
 #include <algorithm>
 #include <utility>
 
 namespace evenkeel::config {
 
-void report::add(problem p) {
+void problem_list::add(problem p) {
     if (p.level == severity::error) ++errors_;
     if (full()) {
         ++dropped_;
@@ -14,15 +14,15 @@ void report::add(problem p) {
     found_.push_back(std::move(p));
 }
 
-void report::error(span at, std::string code, std::string message, std::vector<note> notes) {
+void problem_list::error(span at, std::string code, std::string message, std::vector<note> notes) {
     add({severity::error, at, std::move(code), std::move(message), std::move(notes)});
 }
 
-void report::warning(span at, std::string code, std::string message, std::vector<note> notes) {
+void problem_list::warning(span at, std::string code, std::string message, std::vector<note> notes) {
     add({severity::warning, at, std::move(code), std::move(message), std::move(notes)});
 }
 
-std::vector<diagnostic> report::finish() const {
+std::vector<diagnostic> problem_list::finish() const {
     std::vector<const problem*> order;
     for (const problem& p : found_) order.push_back(&p);
     std::stable_sort(order.begin(), order.end(),

@@ -15,9 +15,9 @@ struct note {
     std::string message;
 };
 
-class report {
+class problem_list {
 public:
-    report(const source_text& source, std::string file) : source_(&source), file_(std::move(file)) {}
+    problem_list(const source_text& source, std::string file) : source_(&source), file_(std::move(file)) {}
 
     void error(span at, std::string code, std::string message, std::vector<note> notes = {});
     void warning(span at, std::string code, std::string message, std::vector<note> notes = {});

@@ -17,18 +17,18 @@
 
 namespace evenkeel::request {
 
-class upstream_probes {
+class prewarm_probes {
 public:
-    struct parts { // all of them outlive the probes
+    struct services { // all of them outlive the probes
         net::loop& loop;
         net::transport& transport;
         telemetry::observer& observer;
         std::function<bool(const config::upstream&)> may_ask; // requests would be sent there now
     };
-    explicit upstream_probes(parts with);
-    ~upstream_probes();
-    upstream_probes(const upstream_probes&) = delete;
-    upstream_probes& operator=(const upstream_probes&) = delete;
+    explicit prewarm_probes(services with);
+    ~prewarm_probes();
+    prewarm_probes(const prewarm_probes&) = delete;
+    prewarm_probes& operator=(const prewarm_probes&) = delete;
 
     // From now on those of these that ask for it are probed, the first time after one interval.
     void use(std::span<const std::shared_ptr<const config::upstream>> upstreams);
@@ -36,7 +36,7 @@ public:
 
 private:
     class probe;
-    parts with_;
+    services with_;
     std::vector<std::shared_ptr<probe>> probes_;
 };
 

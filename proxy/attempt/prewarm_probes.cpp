@@ -1,4 +1,4 @@
-#include "proxy/attempt/upstream_probes.hpp"
+#include "proxy/attempt/prewarm_probes.hpp"
 
 #include "proxy/attempt/ask_plainly.hpp"
 #include "proxy/wire/head_builder.hpp"
@@ -23,9 +23,9 @@ probe_result result_of(int status) noexcept {
 } // namespace
 
 // One upstream's. Shared with the request it has under way.
-class upstream_probes::probe final : public std::enable_shared_from_this<probe>, private net::timer_entry {
+class prewarm_probes::probe final : public std::enable_shared_from_this<probe>, private net::timer_entry {
 public:
-    probe(const parts& with, std::shared_ptr<const config::upstream> to) : with_(with), to_(std::move(to)) {
+    probe(const services& with, std::shared_ptr<const config::upstream> to) : with_(with), to_(std::move(to)) {
         wire::head_builder head(head_);
         head.request_line("GET", to_->address.base_path + to_->prewarm.probe_path);
         head.field("host", to_->address.authority);
@@ -80,7 +80,7 @@ private:
         co_return got.status == 0 ? probe_result::failed : result_of(got.status);
     }
 
-    const parts& with_;
+    const services& with_;
     std::shared_ptr<const config::upstream> to_;
     wire::head_text head_;
     std::unique_ptr<net::exchange> on_; // of the request under way
@@ -88,10 +88,10 @@ private:
     bool stopped_ = false;
 };
 
-upstream_probes::upstream_probes(parts with) : with_(std::move(with)) {}
-upstream_probes::~upstream_probes() { stop(); }
+prewarm_probes::prewarm_probes(services with) : with_(std::move(with)) {}
+prewarm_probes::~prewarm_probes() { stop(); }
 
-void upstream_probes::use(std::span<const std::shared_ptr<const config::upstream>> upstreams) {
+void prewarm_probes::use(std::span<const std::shared_ptr<const config::upstream>> upstreams) {
     stop();
     for (const auto& each : upstreams) {
         if (!each->prewarm.on || each->prewarm.probe_path.empty()) continue;
@@ -100,7 +100,7 @@ void upstream_probes::use(std::span<const std::shared_ptr<const config::upstream
     }
 }
 
-void upstream_probes::stop() noexcept {
+void prewarm_probes::stop() noexcept {
     for (const auto& each : probes_) each->stop();
     probes_.clear();
 }

@@ -1,5 +1,5 @@
 #pragma once
-// Leave to send one attempt to one endpoint, and what the policies learn from how it fares: the one place where an
+// Permission to send one attempt to one endpoint, and what the policies learn from how it fares: the one place where an
 // ending becomes evidence for the circuit, the cooldown, the overload control, the latency and the balance (DESIGN
 // section 6, "Outcome classes"). Everything it holds is given back when it is destroyed, whatever way the attempt
 // ended.
@@ -21,7 +21,7 @@ namespace evenkeel::request {
 struct client_request;
 
 // What an attempt brings along for the policies, beside its endpoint.
-struct leave_request {
+struct permit_request {
     const config::route* route = nullptr;
     const route_policies* policies = nullptr;
     endpoint_index at = 0;
@@ -38,21 +38,21 @@ struct leave_request {
     std::optional<known_caller> caller{};
 };
 
-class endpoint_leave {
+class endpoint_permit {
 public:
-    endpoint_leave() noexcept = default;
-    endpoint_leave(endpoint_leave&& other) noexcept;
-    endpoint_leave& operator=(endpoint_leave&&) = delete;
-    ~endpoint_leave(); // neutral, if nothing was said
+    endpoint_permit() noexcept = default;
+    endpoint_permit(endpoint_permit&& other) noexcept;
+    endpoint_permit& operator=(endpoint_permit&&) = delete;
+    ~endpoint_permit(); // neutral, if nothing was said
 
     // Asks circuit, cooldown and overload control, in this order. `ahead`: how many requests stand in front in the
     // line.
-    [[nodiscard]] static std::optional<endpoint_refusal> look(const leave_request& wanted, urgency how,
+    [[nodiscard]] static std::optional<endpoint_refusal> look(const permit_request& wanted, urgency how,
                                                               std::size_t ahead, double u, steady_time now);
     // ... and takes. Empty: `into`, which held nothing before, holds.
-    [[nodiscard]] static std::optional<endpoint_refusal> take(const leave_request& wanted, urgency how,
+    [[nodiscard]] static std::optional<endpoint_refusal> take(const permit_request& wanted, urgency how,
                                                               std::size_t ahead, double u, steady_time now,
-                                                              telemetry::observer& observer, endpoint_leave& into);
+                                                              telemetry::observer& observer, endpoint_permit& into);
 
     // The request goes out: its place in the order of start.
     void sent(steady_time now) noexcept;
@@ -80,12 +80,12 @@ private:
     [[nodiscard]] telemetry::event_origin origin() const noexcept;
     [[nodiscard]] bool alone(steady_time now) const noexcept;
     [[nodiscard]] std::optional<duration> limit(steady_time now) const noexcept;
-    void judge(circuit_breaker::verdict verdict, double u, steady_time now) noexcept;
+    void tell_circuit(circuit_breaker::verdict verdict, double u, steady_time now) noexcept;
     void tell(const std::optional<circuit_transition>& moved, steady_time now) noexcept;
     void served(overload_control::verdict verdict, steady_time now) noexcept;
     void balanced(balancer::ending how, steady_time now) noexcept;
 
-    leave_request what_;
+    permit_request what_;
     telemetry::observer* observer_ = nullptr;
     telemetry::attempt_number attempt_ = 0;
     circuit_breaker::permit circuit_;

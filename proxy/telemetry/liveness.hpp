@@ -13,13 +13,13 @@
 
 namespace evenkeel::telemetry {
 
-class heartbeat {
+class liveness {
 public:
     static constexpr duration interval = std::chrono::seconds{1};
     static constexpr duration limit = std::chrono::seconds{10};
 
     // All workers count as having beaten at `now`.
-    heartbeat(unsigned workers, steady_time now);
+    liveness(unsigned workers, steady_time now);
 
     void beat(unsigned worker, steady_time now) noexcept;     // from that worker
     [[nodiscard]] bool alive(steady_time now) const noexcept; // no beat is older than the limit
@@ -36,12 +36,12 @@ private:
 // Beats for one loop until destroyed; made and destroyed on the loop's thread, or while it does not run.
 class pulse final : private net::timer_entry {
 public:
-    pulse(heartbeat& of, unsigned worker, net::loop& loop);
+    pulse(liveness& of, unsigned worker, net::loop& loop);
 
 private:
     void on_timer() override;
 
-    heartbeat& of_;
+    liveness& of_;
     unsigned worker_;
     net::loop& loop_;
 };
