@@ -82,7 +82,7 @@ int main(int argc, char** argv) {
                                  "Configuration file (YAML); without it: direct, classic and tuned side by side");
     simulate_command->add_option("--route", simulated.route,
                                  "Route of that file; default: the first that calls an upstream");
-    simulate_command->add_option("--model", simulated.model, "Model of traffic and trouble, or all");
+    simulate_command->add_option("--model", simulated.model, "Model of traffic and trouble, or all, or quiet");
     simulate_command->add_option("--trace", simulated.trace, "Access log of evenkeel to be replayed instead");
     simulate_command->add_option("--demonstrate", simulated.demonstrate,
                                  "Instead of a comparison: one of the six demonstrations, or all");

@@ -3,6 +3,7 @@
 #include "proxy/simulate/comparison.hpp"
 #include "proxy/simulate/demonstrations.hpp"
 #include "proxy/simulate/profiles.hpp"
+#include "proxy/simulate/quiet.hpp"
 #include "proxy/simulate/report.hpp"
 #include "proxy/simulate/trace_traffic.hpp"
 
@@ -75,19 +76,41 @@ std::vector<simulate::subject> trace_of(const simulate_choice& choice, std::vect
 }
 
 // Null: said why.
-std::optional<std::vector<simulate::contestant>> contestants_of(const simulate_choice& choice) {
-    if (choice.config.empty()) return simulate::usual_contestants();
+config::snapshot settings_of(const simulate_choice& choice) {
     const auto loaded = config::load_file(choice.config, config::process_environment());
     config::print_text(std::cerr, loaded.diagnostics);
-    if (!loaded.ok()) return std::nullopt;
-    const auto settings = simulate::only_route(*loaded.settings, choice.route);
+    if (!loaded.ok()) return nullptr;
+    auto settings = simulate::only_route(*loaded.settings, choice.route);
     if (!settings) {
         std::cerr << "evenkeel simulate: " << choice.config << ": there is no route "
                   << (choice.route.empty() ? "that calls an upstream" : "'" + choice.route + "' that calls an upstream")
                   << '\n';
-        return std::nullopt;
     }
+    return settings;
+}
+
+// Empty: said why.
+std::vector<simulate::contestant> contestants_of(const simulate_choice& choice) {
+    if (choice.config.empty()) return simulate::usual_contestants();
+    const auto settings = settings_of(choice);
+    if (!settings) return {};
     return std::vector<simulate::contestant>{{"direct", nullptr}, {choice.config, settings}};
+}
+
+int quiet(const simulate_choice& choice, const std::vector<std::uint64_t>& seeds) {
+    if (choice.requests || choice.rate) return usage("a quiet model has its own number of requests and its own rate");
+    const auto cases = simulate::quiet_cases_named(choice.model);
+    if (cases.empty()) {
+        std::string names;
+        for (const auto& each : simulate::quiet_cases()) names += fmt::format(", quiet:{}", each.name);
+        return usage("there is no model '" + choice.model + "'; there are: quiet" + names);
+    }
+    config::snapshot settings;
+    if (!choice.config.empty() && !(settings = settings_of(choice))) return 1;
+    std::vector<simulate::quiet_row> rows;
+    for (const auto& each : cases) rows.push_back({each, simulate::figures_of(each, seeds, settings)});
+    std::cout << (choice.json ? simulate::json_of(rows, seeds) : simulate::text_of(rows, seeds));
+    return 0;
 }
 
 int demonstrate(const std::string& wanted) {
@@ -109,11 +132,15 @@ int demonstrate(const std::string& wanted) {
 std::string simulate_footer() {
     std::string out = "\nModels:\n";
     for (const auto& each : simulate::scenarios()) out += fmt::format("  {:<16} {}\n", each.name, each.about);
+    out += "\nQuiet models, all of them with --model quiet:\n";
+    for (const auto& each : simulate::quiet_cases())
+        out += fmt::format("  {:<28} {}\n", fmt::format("quiet:{}", each.name), each.about);
     out += "\nDemonstrations (--demonstrate):\n";
     for (const auto& each : simulate::demonstrations()) out += fmt::format("  {:<16} {}\n", each.name, each.title);
     return out + R"(
 The real request path (routing, retries, policies) runs on a virtual clock against a simulated
-provider; the same seed and file give the same output. Clients leave after 60 s.
+provider; the same seed and file give the same output. Clients leave after 60 s; those of the quiet
+models have the patience that their case says, and run with nothing configured, or with -c FILE.
 
 A trace is replayed with its times of arrival. A log has one line per request, so this is inferred:
   - of N attempts, the first N - 1 failed with a 500 after 0.4 s (or duration_s / 2N, if shorter), and
@@ -138,15 +165,17 @@ int simulate(const simulate_choice& choice) {
     }
     if (choice.model.empty() == choice.trace.empty()) return usage("either --model or --trace says what is simulated");
     try {
+        if (choice.model.starts_with("quiet")) return quiet(choice, *seeds);
         std::vector<std::string> notes;
         const auto subjects = choice.trace.empty() ? models_of(choice) : trace_of(choice, notes);
         if (subjects.empty() && choice.trace.empty()) {
-            return usage("there is no model '" + choice.model + "'; there are: all, " + simulate::scenario_names());
+            return usage("there is no model '" + choice.model + "'; there are: all, " + simulate::scenario_names() +
+                         ", and quiet");
         }
         if (subjects.empty()) return 1;
         const auto contestants = contestants_of(choice);
-        if (!contestants) return 1;
-        auto result = simulate::compare(subjects, *contestants, *seeds);
+        if (contestants.empty()) return 1;
+        auto result = simulate::compare(subjects, contestants, *seeds);
         result.notes = std::move(notes);
         std::cout << (choice.json ? simulate::json_of(result) : simulate::text_of(result));
         return 0;

@@ -2,6 +2,8 @@
 
 #include "config/load.hpp"
 #include "proxy/fallback/last_good_store.hpp"
+#include "proxy/net/cancel.hpp"
+#include "proxy/net/event.hpp"
 #include "proxy/serve/serve.hpp"
 #include "proxy/simulate/no_client.hpp"
 #include "proxy/state/policy_registry.hpp"
@@ -11,8 +13,11 @@
 #include <boost/asio/error.hpp>
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <chrono>
 #include <cstring>
+#include <limits>
 #include <optional>
 #include <sstream>
 #include <stdexcept>
@@ -26,14 +31,7 @@ constexpr steady_time begins{std::chrono::seconds{1000}};
 double since_begin(steady_time at) { return in_seconds(at - begins); }
 duration seconds(double count) { return scaled(std::chrono::seconds{1}, count); }
 steady_time moment(double at) { return begins + seconds(at); }
-
-config::snapshot settings_of_text(std::string_view yaml) {
-    const auto loaded = config::load_text(std::string{yaml}, "demonstration.yaml", {});
-    if (loaded.ok()) return loaded.settings;
-    std::ostringstream why;
-    config::print_text(why, loaded.diagnostics);
-    throw std::logic_error(why.str());
-}
+bool is_stream(const reply& what) { return !what.stream.empty() || what.signs > 0; }
 
 struct watcher final : telemetry::observer {
     explicit watcher(net::loop& clock) : loop(clock) {}
@@ -51,7 +49,20 @@ struct watcher final : telemetry::observer {
     }
 };
 
-// Answers once, when its time has come, whatever was written.
+std::string head_of(const reply& what) {
+    std::string head = "HTTP/1.1 " + std::to_string(what.status) + " Demonstration\r\n" + what.fields;
+    if (is_stream(what)) return head + "content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    return head + "content-type: application/json\r\ncontent-length: " + std::to_string(what.body.size()) + "\r\n\r\n" +
+           what.body;
+}
+
+void append_chunk(std::string& out, std::string_view data) {
+    std::array<char, 16> digits;
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), data.size(), 16).ptr;
+    out.append(digits.data(), end).append("\r\n").append(data).append("\r\n");
+}
+
+// Answers when the time has come, whatever was written.
 class staged_exchange final : public net::exchange, private net::timer_entry {
 public:
     staged_exchange(net::loop& worker, std::function<reply()> asks) : loop_(worker), asks_(std::move(asks)) {}
@@ -71,76 +82,130 @@ public:
         if (!std::exchange(asked_, true)) begin(asks_());
     }
     void close() noexcept override {
-        closed_ = true;
+        ended_ = boost::asio::error::operation_aborted;
+        text_.clear();
         cancel();
-        finish({boost::asio::error::operation_aborted});
+        serve();
     }
     void recycle(duration) noexcept override { close(); }
     [[nodiscard]] bool reused() const noexcept override { return false; }
     [[nodiscard]] duration connect_time() const noexcept override { return {}; }
 
 private:
-    void begin(const reply& what) {
-        if (what.silent) return;
-        text_ =
-            "HTTP/1.1 " + std::to_string(what.status) +
-            " Demonstration\r\ncontent-type: application/json\r\ncontent-length: " + std::to_string(what.body.size()) +
-            "\r\n\r\n" + what.body;
-        loop_.timers().arm(*this, loop_.now() + seconds(what.after));
+    void begin(reply what) {
+        what_ = std::move(what);
+        began_ = loop_.now();
+        next_sign_ = what_.after + what_.signs;
+        if (!what_.silent || what_.signs > 0) loop_.timers().arm(*this, began_ + seconds(what_.after));
     }
     void on_timer() override {
-        here_ = true;
+        if (what_.reset) {
+            ended_ = boost::asio::error::connection_reset;
+            return serve();
+        }
+        if (!std::exchange(head_sent_, true)) {
+            text_ += head_of(what_);
+        } else if (next_sign_ < next_event()) {
+            append_chunk(text_, ": PROCESSING\n\n");
+            next_sign_ += what_.signs;
+        } else {
+            append_chunk(text_, what_.stream[said_++].text);
+            next_sign_ = never;
+            if (said_ == what_.stream.size()) text_ += "0\r\n\r\n";
+        }
+        if (what_.signs == 0) next_sign_ = never;
+        const double next = std::min(next_sign_, next_event());
+        if (next < never) loop_.timers().arm(*this, began_ + seconds(next));
         serve();
     }
-    void serve() {
+    [[nodiscard]] double next_event() const {
+        return what_.silent || said_ == what_.stream.size() ? never : std::max(what_.after, what_.stream[said_].at);
+    }
+    void serve() noexcept {
         if (!reader_) return;
-        if (closed_) return finish({boost::asio::error::operation_aborted});
-        if (!here_) return;
-        if (text_.empty()) return; // all of it was read
+        if (text_.empty()) {
+            if (ended_) finish({*ended_});
+            return;
+        }
         const std::size_t size = std::min(text_.size(), into_.size());
         std::memcpy(into_.data(), text_.data(), size);
         text_.erase(0, size);
         finish({{}, size});
     }
     void finish(net::io_result how) noexcept {
-        if (!reader_) return;
         boost::asio::defer(loop_.executor(), [done = std::move(*reader_), how]() mutable { std::move(done)(how); });
         reader_.reset();
     }
 
+    static constexpr double never = std::numeric_limits<double>::infinity();
     net::loop& loop_;
     std::function<reply()> asks_;
+    reply what_{.silent = true};
+    steady_time began_{};
+    std::size_t said_ = 0; // events of the stream
+    double next_sign_ = never;
     std::string text_;
     boost::asio::mutable_buffer into_;
     std::optional<net::completion<net::io_result>> reader_;
-    bool asked_ = false, here_ = false, closed_ = false;
+    std::optional<net::error_code> ended_; // behind the text
+    bool asked_ = false, head_sent_ = false;
 };
 
 class staged_transport final : public net::transport {
 public:
-    staged_transport(net::loop& worker, stage::provider asks) : loop_(worker), asks_(std::move(asks)) {}
-    net::task<net::open_result> open(const std::shared_ptr<const config::upstream>& to, bool, steady_time,
-                                     net::cancel_source&) override {
+    staged_transport(net::loop& worker, stage::provider asks, stage::network lets_through)
+        : loop_(worker), asks_(std::move(asks)), lets_through_(std::move(lets_through)) {}
+    net::task<net::open_result> open(const std::shared_ptr<const config::upstream>& to, bool, steady_time deadline,
+                                     net::cancel_source& stop) override {
+        using kind = net::transport_error::kind;
+        if (lets_through_ && !lets_through_(to->name, since_begin(loop_.now()))) {
+            net::event over(loop_.executor());
+            const net::cancel_source::hook stopped(
+                stop, [](void* what) { static_cast<net::event*>(what)->set(); }, &over);
+            if (co_await over.wait_until(loop_.timers(), deadline))
+                co_return net::open_result{nullptr, {kind::cancelled, "connection_terminated", 502, {}, "cancelled"}};
+            co_return net::open_result{nullptr, {kind::connect_timeout, "connection_timeout", 504, {}, "timed out"}};
+        }
         co_return net::open_result{
             std::make_unique<staged_exchange>(
                 loop_, [this, to] { return asks_(to->name, ++attempts_, since_begin(loop_.now())); }),
             {}};
     }
+    [[nodiscard]] unsigned attempts() const noexcept { return attempts_; }
 
 private:
     net::loop& loop_;
     stage::provider asks_;
+    stage::network lets_through_;
     unsigned attempts_ = 0;
+};
+
+// Leaves when its patience is over.
+class leaver final : private net::timer_entry {
+public:
+    leaver(net::loop& worker, request::client_request& request, std::optional<double> patience) : request_(request) {
+        if (patience) worker.timers().arm(*this, request.came.received + seconds(*patience));
+    }
+    ~leaver() override = default;
+    request::body_source* reads = nullptr;
+
+private:
+    void on_timer() override {
+        request_.gone.request();
+        if (reads != nullptr) reads->cancel();
+    }
+    request::client_request& request_;
 };
 } // namespace
 
 struct stage::inside {
-    inside(std::string_view yaml, provider asks, std::uint64_t seed)
-        : settings(settings_of_text(yaml)), transport(loop, std::move(asks)), policies(registry.prepare(*settings)),
+    inside(config::snapshot all, provider asks, std::uint64_t seed, network lets_through)
+        : settings(std::move(all)), transport(loop, std::move(asks), std::move(lets_through)),
+          policies(registry.prepare(*settings)),
           services{loop, transport, seen, memory, [] { return std::string{"{}"}; }, std::mt19937_64{seed}} {
         services.last_good = &last_good;
     }
-    static net::task<void> play(inside& me, double when, std::string text);
+    static net::task<void> play(inside& me, double when, std::string text, std::optional<double> patience);
 
     net::loop loop{begins};
     config::snapshot settings;
@@ -155,7 +220,7 @@ struct stage::inside {
     std::vector<request_seen> requests;
 };
 
-net::task<void> stage::inside::play(inside& me, double when, std::string text) {
+net::task<void> stage::inside::play(inside& me, double when, std::string text, std::optional<double> patience) {
     if (moment(when) > me.loop.now()) co_await me.loop.sleep_until(moment(when));
     request::io_buffer input(me.services.buffers);
     const auto room = input.space(text.size(), text.size());
@@ -179,6 +244,7 @@ net::task<void> stage::inside::play(inside& me, double when, std::string text) {
     request.body.begin(
         head.body,
         {.max_body = limits.max_body, .max_held = me.settings->replay_buffer, .silence = limits.body_timeout}, false);
+    leaver client(me.loop, request, patience);
     request::answer given = co_await request::serve(me.services, request);
 
     request_seen saw;
@@ -186,17 +252,22 @@ net::task<void> stage::inside::play(inside& me, double when, std::string text) {
     given.tell(request.account);
     saw.degraded = given.degraded;
     saw.reason = given.reason;
-    if (given.body) {
+    if (given.upstream != nullptr) saw.upstream = given.upstream->name;
+    if (given.body && !request.gone.requested()) {
         saw.status = given.head->status;
         if (const auto* told = given.head->find(std::string_view{"retry-after"})) saw.retry_after = told->value;
+        client.reads = given.body.get();
         for (;;) {
             auto step = given.body->ready();
             if (!step) step = co_await given.body->next();
             saw.whole = step->is == request::body_step::kind::end;
             if (step->is != request::body_step::kind::data) break;
+            if (step->first_event) saw.first_event = since_begin(me.loop.now()) - saw.came;
             saw.body += step->data;
         }
+        client.reads = nullptr;
     }
+    if (request.gone.requested()) saw.status = 0;
     given.body.reset(); // then the account has how the parts of a fan-out went
     saw.attempts = request.account.effort.attempts;
     saw.service = request.account.service;
@@ -206,24 +277,35 @@ net::task<void> stage::inside::play(inside& me, double when, std::string text) {
     me.requests.push_back(std::move(saw));
 }
 
+config::snapshot settings_of_text(std::string_view yaml) {
+    const auto loaded = config::load_text(std::string{yaml}, "demonstration.yaml", {});
+    if (loaded.ok()) return loaded.settings;
+    std::ostringstream why;
+    config::print_text(why, loaded.diagnostics);
+    throw std::logic_error(why.str());
+}
+
 stage::stage(std::string_view yaml, provider asks, std::uint64_t seed)
-    : inside_(std::make_unique<inside>(yaml, std::move(asks), seed)) {}
+    : stage(settings_of_text(yaml), std::move(asks), seed) {}
+
+stage::stage(config::snapshot settings, provider asks, std::uint64_t seed, network lets_through)
+    : inside_(std::make_unique<inside>(std::move(settings), std::move(asks), seed, std::move(lets_through))) {}
 
 // Whoever still waits is answered at its deadline, if nothing else.
 stage::~stage() { inside_->loop.run_virtual(inside_->loop.now() + std::chrono::hours{1}); }
 
-void stage::request_at(double when, const std::string& path, const std::string& body) {
-    inside_->loop.nursery().spawn(inside::play(
-        *inside_, when,
-        "POST " + path + " HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: " +
-            std::to_string(body.size()) + "\r\n\r\n" + body));
+void stage::request_at(double when, const caller& who) {
+    std::string text = "POST " + who.path + " HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+    if (who.tells && who.patience) text += "x-evenkeel-timeout: " + std::to_string(*who.patience) + "\r\n";
+    text += "content-length: " + std::to_string(who.body.size()) + "\r\n\r\n" + who.body;
+    inside_->loop.nursery().spawn(inside::play(*inside_, when, std::move(text), who.patience));
 }
 
 void stage::run_until(double when) { inside_->loop.run_virtual(moment(when)); }
 
-const request_seen& stage::ask(const std::string& path) {
+const request_seen& stage::ask(const caller& who) {
     const std::size_t before = inside_->requests.size();
-    request_at(now(), path);
+    request_at(now(), who);
     while (inside_->requests.size() == before) run_until(now() + 0.01);
     return inside_->requests.back();
 }
@@ -232,6 +314,7 @@ double stage::now() const { return since_begin(inside_->loop.now()); }
 const std::vector<request_seen>& stage::requests() const noexcept { return inside_->requests; }
 const std::vector<attempt_seen>& stage::attempts() const noexcept { return inside_->seen.attempts; }
 const std::vector<circuit_seen>& stage::circuits() const noexcept { return inside_->seen.circuits; }
+unsigned stage::sent() const noexcept { return inside_->transport.attempts(); }
 telemetry::policy_report stage::policies() { return inside_->registry.report(*inside_->settings, inside_->loop.now()); }
 
 } // namespace evenkeel::simulate

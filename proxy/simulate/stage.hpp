@@ -11,18 +11,36 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace evenkeel::simulate {
 
-// What the provider does with one attempt: after a while a buffered answer in one piece, or nothing at all.
+// What the provider does with one attempt: after a while a buffered answer in one piece, a stream, a reset, or nothing
+// at all.
 struct reply {
-    double after = 0;
+    struct event {
+        double at = 0; // since the request came
+        std::string text{};
+    };
+    double after = 0; // until the head, or the reset
     int status = 200;
     std::string body{};
     bool silent = false;
+    bool reset = false;
+    std::string fields{};        // of its head, each with its end of line
+    std::vector<event> stream{}; // instead of the body, in order; it ends behind the last one
+    double signs = 0; // of a stream: a comment every so often from the head to the first event; silent: for ever
+};
+
+// Who asks, and for how long he waits.
+struct caller {
+    std::string path{};
+    std::string body = R"({"model":"m","messages":[]})";
+    std::optional<double> patience{}; // seconds; then he leaves
+    bool tells = false;               // that, in x-evenkeel-timeout
 };
 
 struct attempt_seen {
@@ -37,12 +55,14 @@ struct circuit_seen {
 };
 struct request_seen {
     double came = 0, took = 0;
-    int status = 0; // 0: its client has left
+    std::optional<double> first_event{}; // of a stream, since it came
+    int status = 0;                      // 0: its client has left
     bool whole = false;
     int attempts = 0;
     telemetry::request_service service = telemetry::request_service::ok;
     telemetry::degradation degraded{}; // its route's name lives as long as the stage
     std::string reason, retry_after, body;
+    std::string upstream; // whose answer it was
 };
 
 class stage {
@@ -50,27 +70,37 @@ public:
     // Asked for every attempt that is sent: its upstream, its number on this stage from 1, and when.
     using provider = std::function<reply(std::string_view upstream, unsigned attempt, double now)>;
 
+    // Whether a connection gets through now; one that does not is neither made nor refused.
+    using network = std::function<bool(std::string_view upstream, double now)>;
+
     // Throws std::logic_error if the text is no valid configuration.
     stage(std::string_view yaml, provider asks, std::uint64_t seed = 1);
+    stage(config::snapshot settings, provider asks, std::uint64_t seed = 1, network lets_through = {});
     ~stage();
     stage(const stage&) = delete;
     stage& operator=(const stage&) = delete;
 
-    // A POST with this body comes at `when`, which lies not before now. Its client waits for as long as it takes.
-    void request_at(double when, const std::string& path, const std::string& body = R"({"model":"m","messages":[]})");
+    // A POST of this caller comes at `when`, which lies not before now.
+    void request_at(double when, const caller& who);
+    void request_at(double when, const std::string& path) { request_at(when, caller{.path = path}); }
     void run_until(double when);
     // A request that comes now, and runs until it is answered.
-    const request_seen& ask(const std::string& path);
+    const request_seen& ask(const caller& who);
+    const request_seen& ask(const std::string& path) { return ask(caller{.path = path}); }
 
     [[nodiscard]] double now() const;
     [[nodiscard]] const std::vector<request_seen>& requests() const noexcept; // answered, in the order of their answers
     [[nodiscard]] const std::vector<attempt_seen>& attempts() const noexcept; // ended, in that order
     [[nodiscard]] const std::vector<circuit_seen>& circuits() const noexcept;
+    [[nodiscard]] unsigned sent() const noexcept; // attempts that the provider was asked for
     [[nodiscard]] telemetry::policy_report policies();
 
 private:
     struct inside;
     std::unique_ptr<inside> inside_;
 };
+
+// Throws std::logic_error if the text is no valid configuration.
+[[nodiscard]] config::snapshot settings_of_text(std::string_view yaml);
 
 } // namespace evenkeel::simulate

@@ -125,6 +125,27 @@ TEST_CASE("wrong usage says what is right") {
     CHECK(has(help, "one-hanging"));
 }
 
+TEST_CASE("a quiet model is a table of its own") {
+    const auto once = evenkeel("simulate --model quiet:tells-8s --seed 1");
+    CHECK(once.code == 0);
+    CHECK(has(once, "payers"));
+    CHECK(has(once, "\ntells-8s"));
+    CHECK(evenkeel("simulate --model quiet:tells-8s --seed 1").out == once.out);
+    const auto json = evenkeel("simulate --model quiet:calm --seed 1,2 --format json");
+    CHECK(has(json, R"("success":1.000000)"));
+    CHECK(has(json, R"("payers":0)"));
+    const std::string file =
+        file_with("simulate-quiet-",
+                  "version: 1\nupstreams: {a: {url: 'http://a.invalid'}}\nroutes: [{name: llm, upstreams: [a]}]\n");
+    CHECK(evenkeel("simulate -c " + file + " --model quiet:calm --seed 1").code == 0);
+    CHECK(evenkeel("simulate -c " + file + " --model quiet:calm --route other").code == 1);
+    std::filesystem::remove(file);
+    const auto unknown = evenkeel("simulate --model quiet:calmer");
+    CHECK(unknown.code == 2);
+    CHECK(has(unknown, "there is no model 'quiet:calmer'; there are: quiet, quiet:calm,"));
+    CHECK(evenkeel("simulate --model quiet --rate 3").code == 2);
+}
+
 TEST_CASE("the six demonstrations, or one of them") {
     const auto all = evenkeel("simulate --demonstrate all");
     CHECK(all.code == 0);
