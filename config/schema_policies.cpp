@@ -10,6 +10,11 @@ void attempt_timeout(const entry& from, route& to) {
     to.timeout.learn_attempt = from.is_word("adaptive");
 }
 
+void rescue_after(const entry& from, route& to) {
+    to.timeout.rescue.on = !from.is_off();
+    put(from, to.timeout.rescue.after, {});
+}
+
 void retry_or_not(const entry& from, route& to) {
     if (from.is_off()) to.retry.max_retries = 0;
 }
@@ -51,6 +56,12 @@ void add_policy_keys(std::vector<key_row>& table) {
          .documentation = "One attempt: of a stream to its first meaningful event, otherwise to the complete "
                           "answer. adaptive: learned from what attempts take (timeout.adaptive).",
          .price = "How long a silent attempt goes unnoticed; off: only `total` ends it.", .fills = by<attempt_timeout>},
+        {.path = "timeout.rescue", .kind = duration, .fallback = "auto", .min = "1ms", .max = "24h",
+         .words = "auto|off",
+         .documentation = "How long an attempt is silent before another one starts beside it, elsewhere if it can. "
+                          "auto: three times what is usual (timeout.rescue in the README).",
+         .price = "Later: a provider that hangs costs more time. Sooner: slow answers are paid for twice.",
+         .fills = by<rescue_after>},
         {.path = "timeout.stream_idle", .kind = duration, .fallback = "60s", .min = "1ms", .max = "24h",
          .documentation = "Longest silence of any kind inside a stream; then it is cut and marked as broken.",
          .price = "How long a dead stream looks alive; too low cuts models that think silently.",

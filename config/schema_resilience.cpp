@@ -108,7 +108,7 @@ void add_breaker_keys(std::vector<key_row>& table) {
          .documentation = "Pause of an open circuit before its first probe; doubles with each failed recovery, with "
                           "jitter.",
          .price = "Longer closed to an endpoint that is back.", .fills = breaks<&breaker_options::recovery_timeout>},
-        {.path = "circuit_breaker.max_recovery_timeout", .kind = duration, .fallback = "60s", .min = "10ms",
+        {.path = "circuit_breaker.max_recovery_timeout", .kind = duration, .fallback = "25s", .min = "10ms",
          .max = "24h",
          .documentation = "The longest pause before a probe.",
          .price = "Longer closed to an endpoint that is back after a long outage.",

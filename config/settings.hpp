@@ -14,6 +14,7 @@
 #include "policies/hedge.hpp"
 #include "policies/overload_control.hpp"
 #include "policies/prewarm.hpp"
+#include "policies/rescue.hpp"
 #include "policies/retry.hpp"
 #include "policies/shuffle_shard.hpp"
 #include "policies/time.hpp"
@@ -136,6 +137,7 @@ struct timeouts {
     duration content_idle = std::chrono::seconds{300}; // silence of meaning in a stream: pings do not count
     bool learn_attempt = false;                        // `attempt: adaptive`: learned, `attempt` is empty
     adaptive_options adaptive;
+    rescue_options rescue{}; // when a silent attempt is joined by another one
     bool operator==(const timeouts&) const = default;
 };
 

@@ -18,7 +18,7 @@ struct breaker_options {
     std::optional<int> min_calls{};        // empty: auto, failure_threshold with another endpoint, else 15
     duration window = std::chrono::seconds{30};
     duration recovery_timeout = std::chrono::seconds{2}; // x2 per failed recovery, x U(1, 1.2), up to
-    duration max_recovery_timeout = std::chrono::seconds{60};
+    duration max_recovery_timeout = std::chrono::seconds{25};
     int half_open_max_calls = 2;
     int success_threshold = 2;
     duration ramp = std::chrono::seconds{10}; // 0: full traffic at once

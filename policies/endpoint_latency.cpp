@@ -18,7 +18,8 @@ constexpr duration read_again = std::chrono::milliseconds{250};
 constexpr duration read_anyway = std::chrono::seconds{2};
 constexpr std::uint32_t few_new = 16;
 constexpr int levels = 5;
-constexpr int mixed_level = 0, stream_level = 1, leaf_level = levels - 1;
+constexpr int mixed_level = 0, stream_level = 1, model_level = 2, leaf_level = levels - 1;
+constexpr double usual_quantile = 0.95;
 constexpr duration gap_period = std::chrono::minutes{5};
 
 struct level_key {
@@ -57,6 +58,29 @@ struct kept {
     std::uint32_t added = 0; // to the window so far, when it was read
 };
 
+// The latest answers, for as long as there are no others.
+class latest_answers {
+public:
+    void add(duration took) noexcept {
+        took_[next_++ % took_.size()] = took;
+        held_ = std::min(held_ + 1, took_.size());
+    }
+    // About the P95: the longest; of eight and more the longest but one, since one may be anything.
+    [[nodiscard]] std::optional<duration> high() const noexcept {
+        if (held_ == 0) return std::nullopt;
+        constexpr std::size_t enough = 8;
+        auto sorted = took_;
+        const auto last = sorted.begin() + static_cast<std::ptrdiff_t>(held_);
+        const auto at = last - (held_ < enough ? 1 : 2);
+        std::nth_element(sorted.begin(), at, last);
+        return *at;
+    }
+
+private:
+    std::array<duration, 16> took_{};
+    std::size_t next_ = 0, held_ = 0;
+};
+
 // One shape at one level.
 struct node {
     node(const level_key& named, node* above, const adaptive_options& options)
@@ -67,6 +91,8 @@ struct node {
     std::uint64_t used = 0; // when last, as a number; a parent's is later than its children's
     latency_window learned;
     std::uint32_t added = 0; // to learned, so far
+    latest_answers latest;   // of the levels of a kind and of a model
+    kept<duration> usual;
     adaptive_timeout timeout;
 
     std::array<kept<duration>, 2> timeouts; // buffered, stream
@@ -198,6 +224,20 @@ struct endpoint_latency::state {
         return at->keep(place, node::quantile{q, value}, now).value;
     }
 
+    // Of the model, or of all of its kind: what is deeper is too sparse, what mixes kinds means nothing.
+    [[nodiscard]] std::optional<duration> usual_of(node* at, steady_time now) const {
+        constexpr std::uint32_t enough = 32; // answers of which a window knows the P95
+        while (at != nullptr && at->key.level > model_level) at = at->parent;
+        for (; at != nullptr && at->key.level >= stream_level; at = at->parent) {
+            if (at->fresh(at->usual, now)) return *at->usual.value;
+            std::optional<duration> value;
+            if (at->learned.answered(now) >= enough) value = at->learned.quantile_of_answered(usual_quantile, now);
+            if (!value) value = at->latest.high();
+            if (value) return at->keep(at->usual, *value, now);
+        }
+        return std::nullopt;
+    }
+
     // Two periods, so that the longest gap is forgotten after 5 to 10 minutes and never in an instant.
     void turn_gaps(steady_time now) noexcept {
         if (now - gaps_began < gap_period) return;
@@ -222,14 +262,24 @@ void endpoint_latency::configure(const adaptive_options& options) {
 }
 
 void endpoint_latency::record(const request_shape& shape, duration took, latency_sample kind, bool timed_out,
-                              steady_time now) {
+                              steady_time now, bool is_usual) {
     const latency_code sample(took, kind);
     const std::scoped_lock lock(mutex_);
     node* const leaf = state_->leaf(shape);
     // The level that decides for this shape is the one whose timeout it ran into, or did not.
     node* const decides = state_->read_from(leaf, mixed_level, now);
     (decides != nullptr ? decides : leaf)->timeout.attempt_ended(shape.stream, took, timed_out, state_->options, now);
-    for (node* at = leaf; at != nullptr; at = at->parent) at->add(sample, now);
+    for (node* at = leaf; at != nullptr; at = at->parent) {
+        at->add(sample, now);
+        if (is_usual && kind == latency_sample::answered &&
+            (at->key.level == stream_level || at->key.level == model_level))
+            at->latest.add(took);
+    }
+}
+
+std::optional<duration> endpoint_latency::usual(const request_shape& shape, steady_time now) {
+    const std::scoped_lock lock(mutex_);
+    return state_->usual_of(state_->deepest(shape), now);
 }
 
 duration endpoint_latency::attempt_timeout(const request_shape& shape, steady_time now) {

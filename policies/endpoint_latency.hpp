@@ -9,6 +9,10 @@
 // Every attempt is counted at all five levels; the deepest that holds min_samples is read. The first level mixes first
 // tokens with whole answers: it says nothing of when to hedge, and it only ever lengthens a timeout beyond `initial`.
 //
+// What is usual is another question: known from one answer on, and for as long as the process lives, for a pod that is
+// asked once an hour has to know it too. So the latest answers of a model and kind are kept beside the windows,
+// whatever their age, and only answers: what was cut off must not make it look usual to be silent.
+//
 // A read is kept for 250 ms, or up to 2 s while hardly anything new came in, so that it costs a request little. One per
 // (route, endpoint); thread-safe: one mutex, held for one call. Bounded: at most max_shapes levels of all shapes
 // together, the longest unused goes first.
@@ -51,9 +55,14 @@ public:
 
     // `took`: from sending to the first meaningful event of a stream, to the whole of a buffered answer. `timed_out`:
     // it ran into the attempt timeout (then kind is cut_off).
-    void record(const request_shape& shape, duration took, latency_sample kind, bool timed_out, steady_time now);
+    // `is_usual`: else the answer took so long that it is known not to be, and must not make itself so.
+    void record(const request_shape& shape, duration took, latency_sample kind, bool timed_out, steady_time now,
+                bool is_usual = true);
 
     [[nodiscard]] duration attempt_timeout(const request_shape& shape, steady_time now);
+    // The P95 of what was answered, by this model if it ever was, else in this kind (stream, or in one piece). Of up to
+    // 16 answers about their longest. Empty: there was none.
+    [[nodiscard]] std::optional<duration> usual(const request_shape& shape, steady_time now);
     // What share q of the attempts stays within (the longest that answered, where more than 1 - q were cut off); empty
     // until min_samples at some level.
     [[nodiscard]] std::optional<duration> quantile(const request_shape& shape, double q, steady_time now);

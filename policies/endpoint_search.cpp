@@ -174,6 +174,21 @@ std::optional<std::pair<endpoint_index, urgency>> endpoint_search::beside(endpoi
     return std::nullopt;
 }
 
+std::optional<std::pair<endpoint_index, urgency>> endpoint_search::to_rescue(endpoint_set in_flight, steady_time now,
+                                                                             policy_view& view) const {
+    for (const urgency how : {urgency::normal, urgency::last_resort}) {
+        for (const bool has_failed : {false, true}) {
+            for (const endpoint_index at : view.order(now)) {
+                const known& one = known_[at];
+                if (in_flight.has(at) || (one.failures > 0) != has_failed) continue;
+                if (one.barred || (one.silent && !view.wants_stream()) || one.ready > now) continue;
+                if (!view.look(at, attempt_purpose::rescue, how, now)) return std::pair{at, how};
+            }
+        }
+    }
+    return std::nullopt;
+}
+
 void endpoint_search::learn(endpoint_index where, const attempt_outcome& outcome, const retry_options& retry,
                             steady_time now, policy_view& view) {
     known& at = known_[where];

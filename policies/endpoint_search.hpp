@@ -34,6 +34,7 @@ public:
     void add(endpoint_index at) noexcept { bits_ |= std::uint64_t{1} << at; }
     [[nodiscard]] bool has(endpoint_index at) const noexcept { return (bits_ >> at & 1U) != 0; }
     [[nodiscard]] bool empty() const noexcept { return bits_ == 0; }
+    [[nodiscard]] bool only(endpoint_index at) const noexcept { return bits_ == std::uint64_t{1} << at; }
 
 private:
     static_assert(most_endpoints <= 64);
@@ -94,6 +95,10 @@ public:
                                                                            endpoint_set in_flight, hedge_target where,
                                                                            steady_time now, policy_view& view) const;
 
+    // For a rescue: another endpoint than those with attempts in flight, one that has not failed this request in front.
+    [[nodiscard]] std::optional<std::pair<endpoint_index, urgency>> to_rescue(endpoint_set in_flight, steady_time now,
+                                                                              policy_view& view) const;
+
     // What has been learned of an endpoint in this request.
     struct known {
         int failures = 0;      // of this request's attempts here
@@ -105,7 +110,6 @@ public:
     [[nodiscard]] const known& of(endpoint_index at) const noexcept { return known_[at]; }
     void learn(endpoint_index at, const attempt_outcome& outcome, const retry_options& retry, steady_time now,
                policy_view& view);
-    void unlearn(endpoint_index at, const known& before) noexcept { known_[at] = before; }
 
 private:
     using choices = boost::container::static_vector<choice, most_endpoints>;

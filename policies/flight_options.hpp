@@ -5,6 +5,7 @@
 #include "policies/breaker_options.hpp"
 #include "policies/hedge.hpp"
 #include "policies/policy_view.hpp"
+#include "policies/rescue.hpp"
 #include "policies/retry.hpp"
 #include "policies/time.hpp"
 
@@ -32,6 +33,7 @@ struct flight_options {
     bool learned_timeout = false;            // ... or learned, where there is no fixed one
     const retry_options* retry = nullptr;    // outlives the plan
     const hedge_options* hedge = nullptr;    // outlives the plan; null: no hedges
+    rescue_options rescue{};
     evenkeel::when_open when_open = evenkeel::when_open::hold;
     duration hold_max = std::chrono::seconds{60}; // oldest outage that is waited for
     duration max_wait = std::chrono::seconds{5};  // of a first attempt for room after an outage; then it goes through

@@ -4,6 +4,7 @@
 #include "policies/flight_plan.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace evenkeel {
 
@@ -20,6 +21,7 @@ match(F...) -> match<F...>; // clang 14 does not find it by itself
 std::string_view to_string(cancel_cause why) noexcept {
     switch (why) {
     case cancel_cause::lost: return "lost";
+    case cancel_cause::overtaken: return "overtaken";
     case cancel_cause::attempt_timeout: return "attempt_timeout";
     case cancel_cause::deadline: return "deadline";
     case cancel_cause::client_gone: return "client_gone";
@@ -57,7 +59,7 @@ steady_time flight_plan::next_wake() const noexcept {
     if (state_ == state::pausing) return std::min(wake, next_.when);
     if (state_ == state::waiting) return std::min(wake, wait_.again());
     for (const flying& one : flying_) wake = std::min(wake, one.expires);
-    return std::min(wake, hedges_.due());
+    return std::min({wake, hedges_.due(), rescues_.due()});
 }
 
 void flight_plan::begin(steady_time now, policy_view& view) {
@@ -65,20 +67,31 @@ void flight_plan::begin(steady_time now, policy_view& view) {
     if (now >= options_.deadline)
         return give_up(flight_action::ending::timed_out, "deadline", retry_denial::none, now, view);
     if (launched_ == 0) {
-        if (const auto found = endpoints_.in_front(now, view))
-            return launch(found->at, found->permit, attempt_purpose::first, "first", now, view);
+        if (const auto found = endpoints_.in_front(now, view)) {
+            launch(found->at, found->permit, attempt_purpose::first, "first", now, view);
+            return probe_beside(found->at, now, view);
+        }
     }
     const bool one_left = launched_ == 0 || extra_left();
     const retry_denial denied = one_left ? seek(eagerness::may_wait, duration::zero(), now, view) : retry_denial::limit;
-    if (denied != retry_denial::none) refuse(denied, now, view);
+    if (denied != retry_denial::none)
+        refuse(denied, now, view);
+    else if (state_ == state::flying)
+        probe_beside(flying_.back().at, now, view);
+}
+
+void flight_plan::probe_beside(endpoint_index asked, steady_time now, policy_view& view) {
+    if (options_.endpoints < 2) return;
+    for (const endpoint_index at : view.order(now)) {
+        if (at != asked && view.wants_prober(at)) add(flight_action::probe{at});
+    }
 }
 
 void flight_plan::commit(attempt_id id, steady_time now, policy_view& view) {
     if (std::none_of(flying_.begin(), flying_.end(), [&](const flying& one) { return one.id == id; })) return;
-    drop(id);
     state_ = state::finished;
     add(flight_action::commit{id, "first_answer"});
-    cancel_all(cancel_cause::lost, now, view);
+    cancel_all(cancel_cause::lost, now, view, id);
     add(flight_action::finish{flight_action::ending::answered, "first_answer", retry_denial::none});
 }
 
@@ -89,13 +102,19 @@ void flight_plan::progress(attempt_id id, steady_time now, policy_view& view) {
     if (found == flying_.end()) return;
     found->expires = steady_time::max();
     hedges_.not_wanted();
+    rescues_.not_wanted();
     cancel_all(cancel_cause::lost, now, view, id);
     sleep();
 }
 
 retry_denial flight_plan::seek(eagerness how, duration pause, steady_time now, policy_view& view) {
+    return seek(how, pause, now, view, in_flight());
+}
+
+retry_denial flight_plan::seek(eagerness how, duration pause, steady_time now, policy_view& view,
+                               endpoint_set in_flight) {
     const bool at_once = how == eagerness::now_or_never;
-    const endpoint_search::wish wanted{purpose(), in_flight(), at_once, pause, cause_.took, cause_.outcome.never_sent};
+    const endpoint_search::wish wanted{purpose(), in_flight, at_once, pause, cause_.took, cause_.outcome.never_sent};
     const auto [found, why] = endpoints_.find(wanted, options_, now, view);
     for (const auto& [at, word] : why.refused) add(flight_action::refuse{at, wanted.what, word});
     if (found) {
@@ -131,9 +150,9 @@ void flight_plan::go_to(const endpoint_search::choice& found, duration pause, st
 void flight_plan::launch_next(steady_time now, policy_view& view) {
     const attempt_purpose what = purpose();
     launch(next_.at, next_.permit, what,
-           what == attempt_purpose::first          ? "first"
-           : endpoints_.of(next_.at).failures == 0 ? "failover"
-                                                   : "retry",
+           what == attempt_purpose::first                                        ? "first"
+           : endpoints_.of(next_.at).failures == 0 && !in_flight().has(next_.at) ? "failover"
+                                                                                 : "retry",
            now, view);
 }
 
@@ -142,13 +161,15 @@ void flight_plan::launch(endpoint_index at, permit_id permit, attempt_purpose wh
     state_ = state::flying;
     stop_waiting(true);
     ++launched_;
-    flying one{launched_, at, what, now, steady_time::max()};
+    flying one{launched_, at, what, now};
     if (options_.attempt_timeout) {
-        one.expires = now + *options_.attempt_timeout;
+        one.allowed = *options_.attempt_timeout;
     } else if (options_.learned_timeout) {
-        if (const auto learned = view.attempt_timeout(at, now)) one.expires = now + *learned;
+        one.allowed = view.attempt_timeout(at, now).value_or(duration::zero());
     }
+    if (one.allowed > duration::zero()) one.expires = now + one.allowed;
     const bool may_follow = extra_left() && view.repeatable(at);
+    rescues_.launched(options_, may_follow, now);
     hedges_.launched(at, may_follow && hedge_schedule::allows(options_.hedge, flying_.size() + 1), now, view);
     // Nothing is held back where nothing could follow, and no sibling could still be better.
     const holding hold = may_follow || !flying_.empty() || options_.something_follows ? holding::answers
@@ -174,11 +195,14 @@ void flight_plan::ended(const flying& loser, steady_time now, policy_view& view)
     hedges_.ended(loser.at, now - loser.launched, now, view);
 }
 
+// What lost to an attempt that was launched later and elsewhere was overtaken: that says something of its endpoint.
 void flight_plan::cancel_all(cancel_cause why, steady_time now, policy_view& view, attempt_id but) {
+    const auto winner = std::find_if(flying_.begin(), flying_.end(), [&](const flying& one) { return one.id == but; });
     for (const flying& one : flying_) {
         if (one.id == but) continue;
         ended(one, now, view);
-        add(flight_action::cancel{one.id, why});
+        const bool overtaken = winner != flying_.end() && one.id < winner->id && one.at != winner->at;
+        add(flight_action::cancel{one.id, overtaken ? cancel_cause::overtaken : why});
     }
     flying_.erase(std::remove_if(flying_.begin(), flying_.end(), [&](const flying& one) { return one.id != but; }),
                   flying_.end());
@@ -285,60 +309,102 @@ void flight_plan::on_timer(steady_time now, policy_view& view) {
     const auto late =
         std::find_if(flying_.begin(), flying_.end(), [&](const flying& one) { return one.expires <= now; });
     if (late != flying_.end()) return expire(*late, now, view);
-    if (hedges_.due() <= now) return hedge(now, view);
+    if (hedges_.due() <= now && hedge(now, view)) return;
+    if (rescues_.due() <= now && rescue(now, view)) return;
     sleep();
+}
+
+bool flight_plan::rescue(steady_time now, policy_view& view) {
+    const flying& latest = flying_.back();
+    const rescue_schedule::silence of{latest.id, latest.at, latest.launched, in_flight(), extra_left()};
+    const auto got = rescues_.ask(of, endpoints_, options_, now, view);
+    if (got.permit != 0) launch(got.at, got.permit, attempt_purpose::rescue, "rescue", now, view);
+    if (got.tell) add(flight_action::no_rescue{got.at, got.why});
+    return got.permit != 0;
 }
 
 // An attempt has been silent for as long as it may. A fixed timeout ends it in any case, a learned one only where
-// something else can be tried: a sibling in flight, another endpoint, or a second try of a stream.
+// another attempt lives elsewhere, or something else answers in its place.
 void flight_plan::expire(flying late, steady_time now, policy_view& view) {
+    if (const steady_time moved = view.last_moved(late.id, now); moved + late.allowed > now) {
+        look_again(late.id, moved + late.allowed);
+        return sleep();
+    }
+    const bool alone = flying_.size() == 1;
+    const bool fixed = options_.attempt_timeout.has_value();
+    const bool another_elsewhere = !alone && !in_flight().only(late.at);
+    if (!fixed && !another_elsewhere) return outlive(late, now, view);
+
     attempt_outcome silence;
     silence.what = {outcome_class::failure, outcome_kind::timeout};
     silence.never_sent = view.unsent(late.id);
-    const endpoint_search::known before = endpoints_.of(late.at);
-    const bool seen = retryable_seen_;
-    const bool fixed = options_.attempt_timeout.has_value();
-    const bool alone = flying_.size() == 1;
-
     drop(late.id);
     cause_ = {silence, now - late.launched, flight_action::ending::timed_out};
     learn(late.at, silence, now, view);
-    const std::size_t cancelled_at = actions_.size();
     add(flight_action::cancel{late.id, cancel_cause::attempt_timeout});
     retry_denial denied = wanted(late.at, silence, now, view);
     if (denied == retry_denial::none) {
-        const bool may_wait = alone && fixed;
         const duration pause =
             !alone ? duration::zero() : backoff_pause(options_.retry->backoff, pauses_, previous_pause_, view.draw());
-        denied = seek(may_wait ? eagerness::may_wait : eagerness::now_or_never, pause, now, view);
+        denied = seek(alone ? eagerness::may_wait : eagerness::now_or_never, pause, now, view);
     }
-    if (denied == retry_denial::none || fixed || !alone || options_.something_follows) {
-        ended(late, now, view);
-        if (denied == retry_denial::none) return;
-        if (!alone) {
-            add(flight_action::deny{late.id, late.at, denied});
-            return sleep();
-        }
-        return give_up(flight_action::ending::timed_out, to_string(outcome_kind::timeout), denied, now, view);
-    }
-    // It goes on as if nothing had been: there is nothing better. Its silence is evidence all the same: an endpoint
-    // that falls silent while all extra attempts are refused would never be found out, and the other one never be
-    // asked.
-    actions_.erase(actions_.begin() + static_cast<std::ptrdiff_t>(cancelled_at)); // not who refused to take its place
-    endpoints_.unlearn(late.at, before);
-    retryable_seen_ = seen;
-    late.expires = now + timeout_recheck;
-    flying_.push_back(late);
-    add(flight_action::overdue{late.id});
+    ended(late, now, view);
+    if (denied == retry_denial::none) return;
+    if (alone) return give_up(flight_action::ending::timed_out, to_string(outcome_kind::timeout), denied, now, view);
+    add(flight_action::deny{late.id, late.at, denied});
     sleep();
 }
 
-void flight_plan::hedge(steady_time now, policy_view& view) {
+// It goes on: there is nothing better. Its silence is evidence all the same, and another attempt joins it where the
+// budget of retries pays for one that the allowance of rescues did not.
+void flight_plan::outlive(const flying& late, steady_time now, policy_view& view) {
+    look_again(late.id, now + timeout_recheck);
+    add(flight_action::overdue{late.id});
+    const bool another_lives = std::any_of(flying_.begin(), flying_.end(), [&](const flying& one) {
+        return one.id != late.id && one.expires > now + timeout_recheck;
+    });
+    if (another_lives) return sleep();
+    const retry_denial denied = join(late, now, view);
+    if (denied == retry_denial::none) return;
+    if (!options_.something_follows) return sleep();
+    cancel_all(cancel_cause::attempt_timeout, now, view);
+    give_up(flight_action::ending::timed_out, to_string(outcome_kind::timeout), denied, now, view);
+}
+
+// Elsewhere; or here, once a request, where a stream is waited for: a whole answer would take as long again.
+retry_denial flight_plan::join(const flying& late, steady_time now, policy_view& view) {
+    attempt_outcome silence;
+    silence.what = {outcome_class::failure, outcome_kind::timeout};
+    silence.never_sent = view.unsent(late.id);
+    const cause before = std::exchange(cause_, {silence, now - late.launched, flight_action::ending::timed_out});
+    retry_denial denied = wanted(late.at, silence, now, view);
+    if (denied == retry_denial::none) {
+        denied = seek(eagerness::now_or_never, duration::zero(), now, view);
+        const bool may_be_paid = denied != retry_denial::budget && denied != retry_denial::overload;
+        if (denied != retry_denial::none && may_be_paid && in_flight().only(late.at) && view.wants_stream() &&
+            !rescues_.asked_alone()) {
+            denied = seek(eagerness::now_or_never, duration::zero(), now, view, endpoint_set{});
+            if (denied == retry_denial::none) rescues_.ask_alone();
+        }
+    }
+    if (denied != retry_denial::none) cause_ = before;
+    return denied;
+}
+
+void flight_plan::look_again(attempt_id id, steady_time when) noexcept {
+    for (flying& one : flying_) {
+        if (one.id == id) one.expires = when;
+    }
+}
+
+bool flight_plan::hedge(steady_time now, policy_view& view) {
     const hedge_schedule::silence of{flying_.back().at, in_flight(), flying_.size(), extra_left()};
     const auto got = hedges_.ask(of, endpoints_, options_, now, view);
-    if (got.why == hedge_refusal::none) return launch(got.at, got.permit, attempt_purpose::hedge, "hedge", now, view);
-    add(flight_action::no_hedge{got.at, got.why});
-    sleep();
+    if (got.why == hedge_refusal::none)
+        launch(got.at, got.permit, attempt_purpose::hedge, "hedge", now, view);
+    else if (got.tell)
+        add(flight_action::no_hedge{got.at, got.why});
+    return got.why == hedge_refusal::none;
 }
 
 void flight_plan::on_client_gone(steady_time now, policy_view& view) {

@@ -3,8 +3,9 @@
 // go in, actions with their reasons come out; run_flight performs them and decides nothing itself. What it needs to
 // know of the rest of the world it asks through a policy_view.
 //
-// A retry and a hedge are one thing, an *extra attempt*: the first follows a failure, the second a silence. Both count
-// against max_retries, both ask an endpoint that will have them, both are paid for.
+// A retry, a hedge and a rescue are one thing, an *extra attempt*: the first follows a failure, the second a silence
+// that is long for what is usual, the third one that is out of all proportion. All count against max_retries, all ask
+// an endpoint that will have them, all are paid for.
 //
 // A failed attempt is followed by another while all of this holds: its failure is one of `retry.on` (or the upstream
 // says x-should-retry: true, and never false), fewer than max_retries were made, the request may be sent again, an
@@ -16,9 +17,16 @@
 // request waits (`when_open: hold`) and asks again, until one lets it, the outage is older than hold_max, or the
 // deadline is near.
 //
-// Three parts know what they need and no more: endpoint_search, which endpoint may be asked now; endpoint_wait, what
-// becomes of the request while none may; hedge_schedule, when a silence deserves a hedge. The plan is what is left: the
-// attempts in flight, and what follows from each event.
+// Silence is measured from the latest sign of life of an attempt, a byte that moved in either direction. A fixed
+// timeout ends the attempt that was silent for so long. A learned one ends it only where another attempt lives
+// elsewhere: what is all there is goes on, and is joined.
+//
+// Endpoints that are asked second for what they did to others are probed beside the first attempt, by a copy of the
+// request (probe): no caller waits to find out whether they are well again.
+//
+// Four parts know what they need and no more: endpoint_search, which endpoint may be asked now; endpoint_wait, what
+// becomes of the request while none may; hedge_schedule and rescue_schedule, when a silence deserves a hedge and when a
+// rescue. The plan is what is left: the attempts in flight, and what follows from each event.
 //
 // What is not done is told like what is done: an endpoint that is passed over (refuse), a failure that nothing follows
 // (deny, or finish, where the flight ends with it), a hedge that is not launched (no_hedge) and a request that waits
@@ -33,6 +41,7 @@
 #include "policies/hedge_schedule.hpp"
 #include "policies/outcome.hpp"
 #include "policies/policy_view.hpp"
+#include "policies/rescue_schedule.hpp"
 #include "policies/retry.hpp"
 #include "policies/time.hpp"
 
@@ -84,6 +93,7 @@ enum class holding : unsigned char {
 // Why an attempt is no longer wanted. What it is evidence of follows from it.
 enum class cancel_cause : unsigned char {
     lost,            // a sibling's answer was committed
+    overtaken,       // ... that of one launched later, elsewhere
     attempt_timeout, // silent for longer than an attempt may be
     deadline,        // the request's time is over
     client_gone,
@@ -140,6 +150,15 @@ struct no_hedge {
     endpoint_index endpoint; // where it would have gone, as far as that was known; else the one that is silent
     hedge_refusal why;
 };
+// A rescue was due and is not launched; once a request for each reason.
+struct no_rescue {
+    endpoint_index endpoint; // as of no_hedge
+    rescue_refusal why;
+};
+// A copy of the request is to find out whether this endpoint is well again. Nobody waits for it.
+struct probe {
+    endpoint_index endpoint;
+};
 // The request stands in line from now on: policy_view::begin_waiting() has given it a place.
 struct hold {
     retry_denial why;
@@ -151,12 +170,13 @@ struct end_hold {
 using any_flight_action =
     std::variant<flight_action::launch, flight_action::cancel, flight_action::overdue, flight_action::commit,
                  flight_action::finish, flight_action::wait_until, flight_action::refuse, flight_action::deny,
-                 flight_action::no_hedge, flight_action::hold, flight_action::end_hold>;
+                 flight_action::no_hedge, flight_action::hold, flight_action::end_hold, flight_action::no_rescue,
+                 flight_action::probe>;
 
 class flight_plan {
 public:
     static constexpr duration min_attempt_time = evenkeel::min_attempt_time;
-    // A learned timeout that may not fire is looked at again after this. (chosen)
+    // Of an attempt that goes on although its time is over; it is looked at again after this. (chosen)
     static constexpr duration timeout_recheck = std::chrono::seconds{1};
     static constexpr std::size_t max_endpoints = most_endpoints;
 
@@ -178,7 +198,8 @@ private:
         endpoint_index at = 0;
         attempt_purpose purpose = attempt_purpose::first;
         steady_time launched{};
-        steady_time expires = steady_time::max();
+        duration allowed{};                       // silence; zero: any
+        steady_time expires = steady_time::max(); // not before: it may have moved since
     };
     // Why the flight looks for an endpoint: the first attempt, or what the latest failure was.
     struct cause {
@@ -197,6 +218,8 @@ private:
 
     // Another attempt, now or later; none: it has been launched, or is waited for.
     [[nodiscard]] retry_denial seek(eagerness how, duration pause, steady_time now, policy_view& view);
+    [[nodiscard]] retry_denial seek(eagerness how, duration pause, steady_time now, policy_view& view,
+                                    endpoint_set in_flight); // where it is not to go
     void go_to(const endpoint_search::choice& found, duration pause, steady_time now, policy_view& view);
     void launch_next(steady_time now, policy_view& view);
     void launch(endpoint_index at, permit_id permit, attempt_purpose what, std::string_view why, steady_time now,
@@ -214,7 +237,12 @@ private:
                                       policy_view& view) const;
     void follow(const cause& why, steady_time now, policy_view& view);
     void expire(flying late, steady_time now, policy_view& view);
-    void hedge(steady_time now, policy_view& view);
+    void outlive(const flying& late, steady_time now, policy_view& view);
+    [[nodiscard]] retry_denial join(const flying& late, steady_time now, policy_view& view);
+    void look_again(attempt_id id, steady_time when) noexcept;
+    [[nodiscard]] bool rescue(steady_time now, policy_view& view); // another attempt has been launched
+    void probe_beside(endpoint_index asked, steady_time now, policy_view& view);
+    [[nodiscard]] bool hedge(steady_time now, policy_view& view); // likewise
 
     void ended(const flying& loser, steady_time now, policy_view& view);
     void cancel_all(cancel_cause why, steady_time now, policy_view& view, attempt_id but = 0);
@@ -232,6 +260,7 @@ private:
     endpoint_search endpoints_;
     endpoint_wait wait_;
     hedge_schedule hedges_;
+    rescue_schedule rescues_;
     boost::container::small_vector<flying, 2> flying_;
     attempt_id launched_ = 0;      // attempts so far; the latest one's id
     attempt_id answered_ = 0;      // the latest attempt with an HTTP answer to hand on; 0: none

@@ -23,11 +23,14 @@ void hedge_schedule::launched(endpoint_index at, bool may_join, steady_time now,
 
 hedge_schedule::verdict hedge_schedule::ask(const silence& of, const endpoint_search& endpoints,
                                             const flight_options& options, steady_time now, policy_view& view) {
-    const verdict got = choose(of, endpoints, options, now, view);
+    verdict got = choose(of, endpoints, options, now, view);
     if (got.why == hedge_refusal::none) {
         unsettled_.push_back(got.at);
         return got;
     }
+    const unsigned bit = 1U << static_cast<unsigned>(got.why);
+    got.tell = (told_ & bit) == 0;
+    told_ |= bit;
     due_ = steady_time::max();
     if (!passes(got.why)) return got;
     if (const auto delay = view.hedge_delay(of.at, now)) due_ = now + std::max(*delay, options.hedge->min_delay);

@@ -48,6 +48,7 @@ public:
         hedge_refusal why = hedge_refusal::none; // none: launch
         endpoint_index at = 0;                   // where it goes, or would have gone as far as that is known
         permit_id permit = 0;
+        bool tell = true; // this reason has not been told of this request
     };
     // It is due. What is launched has been paid for and let through; else the next one is due when due() says.
     [[nodiscard]] verdict ask(const silence& of, const endpoint_search& endpoints, const flight_options& options,
@@ -61,6 +62,7 @@ private:
 
     steady_time due_ = steady_time::max();
     bool guard_asked_ = false;
+    unsigned told_ = 0;                                           // reasons, as bits
     boost::container::small_vector<endpoint_index, 2> unsettled_; // whose budgets hold the work of hedges
 };
 

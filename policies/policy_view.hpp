@@ -19,7 +19,7 @@ using attempt_id = std::uint32_t;     // 1 is the first
 using endpoint_index = std::uint32_t; // place in the route's order of preference, from 0
 
 // What an attempt is for.
-enum class attempt_purpose : unsigned char { first, retry, hedge };
+enum class attempt_purpose : unsigned char { first, retry, hedge, rescue };
 
 // Why an endpoint does not let an attempt through.
 struct endpoint_refusal {
@@ -51,6 +51,8 @@ public:
     [[nodiscard]] virtual bool wants_stream() = 0;                // the client asked for a stream
     [[nodiscard]] virtual bool repeatable(endpoint_index at) = 0; // the request, sent there, may be sent again
     [[nodiscard]] virtual bool unsent(attempt_id attempt) = 0;    // no byte of this attempt has left
+    // Its latest sign of life: a byte that moved, in either direction; or now, while it is the client that is slow.
+    [[nodiscard]] virtual steady_time last_moved(attempt_id attempt, steady_time now) = 0;
 
     // Two endpoints of one upstream: one credential.
     [[nodiscard]] virtual bool same_upstream(endpoint_index one, endpoint_index other) { return one == other; }
@@ -76,7 +78,15 @@ public:
     [[nodiscard]] virtual bool reserve_hedge(endpoint_index at, steady_time now) = 0;
     virtual void settle_hedge(endpoint_index at, duration loser_took, steady_time now) = 0;
 
+    // A rescue, which the silent endpoint pays for.
+    [[nodiscard]] virtual bool pay_rescue(endpoint_index silent, steady_time now) = 0;
+    virtual void refund_rescue(endpoint_index silent) = 0;
+    // An endpoint that is asked second, or not at all, is to be probed beside this request, by a copy of it.
+    [[nodiscard]] virtual bool wants_prober(endpoint_index at) = 0;
+
     // Learned; empty: not known enough.
+    // The P95 of what was answered, from one answer on, however long ago.
+    [[nodiscard]] virtual std::optional<duration> usual(endpoint_index at, steady_time now) = 0;
     // How long an attempt may take.
     [[nodiscard]] virtual std::optional<duration> attempt_timeout(endpoint_index at, steady_time now) = 0;
     [[nodiscard]] virtual std::optional<duration> hedge_delay(endpoint_index at, steady_time now) = 0;

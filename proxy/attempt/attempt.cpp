@@ -39,7 +39,7 @@ void attempt::cancel(cancel_cause why) noexcept {
             permit_.failed(failed_with(outcome_kind::server_error), order_.luck, now);
             result = attempt_result::stream_error;
         } else {
-            permit_.cancelled(why, order_.luck, now);
+            permit_.cancelled(why, is_mute(), order_.luck, now);
             if (why == cancel_cause::attempt_timeout || why == cancel_cause::deadline) result = attempt_result::timeout;
         }
         phase_ = phase::terminal;
@@ -57,7 +57,7 @@ net::task<void> attempt::run(std::shared_ptr<attempt> self) {
         // What could not be sent a second time goes out on a fresh connection: there is no stale one to die under it.
         const bool repeatable = me.order_.may_repeat && me.order_.body != nullptr &&
                                 (!me.other_body().empty() || me.order_.body->keeps_replayable(me.services_.memory));
-        bool fresh = me.order_.upstream->connections.retry_stale && !repeatable;
+        bool fresh = me.order_.fresh || (me.order_.upstream->connections.retry_stale && !repeatable);
         attempt_kind kind = me.order_.kind;
         std::string_view why = me.order_.why;
         for (;;) {
@@ -85,6 +85,7 @@ net::task<void> attempt::run(std::shared_ptr<attempt> self) {
             while (!lost) {
                 const net::io_result got = co_await me.call_->read_head();
                 lost = me.call_->answered(got);
+                if (!lost) me.heard_at_ = me.services_.loop.now();
             }
             if (me.phase_ == phase::terminal) co_return;
             if (!lost->empty()) {
@@ -112,6 +113,19 @@ net::task<void> attempt::run(std::shared_ptr<attempt> self) {
         me.broke_down();
         throw; // counted and logged by the nursery
     }
+}
+
+bool attempt::is_mute() const noexcept {
+    return heard_at_ == steady_time{} && phase_ != phase::head && phase_ != phase::preamble &&
+           phase_ != phase::committed && (!call_ || call_->unanswered());
+}
+
+steady_time attempt::last_moved(steady_time now) const noexcept {
+    steady_time latest = std::max({launched_, sent_at_, head_at_, heard_at_});
+    if (!call_) return latest;
+    const upstream_call::upload_state upload = call_->uploading();
+    if (upload.under_way && upload.waits_for_client) return now;
+    return std::max(latest, upload.moved);
 }
 
 // Its flight is told like of any failure, which is nobody's but ours.
@@ -163,6 +177,7 @@ upstream_request attempt::asked() const noexcept {
             .whole = other_body(),
             .body = order_.body,
             .uploads = &services_.loop.nursery(),
+            .clock = &services_.loop,
             .head_request = order_.head_request,
             .max_response_head = order_.max_response_head};
 }
@@ -282,6 +297,7 @@ net::task<held_verdict> attempt::hold_more() {
         const net::io_result got = co_await call_->read();
         if (phase_ == phase::terminal) co_return found;
         const steady_time now = services_.loop.now();
+        if (got.ok()) heard_at_ = now;
         if (hold_->keeps_whole_stream()) clock_->waited(now - since, hold_->stream());
         auto known = call_->arrived(got) ? weigh(now) : hold_->broken(clock_->fired(), services_.loop.wall_now());
         if (!known) continue;

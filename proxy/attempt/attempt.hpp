@@ -61,6 +61,7 @@ struct attempt_order {
     std::unique_ptr<upcast_order> upcast;          // goes out as a stream instead, at first; null: it does not
     bool head_request = false;                     // the answer to HEAD has no body
     bool may_repeat = false;                       // sending it twice does no harm
+    bool fresh = false;                            // over a connection of its own: it joins one that is silent
     holding hold = holding::nothing;
     bool hold_streams_whole = false; // ... where answers are held: a stream to its end as well
     bool leaves_last_words = false;  // whoever reads an event stream that breaks tells the client itself
@@ -92,7 +93,9 @@ public:
     // Its deadline moves, before the commit: somebody else waits for the same answer, and longer.
     void allow_until(steady_time deadline) noexcept { order_.deadline = deadline; }
     // Silent for longer than an attempt may be; goes on.
-    void overdue() noexcept { permit_.overdue(order_.luck, services_.loop.now()); }
+    void overdue() noexcept { permit_.overdue(is_mute(), order_.luck, services_.loop.now()); }
+    // Its latest sign of life: a byte that moved, in either direction; now, while its request is the client's to send.
+    [[nodiscard]] steady_time last_moved(steady_time now) const noexcept;
 
     // Once an answer was posted.
     [[nodiscard]] const wire::response_head& head() const noexcept { return call_->head(); }
@@ -132,6 +135,7 @@ private:
         terminal,  // cancelled, or committed and over: nothing is said or learned any more
     };
 
+    [[nodiscard]] bool is_mute() const noexcept; // not a byte has come
     static net::task<void> run(std::shared_ptr<attempt> self);
     void broke_down() noexcept; // an exception of ours ended run()
 
@@ -180,6 +184,7 @@ private:
     std::optional<attempt_body> body_; // since the commit
 
     steady_time launched_{}, sent_at_{}, head_at_{};
+    steady_time heard_at_{}; // the latest bytes that were not the whole head
     telemetry::attempt_record record_;
     bool recording_ = false;
     net::transport_error transport_error_;

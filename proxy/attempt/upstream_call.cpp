@@ -73,6 +73,7 @@ bool upstream_call::send(const upstream_request& what) {
     body_ = what.body;
     max_head_ = what.max_response_head;
     head_request_ = what.head_request;
+    clock_ = what.clock;
     sending_ = sending::running;
     gathered all;
     if (!gather(what, all)) {
@@ -156,12 +157,35 @@ net::task<void> upstream_call::upload(std::shared_ptr<upstream_call> self, std::
 net::task<void> upstream_call::send_whole(std::string_view head, const body_pieces& whole) {
     if (body_ == nullptr) co_return;
     boost::container::small_vector<boost::asio::const_buffer, 4> buffers{buffer_of(head)};
-    for (const shared_bytes& one : whole) buffers.push_back(buffer_of(one.view()));
-    const net::io_result sent = co_await exchange_.write({buffers.data(), buffers.size()});
-    if (body_ == nullptr) co_return;
+    std::size_t together = head.size();
+    for (const shared_bytes& one : whole) {
+        for (std::string_view rest = one.view(); !rest.empty();) {
+            const std::string_view next = rest.substr(0, most_together - std::min(together, most_together));
+            if (!next.empty()) buffers.push_back(buffer_of(next));
+            together += next.size();
+            rest.remove_prefix(next.size());
+            if (together < most_together) continue;
+            const net::io_result sent = co_await exchange_.write({buffers.data(), buffers.size()});
+            if (!went_out(sent)) co_return;
+            buffers.clear();
+            together = 0;
+        }
+    }
+    if (!buffers.empty()) {
+        const net::io_result sent = co_await exchange_.write({buffers.data(), buffers.size()});
+        if (!went_out(sent)) co_return;
+    }
+    sending_ = sending::done;
+}
+
+// False: nothing more is to be sent.
+bool upstream_call::went_out(const net::io_result& sent) noexcept {
+    if (body_ == nullptr) return false;
     sent_any_ = sent_any_ || sent.bytes > 0;
-    sending_ = sent.ok() ? sending::done : sending::broken;
-    bytes_sent_ = sent.bytes;
+    bytes_sent_ += sent.bytes;
+    moved();
+    if (!sent.ok()) sending_ = sending::broken;
+    return sent.ok();
 }
 
 net::task<void> upstream_call::send_as_it_comes(std::string_view head) {
@@ -174,8 +198,11 @@ net::task<void> upstream_call::send_as_it_comes(std::string_view head) {
         if (!head_sent && body_->received() == 0) {
             step.is = request_body::step::kind::data; // the head goes ahead of the first byte of a slow client
         } else {
+            waits_for_client_ = true;
             step = co_await source.next();
+            waits_for_client_ = false;
             if (body_ == nullptr) co_return;
+            moved(); // what was waited for was the client
         }
         std::array<boost::asio::const_buffer, 4> buffers;
         std::size_t count = 0;
@@ -204,6 +231,7 @@ net::task<void> upstream_call::send_as_it_comes(std::string_view head) {
                 sending_ = sending::broken; // an early answer may still be there to read
                 co_return;
             }
+            moved();
         }
         bytes_sent_ += step.data.size();
         if (last) {

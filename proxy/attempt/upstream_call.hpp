@@ -9,6 +9,7 @@
 #include "proxy/message/block.hpp"
 #include "proxy/message/io_buffer.hpp"
 #include "proxy/message/request_body.hpp"
+#include "proxy/net/loop.hpp"
 #include "proxy/net/nursery.hpp"
 #include "proxy/net/transport.hpp"
 #include "proxy/wire/chunk_decoder.hpp"
@@ -30,6 +31,7 @@ struct upstream_request {
     std::span<const shared_bytes> whole{}; // the body; empty: it is `body`
     request_body* body = nullptr;          // of the client's request, sent as it comes; null: there is none
     net::nursery* uploads = nullptr;       // where a body is sent from that does not go out with the head
+    const net::loop* clock = nullptr;      // of the moments at which that moves; null: nobody asks
     bool head_request = false;             // the answer to HEAD has no body
     std::size_t max_response_head = 64 * 1024;
 };
@@ -73,6 +75,14 @@ public:
     void stop_sending() noexcept;
 
     [[nodiscard]] bool sent_any() const noexcept { return sent_any_; } // a byte has left for the network
+    // Of a body that is still going out: when some of it last went, and whether the next of it is the client's to send.
+    struct upload_state {
+        bool under_way = false, waits_for_client = false;
+        steady_time moved{};
+    };
+    [[nodiscard]] upload_state uploading() const noexcept {
+        return {sending_ == sending::running, waits_for_client_, moved_at_};
+    }
     [[nodiscard]] bool withdrawn() const noexcept { return sending_ == sending::withdrawn; }
     [[nodiscard]] bool unanswered() const noexcept { return in_.empty() && interim_ == 0; } // before the head
     [[nodiscard]] std::uint64_t bytes_sent() const noexcept { return bytes_sent_; }         // of the body
@@ -82,6 +92,8 @@ public:
 private:
     // A body up to this goes out with the head, before reading begins.
     static constexpr std::size_t inline_body_bytes = 64 * 1024;
+    // One that is here whole goes out in writes of this size, so that it is seen to move. (chosen)
+    static constexpr std::size_t most_together = 256 * 1024;
     struct gathered;
     enum class sending : unsigned char {
         none,
@@ -95,7 +107,11 @@ private:
     static net::task<void> upload(std::shared_ptr<upstream_call> self, std::string head, body_pieces whole);
     [[nodiscard]] net::task<void> send_whole(std::string_view head, const body_pieces& whole);
     [[nodiscard]] net::task<void> send_as_it_comes(std::string_view head);
+    [[nodiscard]] bool went_out(const net::io_result& sent) noexcept;
     void wrote(const net::io_result& sent, std::size_t body_size) noexcept;
+    void moved() noexcept {
+        if (clock_ != nullptr) moved_at_ = clock_->now();
+    }
     [[nodiscard]] bool take_heads(); // false: more is needed, or refused_ says why not
     [[nodiscard]] std::optional<piece> ready_chunks();
     [[nodiscard]] boost::asio::mutable_buffer room() override { return in_.space(1, most_unread()); }
@@ -108,6 +124,8 @@ private:
     request_body* body_ = nullptr;   // null: nothing more is sent from it
     std::unique_ptr<gathered> rest_; // for send_rest()
     std::size_t max_head_ = 0;       // of the answer
+    const net::loop* clock_ = nullptr;
+    steady_time moved_at_{}; // a piece of the body went out
     bool head_request_ = false;
     io_buffer in_;
     io_buffer head_block_; // where head_ points to, once in_ is needed for more than what came with it
@@ -120,6 +138,7 @@ private:
     wire::refusal refused_ = wire::refusal::none;
     sending sending_ = sending::none;
     bool sent_any_ = false;
+    bool waits_for_client_ = false;
     bool head_gone_ = false;
     bool whole_ = false; // the body has come to its end
     bool ended_ = false;

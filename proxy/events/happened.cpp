@@ -25,6 +25,9 @@ struct naming {
     happening_words operator()(const happened::not_hedged& at) const noexcept {
         return {"not_hedged", to_string(at.why)};
     }
+    happening_words operator()(const happened::not_rescued& at) const noexcept {
+        return {"not_rescued", to_string(at.why)};
+    }
     happening_words operator()(const happened::overdue&) const noexcept { return {"overdue", {}}; }
     happening_words operator()(const happened::committed& at) const noexcept { return {"committed", at.why}; }
     happening_words operator()(const happened::holding& at) const noexcept { return {"holding", to_string(at.why)}; }

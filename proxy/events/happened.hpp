@@ -53,7 +53,7 @@ struct shared_flight_ended {}; // once for each leader
 // The plan of a flight: what it did, and what it did not.
 struct launched {
     attempt_kind kind;
-    std::string_view why; // first | retry | failover | hedge | stale_connection | plain
+    std::string_view why; // first | retry | failover | hedge | rescue | stale_connection | plain
     bool probe = false;   // of a circuit that is half-open
 };
 struct passed_over { // an attempt was wanted, and this endpoint is not asked now
@@ -65,6 +65,9 @@ struct not_followed { // this attempt failed, and is not followed by another whi
 };
 struct not_hedged { // a hedge was due
     hedge_refusal why;
+};
+struct not_rescued { // a rescue was due; once a request for each reason
+    rescue_refusal why;
 };
 struct overdue {}; // silent for longer than an attempt may be; it goes on for want of anything better
 struct committed { // its answer is the flight's
@@ -113,9 +116,9 @@ struct ladder_exhausted {}; // no step could answer
 using any_happening =
     std::variant<happened::queued, happened::joined, happened::detached, happened::shared_flight_ended,
                  happened::launched, happened::passed_over, happened::not_followed, happened::not_hedged,
-                 happened::overdue, happened::committed, happened::holding, happened::held, happened::gave_up,
-                 happened::ended, happened::faulted, happened::upcast, happened::resumed, happened::step_skipped,
-                 happened::step_taken, happened::ladder_exhausted>;
+                 happened::not_rescued, happened::overdue, happened::committed, happened::holding, happened::held,
+                 happened::gave_up, happened::ended, happened::faulted, happened::upcast, happened::resumed,
+                 happened::step_skipped, happened::step_taken, happened::ladder_exhausted>;
 
 // The event's name and its reason, as they stand in logs: "launched failover".
 struct happening_words {

@@ -51,13 +51,17 @@ struct overload_changed {
 };
 // A model is not asked for streams in place of answers in one piece for a while. `what`: the word that was not
 // understood; a peer's.
+// It is asked second, if another endpoint is up; or no longer.
+struct doubt_changed {
+    bool doubted;
+};
 struct upcast_excluded {
     upcast_result why;
     std::string_view what;
 };
 // A request of `prewarm.probe` has ended; it is no client's.
 using any_endpoint_change =
-    std::variant<circuit_transition, rest_began, overload_changed, upcast_excluded, probe_result>;
+    std::variant<circuit_transition, rest_began, overload_changed, doubt_changed, upcast_excluded, probe_result>;
 
 // What changes about connections.
 struct connection_event {

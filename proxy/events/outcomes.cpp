@@ -42,6 +42,8 @@ std::string_view to_string(attempt_kind kind) noexcept {
     case attempt_kind::stale_retry: return "stale_retry";
     case attempt_kind::plain_retry: return "plain_retry";
     case attempt_kind::hedge: return "hedge";
+    case attempt_kind::rescue: return "rescue";
+    case attempt_kind::probe: return "probe";
     }
     return "unknown";
 }

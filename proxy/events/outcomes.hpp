@@ -30,8 +30,9 @@ enum class attempt_result : unsigned char {
 };
 inline constexpr int attempt_result_count = 15;
 // plain_retry: the same attempt again, without the stream that its client had not asked for (`stream.upcast`).
-enum class attempt_kind : unsigned char { first, retry, stale_retry, hedge, plain_retry };
-inline constexpr int attempt_kind_count = 5;
+// rescue: beside one that is silent. probe: a copy of a request, whose answer nobody waits for.
+enum class attempt_kind : unsigned char { first, retry, stale_retry, hedge, plain_retry, rescue, probe };
+inline constexpr int attempt_kind_count = 7;
 
 // What became of one request; the label `outcome`.
 enum class request_outcome : unsigned char {

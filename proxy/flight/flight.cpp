@@ -28,6 +28,16 @@ bool is_googles_array(wire::dialect dialect, const wire::call* called, std::stri
     return dialect == wire::dialect::gemini && called != nullptr && called->streams &&
            target.find("alt=sse") == std::string_view::npos;
 }
+
+telemetry::attempt_kind kind_of(attempt_purpose purpose) noexcept {
+    switch (purpose) {
+    case attempt_purpose::first: return telemetry::attempt_kind::first;
+    case attempt_purpose::retry: return telemetry::attempt_kind::retry;
+    case attempt_purpose::hedge: return telemetry::attempt_kind::hedge;
+    case attempt_purpose::rescue: break;
+    }
+    return telemetry::attempt_kind::rescue;
+}
 } // namespace
 
 flight::flight(worker_services& services, client_request& request, const errand& what)
@@ -37,7 +47,8 @@ flight::flight(worker_services& services, client_request& request, const errand&
       before_(request.account.effort), plan_(options_of(what, deadline_)),
       client_left_(
           request.gone, [](void* to) { static_cast<mailbox*>(to)->post(flight_event::client_gone{}); }, &box_) {
-    if (policies_.guard != nullptr && what.earlier == nullptr) policies_.guard->request_started(services.loop.now());
+    if (policies_.guard != nullptr && what.earlier == nullptr && !what.only)
+        policies_.guard->request_started(services.loop.now());
     if (what.shared != nullptr) what.shared->under_way = this;
 }
 
@@ -54,13 +65,19 @@ void flight::allow_until(steady_time deadline) noexcept {
 }
 
 flight_options flight::options_of(const errand& what, steady_time deadline) noexcept {
+    static const retry_options once = [] {
+        retry_options none;
+        none.max_retries = 0;
+        return none;
+    }();
     const config::route& route = *what.asked;
     return {.deadline = deadline,
             .attempt_timeout = route.timeout.attempt,
             .learned_timeout = route.timeout.learn_attempt,
-            .retry = &route.retry,
-            .hedge = route.hedge.on ? &route.hedge : nullptr,
-            .when_open = route.circuit_breaker.when_open,
+            .retry = what.only ? &once : &route.retry,
+            .hedge = route.hedge.on && !what.only ? &route.hedge : nullptr,
+            .rescue = what.earlier == nullptr ? route.timeout.rescue : rescue_options{.on = false, .after = {}},
+            .when_open = what.only ? when_open::reject : route.circuit_breaker.when_open,
             .hold_max = route.circuit_breaker.hold_max.value_or(what.something_follows ? fallback_hold : longest_hold),
             .max_wait = route.overload.max_wait,
             .endpoints = static_cast<endpoint_index>(route.upstreams.size()),
@@ -150,7 +167,7 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
     order.why = what.why;
     order.head_request = request_.came.head->is_head();
     order.may_repeat = aim_.may_repeat;
-    order.hold = what.hold;
+    order.hold = errand_.only ? holding::answers : what.hold; // a probe is to be judged
     order.hold_streams_whole = route_.stream.resume == config::stream_resume::buffer;
     order.rules.dialect = dialect_of(*upstream, called());
     order.rules.wants_content =
@@ -160,9 +177,12 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
     order.rules.own_credential = hides;
     order.rules.array_stream = is_googles_array(order.rules.dialect, aim_.called, target);
     order.rules.max_retry_after = route_.retry.max_retry_after;
-    order.kind = what.purpose == attempt_purpose::first   ? telemetry::attempt_kind::first
-                 : what.purpose == attempt_purpose::hedge ? telemetry::attempt_kind::hedge
-                                                          : telemetry::attempt_kind::retry;
+    order.kind = errand_.only ? telemetry::attempt_kind::probe : kind_of(what.purpose);
+    // Its own connection: that of the silent one beside it may be what is dead.
+    order.fresh = what.purpose != attempt_purpose::hedge &&
+                  std::any_of(attempts_.begin(), attempts_.end(), [&](const flying& one) {
+                      return one.id != what.id && one.at == what.endpoint && !one.over;
+                  });
     if (route_.retry.max_retries > 0) order.budget = policies_.endpoints[what.endpoint].budget;
     order.luck = services_.draw();
     if (route_.stream.upcast && upcasts(what.endpoint)) fill_upcast(order, what, target);
@@ -179,7 +199,10 @@ void flight::launch(const flight_action::launch& what) {
     attempts_.erase(
         std::remove_if(attempts_.begin(), attempts_.end(), [](const flying& one) { return one.over && !one.answered; }),
         attempts_.end());
-    if (!first_at_) first_at_ = what.endpoint;
+    if (!first_at_) {
+        first_at_ = what.endpoint;
+        policies_.endpoints[what.endpoint].rescues->asked_first();
+    }
     std::unique_ptr<net::transport> faulty;
     if (services_.chaos != nullptr) [[unlikely]]
         faulty = inject_fault(services_, request_, route_, *route_.upstreams[what.endpoint]);
@@ -231,6 +254,10 @@ void flight::keep(const any_flight_action& what) {
         tell(alone->endpoint, happened::not_hedged{alone->why});
     } else if (const auto* denied = std::get_if<flight_action::deny>(&what)) {
         note(find(denied->id), happened::not_followed{denied->why});
+    } else if (const auto* left = std::get_if<flight_action::no_rescue>(&what)) {
+        tell(left->endpoint, happened::not_rescued{left->why});
+    } else if (const auto* sick = std::get_if<flight_action::probe>(&what)) {
+        to_probe_.add(sick->endpoint);
     } else if (const auto* waits = std::get_if<flight_action::hold>(&what)) {
         tell(nowhere, happened::holding{waits->why});
     }

@@ -68,6 +68,11 @@ private:
     bool wants_stream() override;
     bool repeatable(endpoint_index at) override;
     bool unsent(attempt_id id) override;
+    steady_time last_moved(attempt_id id, steady_time now) override;
+    bool pay_rescue(endpoint_index silent, steady_time now) override;
+    void refund_rescue(endpoint_index silent) override;
+    bool wants_prober(endpoint_index at) override;
+    std::optional<duration> usual(endpoint_index at, steady_time now) override;
     bool same_upstream(endpoint_index one, endpoint_index other) override;
     std::span<const endpoint_index> order(steady_time now) override;
     std::optional<endpoint_refusal> look(endpoint_index at, attempt_purpose what, urgency how,
@@ -84,6 +89,8 @@ private:
     std::optional<duration> hedge_delay(endpoint_index at, steady_time now) override;
     duration quickest(endpoint_index at, steady_time now) override;
     hedge_refusal hedge_wanted(steady_time now) override;
+    [[nodiscard]] bool is_copyable();
+    [[nodiscard]] bool is_down(endpoint_index at) const noexcept;
     [[nodiscard]] permit_request permit_request_for(endpoint_index at, attempt_purpose what);
     [[nodiscard]] std::size_t ahead(endpoint_index at) const noexcept;
     [[nodiscard]] request_shape shape(endpoint_index at);
@@ -114,6 +121,7 @@ private:
     [[nodiscard]] answer failure_answer(const flight_action::finish& what);
     [[nodiscard]] answer refusal_answer(const flight_action::finish& what);
     void deposit();
+    void probe_others();
     [[nodiscard]] int tries() const noexcept { return request_.account.effort.attempts - before_.attempts; }
     [[nodiscard]] bool has_waited() const noexcept { return request_.account.effort.held > before_.held; }
 
@@ -139,6 +147,7 @@ private:
     permit_id permit_given_ = 0;                              // ... the latest given
     std::array<std::optional<bool>, 2> can_upcast_{};         // ... whether the body allows it, by dialect
     boost::container::small_vector<endpoint_index, 4> order_; // those of the shard; empty: not asked for yet
+    endpoint_set to_probe_;                                   // beside this request, once it is answered
     std::optional<waiting_line::ticket> ticket_;
     steady_time waiting_since_{};
     steady_time wake_ = deadline_;

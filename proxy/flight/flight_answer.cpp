@@ -2,6 +2,8 @@
 
 #include "proxy/flight/flight.hpp"
 
+#include "proxy/flight/probe_beside.hpp"
+
 #include "proxy/attempt/upcast.hpp"
 #include "proxy/flight/resumed_body.hpp"
 #include "proxy/message/body_answers.hpp"
@@ -51,8 +53,9 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
                         : winner.id == 1                         ? telemetry::request_service::ok
                         : winner.at != first_at_                 ? telemetry::request_service::failed_over
                                                                  : telemetry::request_service::retried;
-        if (errand_.earlier == nullptr) deposit(); // a request pays once
+        if (errand_.earlier == nullptr && !errand_.only) deposit(); // a request pays once
         hedge_over(winner, true);
+        probe_others();
     } else {
         given.failed_as = winner.failed_as;
         given.may_have_arrived = true;
@@ -85,6 +88,13 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
     if (&winner != &attempts_.back()) std::swap(winner, attempts_.back());
     attempts_.pop_back(); // the body holds it now
     return given;
+}
+
+// Now that it is known to be a request that can be answered, and all of it is here.
+void flight::probe_others() {
+    for (endpoint_index at = 0; at < route_.upstreams.size(); ++at) {
+        if (to_probe_.has(at)) probe_beside(services_, request_, errand_, at);
+    }
 }
 
 // A good request pays for extra attempts wherever its route may send it: an upstream that only takes over and is hedged

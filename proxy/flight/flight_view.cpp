@@ -2,6 +2,8 @@
 
 #include "proxy/flight/flight.hpp"
 
+#include "proxy/flight/probe_beside.hpp"
+
 #include <algorithm>
 
 namespace evenkeel::request {
@@ -11,6 +13,35 @@ bool flight::wants_stream() {
     return request_.facts.wants_stream() || (route_.stream.upcast && upcasts(first_at_.value_or(0)));
 }
 bool flight::unsent(attempt_id id) { return find(id) == nullptr || find(id)->made->unsent(); }
+
+steady_time flight::last_moved(attempt_id id, steady_time now) {
+    const flying* const one = find(id);
+    return one == nullptr ? now : one->made->last_moved(now);
+}
+
+bool flight::pay_rescue(endpoint_index silent, steady_time) { return policies_.endpoints[silent].rescues->take(); }
+void flight::refund_rescue(endpoint_index silent) { policies_.endpoints[silent].rescues->give_back(); }
+
+bool flight::is_down(endpoint_index at) const noexcept {
+    const circuit_breaker* const circuit = policies_.endpoints[at].circuit;
+    return circuit != nullptr && circuit->is_down();
+}
+
+// Of requests that go about their own business only: a copy of a copy tells nothing new.
+bool flight::is_copyable() {
+    return !errand_.only && errand_.earlier == nullptr && errand_.shared == nullptr && may_copy(request_) &&
+           repeatable(0);
+}
+
+bool flight::wants_prober(endpoint_index at) {
+    const endpoint_policies& policies = policies_.endpoints[at];
+    const bool sick = policies.doubt->doubted() || (policies.circuit != nullptr && policies.circuit->may_recover());
+    return sick && !policies.doubt->probed() && is_copyable();
+}
+
+std::optional<duration> flight::usual(endpoint_index at, steady_time now) {
+    return policies_.endpoints[at].latency->usual(shape(at), now);
+}
 
 bool flight::repeatable(endpoint_index at) {
     if (!request_.body.replayable()) return false;
@@ -29,10 +60,14 @@ bool flight::same_upstream(endpoint_index one, endpoint_index other) {
 std::span<const endpoint_index> flight::order(steady_time now) {
     if (order_.empty()) { // once a request: which endpoints it prefers does not change under it
         for (endpoint_index at = 0; at < route_.upstreams.size(); ++at) {
-            if (policies_.in_shard(shard_, at)) order_.push_back(at);
+            if (errand_.only ? at == *errand_.only : policies_.in_shard(shard_, at)) order_.push_back(at);
         }
         if (policies_.balance != nullptr)
             policies_.balance->order({order_.data(), order_.size()}, services_.draw(), services_.draw(), now);
+        if (order_.size() > 1) {
+            std::stable_partition(order_.begin(), order_.end(),
+                                  [&](endpoint_index at) { return !policies_.endpoints[at].doubt->doubted(); });
+        }
     }
     return {order_.data(), order_.size()};
 }
@@ -50,6 +85,7 @@ permit_request flight::permit_request_for(endpoint_index at, attempt_purpose wha
             .purpose = what,
             .shape = shape(at),
             .held = ticket_.has_value(),
+            .copyable = order_.size() > 1 && is_down(at) && is_copyable(),
             .shard = shard_,
             .request = &request_};
 }

@@ -9,6 +9,7 @@
 #include "proxy/message/bulkhead_permit.hpp"
 
 #include <memory>
+#include <optional>
 
 namespace evenkeel::request {
 
@@ -30,6 +31,8 @@ struct errand {
     steady_time deadline = steady_time::max(); // by when the answer of this errand must be there
     bool something_follows = false;            // a fallback answers if the attempts do not
     shared_time* shared = nullptr;             // set: the errand is several clients'; outlives it
+    // Set: a probe, which asks this endpoint of the route once, and whose answer nobody waits for.
+    std::optional<endpoint_index> only{};
     const earlier_attempts* earlier = nullptr; // of a stream that broke and is asked for again; outlives the errand
     bulkhead_permit permit{};                  // goes with the answer, to its last byte
 
@@ -40,6 +43,7 @@ struct errand {
                 .deadline = deadline,
                 .something_follows = something_follows,
                 .shared = shared,
+                .only = only,
                 .earlier = earlier};
     }
 };

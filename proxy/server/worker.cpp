@@ -94,6 +94,7 @@ void worker::stop_now() { drain(duration::zero()); }
 net::task<void> worker::wind_down() {
     context_.draining = true;
     probes_.stop();
+    services_.probers_go.request();
     pool_.drain();
     for (auto& one : doors_) one.listener->stop();
     const auto each = [this](void (request::client_connection::*action)()) {

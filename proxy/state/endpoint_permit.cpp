@@ -10,8 +10,12 @@ namespace evenkeel::request {
 namespace {
 constexpr double unlucky = 0.5; // of a draw nobody made: an attempt that is destroyed says nothing
 
-bool may_probe(attempt_purpose purpose, urgency how) noexcept {
-    return purpose == attempt_purpose::first || (purpose == attempt_purpose::retry && how != urgency::normal);
+// Whoever has another endpoint to go to is no probe: a copy of the request is (flight/probe_beside.hpp). Only what
+// cannot be copied finds out by itself, or nobody would.
+bool may_probe(const permit_request& wanted, urgency how) noexcept {
+    if (how != urgency::normal)
+        return wanted.purpose == attempt_purpose::first || wanted.purpose == attempt_purpose::retry;
+    return wanted.purpose == attempt_purpose::first && !wanted.copyable;
 }
 
 endpoint_refusal refusal_of(const circuit_breaker::refusal& refused) noexcept {
@@ -116,7 +120,7 @@ endpoint_permit::endpoint_permit(endpoint_permit&& other) noexcept
     : what_(other.what_), observer_(other.observer_), attempt_(other.attempt_), circuit_(std::move(other.circuit_)),
       place_(std::move(other.place_)), taken_(other.taken_), sent_(other.sent_), ended_(other.ended_),
       first_(other.first_), holds_(std::exchange(other.holds_, false)), learned_(other.learned_),
-      answered_(other.answered_), balanced_(other.balanced_), overdue_(other.overdue_) {}
+      answered_(other.answered_), balanced_(other.balanced_), overdue_(other.overdue_), too_slow_(other.too_slow_) {}
 
 endpoint_permit::~endpoint_permit() {
     if (!holds_ || balanced_ || what_.policies->balance == nullptr) return;
@@ -128,7 +132,7 @@ std::optional<endpoint_refusal> endpoint_permit::look(const permit_request& want
     const endpoint_policies& at = wanted.policies->endpoints[wanted.at];
     if (auto refused = gone(at, how, now)) return refused;
     if (at.circuit != nullptr) {
-        if (const auto refused = at.circuit->look(may_probe(wanted.purpose, how), how == urgency::normal, u, now))
+        if (const auto refused = at.circuit->look(may_probe(wanted, how), how == urgency::normal, u, now))
             return refusal_of(*refused);
     }
     if (how == urgency::waited) return std::nullopt;
@@ -142,8 +146,7 @@ std::optional<endpoint_refusal> endpoint_permit::take(const permit_request& want
     const endpoint_policies& at = wanted.policies->endpoints[wanted.at];
     if (auto refused = gone(at, how, now)) return refused;
     if (at.circuit != nullptr) {
-        circuit_breaker::admission admitted =
-            at.circuit->admit(may_probe(wanted.purpose, how), how == urgency::normal, u, now);
+        circuit_breaker::admission admitted = at.circuit->admit(may_probe(wanted, how), how == urgency::normal, u, now);
         if (admitted.transition) observer.endpoint_changed(origin_of(wanted, 0), *admitted.transition);
         if (admitted.refused) return refusal_of(*admitted.refused);
         into.circuit_ = std::move(admitted.given);
@@ -184,6 +187,7 @@ void endpoint_permit::answers(steady_time now) noexcept {
     if (!holds_ || answered_) return;
     answered_ = true;
     first_ = now - sent_;
+    weigh(first_, now);
     tell_circuit(circuit_breaker::verdict::success, unlucky, now);
     cooldown* const rest = endpoint().rest;
     if (rest == nullptr) return;
@@ -203,7 +207,7 @@ void endpoint_permit::committed() {
 void endpoint_permit::took(steady_time now) noexcept {
     if (!holds_ || learned_) return;
     learned_ = true;
-    endpoint().latency->record(what_.shape, now - sent_, latency_sample::answered, false, now);
+    endpoint().latency->record(what_.shape, now - sent_, latency_sample::answered, false, now, !too_slow_);
 }
 
 void endpoint_permit::finished(steady_time now) noexcept {
@@ -222,6 +226,7 @@ void endpoint_permit::failed(const attempt_outcome& outcome, double u, steady_ti
         learned_ = true;
         endpoint().latency->record(what_.shape, now - sent_, latency_sample::cut_off, true, now);
     }
+    if (silent) doubt(sent_, now);
     tell_circuit(circuit_verdict(outcome), u, now);
     served(load_verdict(outcome), now);
     balanced(outcome.what.is == outcome_class::success ? balancer::ending::answered : balancer::ending::failed, now);
@@ -233,27 +238,71 @@ void endpoint_permit::failed(const attempt_outcome& outcome, double u, steady_ti
 }
 
 // Only where there is another endpoint to turn to: a lone one that is slow is still all there is.
-void endpoint_permit::overdue(double u, steady_time now) noexcept {
-    if (!holds_ || overdue_ || answered_ || sent_ == steady_time{} || alone(now)) return;
+void endpoint_permit::overdue(bool mute, double u, steady_time now) noexcept {
+    if (!holds_ || overdue_ || answered_ || sent_ == steady_time{}) return;
+    if (mute) doubt(sent_, now);
+    if (alone(now)) return;
     overdue_ = true;
     tell_circuit(circuit_breaker::verdict::failure, u, now);
 }
 
+// Whether having been silent for so long, without a byte, says something of the endpoint: longer than twice what is
+// usual. Where nothing is known a little is enough to ask another one first, which costs nothing; for its circuit it
+// has to be as long as a rescue waits.
+bool endpoint_permit::is_evidence(cancel_cause why, duration silent, bool for_circuit, steady_time now) const noexcept {
+    // Whoever told how long it waits has waited; who leaves may have other reasons.
+    const double usual_times = why == cancel_cause::deadline ? 1.5 : 2;
+    constexpr duration worth_another_order = std::chrono::seconds{2};
+    if (const auto usual = endpoint().latency->usual(what_.shape, now)) return silent >= scaled(*usual, usual_times);
+    const bool is_first = what_.purpose == attempt_purpose::first; // what was launched later had less time
+    return silent >=
+           (for_circuit || !is_first ? rescue_delay({}, std::nullopt, what_.shape.stream) : worth_another_order);
+}
+
+void endpoint_permit::doubt(steady_time sent, steady_time now) noexcept {
+    if (endpoint().doubt->silent(sent, now)) observer_->endpoint_changed(origin(), telemetry::doubt_changed{true});
+}
+
+// An answer ends a doubt if it came as soon as is usual, here and elsewhere. One that took ten times as long as another
+// endpoint's begins one.
+void endpoint_permit::weigh(duration took, steady_time now) noexcept {
+    const bool doubted = endpoint().doubt->doubted();
+    const double times = doubted ? times_slower / 3 : times_slower; // no way back on the verge of the next doubt
+    const auto& all = what_.policies->endpoints;
+    bool another = false;
+    for (endpoint_index i = 0; i < all.size() && !too_slow_ && took >= shortest_slow; ++i) {
+        if (i == what_.at || !what_.policies->in_shard(what_.shard, i) || all[i].doubt->doubted()) continue;
+        another = true;
+        const auto usual = all[i].latency->usual(what_.shape, now);
+        too_slow_ = usual && took >= scaled(*usual, times);
+    }
+    // What is all there is sets what is usual, however slow it has become.
+    const auto own = doubted && another ? endpoint().latency->usual(what_.shape, now) : std::nullopt;
+    too_slow_ = too_slow_ || (own && took > rescue_delay({}, own, what_.shape.stream));
+    if (endpoint().doubt->answered(sent_, !too_slow_, now))
+        observer_->endpoint_changed(origin(), telemetry::doubt_changed{too_slow_});
+}
+
 // A loser is evidence of nothing but its own slowness; so is whoever was stopped with the request, unless it had been
-// silent for longer than an attempt may be.
-void endpoint_permit::cancelled(cancel_cause why, double u, steady_time now) noexcept {
+// silent for longer than an attempt may be, or than is usual by far.
+void endpoint_permit::cancelled(cancel_cause why, bool mute, double u, steady_time now) noexcept {
     if (!holds_ || ended_ != steady_time{}) return; // what has ended by itself is not cut off when its flight ends
     ended_ = now;
-    if (sent_ == steady_time{}) {
-        if (why == cancel_cause::attempt_timeout) { // it never got a connection
+    if (sent_ == steady_time{}) { // it never got a connection
+        if (why == cancel_cause::overtaken && now - taken_ >= connect_silence) doubt(taken_, now);
+        if (why == cancel_cause::attempt_timeout) {
+            doubt(taken_, now);
             sent(now);
             tell_circuit(circuit_breaker::verdict::failure, u, now);
         }
         return;
     }
+    const bool silent = mute && !answered_ && why != cancel_cause::lost;
+    if (silent && is_evidence(why, now - sent_, false, now)) doubt(sent_, now);
+    const bool lost = why == cancel_cause::lost || why == cancel_cause::overtaken;
     const auto within = limit(now);
     const bool overdue =
-        why == cancel_cause::attempt_timeout || (why != cancel_cause::lost && within && now - sent_ >= *within);
+        why == cancel_cause::attempt_timeout || (!lost && within && now - sent_ >= *within) || (silent && !alone(now));
     if (!learned_) {
         learned_ = true;
         const auto kind = why == cancel_cause::client_gone ? latency_sample::abandoned : latency_sample::cut_off;

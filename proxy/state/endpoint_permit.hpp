@@ -27,7 +27,8 @@ struct permit_request {
     endpoint_index at = 0;
     attempt_purpose purpose = attempt_purpose::first;
     request_shape shape;
-    bool held = false;                                 // the request has waited for an endpoint already
+    bool held = false;     // the request has waited for an endpoint already
+    bool copyable = false; // a copy of the request may be sent beside it, to find out what another endpoint says
     shuffle_shard::members shard = shuffle_shard::all; // the endpoints the request may turn to
     // Whose credentials it has; lives until the attempt has ended, or is cancelled. Its body is there until the
     // attempt is committed, and then `caller` is known.
@@ -63,9 +64,9 @@ public:
     void took(steady_time now) noexcept;
     void finished(steady_time now) noexcept; // the answer has been read to its end
     void failed(const attempt_outcome& outcome, double u, steady_time now) noexcept; // also after answers(): it broke
-    // Silent for too long, but goes on: a failure until it answers.
-    void overdue(double u, steady_time now) noexcept;
-    void cancelled(cancel_cause why, double u, steady_time now) noexcept;
+    // Silent for too long, but goes on: a failure until it answers. `mute`: not a byte has come from there.
+    void overdue(bool mute, double u, steady_time now) noexcept;
+    void cancelled(cancel_cause why, bool mute, double u, steady_time now) noexcept;
 
     // Silences inside the stream it answers with: how long one may be, given what this endpoint does; and one that was
     // long.
@@ -84,6 +85,9 @@ private:
     void tell(const std::optional<circuit_transition>& moved, steady_time now) noexcept;
     void served(overload_control::verdict verdict, steady_time now) noexcept;
     void balanced(balancer::ending how, steady_time now) noexcept;
+    [[nodiscard]] bool is_evidence(cancel_cause why, duration silent, bool for_circuit, steady_time now) const noexcept;
+    void doubt(steady_time sent, steady_time now) noexcept;
+    void weigh(duration took, steady_time now) noexcept;
 
     permit_request what_;
     telemetry::observer* observer_ = nullptr;
@@ -97,6 +101,7 @@ private:
     bool answered_ = false;
     bool balanced_ = false;
     bool overdue_ = false;
+    bool too_slow_ = false; // it has answered, far later than is usual
 };
 
 } // namespace evenkeel::request

@@ -69,6 +69,8 @@ endpoint_policies policy_registry::endpoint_of(const config::route& route, const
     made.own_credential = config::hides_callers(route, upstream);
     made.budget = configured(budgets_, at_upstream(route.own_budget), route.retry.budget).get();
     made.latency = hold(configured(latencies_, at_endpoint(route.name), route.timeout.adaptive));
+    made.rescues = hold(existing_or_new(rescues_, at_endpoint(route.name)));
+    made.doubt = hold(existing_or_new(doubts_, at_endpoint(own_circuit ? route.name : nowhere)));
     if (route.circuit_breaker.on) {
         const key whose = of_all ? at_upstream(own_circuit) : at_endpoint(own_circuit ? route.name : nowhere);
         made.circuit = hold(configured(circuits_, whose, route.circuit_breaker));
@@ -119,7 +121,7 @@ void policy_registry::forget_the_passed() {
     const auto forget = [](auto&... maps) {
         (std::erase_if(maps, [](const auto& one) { return one.first.passing && one.second.use_count() == 1; }), ...);
     };
-    forget(circuits_, rests_, loads_, latencies_, gone_);
+    forget(circuits_, rests_, loads_, latencies_, rescues_, doubts_, gone_);
 }
 
 telemetry::policy_report policy_registry::report(const config::settings& settings, steady_time now) {
@@ -143,6 +145,7 @@ telemetry::policy_report policy_registry::report(const config::settings& setting
             to.upstream = route->upstreams[i]->name;
             to.endpoint = route->upstreams[i]->endpoint.label();
             to.latency = from.latency->report(now);
+            to.doubted_since = from.doubt->since();
             if (from.circuit != nullptr)
                 to.circuit = from.circuit->report({.alone = true, .usual_p95 = to.latency.p95}, now);
             if (from.rest != nullptr) to.cooldown = from.rest->report(now);
@@ -157,13 +160,18 @@ telemetry::policy_report policy_registry::report(const config::settings& setting
 bool policy_registry::force(const std::string& route, const std::string& upstream, const std::string& endpoint,
                             std::optional<circuit_state> state, steady_time now) {
     const std::scoped_lock lock(mutex_);
+    const auto meant = [&](const key& whose) {
+        return whose.upstream == upstream && (route.empty() || whose.route == route) &&
+               (endpoint.empty() || whose.endpoint == endpoint);
+    };
     bool found = false;
     for (auto& [whose, circuit] : circuits_) {
-        if (whose.upstream != upstream || (!route.empty() && whose.route != route) ||
-            (!endpoint.empty() && whose.endpoint != endpoint))
-            continue;
+        if (!meant(whose)) continue;
         static_cast<void>(circuit->force(state, now));
         found = true;
+    }
+    for (auto& [whose, doubt] : doubts_) { // whoever closes a circuit knows that the endpoint is well
+        if (state == circuit_state::closed && meant(whose)) doubt->clear();
     }
     return found;
 }

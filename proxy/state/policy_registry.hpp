@@ -6,8 +6,9 @@
 //   budget                  upstream; (route, upstream) where the route writes its own `retry.budget`
 //   circuit                 endpoint, or upstream with `circuit_breaker.scope: upstream`; with the route, where it
 //                           writes its own or says `scope: route`
+//   doubt                   endpoint; with the route, where its circuit is the route's own
 //   cooldown                endpoint (and within it the credential)
-//   latency                 (route, endpoint)
+//   latency, rescues        (route, endpoint)
 //   balance, guard, line,   route
 //   bulkhead, shard         ... likewise
 //   load                    route: several upstreams may be one server, and their sum is what is usual; (route,
@@ -21,9 +22,11 @@
 #include "policies/bulkhead.hpp"
 #include "policies/circuit_breaker.hpp"
 #include "policies/cooldown.hpp"
+#include "policies/endpoint_doubt.hpp"
 #include "policies/endpoint_latency.hpp"
 #include "policies/hedge.hpp"
 #include "policies/overload_control.hpp"
+#include "policies/rescue.hpp"
 #include "policies/shuffle_shard.hpp"
 #include "policies/waiting_line.hpp"
 #include "policies/work_budget.hpp"
@@ -47,10 +50,12 @@ namespace evenkeel::request {
 struct endpoint_policies {
     work_budget* budget = nullptr;
     endpoint_latency* latency = nullptr;
-    circuit_breaker* circuit = nullptr; // null: circuit_breaker off
-    cooldown* rest = nullptr;           // null: cooldown off
-    overload_control* load = nullptr;   // null: neither overload control nor a circuit whose recovery is to be paced
-    bool own_credential = false;        // it is shown none of the callers': all requests rest together
+    circuit_breaker* circuit = nullptr;  // null: circuit_breaker off
+    cooldown* rest = nullptr;            // null: cooldown off
+    overload_control* load = nullptr;    // null: neither overload control nor a circuit whose recovery is to be paced
+    bool own_credential = false;         // it is shown none of the callers': all requests rest together
+    endpoint_doubt* doubt = nullptr;     // never null in a set that is in use
+    rescue_allowance* rescues = nullptr; // likewise
     // Its upstream no longer has it: only who has nowhere else to go still asks it. Null: that is not told.
     const std::atomic<bool>* gone = nullptr;
 };
@@ -120,6 +125,8 @@ private:
     by_key<cooldown> rests_;
     by_key<overload_control> loads_;
     by_key<endpoint_latency> latencies_;
+    by_key<endpoint_doubt> doubts_;
+    by_key<rescue_allowance> rescues_;
     by_key<std::atomic<bool>> gone_;
     by_key<balance_memory> balances_;
     by_key<hedge_guard> guards_;

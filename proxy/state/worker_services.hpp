@@ -6,6 +6,7 @@
 #include "proxy/events/observer.hpp"
 #include "proxy/message/block.hpp"
 #include "proxy/message/memory_bound.hpp"
+#include "proxy/net/cancel.hpp"
 #include "proxy/net/departure_watch.hpp"
 #include "proxy/net/loop.hpp"
 #include "proxy/net/nursery.hpp"
@@ -42,6 +43,8 @@ struct worker_services {
     evenkeel::chaos* chaos = nullptr;                              // of all workers; null: `chaos.enabled` is false
     shared_flights* flights = nullptr;                             // of all workers; null: nothing is coalesced
     net::nursery flight_nursery{loop.executor(), loop.failures()}; // clients of other workers may read what runs here
+
+    net::cancel_source probers_go; // at the worker's end: nobody waits for them
 
     [[nodiscard]] double draw() noexcept { return unit_interval(chance()); }
 };

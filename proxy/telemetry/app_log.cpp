@@ -157,6 +157,13 @@ struct app_log::telling {
                                       : "an endpoint is no longer overloaded",
                           of, {"overloaded", load.active ? "true" : "false"});
     }
+    void operator()(const doubt_changed& change) const {
+        log.write_limited(log.doubts_, change.doubted ? config::log_level::warning : config::log_level::info,
+                          change.doubted
+                              ? "an endpoint is asked second: it was silent, or slow, for far longer than usual"
+                              : "an endpoint is no longer asked second: it answers as usual",
+                          of, {"doubted", change.doubted ? "true" : "false"});
+    }
     void operator()(const upcast_excluded& model) const {
         log.write_limited(
             log.upcasts_, config::log_level::info,

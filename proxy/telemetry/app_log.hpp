@@ -82,7 +82,7 @@ private:
     void write_limited(line_limit& limit, config::log_level level, std::string_view message, const event_origin& of,
                        log_field one, log_field two = {});
 
-    line_limit circuits_, cooldowns_, overloads_, upcasts_, internal_errors_;
+    line_limit circuits_, cooldowns_, overloads_, doubts_, upcasts_, internal_errors_;
     std::function<wall_time()> wall_now_;
     std::atomic<config::log_level> level_{config::log_level::info};
     std::atomic<bool> json_{false};

@@ -347,6 +347,8 @@ void append_policies(std::string& to, const endpoint_report& seen, steady_time n
                                                              : std::nullopt);
     append_member(to, "next_probe", circuit ? left(circuit->next_probe) : std::nullopt);
     to += circuit && circuit->forced ? ",\"forced\":true" : ",\"forced\":false";
+    append_member(to, "doubted",
+                  seen.doubted_since ? std::optional(in_seconds(now - *seen.doubted_since)) : std::nullopt);
     append_member(to, "cooldown", seen.cooldown ? left(seen.cooldown->until) : std::nullopt);
     append_word(to, "overload", overload_word(seen.overload));
     append_member(to, "budget", seen.budget_level);

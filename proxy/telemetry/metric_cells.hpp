@@ -104,6 +104,7 @@ struct rare_route_cells {
     counts<stream_resumption_count> resumptions{};
     counts<upcast_result_count> upcasts{};
     counts<hedge_refusal_count> hedges_refused{};
+    counts<rescue_refusal_count> rescues_refused{};
     cell holding{0};
     counts<hold_ends.size()> held{};
     long_histogram hold;
@@ -129,6 +130,7 @@ struct rare_pair_cells {
     counts<transition_count> transitions{};
     counts<cooldown_reasons.size()> cooldowns{};
     counts<overload_changes.size()> overload{};
+    counts<overload_changes.size()> doubts{};
     counts<budget_kinds.size()> budget_refusals{};
 };
 struct upstream_cells {

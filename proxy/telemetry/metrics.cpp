@@ -130,6 +130,9 @@ struct metrics::counting {
         count(&rare_route_cells::hedges_refused, place(alone.why));
         if (alone.why == hedge_refusal::budget) count(&rare_pair_cells::budget_refusals, 1);
     }
+    void operator()(const happened::not_rescued& alone) const {
+        count(&rare_route_cells::rescues_refused, place(alone.why));
+    }
     void operator()(const happened::holding&) const { count(&rare_route_cells::holding); }
     void operator()(const happened::held& wait) const {
         auto* found = cells<rare_route_cells>();
@@ -168,6 +171,7 @@ struct metrics::counting {
     }
     void operator()(const rest_began& rest) const { count(&rare_pair_cells::cooldowns, cooldown_reason_of(rest.why)); }
     void operator()(const overload_changed& change) const { count(&rare_pair_cells::overload, change.active ? 1 : 0); }
+    void operator()(const doubt_changed& change) const { count(&rare_pair_cells::doubts, change.doubted ? 1 : 0); }
     void operator()(const upcast_excluded&) const {} // the attempts that showed it are counted
     void operator()(const probe_result& how) const {
         if (auto* found = all.index.find(of.upstream)) add(found->rare.mine().probed[place(how)]);

@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <random>
@@ -33,6 +34,7 @@ struct plan_bench : policy_view {
         options.deadline = start + deadline;
         options.endpoints = static_cast<endpoint_index>(endpoints);
         options.retry = &retry;
+        options.rescue.on = false; // its own tests turn it on
         retry.backoff.jitter = jitter::none;
     }
 
@@ -63,6 +65,25 @@ struct plan_bench : policy_view {
     bool wants_stream() override { return stream; }
     bool repeatable(endpoint_index) override { return may_repeat; }
     bool unsent(attempt_id) override { return nothing_left; }
+    std::map<attempt_id, steady_time> moved; // absent: not since it was launched
+    steady_time last_moved(attempt_id id, steady_time) override {
+        return moved.contains(id) ? moved[id] : steady_time{};
+    }
+    std::map<endpoint_index, duration> usually; // absent: nothing is known
+    std::optional<duration> usual(endpoint_index at, steady_time) override {
+        return usually.contains(at) ? std::optional{usually[at]} : std::nullopt;
+    }
+    int rescues_left = 1000;
+    std::vector<endpoint_index> rescues_paid;
+    bool pay_rescue(endpoint_index silent, steady_time) override {
+        if (rescues_left == 0) return false;
+        --rescues_left;
+        rescues_paid.push_back(silent);
+        return true;
+    }
+    void refund_rescue(endpoint_index) override { ++rescues_left; }
+    std::vector<endpoint_index> sick;
+    bool wants_prober(endpoint_index at) override { return std::find(sick.begin(), sick.end(), at) != sick.end(); }
     bool flat = false; // every attempt costs 1
     double cost(endpoint_index, duration, bool effortless, steady_time) override {
         return effortless && !flat ? 0.1 : 1.0;

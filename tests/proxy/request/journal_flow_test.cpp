@@ -59,7 +59,7 @@ TEST_CASE("journal: a hedge that won, and who lost to it") {
     const std::string journal = f.ask(post, 1s);
     CAPTURE(journal);
     CHECK(has(journal, "+1.000s launched hedge attempt=2 upstream=backup"));
-    CHECK(has(journal, "cancelled lost attempt=1 upstream=provider"));
+    CHECK(has(journal, "cancelled overtaken attempt=1 upstream=provider"));
     CHECK(has(journal, "committed first_answer attempt=2 upstream=backup"));
     f.expect_nothing_left();
 }
@@ -67,6 +67,7 @@ TEST_CASE("journal: a hedge that won, and who lost to it") {
 TEST_CASE("journal: a hedge that is not launched says why, once") {
     told f(true);
     f.route->timeout.total = 1s + 30ms; // no attempt answers in 30 ms
+    f.route->timeout.rescue.on = false;
     f.route->hedge.on = true;
     f.route->hedge.delay = hedge_options::delay_kind::fixed;
     f.route->hedge.fixed = 1s;

@@ -295,6 +295,7 @@ TEST_CASE("the head of a slow stream is given ahead, with heartbeats, and retrie
     retrying f;
     f.route->stream.head_hold = 10s;
     f.route->stream.heartbeat = 4s;
+    f.route->timeout.rescue.on = false;
     f.upstream.next(streaming({play::pause{15s}, play::reset{}}));
     f.upstream.next(streaming({play::pause{5s}, play::send{good_stream}}));
     f.connect();

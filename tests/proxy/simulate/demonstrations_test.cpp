@@ -80,7 +80,9 @@ TEST_CASE("hedging: one hedge takes the P95 from 30 s to 6, a second one the P99
     };
     CHECK(row("no hedge").at(1) > 29);
     CHECK(row("one, after 3 s \\(the original's\\)").at(1) < 6.5);
-    CHECK(row("one, after 3 s \\(the original's\\)").at(2) > 29);
+    // Both of a pair are slow in one request of 25; a rescue then joins them as a third.
+    CHECK(row("one, after 3 s \\(the original's\\)").at(2) > 15);
+    CHECK(row("one, after 3 s \\(the original's\\)").at(2) < 20);
     CHECK(row("two, after 3 s").at(2) < 10);
     CHECK(row("two, after 3 s").at(3) < 1.4);
     CHECK(row("three, after a learned time").at(2) < 10);

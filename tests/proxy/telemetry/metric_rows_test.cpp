@@ -79,6 +79,8 @@ void every_event(metrics& to, const event_origin& of) {
     for_each<upcast_result>(upcast_result_count, [&](auto how) { to.request_event(of, happened::upcast{how}); });
     for_each<hedge_refusal>(
         hedge_refusal_count, [&](auto why) { to.request_event(of, happened::not_hedged{why}); }, 1);
+    for_each<rescue_refusal>(
+        rescue_refusal_count, [&](auto why) { to.request_event(of, happened::not_rescued{why}); }, 1);
     to.request_event(of, happened::passed_over{attempt_purpose::retry, retry_denial::budget});
     for (const bool went_on : {true, false}) {
         to.request_event(of, happened::holding{retry_denial::circuit_open});
@@ -112,6 +114,7 @@ void every_change(metrics& to, const event_origin& of) {
                            outcome_kind::credential, outcome_kind::timeout})
         to.endpoint_changed(of, rest_began{why, 1s});
     for (const bool overloaded : {true, false}) to.endpoint_changed(of, overload_changed{overloaded});
+    for (const bool doubted : {true, false}) to.endpoint_changed(of, doubt_changed{doubted});
     for_each<probe_result>(probe_result_count, [&](auto how) { to.endpoint_changed({nullptr, of.upstream}, how); });
     for_each<prewarm_event>(prewarm_event_count, [&](auto what) {
         to.connection_changed({.is = connection_event::kind::prewarmed, .upstream = of.upstream, .warm = what});
@@ -141,7 +144,9 @@ policy_report every_state() {
                 overload_control::summary{.active = true, .limit = 4.5, .in_service = 3},
                 {.p50 = 1s, .p95 = 2s, .current_timeout_stream = 3s, .current_timeout_buffered = 4s, .samples = 40},
                 3.5,
-                10}},
+                10,
+                "",
+                now - 3s}},
               bulkhead::summary{7, 8, 2, 9}}},
             2};
 }

@@ -1,0 +1,89 @@
+#include "policies/endpoint_doubt.hpp"
+
+#include <algorithm>
+#include <mutex>
+
+namespace evenkeel {
+
+namespace {
+constexpr duration after_a_good_one = std::chrono::seconds{1}; // the next one is asked for
+constexpr double spread = 0.2; // of the pause between probes, so that many proxies do not ask together
+} // namespace
+
+void endpoint_doubt::begin(steady_time now) noexcept {
+    const bool relapse = ended_ != steady_time::min() && now - ended_ < relapse_within;
+    wanted_ = relapse ? std::min(wanted_ * 2, most_goods) : 1;
+    since_ = now;
+    next_probe_ = now; // whoever is asked instead may tell at once
+    pause_ = first_probe;
+    goods_ = 0;
+    doubted_.store(true, std::memory_order_relaxed);
+}
+
+bool endpoint_doubt::silent(steady_time sent, steady_time now) noexcept {
+    const std::scoped_lock lock(mutex_);
+    bad_sent_ = std::max(bad_sent_, sent);
+    goods_ = 0;
+    if (doubted() || good_sent_.load(std::memory_order_relaxed) > sent.time_since_epoch().count()) return false;
+    begin(now);
+    return true;
+}
+
+bool endpoint_doubt::answered(steady_time sent, bool good, steady_time now) noexcept {
+    const auto at = sent.time_since_epoch().count();
+    auto latest = good_sent_.load(std::memory_order_relaxed);
+    while (good && at > latest && !good_sent_.compare_exchange_weak(latest, at, std::memory_order_relaxed)) {}
+    if (good && !doubted()) {
+        if (slow_any_.load(std::memory_order_relaxed)) {
+            const std::scoped_lock lock(mutex_);
+            slow_ = 0;
+            slow_any_.store(false, std::memory_order_relaxed);
+        }
+        return false;
+    }
+    const std::scoped_lock lock(mutex_);
+    if (!good) {
+        goods_ = 0;
+        slow_any_.store(true, std::memory_order_relaxed);
+        if (++slow_ < slow_in_a_row || doubted()) return false;
+        begin(now);
+        return true;
+    }
+    if (sent < bad_sent_) return false; // of before the silence
+    if (++goods_ < wanted_) {
+        next_probe_ = std::min(next_probe_, now + after_a_good_one);
+        return false;
+    }
+    slow_ = 0;
+    slow_any_.store(false, std::memory_order_relaxed);
+    ended_ = now;
+    doubted_.store(false, std::memory_order_relaxed);
+    return true;
+}
+
+void endpoint_doubt::clear() noexcept {
+    const std::scoped_lock lock(mutex_);
+    slow_ = goods_ = 0;
+    slow_any_.store(false, std::memory_order_relaxed);
+    doubted_.store(false, std::memory_order_relaxed);
+}
+
+bool endpoint_doubt::probe_due(double u, steady_time now) noexcept {
+    const std::scoped_lock lock(mutex_);
+    if (now < next_probe_) return false;
+    next_probe_ = now + scaled(pause_, 1 + spread * u);
+    pause_ = std::min(pause_ + pause_ / 2, last_probe);
+    return true;
+}
+
+steady_time endpoint_doubt::next_probe() const noexcept {
+    const std::scoped_lock lock(mutex_);
+    return next_probe_;
+}
+
+std::optional<steady_time> endpoint_doubt::since() const noexcept {
+    const std::scoped_lock lock(mutex_);
+    return doubted() ? std::optional{since_} : std::nullopt;
+}
+
+} // namespace evenkeel

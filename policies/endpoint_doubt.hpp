@@ -1,0 +1,72 @@
+#pragma once
+// Whether an endpoint is asked second, if another one is up: what a silence, or an answer that took ten times as long
+// as the other endpoint's, is evidence of. The circuit counts failures and asks for many of them; a pod with one
+// request a minute would never find out that its provider hangs. So one silence is enough here, and all it costs is the
+// order in which endpoints are asked.
+//
+// What counts is which attempt was *sent* last of those that have said anything. A silence is evidence unless an
+// attempt that was sent later has been answered: at high rates there nearly always is one, and the ratio of the circuit
+// decides as ever; at low rates there is none until somebody has asked again. No window, no rate and no clock is needed
+// for that.
+//
+// Nobody's request finds out whether a doubted endpoint is well again: a copy of one is sent beside (probe_due), every
+// 10 s to 24 s, and as many good answers in a row are asked for as there were relapses lately. One of each endpoint, as
+// its circuit is scoped. Thread-safe; on the path of a request that is answered, an endpoint that is not doubted costs
+// two atomic operations.
+
+#include "policies/small_mutex.hpp"
+#include "policies/time.hpp"
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+
+namespace evenkeel {
+
+// Answers that take this many times as long as another endpoint's are no better than silence, if they are long at all.
+inline constexpr double times_slower = 10;
+inline constexpr duration shortest_slow = std::chrono::milliseconds{100};
+
+class endpoint_doubt {
+public:
+    static constexpr int slow_in_a_row = 2; // one may be the request's own doing
+    static constexpr duration first_probe = std::chrono::seconds{10}, last_probe = std::chrono::seconds{20};
+    static constexpr duration relapse_within = std::chrono::minutes{10};
+    static constexpr int most_goods = 8;
+
+    // An attempt that was sent at `sent` has been silent for longer than is usual, and is given up or overtaken.
+    // True: the endpoint is doubted from now on.
+    bool silent(steady_time sent, steady_time now) noexcept;
+    // ... was answered, `good`: as soon as is usual; else it took far too long. True: whether it is doubted has
+    // changed.
+    bool answered(steady_time sent, bool good, steady_time now) noexcept;
+
+    void clear() noexcept; // an operator knows better
+
+    [[nodiscard]] bool doubted() const noexcept { return doubted_.load(std::memory_order_relaxed); }
+    // A copy of a request is to find out now; the next one is due later. `u` in [0, 1) spreads it.
+    [[nodiscard]] bool probe_due(double u, steady_time now) noexcept;
+    [[nodiscard]] steady_time next_probe() const noexcept;
+    // One prober at a time. False: there is one.
+    [[nodiscard]] bool begin_probing() noexcept { return !probing_.exchange(true); }
+    void end_probing() noexcept { probing_.store(false); }
+    [[nodiscard]] bool probed() const noexcept { return probing_.load(std::memory_order_relaxed); }
+    [[nodiscard]] std::optional<steady_time> since() const noexcept; // doubted; empty: it is not
+
+private:
+    void begin(steady_time now) noexcept;
+
+    std::atomic<bool> doubted_{false}, probing_{false};
+    std::atomic<steady_time::rep> good_sent_{
+        steady_time::min().time_since_epoch().count()}; // latest, of those answered
+    std::atomic<bool> slow_any_{false};                 // slow_ is not 0
+    mutable small_mutex mutex_;                         // all below
+    steady_time bad_sent_ = steady_time::min();
+    steady_time since_{}, next_probe_{}, ended_ = steady_time::min();
+    duration pause_ = first_probe;
+    int slow_ = 0;   // in a row
+    int goods_ = 0;  // in a row, while doubted
+    int wanted_ = 1; // of them
+};
+
+} // namespace evenkeel

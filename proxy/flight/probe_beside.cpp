@@ -1,0 +1,115 @@
+#include "proxy/flight/probe_beside.hpp"
+
+#include "proxy/flight/run_flight.hpp"
+#include "proxy/message/owned_request.hpp"
+#include "proxy/net/event.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <memory>
+#include <utility>
+
+namespace evenkeel::request {
+
+namespace {
+constexpr duration goes_on_for = std::chrono::minutes{2}; // without another request (chosen)
+// What is silent for longer is given up, and asked again later. At most three times what is usual, within these.
+constexpr duration shortest = std::chrono::seconds{5}, longest = std::chrono::seconds{60},
+                   unknown = std::chrono::seconds{30};
+constexpr duration looks_again = std::chrono::seconds{1};
+
+class prober : public std::enable_shared_from_this<prober> {
+public:
+    prober(worker_services& services, const client_request& of, const errand& what, endpoint_index at)
+        : services_(services), errand_(what.without_permit()), at_(at), charge_(services.memory),
+          policies_(of.came.policies), changed_(services.loop.executor()) {
+        errand_.only = at;
+        errand_.something_follows = false;
+    }
+
+    [[nodiscard]] bool copies(const client_request& of) {
+        const shared_bytes body = of.body.text();
+        if (!charge_.take(of.came.head->raw.size())) return false; // the body lies in blocks, which count already
+        request_ = std::make_unique<owned_request>(services_.loop, services_.buffers, of, body);
+        request_->get().route = of.route;
+        return true;
+    }
+
+    static net::task<void> run(std::shared_ptr<prober> self) {
+        prober& me = *self;
+        const net::cancel_source::hook over(
+            me.services_.probers_go, [](void* who) { static_cast<prober*>(who)->stop(); }, self.get());
+        std::exception_ptr failure;
+        try {
+            const steady_time until = me.services_.loop.now() + goes_on_for;
+            for (;;) {
+                steady_time now = me.services_.loop.now();
+                while (!me.stopped_ && me.is_sick() && now < until && !me.is_due(now)) {
+                    static_cast<void>(co_await me.changed_.wait_until(me.services_.loop.timers(), now + looks_again));
+                    now = me.services_.loop.now();
+                }
+                if (me.stopped_ || now >= until || !me.is_sick()) break;
+                co_await me.ask();
+            }
+        } catch (...) {
+            failure = std::current_exception();
+        }
+        request_body& body = me.request_->get().body;
+        if (body.in_use()) co_await body.released();
+        me.endpoint().doubt->end_probing();
+        if (failure) std::rethrow_exception(failure); // counted and logged by the nursery
+    }
+
+private:
+    [[nodiscard]] const endpoint_policies& endpoint() const { return policies_->of(*errand_.asked).endpoints[at_]; }
+    [[nodiscard]] bool is_sick() const {
+        const endpoint_policies& at = endpoint();
+        return at.doubt->doubted() || (at.circuit != nullptr && at.circuit->may_recover());
+    }
+    [[nodiscard]] bool is_due(steady_time now) const {
+        const endpoint_policies& at = endpoint();
+        const bool probes = at.circuit != nullptr && at.circuit->wants_probe(now);
+        // A circuit that has seen a success waits for the others it asks for.
+        if (probes && at.circuit->has_succeeded()) return true;
+        return (probes || at.doubt->doubted()) && at.doubt->probe_due(services_.draw(), now);
+    }
+    void stop() noexcept {
+        stopped_ = true;
+        request_->get().gone.request();
+        changed_.set();
+    }
+
+    net::task<void> ask() {
+        errand mine = errand_.without_permit();
+        const steady_time now = services_.loop.now();
+        const auto usual = endpoint().latency->usual(request_->get().facts.shape(), now);
+        mine.deadline = now + (usual ? std::clamp(3 * *usual, shortest, longest) : unknown);
+        const answer given = co_await run_flight(services_, request_->get(), std::move(mine), nothing_below);
+        // Its first event, or all of it, has been read and judged; the rest is nobody's.
+    }
+
+    worker_services& services_;
+    errand errand_;
+    endpoint_index at_;
+    memory_charge charge_;
+    std::shared_ptr<const policy_set> policies_;
+    std::unique_ptr<owned_request> request_;
+    net::event changed_;
+    bool stopped_ = false;
+};
+} // namespace
+
+bool may_copy(const client_request& request) {
+    const wire::body_framing& framing = request.body.framing();
+    return request.body.replayable() && (framing.kind != wire::body_kind::length || framing.length <= most_copied);
+}
+
+void probe_beside(worker_services& services, const client_request& of, const errand& what, endpoint_index at) {
+    if (services.probers_go.requested() || !of.body.whole() || of.body.received() > most_copied) return;
+    auto made = std::make_shared<prober>(services, of, what, at);
+    endpoint_doubt& doubt = *of.came.policies->of(*what.asked).endpoints[at].doubt;
+    if (!made->copies(of) || !doubt.begin_probing()) return;
+    services.flight_nursery.spawn(prober::run(std::move(made)));
+}
+
+} // namespace evenkeel::request

@@ -1,0 +1,24 @@
+#pragma once
+// Finds out whether an endpoint that is asked second, or whose circuit is open, is well again, so that no caller has
+// to: a copy of a request that another endpoint has answered well is sent there, beside it and after it, by nobody's
+// order. What it is answered with nobody sees; the policies hear of it like of any attempt.
+//
+// One endpoint at a time has one prober of this process, which goes on by itself for a while, every 10 to 30 s
+// (endpoint_doubt): after that the next request begins another. A copy shares the bytes of its request's body, holds
+// its caller's credentials for no longer than that, and is small.
+
+#include "proxy/message/client_request.hpp"
+#include "proxy/message/errand.hpp"
+#include "proxy/state/worker_services.hpp"
+
+namespace evenkeel::request {
+
+inline constexpr std::uint64_t most_copied = 256 * 1024; // bytes of a request's body (chosen)
+
+// By what is known of it at its beginning: small, and with a body that is here or will be.
+[[nodiscard]] bool may_copy(const client_request& request);
+
+// `at`: an endpoint of the route that the errand asks. The request may end meanwhile.
+void probe_beside(worker_services& services, const client_request& of, const errand& what, endpoint_index at);
+
+} // namespace evenkeel::request

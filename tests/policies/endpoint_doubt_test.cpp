@@ -1,0 +1,132 @@
+#include "policies/endpoint_doubt.hpp"
+
+#include <doctest/doctest.h>
+
+#include <random>
+
+namespace evenkeel::test::endpoint_doubt_test {
+
+using namespace std::chrono_literals;
+
+namespace {
+constexpr steady_time start{1000s};
+}
+
+TEST_CASE("one silence is enough where nothing sent later has been answered") {
+    endpoint_doubt doubt;
+    CHECK_FALSE(doubt.answered(start, true, start + 1s));
+    CHECK(doubt.silent(start + 10s, start + 15s));
+    CHECK(doubt.doubted());
+    CHECK(doubt.since() == start + 15s);
+    CHECK_FALSE(doubt.silent(start + 11s, start + 16s)); // as before
+}
+
+TEST_CASE("a silence beside later answers says nothing of the endpoint") {
+    endpoint_doubt doubt;
+    CHECK_FALSE(doubt.answered(start + 11s, true, start + 12s));
+    CHECK_FALSE(doubt.silent(start + 10s, start + 15s));
+    CHECK_FALSE(doubt.doubted());
+}
+
+TEST_CASE("an answer to what was sent before the silence ends no doubt; one to what was sent later does") {
+    endpoint_doubt doubt;
+    REQUIRE(doubt.silent(start + 10s, start + 15s));
+    CHECK_FALSE(doubt.answered(start + 9s, true, start + 16s));
+    CHECK(doubt.doubted());
+    CHECK(doubt.answered(start + 17s, true, start + 18s));
+    CHECK_FALSE(doubt.doubted());
+    CHECK_FALSE(doubt.since());
+}
+
+TEST_CASE("a relapse asks for twice as many good answers as the last time, and a later one begins anew") {
+    endpoint_doubt doubt;
+    steady_time now = start;
+    const auto goods = [&] {
+        now += 1s;
+        REQUIRE(doubt.silent(now, now + 5s));
+        now += 10s;
+        for (int n = 1;; ++n) {
+            now += 1s;
+            if (doubt.answered(now, true, now)) return n;
+        }
+    };
+    CHECK(goods() == 1);
+    CHECK(goods() == 2);
+    CHECK(goods() == 4);
+    CHECK(goods() == 8);
+    CHECK(goods() == endpoint_doubt::most_goods);
+    now += endpoint_doubt::relapse_within;
+    CHECK(goods() == 1);
+}
+
+TEST_CASE("two answers in a row that took far too long are a doubt, one is not") {
+    endpoint_doubt doubt;
+    CHECK_FALSE(doubt.answered(start, false, start));
+    CHECK_FALSE(doubt.answered(start + 1s, true, start + 1s));
+    CHECK_FALSE(doubt.answered(start + 2s, false, start + 2s));
+    CHECK(doubt.answered(start + 3s, false, start + 3s));
+    CHECK(doubt.doubted());
+    CHECK_FALSE(doubt.answered(start + 4s, false, start + 4s));
+    CHECK(doubt.answered(start + 5s, true, start + 5s));
+}
+
+TEST_CASE("probes are due at once, then after 10 s and more, at most 20 s and a fifth; sooner when one was good") {
+    endpoint_doubt doubt;
+    REQUIRE(doubt.silent(start, start + 5s));
+    steady_time now = start + 5s;
+    CHECK(doubt.probe_due(0, now));
+    CHECK_FALSE(doubt.probe_due(0, now + 10s - 1ns));
+    CHECK(doubt.probe_due(0, now + 10s));
+    now += 10s;
+    CHECK_FALSE(doubt.probe_due(0, now + 15s - 1ns));
+    for (int i = 0; i < 10; ++i) {
+        now = doubt.next_probe();
+        REQUIRE(doubt.probe_due(1, now));
+    }
+    CHECK(doubt.next_probe() == now + 24s);
+    CHECK(doubt.answered(now, true, now)); // one is enough
+    now += 1s;
+    REQUIRE(doubt.silent(now, now)); // a relapse: two
+    REQUIRE(doubt.probe_due(0, now));
+    CHECK_FALSE(doubt.answered(now + 1s, true, now + 1s));
+    CHECK(doubt.next_probe() == now + 2s);
+}
+
+TEST_CASE("one prober at a time; an operator's word ends a doubt") {
+    endpoint_doubt doubt;
+    CHECK(doubt.begin_probing());
+    CHECK_FALSE(doubt.begin_probing());
+    CHECK(doubt.probed());
+    doubt.end_probing();
+    CHECK(doubt.begin_probing());
+    REQUIRE(doubt.silent(start, start));
+    doubt.clear();
+    CHECK_FALSE(doubt.doubted());
+}
+
+// A second implementation: the latest word of each kind, by when it was sent.
+TEST_CASE(
+    "property: a doubt begins only while no later answer is known, and ends only by what was sent after the silence") {
+    for (unsigned seed = 0; seed < 200; ++seed) {
+        std::mt19937 dice(seed);
+        endpoint_doubt doubt;
+        steady_time good = steady_time::min(), bad = steady_time::min(), now = start;
+        for (int step = 0; step < 400; ++step) {
+            now += std::chrono::milliseconds(dice() % 4000);
+            const steady_time sent = now - std::chrono::milliseconds(dice() % 9000);
+            const bool before = doubt.doubted();
+            if (dice() % 3 == 0) {
+                const bool begins = doubt.silent(sent, now);
+                bad = std::max(bad, sent);
+                REQUIRE(begins == (!before && sent >= good));
+            } else {
+                const bool ends = doubt.answered(sent, true, now);
+                good = std::max(good, sent);
+                if (ends) REQUIRE((before && sent >= bad));
+                if (!before) REQUIRE_FALSE(doubt.doubted());
+            }
+        }
+    }
+}
+
+} // namespace evenkeel::test::endpoint_doubt_test

@@ -1,0 +1,215 @@
+// When silent attempts are joined: the arithmetic, who pays, and what the plan makes of it.
+
+#include "tests/policies/plan_bench.hpp"
+
+#include "policies/rescue.hpp"
+
+#include <doctest/doctest.h>
+
+namespace evenkeel::test::rescue_test {
+
+using namespace evenkeel::testing;
+
+namespace {
+struct rescuing : plan_bench {
+    explicit rescuing(int endpoints, duration deadline = 600s) : plan_bench(endpoints, deadline) {
+        options.rescue.on = true;
+        options.learned_timeout = true;
+        learned_timeout = 60s;
+    }
+    // Sleeps until something is launched, at most until `end`.
+    bool until_launch(duration end = 600s) {
+        while (!finished && waits && waits->when <= start + end) {
+            sleep();
+            if (launched) return true;
+        }
+        return false;
+    }
+};
+} // namespace
+
+TEST_CASE("rescue: three times what is usual, at least 1 s, 5 s where answers take seconds; 10 s and 30 s where "
+          "nothing is known") {
+    const rescue_options automatic;
+    CHECK(rescue_delay(automatic, std::nullopt, true) == 10s);
+    CHECK(rescue_delay(automatic, std::nullopt, false) == 30s);
+    CHECK(rescue_delay(automatic, 20ms, false) == 1s);
+    CHECK(rescue_delay(automatic, 500ms, false) == 1500ms);
+    CHECK(rescue_delay(automatic, 1s, false) == 5s);
+    CHECK(rescue_delay(automatic, 30s, true) == 90s);
+    CHECK(rescue_delay({.on = true, .after = 7s}, 30s, true) == 7s);
+}
+
+TEST_CASE("rescue: patience moves it forward, but never into what is usual") {
+    const auto due = [](duration deadline, std::optional<duration> own, std::optional<duration> other, int joined = 0) {
+        return rescue_due({}, {.since = start,
+                               .launched = start,
+                               .deadline = start + deadline,
+                               .own = own,
+                               .other = other,
+                               .stream = false,
+                               .joined = joined}) -
+               start;
+    };
+    CHECK(due(600s, 4s, 4s) == 12s);
+    CHECK(due(600s, 4s, 4s, 1) == 24s); // each waits twice as long
+    CHECK(due(10s, 1s, 1s) == 5s);
+    CHECK(due(3s, 1s, 1s) == 1700ms); // 3 s - 1.3 x 1 s
+    CHECK(due(3s, 2s, 2s) == 3s);     // 0.4 s would be one answer in two
+    CHECK(due(8s, std::nullopt, std::nullopt) == 4s);
+}
+
+TEST_CASE("rescue: an endpoint has some, then a tenth of its requests") {
+    rescue_allowance paid;
+    for (int i = 0; i < rescue_allowance::free_rescues; ++i) REQUIRE(paid.take());
+    CHECK_FALSE(paid.take());
+    for (int i = 0; i < 9; ++i) paid.asked_first();
+    CHECK_FALSE(paid.take());
+    paid.asked_first();
+    CHECK(paid.take());
+    paid.give_back();
+    CHECK(paid.take());
+}
+
+TEST_CASE("a silent attempt is joined elsewhere; the first good answer wins, and the silent one was overtaken") {
+    rescuing bench(2);
+    bench.usually = {{0, 4s}, {1, 4s}};
+    bench.begin();
+    REQUIRE(bench.until_launch());
+    CHECK(bench.now == start + 12s);
+    CHECK(bench.launched->endpoint == 1);
+    CHECK(bench.launched->purpose == attempt_purpose::rescue);
+    CHECK(bench.launched->why == "rescue");
+    CHECK(bench.rescues_paid == std::vector<endpoint_index>{0}); // the silent one pays
+    CHECK(bench.cancels == 0);
+    bench.now += 3s;
+    bench.feed(flight_event::complete{2});
+    CHECK(bench.cancelled->id == 1);
+    CHECK(bench.cancelled->why == cancel_cause::overtaken);
+}
+
+TEST_CASE("the joined attempt may still win: then the rescue has lost, and is evidence of nothing") {
+    rescuing bench(2);
+    bench.begin();
+    REQUIRE(bench.until_launch());
+    bench.now += 1s;
+    bench.feed(flight_event::complete{1});
+    CHECK(bench.committed->id == 1);
+    CHECK(bench.cancelled->why == cancel_cause::lost);
+}
+
+TEST_CASE("A5: a lone endpoint that thinks for 100 s is asked twice, whatever its timeout") {
+    rescuing bench(1);
+    bench.stream = true;
+    bench.learned_timeout = 30s;
+    bench.begin();
+    REQUIRE(bench.until_launch());
+    CHECK(bench.now == start + 10s);
+    CHECK(bench.launched->endpoint == 0);
+    CHECK_FALSE(bench.until_launch(100s));
+    CHECK(bench.plan->attempts() == 2);
+    CHECK(bench.cancels == 0);
+    bench.feed(flight_event::meaningful{1});
+    CHECK(bench.committed->id == 1);
+}
+
+TEST_CASE("A6: whoever shows signs of life is joined by nobody and ended by nothing") {
+    for (const bool fixed : {false, true}) {
+        rescuing bench(2);
+        bench.stream = true;
+        bench.learned_timeout = 1s;
+        if (fixed) bench.options.attempt_timeout = 1s;
+        bench.begin();
+        while (bench.now < start + 100s) {
+            bench.moved[1] = bench.now + 250ms > bench.waits->when ? bench.waits->when - 100ms : bench.waits->when;
+            bench.sleep();
+            REQUIRE_FALSE(bench.launched);
+            REQUIRE(bench.cancels == 0);
+        }
+        CHECK(bench.plan->attempts() == 1);
+    }
+}
+
+TEST_CASE("a way on which nothing goes out for a second is given up for another at once") {
+    rescuing bench(2);
+    bench.nothing_left = true;
+    bench.begin();
+    REQUIRE(bench.until_launch());
+    CHECK(bench.now == start + 1s);
+    CHECK(bench.launched->endpoint == 1);
+}
+
+TEST_CASE("rescue: why not, once a request") {
+    const auto refused_by = [](rescuing& bench) {
+        bench.begin();
+        std::vector<rescue_refusal> why;
+        for (int i = 0; i < 200 && bench.waits && !bench.finished; ++i) {
+            bench.sleep();
+            for (const auto& one : bench.reasons)
+                if (const auto* alone = std::get_if<flight_action::no_rescue>(&one)) why.push_back(alone->why);
+            if (bench.launched || bench.now > start + 100s) break;
+        }
+        return why;
+    };
+    rescuing poor(2);
+    poor.rescues_left = 0;
+    poor.learned_timeout.reset();
+    CHECK(refused_by(poor) == std::vector{rescue_refusal::budget});
+
+    rescuing slow(2);
+    slow.overloaded_now = true;
+    slow.learned_timeout.reset();
+    CHECK(refused_by(slow) == std::vector{rescue_refusal::overload});
+    CHECK(slow.rescues_paid.empty());
+
+    rescuing twice(1);
+    twice.may_repeat = false; // then nothing could follow, and nothing is wanted
+    twice.learned_timeout.reset();
+    CHECK(refused_by(twice).empty());
+
+    rescuing off(2);
+    off.options.rescue.on = false;
+    off.learned_timeout.reset();
+    CHECK(refused_by(off).empty());
+    CHECK(off.plan->attempts() == 1);
+}
+
+TEST_CASE("where the allowance is empty the budget of retries joins an attempt whose time is over; it is not ended") {
+    rescuing bench(2);
+    bench.rescues_left = 0;
+    bench.begin();
+    REQUIRE(bench.until_launch());
+    CHECK(bench.now == start + 60s);
+    CHECK(bench.launched->purpose == attempt_purpose::retry);
+    CHECK(bench.launched->why == "failover");
+    CHECK(bench.cancels == 0);
+    CHECK(bench.costs.size() == 1);
+}
+
+TEST_CASE("an attempt whose time is over is ended where another one lives elsewhere, never the only one that lives") {
+    rescuing bench(2);
+    bench.begin();
+    REQUIRE(bench.until_launch()); // at 30 s, elsewhere
+    int cancels = 0;
+    for (steady_time end = start + 590s; bench.waits->when < end;) {
+        bench.sleep();
+        cancels += bench.cancels;
+    }
+    CHECK(cancels == 1); // the first, when its 60 s were over
+    CHECK_FALSE(bench.finished);
+}
+
+TEST_CASE("what is sick is probed beside the first attempt, and nobody waits for that") {
+    rescuing bench(3);
+    bench.in_order = {1, 0, 2};
+    bench.sick = {0, 2};
+    bench.begin();
+    REQUIRE(bench.launched);
+    CHECK(bench.launched->endpoint == 1);
+    std::vector<endpoint_index> probed;
+    for (const auto& one : bench.reasons)
+        if (const auto* probe = std::get_if<flight_action::probe>(&one)) probed.push_back(probe->endpoint);
+    CHECK(probed == std::vector<endpoint_index>{0, 2});
+}
+
+} // namespace evenkeel::test::rescue_test
