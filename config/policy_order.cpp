@@ -74,8 +74,10 @@ lines coalesce_lines(const entry& route) {
 }
 lines bulkhead_lines(const entry& route) {
     if (!is_on(route, "bulkhead")) return {};
-    return {fmt::format("bulkhead: {} at a time, {} wait (at most {})", value_at(route, "bulkhead", "max_concurrent"),
-                        value_at(route, "bulkhead", "max_queue"), value_at(route, "bulkhead", "queue_timeout"))};
+    const std::string longest = value_at(route, "bulkhead", "queue_timeout");
+    return {fmt::format("bulkhead: {} at a time, {} wait ({})", value_at(route, "bulkhead", "max_concurrent"),
+                        value_at(route, "bulkhead", "max_queue"),
+                        longest == "auto" ? "as long as each may" : "at most " + longest)};
 }
 lines parts_lines(const entry& route) {
     if (!is_fan_out(route)) return {};

@@ -81,7 +81,7 @@ void add_upstream_keys(std::vector<key_row>& table) {
          .documentation = "HTTP proxy that connections are tunnelled through (CONNECT).",
          .fills = member<&upstream::proxy>},
         {.path = "upstreams.connections", .kind = block, .documentation = "The pool of connections, per worker."},
-        {.path = "upstreams.connections.max", .kind = integer, .fallback = "256", .min = "1", .max = "65535",
+        {.path = "upstreams.connections.max", .kind = integer, .fallback = "1024", .min = "1", .max = "65535",
          .documentation = "Open connections per worker and endpoint; further attempts wait.",
          .price = "Providers may count connections; each holds a descriptor and TLS state.",
          .fills = member<&upstream::connections, &connection_options::max>},

@@ -83,7 +83,7 @@ struct client_tls {
 };
 
 struct connection_options {
-    std::uint32_t max = 256; // open connections per worker and endpoint
+    std::uint32_t max = 1024; // open connections per worker and endpoint
     duration idle_timeout = std::chrono::seconds{30};
     duration max_age = std::chrono::minutes{5};
     bool retry_stale = true; // one free retry of a reused connection that died unanswered

@@ -133,7 +133,7 @@ bulkhead::entry bulkhead::wait(const std::shared_ptr<waiter>& one, requester who
             result.given = take(who, now);
             return result;
         }
-        until = std::min(until, now + options_.queue_timeout);
+        if (options_.queue_timeout) until = std::min(until, now + *options_.queue_timeout);
         if (until <= now) {
             result.refused = bulkhead_refusal::queue_timeout;
             return result;

@@ -34,10 +34,10 @@ namespace evenkeel {
 
 struct bulkhead_options {
     bool on = false;
-    int max_concurrent = 256;                         // permits, at least 1
-    int max_queue = 256;                              // requests that wait; 0: nobody waits
-    duration queue_timeout = std::chrono::seconds{2}; // the longest wait
-    double tenant_share = 0.5;                        // of both, over 0 to 1; 1: no tenant is limited
+    int max_concurrent = 1024;               // permits, at least 1
+    int max_queue = 4096;                    // requests that wait; 0: nobody waits
+    std::optional<duration> queue_timeout{}; // the longest wait; empty: each as long as its own time allows
+    double tenant_share = 0.5;               // of both, over 0 to 1; 1: no tenant is limited
     bool operator==(const bulkhead_options&) const = default;
 };
 
@@ -107,7 +107,7 @@ public:
         bulkhead_refusal refused = bulkhead_refusal::none; // neither: it waits
         bool limited = false;                              // its tenant's share had a part in it
     };
-    // Queues one for which enter() had nothing, until `until` or queue_timeout from now.
+    // Queues one for which enter() had nothing, until `until` or queue_timeout from now at most.
     [[nodiscard]] entry wait(const std::shared_ptr<waiter>& one, requester who, steady_time until, steady_time now);
     // Its wait is over: it was woken, its time has come, or its client has left. Exactly once per wait() that queued
     // it; a permit among what it returns is the caller's.

@@ -88,7 +88,8 @@ answer refused(worker_services& services, const client_request& request, const e
 net::task<answer> wait_in_turn(worker_services& services, client_request& request, errand what, next_stage next) {
     bulkhead& at = bulkhead_of(request, what);
     const steady_time came = services.loop.now();
-    steady_time until = came + what.asked->bulkhead.queue_timeout;
+    const auto& longest = what.asked->bulkhead.queue_timeout;
+    steady_time until = longest ? came + *longest : steady_time::max();
     // Who waits for a shared flight leaves it by himself, and another's time may be longer.
     if (what.shared == nullptr) until = std::min(until, what.deadline);
     const auto mine = std::make_shared<turn>(services.loop.executor());

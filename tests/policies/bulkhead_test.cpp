@@ -349,7 +349,7 @@ struct story {
                     .until = now + std::chrono::milliseconds(1 + random() % 3000),
                     .number = ++numbers};
         const auto entry = gate.wait(one.line, of(mine.name), one.until, now);
-        one.until = std::min(one.until, now + how.queue_timeout);
+        one.until = std::min(one.until, now + how.queue_timeout.value());
         if (entry.given) {
             one.slot = *entry.given;
             admit(std::move(one));

@@ -111,6 +111,23 @@ TEST_CASE("whose turn does not come in time is refused then: after queue_timeout
     f.finish();
 }
 
+TEST_CASE("D5: where no queue_timeout is said one waits as long as its own time allows") {
+    crowd f(400, 4096);
+    f.route->bulkhead.queue_timeout.reset();
+    f.route->timeout.total = 60s;
+    f.use();
+    f.upstream.always(after(4s, ok_json));
+    for (int i = 0; i < 1200; ++i) f.come(post);
+    const auto& hasty = f.come(post_with("x-evenkeel-timeout: 5\r\n"));
+    f.pass(11s);
+    CHECK(has(hasty.received(), "\"code\":\"bulkhead_timeout\""));
+    f.pass(2s);
+    const auto served = std::count_if(f.visitors.begin(), f.visitors.end(),
+                                      [](const auto& one) { return has(one->received(), "200 OK"); });
+    CHECK(served == 1200);
+    f.finish();
+}
+
 TEST_CASE("P8.4: a permit is held to the last byte of a stream") {
     crowd f;
     f.upstream.next(streaming({play::send{stream_head + chunk(hello) + chunk(word)}, play::pause{1500ms},
