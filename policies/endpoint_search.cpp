@@ -200,6 +200,7 @@ void endpoint_search::learn(endpoint_index where, const attempt_outcome& outcome
             known_[i].barred = known_[i].barred || view.same_upstream(where, i);
     }
     if (outcome.should_retry == true) at.barred = false;
+    at.barred = at.barred || outcome.lasting;
     if (!outcome.retry_after) return;
     at.too_long = *outcome.retry_after > retry.max_retry_after;
     const duration spread = std::min(*outcome.retry_after / 2, max_hint_jitter);

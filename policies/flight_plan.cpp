@@ -277,7 +277,8 @@ retry_denial flight_plan::wanted(endpoint_index at, const attempt_outcome& outco
     const bool listed = own_opinion || needs_another_credential(kind) || includes(retry.on, word_for(outcome));
     if (!listed && outcome.should_retry != true) return retry_denial::not_retryable;
     if (!extra_left()) return retry_denial::limit;
-    if (!outcome.never_sent && !view.repeatable(at)) return retry_denial::not_replayable;
+    if (!outcome.never_sent && !(outcome.no_effect ? view.held(at) : view.repeatable(at)))
+        return retry_denial::not_replayable;
     if (kind == outcome_kind::timeout && !outcome.never_sent && view.overload_active(at, now))
         return retry_denial::overload;
     return retry_denial::none;

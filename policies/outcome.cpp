@@ -147,6 +147,7 @@ verdict by_status(int status, bool has_hint) noexcept {
     case 409:
     case 425: return passing;
     case 429: return rate;
+    case 498: return overload; // Groq: no room in the flex tier
     case 503: return has_hint ? overload : server;
     case 529: return overload;
     default: return status < 500 ? caller : server;
@@ -311,6 +312,20 @@ verdict classify_answer(int status, const error_words& said, std::optional<durat
     if (*told == key && plain.kind != outcome_kind::credential && plain.kind != outcome_kind::caller_error)
         return plain;
     return *told;
+}
+
+bool is_refusal(int status, bool has_hint) noexcept {
+    switch (status) {
+    case 401:
+    case 402:
+    case 403:
+    case 413:
+    case 429:
+    case 498:
+    case 529: return true;
+    case 503: return has_hint;
+    default: return false;
+    }
 }
 
 verdict classify_embedded(const error_words& said, duration max_retry_after) noexcept {

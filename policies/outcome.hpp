@@ -57,6 +57,11 @@ struct error_words {
 [[nodiscard]] verdict classify_answer(int status, const error_words& words, std::optional<duration> hint,
                                       duration max_retry_after) noexcept;
 
+// Whether an error status says that nothing was done, so that asking again is no second time: it was turned away for
+// its rate, its size, its credential or for want of room. Not 500 and 502, nor a 503 without a hint: whoever says those
+// may have begun.
+[[nodiscard]] bool is_refusal(int status, bool has_hint) noexcept;
+
 // An error inside a 200, in an event or a whole body: by its words; a code that is a status counts as one.
 [[nodiscard]] verdict classify_embedded(const error_words& words, duration max_retry_after) noexcept;
 
@@ -77,6 +82,8 @@ struct attempt_outcome {
     refused_over over = refused_over::unknown; // of the kind `credential`
     bool embedded = false;                     // an error inside a 200 (`retry.on: stream_error`)
     bool never_sent = false;                   // no byte of the request left
+    bool no_effect = false;                    // it was refused before anything was done (is_refusal)
+    bool lasting = false;                      // asked again, this endpoint would say the same
     bool has_answer = false;                   // an HTTP answer is there to be handed on
     std::optional<bool> should_retry;          // the upstream's x-should-retry
     std::optional<duration> retry_after;       // the upstream's hint, counted from now

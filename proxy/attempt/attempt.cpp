@@ -160,6 +160,7 @@ void attempt::not_connected(net::transport_error error) {
     tell_result(tls ? attempt_result::tls_failure : attempt_result::connect_failure, now);
     attempt_outcome outcome = failed_with(outcome_kind::connect_failure, true);
     if (transport_error_.is == net::transport_error::kind::limit) outcome.what.is = outcome_class::neutral; // our bound
+    outcome.lasting = transport_error_.lasting;
     fail(outcome, now);
 }
 

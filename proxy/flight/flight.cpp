@@ -194,7 +194,7 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
 void flight::launch(const flight_action::launch& what) {
     // Of those that are over only one with an answer that may still be handed on is kept.
     for (auto& each : attempts_) {
-        if (each.over && !each.answered) may_have_arrived_ = may_have_arrived_ || !each.made->unsent();
+        if (each.over && !each.answered) may_have_arrived_ = may_have_arrived_ || each.may_have_arrived();
     }
     attempts_.erase(
         std::remove_if(attempts_.begin(), attempts_.end(), [](const flying& one) { return one.over && !one.answered; }),
@@ -270,6 +270,7 @@ void flight::take_in(const any_flight_event& event) {
     if (one == nullptr || one->over) return;
     last_failure_ = failed->outcome;
     one->answered = failed->outcome.has_answer;
+    one->refused = failed->outcome.no_effect;
     one->failed_as = failed->outcome.what.kind;
     one->over = true;
     hedge_over(*one, false);

@@ -48,7 +48,10 @@ private:
         attempt_id id;
         endpoint_index at;
         attempt_purpose purpose;
+        // It may have had an effect: some of it has left, and nobody said that nothing was done.
+        [[nodiscard]] bool may_have_arrived() const noexcept { return !refused && !made->unsent(); }
         bool answered = false; // with something that may still be handed on
+        bool refused = false;  // ... which says that nothing was done
         bool over = false;
         std::optional<outcome_kind> failed_as{};
         std::shared_ptr<attempt> made;
@@ -67,6 +70,7 @@ private:
     double draw() override;
     bool wants_stream() override;
     bool repeatable(endpoint_index at) override;
+    bool held(endpoint_index at) override;
     bool unsent(attempt_id id) override;
     steady_time last_moved(attempt_id id, steady_time now) override;
     bool pay_rescue(endpoint_index silent, steady_time now) override;
@@ -120,6 +124,7 @@ private:
     [[nodiscard]] answer upstream_answer(flying& winner, const flight_action::finish& what);
     [[nodiscard]] answer failure_answer(const flight_action::finish& what);
     [[nodiscard]] answer refusal_answer(const flight_action::finish& what);
+    [[nodiscard]] bool has_arrived() const noexcept; // some attempt may have had an effect
     void deposit();
     void probe_others();
     [[nodiscard]] int tries() const noexcept { return request_.account.effort.attempts - before_.attempts; }

@@ -39,6 +39,11 @@ answer flight::finish(const flight_action::finish& what) {
     return what.how == flight_action::ending::refused ? refusal_answer(what) : failure_answer(what);
 }
 
+bool flight::has_arrived() const noexcept {
+    return may_have_arrived_ ||
+           std::any_of(attempts_.begin(), attempts_.end(), [](const flying& one) { return one.may_have_arrived(); });
+}
+
 answer flight::upstream_answer(flying& winner, const flight_action::finish& what) {
     attempt& from = *winner.made;
     answer given;
@@ -58,7 +63,7 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
         probe_others();
     } else {
         given.failed_as = winner.failed_as;
-        given.may_have_arrived = true;
+        given.may_have_arrived = has_arrived();
         given.service = telemetry::request_service::error;
         given.outcome = telemetry::request_outcome::upstream_error;
         given.stop_client_retries = last_failure_ && ends_client_retries(*last_failure_, what.denied);
@@ -180,8 +185,7 @@ answer flight::failure_answer(const flight_action::finish& what) {
     answer made = make_local_answer(failure, dialect_of(*route_.upstreams.front(), called()), services_.loop.wall_now(),
                                     &upstream);
     made.denied = what.denied;
-    made.may_have_arrived = may_have_arrived_ || std::any_of(attempts_.begin(), attempts_.end(),
-                                                             [](const flying& one) { return !one.made->unsent(); });
+    made.may_have_arrived = has_arrived();
     made.stop_client_retries =
         last_failure_ && failure.retry_after == duration::zero() && ends_client_retries(*last_failure_, what.denied);
     return made;

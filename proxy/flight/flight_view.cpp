@@ -53,6 +53,8 @@ bool flight::repeatable(endpoint_index at) {
     return aim(at).may_repeat;
 }
 
+bool flight::held(endpoint_index) { return request_.body.replayable() && route_.retry.replay != replay_mode::never; }
+
 bool flight::same_upstream(endpoint_index one, endpoint_index other) {
     return one == other || route_.upstreams[one]->name == route_.upstreams[other]->name;
 }

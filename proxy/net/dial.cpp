@@ -137,7 +137,8 @@ task<dialled> connect(opening& work, const dial_context& with, const config::url
         const resolved& found = query.answer();
         if (found.error) {
             co_return dialled{nullptr, transport_error{kind::dns, "dns_error", 502, found.error,
-                                                       "cannot resolve '" + hop.host + "': " + found.error.message()}};
+                                                       "cannot resolve '" + hop.host + "': " + found.error.message(),
+                                                       found.not_found}};
         }
         addresses = found.addresses;
     }
@@ -259,15 +260,20 @@ task<transport_error> secure(opening& work, const dial_context& with, byte_strea
                                   "tls_certificate_error",
                                   502,
                                   {},
-                                  "the files in `tls` of the upstream cannot be used; see `evenkeel check`"};
+                                  "the files in `tls` of the upstream cannot be used; see `evenkeel check`",
+                                  true};
     }
     const io_result result = co_await await_completion<io_result>(
         [&stream](completion<io_result> done) { stream.start_handshake(std::move(done)); });
     if (work.ended()) co_return work.error(to);
     if (result.ok()) co_return transport_error{};
     const tls_session::failure& why = stream.tls()->why();
-    co_return transport_error{kind::tls, why.token.empty() ? std::string_view("tls_protocol_error") : why.token, 502,
-                              result.error, why.detail.empty() ? result.error.message() : why.detail};
+    co_return transport_error{kind::tls,
+                              why.token.empty() ? std::string_view("tls_protocol_error") : why.token,
+                              502,
+                              result.error,
+                              why.detail.empty() ? result.error.message() : why.detail,
+                              why.token == "tls_certificate_error"};
 }
 } // namespace
 

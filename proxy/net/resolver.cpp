@@ -137,8 +137,10 @@ resolver::query::query(resolver& from, std::string_view host, steady_time now, e
     const duration age = now - one.asked;
     if (one.known) {
         if (one.last.error || one.stale) {
-            // Refused within the last second: the same answer. Older: ask again, and wait.
-            if (!one.running && age < all.options.failure_lifetime) known_ = one.last;
+            // Refused a moment ago: the same answer. Older: ask again, and wait.
+            const bool absent = one.last.error && one.last.not_found;
+            const duration lifetime = absent ? all.options.absent_lifetime : all.options.failure_lifetime;
+            if (!one.running && age < lifetime) known_ = one.last;
         } else {
             known_ = one.last;
             if (age >= all.options.lifetime) all.start(found->first, one, now);

@@ -28,7 +28,10 @@ struct resolved {
 struct resolver_options {
     duration lifetime = std::chrono::seconds{30};        // getaddrinfo tells no TTL; chosen, as most resolvers' floor
     duration failure_lifetime = std::chrono::seconds{1}; // a failure is not asked for again sooner, and not kept longer
-    unsigned threads = 32;                               // at a time, one a name: those that hang hold up no other name
+    // ... but where the name does not exist: that seldom changes, and asking costs every server on the way a search.
+    // (chosen: a name that is just being made, as services of a cluster are, is not waited for longer than that)
+    duration absent_lifetime = std::chrono::seconds{5};
+    unsigned threads = 32; // at a time, one a name: those that hang hold up no other name
 };
 
 class resolver {

@@ -36,7 +36,8 @@ struct transport_error {
     std::string_view token;
     int status = 502;
     error_code code;
-    std::string detail; // for the log and the error body; no credential
+    std::string detail;   // for the log and the error body; no credential
+    bool lasting = false; // asking again at once would end the same: no such name, a certificate that is not trusted
 };
 
 class exchange {

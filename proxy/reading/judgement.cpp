@@ -32,6 +32,12 @@ void own_up(attempt_outcome& outcome, const error_words& said, const judge_rules
         outcome.what = {outcome_class::success, outcome_kind::caller_error};
     }
 }
+
+// A page that a CDN puts in front of a provider, to be solved by a browser (challenges, blocked addresses): the
+// provider has not been asked. An API that we know writes its own refusals as JSON.
+bool is_page_of_another(int status, content_facts content, const judge_rules& rules) noexcept {
+    return status == 403 && content.is == content_facts::kind::html && rules.dialect != wire::dialect::generic;
+}
 } // namespace
 
 content_facts content_of(const wire::response_head& head) noexcept {
@@ -73,6 +79,9 @@ attempt_outcome judge_error(const wire::response_head& head, content_facts conte
     outcome.retry_after = wire::retry_hint(head, facts, now);
     outcome.should_retry = wire::should_retry(head);
     outcome.what = classify_answer(head.status, facts.words(), outcome.retry_after, rules.max_retry_after);
+    outcome.no_effect = is_refusal(head.status, outcome.retry_after.has_value());
+    if (is_page_of_another(head.status, content, rules))
+        outcome.what = {outcome_class::failure, outcome_kind::server_error};
     own_up(outcome, facts.words(), rules);
     return outcome;
 }

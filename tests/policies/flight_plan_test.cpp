@@ -209,6 +209,38 @@ TEST_CASE("P3.3: what was never sent is sent again even where replay is not allo
     CHECK(bench.costs == std::vector<double>{0.1});
 }
 
+TEST_CASE(
+    "C2: a refusal that had no effect is followed by another attempt, if the request is held, for no more than usual") {
+    auto busy = answered_with(outcome_kind::rate_limited);
+    busy.no_effect = true;
+    {
+        plan_bench bench(2);
+        bench.may_repeat = false;
+        bench.is_held = true;
+        bench.begin();
+        CHECK(bench.fail(1, busy).launched->endpoint == 1);
+        CHECK(bench.fail(2, reset()).finished->denied == retry_denial::not_replayable);
+    }
+    plan_bench gone(2); // nothing is left to be sent
+    gone.may_repeat = false;
+    gone.begin();
+    CHECK(gone.fail(1, busy).finished->denied == retry_denial::not_replayable);
+}
+
+TEST_CASE("C5, C6: an endpoint that would say the same again is not asked again, another one is") {
+    auto unknown = refused();
+    unknown.lasting = true;
+    plan_bench alone;
+    alone.begin();
+    CHECK(alone.fail(1, unknown, 1ms).finished->denied == retry_denial::no_endpoint);
+
+    plan_bench two(2);
+    two.begin();
+    CHECK(two.fail(1, unknown, 1ms).launched->endpoint == 1);
+    two.fail(2, answered_with(outcome_kind::server_error)).sleep();
+    CHECK(two.launched->endpoint == 1);
+}
+
 TEST_CASE("money and credentials go to another endpoint only, and never back") {
     for (const outcome_kind kind : {outcome_kind::quota, outcome_kind::credential}) {
         plan_bench bench(2);

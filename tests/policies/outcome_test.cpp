@@ -151,6 +151,19 @@ TEST_CASE("P2.1: every row of the classification tables") {
     }
 }
 
+TEST_CASE("C2: which answers say that nothing was done") {
+    for (const int status : {401, 402, 403, 413, 429, 498, 529}) CHECK(is_refusal(status, false));
+    CHECK(is_refusal(503, true));
+    CHECK(!is_refusal(503, false));
+    for (const int status : {200, 400, 404, 408, 409, 422, 424, 425, 500, 501, 502, 504, 520})
+        CHECK(!is_refusal(status, true));
+}
+
+TEST_CASE("C4: 498 says that there is no room") {
+    CHECK(classify_answer(498, {}, std::nullopt, std::chrono::seconds{60}) ==
+          verdict{outcome_class::throttled, outcome_kind::overloaded});
+}
+
 TEST_CASE("a refused credential: what the answer says it is about") {
     using enum refused_over;
     struct row {

@@ -64,6 +64,8 @@ struct plan_bench : policy_view {
     double draw() override { return random != nullptr ? std::uniform_real_distribution<double>(0, 1)(*random) : u; }
     bool wants_stream() override { return stream; }
     bool repeatable(endpoint_index) override { return may_repeat; }
+    bool is_held = false;
+    bool held(endpoint_index) override { return is_held || may_repeat; }
     bool unsent(attempt_id) override { return nothing_left; }
     std::map<attempt_id, steady_time> moved; // absent: not since it was launched
     steady_time last_moved(attempt_id id, steady_time) override {

@@ -137,6 +137,21 @@ TEST_CASE("a failure is remembered for a second and no longer") {
     CHECK(!bench.answer().error);
 }
 
+TEST_CASE("C6: that a name does not exist is remembered for longer, as asking seldom changes it") {
+    resolver_bench bench;
+    bench.fake->set(failure(true));
+    CHECK(bench.answer().not_found);
+    bench.fake->set(addresses({"192.0.2.1"}));
+    bench.advance(5s - 1ms);
+    const auto soon = bench.ask();
+    REQUIRE(soon->ready());
+    CHECK(soon->answer().not_found);
+    CHECK(bench.fake->count() == 1);
+    bench.advance(1ms);
+    CHECK(!bench.ask()->ready());
+    CHECK(!bench.answer().error);
+}
+
 TEST_CASE("old addresses survive an unreachable name server, not a name that is gone") {
     resolver_bench bench;
     bench.fake->set(addresses({"192.0.2.1"}));

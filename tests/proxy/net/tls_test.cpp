@@ -148,6 +148,7 @@ TEST_CASE("which certificates are good, and what is said about the others") {
         REQUIRE(!opened.exchange);
         CHECK(opened.error.is == kind::tls);
         CHECK(opened.error.token == "tls_certificate_error");
+        CHECK(opened.error.lasting); // C5
         CHECK(opened.error.status == 502);
         CHECK(opened.error.detail.find(one.said) != std::string::npos);
         CHECK(bench.pool->size() == 0);
