@@ -61,7 +61,9 @@ void add_upstream_keys(std::vector<key_row>& table) {
          .price = "pass: whoever runs this upstream can use its callers' credentials at the first one.",
          .fills = member<&upstream::caller_credentials>},
         {.path = "upstreams.models", .kind = text, .shape = map,
-         .documentation = "Renames the request's model on the way out; rewrites that one value of the body.",
+         .documentation = "Renames the request's model on the way out, wherever it is named: in a JSON body, a form or "
+                          "the path; nothing else changes. A name, or a glob (`*`, `?`): the name in full first, then "
+                          "the longest glob.",
          .map_keys = "text", .fills = member<&upstream::models>},
         {.path = "upstreams.tls", .kind = block, .documentation = "How an https upstream is verified."},
         {.path = "upstreams.tls.ca_file", .kind = file, .fallback = "system", .words = "system",

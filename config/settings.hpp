@@ -117,7 +117,7 @@ struct upstream {
     balance_kind balance = balance_kind::least_latency; // among its endpoints
     config::dialect_setting dialect = config::dialect_setting::automatic;
     header_edits headers;
-    std::map<std::string, std::string, std::less<>> models; // rename on the way out
+    std::map<std::string, std::string, std::less<>> models; // rename on the way out, by name or glob (renames.hpp)
     client_tls tls;
     std::optional<url> proxy; // CONNECT proxy
     connection_options connections;
@@ -175,7 +175,7 @@ struct route_match {
     std::string path_prefix;
     std::vector<std::string> methods;  // empty: any
     std::vector<header_match> headers; // all must match
-    std::vector<std::string> models;   // globs over the body's "model"; any may match; empty: not asked for
+    std::vector<std::string> models;   // globs over the model it names; any may match; empty: not asked for
     bool operator==(const route_match&) const = default;
 };
 

@@ -110,7 +110,6 @@ public:
         return order_.leaves_last_words && hold_->format() == wire::stream_format::sse && !call_->is_counted();
     }
     [[nodiscard]] wire::dialect dialect() const noexcept { return order_.rules.dialect; }
-    [[nodiscard]] bool is_renamed() const noexcept { return !order_.renamed.empty(); }
     [[nodiscard]] steady_time sent_at() const noexcept { return sent_at_; }
     [[nodiscard]] steady_time head_at() const noexcept { return head_at_; }
     // Of its latest try: a stale connection that was replaced, and an answer in one piece asked for anew, are two.

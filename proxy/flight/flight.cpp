@@ -1,5 +1,6 @@
 #include "proxy/flight/flight.hpp"
 
+#include "config/renames.hpp"
 #include "policies/assert.hpp"
 #include "proxy/attempt/inject_fault.hpp"
 #include "proxy/flight/resumed_body.hpp"
@@ -10,6 +11,7 @@
 #include "proxy/reading/router.hpp"
 #include "proxy/state/shard_of.hpp"
 #include "proxy/wire/json_model.hpp"
+#include "proxy/wire/model_place.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -97,6 +99,7 @@ const flight::aim_taken& flight::aim(endpoint_index at) {
         aim_.at = at;
         const config::upstream& upstream = *route_.upstreams[at];
         aim_.target = upstream_target(route_, upstream, *request_.came.head, aim_.rewritten);
+        if (!upstream.models.empty()) rename_in_path(upstream);
         const bool as_asked =
             route_.rewrite.is == config::path_rewrite::kind::none && upstream.address.base_path.empty();
         aim_.called = as_asked ? called() : call_of_target(aim_.target, base_of(route_, upstream));
@@ -106,6 +109,21 @@ const flight::aim_taken& flight::aim(endpoint_index at) {
         aim_.may_repeat = request_.facts.may_repeat(aim_.called);
     }
     return aim_;
+}
+
+// A path that the configuration gives as a whole has the model it is meant to have.
+void flight::rename_in_path(const config::upstream& upstream) {
+    const auto named = wire::find_model_in_path(request_.came.head->path);
+    if (!named) return;
+    request_.account.model = named->name;
+    const std::string* const other = config::rename_of(upstream, named->name);
+    if (other == nullptr || route_.rewrite.is == config::path_rewrite::kind::whole) return;
+    const auto place = wire::find_model_in_path(aim_.target.substr(0, aim_.target.find('?')));
+    if (!place || place->name != named->name) return;
+    std::string renamed{aim_.target.substr(0, place->offset)};
+    renamed.append(wire::path_segment(*other)).append(aim_.target.substr(place->offset + place->size));
+    aim_.rewritten = std::move(renamed);
+    aim_.target = aim_.rewritten;
 }
 
 flight::flying* flight::find(attempt_id id) noexcept {
@@ -120,15 +138,17 @@ flight::flying* flight::find(attempt_id id) noexcept {
 void flight::fill_body(attempt_order& order, const config::upstream& upstream, bool hides,
                        wire::body_framing& framing) {
     const bool looks = hides && may_be_json(*request_.came.head) && request_.body.whole();
-    if (!looks && upstream.models.empty()) return;
+    const bool may_rename = !upstream.models.empty() && request_.body.whole();
+    if (!looks && !may_rename) return;
     const shared_bytes body = request_.body.text();
     std::vector<std::string_view> kept;
     if (looks) kept = body_without_credentials(body.view(), route_.credentials);
-    static const wire::json_members nothing;
-    const wire::json_members& found = upstream.models.empty() ? nothing : request_.facts.members();
-    const auto renamed = found.has_model ? upstream.models.find(found.model) : upstream.models.end();
-    const bool renames = renamed != upstream.models.end();
-    if (!upstream.models.empty()) request_.account.model = found.model;
+    static const body_model nothing;
+    const body_model& found = may_rename ? request_.facts.model() : nothing;
+    const bool names_one = found.as != body_model::written::nowhere;
+    const std::string* const other = names_one ? config::rename_of(upstream, found.name) : nullptr;
+    const bool renames = other != nullptr;
+    if (names_one) request_.account.model = found.name;
     if (kept.empty() && !renames) return;
     if (kept.empty()) kept.push_back(body.view());
 
@@ -139,13 +159,14 @@ void flight::fill_body(attempt_order& order, const config::upstream& upstream, b
     };
     for (const std::string_view piece : kept) {
         const auto begin = static_cast<std::size_t>(piece.data() - body.view().data());
-        const std::size_t name_end = found.model_offset + found.model_size;
-        if (!renames || found.model_offset < begin || name_end > begin + piece.size()) {
+        const std::size_t name_end = found.offset + found.size;
+        if (!renames || found.offset < begin || name_end > begin + piece.size()) {
             add(body.part(piece));
             continue;
         }
-        add(body.part(piece.substr(0, found.model_offset - begin)));
-        add(copy_to_block(services_.buffers, wire::json_string(renamed->second)));
+        add(body.part(piece.substr(0, found.offset - begin)));
+        add(copy_to_block(services_.buffers,
+                          found.as == body_model::written::json ? wire::json_string(*other) : *other));
         add(body.part(piece.substr(name_end - begin)));
     }
     framing = {wire::body_kind::length, size};

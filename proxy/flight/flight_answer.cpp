@@ -2,9 +2,9 @@
 
 #include "proxy/flight/flight.hpp"
 
-#include "proxy/flight/probe_beside.hpp"
-
+#include "config/renames.hpp"
 #include "proxy/attempt/upcast.hpp"
+#include "proxy/flight/probe_beside.hpp"
 #include "proxy/flight/resumed_body.hpp"
 #include "proxy/message/body_answers.hpp"
 #include "proxy/message/local_answer.hpp"
@@ -68,9 +68,8 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
         given.outcome = telemetry::request_outcome::upstream_error;
         given.stop_client_retries = last_failure_ && ends_client_retries(*last_failure_, what.denied);
     }
-    const auto renamed =
-        from.is_renamed() ? given.upstream->models.find(request_.account.model) : given.upstream->models.end();
-    if (renamed != given.upstream->models.end()) given.upstream_model = renamed->second;
+    if (const std::string* const renamed = config::rename_of(*given.upstream, request_.account.model))
+        given.upstream_model = *renamed;
     given.sent = from.sent_at();
     given.head_read = from.head_at();
     const bool replayable = good && from.leaves_last_words();

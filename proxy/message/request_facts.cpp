@@ -7,9 +7,11 @@
 #include "proxy/reading/repeatable.hpp"
 #include "proxy/reading/router.hpp"
 #include "proxy/wire/deterministic.hpp"
+#include "proxy/wire/model_place.hpp"
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace evenkeel::request {
 
@@ -47,6 +49,19 @@ bool request_facts::accepts_events() const {
 
 const wire::json_members& request_facts::members() const {
     return once(members_, [&] { return wire::find_members(request_.body.text().view()); });
+}
+
+const body_model& request_facts::model() const {
+    return once(model_, [&]() -> body_model {
+        const wire::json_members& found = members();
+        if (found.has_model) return {body_model::written::json, found.model, found.model_offset, found.model_size};
+        const wire::field* const type = request_.came.head->find(wire::field_id::content_type);
+        if (found.is_object || type == nullptr) return {};
+        const shared_bytes body = request_.body.text();
+        auto in_form = wire::find_model_in_form(type->value, body.view());
+        if (!in_form) return {};
+        return {body_model::written::form, std::move(in_form->name), in_form->offset, in_form->size};
+    });
 }
 
 const body_ends& request_facts::ends() const {

@@ -12,12 +12,22 @@
 #include "proxy/wire/calls.hpp"
 #include "proxy/wire/json_model.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 
 namespace evenkeel::request {
 
 struct client_request;
+
+// Where a body names its model.
+struct body_model {
+    enum class written : unsigned char { nowhere, json, form } as = written::nowhere;
+    std::string name{};
+    std::size_t offset = 0; // of what is written, in the body
+    std::size_t size = 0;
+};
 
 class request_facts {
 public:
@@ -38,7 +48,8 @@ public:
 
     // Of the outermost object of the body; empty where that is not whole, or no object.
     [[nodiscard]] const wire::json_members& members() const;
-    [[nodiscard]] bool is_deterministic() const; // asks for the answer a model would give every time
+    [[nodiscard]] const body_model& model() const; // a member of JSON, or a field of a form
+    [[nodiscard]] bool is_deterministic() const;   // asks for the answer a model would give every time
     // Whether it may be sent again after it may have reached an upstream, as that call (repeatable.hpp).
     [[nodiscard]] bool may_repeat(const wire::call* as) const;
     // ... to the first upstream of a route, as that route has it.
@@ -69,6 +80,7 @@ private:
     mutable read_once<body_ends> ends_;
     mutable read_once<request_shape> shape_;
     mutable read_once<wire::json_members> members_;
+    mutable read_once<body_model> model_;
     mutable read_once<bool> wants_stream_, deterministic_, stores_nothing_;
     mutable read_once<std::optional<std::uint64_t>> caller_;
 };

@@ -12,7 +12,8 @@ namespace evenkeel::request {
 
 struct route_question {
     const wire::request_head& head;
-    // The body's "model"; empty optional: not known yet. A route that asks for one then answers "look first".
+    // The model that the path or the body names; empty optional: not known yet. A route that asks for one then answers
+    // "look first".
     std::optional<std::string_view> model;
 };
 

@@ -3,6 +3,7 @@
 #include "proxy/message/body_answers.hpp"
 #include "proxy/message/local_answer.hpp"
 #include "proxy/reading/credentials.hpp"
+#include "proxy/wire/model_place.hpp"
 
 #include <algorithm>
 
@@ -28,7 +29,8 @@ bool must_be_whole(const client_request& request) {
     const config::route& route = *request.route;
     if (route.serves == config::route_serves::fan_out) return true;
     if (std::any_of(route.upstreams.begin(), route.upstreams.end(),
-                    [](const auto& one) { return !one->models.empty(); }))
+                    [](const auto& one) { return !one->models.empty(); }) &&
+        !wire::find_model_in_path(request.came.head->path))
         return true;
     if (!looks_for_credentials(request)) return false;
     // What is only too large goes on unsearched where no member is named (README, credentials); what there was no room

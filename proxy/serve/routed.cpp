@@ -3,6 +3,7 @@
 #include "proxy/message/local_answer.hpp"
 #include "proxy/reading/router.hpp"
 #include "proxy/serve/admitted.hpp"
+#include "proxy/wire/model_place.hpp"
 
 #include <algorithm>
 
@@ -54,7 +55,7 @@ net::task<answer> routed_by_model(worker_services& services, client_request& req
         take(services, request, std::move(without));
         co_return body_not_seen(services, request);
     }
-    request.account.model = request.facts.members().model;
+    request.account.model = request.facts.model().name;
     take(services, request, choose_route(settings, {*request.came.head, request.account.model}).route);
     co_return co_await go_on(services, request, std::move(what), next);
 }
@@ -64,8 +65,13 @@ net::task<answer> routed(worker_services& services, client_request& request, err
     const config::settings& settings = *request.came.settings;
     route_choice choice = choose_route(settings, {*request.came.head, std::nullopt});
     const page_verdict page = check_page(settings.pages, request.came.via, *request.came.head);
-    if (page == page_verdict::welcome && choice.needs_model)
-        return routed_by_model(services, request, std::move(what), next, std::move(choice.route));
+    if (page == page_verdict::welcome && choice.needs_model) {
+        // Where the path names one, that is what the provider goes by.
+        auto named = wire::find_model_in_path(request.came.head->path);
+        if (!named) return routed_by_model(services, request, std::move(what), next, std::move(choice.route));
+        request.account.model = std::move(named->name);
+        choice = choose_route(settings, {*request.came.head, request.account.model});
+    }
     take(services, request, std::move(choice.route));
     if (page != page_verdict::welcome) return at_once(not_for_pages(services, request, page));
     return go_on(services, request, std::move(what), next);
