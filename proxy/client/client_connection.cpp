@@ -283,6 +283,7 @@ net::task<void> client_connection::refuse(wire::refusal why, int status) {
     out_.clear();
     answer_labels labels;
     labels.close = true;
+    if (status == 426) labels.upgrade_to = "HTTP/1.1";
     append_response_head(out_, *given.head, given.head->body, labels);
     const auto body = given.body->ready();
     out_.append(body->data);

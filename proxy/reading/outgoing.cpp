@@ -83,8 +83,9 @@ void append_response_head(wire::head_text& out, const wire::response_head& head,
     // Content-Length of an answer to HEAD and of a 304: it describes a body that is not here.
     if (body.kind == wire::body_kind::none && head.declared_length)
         builder.field("content-length", *head.declared_length);
+    if (!labels.upgrade_to.empty()) builder.field("upgrade", labels.upgrade_to);
     if (labels.close) {
-        builder.connection("close");
+        builder.connection(labels.upgrade_to.empty() ? "close" : "close, upgrade");
     } else if (labels.keep_alive_http10) {
         builder.connection("keep-alive");
     }

@@ -21,6 +21,7 @@ struct answer_labels {
     std::string_view cache_status{};  // empty: not added
     bool stop_client_retries = false; // x-should-retry: false, where the upstream did not speak for itself
     std::string_view request_id{};    // added where the upstream sent no x-request-id
+    std::string_view upgrade_to{};    // what a 426 asks for instead (RFC 9110, 15.5.22)
     bool close = false;               // Connection: close
     bool keep_alive_http10 = false;   // Connection: keep-alive, which an HTTP/1.0 client must be told
 };

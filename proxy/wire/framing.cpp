@@ -47,17 +47,6 @@ bool is_known_coding_list(std::string_view value) noexcept {
     return known && chunked && codings > 1 && codings == commas + 1; // no empty element
 }
 
-// True if a HTAB stands before or behind the value, which RFC 9112 allows and trimming hides. In a framing field it
-// serves no one but those who look for two parsers that disagree (llhttp refuses it), so it is refused. `value` is what
-// the scanner cut out of a line, between its colon and its CR.
-bool is_padded_with_tab(std::string_view value) noexcept {
-    for (const char* p = value.data(); *--p != ':';)
-        if (*p == '\t') return true;
-    for (const char* p = value.data() + value.size(); *p != '\r'; ++p)
-        if (*p == '\t') return true;
-    return false;
-}
-
 } // namespace
 
 refusal read_framing(const std::vector<field>& fields, const field_summary& summary, int minor_version,
@@ -72,14 +61,23 @@ refusal read_framing(const std::vector<field>& fields, const field_summary& summ
         return has_length ? refusal::duplicate_content_length : refusal::bad_transfer_encoding;
     const std::string_view value = fields[summary.index(id)].value;
     if (has_length) {
-        out.has_length = read_length(value, out.length) && !is_padded_with_tab(value);
+        out.has_length = read_length(value, out.length);
         return out.has_length ? refusal::none : refusal::bad_content_length;
     }
-    if (!iequals(value, "chunked") || is_padded_with_tab(value))
+    if (!iequals(value, "chunked"))
         return is_known_coding_list(value) ? refusal::transfer_encoding_not_supported : refusal::bad_transfer_encoding;
     if (minor_version == 0) return refusal::chunked_in_http10;
     out.chunked = true;
     return refusal::none;
+}
+
+bool has_element(std::string_view list, std::string_view element) noexcept {
+    bool found = false;
+    for_each_element(list, [&](std::string_view one) {
+        found = iequals(one, element);
+        return !found;
+    });
+    return found;
 }
 
 void read_connection(const std::vector<field>& fields, const field_summary& summary, connection_options& out) noexcept {

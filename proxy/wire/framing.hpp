@@ -41,6 +41,9 @@ struct connection_options {
     std::array<name, max_nominations> names;
 };
 
+// Whether a comma-separated list has this element, in whatever case.
+[[nodiscard]] bool has_element(std::string_view list, std::string_view element) noexcept;
+
 // Only for heads that have a Connection field.
 void read_connection(const std::vector<field>& fields, const field_summary& summary, connection_options& out) noexcept;
 

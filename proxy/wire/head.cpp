@@ -27,6 +27,7 @@ void request_head::clear() noexcept {
     minor_version = 1;
     keep_alive = true;
     expect_continue = from_page = false;
+    merged.reset();
 }
 
 const field* request_head::find(field_id id) const noexcept { return find_in(fields, id); }

@@ -1,14 +1,17 @@
 #pragma once
 // Validated message heads. Every view points into the bytes handed to the gate, which the caller keeps alive and
-// unmoved for as long as it uses the head. A head that a gate returned holds only parts that passed every rule of the
-// wire (reference: RFC 9110, RFC 9112); the outgoing head is rebuilt from these parts and nothing else.
+// unmoved for as long as it uses the head, but for a target that was `merged`. A head that a gate returned holds only
+// parts that passed every rule of the wire (reference: RFC 9110, RFC 9112); the outgoing head is rebuilt from these
+// parts and nothing else.
 
 #include "proxy/wire/refusal.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -69,7 +72,8 @@ struct body_framing {
 
 struct request_head {
     std::string_view method;
-    // Origin-form, bytes unchanged (an absolute-form target is reduced to its path and query).
+    // Origin-form, bytes unchanged, but that an absolute-form target is reduced to its path and query, and slashes in a
+    // row to one.
     std::string_view target;
     std::string_view path;                // target up to '?'
     std::string_view query;               // after '?', without it; empty if none
@@ -84,6 +88,7 @@ struct request_head {
     bool expect_continue = false;
     // An Origin or a Sec-Fetch-Site came along: a browser, or what is made like one, sent it.
     bool from_page = false;
+    std::shared_ptr<const std::string> merged{}; // of `target`, where it had slashes in a row; shared with copies
 
     void clear() noexcept; // keeps the capacity of `fields`
     [[nodiscard]] bool is_post() const noexcept {

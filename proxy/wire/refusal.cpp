@@ -24,10 +24,10 @@ constexpr std::array entries{
           "This proxy knows GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS, in capital letters."},
     entry{refusal::method_not_allowed, 405, "method_not_allowed",
           "CONNECT and TRACE are not forwarded; this is a reverse proxy."},
-    entry{
-        refusal::bad_target, 400, "bad_target",
-        "The target must be a path starting with '/' that has no empty or dot segments, no backslash, no fragment and "
-        "no needless or invalid percent escapes."},
+    entry{refusal::bad_target, 400, "bad_target",
+          "The target must be a path starting with '/' that has no dot segments, no backslash, no fragment and no "
+          "invalid "
+          "percent escapes or escaped control characters."},
     entry{refusal::target_too_long, 414, "target_too_long", "The request target is too long; shorten the query."},
     entry{refusal::bad_version, 400, "bad_version", "The version must be written HTTP/ digit . digit."},
     entry{refusal::version_not_supported, 505, "version_not_supported", "Only HTTP/1.0 and HTTP/1.1 are spoken here."},
@@ -68,8 +68,8 @@ constexpr std::array entries{
     entry{refusal::chunk_overhead, 400, "chunk_overhead", "The body is almost all chunk framing; send larger chunks."},
     entry{refusal::bad_connection, 400, "bad_connection",
           "The Connection field is malformed or names a field that may not be removed on the way."},
-    entry{refusal::upgrade_not_supported, 501, "upgrade_not_supported",
-          "Protocol upgrades (WebSocket, h2c) are not supported; use plain HTTP/1.1."},
+    entry{refusal::upgrade_not_supported, 426, "upgrade_not_supported",
+          "WebSocket is not spoken here; use plain HTTP/1.1."},
     entry{refusal::bad_expect, 417, "bad_expect", "The only expectation supported is 100-continue."},
     entry{refusal::too_many_interim, 400, "too_many_interim", "The answer began with too many interim (1xx) heads."},
     entry{refusal::unexpected_upgrade, 400, "unexpected_upgrade", "The server switched protocols without being asked."},

@@ -58,7 +58,7 @@ enum class refusal : unsigned char {
 
 [[nodiscard]] std::string_view to_string(refusal why) noexcept; // stable snake_case word, equal to the enumerator
 [[nodiscard]] std::string_view explain(refusal why) noexcept;   // one English sentence that says what to do
-[[nodiscard]] int status_of(refusal why) noexcept;              // 400, 405, 413, 414, 417, 431, 501 or 505
+[[nodiscard]] int status_of(refusal why) noexcept;              // 400, 405, 413, 414, 417, 426, 431, 501 or 505
 
 // The methods the request gate lets through. A 405 must carry them in `Allow` (RFC 9110, 15.5.6).
 inline constexpr std::string_view allowed_methods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";

@@ -6,6 +6,8 @@
 #include "proxy/wire/head_scanner.hpp"
 #include "proxy/wire/target.hpp"
 
+#include <algorithm>
+
 namespace evenkeel::wire {
 
 namespace {
@@ -53,6 +55,15 @@ refusal read_expect(const std::vector<field>& fields, request_head& out) noexcep
     return refusal::none;
 }
 
+// A server may ignore any Upgrade (RFC 9110, 7.8), and does: of h2c (Java's client sends it along with every first
+// request) and TLS a client that is answered over HTTP/1.1 makes nothing. Only of a WebSocket it would: it hears at
+// once that there is none.
+bool asks_for_websocket(const std::vector<field>& fields) noexcept {
+    return std::any_of(fields.begin(), fields.end(), [](const field& one) {
+        return one.id == field_id::upgrade && has_element(one.value, "websocket");
+    });
+}
+
 refusal examine(const request_line& line, const field_summary& summary, request_head& out) {
     if (line.major != '1' || line.minor > '1') return refusal::version_not_supported;
     out.minor_version = line.minor - '0';
@@ -73,6 +84,10 @@ refusal examine(const request_line& line, const field_summary& summary, request_
     target_parts target;
     if (const refusal why = read_target(line.target, target); why != refusal::none) return why;
     if (!target.authority.empty() && !iequals(target.authority, out.host)) return refusal::host_mismatch;
+    if (target.doubled) {
+        out.merged = std::make_shared<const std::string>(merge_slashes(target));
+        if (const refusal why = read_target(*out.merged, target); why != refusal::none) return why;
+    }
     out.target = target.target;
     out.path = target.path;
     out.query = target.query;
@@ -87,7 +102,9 @@ refusal examine(const request_line& line, const field_summary& summary, request_
         connection_options options;
         read_connection(out.fields, summary, options);
         if (options.malformed || options.too_many || options.names_reserved) return refusal::bad_connection;
-        if (options.upgrade && summary.has(field_id::upgrade)) return refusal::upgrade_not_supported;
+        if (options.upgrade && out.minor_version == 1 && summary.has(field_id::upgrade) &&
+            asks_for_websocket(out.fields))
+            return refusal::upgrade_not_supported;
         out.keep_alive = !closes && !options.close && (out.minor_version == 1 || options.keep_alive);
         if (summary.has(field_id::expect))
             if (const refusal why = read_expect(out.fields, out); why != refusal::none) return why;

@@ -8,32 +8,38 @@ namespace evenkeel::wire {
 
 namespace {
 
-// Reads "%XX" at `text[i]`; -1 if it is not one.
-int read_escape(std::string_view text, std::size_t i) noexcept {
-    if (text.size() - i < 3) return -1;
-    const int high = hex_value(text[i + 1]);
-    const int low = hex_value(text[i + 2]);
-    return high < 0 || low < 0 ? -1 : high * 16 + low;
+// One character of a path, an escape being what it spells. `size`: 0 at the end, and where an escape is none.
+struct letter {
+    int value = -1;
+    std::size_t size = 0;
+};
+
+letter read_letter(std::string_view text, std::size_t at) noexcept {
+    if (at >= text.size()) return {};
+    if (text[at] != '%') return {static_cast<unsigned char>(text[at]), 1};
+    if (text.size() - at < 3) return {};
+    const int high = hex_value(text[at + 1]);
+    const int low = hex_value(text[at + 2]);
+    return high < 0 || low < 0 ? letter{} : letter{high * 16 + low, 3};
 }
 
-bool is_acceptable_escape(int value) noexcept {
-    if (value < 0x20 || value == 0x7f || value == '/' || value == '\\') return false;
-    return !has_class(static_cast<char>(value), char_class::host); // these are the unreserved characters
+bool is_border(int c) noexcept { return c == '/' || c == '\\'; }
+
+// Whether a segment that begins here is "." or "..", however it is spelled: alone, or followed by ';' (some servers cut
+// a segment there before they resolve it).
+bool begins_with_dot_segment(std::string_view text) noexcept {
+    std::size_t at = 0;
+    for (int dots = 0;; ++dots) {
+        const letter one = read_letter(text, at);
+        at += one.size;
+        if (one.value == '.' && dots < 2) continue;
+        return dots > 0 && (one.size == 0 || is_border(one.value) || one.value == '?' || one.value == ';');
+    }
 }
 
-// "." and "..", alone or followed by ';' (some servers cut a segment there before they resolve it), also as "%3b".
-bool is_dot_segment(std::string_view segment) noexcept {
-    std::size_t dots = 0;
-    while (dots < segment.size() && segment[dots] == '.') ++dots;
-    if (dots == 0 || dots > 2) return false;
-    const std::string_view rest = segment.substr(dots);
-    return rest.empty() || rest[0] == ';' ||
-           (rest.size() >= 3 && rest[0] == '%' && rest[1] == '3' && lower(rest[2]) == 'b');
-}
-
-// Reads the path at the start of `target`, which starts with '/', up to '?' or the end; its size, or 0 if it is not in
-// canonical form. Escapes that could spell a dot are refused on the way, so a dot segment is one of literal dots.
-std::size_t read_path(std::string_view target) noexcept {
+// Reads the path at the start of `target`, which starts with '/', up to '?' or the end; its size, or 0 if it is
+// refused. `doubled`: it has empty segments.
+std::size_t read_path(std::string_view target, bool& doubled) noexcept {
     std::size_t i = 0;
     while (i < target.size()) {
         const char c = target[i];
@@ -41,11 +47,13 @@ std::size_t read_path(std::string_view target) noexcept {
             ++i;
         } else if (c == '/') {
             if (++i == target.size()) break;
-            if (target[i] == '/') return 0;
-            if (target[i] == '.' && is_dot_segment(target.substr(i, target.find_first_of("/?", i) - i))) return 0;
+            if (target[i] == '/') doubled = true;
+            if ((target[i] == '.' || target[i] == '%') && begins_with_dot_segment(target.substr(i))) return 0;
         } else if (c == '%') {
-            if (!is_acceptable_escape(read_escape(target, i))) return 0;
-            i += 3;
+            const letter one = read_letter(target, i);
+            if (one.value < 0x20 || one.value == 0x7f) return 0; // also where it is no escape
+            i += one.size;
+            if (is_border(one.value) && begins_with_dot_segment(target.substr(i))) return 0;
         } else {
             return c == '?' ? i : 0;
         }
@@ -109,6 +117,7 @@ bool is_port(std::string_view text) noexcept {
 
 refusal read_target(std::string_view raw, target_parts& out) noexcept {
     out.authority = {};
+    out.doubled = false;
     std::string_view target = raw;
     if (target.empty()) return refusal::bad_target;
     if (target[0] != '/') {
@@ -121,7 +130,7 @@ refusal read_target(std::string_view raw, target_parts& out) noexcept {
         if (!is_host(out.authority)) return refusal::bad_target;
         target.remove_prefix(slash);
     }
-    const std::size_t path_size = read_path(target);
+    const std::size_t path_size = read_path(target, out.doubled);
     if (path_size == 0) return refusal::bad_target;
     out.target = target;
     out.path = target.substr(0, path_size);
@@ -129,6 +138,15 @@ refusal read_target(std::string_view raw, target_parts& out) noexcept {
     for (const char c : out.query)
         if (!has_class(c, char_class::target)) return refusal::bad_target;
     return refusal::none;
+}
+
+std::string merge_slashes(const target_parts& of) {
+    std::string out;
+    out.reserve(of.target.size());
+    for (const char c : of.path) {
+        if (c != '/' || out.empty() || out.back() != '/') out += c;
+    }
+    return out.append(of.target.substr(of.path.size())); // '?' and the query
 }
 
 bool is_host(std::string_view value) noexcept {

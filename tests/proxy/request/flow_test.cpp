@@ -302,7 +302,7 @@ TEST_CASE("refused requests are answered, counted and close the connection") {
         {"GET /v1/x HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "400",
          "length_and_transfer_encoding"},
         {"CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n", "405", "method_not_allowed"},
-        {"GET /v1/x HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", "501",
+        {"GET /v1/x HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", "426",
          "upgrade_not_supported"},
         {"GET /v1/x HTTP/1.1\r\nHost: h\r\nExpect: 200-ok\r\n\r\n", "417", "bad_expect"},
     };
@@ -313,7 +313,9 @@ TEST_CASE("refused requests are answered, counted and close the connection") {
         f.send(row.bytes);
         f.pass(2s);
         CHECK(f.client.received().starts_with(std::string{"HTTP/1.1 "} + row.status));
-        CHECK(has(f.client.received(), "connection: close\r\n"));
+        const bool upgrades = std::string_view{row.status} == "426";
+        CHECK(has(f.client.received(), upgrades ? "connection: close, upgrade\r\n" : "connection: close\r\n"));
+        CHECK(has(f.client.received(), "upgrade: HTTP/1.1\r\n") == upgrades);
         CHECK(f.client.closed_by_proxy());
         CHECK(f.seen.requests.at(0).outcome == request_outcome::rejected);
         if (*row.reason != '\0') CHECK(f.seen.requests.at(0).reason == row.reason);

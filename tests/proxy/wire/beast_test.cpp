@@ -70,10 +70,9 @@ std::string difference(const head_vector&, std::string_view bytes, const wire::r
     if (!theirs.complete) return "Beast: " + theirs.error;
     if (theirs.consumed != consumed) return "length of the head";
     if (ours.method != theirs.method) return "method";
-    // An absolute-form target is reduced.
-    if (ours.target != theirs.target &&
-        !(theirs.target.ends_with(ours.target) && lower_case(theirs.target).starts_with("http")))
-        return "target";
+    // An absolute-form target is reduced; of slashes in a row one is left.
+    const bool reduced = theirs.target.ends_with(ours.target) && lower_case(theirs.target).starts_with("http");
+    if (ours.target != theirs.target && !reduced && !ours.merged) return "target";
     if (theirs.version != 10 + ours.minor_version) return "version";
     if ((ours.body.kind == wire::body_kind::chunked) != theirs.chunked) return "chunked";
     if (ours.body.kind == wire::body_kind::length ? theirs.content_length != ours.body.length
@@ -172,9 +171,9 @@ TEST_CASE("Beast reads every accepted response as we do") {
 
 TEST_CASE("alone, Beast's parser lets pass more than half of what the request gate refuses") {
     check_let_through(request_vectors(),
-                      {{refusal::bad_connection, 16, 25},     {refusal::bad_content_length, 5, 29},
+                      {{refusal::bad_connection, 16, 25},     {refusal::bad_content_length, 3, 27},
                        {refusal::bad_expect, 8, 8},           {refusal::bad_host, 55, 55},
-                       {refusal::bad_target, 90, 91},         {refusal::bad_transfer_encoding, 31, 33},
+                       {refusal::bad_target, 83, 84},         {refusal::bad_transfer_encoding, 29, 31},
                        {refusal::chunked_in_http10, 1, 1},    {refusal::duplicate_content_length, 1, 4},
                        {refusal::duplicate_host, 3, 3},       {refusal::head_too_large, 1, 3},
                        {refusal::host_mismatch, 4, 4},        {refusal::length_and_transfer_encoding, 3, 12},
@@ -182,7 +181,7 @@ TEST_CASE("alone, Beast's parser lets pass more than half of what the request ga
                        {refusal::missing_host, 4, 4},         {refusal::obs_fold, 8, 11},
                        {refusal::shadowed_field, 22, 22},     {refusal::target_too_long, 2, 3},
                        {refusal::too_many_fields, 1, 1},      {refusal::transfer_encoding_not_supported, 2, 2},
-                       {refusal::upgrade_not_supported, 4, 4}});
+                       {refusal::upgrade_not_supported, 3, 3}});
 }
 TEST_CASE("alone, Beast's parser lets pass a third of what the response gate refuses") {
     check_let_through(response_vectors(), {{refusal::bad_connection, 1, 2},

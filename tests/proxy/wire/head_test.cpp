@@ -86,6 +86,26 @@ TEST_CASE("path and query are cut at the first question mark") {
     CHECK(head.query == "c=d?e");
 }
 
+TEST_CASE("D6: slashes in a row are one, and what was merged outlives a copy of its head") {
+    wire::request_head copy;
+    const std::string bytes = "POST //v1///messages?a=//b HTTP/1.1\r\nHost: a\r\n\r\n";
+    {
+        wire::request_head head;
+        std::size_t scanned = 0;
+        REQUIRE(wire::read_request_head(bytes, {}, scanned, head).is == wire::head_result::state::complete);
+        copy = head;
+    }
+
+    CHECK(copy.target == "/v1/messages?a=//b");
+    CHECK(copy.path == "/v1/messages");
+    CHECK(copy.query == "a=//b");
+
+    std::size_t scanned = 0;
+    const std::string plain = "POST /v1/messages HTTP/1.1\r\nHost: a\r\n\r\n";
+    REQUIRE(wire::read_request_head(plain, {}, scanned, copy).is == wire::head_result::state::complete);
+    CHECK(copy.merged == nullptr);
+}
+
 TEST_CASE("fields are found by id and by name in any case") {
     wire::request_head head;
     std::size_t scanned = 0;
@@ -136,11 +156,11 @@ TEST_CASE("every refusal has a word, a sentence and a status of a client's fault
         const auto why = static_cast<wire::refusal>(i);
         CHECK(words.insert(wire::to_string(why)).second);
         CHECK(wire::explain(why).ends_with("."));
-        CHECK(std::set{400, 405, 413, 414, 417, 431, 501, 505}.contains(wire::status_of(why)));
+        CHECK(std::set{400, 405, 413, 414, 417, 426, 431, 501, 505}.contains(wire::status_of(why)));
     }
     CHECK(wire::status_of(wire::refusal::method_not_allowed) == 405);
     CHECK(wire::status_of(wire::refusal::method_not_supported) == 501);
-    CHECK(wire::status_of(wire::refusal::upgrade_not_supported) == 501);
+    CHECK(wire::status_of(wire::refusal::upgrade_not_supported) == 426);
     CHECK(wire::status_of(wire::refusal::version_not_supported) == 505);
     CHECK(wire::status_of(wire::refusal::target_too_long) == 414);
     CHECK(wire::status_of(wire::refusal::head_too_large) == 431);

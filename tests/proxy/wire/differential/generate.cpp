@@ -8,6 +8,8 @@
 #include "../mutate.hpp"
 #include "../verdicts.hpp"
 
+#include "proxy/wire/characters.hpp"
+
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -113,13 +115,26 @@ std::string own_parts(const wire::response_head& head, std::string_view) {
     return "\"status\":" + std::to_string(head.status);
 }
 
+// Where others do not go along: they stop reading HTTP/1.1 where an upgrade is asked for, and llhttp takes no HTAB
+// behind a framing field's value (RFC 9110, 5.5, allows it).
+bool others_stop_at(std::string_view bytes) {
+    std::string small(bytes);
+    for (char& c : small) c = wire::lower(c);
+    for (const std::string_view name : {"\ncontent-length:", "\ntransfer-encoding:"}) {
+        const std::size_t at = small.find(name);
+        if (at != std::string::npos && small.substr(at, small.find('\r', at) - at).find('\t') != std::string::npos)
+            return true;
+    }
+    return small.find("\nupgrade") != std::string::npos;
+}
+
 // Prints a message made of `bytes` if it is accepted as a whole.
 template <class Head>
 bool print(const char* kind, const head_vector& row, const std::string& bytes, std::string_view next) {
     Head head;
     std::size_t scanned = 0;
     const wire::head_result result = read_head(row, bytes, scanned, head);
-    if (result.is != wire::head_result::state::complete) return false;
+    if (result.is != wire::head_result::state::complete || others_stop_at(bytes)) return false;
     std::string body;
     std::size_t body_size = 0;
     if (!read_body(head.body, std::string_view(bytes).substr(result.consumed), body, body_size)) return false;
