@@ -33,6 +33,7 @@ void put(const entry& from, double& to, std::string_view) {
 
 void put(const entry& from, duration& to, std::string_view) {
     if (const duration* written = from.get<duration>()) to = *written;
+    if (from.is_off()) to = duration::zero();
 }
 
 void put(const entry& from, std::uint64_t& to, std::string_view) {

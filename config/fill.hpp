@@ -26,8 +26,8 @@ void fill(const entry& from, const destination& into);
 // The place of a word among those of its row; -1: it holds no word.
 [[nodiscard]] int place_of_word(const entry& from) noexcept;
 
-// Where a word stands beside a kind's own values (`auto`, `system`), the member stays as it is; of a number `off` is 0,
-// and a truth is false where the first word, or a block that is `off`, is written.
+// Where a word stands beside a kind's own values (`auto`, `system`), the member stays as it is; of a number or a time
+// `off` is 0, and a truth is false where the first word, or a block that is `off`, is written.
 void put(const entry& from, bool& to, std::string_view directory);
 void put(const entry& from, double& to, std::string_view directory);
 void put(const entry& from, duration& to, std::string_view directory);
@@ -57,7 +57,8 @@ void put(const entry& from, T& to, std::string_view directory) {
 }
 template <class T>
 void put(const entry& from, std::optional<T>& to, std::string_view directory) {
-    if (from.get<word>() == nullptr) put(from, to.emplace(), directory);
+    const bool zero = std::is_arithmetic_v<T> && from.is_off();
+    if (from.get<word>() == nullptr || zero) put(from, to.emplace(), directory);
 }
 
 template <class Owner, class Member>

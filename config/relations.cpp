@@ -173,6 +173,42 @@ void check_endpoints(const entry& upstream, problem_list& problems) {
                        {{proxy->at, "'proxy' is set here"}});
 }
 
+// Told where it is plain to see; by another name it is found out when it is asked (proxy/net/own_addresses.hpp).
+void check_not_ourselves(const entry& root, const std::vector<place_to_listen>& places, problem_list& problems) {
+    const entry* upstreams = root.find("upstreams");
+    if (upstreams == nullptr) return;
+    const auto leads_to = [](const url& from, const listener& to) {
+        if (to.unix || to.port == 0 || to.port != from.port) return false;
+        listener there;
+        there.host = from.host;
+        const bool here = from.host == "localhost" || is_loopback(there);
+        const bool everywhere = to.host == "0.0.0.0" || to.host == "::";
+        return from.host == to.host || (here && (everywhere || (from.host == "localhost" && is_loopback(to))));
+    };
+    for (const entry& each : upstreams->children) {
+        std::vector<const entry*> written;
+        if (const entry* urls = each.find("urls")) {
+            for (const entry& one : urls->children) written.push_back(&one);
+        } else if (const entry* one = each.find("url")) {
+            written.push_back(one);
+        }
+        for (const entry* one : written) {
+            const auto parsed = read_url(one->text(), true);
+            const auto* at = std::get_if<url>(&parsed);
+            if (at == nullptr) continue;
+            const auto ours = std::find_if(places.begin(), places.end(), [&](const place_to_listen& place) {
+                return place.name == "listen" && leads_to(*at, place.parsed);
+            });
+            if (ours == places.end()) continue;
+            problems.warning(one->at, "own-address",
+                             fmt::format("upstream '{}' is this proxy itself: what it is sent comes back as a request, "
+                                         "and is refused",
+                                         each.key),
+                             {{ours->at->at, "where it listens"}});
+        }
+    }
+}
+
 } // namespace
 
 void check_listeners(const entry& root, problem_list& problems) {
@@ -205,6 +241,7 @@ void check_listeners(const entry& root, problem_list& problems) {
         }
     }
 
+    check_not_ourselves(root, places, problems);
     if (admin_listen == nullptr) return;
     const auto parsed = read_address(admin_listen->text());
     const auto* at = std::get_if<listener>(&parsed);

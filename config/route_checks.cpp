@@ -1,6 +1,7 @@
 // What can be wrong between routes, and between a route and the upstreams.
 
 #include "config/fan_out_rules.hpp"
+#include "config/network.hpp"
 #include "config/relations.hpp"
 #include "config/settings.hpp"
 #include "config/suggest.hpp"
@@ -71,6 +72,58 @@ bool covers(const entry* early, const entry* late) {
     return subset(headers_of(early), headers_of(late));
 }
 
+// A star is taken for what it is everywhere else.
+void check_star(const entry* path, std::string_view instead, problem_list& problems) {
+    if (path == nullptr || path->text().find('*') == std::string::npos) return;
+    problems.warning(path->at, "literal-star",
+                     fmt::format("'*' in '{}' is a star and nothing else; {}", path->key, instead));
+}
+
+// The base path of a URL is put in front of what the client asked for, which has it already.
+void check_base(const entry& route, const entry* upstreams, problem_list& problems) {
+    const entry* match = route.find("match");
+    const entry* list = route.find("upstreams");
+    if (match == nullptr || list == nullptr || upstreams == nullptr || route.find("rewrite") != nullptr) return;
+    const entry* asked = match->find("path") != nullptr ? match->find("path") : match->find("path_prefix");
+    if (asked == nullptr) return;
+    for (const entry& reference : list->children) {
+        const entry* name = reference.find("name");
+        const entry* to = name != nullptr ? upstreams->find(name->text()) : nullptr;
+        if (to == nullptr) continue;
+        const entry* urls = to->find("urls");
+        const entry* written = urls != nullptr && !urls->children.empty() ? &urls->children.front() : to->find("url");
+        const auto parsed = written != nullptr ? read_url(written->text(), true) : decltype(read_url("", true)){};
+        const auto* at = std::get_if<url>(&parsed);
+        if (at == nullptr || at->base_path.empty() || !below(without_slash(asked->text()), at->base_path)) continue;
+        problems.warning(asked->at, "base-twice",
+                         fmt::format("the URL of upstream '{0}' ends in {1}, which is put in front of the path: {2} "
+                                     "becomes {1}{2} there; take it off the URL, or off the path with `rewrite: "
+                                     "{{path_prefix: /}}`",
+                                     to->key, at->base_path, without_slash(asked->text())),
+                         {{written->at, "the URL"}});
+    }
+}
+
+// Who waits for one upstream until his time is over asks no other.
+void check_time(const entry& route, const std::string& name, std::size_t endpoints, problem_list& problems) {
+    const entry* timeout = route.find("timeout");
+    const entry* retry = route.find("retry");
+    if (endpoints < 2 || timeout == nullptr || (retry != nullptr && retry->is_off())) return;
+    const entry* total = timeout->find("total");
+    const entry* attempt = timeout->find("attempt");
+    const duration* all = total != nullptr ? total->get<duration>() : nullptr;
+    const duration* one = attempt != nullptr ? attempt->get<duration>() : nullptr;
+    if (all == nullptr || one == nullptr || *all - *one >= *one / 4) return;
+    const entry& shown = total->from == origin::built_in ? *attempt : *total;
+    if (shown.from == origin::built_in) return;
+    problems.warning(
+        shown.at, "no-time-left",
+        fmt::format("in route '{}' a silent upstream takes 'timeout.attempt' ({}) of 'timeout.total' ({}), "
+                    "which leaves no time to ask another one; lower the former, or leave it to "
+                    "`attempt: adaptive`",
+                    name, format_leaf(attempt->value), format_leaf(total->value)));
+}
+
 void check_match(const entry& route, problem_list& problems) {
     const entry* match = route.find("match");
     const entry* path = match != nullptr ? match->find("path") : nullptr;
@@ -81,10 +134,14 @@ void check_match(const entry& route, problem_list& problems) {
             fmt::format("'path' ({}) and 'path_prefix' exclude each other; keep one", problems.line(path->key_at)),
             {{path->key_at, "'path' is set here"}});
     }
+    check_star(path, "`path_prefix` covers whatever lies below a path", problems);
+    check_star(prefix, "a prefix covers whatever lies below it by itself", problems);
     const entry* rewrite = route.find("rewrite");
     if (rewrite == nullptr) return;
     const entry* whole = rewrite->find("path");
     const entry* part = rewrite->find("path_prefix");
+    check_star(whole, "`path_prefix` keeps what lies behind the prefix", problems);
+    check_star(part, "what lies behind the prefix is kept by itself", problems);
     if (whole != nullptr && part != nullptr) {
         problems.error(
             part->key_at, "contradiction",
@@ -264,6 +321,11 @@ void check_routes(const entry& root, problem_list& problems) {
         } else {
             check_references(route, name, upstreams, problems, uses);
             check_choice(route, name, upstreams, problems);
+            check_base(route, upstreams, problems);
+            if (const entry* list = route.find("upstreams"); list != nullptr) {
+                const endpoint_count among = count_endpoints(*list, upstreams);
+                check_time(route, name, among.named + (among.open ? 1 : 0), problems);
+            }
         }
         for (std::size_t j = 0; j < i; ++j) {
             const entry& early = routes->children[j];

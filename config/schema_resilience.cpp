@@ -90,9 +90,10 @@ void add_breaker_keys(std::vector<key_row>& table) {
          .documentation = "Consecutive failures, counted in the order in which attempts were started.",
          .price = "More requests meet an endpoint that is down.", .fills = breaks<&breaker_options::failure_threshold>},
         {.path = "circuit_breaker.failure_ratio", .kind = ratio, .fallback = "auto", .min = "0", .max = "1",
-         .words = "auto",
+         .words = "auto|off",
          .documentation = "Share of failures in the window that must be reached as well; auto: 0.5 while another "
-                          "endpoint can be asked, 0.97 where this is the only one; 0: the threshold alone decides.",
+                          "endpoint can be asked, 0.97 where this is the only one; 0 or off: the threshold alone "
+                          "decides.",
          .price = "Higher: an endpoint that half works is asked on; lower: honest error rates become outages.",
          .fills = breaks<&breaker_options::failure_ratio>},
         {.path = "circuit_breaker.min_calls", .kind = integer, .fallback = "auto", .min = "1", .max = "128",
@@ -121,7 +122,8 @@ void add_breaker_keys(std::vector<key_row>& table) {
          .documentation = "Successful probes that close the circuit.", .price = "Longer half-open.",
          .fills = breaks<&breaker_options::success_threshold>},
         {.path = "circuit_breaker.ramp", .kind = duration, .fallback = "10s", .min = "0s", .max = "1h",
-         .documentation = "How long full traffic takes to return to a circuit that has closed; 0s: at once.",
+         .words = "off",
+         .documentation = "How long full traffic takes to return to a circuit that has closed; 0s or off: at once.",
          .price = "Other endpoints carry its share as long.", .fills = breaks<&breaker_options::ramp>},
         {.path = "circuit_breaker.scope", .kind = value_kind::word, .fallback = "endpoint",
          .words = "endpoint|upstream|route",
@@ -201,7 +203,7 @@ void add_hedge_keys(std::vector<key_row>& table) {
         {.path = "hedge.max_hedges", .kind = integer, .fallback = "1", .min = "1", .max = "10",
          .documentation = "In flight at a time beside the first attempt; each counts as a retry.",
          .price = "A slow request costs as many attempts more.", .fills = hedges<&hedge_options::max_hedges>},
-        {.path = "hedge.max_extra", .kind = ratio, .fallback = "0.2", .min = "0", .max = "10",
+        {.path = "hedge.max_extra", .kind = ratio, .fallback = "0.2", .min = "0", .max = "10", .words = "off",
          .documentation = "Deposited into the budget per success on behalf of hedges, on top of "
                           "retry.budget.extra_work.",
          .price = "Load that hedging may add for good.", .fills = hedges<&hedge_options::max_extra>},
@@ -217,8 +219,9 @@ void add_hedge_keys(std::vector<key_row>& table) {
                           "that is best.",
          .price = "any and prefer_other may ask the same provider twice at a time.",
          .fills = hedges<&hedge_options::target>},
-        {.path = "hedge.guard", .kind = ratio, .fallback = "0.5", .min = "0", .max = "1",
-         .documentation = "Share of the last 20 hedges that must have won, or hedging pauses; 0: no such check.",
+        {.path = "hedge.guard", .kind = ratio, .fallback = "0.5", .min = "0", .max = "1", .words = "off",
+         .documentation = "Share of the last 20 hedges that must have won, or hedging pauses; 0 or off: no such "
+                          "check.",
          .price = "Higher gives up sooner where waiting would have done as well.",
          .fills = hedges<&hedge_options::guard>},
     });

@@ -104,7 +104,7 @@ void add_process_keys(std::vector<key_row>& table) {
         {.path = "access_log.path", .kind = log_file, .fallback = "stdout", .words = "stdout|stderr|off",
          .documentation = "stdout, stderr, off, or a file that is appended to.",
          .fills = member<&settings::access_log, &access_log_options::path>},
-        {.path = "access_log.sample_ok", .kind = ratio, .fallback = "1", .min = "0", .max = "1",
+        {.path = "access_log.sample_ok", .kind = ratio, .fallback = "1", .min = "0", .max = "1", .words = "off",
          .documentation = "Share of undisturbed requests that are logged; retried, degraded and failed ones always "
                           "are.",
          .price = "One line of about 500 bytes per request.",
