@@ -6,6 +6,7 @@
 #include "proxy/fallback/last_good_store.hpp"
 #include "proxy/message/memory_bound.hpp"
 #include "proxy/net/listener.hpp"
+#include "proxy/net/own_addresses.hpp"
 #include "proxy/net/resolver.hpp"
 #include "proxy/net/tls_context.hpp"
 #include "proxy/server/address_watch.hpp"
@@ -96,6 +97,7 @@ struct server::inside {
 
     net::resolver resolver{options.lookup};
     net::tls_contexts tls;
+    net::own_addresses own;
     request::memory_bound memory;
     request::policy_registry policies;
     request::last_good_store last_good{settings->last_good.max_bytes};
@@ -172,6 +174,7 @@ server::server(server_options options, config::snapshot settings)
     });
     const shared_parts shared{all.resolver,
                               all.tls,
+                              all.own,
                               all.everyone,
                               all.memory,
                               [&all] {
@@ -190,6 +193,7 @@ server::server(server_options options, config::snapshot settings)
     for (std::size_t at = 0; at < all.settings->listen.size(); ++at) {
         auto sockets = net::bind_listener(all.settings->listen[at], all.settings->workers);
         all.bound.push_back(sockets.front().address());
+        all.own.add(all.bound.back());
         for (std::size_t number = 0; number < sockets.size(); ++number) {
             const auto share = std::max<std::uint32_t>(1, all.settings->limits.max_connections / all.settings->workers);
             all.workers[number]->add_listener(std::move(sockets[number]), certificates[at], {.max_connections = share});

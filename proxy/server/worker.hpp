@@ -22,6 +22,7 @@
 #include <vector>
 
 namespace evenkeel::net {
+class own_addresses;
 class resolver;
 class tls_contexts;
 class tls_server_context;
@@ -33,6 +34,7 @@ namespace evenkeel::server {
 struct shared_parts {
     net::resolver& resolver;
     net::tls_contexts& tls;
+    const net::own_addresses& own;
     telemetry::observer& observer;
     request::memory_bound& memory;
     std::function<request::health_text()> health_document;
