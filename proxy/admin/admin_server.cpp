@@ -87,6 +87,25 @@ reply sentence(int status, std::string_view text, std::string_view name = "error
     return {.status = status, .type = json_text, .body = std::move(body)};
 }
 
+reply told(const control_result& result) {
+    reply made = sentence(result.done ? 200 : 422, result.message, result.done ? "message" : "error");
+    made.body.resize(made.body.size() - std::string_view{"}\n"}.size());
+    if (!result.diagnostics.empty()) {
+        made.body += ",\"diagnostics\":";
+        telemetry::append_quoted(made.body, result.diagnostics);
+    }
+    if (!result.restart_required.empty()) {
+        made.body += ",\"restart_required\":[";
+        for (const std::string& key : result.restart_required) {
+            if (made.body.back() != '[') made.body += ',';
+            telemetry::append_quoted(made.body, key);
+        }
+        made.body += ']';
+    }
+    made.body += "}\n";
+    return made;
+}
+
 // The value of `name` in a query or a form; empty value for a bare name, nothing if it is not there. Not decoded: names
 // and words here need no escapes.
 std::optional<std::string_view> parameter(std::string_view query, std::string_view name) {
@@ -407,8 +426,7 @@ reply admin_server::state::perform(const access_rules& rules, const order& given
 reply admin_server::state::control(std::string_view what, const std::function<control_result()>& call) {
     if (!call) return sentence(501, "This process cannot do that.");
     sources.log.info("asked for over the admin listener", {{"action", what}});
-    const auto result = call();
-    return sentence(result.done ? 200 : 422, result.message, result.done ? "message" : "error");
+    return told(call());
 }
 
 net::task<reply> admin_server::state::reload(std::shared_ptr<state> me) {
@@ -428,8 +446,7 @@ net::task<reply> admin_server::state::reload(std::shared_ptr<state> me) {
         });
     });
     while (!waits->result) static_cast<void>(co_await waits->told.async_wait(as_values));
-    co_return sentence(waits->result->done ? 200 : 422, waits->result->message,
-                       waits->result->done ? "message" : "error");
+    co_return told(*waits->result);
 }
 
 reply admin_server::state::force_circuit(const order& given) {

@@ -32,13 +32,17 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace evenkeel::admin {
 
-// What a control endpoint answers: 200 or 422, and a sentence without secrets.
+// What a control endpoint answers: 200 or 422, and a sentence without secrets. Where there is more to say: what is
+// wrong with the file, and which of its keys have changed but wait for a restart.
 struct control_result {
     bool done = true;
     std::string message;
+    std::string diagnostics{};
+    std::vector<std::string> restart_required{};
 };
 
 // What an operator wants of an upstream's circuits. The request path keeps a forced state until it is released.

@@ -59,6 +59,14 @@ std::vector<std::string_view> needs_restart(const config::settings& now, const c
     return keys;
 }
 
+// What an operator is told of a reload.
+admin::control_result result_of(const server::reloaded& found) {
+    if (!found.taken) return {false, "the configuration was not taken, the old one stays in force", found.problem};
+    admin::control_result told{true, "the configuration was reloaded"};
+    told.restart_required.assign(found.needs_restart.begin(), found.needs_restart.end());
+    return told;
+}
+
 // For the file of last good answers; then it is read meanwhile.
 constexpr duration longest_store_wait = std::chrono::seconds{2};
 
@@ -206,12 +214,8 @@ server::server(server_options options, config::snapshot settings)
                 .why_not_ready = [&all] { return std::string{all.draining ? "draining" : ""}; },
                 .reload =
                     [this](admin::admin_callbacks::answer_later answer) {
-                        request_reload([answer = std::move(answer)](bool taken) {
-                            answer(taken ? admin::control_result{true, "the configuration was reloaded"}
-                                         : admin::control_result{
-                                               false, "the configuration was not taken, the old one stays in "
-                                                      "force; the log and `evenkeel check` say why"});
-                        });
+                        request_reload(
+                            [answer = std::move(answer)](const reloaded& found) { answer(result_of(found)); });
                     },
                 .drain =
                     [this] {
@@ -251,7 +255,7 @@ void server::start() {
     for (const auto& address : admin_addresses()) inside_->log.info("listening for operators", {{"address", address}});
 }
 
-bool server::reload() {
+server::reloaded server::read_again() {
     inside& all = *inside_;
     const std::lock_guard lock(all.reloading);
     config::load_result loaded = config::load_file(all.options.config_file, all.options.environment);
@@ -276,9 +280,10 @@ bool server::reload() {
         all.everyone.configuration_failed();
         all.log.error("the configuration was not taken; the old one stays in force",
                       {{"file", all.options.config_file}, {"problem", failure}});
-        return false;
+        return {.taken = false, .problem = std::move(failure)};
     }
-    for (const std::string_view key : needs_restart(*all.settings, *loaded.settings)) {
+    reloaded found{.needs_restart = needs_restart(*all.settings, *loaded.settings)};
+    for (const std::string_view key : found.needs_restart) {
         all.log.warning("a change of this key takes effect with a restart only", {{"key", key}});
     }
     auto next = std::make_shared<config::settings>(*loaded.settings);
@@ -293,17 +298,17 @@ bool server::reload() {
     for (auto& each : all.workers) each->use(certificates);
     all.hand_out();
     all.log.info("configuration reloaded", {{"file", all.options.config_file}, {"hash", all.settings->hash}});
-    return true;
+    return found;
 }
 
-void server::request_reload(std::function<void(bool)> told) {
+void server::request_reload(std::function<void(const reloaded&)> told) {
     // A signal's is one with the one that is about to begin, so that a hundred of them make no queue behind a disk that
     // hangs.
     if (!told && inside_->reload_waits.exchange(true)) return;
     inside_->loading.post([this, told = std::move(told)] {
         if (!told) inside_->reload_waits = false;
-        const bool taken = reload();
-        if (told) told(taken);
+        const reloaded found = read_again();
+        if (told) told(found);
     });
 }
 

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace evenkeel::server {
@@ -33,12 +34,19 @@ public:
 
     void start();
 
+    // What came of reading the file again.
+    struct reloaded {
+        bool taken = true;
+        std::string problem{};                         // why not, as `evenkeel check` has it
+        std::vector<std::string_view> needs_restart{}; // keys that have changed and stay as they were
+    };
     // Reads the file again. A bad file changes nothing, is logged, and sets evenkeel_config_last_reload_successful to
-    // 0. False: the file was not taken. From any thread.
-    bool reload();
+    // 0. From any thread.
+    reloaded read_again();
+    bool reload() { return read_again().taken; }
     // The same on a thread of its own, where a disk that hangs holds up nothing else; `told` is called there. From any
     // thread.
-    void request_reload(std::function<void(bool taken)> told = {});
+    void request_reload(std::function<void(const reloaded&)> told = {});
 
     void drain();              // stop accepting, let requests end, at most drain.timeout; from any thread
     void stop_now();           // from any thread

@@ -358,7 +358,7 @@ TEST_CASE("while a reload waits for a file, probes are answered, requests are se
     std::filesystem::remove(proxy.file());
     REQUIRE(::mkfifo(proxy.file().c_str(), 0600) == 0);
     std::atomic<int> told{-1};
-    proxy->request_reload([&](bool taken) { told = taken ? 1 : 0; });
+    proxy->request_reload([&](const server::server::reloaded& found) { told = found.taken ? 1 : 0; });
     blocking_client operators({.port = port});
     operators.send("POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
     std::this_thread::sleep_for(50ms);
