@@ -291,7 +291,7 @@ void flight::take_in(const any_flight_event& event) {
     if (one == nullptr || one->over) return;
     last_failure_ = failed->outcome;
     one->answered = failed->outcome.has_answer;
-    one->refused = failed->outcome.no_effect;
+    one->refused = failed->outcome.no_effect && route_.retry.replay != replay_mode::never;
     one->failed_as = failed->outcome.what.kind;
     one->over = true;
     hedge_over(*one, false);

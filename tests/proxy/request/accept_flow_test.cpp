@@ -227,6 +227,27 @@ TEST_CASE("C2: a refusal had no effect: whatever is held whole is asked elsewher
         CHECK(f.upstream.exchanges().size() == 1);
         f.expect_nothing_left();
     }
+    SUBCASE("a fallback route takes over, too, but for what is not replayed") {
+        for (const bool never : {false, true}) {
+            retrying f;
+            f.route->retry.max_retries = 0;
+            if (never) f.route->retry.replay = replay_mode::never;
+            const auto other = std::make_shared<config::route>(*f.route);
+            other->name = "other";
+            other->match.path_prefix = "/other";
+            other->upstreams = {f.backup};
+            f.settings->routes.push_back(other);
+            f.settings->upstreams.push_back(f.backup);
+            f.route->fallback = {{.is = fallback_kind::route, .route = 1}};
+            f.upstream.next(answering(status_answer(429)));
+            f.upstream.next(answering(ok_json));
+            f.connect();
+            f.send(post_to("/v1/batches", "{}"));
+            CHECK(has(f.client.received(), never ? "HTTP/1.1 429 " : "HTTP/1.1 200 "));
+            CHECK(f.upstream.opened_to("backup") == (never ? 0 : 1));
+            f.expect_nothing_left();
+        }
+    }
     SUBCASE("a refusal in front does not make the effect of what came behind it harmless") {
         retrying f(true);
         f.upstream.next(answering(status_answer(429)));
