@@ -21,8 +21,14 @@ struct word_row {
     std::string_view word;
     verdict means;
 };
-constexpr std::array<word_row, 30> words{{
+constexpr std::array<word_row, 36> words{{
     {"insufficient_quota", money},
+    {"exceeded_current_quota_error", money}, // Moonshot
+    {"insufficient_user_quota", money},      // one-api, new-api
+    {"insufficient_credits", money},
+    {"insufficient_funds", money},
+    {"arrearage", money},           // DashScope
+    {"accountoverdueerror", money}, // Volcengine
     {"credit_balance_exhausted", money},
     {"organization_spend_limit_exceeded", money},
     {"project_spend_limit_exceeded", money},
@@ -54,9 +60,12 @@ constexpr std::array<word_row, 30> words{{
     {"account_deactivated", key},
 }};
 // ... and those that only speak where no status does: in an event, or in a body with 200.
-constexpr std::array<word_row, 14> embedded_words{{
+constexpr std::array<word_row, 17> embedded_words{{
     {"rate_limit_error", rate},
     {"rate_limit_exceeded", rate},
+    {"rate_limited", rate},
+    {"rate_limit_reached", rate},
+    {"too_many_requests", rate},
     {"requests", rate},
     {"tokens", rate},
     {"resource_exhausted", rate},
@@ -70,6 +79,14 @@ constexpr std::array<word_row, 14> embedded_words{{
     {"not_found", caller},
     {"failed_precondition", caller},
 }};
+// Structured words for a limit that ends by itself: its message may speak of a quota all the same.
+constexpr std::array<std::string_view, 7> rate_words{"rate_limit_error",
+                                                     "rate_limit_exceeded",
+                                                     "rate_limited",
+                                                     "rate_limit_reached",
+                                                     "too_many_requests",
+                                                     "requests",
+                                                     "tokens"};
 // What providers only say in prose.
 constexpr std::array<word_row, 8> sentences{{
     {"credit balance is too low", money},
@@ -112,17 +129,29 @@ std::optional<verdict> by_sentence(const error_words& said) noexcept {
     return row != sentences.end() ? std::optional{row->means} : std::nullopt;
 }
 
-// Google has one word for a minute's rate and for a day's quota; the rest of the error tells them apart.
-bool is_long_quota(const error_words& said, std::optional<duration> hint, duration max_retry_after) noexcept {
-    if (!same(said.status, "resource_exhausted")) return false;
+// Google has one word, and one sentence about "your current quota", for a minute's rate and for a day's quota; the
+// fields of the error tell them apart.
+std::optional<verdict> by_quota(const error_words& said, std::optional<duration> hint,
+                                duration max_retry_after) noexcept {
+    if (!same(said.status, "resource_exhausted")) return std::nullopt;
     const auto delay = said.retry_delay ? said.retry_delay : hint;
-    return says(said.quota, "perday") || (delay && *delay > max_retry_after) || says(said.message, "limit: 0");
+    if (says(said.quota, "perday") || (delay && *delay > max_retry_after) || says(said.message, "limit: 0"))
+        return money;
+    return delay || !said.quota.empty() ? std::optional{rate} : std::nullopt;
 }
 
+bool names_a_rate(const error_words& said) noexcept {
+    return std::any_of(rate_words.begin(), rate_words.end(), [&](std::string_view one) {
+        return same(said.code, one) || same(said.type, one) || same(said.status, one);
+    });
+}
+
+// Structure before prose: the message is asked only where no field says anything of its own.
 std::optional<verdict> by_words(const error_words& said, std::optional<duration> hint,
                                 duration max_retry_after) noexcept {
-    if (is_long_quota(said, hint, max_retry_after)) return money;
+    if (const auto known = by_quota(said, hint, max_retry_after)) return known;
     if (const auto known = look_up(words, said)) return known;
+    if (names_a_rate(said)) return std::nullopt; // the status says the rest
     return by_sentence(said);
 }
 
