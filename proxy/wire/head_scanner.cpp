@@ -135,16 +135,18 @@ refusal read_start_line(std::string_view text, const head_limits& limits, reques
 }
 
 refusal read_start_line(std::string_view text, const head_limits&, status_line& out) noexcept {
-    // "HTTP/1.1 200 " is the shortest: the space after the status is required even where no reason follows.
+    // "HTTP/1.1 200" is the shortest: a space has to follow the status even where no reason does, but many a server
+    // leaves it out, and nothing else can be meant.
     if (!text.starts_with("HTTP/")) return refusal::bad_status_line;
-    if (text.size() < version_size + 5) return refusal::bad_status_line;
+    if (text.size() < version_size + 4) return refusal::bad_status_line;
     if (!read_version(text.data(), out.major, out.minor)) return refusal::bad_version;
     const char* const p = text.data() + version_size;
-    if (p[0] != ' ' || p[4] != ' ' || !has_class(p[1], char_class::digit) || !has_class(p[2], char_class::digit) ||
-        !has_class(p[3], char_class::digit))
+    const bool bare = text.size() == version_size + 4;
+    if (p[0] != ' ' || (!bare && p[4] != ' ') || !has_class(p[1], char_class::digit) ||
+        !has_class(p[2], char_class::digit) || !has_class(p[3], char_class::digit))
         return refusal::bad_status_line;
     out.status = (p[1] - '0') * 100 + (p[2] - '0') * 10 + (p[3] - '0');
-    out.reason = text.substr(version_size + 5);
+    out.reason = bare ? std::string_view{} : text.substr(version_size + 5);
     return refusal::none;
 }
 

@@ -110,6 +110,9 @@ bool compare(const head_vector& row, std::string_view bytes) {
     if (result.is != wire::head_result::state::complete) return false;
     // Beast gives Proxy-Connection, which no standard knows, the meaning of Connection; we drop it unread.
     if (lower_case(std::string(bytes)).find("proxy-connection") != std::string::npos) return false;
+    // Beast insists on the blank in front of a reason that is not there.
+    constexpr std::size_t bare = std::string_view("HTTP/1.1 200\r").size();
+    if (bytes.starts_with("HTTP/") && bytes.substr(0, bare).ends_with('\r')) return false;
     if (const std::string what = difference(row, bytes, head, result.consumed); !what.empty())
         FAIL_CHECK(row.name << ": " << what << " differs: " << printable(bytes));
     return true;

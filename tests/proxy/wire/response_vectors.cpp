@@ -26,12 +26,14 @@ struct table {
 void status_lines(table& t) {
     t.line("usual", "HTTP/1.1 200 OK", refusal::none, "200 OK 1.1 length=0 keep []");
     t.line("no reason", "HTTP/1.1 200 ", refusal::none, "200  1.1 length=0 keep []");
+    t.line("no reason and no blank (B16)", "HTTP/1.1 200", refusal::none, "200  1.1 length=0 keep []");
     t.line("long reason", "HTTP/1.1 404 Not really found, \t sorry", refusal::none,
            "404 Not really found, \t sorry 1.1 length=0 keep []");
     t.line("obs-text reason", "HTTP/1.1 200 \303\244\377", refusal::none, "200 \303\244\377 1.1 length=0 keep []");
     t.line("1.0", "HTTP/1.0 200 OK", refusal::none, "200 OK 1.0 length=0 close []");
     t.line("599", "HTTP/1.1 599 x", refusal::none, "599 x 1.1 length=0 keep []");
-    for (const char* text : {"HTTP/1.1 200",
+    for (const char* text : {"HTTP/1.1 20",
+                             "HTTP/1.1 2000",
                              "HTTP/1.1  200 OK",
                              "HTTP/1.1 20 OK",
                              "HTTP/1.1 2000 OK",
