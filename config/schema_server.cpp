@@ -157,9 +157,15 @@ void add_process_keys(std::vector<key_row>& table) {
          .price = "Resident memory at the worst moment.", .fills = limit<&limits::memory>},
 
         {.path = "drain", .kind = block, .documentation = "What happens on SIGTERM."},
+        {.path = "drain.delay", .kind = duration, .fallback = "0s", .min = "0s", .max = "1h",
+         .documentation = "How long everything is still served after SIGTERM, new connections too, while /readyz "
+                          "already says no: until whoever sends requests here knows, or the application beside it "
+                          "is done.",
+         .price = "A restart takes that much longer; the orchestrator's grace period covers delay and timeout.",
+         .fills = member<&settings::drain_delay>},
         {.path = "drain.timeout", .kind = duration, .fallback = "30s", .min = "0s", .max = "24h",
-         .documentation = "How long requests in flight may go on after SIGTERM before they are cut.",
-         .price = "A slower restart; keep it below the orchestrator's own grace period.",
+         .documentation = "How long requests in flight may go on after that before they are cut.",
+         .price = "A slower restart; with drain.delay below the orchestrator's own grace period.",
          .fills = member<&settings::drain_timeout>},
     };
     table.insert(table.end(), rows.begin(), rows.end());

@@ -324,7 +324,7 @@ struct settings {
     last_good_options last_good;
     chaos_options chaos;
     credential_rules credentials;
-    duration drain_timeout = std::chrono::seconds{30};
+    duration drain_delay{}, drain_timeout = std::chrono::seconds{30};
     // defaults.retry.replay_buffer: where a body must be read to choose the route.
     std::uint64_t replay_buffer = std::uint64_t{32} * 1024 * 1024;
     breaker_options circuit_breaker; // defaults.circuit_breaker, shared likewise

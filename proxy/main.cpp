@@ -34,8 +34,8 @@ int main(int argc, char** argv) {
         return command;
     };
 
-    auto* run_command = with_file(
-        app.add_subcommand("run", "Serve; SIGHUP reloads the file, SIGTERM drains, a second one ends at once"));
+    auto* run_command = with_file(app.add_subcommand(
+        "run", "Serve; SIGHUP reloads the file, SIGUSR1 reopens the logs, SIGTERM drains, a second one ends at once"));
     run_command->callback([&] { exit_code = run(choice.file); });
 
     auto* check_command = with_file(

@@ -13,13 +13,28 @@
 #include <iostream>
 #include <thread>
 
+#include <unistd.h>
+
 namespace evenkeel::cli {
 
 namespace {
-// SIGHUP reloads; the first SIGTERM or SIGINT drains, the second ends at once.
+// What an end at once may take: long enough for connections to be closed and for the log's last lines.
+constexpr std::chrono::milliseconds last_moments{100};
+
+// Whatever still runs then, or waits, is left to the system, which is told how the process died.
+void die_of(int signal_number) {
+    std::thread([signal_number] {
+        std::this_thread::sleep_for(last_moments);
+        std::signal(signal_number, SIG_DFL);
+        ::kill(::getpid(), signal_number);
+    }).detach();
+}
+
+// SIGHUP reloads, SIGUSR1 opens the log files anew; the first SIGTERM or SIGINT drains, the second ends at once.
 class signal_handling {
 public:
     explicit signal_handling(server::server& target) : target_(target), signals_(context_, SIGHUP, SIGTERM, SIGINT) {
+        signals_.add(SIGUSR1);
         wait();
         thread_ = std::thread([this] { context_.run(); });
     }
@@ -36,10 +51,13 @@ private:
             if (error) return;
             if (number == SIGHUP) {
                 target_.request_reload(); // may wait for a disk, which the next signal does not
+            } else if (number == SIGUSR1) {
+                target_.reopen_logs();
             } else if (!draining_) {
                 draining_ = true;
                 target_.drain();
             } else {
+                die_of(number);
                 target_.stop_now();
             }
             wait();
@@ -64,6 +82,9 @@ void end_within(std::chrono::seconds most, int exit_code) {
 } // namespace
 
 int run(const std::string& config_file) {
+    // Sent before there is anything to be read or opened anew, neither of them is a reason to die.
+    std::signal(SIGHUP, SIG_IGN);
+    std::signal(SIGUSR1, SIG_IGN);
     const config::environment environment = config::process_environment();
     const config::load_result loaded = config::load_file(config_file, environment);
     config::print_text(std::cerr, loaded.diagnostics);

@@ -118,7 +118,8 @@ struct server::inside {
     std::unique_ptr<admin::admin_server> admin; // last: it refers to everything above
     bool started = false;
     std::atomic<bool> draining{false};
-    std::atomic<bool> reload_waits{false}; // for its turn, asked for by a signal
+    std::atomic<steady_time> serves_until{steady_time::max()};     // while draining
+    std::atomic<bool> reload_waits{false}, reopening_waits{false}; // for their turn, asked for by a signal
 
     void take(config::snapshot next) {
         memory.set_limit(next->limits.memory);
@@ -135,6 +136,13 @@ struct server::inside {
     void hand_out() {
         const auto prepared = policies.prepare(*settings);
         for (auto& each : workers) each->use(settings, prepared);
+    }
+    // A few words, or nothing.
+    [[nodiscard]] std::string why_not_ready() const {
+        if (!draining) return {};
+        const duration left = serves_until.load() - steady_time{std::chrono::steady_clock::now()};
+        if (left <= duration::zero()) return "draining";
+        return fmt::format("draining; requests are served for another {:.1f} s", in_seconds(left));
     }
     void follow_addresses() {
         const std::lock_guard lock(reloading);
@@ -211,7 +219,7 @@ server::server(server_options options, config::snapshot settings)
         all.admin = std::make_unique<admin::admin_server>(
             all.helper, all.settings->admin, admin::admin_sources{all.metrics, all.health, all.beats, all.log},
             admin::admin_callbacks{
-                .why_not_ready = [&all] { return std::string{all.draining ? "draining" : ""}; },
+                .why_not_ready = [&all] { return all.why_not_ready(); },
                 .reload =
                     [this](admin::admin_callbacks::answer_later answer) {
                         request_reload(
@@ -313,10 +321,23 @@ void server::request_reload(std::function<void(const reloaded&)> told) {
 }
 
 void server::drain() {
-    const duration within = inside_->current()->drain_timeout;
+    const config::snapshot settings = inside_->current();
+    const duration delay = settings->drain_delay, within = settings->drain_timeout;
+    const steady_time until = steady_time{std::chrono::steady_clock::now()} + delay;
+    if (until < inside_->serves_until.load()) inside_->serves_until = until;
     inside_->draining = true;
-    inside_->log.info("draining", {{"timeout", fmt::format("{}s", std::chrono::duration<double>(within).count())}});
-    for (auto& each : inside_->workers) each->drain(within);
+    inside_->log.info("draining", {{"delay", fmt::format("{}s", in_seconds(delay))},
+                                   {"timeout", fmt::format("{}s", in_seconds(within))}});
+    for (auto& each : inside_->workers) each->drain(delay, within);
+}
+
+void server::reopen_logs() {
+    if (inside_->reopening_waits.exchange(true)) return; // one with that which is about to begin
+    inside_->loading.post([all = inside_.get()] {
+        all->reopening_waits = false;
+        if (all->log.reopen()) all->log.info("the log files were opened anew");
+        all->access.reopen();
+    });
 }
 
 void server::stop_now() {

@@ -48,7 +48,12 @@ public:
     // thread.
     void request_reload(std::function<void(const reloaded&)> told = {});
 
-    void drain();              // stop accepting, let requests end, at most drain.timeout; from any thread
+    // The log files are opened anew, once they have been moved away. From any thread; waits for no disk.
+    void reopen_logs();
+
+    // Not ready from now on; after drain.delay stops accepting and lets requests end, at most drain.timeout. From any
+    // thread.
+    void drain();
     void stop_now();           // from any thread
     [[nodiscard]] bool wait(); // until every worker has ended; true: nothing was left over
 

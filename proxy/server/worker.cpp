@@ -76,7 +76,7 @@ void worker::use(config::snapshot settings, std::shared_ptr<const request::polic
                           services_.chaos = settings->chaos.enabled ? &chaos_ : nullptr;
                           context_.use(std::move(settings), std::move(policies));
                           pool_.keep_only(context_.settings->upstreams);
-                          if (winding_down_) return;
+                          if (doors_closed_) return;
                           probes_.use(context_.settings->upstreams);
                       });
 }
@@ -87,18 +87,22 @@ void worker::use(std::vector<std::shared_ptr<const net::tls_server_context>> cer
     });
 }
 
-void worker::drain(duration within) {
-    boost::asio::post(loop_.executor(), [this, within] {
-        end_by_ = std::min(end_by_, loop_.now() + within);
+void worker::drain(duration delay, duration within) {
+    boost::asio::post(loop_.executor(), [this, delay, within] {
+        close_by_ = std::min(close_by_, loop_.now() + delay);
+        end_by_ = std::min(end_by_, loop_.now() + delay + within);
         if (std::exchange(winding_down_, true)) return changed_.set();
         winding_down_in_.spawn(wind_down());
     });
 }
 
-void worker::stop_now() { drain(duration::zero()); }
+void worker::stop_now() { drain(duration::zero(), duration::zero()); }
 
 net::task<void> worker::wind_down() {
+    // From here on each answer closes its connection: who keeps one comes back over another, where a balancer sends it.
     context_.draining = true;
+    while (loop_.now() < close_by_) static_cast<void>(co_await changed_.wait_until(loop_.timers(), close_by_));
+    doors_closed_ = true;
     probes_.stop();
     services_.probers_go.request();
     pool_.drain();

@@ -62,7 +62,9 @@ public:
     void use(config::snapshot settings, std::shared_ptr<const request::policy_set> policies);
     // One per listener, in their order.
     void use(std::vector<std::shared_ptr<const net::tls_server_context>> certificates);
-    void drain(duration within); // stops accepting, lets requests end, then ends the loop
+    // Serves for `delay` more, then stops accepting, lets requests end for `within`, and ends the loop. Asked again,
+    // what ends sooner holds.
+    void drain(duration delay, duration within);
     void stop_now();
     [[nodiscard]] net::loop& loop() noexcept { return loop_; }
 
@@ -92,8 +94,8 @@ private:
     std::vector<door> doors_;
     std::optional<telemetry::pulse> pulse_; // as long as the loop turns
     std::thread thread_;
-    bool winding_down_ = false;
-    steady_time end_by_ = steady_time::max(); // of the winding down
+    bool winding_down_ = false, doors_closed_ = false;
+    steady_time close_by_ = steady_time::max(), end_by_ = steady_time::max(); // of the winding down
     leftovers leftovers_;
 };
 

@@ -160,6 +160,12 @@ void access_log::request_finished(const request_account& record) noexcept {
     writer_.push({buffer, static_cast<std::size_t>(end - buffer)});
 }
 
+void access_log::reopen() noexcept {
+    if (const auto failed = writer_.reopen())
+        problems_.error("the access log cannot be opened anew; lines go where they went before",
+                        {{"path", writer_.path()}, {"error", failed.message()}});
+}
+
 void access_log::configuration_loaded(const config::snapshot& snapshot) noexcept {
     const auto& options = snapshot->access_log;
     if (const auto failed = writer_.open(options.path))

@@ -31,6 +31,8 @@ public:
     // Takes path and sampling; a file is reopened each time, so a reload follows a rotation.
     void configuration_loaded(const config::snapshot& snapshot) noexcept override;
 
+    void reopen() noexcept; // its file was moved away
+
     void flush() { writer_.flush(); }
     [[nodiscard]] std::uint64_t dropped() const noexcept { return writer_.dropped(); }
 

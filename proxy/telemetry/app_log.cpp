@@ -101,6 +101,14 @@ void app_log::configure(const config::log_options& options) {
     json_ = options.json;
 }
 
+bool app_log::reopen() {
+    const auto failed = writer_.reopen();
+    if (failed)
+        error("the log file cannot be opened anew; logging goes where it went before",
+              {{"path", writer_.path()}, {"error", failed.message()}});
+    return !failed;
+}
+
 std::optional<std::uint64_t> line_limit::allow(wall_time now) noexcept {
     const std::lock_guard lock(mutex_);
     // The wall clock may be set back; then nothing is added until it has caught up.

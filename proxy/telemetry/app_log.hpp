@@ -56,6 +56,7 @@ public:
     // the log went before.
     void configure(const config::log_options& options);
     void configuration_loaded(const config::snapshot& snapshot) noexcept override { configure(snapshot->log); }
+    bool reopen(); // its file was moved away; false: it cannot be opened, and that is reported
 
     // Of what changes at endpoints a line each; of each kind no more than line_limit lets through, since a bad hour has
     // thousands.

@@ -122,6 +122,8 @@ struct line_writer::state : std::enable_shared_from_this<line_writer::state> {
         return give_up(std::string_view(writing).substr(written));
     }
 
+    [[nodiscard]] boost::system::error_code open_path(const std::string& named);
+
     bool give_up(std::string_view lines) {
         dropped.fetch_add(static_cast<std::uint64_t>(std::count(lines.begin(), lines.end(), '\n')),
                           std::memory_order_relaxed);
@@ -140,6 +142,9 @@ struct line_writer::state : std::enable_shared_from_this<line_writer::state> {
     bool scheduled = false; // a drain is on its way
     bool hurried = false;   // one without delay is
 
+    std::mutex opening; // taken before all others: of two that open, one after the other
+    std::string path;   // by `opening`
+
     // Taken before queue_mutex; held while the file takes a write, which a disk that hangs may never do.
     std::mutex file_mutex;
     target to;
@@ -154,30 +159,47 @@ line_writer::line_writer(background& on, line_writer_options options) : state_(s
 line_writer::~line_writer() { flush(); }
 
 boost::system::error_code line_writer::open(const std::string& path) {
+    const std::lock_guard opening(state_->opening);
+    return state_->open_path(path);
+}
+
+boost::system::error_code line_writer::reopen() {
+    const std::lock_guard opening(state_->opening);
+    return state_->path.empty() ? boost::system::error_code{} : state_->open_path(std::string{state_->path});
+}
+
+std::string line_writer::path() const {
+    const std::lock_guard opening(state_->opening);
+    return state_->path;
+}
+
+// With `opening`.
+boost::system::error_code line_writer::state::open_path(const std::string& named) {
     target next;
-    if (path == "stdout") {
+    if (named == "stdout") {
         next.fd = STDOUT_FILENO;
-    } else if (path == "stderr") {
+    } else if (named == "stderr") {
         next.fd = STDERR_FILENO;
-    } else if (path != "off") {
-        if (const auto failed = open_file(path, next)) return failed;
+    } else if (named != "off") {
+        if (const auto failed = open_file(named, next)) return failed;
     }
     struct stat is {};
     next.regular = next.fd >= 0 && ::fstat(next.fd, &is) == 0 && S_ISREG(is.st_mode);
 
-    const std::lock_guard file(state_->file_mutex);
+    const std::lock_guard file(file_mutex);
     {
         // The room is taken once, so that no producer pays for growth; pages are touched as they are used.
-        const std::lock_guard queue(state_->queue_mutex);
-        if (next.fd >= 0) state_->queued.reserve(state_->options.capacity_bytes);
+        const std::lock_guard queue(queue_mutex);
+        if (next.fd >= 0) queued.reserve(options.capacity_bytes);
     }
-    if (next.fd >= 0) state_->writing.reserve(state_->options.capacity_bytes);
-    while (state_->refill()) // what was meant for the old target
-        if (!state_->write_some(0)) break;
-    state_->to.close();
-    state_->to = next;
-    state_->journal = next.fd == STDERR_FILENO && reads_journal(next.fd);
-    state_->open = next.fd >= 0;
+    if (next.fd >= 0) writing.reserve(options.capacity_bytes);
+    while (refill()) // what was meant for the old target
+        if (!write_some(0)) break;
+    to.close();
+    to = next;
+    journal = next.fd == STDERR_FILENO && reads_journal(next.fd);
+    open = next.fd >= 0;
+    path = named;
     return {};
 }
 

@@ -35,6 +35,10 @@ public:
     // thread that may wait for a disk.
     [[nodiscard]] boost::system::error_code open(const std::string& path);
 
+    // What was opened last, anew. Nothing is lost meanwhile: lines wait for the new file.
+    [[nodiscard]] boost::system::error_code reopen();
+    [[nodiscard]] std::string path() const; // ... its name; empty: nothing was
+
     // Ends in '\n'. From any thread. False: dropped, for want of room.
     bool push(std::string_view line, bool urgent = false) noexcept;
 

@@ -163,6 +163,7 @@ TEST_CASE("the reference file shows the defaults and the ranges that the table h
     CHECK(shown.log == plain.log);
     CHECK(shown.access_log == plain.access_log);
     CHECK(shown.drain_timeout == plain.drain_timeout);
+    CHECK(shown.drain_delay == plain.drain_delay);
     CHECK(shown.listen == plain.listen);
     CHECK(shown.admin.listen == plain.admin.listen);
     CHECK(shown.upstreams[0]->connections == plain.upstreams[0]->connections);

@@ -24,6 +24,7 @@ TEST_CASE("the smallest file means what the settings' own defaults mean") {
     CHECK(s.log == plain.log);
     CHECK(s.limits == plain.limits);
     CHECK(s.drain_timeout == plain.drain_timeout);
+    CHECK(s.drain_delay == plain.drain_delay);
     timeouts usual;
     usual.learn_attempt = true; // the structs leave off what the file has on
     CHECK(s.routes[0]->timeout == usual);
@@ -164,7 +165,7 @@ log: {level: warning, format: json, path: stdout}
 limits: {max_header_bytes: 32KiB, max_body: 1MiB, header_timeout: 1s, body_timeout: 2s, body_min_rate: 7KiB,
          idle_timeout: 3s, write_timeout: 4s,
          max_connections: 5, memory: 6MiB}
-drain: {timeout: 7s}
+drain: {delay: 3s, timeout: 7s}
 )",
                                     env);
 
@@ -305,6 +306,7 @@ drain: {timeout: 7s}
     CHECK(s.log == log_options{log_level::warning, true, "stdout"});
     CHECK(s.limits == limits{32 * 1024, 1024 * 1024, 1s, 2s, 3s, 4s, 5, 6 * 1024 * 1024, 7 * 1024});
     CHECK(s.drain_timeout == 7s);
+    CHECK(s.drain_delay == 3s);
 }
 
 TEST_CASE("admin off leaves no admin listener") {

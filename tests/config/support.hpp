@@ -100,7 +100,7 @@ inline bool same_meaning(const settings& a, const settings& b) {
            same_pointees(a.upstreams, b.upstreams) && a.access_log == b.access_log && a.log == b.log &&
            a.limits == b.limits && a.last_good == b.last_good && a.chaos == b.chaos &&
            a.replay_buffer == b.replay_buffer && a.budget == b.budget && a.circuit_breaker == b.circuit_breaker &&
-           a.drain_timeout == b.drain_timeout && a.hash == b.hash;
+           a.drain_delay == b.drain_delay && a.drain_timeout == b.drain_timeout && a.hash == b.hash;
 }
 
 } // namespace evenkeel::config::test

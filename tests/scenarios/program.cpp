@@ -64,6 +64,13 @@ program::~program() {
 
 void program::hang_up() { ::kill(id_, SIGHUP); }
 
+void program::send(int signal_number) { ::kill(id_, signal_number); }
+
+bool program::ended() {
+    if (id_ > 0 && ::waitpid(id_, nullptr, WNOHANG) == id_) id_ = 0;
+    return id_ == 0;
+}
+
 int program::finish() {
     int status = 0;
     ::kill(id_, SIGTERM);

@@ -21,6 +21,8 @@ public:
     [[nodiscard]] int finish(); // SIGTERM; its exit code, or -1
     [[nodiscard]] std::string log() const;
     void hang_up(); // SIGHUP
+    void send(int signal_number);
+    [[nodiscard]] bool ended(); // by itself or by a signal; then nothing else may be asked
     [[nodiscard]] std::string file() const { return directory_ + "/evenkeel.yaml"; }
 
 private:

@@ -351,6 +351,104 @@ TEST_CASE("a store of last good answers that is a FIFO is said, and answers are 
     CHECK(text_of(proxy.directory() / "log").find("not a regular file") != std::string::npos);
 }
 
+TEST_CASE(
+    "F3: with drain.delay everything is served while /readyz already says no and why; nothing is refused or cut") {
+    simulated_provider upstream;
+    running_proxy proxy(through(upstream.url()), "127.0.0.1:0", "drain: {delay: 1s, timeout: 10s}\nworkers: 2\n",
+                        "admin: {listen: \"127.0.0.1:0\"}\n");
+    const auto port = admin_port(proxy);
+    const auto now = [] { return std::chrono::steady_clock::now(); };
+    std::atomic<std::int64_t> drained_at{0};
+    std::atomic<int> good{0}, cut{0}, refused_early{0}, kept_open{0};
+    std::vector<std::thread> clients;
+    for (int i = 0; i < 4; ++i) {
+        clients.emplace_back([&, i] {
+            std::unique_ptr<blocking_client> client;
+            for (int n = 0;; ++n) {
+                try {
+                    if (!client) client = std::make_unique<blocking_client>(client_options{.port = proxy.port()});
+                } catch (const client_error&) {
+                    const std::int64_t since = drained_at;
+                    if (since == 0 || now().time_since_epoch() < std::chrono::nanoseconds{since} + 950ms)
+                        ++refused_early;
+                    return;
+                }
+                const bool draining = drained_at != 0;
+                const std::string nonce = "d" + std::to_string(i) + "n" + std::to_string(n);
+                const auto answer = client->request(
+                    "POST", "/v1/chat/completions",
+                    {{"content-type", "application/json"}, {"x-sim", "delay=20ms; events=3"}}, chat(nonce, n % 2 == 0));
+                const bool whole = answer.complete() && answer.status == 200;
+                ++(whole ? good : cut);
+                const bool closes = answer.header("connection") == "close";
+                if (whole && draining && !closes) ++kept_open;
+                if (!whole || closes) client.reset();
+            }
+        });
+    }
+    std::this_thread::sleep_for(200ms);
+    CHECK(get(port, "/readyz").status == 200);
+    proxy->drain();
+    drained_at = std::chrono::nanoseconds{now().time_since_epoch()}.count();
+    std::this_thread::sleep_for(100ms);
+    const auto ready = get(port, "/readyz");
+    CHECK(ready.status == 503);
+    CHECK(ready.body.find("not ready: draining; requests are served for another 0.") == 0);
+    CHECK(get(port, "/livez").status == 200);
+    proxy->drain(); // asked again: the time that was given holds
+    for (auto& each : clients) each.join();
+    CHECK(now().time_since_epoch() > std::chrono::nanoseconds{drained_at} + 950ms);
+    CHECK(get(port, "/readyz").body == "not ready: draining\n");
+    CHECK(refused_early == 0);
+    CHECK(cut == 0);
+    CHECK(kept_open <= 4); // answers that were under way
+    CHECK(good > 100);
+    CHECK(proxy.finish());
+}
+
+TEST_CASE("F3: who ends at once waits for no delay") {
+    simulated_provider upstream;
+    running_proxy proxy(through(upstream.url()), "127.0.0.1:0", "drain: {delay: 1h}\n");
+    proxy->drain();
+    std::this_thread::sleep_for(20ms);
+    const auto start = std::chrono::steady_clock::now();
+    proxy->stop_now();
+    CHECK(proxy->wait());
+    CHECK(std::chrono::steady_clock::now() - start < 2s);
+}
+
+TEST_CASE("F5: log files that were moved away are opened anew, and no line is lost") {
+    simulated_provider upstream;
+    running_proxy proxy(through(upstream.url()));
+    const auto ask = [&](const std::string& nonce) {
+        return proxy.connect()
+            .request("POST", "/v1/chat/completions", {{"content-type", "application/json"}, {"x-request-id", nonce}},
+                     chat(nonce, false))
+            .status;
+    };
+    const auto soon = [](const auto& done) {
+        for (int tries = 0; tries < 2000; ++tries) {
+            if (done()) return true;
+            std::this_thread::sleep_for(5ms);
+        }
+        return false;
+    };
+    const auto access = std::filesystem::path(proxy.access_log()), log = proxy.directory() / "log";
+    CHECK(ask("one") == 200);
+    std::filesystem::rename(access, access.string() + ".1");
+    std::filesystem::rename(log, log.string() + ".1");
+    CHECK(ask("two") == 200); // still to the old one
+    for (int i = 0; i < 50; ++i) proxy->reopen_logs();
+    CHECK(soon([&] { return text_of(log).find("the log files were opened anew") != std::string::npos; }));
+    CHECK(soon([&] { return std::filesystem::exists(access); }));
+    CHECK(ask("three") == 200);
+    CHECK(soon([&] { return text_of(access).find("three") != std::string::npos; }));
+    const std::string all = text_of(access.string() + ".1") + text_of(access);
+    for (const char* each : {"one", "two", "three"}) CHECK(all.find(each) != std::string::npos);
+    CHECK(text_of(access.string() + ".1").find("three") == std::string::npos);
+    CHECK(proxy.finish());
+}
+
 TEST_CASE("while a reload waits for a file, probes are answered, requests are served and the process drains") {
     simulated_provider upstream;
     running_proxy proxy(through(upstream.url()), "127.0.0.1:0", "", "admin: {listen: \"127.0.0.1:0\"}\n");
