@@ -9,6 +9,7 @@
 #include "proxy/net/resolver.hpp"
 #include "proxy/net/tls_context.hpp"
 #include "proxy/net/warm_keeper.hpp"
+#include "proxy/net/way_watch.hpp"
 
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
@@ -47,14 +48,17 @@ struct waiter;
 
 // All connections with one key. Shared by the pool, by each connection and by each open() call.
 struct endpoint final : std::enable_shared_from_this<endpoint>, warmed_endpoint {
-    endpoint(loop& in, telemetry::observer& to, std::shared_ptr<const config::upstream> settings)
-        : worker(in), observer(to), upstream(std::move(settings)), resumption(std::make_shared<tls_resumption>()) {}
+    endpoint(loop& in, telemetry::observer& to, std::shared_ptr<way_watch> watch,
+             std::shared_ptr<const config::upstream> settings)
+        : worker(in), observer(to), ways(std::move(watch)), upstream(std::move(settings)),
+          resumption(std::make_shared<tls_resumption>()) {}
 
     std::unique_ptr<pooled_connection> take(); // null: none idle that is fit for use
     void place(std::unique_ptr<pooled_connection> back);
     void remove_idle(pooled_connection& one) noexcept;
     void close_idle() noexcept;
-    void grant() noexcept; // hands free slots to those who wait
+    void grant() noexcept;                                          // hands free slots to those who wait
+    void trust_anew(std::shared_ptr<const tls_client_context> now); // after a reload
     [[nodiscard]] bool pools() const noexcept { return alive && !retired && !draining; }
     void warm_as_told(const std::optional<warming>& how); // by its settings
     [[nodiscard]] bool warms() const noexcept { return warm != nullptr; }
@@ -70,8 +74,11 @@ struct endpoint final : std::enable_shared_from_this<endpoint>, warmed_endpoint 
 
     loop& worker;
     telemetry::observer& observer;
+    std::shared_ptr<way_watch> ways;                  // of the worker
     std::shared_ptr<const config::upstream> upstream; // newest settings of this key
     std::shared_ptr<tls_resumption> resumption;
+    std::shared_ptr<const tls_client_context> trusted;    // as of the last reload; null: plain, or not known yet
+    unsigned generation = 0;                              // of what is trusted: connections of an older one do not stay
     std::vector<std::unique_ptr<pooled_connection>> idle; // newest last
     std::deque<waiter*> waiters;                          // each in the frame of an open()
     std::size_t open = 0;                                 // slots taken
@@ -86,7 +93,9 @@ struct endpoint final : std::enable_shared_from_this<endpoint>, warmed_endpoint 
 // The right to one connection of connections.max.
 class slot {
 public:
-    explicit slot(std::shared_ptr<endpoint> of) noexcept : home_(std::move(of)) { ++home_->open; }
+    explicit slot(std::shared_ptr<endpoint> of) noexcept : home_(std::move(of)), generation_(home_->generation) {
+        ++home_->open;
+    }
     slot(slot&&) noexcept = default;
     slot& operator=(slot&&) = delete;
     ~slot() {
@@ -96,9 +105,11 @@ public:
         if (home_->warms()) home_->warm->look();
     }
     [[nodiscard]] const std::shared_ptr<endpoint>& home() const noexcept { return home_; }
+    [[nodiscard]] bool is_outdated() const noexcept { return generation_ != home_->generation; }
 
 private:
     std::shared_ptr<endpoint> home_;
+    unsigned generation_; // as its connection was dialled
 };
 
 struct waiter {
@@ -109,7 +120,7 @@ struct waiter {
 };
 
 // One open connection and its time in the pool. As a timer entry it is armed only while idle.
-class pooled_connection final : private timer_entry, private byte_stream::watcher {
+class pooled_connection final : private timer_entry, private byte_stream::watcher, private way_watch::watched {
 public:
     pooled_connection(slot place, std::shared_ptr<byte_stream> stream, duration connect_time)
         : slot_(std::move(place)), home_(slot_->home()), upstream_(home_->upstream), stream_(std::move(stream)),
@@ -125,6 +136,7 @@ public:
     void close() noexcept {
         if (!slot_) return;
         cancel();
+        leave();
         stream_->unwatch();
         stream_->close();
         if (home_->alive) home_->observer.connection_changed({connection_kind::closed, upstream_.get()});
@@ -137,6 +149,7 @@ public:
     // that turn, so that a system call of its own would only say the same.
     static void give_back(std::unique_ptr<pooled_connection> self, duration upstream_keep_alive) {
         pooled_connection& one = *self;
+        one.leave();
         if (!one.home_->pools() || !one.stream_->at_rest()) return;
         if (one.home_->warms()) one.given_back(upstream_keep_alive);
         keep(std::move(self), upstream_keep_alive);
@@ -158,13 +171,16 @@ public:
         });
     }
 
-    // Where the endpoint is kept warm: an exchange begins.
+    void begin() noexcept { home_->ways->join(*this); } // an exchange
+    // Where the endpoint is kept warm: likewise.
     void lend() noexcept {
         lent_at_ = home_->worker.now();
         if (std::exchange(unused_, false)) tell(home_->observer, *upstream_, telemetry::prewarm_event::used);
     }
 
-    [[nodiscard]] bool spoiled(steady_time now) const noexcept { return stream_->closed() || now >= best_before_; }
+    [[nodiscard]] bool spoiled(steady_time now) const noexcept {
+        return stream_->closed() || now >= best_before_ || (slot_ && slot_->is_outdated());
+    }
     [[nodiscard]] bool spoiled() const noexcept { return spoiled(home_->worker.now()); }
 
     void rest() {
@@ -210,6 +226,14 @@ private:
         } else {
             stream_->close(); // on its way back: place() finds it closed
         }
+    }
+
+    [[nodiscard]] int way_descriptor() const noexcept override { return stream_->native_handle(); }
+    // What lies idle went the same way, and would cost the next request as long to find out.
+    void way_is_dead() noexcept override {
+        if (home_->alive) home_->close_idle();
+        stream_->reset();
+        close();
     }
 
     std::optional<slot> slot_; // empty: closed
@@ -277,6 +301,16 @@ void endpoint::close_idle() noexcept {
         observer.connection_changed({connection_kind::idle, upstream.get(), -static_cast<int>(gone.size())});
 }
 
+// What was shown another certificate, or trusted other CAs, serves nobody who comes from now on.
+void endpoint::trust_anew(std::shared_ptr<const tls_client_context> now) {
+    const bool changed = trusted && now && !trusted->same_files(*now);
+    if (now) trusted = std::move(now);
+    if (!changed) return;
+    ++generation;
+    resumption = std::make_shared<tls_resumption>();
+    close_idle();
+}
+
 void endpoint::grant() noexcept {
     if (!alive) return;
     while (!waiters.empty() && open < upstream->connections.max) {
@@ -290,7 +324,9 @@ void endpoint::grant() noexcept {
 class pooled_exchange final : public exchange {
 public:
     explicit pooled_exchange(std::unique_ptr<pooled_connection> connection) noexcept
-        : connection_(std::move(connection)) {}
+        : connection_(std::move(connection)) {
+        connection_->begin();
+    }
 
     void start_read(boost::asio::mutable_buffer into, completion<io_result> done) override {
         connection_->stream().start_read(into, std::move(done));
@@ -341,14 +377,16 @@ open_result refused(transport_error error) {
 } // namespace
 
 struct connection_pool::state : std::enable_shared_from_this<connection_pool::state> {
-    state(loop& in, resolver& names, tls_contexts& contexts, telemetry::observer& to, dial_function by)
-        : worker(in), resolver(names), tls(contexts), observer(to), dial_by(by ? std::move(by) : dial_function(&dial)) {
-    }
+    state(loop& in, resolver& names, tls_contexts& contexts, telemetry::observer& to, dial_function by,
+          duration look_every)
+        : worker(in), resolver(names), tls(contexts), observer(to), ways(std::make_shared<way_watch>(in, look_every)),
+          dial_by(by ? std::move(by) : dial_function(&dial)) {}
 
     loop& worker;
     net::resolver& resolver;
     tls_contexts& tls;
     telemetry::observer& observer;
+    std::shared_ptr<way_watch> ways;
     std::vector<std::shared_ptr<endpoint>> endpoints;
     // Settings objects seen, so that the usual open() compares a pointer and not a key. Each entry keeps its object
     // alive, so its address cannot come to mean another one; keep_only() clears them.
@@ -377,8 +415,9 @@ struct connection_pool::state : std::enable_shared_from_this<connection_pool::st
         if (same != endpoints.end()) {
             found = *same;
         } else {
-            found = endpoints.emplace_back(std::make_shared<endpoint>(worker, observer, to));
+            found = endpoints.emplace_back(std::make_shared<endpoint>(worker, observer, ways, to));
             found->draining = draining;
+            if (to->address.tls) found->trusted = tls.find(to->tls);
             // A request that began before a reload may still ask for what the reload removed: served, not pooled.
             found->retired = wanted && std::none_of(wanted->begin(), wanted->end(),
                                                     [&](const auto& one) { return same_connections(*one, *to); });
@@ -425,8 +464,9 @@ void connection_pool::state::begin_warm(std::span<const std::shared_ptr<const co
 }
 
 connection_pool::connection_pool(loop& worker, resolver& names, tls_contexts& tls, telemetry::observer& observer,
-                                 dial_function by)
-    : state_(std::make_shared<state>(worker, names, tls, observer, std::move(by))) {}
+                                 dial_function by, duration look_every)
+    : state_(std::make_shared<state>(worker, names, tls, observer, std::move(by),
+                                     look_every > duration::zero() ? look_every : way_watch::usual_interval)) {}
 
 connection_pool::~connection_pool() {
     state_->resolver.forget(state_.get());
@@ -495,6 +535,7 @@ void connection_pool::keep_only(std::span<const std::shared_ptr<const config::up
         } else {
             one->upstream = *still; // limits may have changed
             one->retired = false;
+            if ((*still)->address.tls) one->trust_anew(state_->tls.find((*still)->tls));
             state_->warm(*one);
             one->grant();
         }

@@ -3,8 +3,10 @@
 // the surplus of a burst ages out at the bottom.
 //
 // A connection belongs to an endpoint: the upstream's name, where it goes, TLS settings and egress proxy together. A
-// reload that leaves these equal keeps the connections; otherwise they are retired. Two upstreams never share
-// connections even if all but the name is equal, because each is one credential.
+// reload that leaves these and the contents of the TLS files equal keeps the connections; otherwise they are retired.
+// Two upstreams never share connections even if all but the name is equal, because each is one credential.
+//
+// A connection in use whose way is dead is closed (way_watch.hpp).
 //
 // Nothing may be read on an idle connection: a byte or an end closes it at once, and it is checked when it comes back
 // and again when it is taken, because an answer to nobody's question would be taken for the answer to the next one
@@ -39,9 +41,9 @@ using dial_function = std::function<task<dialled>(opening&, const dial_context&,
 
 class connection_pool final : public transport {
 public:
-    // All of them outlive the pool; exchanges may outlive it.
+    // All of them outlive the pool; exchanges may outlive it. `look_every`: for dead ways (way_watch.hpp); 0: as usual.
     connection_pool(loop& worker, resolver& names, tls_contexts& tls, telemetry::observer& observer,
-                    dial_function by = {});
+                    dial_function by = {}, duration look_every = {});
     ~connection_pool() override;
     connection_pool(const connection_pool&) = delete;
     connection_pool& operator=(const connection_pool&) = delete;

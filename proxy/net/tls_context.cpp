@@ -1,10 +1,13 @@
 #include "proxy/net/tls_context.hpp"
 
 #include <openssl/err.h>
+#include <openssl/evp.h>
 #include <openssl/ssl.h>
 
 #include <algorithm>
 #include <fstream>
+#include <initializer_list>
+#include <sstream>
 #include <stdexcept>
 #include <string_view>
 
@@ -75,6 +78,24 @@ void use_certificate(SSL_CTX* context, const std::string& cert_file, const std::
     }
 }
 
+// Of what files hold, to know whether they have changed; a name that is empty counts as an empty file.
+std::string digest_of(std::initializer_list<std::string> files) {
+    std::string all;
+    for (const std::string& file : files) {
+        std::ostringstream text;
+        if (!file.empty()) text << std::ifstream(file, std::ios::binary).rdbuf();
+        all += std::to_string(text.str().size()) + ':' + text.str();
+    }
+    std::string digest(EVP_MAX_MD_SIZE, '\0');
+    unsigned size = 0;
+    if (EVP_Digest(all.data(), all.size(), reinterpret_cast<unsigned char*>(digest.data()), &size, EVP_sha256(),
+                   nullptr) != 1)
+        fail("cannot make a digest of the TLS files");
+    OPENSSL_cleanse(all.data(), all.size());
+    digest.resize(size);
+    return digest;
+}
+
 constexpr unsigned char http_1_1[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
 
 int select_protocol(SSL*, const unsigned char** out, unsigned char* length, const unsigned char* offered,
@@ -91,6 +112,7 @@ int select_protocol(SSL*, const unsigned char** out, unsigned char* length, cons
 
 tls_client_context::tls_client_context(config::client_tls settings) : settings_(std::move(settings)), native_(nullptr) {
     context_ptr context = make_context(TLS_client_method());
+    files_ = digest_of({settings_.verify ? settings_.ca_file : std::string{}, settings_.cert_file, settings_.key_file});
     if (settings_.verify) {
         if (settings_.ca_file.empty()) {
             if (SSL_CTX_set_default_verify_paths(context.get()) != 1) fail("cannot load the system's CA store");
@@ -160,6 +182,13 @@ void tls_contexts::use(loaded next) {
         if (find_in(next, one->settings()) == nullptr) previous_.push_back(std::move(one));
     }
     current_ = std::move(next);
+}
+
+std::shared_ptr<const tls_client_context> tls_contexts::find(const config::client_tls& settings) {
+    const config::client_tls wanted = without_name(settings);
+    const std::scoped_lock lock(mutex_);
+    const auto* const found = find_in(current_, wanted);
+    return found != nullptr ? *found : nullptr;
 }
 
 std::shared_ptr<const tls_client_context> tls_contexts::get(const config::client_tls& settings) {

@@ -23,9 +23,12 @@ public:
 
     [[nodiscard]] ssl_ctx_st* native() const noexcept { return native_; }
     [[nodiscard]] const config::client_tls& settings() const noexcept { return settings_; }
+    // The very bytes of its files were read.
+    [[nodiscard]] bool same_files(const tls_client_context& other) const noexcept { return files_ == other.files_; }
 
 private:
     config::client_tls settings_;
+    std::string files_; // a digest of what they hold
     ssl_ctx_st* native_;
 };
 
@@ -60,6 +63,8 @@ public:
     // From here on get() gives these. What they do not replace stays until the next call, for requests that still
     // run under the settings before; open connections keep what they have.
     void use(loaded next);
+    // What get() would give; null: it would have to load it.
+    [[nodiscard]] std::shared_ptr<const tls_client_context> find(const config::client_tls& settings);
 
     // Loads what use() did not bring. Throws std::runtime_error; a failure is not remembered.
     [[nodiscard]] std::shared_ptr<const tls_client_context> get(const config::client_tls& settings);

@@ -22,6 +22,7 @@ struct server_options {
     net::resolver::lookup_function lookup = net::resolver::system_lookup; // names to addresses
     duration look_up_every = std::chrono::seconds{5}; // names with `resolve: each`; chosen: as often as DNS-based
                                                       // discovery of services is asked elsewhere
+    duration look_for_dead_ways_every{};              // 0: as usual (way_watch.hpp)
 };
 
 class server {

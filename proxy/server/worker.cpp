@@ -16,10 +16,12 @@ worker::worker(const shared_parts& shared, config::snapshot settings,
                std::shared_ptr<const request::policy_set> policies, std::uint64_t seed)
     : connections_(loop_.executor(), loop_.failures()), winding_down_in_(loop_.executor(), loop_.failures()),
       changed_(loop_.executor()),
-      pool_(loop_, shared.resolver, shared.tls, shared.observer,
-            [&own = shared.own](net::opening& work, const net::dial_context& with, const config::upstream& to) {
-                return net::dial_elsewhere(work, with, to, own);
-            }),
+      pool_(
+          loop_, shared.resolver, shared.tls, shared.observer,
+          [&own = shared.own](net::opening& work, const net::dial_context& with, const config::upstream& to) {
+              return net::dial_elsewhere(work, with, to, own);
+          },
+          shared.look_for_dead_ways_every),
       chaos_(shared.chaos),
       services_{loop_, pool_, shared.observer, shared.memory, shared.health_document, std::mt19937_64{seed}},
       context_{.services = services_, .settings = {}, .policies = {}, .id_seed = seed},

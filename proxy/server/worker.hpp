@@ -41,6 +41,7 @@ struct shared_parts {
     request::last_good_store& last_good;
     request::shared_flights& flights;
     evenkeel::chaos& chaos;
+    duration look_for_dead_ways_every; // 0: as usual
 };
 
 class worker {

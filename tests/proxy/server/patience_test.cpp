@@ -4,6 +4,7 @@
 #include "proxy/provider/blocking_client.hpp"
 #include "proxy/provider/simulated_provider.hpp"
 #include "tests/proxy/server/running_proxy.hpp"
+#include "tests/support/deaf_server.hpp"
 
 #include <doctest/doctest.h>
 
@@ -108,6 +109,40 @@ TEST_CASE("a second order to end ends at once") {
     proxy->stop_now();
     CHECK(proxy->wait());
     CHECK(steady::now() - began < 1s);
+}
+
+TEST_CASE("A8: a pooled connection whose packets are dropped is noticed, and the request asked again for nothing") {
+    const std::string whole = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\r\n{\"a\":1}";
+    const std::string events = "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"}}]}\n\ndata: "
+                               "{\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+    const std::string stream =
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: " + std::to_string(events.size()) +
+        "\r\n\r\n" + events;
+    for (const bool streams : {false, true}) {
+        CAPTURE(streams);
+        deaf_server upstream(streams ? stream : whole);
+        server::server_options options;
+        options.look_for_dead_ways_every = 100ms;
+        running_proxy proxy(through("http://127.0.0.1:" + std::to_string(upstream.port())), "127.0.0.1:0", "",
+                            "admin: off\n", std::move(options));
+        auto client = proxy.connect();
+        const std::string asked =
+            streams ? R"({"model":"m","stream":true,"messages":[]})" : R"({"model":"m","messages":[]})";
+        const auto ask = [&] {
+            return client.request("POST", "/v1/chat/completions", {{"content-type", "application/json"}}, asked);
+        };
+        REQUIRE(ask().status == 200);
+        upstream.turn_deaf();
+        const auto began = steady::now();
+        const auto answer = ask();
+        CHECK(answer.status == 200);
+        CHECK(answer.complete());
+        CHECK(answer.body == (streams ? events : "{\"a\":1}"));
+        CHECK(steady::now() - began < 5s); // 0.6 s, and a little
+        CHECK(upstream.heard() == 2);
+        CHECK(upstream.connections() == 2);
+        CHECK(proxy.finish());
+    }
 }
 
 } // namespace evenkeel::test::patience_test

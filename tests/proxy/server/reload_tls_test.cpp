@@ -32,7 +32,7 @@ certificate issued(const certificate_authority& by) {
 // TLS on both sides, every file in one directory. New connections all the time: nothing is served by one that was there
 // before.
 struct tls_proxy {
-    tls_proxy() {
+    explicit tls_proxy(const std::string& idle_timeout = "1ms") {
         files.write("front-ca.pem", front_authority.pem());
         files.write("back-ca.pem", back_authority.pem());
         renew(front_authority);
@@ -41,8 +41,8 @@ struct tls_proxy {
         options.tls = provider_tls{files.write("back.pem", back.pem), files.write("back.key", back.key)};
         upstream = std::make_unique<simulated_provider>(std::move(options));
         const std::string url = "https://localhost:" + upstream->url().substr(upstream->url().rfind(':') + 1);
-        rest = through(url,
-                       "    tls: {ca_file: " + files.path("back-ca.pem") + "}\n    connections: {idle_timeout: 1ms}\n");
+        rest = through(url, "    tls: {ca_file: " + files.path("back-ca.pem") +
+                                "}\n    connections: {idle_timeout: " + idle_timeout + "}\n");
         proxy = std::make_unique<running_proxy>(rest,
                                                 "{address: '127.0.0.1:0', tls: {cert_file: " + files.path("front.pem") +
                                                     ", key_file: " + files.path("front.key") + "}}");
@@ -147,6 +147,25 @@ TEST_CASE("new files under the same names are taken by a reload, for clients and
     bench.files.write("back-ca.pem", bench.back_authority.pem());
     REQUIRE((*bench.proxy)->reload());
     CHECK(bench.ask("next-ca.pem") == 200);
+    CHECK(bench.proxy->finish());
+}
+
+TEST_CASE("F2: an idle connection that trusted other files serves nobody after a reload, one of the same files does") {
+    tls_proxy bench("60s");
+    REQUIRE(bench.ask() == 200);
+    const auto connections = [&] { return bench.upstream->counters().connections; };
+    const auto before = connections();
+    REQUIRE((*bench.proxy)->reload());
+    CHECK(bench.ask() == 200);
+    CHECK(connections() == before); // kept
+    const certificate_authority next("next");
+    bench.files.write("back-ca.pem", next.pem()); // which the upstream's certificate is not of
+    REQUIRE((*bench.proxy)->reload());
+    CHECK(bench.ask() == 502);
+    bench.files.write("back-ca.pem", bench.back_authority.pem());
+    REQUIRE((*bench.proxy)->reload());
+    CHECK(bench.ask() == 200);
+    CHECK(connections() > before);
     CHECK(bench.proxy->finish());
 }
 
