@@ -66,9 +66,9 @@ using state = std::variant<closed, open, half_open>; // in the order of circuit_
 [[nodiscard]] const outage* outage_of(const state& of) noexcept; // null: it is up
 
 struct refusal {
-    enum class reason : unsigned char { open, probes_busy, ramping } why;
+    enum class reason : unsigned char { open, probes_busy, ramping, held_open } why; // held_open: by an operator
     // No use in asking before. Exact where time decides (open, and ramping for the same u); where a probe's verdict
-    // does, when one may be expected: within [100 ms, 1 s].
+    // does, when one may be expected: within [100 ms, 1 s]. Held open: nobody knows.
     steady_time again;
     steady_time down_since; // when the outage began: the trip, not the latest failed recovery
 };

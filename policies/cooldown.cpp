@@ -1,7 +1,10 @@
 #include "policies/cooldown.hpp"
 
+#include "policies/hash64.hpp"
+
 #include <algorithm>
 #include <mutex>
+#include <span>
 
 namespace evenkeel {
 
@@ -10,6 +13,7 @@ constexpr double overload_spread = 0.2;
 constexpr duration least_rest = std::chrono::milliseconds{1};    // a hint of nothing still ends this instant
 constexpr duration refusals_count_for = std::chrono::minutes{1}; // chosen
 constexpr std::uint32_t longest_row = 32;                        // 2^32 times any start is past any maximum
+constexpr std::uint8_t enough_against_a_hint = 2;                // good answers
 
 duration doubled(duration start, std::uint32_t times, duration most) noexcept {
     duration grown = start;
@@ -40,38 +44,110 @@ duration cooldown::length(entry& known, outcome_kind kind, std::optional<duratio
 }
 
 void cooldown::make_room(steady_time now) {
-    if (entries_.size() < max_principals) return;
+    if (entries_.size() < max_rests) return;
     // Rests that are over are known only for their ramps; of those that are not, the one that ends first is worth
     // least.
     std::erase_if(entries_, [&](const auto& one) { return one.second.until <= now; });
-    if (entries_.size() < max_principals) return;
+    if (entries_.size() < max_rests) return;
     entries_.erase(std::min_element(entries_.begin(), entries_.end(),
                                     [](const auto& a, const auto& b) { return a.second.until < b.second.until; }));
 }
 
-steady_time cooldown::throttled(std::uint64_t principal, outcome_kind kind, std::optional<duration> hint, double u,
-                                steady_time now) {
-    const std::scoped_lock lock(mutex_);
-    if (!entries_.contains(principal)) make_room(now);
-    entry& known = entries_[principal];
-    known_.store(entries_.size(), std::memory_order_relaxed);
+std::size_t cooldown::hash_of::operator()(const subject& of) const noexcept {
+    return static_cast<std::size_t>(mix64(of.principal + 0x9e3779b97f4a7c15ULL * of.model));
+}
+
+std::uint64_t cooldown::place_of(std::uint64_t model) const noexcept {
+    if (model == all_models || std::find(models_.begin(), models_.end(), model) != models_.end()) return model;
+    return models_.size() < max_models ? model : further_models;
+}
+
+// Models that nobody rests for any longer make place first.
+void cooldown::make_place(std::uint64_t model) {
+    if (model == all_models || std::find(models_.begin(), models_.end(), model) != models_.end()) return;
+    if (models_.size() >= max_models) {
+        std::erase_if(models_, [&](std::uint64_t each) {
+            return std::none_of(entries_.begin(), entries_.end(),
+                                [&](const auto& one) { return one.first.model == each; });
+        });
+    }
+    if (models_.size() < max_models) models_.push_back(model);
+}
+
+bool cooldown::another_model_rests(subject whom, steady_time now) const noexcept {
+    const auto rests = [&](std::uint64_t model) {
+        const auto found = entries_.find({whom.principal, model});
+        return model != whom.model && found != entries_.end() && found->second.until > now;
+    };
+    return rests(further_models) || std::any_of(models_.begin(), models_.end(), rests);
+}
+
+steady_time cooldown::rest_of(subject whom, outcome_kind kind, std::optional<duration> hint, double u,
+                              steady_time now) {
+    if (!entries_.contains(whom)) make_room(now);
+    entry& known = entries_[whom];
+    count();
     const bool new_rest = known.in_a_row == 0 || known.until <= now;
     const steady_time until = now + length(known, kind, hint, u, new_rest);
     if (until > known.until || known.until <= now) {
         known.until = until;
         known.why = kind;
-        known.guessed = kind == outcome_kind::overloaded && !hint;
+        known.guessed = !hint;
     }
+    known.began = now;
+    known.good = 0;
     return known.until;
 }
 
-void cooldown::succeeded(std::uint64_t principal) noexcept {
-    // Almost always nobody rests, and this is asked for every request.
-    if (known_.load(std::memory_order_relaxed) == 0) return;
+steady_time cooldown::throttled(subject whom, outcome_kind kind, std::optional<duration> hint, double u,
+                                steady_time now) {
     const std::scoped_lock lock(mutex_);
-    const auto found = entries_.find(principal);
-    if (found == entries_.end()) return;
-    found->second.in_a_row = 0;
+    const bool of_all = kind == outcome_kind::quota || kind == outcome_kind::credential;
+    const subject all{whom.principal, all_models};
+    if (of_all || whom.model == all_models) return rest_of(all, kind, hint, u, now);
+    make_place(whom.model);
+    whom.model = place_of(whom.model);
+    const bool is_common = another_model_rests(whom, now);
+    const steady_time until = rest_of(whom, kind, hint, u, now);
+    if (!is_common) return until;
+    // For all until this one's end; that it holds for them as well is nobody's word.
+    if (!entries_.contains(all)) make_room(now);
+    entry& common = entries_[all];
+    count();
+    if (until > common.until) common = {now, until, kind, true, 0, common.in_a_row};
+    return std::max(until, common.until);
+}
+
+bool cooldown::succeeded(subject whom, steady_time sent, steady_time now) noexcept {
+    // Almost always nobody rests, and this is asked for every request.
+    if (known_.load(std::memory_order_relaxed) == 0) return false;
+    const std::scoped_lock lock(mutex_);
+    bool ended = false;
+    const std::uint64_t places[] = {all_models, place_of(whom.model)};
+    for (const std::uint64_t model : std::span{places, whom.model == all_models ? 1U : 2U}) {
+        const auto found = entries_.find({whom.principal, model});
+        if (found == entries_.end()) continue;
+        entry& known = found->second;
+        known.in_a_row = 0;
+        const bool is_evidence = known.until > now && sent > known.began;
+        if (!is_evidence || (!known.guessed && ++known.good < enough_against_a_hint)) continue;
+        entries_.erase(found);
+        ended = true;
+    }
+    count();
+    return ended;
+}
+
+std::size_t cooldown::end_all(steady_time now) noexcept {
+    const std::scoped_lock lock(mutex_);
+    const auto ended =
+        std::count_if(entries_.begin(), entries_.end(), [&](const auto& one) { return one.second.until > now; });
+    entries_.clear();
+    models_.clear();
+    count();
+    refused_ = {};
+    any_refused_.store(false, std::memory_order_relaxed);
+    return static_cast<std::size_t>(ended);
 }
 
 bool cooldown::refused_to_several(std::uint64_t caller, steady_time now) noexcept {
@@ -95,24 +171,30 @@ void cooldown::accepted() noexcept {
     refused_ = {};
 }
 
-std::optional<cooldown::rest> cooldown::resting(std::uint64_t principal, steady_time now) {
+std::optional<cooldown::rest> cooldown::resting(subject whom, steady_time now) {
     if (known_.load(std::memory_order_relaxed) == 0) return std::nullopt;
     const std::scoped_lock lock(mutex_);
-    const auto found = entries_.find(principal);
-    if (found == entries_.end()) return std::nullopt;
-    const entry& known = found->second;
-    if (known.until > now) return rest{known.until, known.why, known.guessed};
-    if (known.in_a_row == 0) {
-        entries_.erase(found);
-        known_.store(entries_.size(), std::memory_order_relaxed);
-    }
-    return std::nullopt;
+    std::optional<rest> longest;
+    const auto ask = [&](std::uint64_t model) {
+        const auto found = entries_.find({whom.principal, model});
+        if (found == entries_.end()) return;
+        const entry& known = found->second;
+        if (known.until <= now) {
+            if (known.in_a_row == 0) entries_.erase(found);
+        } else if (!longest || longest->until < known.until) {
+            longest = rest{known.until, known.why, known.guessed};
+        }
+    };
+    ask(all_models);
+    if (whom.model != all_models) ask(place_of(whom.model));
+    count();
+    return longest;
 }
 
 cooldown::summary cooldown::report(steady_time now) {
     const std::scoped_lock lock(mutex_);
     summary all;
-    for (const auto& [principal, known] : entries_) {
+    for (const auto& [whom, known] : entries_) {
         if (known.until <= now) continue;
         ++all.resting;
         if (!all.until || *all.until < known.until) all.until = known.until;

@@ -1,14 +1,22 @@
 #pragma once
-// Rests an endpoint that said 429 or 529, for the credential it said it to and for all requests with that credential,
-// until its hint or the ramp ends (DESIGN section 6, reference: resilience semantics 5c). Never touches the breaker: an
-// endpoint that throttles is alive. An end only moves later while it lies ahead. 529 has no ramp: an overloaded
-// endpoint that was given the ramp of a rate limit stayed unused long after it was well (better-ccflare #342).
+// Rests an endpoint that said 429 or 529, for the credential and the model it said it of, until its hint or the ramp
+// ends (DESIGN section 6, reference: resilience semantics 5c). Never touches the breaker: an endpoint that throttles is
+// alive. An end only moves later while it lies ahead. 529 has no ramp: an overloaded endpoint that was given the ramp
+// of a rate limit stayed unused long after it was well (better-ccflare #342).
+//
+// Per model, since limits are: what is refused for one says nothing of the others. What is common to all of them
+// (money, a key that is not accepted) rests for all; and where a second model is refused while a first one rests, the
+// limit is taken to be common as well, which is a guess. Who names no model asks of all of them, and is refused for
+// all.
 //
 // Of several requests that were refused together, only the first climbs the ramp: a refusal that comes while the
 // endpoint rests was asked for before it began to.
 //
-// One per endpoint; thread-safe: one mutex, held for one call, none where nobody rests. Bounded: max_principals, the
-// one that ends first is forgotten first.
+// Evidence beats a guess: a good answer to what was sent after a rest began ends it where nobody had named its length,
+// and two of them where somebody had. What was sent before says nothing of now.
+//
+// One per endpoint; thread-safe: one mutex, held for one call, none where nobody rests. Bounded: max_rests, the one
+// that ends first is forgotten first; max_models, further ones are as one.
 
 #include "policies/outcome.hpp"
 #include "policies/small_mutex.hpp"
@@ -20,6 +28,7 @@
 #include <cstdint>
 #include <optional>
 #include <unordered_map>
+#include <vector>
 
 namespace evenkeel {
 
@@ -34,17 +43,23 @@ struct cooldown_options {
 
 class cooldown {
 public:
-    static constexpr std::size_t max_principals = 1024;
+    static constexpr std::size_t max_rests = 1024;
+    static constexpr std::size_t max_models = 64;
 
     explicit cooldown(const cooldown_options& options) noexcept : options_(options) {}
     void configure(const cooldown_options& options) noexcept;
 
-    // `principal`: a hash of the credential the endpoint was shown; 0 where the upstream's own is used. `kind`:
-    // rate_limited, overloaded, quota or credential. `hint`: from now. `u` in [0, 1) spreads a rest without a hint from
-    // overload. The time until which the endpoint now rests.
-    steady_time throttled(std::uint64_t principal, outcome_kind kind, std::optional<duration> hint, double u,
-                          steady_time now);
-    void succeeded(std::uint64_t principal) noexcept; // the ramp begins anew
+    // Of whom an endpoint has a word: `principal` is a hash of the credential it was shown, 0 where the upstream's own
+    // is used; `model` one of what was asked for, 0 where that is not known.
+    struct subject {
+        std::uint64_t principal = 0, model = 0;
+        bool operator==(const subject&) const = default;
+    };
+    // `kind`: rate_limited, overloaded, quota or credential. `hint`: from now. `u` in [0, 1) spreads a rest without a
+    // hint from overload. The time until which the endpoint now rests.
+    steady_time throttled(subject whom, outcome_kind kind, std::optional<duration> hint, double u, steady_time now);
+    // A good answer to what was sent then: the ramp begins anew, and a rest may be over. True: one is, by this.
+    bool succeeded(subject whom, steady_time sent, steady_time now) noexcept;
     // A credential of the upstream's own was refused to `caller`, and the answer does not say whether that is about the
     // credential: true once it was refused to several callers within a minute, and to none of them was it good in
     // between.
@@ -57,30 +72,48 @@ public:
     struct rest {
         steady_time until;
         outcome_kind why;
-        bool guessed; // an overloaded endpoint that named no time: better left alone, but not out of reach
+        bool guessed; // nobody named its length
+        // An overloaded endpoint that named no time: better left alone, but not out of reach.
+        [[nodiscard]] bool avoidable() const noexcept { return guessed && why == outcome_kind::overloaded; }
     };
-    [[nodiscard]] std::optional<rest> resting(std::uint64_t principal, steady_time now);
+    [[nodiscard]] std::optional<rest> resting(subject whom, steady_time now);
+    // An operator's word: nobody rests any longer, and no ramp is remembered. How many rests that ended.
+    std::size_t end_all(steady_time now) noexcept;
 
     struct summary {
-        std::size_t resting = 0;          // principals
-        std::optional<steady_time> until; // the latest of them
+        std::size_t resting = 0;            // rests: a credential, or one model for a credential
+        std::optional<steady_time> until{}; // the latest of them
     };
     [[nodiscard]] summary report(steady_time now);
 
 private:
     struct entry {
-        steady_time until{};
+        steady_time began{}, until{}; // began: with the latest refusal
         outcome_kind why = outcome_kind::rate_limited;
         bool guessed = false;
+        std::uint8_t good = 0;      // answers to what was sent since
         std::uint32_t in_a_row = 0; // rests for 429 since the last success
     };
+    struct hash_of {
+        std::size_t operator()(const subject& of) const noexcept;
+    };
+    static constexpr std::uint64_t all_models = 0;
+    static constexpr std::uint64_t further_models = 1; // those for which there is no place of their own
+
+    // All with the mutex held.
     [[nodiscard]] duration length(entry& known, outcome_kind kind, std::optional<duration> hint, double u,
                                   bool new_rest) const noexcept;
+    steady_time rest_of(subject whom, outcome_kind kind, std::optional<duration> hint, double u, steady_time now);
+    [[nodiscard]] std::uint64_t place_of(std::uint64_t model) const noexcept;
+    void make_place(std::uint64_t model);
+    [[nodiscard]] bool another_model_rests(subject whom, steady_time now) const noexcept;
     void make_room(steady_time now);
+    void count() noexcept { known_.store(entries_.size(), std::memory_order_relaxed); }
 
     small_mutex mutex_;
     cooldown_options options_;
-    std::unordered_map<std::uint64_t, entry> entries_;
+    std::unordered_map<subject, entry, hash_of> entries_;
+    std::vector<std::uint64_t> models_; // those of the entries
     // chosen: two callers may well want the same model that the key may not have.
     static constexpr std::size_t several = 3;
     struct refusal {

@@ -23,12 +23,13 @@ retry_denial denial_for(endpoint_refusal::reason why) noexcept {
 
 // An empty budget first: with it nothing else would have helped. Then what passes by itself.
 retry_denial endpoint_search::obstacles::denial() const noexcept {
-    return budget     ? retry_denial::budget
-           : circuit  ? retry_denial::circuit_open
-           : overload ? retry_denial::overload
-           : too_late ? retry_denial::deadline
-           : too_long ? retry_denial::retry_after
-                      : retry_denial::no_endpoint;
+    return budget        ? retry_denial::budget
+           : circuit     ? retry_denial::circuit_open
+           : overload    ? retry_denial::overload
+           : too_late    ? retry_denial::deadline
+           : by_operator ? retry_denial::circuit_open
+           : too_long    ? retry_denial::retry_after
+                         : retry_denial::no_endpoint;
 }
 
 endpoint_search::endpoint_search(const flight_options& options) noexcept {
@@ -80,10 +81,14 @@ void endpoint_search::list(choices& to, obstacles& why, const wish& wanted, urge
         if (const auto refused = view.look(i, wanted.what, pressed, now)) {
             switch (refused->why) {
             case endpoint_refusal::reason::circuit:
+                refuse(i, denial_for(refused->why));
+                if (refused->by_operator) {
+                    why.by_operator = true;
+                    continue;
+                }
                 why.circuit = true;
                 why.again = std::min(why.again, refused->again);
                 why.down_since = std::max(why.down_since, refused->down_since);
-                refuse(i, denial_for(refused->why));
                 continue;
             case endpoint_refusal::reason::overload:
                 why.overload = true;
@@ -138,8 +143,11 @@ bool endpoint_search::take(choice& one, obstacles& why, const wish& wanted, urge
     one.permit = got.permit;
     if (!got.refused) return true;
     view.refund(one.at, one.work, now); // somebody was quicker
-    why.circuit = true;
-    why.again = std::min(why.again, got.refused->again);
+    why.by_operator = why.by_operator || got.refused->by_operator;
+    if (!got.refused->by_operator) {
+        why.circuit = true;
+        why.again = std::min(why.again, got.refused->again);
+    }
     why.refused.push_back({one.at, denial_for(got.refused->why)});
     return false;
 }

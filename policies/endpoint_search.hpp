@@ -68,6 +68,7 @@ public:
     struct obstacles {
         bool too_late = false, too_long = false, budget = false;
         bool circuit = false, overload = false, avoidable = false;
+        bool by_operator = false; // a circuit that a person opened; `circuit` is said of the others only
         std::optional<endpoint_index> passable{}; // would let a request through that has waited long enough
         steady_time again = steady_time::max(), down_since{};
         boost::container::static_vector<refusal, most_endpoints + 1> refused{}; // one by one, as they were asked

@@ -17,7 +17,7 @@ endpoint_wait::verdict endpoint_wait::decide(const endpoint_search::obstacles& w
     if (!crowded_since_) crowded_since_ = now;
     const bool goes_through = !wanted.is_extra() && !held_ && why.overload;
     const bool waited_enough = goes_through && now - *crowded_since_ >= options.max_wait;
-    const bool nobody_else = !why.circuit && !why.overload && !why.budget;
+    const bool nobody_else = !why.circuit && !why.overload && !why.budget && !why.by_operator;
     if (why.passable && (waited_enough || nobody_else)) {
         const auto [taken, denied] = endpoints.insist(*why.passable, wanted, now, view);
         all.through = taken;

@@ -5,9 +5,13 @@
 // Behind a circuit a request waits while the outage is young (hold_max) and there is time: an outage is over sooner
 // than the request is made again by hand. Who came while its endpoint was up and finds no room waits for max_wait and
 // then goes through: what it asks is what the endpoint would get without us. Extra attempts and those that a circuit
-// has kept waiting do not go through: they are the additional load that room is kept from (overload_control.hpp). Where
-// the upstream named a longer time than anybody waits, a request that was not sent yet is sent nevertheless: the answer
-// is the upstream's to give.
+// has kept waiting do not go through: they are the additional load that room is kept from (overload_control.hpp).
+// Nobody waits for a circuit that a person opened, nor is another endpoint pressed in its place: it stays open until
+// that person says otherwise. Where the upstream named a longer time than anybody waits, a request that was not sent
+// yet is sent nevertheless: the answer is the upstream's to give.
+//
+// Who met a rate limit and finds the budget of extra attempts empty waits as well, in no line: for what successes put
+// in there, at most as long as max_retry_after.
 //
 // In line at most once, from the first verdict that says so until over(). Owned by one flight_plan.
 

@@ -16,7 +16,19 @@
 namespace evenkeel::admin {
 
 enum class surface : unsigned char { full, read_only };
-enum class endpoint : unsigned char { index, metrics, health, livez, readyz, reload, drain, circuit, chaos, chaos_off };
+enum class endpoint : unsigned char {
+    index,
+    metrics,
+    health,
+    livez,
+    readyz,
+    reload,
+    drain,
+    circuit,
+    rest,
+    chaos,
+    chaos_off
+};
 
 struct access_rules {
     surface what = surface::full;
@@ -37,7 +49,7 @@ struct access_question {
 struct access_decision {
     int status = 200;
     endpoint asked = endpoint::index;
-    std::string_view subject{};     // of /-/circuits/NAME: the name, as it stands in the path
+    std::string_view subject{};     // of /-/circuits/NAME, /-/rests/NAME: the name, as it stands in the path
     bool head_only = false;         // the method was HEAD
     bool change = false;            // the method was POST
     std::string_view allow{};       // for 405

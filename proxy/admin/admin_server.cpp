@@ -65,6 +65,8 @@ constexpr std::string_view index_page = R"(<!doctype html>
 <li>POST /-/reload: reads the configuration again</li>
 <li>POST /-/circuits/UPSTREAM?state=open|closed|auto: holds its circuits open or closed, or releases them;
 with &amp;endpoint=, as /health names it, that of one endpoint</li>
+<li>POST /-/rests/UPSTREAM: ends its rests after 429, 529, 401 and the like; with ?endpoint=, those of one
+endpoint</li>
 <li>POST /-/drain: finishes what is in flight and ends</li>
 <li><a href="/-/chaos">/-/chaos</a>: faults injected on purpose; POST sets rules, POST /-/chaos/off ends them all</li>
 </ul>
@@ -211,6 +213,7 @@ struct admin_server::state : std::enable_shared_from_this<admin_server::state> {
     };
     [[nodiscard]] reply perform(const access_rules& rules, const order& given);
     [[nodiscard]] reply force_circuit(const order& given);
+    [[nodiscard]] reply end_rests(const order& given);
     [[nodiscard]] reply control(std::string_view what, const std::function<control_result()>& call);
     [[nodiscard]] static net::task<reply> reload(std::shared_ptr<state> me);
 
@@ -412,6 +415,7 @@ reply admin_server::state::perform(const access_rules& rules, const order& given
         break;
     case endpoint::drain: return control("drain", callbacks.drain);
     case endpoint::circuit: return force_circuit(given);
+    case endpoint::rest: return end_rests(given);
     case endpoint::chaos:
         if (given.change)
             return control("chaos", callbacks.set_chaos ? [&] { return callbacks.set_chaos(given.body); }
@@ -475,6 +479,20 @@ reply admin_server::state::force_circuit(const order& given) {
          wanted.endpoint.empty() ? telemetry::log_field{} : telemetry::log_field{"endpoint", wanted.endpoint},
          {"state", word}});
     const auto result = callbacks.force_circuit(wanted);
+    return sentence(result.done ? 200 : 422, result.message, result.done ? "message" : "error");
+}
+
+reply admin_server::state::end_rests(const order& given) {
+    const auto in_query = parameter(given.query, "endpoint");
+    const auto endpoint = in_query ? in_query : parameter(trimmed(given.body), "endpoint");
+    const rest_order wanted{.upstream = std::string(given.subject), .endpoint = std::string(endpoint.value_or(""))};
+    if (!callbacks.end_rests) return sentence(501, "This process cannot do that.");
+    sources.log.info(
+        "asked for over the admin listener",
+        {{"action", "end rests"},
+         {"upstream", wanted.upstream},
+         wanted.endpoint.empty() ? telemetry::log_field{} : telemetry::log_field{"endpoint", wanted.endpoint}});
+    const auto result = callbacks.end_rests(wanted);
     return sentence(result.done ? 200 : 422, result.message, result.done ? "message" : "error");
 }
 

@@ -5,7 +5,8 @@
 //
 // Endpoints: GET /metrics, /health (?strict=1: 503 when nothing can be served), /livez, /readyz, / (a list of these);
 // POST /-/reload, /-/drain, /-/circuits/UPSTREAM (state=open|closed|auto, and route=NAME for a route's own circuits, in
-// the query or the body; a body may be the bare word), /-/chaos (rules as JSON; GET shows those in force),
+// the query or the body; a body may be the bare word), /-/rests/UPSTREAM (ends them), /-/chaos (rules as JSON; GET
+// shows those in force),
 // /-/chaos/off. HEAD works wherever GET does.
 //
 // Idle connections, half-sent heads and readers that do not read shut nobody out: at the limit the connection whose
@@ -53,6 +54,12 @@ struct circuit_order {
     std::string endpoint{};             // as /health names it; empty: all of the upstream's
 };
 
+// Whose rests are over by an operator's word.
+struct rest_order {
+    std::string upstream;
+    std::string endpoint{}; // as /health names it; empty: all of the upstream's
+};
+
 // Called on the helper thread, which no callback holds up: what reads files answers later, from any thread.
 struct admin_callbacks {
     using answer_later = std::function<void(control_result)>; // called once
@@ -61,6 +68,7 @@ struct admin_callbacks {
     std::function<control_result()> drain;
     // Not done: there is no such upstream or circuit.
     std::function<control_result(const circuit_order&)> force_circuit{};
+    std::function<control_result(const rest_order&)> end_rests{}; // likewise
     std::function<chaos::summary()> chaos_rules{};
     std::function<control_result(std::string_view json)> set_chaos{};
     std::function<control_result()> chaos_off{};

@@ -46,6 +46,7 @@ struct rest_began {
     outcome_kind why;
     duration length;
 };
+struct rest_ended {}; // before its time: the endpoint answers
 struct overload_changed {
     bool active;
 };
@@ -61,7 +62,8 @@ struct upcast_excluded {
 };
 // A request of `prewarm.probe` has ended; it is no client's.
 using any_endpoint_change =
-    std::variant<circuit_transition, rest_began, overload_changed, doubt_changed, upcast_excluded, probe_result>;
+    std::variant<circuit_transition, rest_began, rest_ended, overload_changed, doubt_changed, upcast_excluded,
+                 probe_result>;
 
 // What changes about connections.
 struct connection_event {

@@ -126,6 +126,7 @@ private:
     [[nodiscard]] answer failure_answer(const flight_action::finish& what);
     [[nodiscard]] answer refusal_answer(const flight_action::finish& what);
     [[nodiscard]] bool has_arrived() const noexcept; // some attempt may have had an effect
+    [[nodiscard]] std::string obstacles();
     void deposit();
     void probe_others();
     [[nodiscard]] int tries() const noexcept { return request_.account.effort.attempts - before_.attempts; }

@@ -112,6 +112,19 @@ void flight::deposit() {
     }
 }
 
+// "; 'first': its circuit is open": what keeps the request from each upstream, by the endpoint in front. (Names of
+// hosts are not for clients.)
+std::string flight::obstacles() {
+    std::string all;
+    for (endpoint_index at = 0; at < route_.upstreams.size(); ++at) {
+        const std::string& name = route_.upstreams[at]->name;
+        if (!policies_.in_shard(shard_, at) || (at > 0 && route_.upstreams[at - 1]->name == name)) continue;
+        const std::string why = endpoint_permit::obstacle(permit_request_for(at, attempt_purpose::first), now_);
+        all += fmt::format("; '{}': {}", name, why.empty() ? "it was not to be had in time" : why);
+    }
+    return all;
+}
+
 // Nothing was sent: every endpoint refused, and waiting was of no use.
 answer flight::refusal_answer(const flight_action::finish& what) {
     local_failure failure;
@@ -119,10 +132,11 @@ answer flight::refusal_answer(const flight_action::finish& what) {
     failure.code = "circuit_open";
     failure.proxy_error = "destination_unavailable";
     const bool line_full = what.why == "hold_queue_full";
-    failure.message = fmt::format("no upstream of route '{}' can be asked now{}", route_.name,
+    failure.message = fmt::format("no upstream of route '{}' can be asked now{}{}", route_.name,
                                   line_full      ? ", and circuit_breaker.hold_queue requests wait already"
                                   : has_waited() ? "; this request has waited in vain"
-                                                 : ": the circuit of each is open");
+                                                 : "",
+                                  obstacles());
     failure.retry_after = std::max(what.retry_after, duration{std::chrono::milliseconds{1}});
     failure.outcome = telemetry::request_outcome::rejected;
     answer made =

@@ -157,6 +157,14 @@ struct server::inside {
         }
         hand_out();
     }
+    [[nodiscard]] admin::control_result end_rests(const admin::rest_order& order) {
+        const auto ended =
+            policies.end_rests(order.upstream, order.endpoint, steady_time{std::chrono::steady_clock::now()});
+        if (!ended) return {false, "no upstream or endpoint of that name rests at any time; see /health"};
+        return {true, *ended == 0   ? std::string{"nothing of it rests"}
+                      : *ended == 1 ? std::string{"1 rest was ended"}
+                                    : fmt::format("{} rests were ended", *ended)};
+    }
     // For whoever is not reload(): another thread may be taking the next one.
     [[nodiscard]] config::snapshot current() {
         const std::scoped_lock lock(taking);
@@ -239,6 +247,7 @@ server::server(server_options options, config::snapshot settings)
                                      : admin::control_result{
                                            false, "there is no circuit of that upstream on that route; see /health"};
                     },
+                .end_rests = [&all](const admin::rest_order& order) { return all.end_rests(order); },
                 .chaos_rules =
                     [&all] { return all.chaos.rules().report(steady_time{std::chrono::steady_clock::now()}); },
                 .set_chaos = [&all](std::string_view json) { return all.chaos.set(json, *all.current()); },

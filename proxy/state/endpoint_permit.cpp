@@ -2,7 +2,11 @@
 
 #include "proxy/message/client_request.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cmath>
+#include <string_view>
 #include <utility>
 
 namespace evenkeel::request {
@@ -19,7 +23,10 @@ bool may_probe(const permit_request& wanted, urgency how) noexcept {
 }
 
 endpoint_refusal refusal_of(const circuit_breaker::refusal& refused) noexcept {
-    return {endpoint_refusal::reason::circuit, refused.again, refused.down_since};
+    return {.why = endpoint_refusal::reason::circuit,
+            .again = refused.again,
+            .down_since = refused.down_since,
+            .by_operator = refused.why == circuit_breaker::refusal::reason::held_open};
 }
 
 circuit_breaker::verdict circuit_verdict(const attempt_outcome& outcome) noexcept {
@@ -55,9 +62,13 @@ std::optional<std::uint64_t> caller_of(const permit_request& of) {
     return of.caller ? of.caller->is : of.request->facts.caller();
 }
 
-// Who rests: whose credential the endpoint was shown. 0: its own. Nobody, where that is not known: it might be another.
-std::optional<std::uint64_t> shown_to(const endpoint_policies& at, const permit_request& of) {
-    return at.own_credential ? 0 : caller_of(of);
+// Who rests: whose credential the endpoint was shown (0: its own), and which model was asked for. Nobody, where the
+// credential is not known: it might be another.
+std::optional<cooldown::subject> shown_to(const endpoint_policies& at, const permit_request& of) {
+    if (at.own_credential) return cooldown::subject{0, of.shape.model};
+    const auto caller = caller_of(of);
+    if (!caller) return std::nullopt;
+    return cooldown::subject{*caller, of.shape.model};
 }
 
 // The rest an answer asks for, if it asks for one.
@@ -94,9 +105,9 @@ std::optional<endpoint_refusal> resting(const endpoint_policies& at, const permi
     if (at.rest == nullptr || at.rest->idle()) return std::nullopt;
     const auto whom = shown_to(at, wanted);
     const auto rest = whom ? at.rest->resting(*whom, now) : std::nullopt;
-    if (!rest || (rest->guessed && how != urgency::normal)) return std::nullopt;
+    if (!rest || (rest->avoidable() && how != urgency::normal)) return std::nullopt;
     return endpoint_refusal{
-        .why = endpoint_refusal::reason::cooldown, .again = rest->until, .avoidable = rest->guessed};
+        .why = endpoint_refusal::reason::cooldown, .again = rest->until, .avoidable = rest->avoidable()};
 }
 
 // A request that has just come need not wait for room: whatever came before it had its turn.
@@ -138,6 +149,30 @@ std::optional<endpoint_refusal> endpoint_permit::look(const permit_request& want
     if (how == urgency::waited) return std::nullopt;
     if (const auto refused = resting(at, wanted, how, now)) return refused;
     return full(at, wanted, ahead, now);
+}
+
+std::string endpoint_permit::obstacle(const permit_request& wanted, steady_time now) {
+    const endpoint_policies& at = wanted.policies->endpoints[wanted.at];
+    const auto seconds = [&](steady_time until) { return fmt::format("{:.0f} s", std::ceil(in_seconds(until - now))); };
+    if (at.circuit != nullptr) {
+        const auto circuit = at.circuit->report({}, now);
+        if (circuit.forced == circuit_state::open) return "its circuit is open by an operator's word";
+        if (circuit.state == circuit_state::half_open) return "its circuit is half-open, and others probe it";
+        if (circuit.state == circuit_state::open)
+            return circuit.next_probe && *circuit.next_probe > now
+                       ? "its circuit is open for another " + seconds(*circuit.next_probe)
+                       : "its circuit is open";
+    }
+    const auto whom = at.rest != nullptr ? shown_to(at, wanted) : std::nullopt;
+    if (const auto rest = whom ? at.rest->resting(*whom, now) : std::nullopt) {
+        const std::string_view why = rest->why == outcome_kind::credential   ? "its own key was refused"
+                                     : rest->why == outcome_kind::quota      ? "a quota or the money was spent"
+                                     : rest->why == outcome_kind::overloaded ? "it was overloaded"
+                                                                             : "a rate limit was met";
+        return fmt::format("it rests for another {}, since {}", seconds(rest->until), why);
+    }
+    if (full(at, wanted, 0, now)) return "it has no room for more requests at a time";
+    return {};
 }
 
 std::optional<endpoint_refusal> endpoint_permit::take(const permit_request& wanted, urgency how, std::size_t ahead,
@@ -192,7 +227,8 @@ void endpoint_permit::answers(steady_time now) noexcept {
     cooldown* const rest = endpoint().rest;
     if (rest == nullptr) return;
     if (!rest->idle()) {
-        if (const auto whom = shown_to(endpoint(), what_)) rest->succeeded(*whom);
+        const auto whom = shown_to(endpoint(), what_);
+        if (whom && rest->succeeded(*whom, sent_, now)) observer_->endpoint_changed(origin(), telemetry::rest_ended{});
     }
     rest->accepted();
 }

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 
 namespace evenkeel::request {
 
@@ -54,6 +55,9 @@ public:
     [[nodiscard]] static std::optional<endpoint_refusal> take(const permit_request& wanted, urgency how,
                                                               std::size_t ahead, double u, steady_time now,
                                                               telemetry::observer& observer, endpoint_permit& into);
+
+    // What keeps this request from its endpoint, in words for its client; empty: nothing does just now.
+    [[nodiscard]] static std::string obstacle(const permit_request& wanted, steady_time now);
 
     // The request goes out: its place in the order of start.
     void sent(steady_time now) noexcept;

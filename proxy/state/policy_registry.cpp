@@ -176,4 +176,15 @@ bool policy_registry::force(const std::string& route, const std::string& upstrea
     return found;
 }
 
+std::optional<std::size_t> policy_registry::end_rests(const std::string& upstream, const std::string& endpoint,
+                                                      steady_time now) {
+    const std::scoped_lock lock(mutex_);
+    std::optional<std::size_t> ended;
+    for (auto& [whose, rest] : rests_) {
+        if (whose.upstream != upstream || (!endpoint.empty() && whose.endpoint != endpoint)) continue;
+        ended = ended.value_or(0) + rest->end_all(now);
+    }
+    return ended;
+}
+
 } // namespace evenkeel::request

@@ -7,7 +7,7 @@
 //   circuit                 endpoint, or upstream with `circuit_breaker.scope: upstream`; with the route, where it
 //                           writes its own or says `scope: route`
 //   doubt                   endpoint; with the route, where its circuit is the route's own
-//   cooldown                endpoint (and within it the credential)
+//   cooldown                endpoint (and within it the credential and the model)
 //   latency, rescues        (route, endpoint)
 //   balance, guard, line,   route
 //   bulkhead, shard         ... likewise
@@ -102,6 +102,9 @@ public:
     // (empty) of all, open or closed, or lets them be (no state). False: there is no such circuit.
     bool force(const std::string& route, const std::string& upstream, const std::string& endpoint,
                std::optional<circuit_state> state, steady_time now);
+
+    // Nobody rests any longer at an upstream, or at one of its endpoints: how many did. Empty: no such is known.
+    std::optional<std::size_t> end_rests(const std::string& upstream, const std::string& endpoint, steady_time now);
 
 private:
     // Whose state it is; empty: of none in particular.

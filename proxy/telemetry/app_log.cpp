@@ -156,8 +156,12 @@ struct app_log::telling {
         const bool money = rest.why == outcome_kind::quota || rest.why == outcome_kind::credential;
         const std::string seconds = fmt::format("{:.3g}", in_seconds(rest.length));
         log.write_limited(log.cooldowns_, money ? config::log_level::warning : config::log_level::info,
-                          "an endpoint rests, for the credential that it refused", of,
+                          "an endpoint rests, for the credential and the model that it refused", of,
                           {"why", evenkeel::to_string(rest.why)}, {"seconds", seconds});
+    }
+    void operator()(const rest_ended&) const {
+        log.write_limited(log.cooldowns_, config::log_level::info,
+                          "an endpoint rests no longer: it answers, sooner than was thought", of, {});
     }
     void operator()(const overload_changed& load) const {
         log.write_limited(log.overloads_, load.active ? config::log_level::warning : config::log_level::info,

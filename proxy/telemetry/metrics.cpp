@@ -170,6 +170,7 @@ struct metrics::counting {
         if (const std::size_t at = place_of(change); at < transition_count) count(&rare_pair_cells::transitions, at);
     }
     void operator()(const rest_began& rest) const { count(&rare_pair_cells::cooldowns, cooldown_reason_of(rest.why)); }
+    void operator()(const rest_ended&) const {} // how long rests took is a gauge
     void operator()(const overload_changed& change) const { count(&rare_pair_cells::overload, change.active ? 1 : 0); }
     void operator()(const doubt_changed& change) const { count(&rare_pair_cells::doubts, change.doubted ? 1 : 0); }
     void operator()(const upcast_excluded&) const {} // the attempts that showed it are counted

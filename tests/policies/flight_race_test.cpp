@@ -320,6 +320,51 @@ TEST_CASE("a cooling endpoint is waited for while its rest is short, asked all t
     CHECK(quota.begin().launched->endpoint == 0); // the upstream's own words are worth more than a refusal of ours
 }
 
+TEST_CASE("A11: nobody waits for a circuit that a person opened, nor presses another endpoint in its place") {
+    const endpoint_refusal held{.why = endpoint_refusal::reason::circuit, .again = start + 60s, .by_operator = true};
+    for (const when_open how : {when_open::hold, when_open::reject}) {
+        plan_bench lone;
+        lone.options.when_open = how;
+        lone.refusing[0] = held;
+        lone.begin();
+        REQUIRE(lone.finished);
+        CHECK(lone.finished->how == ending::refused);
+        CHECK(lone.finished->denied == retry_denial::circuit_open);
+        CHECK(lone.finished->retry_after < 2s);
+    }
+    plan_bench beside_a_rest(2); // of a quarter of an hour, which nobody waits for
+    beside_a_rest.refusing[0] = held;
+    beside_a_rest.refusing[1] = {endpoint_refusal::reason::cooldown, start + 900s};
+    beside_a_rest.begin();
+    REQUIRE(beside_a_rest.finished);
+    CHECK(beside_a_rest.finished->denied == retry_denial::circuit_open);
+    CHECK(beside_a_rest.reasons.size() == 2);
+
+    plan_bench beside_a_short_rest(2);
+    beside_a_short_rest.refusing[0] = held;
+    beside_a_short_rest.refusing[1] = {endpoint_refusal::reason::cooldown, start + 2s};
+    beside_a_short_rest.begin();
+    CHECK_FALSE(beside_a_short_rest.finished);
+    beside_a_short_rest.refusing.erase(1);
+    CHECK(beside_a_short_rest.sleep().launched->endpoint == 1);
+
+    plan_bench beside_an_outage(2); // of its own, and young: it may be over any moment
+    beside_an_outage.refusing[0] = held;
+    beside_an_outage.refusing[1] = shut(start + 2s, start - 1s);
+    beside_an_outage.begin();
+    CHECK_FALSE(beside_an_outage.finished);
+    CHECK(beside_an_outage.waiting == 1);
+
+    plan_bench held_meanwhile; // who waits already goes as soon as a person says so
+    held_meanwhile.refusing[0] = shut(start + 2s, start - 1s);
+    held_meanwhile.begin();
+    CHECK(held_meanwhile.waiting == 1);
+    held_meanwhile.refusing[0] = held;
+    held_meanwhile.sleep();
+    REQUIRE(held_meanwhile.finished);
+    CHECK(held_meanwhile.waiting == 0);
+}
+
 TEST_CASE("an overloaded endpoint is waited for at most max_wait; then the request goes through") {
     plan_bench bench;
     bench.refusing[0] = {endpoint_refusal::reason::overload, start + 200ms};

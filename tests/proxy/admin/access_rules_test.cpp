@@ -89,6 +89,9 @@ TEST_CASE("on loopback without a token reads are open and control is for local p
              row{"a circuit by GET", "GET", "/-/circuits/deepseek", "localhost", none, none, 405},
              row{"a circuit without a name", "POST", "/-/circuits/", "localhost", none, none, 404},
              row{"circuits", "POST", "/-/circuits", "localhost", none, none, 404},
+             row{"rests", "POST", "/-/rests/deepseek", "localhost", none, none, 200},
+             row{"rests by GET", "GET", "/-/rests/deepseek", "localhost", none, none, 405},
+             row{"rests without a name", "POST", "/-/rests/", "localhost", none, none, 404},
 
              row{"control by GET", "GET", "/-/reload", "localhost", none, none, 405},
              row{"control by HEAD", "HEAD", "/-/drain", "localhost", none, none, 405},

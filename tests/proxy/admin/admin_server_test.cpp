@@ -72,6 +72,13 @@ struct running {
                                                           ? *wanted.state == circuit_state::open ? ":open" : ":closed"
                                                           : ":auto"));
                                     return control_result{true, "done"};
+                                },
+                            .end_rests =
+                                [this](const rest_order& wanted) {
+                                    if (wanted.upstream != "deepseek")
+                                        return control_result{false, "there is no such upstream"};
+                                    orders.push_back("rests:" + wanted.endpoint);
+                                    return control_result{true, "1 rest was ended"};
                                 }},
             limits);
         const auto failed = server->start();
@@ -250,6 +257,21 @@ TEST_CASE("a circuit is forced and released by POST, in the query or the body") 
     CHECK(status_of(ask(port, "GET", "/-/circuits/deepseek?state=open")) == 405);
     CHECK(status_of(post("/-/circuits/deepseek?state=open", "", "Origin: https://attacker.example\r\n")) == 403);
     CHECK(status_of(ask(now.server->metrics_port(), "POST", "/-/circuits/deepseek?state=open")) == 404);
+    CHECK(now.orders.size() == 3);
+}
+
+TEST_CASE("rests are ended by POST, all of an upstream or those of one endpoint") {
+    running now;
+    const auto port = now.server->port();
+    CHECK(body_of(ask(port, "POST", "/-/rests/deepseek", "Content-Length: 0\r\n")) ==
+          "{\"message\":\"1 rest was ended\"}\n");
+    CHECK(status_of(ask(port, "POST", "/-/rests/deepseek?endpoint=a:1")) == 200);
+    CHECK(status_of(ask(port, "POST", "/-/rests/deepseek", "Content-Length: 12\r\n\r\nendpoint=b:2")) == 200);
+    CHECK(now.orders == std::vector<std::string>{"rests:", "rests:a:1", "rests:b:2"});
+    CHECK(status_of(ask(port, "POST", "/-/rests/nobody")) == 422);
+    CHECK(status_of(ask(port, "GET", "/-/rests/deepseek")) == 405);
+    CHECK(status_of(ask(port, "POST", "/-/rests/deepseek", "Origin: https://attacker.example\r\n")) == 403);
+    CHECK(status_of(ask(now.server->metrics_port(), "POST", "/-/rests/deepseek")) == 404);
     CHECK(now.orders.size() == 3);
 }
 

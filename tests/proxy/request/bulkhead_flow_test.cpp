@@ -166,9 +166,11 @@ TEST_CASE("who leaves the queue frees its place, who leaves in mid-answer gives 
 TEST_CASE("a request that waits for an endpoint keeps its permit") {
     crowd f(1, 0);
     f.route->retry.max_retries = 3;
-    f.route->circuit_breaker.on = true;
+    f.route->cooldown.on = true;
+    f.provider->own_credential = true;
     f.use();
-    CHECK(f.registry.force("", "provider", "", circuit_state::open, f.loop.now()));
+    f.context.policies->of(*f.route).endpoints.at(0).rest->throttled({}, outcome_kind::rate_limited, 30s, 0.5,
+                                                                     f.loop.now());
     const auto& waits = f.come(post);
     CHECK(waits.received().empty());
     CHECK(f.gate().in_use == 1);

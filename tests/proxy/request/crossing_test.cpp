@@ -339,7 +339,7 @@ TEST_CASE("who has nowhere else to go is told by the same credential after his a
             const asked one = asked{}.with_credential(each, "one");
             const auto& policies = f.context.policies->of(*f.route);
             if (rests)
-                policies.endpoints[1].rest->throttled(f.principal(one), outcome_kind::rate_limited, 50s, 0.5,
+                policies.endpoints[1].rest->throttled({f.principal(one)}, outcome_kind::rate_limited, 50s, 0.5,
                                                       f.loop.now());
             f.upstream.always({.steps = {play::request{2},
                                          play::send{stream_head + chunk("data: {\"choices\":[{\"delta\":"
@@ -616,7 +616,7 @@ TEST_CASE("401 and 403 of an upstream's own credential: about the request nobody
             f.ask(asked{}.and_field("Authorization", "Bearer " + std::to_string(i % r.callers)));
         const auto& policies = f.context.policies->of(*f.route).endpoints.at(0);
         REQUIRE(policies.own_credential);
-        CHECK(policies.rest->resting(0, f.loop.now()).has_value() == r.rests);
+        CHECK(policies.rest->resting({}, f.loop.now()).has_value() == r.rests);
         f.connect();
         f.expect_nothing_left();
     }

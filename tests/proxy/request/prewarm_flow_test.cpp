@@ -372,7 +372,7 @@ TEST_CASE("nothing is opened to an endpoint that rests by its own credential") {
     CHECK(world.there.dials.size() == 2);
     const auto& at = world.context.policies->of(*world.route).endpoints[0];
     REQUIRE(at.own_credential);
-    const steady_time until = at.rest->throttled(0, outcome_kind::rate_limited, 40s, 0.5, world.loop.now());
+    const steady_time until = at.rest->throttled({}, outcome_kind::rate_limited, 40s, 0.5, world.loop.now());
     world.pool->close_idle();
     world.pass(until - world.loop.now() - 10ms);
     CHECK(world.there.dials.size() == 2);
