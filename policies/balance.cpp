@@ -14,7 +14,10 @@
 namespace evenkeel {
 
 namespace {
-constexpr double least_gain = 0.1; // of the usual latency, per answer: it is known after about ten
+constexpr double least_gain = 0.1;                   // of the usual latency, per answer: it is known after about ten
+constexpr duration seldom = std::chrono::seconds{2}; // answers so far apart weigh half each (chosen)
+// Nobody has begun the look that was offered (its circuit is open, say): it is offered again after this.
+constexpr duration offer_again = std::chrono::milliseconds{100};
 } // namespace
 
 bool balance_options::chooses() const noexcept {
@@ -81,12 +84,14 @@ void balancer::order(std::span<std::uint32_t> order, double u1, double u2, stead
     for (const std::uint32_t number : order) {
         record& own = *endpoints_[number].own;
         const double latency = own.usual + own.excess;
-        all.push_back({&own, 1, (latency > 0 ? latency : best) * (own.in_flight + 1), number});
+        all.push_back({&own, 1, (latency > 0 ? latency : best) * (own.in_flight + own.refusals + 1), number});
+        if (endpoints_[number].learns && look_due(own, latency > 0 ? latency : best, best, now)) all.back().look = &own;
         const group& of = groups_[endpoints_[number].group];
         if (groups.empty() || groups.back().own != of.own.get())
             groups.push_back(
                 {of.own.get(), of.weight, all.back().cost / of.weight, static_cast<std::uint32_t>(all.size() - 1), 0});
         groups.back().cost = std::min(groups.back().cost, all.back().cost / of.weight);
+        if (all.back().look != nullptr) groups.back().look = all.back().look;
         ++groups.back().size;
     }
     arrange({groups.data(), groups.size()}, kind_, true, chance);
@@ -118,6 +123,20 @@ void balancer::spread(std::span<candidate> some, draws& chance) {
     const auto drawn = some.begin() + static_cast<std::ptrdiff_t>(std::min(some.size(), most_compared));
     std::swap(some.front(), *std::min_element(some.begin(), drawn, costs_less));
     std::sort(some.begin() + 1, some.end(), costs_less);
+    const auto looked_at = std::find_if(some.begin(), some.end(), [](const candidate& one) { return one.look; });
+    if (looked_at == some.end()) return;
+    looked_at->look->offered = true;
+    std::rotate(some.begin(), looked_at, looked_at + 1);
+}
+
+bool balancer::look_due(record& at, double latency, double best, steady_time now) noexcept {
+    if (at.failures == 0 && latency * (at.refusals + 1) <= worth_a_share * best) {
+        at.looks = 0;
+        return false;
+    }
+    if (at.in_flight > 0 || now < std::max(at.look, at.heard + first_look)) return false;
+    at.look = now + offer_again;
+    return true;
 }
 
 void balancer::take_turns(std::span<candidate> some, bool weighted, bool asks, draws& chance) {
@@ -139,7 +158,12 @@ void balancer::take_turns(std::span<candidate> some, bool weighted, bool asks, d
 
 void balancer::started(std::uint32_t number) {
     const std::scoped_lock lock(memory_->mutex_);
-    if (number < endpoints_.size()) ++endpoints_[number].own->in_flight;
+    if (number >= endpoints_.size()) return;
+    record& at = *endpoints_[number].own;
+    ++at.in_flight;
+    if (!std::exchange(at.offered, false)) return;
+    at.look += std::min<duration>(first_look * (1 << at.looks), last_look);
+    at.looks = std::min(at.looks + 1, most_doublings);
 }
 
 void balancer::left(std::uint32_t number) {
@@ -153,20 +177,29 @@ void balancer::ended(std::uint32_t number, ending how, duration took, steady_tim
     record& at = *endpoints_[number].own;
     --at.in_flight;
     if (!endpoints_[number].learns) return;
-    const double since = in_seconds(now - at.renewed);
+    const double since = in_seconds(now - std::exchange(at.heard, now));
     fade(at, now);
     const double length = in_seconds(took);
     switch (how) {
     case ending::answered: {
-        at.failures = 0;
+        if (at.failures > 0) at.excess = 0;
+        at.failures = at.refusals = 0;
         if (!at.known) at.usual = length;
         at.known = true;
+        if (length < (at.usual + at.excess) / 2) { // better than was thought: soon once more
+            at.looks = 0;
+            at.look = now;
+        }
         // Answers that come seldom say more each.
-        const double gain = std::max(least_gain, since / (since + in_seconds(decay)));
-        at.usual += gain * (length - at.usual);
-        at.excess = std::max(at.excess, length - at.usual);
+        const double fresh = since / (since + in_seconds(seldom));
+        at.usual += std::max(least_gain, fresh) * (length - at.usual);
+        at.excess = std::max(at.excess * (1 - fresh), length - at.usual);
         return;
     }
+    case ending::refused:
+        at.failures = 0;
+        at.refusals = std::min(at.refusals + 1, most_refusals);
+        return;
     case ending::cut_off: at.excess = std::max(at.excess, length - at.usual); return;
     case ending::failed: {
         const double charge = in_seconds(failure_charge) * std::exp2(std::min(at.failures, most_doublings));

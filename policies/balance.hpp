@@ -11,9 +11,15 @@
 // answer took beyond the usual counts at once and fades within seconds, so an endpoint in trouble is left alone soon
 // and asked again soon. Failures are charged as slow, and the more of them in a row the slower, since an endpoint that
 // fails fast has nothing in flight and would attract all traffic; losers and timeouts are a lower bound and never lower
-// the estimate. An estimate that is not renewed fades, so that an endpoint nobody asks is tried again. Of whom nothing
-// is known counts as the best that is: it gets its share from the first moment, and not everything until its first
-// answer.
+// the estimate. A fast refusal is no speed either: it says nothing of how long an answer takes, and each of a row of
+// them counts as if it were still in flight. An estimate that is not renewed fades, so that an endpoint nobody asks is
+// tried again. Of whom nothing is known counts as the best that is: it gets its share from the first moment, and not
+// everything until its first answer.
+//
+// Who is left alone is *looked at*: a single request goes to an endpoint that has failed last or costs twice what the
+// best one does, a second after it was last heard of, then after two, four and so on. Fading alone would leave one that
+// was in trouble for five seconds without a request for as many minutes as it was slower than the others are quick. A
+// good answer ends a charge, which was a guess.
 //
 // `weighted`: smooth weighted round robin as in nginx since 1.3.1: {a: 5, b: 1} gives a a a b a a. `round_robin`: the
 // same with equal weights.
@@ -56,9 +62,14 @@ class balance_memory {
         double turn = 0;              // of the round robin: what it is owed
         double usual = 0, excess = 0; // seconds; the latency is their sum
         steady_time renewed{};        // both
+        steady_time heard{};          // what it said last
+        steady_time look{};           // not looked at before
         int in_flight = 0;
-        int failures = 0;   // in a row
-        bool known = false; // has answered or failed at all
+        int failures = 0;     // in a row
+        int refusals = 0;     // in a row
+        int looks = 0;        // in a row, since it was worth its share
+        bool known = false;   // has answered or failed at all
+        bool offered = false; // in front for a look that nobody has begun yet
     };
     std::shared_ptr<record> of(const std::string& name);
 
@@ -75,6 +86,10 @@ public:
     static constexpr duration failure_charge = std::chrono::seconds{20}; // at least; policy evidence, pitfall 13
     // Of the charge, for failures in a row: retried at the latest after about a minute.
     static constexpr int most_doublings = 6;
+    // Between two looks; doubles (chosen: a request a second is few, and half a minute late is late enough).
+    static constexpr duration first_look = std::chrono::seconds{1}, last_look = std::chrono::seconds{30};
+    static constexpr double worth_a_share = 2; // times what the best one costs
+    static constexpr int most_refusals = 64;   // that count
 
     balancer(std::shared_ptr<balance_memory> memory, const balance_options& options);
 
@@ -82,7 +97,12 @@ public:
     // [0, 1).
     void order(std::span<std::uint32_t> order, double u1, double u2, steady_time now);
 
-    enum class ending : unsigned char { answered, failed, cut_off };
+    enum class ending : unsigned char {
+        answered,
+        refused, // at once, and the request's own fault
+        failed,
+        cut_off,
+    };
     void started(std::uint32_t endpoint);
     void ended(std::uint32_t endpoint, ending how, duration took, steady_time now); // once per started()
     void left(std::uint32_t endpoint); // ... or this, where it says nothing
@@ -104,6 +124,7 @@ private:
         double weight, cost;
         std::uint32_t number; // of an endpoint, or of the first of its group in the order
         std::uint32_t size = 1;
+        record* look = nullptr; // at this one it is time to look
     };
     class draws;
     // `asks`: the one in front is asked.
@@ -111,6 +132,8 @@ private:
     static void spread(std::span<candidate> some, draws& chance);
     static void take_turns(std::span<candidate> some, bool weighted, bool asks, draws& chance);
     static void fade(record& at, steady_time now) noexcept;
+    // Whether it is left alone, and one request is to find out whether it still should be.
+    [[nodiscard]] static bool look_due(record& at, double latency, double best, steady_time now) noexcept;
 
     std::shared_ptr<balance_memory> memory_;
     balance_kind kind_;

@@ -265,7 +265,7 @@ void endpoint_permit::failed(const attempt_outcome& outcome, double u, steady_ti
     if (silent) doubt(sent_, now);
     tell_circuit(circuit_verdict(outcome), u, now);
     served(load_verdict(outcome), now);
-    balanced(outcome.what.is == outcome_class::success ? balancer::ending::answered : balancer::ending::failed, now);
+    balanced(outcome.what.is == outcome_class::success ? balancer::ending::refused : balancer::ending::failed, now);
     if (endpoint().rest == nullptr || !asks_for_rest(outcome, endpoint(), what_, now)) return;
     const auto whom = shown_to(endpoint(), what_);
     if (!whom) return;

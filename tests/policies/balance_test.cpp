@@ -3,10 +3,13 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
 #include <optional>
 #include <random>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace evenkeel::test::balance_test {
 
@@ -181,21 +184,120 @@ TEST_CASE("an endpoint that fails fast attracts nobody, and the longer the more 
     bench.answers(1, 5s, 20);
     bench.end(0, balancer::ending::failed, 1ms);
     CHECK(bench.of_two(0, 1) == 1);
-    // 20 s fade below 5 s in ln 4 times the decay.
+    // But for a look now and then: 20 s fade below 5 s in ln 4 times the decay.
     bench.now += 13s;
+    CHECK(bench.of_two(0, 1) == 0);
     CHECK(bench.of_two(0, 1) == 1);
     bench.now += 2s;
+    CHECK(bench.of_two(0, 1) == 0);
     CHECK(bench.of_two(0, 1) == 0);
 
     for (int i = 0; i < 20; ++i) bench.end(0, balancer::ending::failed, 1ms);
     bench.now += 15s;
+    CHECK(bench.of_two(0, 1) == 0);
     CHECK(bench.of_two(0, 1) == 1);
     bench.now += 45s; // 2^6 charges at most: about a minute
+    CHECK(bench.of_two(0, 1) == 0);
     CHECK(bench.of_two(0, 1) == 0);
     bench.answers(0, 100ms); // an answer ends the row
     bench.end(0, balancer::ending::failed, 1ms);
     bench.now += 20s;
     CHECK(bench.of_two(0, 1) == 0);
+}
+
+namespace {
+// So many requests a second to two endpoints, in virtual time; `answer` says how an attempt ends, and after how long.
+struct two_endpoints {
+    struct fate {
+        balancer::ending how;
+        duration took;
+    };
+    std::function<fate(std::uint32_t at, duration since)> answer;
+    latency_bench bench{{1, 1}};
+    std::mt19937_64 random{11};
+    struct under_way {
+        steady_time ends;
+        std::uint32_t at;
+        fate is;
+    };
+    std::vector<under_way> all{};
+    std::vector<std::pair<duration, std::uint32_t>> asked{};
+
+    void run(duration gap, duration length) {
+        std::uniform_real_distribution<double> u(0, 1);
+        for (const steady_time end = bench.now + length; bench.now < end; bench.now += gap) {
+            std::erase_if(all, [&](const under_way& one) {
+                if (one.ends > bench.now) return false;
+                bench.balance.ended(one.at, one.is.how, one.is.took, one.ends);
+                return true;
+            });
+            const std::uint32_t at = ask(bench.balance, 2, u(random), u(random), bench.now)[0];
+            bench.balance.started(at);
+            asked.emplace_back(bench.now - start, at);
+            const fate is = answer(at, bench.now - start);
+            all.push_back({bench.now + is.took, at, is});
+        }
+    }
+    [[nodiscard]] int asked_of(std::uint32_t at, duration from, duration to) const {
+        return static_cast<int>(std::count_if(asked.begin(), asked.end(), [&](const auto& one) {
+            return one.second == at && one.first >= from && one.first < to;
+        }));
+    }
+};
+} // namespace
+
+TEST_CASE("an endpoint that was in trouble is looked at again within seconds, by few requests (A14)") {
+    for (const int trouble : {0, 1, 2}) {
+        CAPTURE(trouble);
+        two_endpoints two{.answer = [&, n = 0](std::uint32_t at, duration since) mutable -> two_endpoints::fate {
+            const duration usual = 45ms + 1ms * (++n * 7 % 11);
+            if (at != 0 || since < 10s || since >= 15s) return {balancer::ending::answered, usual};
+            if (trouble == 0) return {balancer::ending::failed, 5ms};
+            if (trouble == 1) return {balancer::ending::answered, usual + 1s};
+            return {balancer::ending::failed, usual + 1s};
+        }};
+        two.run(50ms, 120s);
+        CHECK(two.asked_of(0, 11s, 15s) <= 5);
+        CHECK(two.asked_of(0, 15s, 20s) >= 1);
+        CHECK(two.asked_of(0, 20s, 35s) >= 5);
+        CHECK(two.asked_of(0, 60s, 120s) >= 0.25 * 1200);
+    }
+}
+
+TEST_CASE("one that stays in trouble, or is always slower, is looked at seldom (A14)") {
+    for (const bool fails : {true, false}) {
+        CAPTURE(fails);
+        two_endpoints two{.answer = [&](std::uint32_t at, duration) -> two_endpoints::fate {
+            if (at == 1) return {balancer::ending::answered, 45ms};
+            return {fails ? balancer::ending::failed : balancer::ending::answered, fails ? 5ms : 1s};
+        }};
+        two.run(50ms, 600s);
+        CHECK(two.asked_of(0, 0s, 60s) <= 10);
+        CHECK(two.asked_of(0, 60s, 600s) <= 20);
+        CHECK(two.asked_of(0, 60s, 600s) >= 10);
+    }
+}
+
+TEST_CASE("a fast refusal is no speed, and where everybody refuses nobody is preferred (A15)") {
+    two_endpoints one_refuses{.answer = [](std::uint32_t at, duration) -> two_endpoints::fate {
+        if (at == 0) return {balancer::ending::refused, 20ms};
+        return {balancer::ending::answered, 120ms};
+    }};
+    one_refuses.run(50ms, 60s);
+    CHECK(one_refuses.asked_of(0, 0s, 60s) <= 60);
+
+    two_endpoints both_do{.answer = [](std::uint32_t, duration) -> two_endpoints::fate {
+        return {balancer::ending::refused, 20ms};
+    }};
+    both_do.run(50ms, 60s);
+    CHECK(both_do.asked_of(0, 0s, 60s) == doctest::Approx(600).epsilon(0.1));
+
+    two_endpoints now_and_then{.answer = [n = 0](std::uint32_t, duration) mutable -> two_endpoints::fate {
+        if (++n % 10 == 0) return {balancer::ending::refused, 20ms};
+        return {balancer::ending::answered, 100ms + 1ms * (n * 7 % 11)};
+    }};
+    now_and_then.run(50ms, 60s);
+    CHECK(now_and_then.asked_of(0, 0s, 60s) == doctest::Approx(600).epsilon(0.2));
 }
 
 TEST_CASE("a loser or a timeout is a lower bound: it raises the estimate and never lowers it") {

@@ -1,0 +1,74 @@
+// Two upstreams of which the first is in trouble, on the real request path: what the balance makes of it.
+
+#include "proxy/simulate/stage.hpp"
+
+#include "proxy/model/luck.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+
+namespace evenkeel::simulate::two_upstreams_test {
+
+namespace {
+
+std::string two(std::string_view of_route) {
+    return "version: 1\nupstreams:\n  first: {url: \"http://first.invalid\"}\n"
+           "  second: {url: \"http://second.invalid\", caller_credentials: drop}\n"
+           "routes:\n  - name: llm\n    match: {path_prefix: /v1}\n    upstreams: [first, second]\n" +
+           std::string{of_route};
+}
+reply answer(double after) {
+    return {.after = after, .body = R"({"choices":[{"message":{"content":"hello"},"finish_reason":"stop"}]})"};
+}
+reply error(double after, int status, std::string_view type = "server_error") {
+    return {.after = after,
+            .status = status,
+            .body = R"({"error":{"message":"no","type":")" + std::string{type} + R"("}})"};
+}
+void ask_steadily(stage& on, double from, double to, double a_second) {
+    for (double at = from; at < to; at += 1 / a_second) on.request_at(at, "/v1/chat/completions");
+    on.run_until(to + 60);
+}
+std::size_t served(const stage& on) {
+    return static_cast<std::size_t>(std::count_if(on.requests().begin(), on.requests().end(), [](const auto& each) {
+        return each.status == 200 && each.whole && !each.degraded.is;
+    }));
+}
+int asked(const stage& on, std::string_view upstream, double from, double to) {
+    return static_cast<int>(std::count_if(on.attempts().begin(), on.attempts().end(), [&](const auto& each) {
+        return each.upstream == upstream && each.began >= from && each.began < to;
+    }));
+}
+
+} // namespace
+
+TEST_CASE("A14: least_latency looks again at an upstream that is well again, within seconds and by few requests") {
+    for (const bool fails : {true, false}) {
+        CAPTURE(fails);
+        stage on(two("    balance: least_latency\n"), [&](std::string_view upstream, unsigned attempt, double now) {
+            const double usual = 0.045 + 0.01 * model::draw(1, attempt, 0, 0);
+            if (upstream != "first" || now < 10 || now >= 15) return answer(usual);
+            return fails ? error(0.005, 503) : answer(1 + usual);
+        });
+        ask_steadily(on, 0, 90, 20);
+        CHECK(served(on) == on.requests().size());
+        CHECK(asked(on, "first", 0, 10) >= 50);
+        CHECK(asked(on, "first", 11, 15) <= 8);
+        CHECK(asked(on, "first", 15, 20) >= 1);
+        CHECK(asked(on, "first", 40, 90) >= 200);
+    }
+}
+
+TEST_CASE("A15: a 400 in 20 ms draws no requests") {
+    stage on(two("    balance: least_latency\n"), [](std::string_view upstream, unsigned, double) {
+        return upstream == "first" ? error(0.02, 400, "invalid_request_error") : answer(0.12);
+    });
+    ask_steadily(on, 0, 60, 20);
+    CHECK(served(on) >= 0.95 * static_cast<double>(on.requests().size()));
+    CHECK(asked(on, "first", 0, 60) <= 60);
+}
+
+} // namespace evenkeel::simulate::two_upstreams_test
