@@ -51,6 +51,7 @@ public:
         duration pause{};          // before an endpoint that has failed this request is asked again
         duration took{};           // by the attempt that failed
         bool never_sent = false;   // ... and nothing of it had left
+        bool refused = false;      // ... or it met a rate limit, which had no effect and passes by itself
         [[nodiscard]] bool is_extra() const noexcept { return what != attempt_purpose::first; }
     };
     struct choice {

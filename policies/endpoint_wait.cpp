@@ -29,14 +29,19 @@ endpoint_wait::verdict endpoint_wait::decide(const endpoint_search::obstacles& w
         }
     }
     again_ = std::max(why.again == steady_time::max() ? now + recheck : why.again, now + least);
-    // Whoever waits already puts up with an empty budget as well: waiting costs the upstream nothing.
-    const bool may_wait = why.budget ? waiting_since_.has_value() : why.circuit || why.overload;
+    // Whoever waits already puts up with an empty budget as well: waiting costs the upstream nothing. So does who was
+    // refused for asking too much: what is served meanwhile pays for it, so that each answer lets two or so of them go,
+    // and none does while nothing is served.
+    const bool refused =
+        wanted.refused && (why.budget || why.overload) && !options.something_follows && !outlasts_refusal(options, now);
+    if (refused) again_ = std::min(why.again, now + scaled(recheck, (1 + view.draw()) / 2));
+    const bool may_wait = why.budget ? refused || waiting_since_.has_value() : why.circuit || why.overload;
     const bool too_late = again_ + min_attempt_time > options.deadline;
     if (!may_wait || (wanted.is_extra() && too_late)) all.denied = why.denial();
     if (may_wait && why.circuit && !why.overload && (too_late || outlasts(why, options, now)))
         all.denied = retry_denial::circuit_open;
     if (all.denied != retry_denial::none) return all;
-    if (!in_line_) {
+    if (!in_line_ && !refused) { // who was refused goes by what is paid for, not by whose turn it is
         line_full_ = !view.begin_waiting(now);
         if (line_full_) {
             all.denied = why.denial();
@@ -58,6 +63,11 @@ bool endpoint_wait::outlasts(const endpoint_search::obstacles& why, const flight
                              steady_time now) const noexcept {
     if (options.when_open == when_open::reject || now - why.down_since > options.hold_max) return true;
     return options.something_follows && waiting_since_ && now - *waiting_since_ >= options.hold_max;
+}
+
+// Nobody waits for longer than an upstream may ask for.
+bool endpoint_wait::outlasts_refusal(const flight_options& options, steady_time now) const noexcept {
+    return waiting_since_ && now - *waiting_since_ >= options.retry->max_retry_after;
 }
 
 bool endpoint_wait::over() noexcept {

@@ -47,6 +47,7 @@ public:
 private:
     [[nodiscard]] bool outlasts(const endpoint_search::obstacles& why, const flight_options& options,
                                 steady_time now) const noexcept;
+    [[nodiscard]] bool outlasts_refusal(const flight_options& options, steady_time now) const noexcept;
 
     steady_time again_{};
     std::optional<steady_time> waiting_since_, crowded_since_;

@@ -114,7 +114,13 @@ retry_denial flight_plan::seek(eagerness how, duration pause, steady_time now, p
 retry_denial flight_plan::seek(eagerness how, duration pause, steady_time now, policy_view& view,
                                endpoint_set in_flight) {
     const bool at_once = how == eagerness::now_or_never;
-    const endpoint_search::wish wanted{purpose(), in_flight, at_once, pause, cause_.took, cause_.outcome.never_sent};
+    const endpoint_search::wish wanted{purpose(),
+                                       in_flight,
+                                       at_once,
+                                       pause,
+                                       cause_.took,
+                                       cause_.outcome.never_sent,
+                                       cause_.outcome.what.kind == outcome_kind::rate_limited};
     const auto [found, why] = endpoints_.find(wanted, options_, now, view);
     for (const auto& [at, word] : why.refused) add(flight_action::refuse{at, wanted.what, word});
     if (found) {

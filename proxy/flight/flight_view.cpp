@@ -87,6 +87,7 @@ permit_request flight::permit_request_for(endpoint_index at, attempt_purpose wha
             .purpose = what,
             .shape = shape(at),
             .held = ticket_.has_value(),
+            .refused = last_failure_ && last_failure_->what.kind == outcome_kind::rate_limited,
             .copyable = order_.size() > 1 && is_down(at) && is_copyable(),
             .shard = shard_,
             .request = &request_};

@@ -110,10 +110,13 @@ std::optional<endpoint_refusal> resting(const endpoint_policies& at, const permi
         .why = endpoint_refusal::reason::cooldown, .again = rest->until, .avoidable = rest->avoidable()};
 }
 
-// A request that has just come need not wait for room: whatever came before it had its turn.
+// A request that has just come need not wait for room: whatever came before it had its turn. Nor need one that met a
+// rate limit: an endpoint that says how much it takes is not kept from more by us, and has done nothing for it yet.
 overload_control::priority hurry(const permit_request& wanted) noexcept {
-    return wanted.purpose == attempt_purpose::first && !wanted.held ? overload_control::priority::now
-                                                                    : overload_control::priority::can_wait;
+    const bool comes_now = wanted.purpose == attempt_purpose::first && !wanted.held;
+    return comes_now || (wanted.purpose == attempt_purpose::retry && wanted.refused)
+               ? overload_control::priority::now
+               : overload_control::priority::can_wait;
 }
 
 std::optional<endpoint_refusal> full(const endpoint_policies& at, const permit_request& wanted, std::size_t ahead,

@@ -101,6 +101,39 @@ exchange_script refused() {
 }
 } // namespace
 
+TEST_CASE(
+    "A17: a thousand at once meet a rate limit that names no time, and are served as it lets them, without a storm") {
+    for (const auto& [at_a_time, each] : {std::pair{200, 500ms}, std::pair{280, 1000ms}}) {
+        CAPTURE(at_a_time);
+        busy f(1);
+        std::vector<steady_time> ends;
+        int refusals = 0;
+        f.upstream.choose(
+            [&, room = static_cast<std::size_t>(at_a_time), length = each](const config::upstream&, std::size_t) {
+                std::erase_if(ends, [&](steady_time end) { return end <= f.loop.now(); });
+                if (ends.size() >= room) {
+                    ++refusals;
+                    return after(5ms, status_answer(429));
+                }
+                ends.push_back(f.loop.now() + length);
+                return after(length, ok_json);
+            });
+        const std::string patient =
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nx-evenkeel-timeout: 10\r\n"
+            "Content-Length: 2\r\n\r\n{}";
+        f.traffic(50, 100ms, patient); // what is usual is known
+        const int before = f.good;
+        refusals = 0;
+        for (int i = 0; i < 1000; ++i) f.come(patient);
+        f.pass(12s);
+        f.take_leave();
+        MESSAGE((f.good - before), " served, ", refusals, " refusals");
+        CHECK(f.good - before >= 990);
+        CHECK(refusals < 3000);
+        f.finish();
+    }
+}
+
 TEST_CASE("total outage: extra attempts fall to one per 5 s per upstream once the burst is spent") {
     for (const int upstreams : {1, 2}) {
         for (const std::string& breaker : {std::string{}, std::string{"    circuit_breaker: off\n"}}) {
