@@ -18,7 +18,7 @@ std::optional<sent_bytes> look_at_sent(int descriptor) noexcept {
     if (size < offsetof(tcp_info, tcpi_notsent_bytes) + sizeof info.tcpi_notsent_bytes) return std::nullopt;
     // Linux tells the window since 5.4; before, what is kept back for want of one shows as not sent.
     const bool told = size >= offsetof(tcp_info, tcpi_snd_wnd) + sizeof info.tcpi_snd_wnd;
-    return sent_bytes{info.tcpi_unacked, info.tcpi_segs_in,
+    return sent_bytes{info.tcpi_bytes_acked, info.tcpi_unacked,
                       told ? info.tcpi_snd_wnd > 0 : info.tcpi_notsent_bytes == 0};
 }
 

@@ -7,9 +7,9 @@
 namespace evenkeel::net {
 
 struct sent_bytes {
-    std::uint32_t under_way; // segments: sent, and not acknowledged
-    std::uint32_t heard;     // segments of any kind that came, since the connection was made
-    bool window_open;        // the peer has room for what is under way
+    std::uint64_t acknowledged; // since the connection was made
+    std::uint32_t under_way;    // segments: sent, and not acknowledged
+    bool window_open;           // the peer has room for what is under way
 };
 // Empty: it is no TCP connection, or the kernel is too old to tell. One system call.
 [[nodiscard]] std::optional<sent_bytes> look_at_sent(int descriptor) noexcept;

@@ -41,9 +41,9 @@ void way_watch::on_timer() {
 void way_watch::look(watched& one) noexcept {
     const auto found = look_at_sent(one.way_descriptor());
     const bool waits = found && found->under_way > 0 && found->window_open;
-    const bool stuck = waits && one.waits_ && found->heard == one.heard_;
+    const bool stuck = waits && one.waits_ && found->acknowledged == one.acked_;
     one.waits_ = waits;
-    if (found) one.heard_ = found->heard;
+    if (found) one.acked_ = found->acknowledged;
     if (!stuck) {
         one.stuck_ = 0;
         return;

@@ -4,7 +4,8 @@
 // provider that thinks; the kernel repeats itself for a quarter of an hour before it gives up.
 //
 // TCP_USER_TIMEOUT would count a closed window too, and a slow reader is not dead. TCP_INFO tells them apart: it says
-// how wide the window is, and how many segments have come; a way on which any comes at all is alive.
+// how wide the window is, and how much was acknowledged. (That something comes says nothing: where only our direction
+// is dead, the peer repeats its last answer to us.)
 //
 // One timer a worker, which looks at the connections that are in use just then: a request that is answered before it
 // comes by costs a few writes into a list and no system call.
@@ -42,7 +43,7 @@ public:
         way_watch* of_ = nullptr;
         watched* before_ = nullptr;
         watched* after_ = nullptr;
-        std::uint32_t heard_ = 0; // at the last look
+        std::uint64_t acked_ = 0; // bytes, at the last look
         std::uint32_t stuck_ = 0; // intervals in a row
         bool waits_ = false;      // for an acknowledgement, at the last look
     };
