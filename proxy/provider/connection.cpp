@@ -540,6 +540,7 @@ private:
             close_socket();
             break;
         case break_off::end:
+            co_await send_encoding_end();
             co_await send_last_chunk();
             if (!chunked_) closing_ = true; // nothing else tells the end
             break;
@@ -559,6 +560,7 @@ private:
         chunked_ = false;
         passed_byte_place_ = false;
         body_sent_ = 0;
+        streaming_ = out.stream;
         gzip_ = {};
         shortened_ = false;
         if (!co_await pause(script_.delay)) co_return;
@@ -588,7 +590,11 @@ private:
         }
         if (script_.gzip) {
             out.headers.emplace_back("content-encoding", "gzip");
-            if (!out.stream) out.body = compressed(out.body);
+            if (!out.stream) {
+                encoded_blanks_.clear();
+                for (int i = 0; i < script_.keepalives; ++i) encoded_blanks_.push_back(gzip_.block("\n"));
+                out.body = compressed(out.body);
+            }
         }
         if (!out.stream) place_in_buffered(out);
         const std::string head = make_head(out);
@@ -660,6 +666,19 @@ private:
     std::string compressed(std::string_view data) {
         std::string out = gzip_.block(data); // before finish(): the order of a sum's operands is the compiler's
         return out + gzip_.finish();
+    }
+
+    // Text of a stream, as its encoding has it.
+    task<bool> send_text(std::string_view text) {
+        if (!script_.gzip) co_return co_await send_body(text);
+        const auto block = gzip_.block(text);
+        co_return co_await send_body(block);
+    }
+    // A stream that ends formally does so in each of its layers.
+    task<void> send_encoding_end() {
+        if (!streaming_ || !script_.gzip) co_return;
+        const auto trailer = gzip_.finish();
+        co_await send_body(trailer);
     }
 
     // The formal end of the body.
@@ -770,7 +789,10 @@ private:
                 case keepalive_form::ping: text = "event: ping\ndata: {\"type\": \"ping\"}\n\n"; break;
                 }
             }
-            if (!co_await send_body(text)) co_return false;
+            const bool encoded = script_.gzip && !out.stream;
+            if (encoded) text = encoded_blanks_[static_cast<std::size_t>(i)];
+            const bool sent = encoded ? co_await send_body(text) : co_await send_text(text);
+            if (!sent) co_return false;
         }
         co_return true;
     }
@@ -808,7 +830,7 @@ private:
         if (script_.malformed_after == count) {
             constexpr std::string_view broken =
                 "data: {\"id\":\"broken\",\"choices\":[{\"delta\":{\"content\":\"unterm\n\n";
-            if (!co_await send_body(broken)) co_return false;
+            if (!co_await send_text(broken)) co_return false;
         }
         if (script_.bad_chunk_after == count) {
             co_await write_raw("zz\r\nnot a chunk\r\n");
@@ -817,15 +839,16 @@ private:
         }
         if (script_.error_after != count) co_return true;
         const auto error = stream_error(out.dialect, script_.error, script_.error_as_data);
-        if (!co_await send_body(error)) co_return false;
+        if (!co_await send_text(error)) co_return false;
         switch (script_.error_then) {
         case error_sequel::go_on: co_return true;
         case error_sequel::close: co_await end_sending(); co_return false;
         case error_sequel::done:
-            if (!co_await send_body("data: [DONE]\n\n")) co_return false;
+            if (!co_await send_text("data: [DONE]\n\n")) co_return false;
             break;
         case error_sequel::end: break;
         }
+        co_await send_encoding_end();
         co_await send_last_chunk();
         co_return false;
     }
@@ -875,9 +898,8 @@ private:
         }
         if (!content_over) // the script dropped all that follows the content
             if (!co_await before_content(out, sent)) co_return false;
-        if (!script_.gzip) co_return true;
-        const auto trailer = gzip_.finish();
-        co_return co_await send_body(trailer);
+        co_await send_encoding_end();
+        co_return !abandoned();
     }
 
     provider_core& core_;
@@ -904,6 +926,8 @@ private:
     std::shared_ptr<attempt_record> record_;
     provider_script script_;
     stored_gzip gzip_;
+    std::vector<std::string> encoded_blanks_; // in front of a compressed body
+    bool streaming_ = false;
     std::uint64_t draws_ = 0;
     bool chunked_ = false;
     bool ended_ = false;   // the response is formally over; the connection may be used again
