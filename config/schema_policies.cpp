@@ -79,9 +79,13 @@ void add_policy_keys(std::vector<key_row>& table) {
          .price = "A request that cannot succeed costs as many attempts more.",
          .fills = retries<&retry_options::max_retries>},
         {.path = "retry.on", .kind = value_kind::word, .shape = list,
-         .fallback = "connect_failure|reset|timeout|overloaded|rate_limited|server_error|stream_error|protocol_error",
-         .words = "connect_failure|reset|timeout|overloaded|rate_limited|server_error|stream_error|protocol_error",
-         .documentation = "Which failures are followed by another attempt.", .fills = by<retried_failures>},
+         .fallback = "connect_failure|reset|timeout|overloaded|rate_limited|server_error|stream_error|protocol_error|"
+                     "empty",
+         .words = "connect_failure|reset|timeout|overloaded|rate_limited|server_error|stream_error|protocol_error|"
+                  "empty",
+         .documentation = "Which failures are followed by another attempt. empty: an answer without text, call, "
+                          "refusal or reasoning, or whose first choice is an error; once a request.",
+         .fills = by<retried_failures>},
         {.path = "retry.backoff", .kind = block,
          .documentation = "Pause before an upstream that failed is asked again; another one is asked at once."},
         {.path = "retry.backoff.initial", .kind = duration, .fallback = "250ms", .min = "1ms", .max = "10m",

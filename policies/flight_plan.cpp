@@ -229,11 +229,14 @@ void flight_plan::failed(const flight_event::failed& event, steady_time now, pol
     const bool elsewhere_undecided = std::any_of(
         flying_.begin(), flying_.end(), [&](const flying& one) { return one.at != over.at && one.id < over.id; });
     const bool own_opinion = kind == outcome_kind::caller_error && (retryable_seen_ || elsewhere_undecided);
-    if (event.outcome.has_answer && (answered_ == 0 || !own_opinion)) answered_ = event.id;
+    // Nothing said is still better than a later error.
+    const bool worse = own_opinion || (empty_seen_ && !event.outcome.empty);
+    if (event.outcome.has_answer && (answered_ == 0 || !worse)) answered_ = event.id;
     if (own_opinion) retryable_seen_ = true;
     learn(over.at, event.outcome, now, view);
 
     const retry_denial refused = wanted(over.at, event.outcome, now, view);
+    empty_seen_ = empty_seen_ || event.outcome.empty;
     if (!flying_.empty()) {
         // What is the request's own fault will not be different elsewhere. (gRPC A6, fatal status)
         if (kind == outcome_kind::caller_error && !own_opinion) {
@@ -282,6 +285,7 @@ retry_denial flight_plan::wanted(endpoint_index at, const attempt_outcome& outco
     const bool own_opinion = kind == outcome_kind::caller_error && retryable_seen_;
     const bool listed = own_opinion || needs_another_credential(kind) || includes(retry.on, word_for(outcome));
     if (!listed && outcome.should_retry != true) return retry_denial::not_retryable;
+    if (outcome.empty && empty_seen_) return retry_denial::not_retryable;
     if (!extra_left()) return retry_denial::limit;
     if (!outcome.never_sent && !(outcome.no_effect ? view.held(at) : view.repeatable(at)))
         return retry_denial::not_replayable;

@@ -11,7 +11,7 @@
 // says x-should-retry: true, and never false), fewer than max_retries were made, the request may be sent again, an
 // endpoint may be asked, there is time, and that endpoint's budget pays. An endpoint that has not failed this request
 // is asked at once; one that has, after a pause (retry.hpp) and not before the time it named; none while another one
-// will do.
+// will do. An answer that says nothing is followed by another once: a second one may be all there is to say.
 //
 // Where every endpoint that may be asked refuses, because its circuit is open, it is cooling down or overloaded, the
 // request waits (`when_open: hold`) and asks again, until one lets it, the outage is older than hold_max, or the
@@ -265,6 +265,7 @@ private:
     attempt_id launched_ = 0;      // attempts so far; the latest one's id
     attempt_id answered_ = 0;      // the latest attempt with an HTTP answer to hand on; 0: none
     bool retryable_seen_ = false;  // a failure that is no fault of the request
+    bool empty_seen_ = false;      // an answer that says nothing: asked for again once
     endpoint_search::choice next_; // while pausing
     cause cause_;                  // while looking for an endpoint
     int pauses_ = 0;               // before asking an endpoint again

@@ -81,6 +81,7 @@ struct attempt_outcome {
     verdict what{outcome_class::failure, outcome_kind::reset};
     refused_over over = refused_over::unknown; // of the kind `credential`
     bool embedded = false;                     // an error inside a 200 (`retry.on: stream_error`)
+    bool empty = false;                        // a 200 in the place of an answer that says nothing (`retry.on: empty`)
     bool never_sent = false;                   // no byte of the request left
     bool no_effect = false;                    // it was refused before anything was done (is_refusal)
     bool lasting = false;                      // asked again, this endpoint would say the same

@@ -28,6 +28,7 @@ retry_on word_for(const attempt_outcome& outcome) noexcept {
     case outcome_kind::cancelled: return retry_on{0};
     default: break;
     }
+    if (outcome.empty) return retry_on::empty;
     if (outcome.embedded) return retry_on::stream_error;
     switch (outcome.what.kind) {
     case outcome_kind::connect_failure: return retry_on::connect_failure;

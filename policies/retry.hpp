@@ -38,7 +38,8 @@ enum class retry_on : std::uint16_t {
     server_error = 32,
     stream_error = 64,
     protocol_error = 128,
-    all = 255,
+    empty = 256, // once a request: a model that has nothing to say will say it again
+    all = 511,
 };
 [[nodiscard]] constexpr bool includes(retry_on set, retry_on one) noexcept {
     return (static_cast<unsigned>(set) & static_cast<unsigned>(one)) != 0;

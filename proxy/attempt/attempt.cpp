@@ -335,6 +335,7 @@ std::unique_ptr<body_source> attempt::take_body() {
     order_.renamed.clear();
     if (order_.upcast) order_.upcast->body.clear();
     const steady_time now = services_.loop.now();
+    if (order_.hold != holding::nothing && hold_->is_unread()) tell(now, telemetry::happened::unread{});
     body_.emplace(*this, now);
     if (!call_->ended()) {
         permit_.committed();

@@ -101,13 +101,15 @@ public:
     [[nodiscard]] const wire::response_head& head() const noexcept { return call_->head(); }
     [[nodiscard]] const config::upstream& upstream() const noexcept { return *order_.upstream; }
     [[nodiscard]] bool is_stream() const noexcept { return hold_ && hold_->format() && !hold_->assembled(); }
+    // ... of server-sent events, whatever its label says.
+    [[nodiscard]] bool is_events() const noexcept { return is_stream() && hold_->format() == wire::stream_format::sse; }
     // The answer in one piece, put together from a stream; its body is then `assembled_size` bytes of JSON.
     [[nodiscard]] bool is_assembled() const noexcept { return hold_ && hold_->assembled(); }
     [[nodiscard]] std::size_t assembled_size() const noexcept { return hold_->kept().size(); }
     [[nodiscard]] bool is_probe() const noexcept { return permit_.is_probe(); }
     // An event stream whose breaking is told by whoever reads it.
     [[nodiscard]] bool leaves_last_words() const noexcept {
-        return order_.leaves_last_words && hold_->format() == wire::stream_format::sse && !call_->is_counted();
+        return order_.leaves_last_words && is_events() && !call_->is_counted() && !hold_->is_encoded();
     }
     [[nodiscard]] wire::dialect dialect() const noexcept { return order_.rules.dialect; }
     [[nodiscard]] steady_time sent_at() const noexcept { return sent_at_; }

@@ -1,6 +1,7 @@
 #include "proxy/attempt/attempt_body.hpp"
 
 #include "proxy/attempt/attempt.hpp"
+#include "proxy/wire/lenient_json.hpp"
 #include "proxy/wire/retry_hint.hpp"
 
 #include <algorithm>
@@ -40,17 +41,22 @@ attempt_body::attempt_body(attempt& of, steady_time now) : of_(of), meant_at_(of
     if (of.call_->ended()) { // held to its end
         final_ = {.is = body_step::kind::end, .ended = answer.format() ? stream_end::complete : stream_end::none};
     } else {
-        brackets_matter_ = of.order_.hold != holding::nothing && answer.promises_json();
+        const bool judged = of.order_.hold != holding::nothing;
+        brackets_matter_ = judged && answer.promises_json();
+        has_to_say_ = judged && !answer.format() && of.order_.rules.wants_content && of.head().status == 200 &&
+                      answer.lacks_encoded_end();
     }
 }
 
 std::optional<body_step> attempt_body::ready() {
     hold& answer = *of_.hold_;
     if (!std::exchange(held_given_, true) && !answer.kept().empty()) {
-        if (brackets_matter_) note_brackets(answer.kept());
+        if (brackets_matter_ || has_to_say_) note_brackets(answer.said());
         if (answer.format()) of_.record_.events = answer.stream().meaningful_events();
-        return body_step{.is = body_step::kind::data, .data = answer.kept(), .first_event = answer.has_meaning()};
+        const body_step step{.is = body_step::kind::data, .data = answer.kept(), .first_event = answer.has_meaning()};
+        return has_hidden_error() ? tell_hidden_error(step) : step;
     }
+    if (std::exchange(words_due_, false)) return body_step{.is = body_step::kind::data, .data = last_words_};
     if (final_) return final_;
     const auto piece = of_.call_->ready();
     if (!piece) return std::nullopt;
@@ -66,8 +72,15 @@ std::optional<body_step> attempt_body::ready() {
 body_step attempt_body::pass_on(std::string_view data, bool last) {
     hold& answer = *of_.hold_;
     body_step step{.is = body_step::kind::data, .data = data};
+    if (answer.turns_out_stream(data)) {
+        brackets_matter_ = has_to_say_ = false;
+        idle_limit_ = of_.permit_.idle_allowance(of_.order_.route->timeout.stream_idle, of_.services_.loop.now());
+    }
     if (!answer.format()) {
-        if (brackets_matter_) note_brackets(data);
+        if (brackets_matter_ || has_to_say_) {
+            answer.read_along(data, [this](std::string_view text) { note_brackets(text); });
+            if (answer.is_unread()) brackets_matter_ = has_to_say_ = false;
+        }
         // The last bytes of an announced length are kept back where they show that the answer is none.
         if (last && is_cut_json())
             return break_off(attempt_result::truncated, "http_response_incomplete", stream_end::none);
@@ -76,6 +89,12 @@ body_step attempt_body::pass_on(std::string_view data, bool last) {
     const bool spoke = answer.has_meaning();
     const auto before = answer.stream().meaningful_events();
     static_cast<void>(answer.listen(data, of_.services_.loop.now()));
+    if (last) { // kept back likewise: behind an announced length nothing could tell any more
+        wire::stream_reader& stream = answer.stream();
+        static_cast<void>(stream.end());
+        if (stream.knows_terminal() && !stream.has_terminal() && !stream.has_error())
+            return break_off(attempt_result::truncated, "http_response_incomplete", stream_end::truncated);
+    }
     of_.record_.events = answer.stream().meaningful_events();
     if (of_.record_.events > before) meant_at_ = answer.meant_at();
     step.first_event = !spoke && answer.has_meaning();
@@ -84,11 +103,46 @@ body_step attempt_body::pass_on(std::string_view data, bool last) {
         of_.permit_.answers(meant_at_);
         of_.permit_.took(meant_at_);
     }
+    return has_hidden_error() ? tell_hidden_error(step) : step;
+}
+
+bool attempt_body::has_hidden_error() const noexcept {
+    const hold& answer = *of_.hold_;
+    return answer.format() && answer.stream().has_error_field() && !final_ && !answer.is_encoded() &&
+           !of_.call_->is_counted() && !of_.leaves_last_words();
+}
+
+// What came before that field goes out, then an error frame with the provider's words; nothing of what follows, for a
+// [DONE] behind it would say that all is well.
+body_step attempt_body::tell_hidden_error(body_step step) {
+    static constexpr std::string_view field = "error:";
+    const wire::stream_reader& stream = of_.hold_->stream();
+    std::size_t at = step.data.starts_with(field) ? 0 : step.data.find("\nerror:");
+    if (at == std::string_view::npos) at = step.data.find("\rerror:");
+    const bool here = at != std::string_view::npos;
+    step.data = step.data.substr(0, !here ? 0 : at == 0 ? 0 : at + 1);
+    const wire::error_facts& said = stream.error();
+    const std::string_view code = !said.code.empty()   ? std::string_view{said.code}
+                                  : !said.type.empty() ? std::string_view{said.type}
+                                                       : std::string_view{"upstream_error"};
+    if (!here) last_words_ = "\n\n"; // its beginning has gone out
+    last_words_ += wire::error_frame(wire::stream_format::sse, stream.spoken(), 502, code,
+                                     said.message.empty() ? "the upstream broke off with an error" : said.message);
+    const steady_time now = of_.services_.loop.now();
+    be_over();
+    of_.call_->close();
+    of_.error_ = "http_response_incomplete";
+    of_.permit_.failed(failed_with(outcome_kind::server_error), of_.order_.luck, now);
+    of_.tell_result(attempt_result::stream_error, now);
+    final_ = {.is = body_step::kind::truncated, .why = of_.error_, .ended = stream_end::upstream_error};
+    words_due_ = !step.data.empty();
+    if (!words_due_) step.data = last_words_;
     return step;
 }
 
 void attempt_body::note_brackets(std::string_view data) noexcept {
     static constexpr std::string_view blanks = " \t\r\n";
+    if (first_char_ == 0) data = wire::without_mark(data);
     const auto last = data.find_last_not_of(blanks);
     if (last == std::string_view::npos) return;
     if (first_char_ == 0) first_char_ = data[data.find_first_not_of(blanks)];
@@ -97,6 +151,7 @@ void attempt_body::note_brackets(std::string_view data) noexcept {
 
 // Only of what must be a JSON object and was not looked into as a whole.
 bool attempt_body::is_cut_json() const noexcept {
+    if (has_to_say_ && (of_.hold_->lacks_encoded_end() || first_char_ == 0)) return true;
     if (!brackets_matter_) return false;
     return !(first_char_ == '{' && last_char_ == '}') && !(first_char_ == '[' && last_char_ == ']');
 }
@@ -115,6 +170,8 @@ body_step attempt_body::end() {
         return break_off(told ? attempt_result::stream_error : attempt_result::truncated, "http_response_incomplete",
                          told ? stream_end::upstream_error : stream_end::truncated);
     if (is_cut_json()) return break_off(attempt_result::truncated, "http_response_incomplete", stream_end::none);
+    if (stream != nullptr && of_.hold_->lacks_encoded_end())
+        return break_off(attempt_result::truncated, "http_response_content_coding", stream_end::truncated);
     be_over();
     of_.call_->end();
     final_ = {.is = body_step::kind::end,
@@ -147,7 +204,8 @@ body_step attempt_body::break_off(attempt_result result, std::string_view why, s
     const wire::stream_reader* const stream = of_.hold_->format() ? &of_.hold_->stream() : nullptr;
     const bool cancelled = of_.cancelled_.has_value();
     // Never within an announced length: the client would count our words as the missing ones.
-    const bool between = stream != nullptr && stream->between_events() && !of_.call_->is_counted();
+    const bool between =
+        stream != nullptr && stream->between_events() && !of_.call_->is_counted() && !of_.hold_->lacks_encoded_end();
     const steady_time now = of_.services_.loop.now();
     be_over();
     of_.call_->close();
@@ -166,7 +224,9 @@ body_step attempt_body::break_off(attempt_result result, std::string_view why, s
     }
     of_.tell_result(result, now);
     final_ = {.is = body_step::kind::truncated, .why = why, .ended = stream != nullptr ? ended : stream_end::none};
-    if (cancelled || !between || stream->has_error() || of_.leaves_last_words()) return *final_;
+    // Nor behind compressed bytes, where they could not be read.
+    if (cancelled || !between || stream->has_error() || of_.leaves_last_words() || of_.hold_->is_encoded())
+        return *final_;
     const bool idle = ended == stream_end::idle;
     last_words_ = wire::error_frame(*of_.hold_->format(), stream->spoken(), idle ? 504 : 502,
                                     idle ? "stream_idle_timeout" : "stream_truncated",

@@ -34,6 +34,9 @@ public:
 private:
     void arm_clock();
     [[nodiscard]] body_step pass_on(std::string_view data, bool last);
+    // The provider has told of an error where no client looks: the client is told in its stead.
+    [[nodiscard]] bool has_hidden_error() const noexcept;
+    [[nodiscard]] body_step tell_hidden_error(body_step step);
     void be_over() noexcept;
     [[nodiscard]] body_step end();
     void end_well(bool told_of_error, steady_time now) noexcept;
@@ -46,12 +49,14 @@ private:
     attempt& of_;
     std::optional<body_step> final_{};       // how it ended; nothing else follows
     std::string last_words_{};               // an error frame of ours, in front of that
+    bool words_due_ = false;                 // ... still to be given
     duration idle_limit_{};                  // of a stream
     steady_time meant_at_;                   // its last meaningful event, or the commit
     std::optional<duration> told_to_wait_{}; // by an error answer that nobody has looked into
     // Of a JSON body passed on as it comes, blanks apart; its brackets must close.
     char first_char_ = 0, last_char_ = 0;
     bool brackets_matter_ = false;
+    bool has_to_say_ = false; // likewise of any answer that came compressed: something, and up to its own end
     bool held_given_ = false;
 };
 

@@ -10,8 +10,6 @@ namespace evenkeel::request {
 namespace {
 using telemetry::upcast_result;
 
-constexpr std::size_t max_preamble = 64 * 1024; // of a stream without meaning; more commits it
-
 held::failed cut(outcome_kind kind) { return {failed_with(kind), "http_response_incomplete"}; }
 held::failed not_whole(bool silent) {
     return {failed_with(silent ? outcome_kind::timeout : outcome_kind::reset),
@@ -21,13 +19,30 @@ held::failed not_whole(bool silent) {
 
 hold::hold(const hold_order& order, const wire::response_head& head, memory_bound& memory)
     : order_(order), head_(head), content_(content_of(head)), format_(stream_format_of(content_, order.rules)),
-      part_(what_to_keep()), charge_(memory), kept_(memory) {
-    if (!format_) return;
-    stream_.emplace(*format_, order.rules.dialect, order.recognise);
+      part_(what_to_keep()), charge_(memory), kept_(memory), said_(memory) {
+    // Not where it is nobody's to judge: a file may be compressed, and a part of one cannot be decoded.
+    const bool judged = head.status >= 400 || (head.status == 200 && (format_ || order.rules.wants_content));
+    if (content_.encoded && content_.decodable && judged) decoder_.emplace(content_.coding);
+    if (format_) be_stream();
+}
+
+void hold::be_stream() {
+    stream_.emplace(*format_, order_.rules.dialect, order_.recognise);
     if (part_ != part::stream) return;
     // What is opaque commits at its first byte: it cannot be known to be whole.
-    to_end_ = (order.streams_whole || order.upcast) && *format_ != wire::stream_format::opaque;
-    if (order.upcast && *format_ == wire::stream_format::sse) assembler_.emplace(order.rules.dialect);
+    to_end_ = (order_.streams_whole || order_.upcast) && *format_ != wire::stream_format::opaque;
+    if (order_.upcast && *format_ == wire::stream_format::sse) assembler_.emplace(order_.rules.dialect);
+}
+
+// From now on it is passed on as it comes.
+void hold::be_unread() noexcept {
+    content_.decodable = false;
+    decoder_.reset();
+    said_.release();
+    to_end_ = false;
+    if (!format_) return;
+    format_ = wire::stream_format::opaque;
+    stream_.emplace(*format_, order_.rules.dialect, false);
 }
 
 hold::part hold::what_to_keep() const noexcept {
@@ -49,9 +64,42 @@ held_verdict hold::begin() const {
 }
 
 held_verdict hold::add(std::string_view piece, steady_time now, wall_time wall) {
-    if (assembler_) return assemble(piece, now);
-    const bool room = keep(piece);
-    const auto fits = [&](std::uint64_t most) { return room && kept().size() <= most; };
+    const bool room = assembler_ || keep(piece);
+    return decoder_ ? decode(piece, room, now, wall) : judge(piece, room, now, wall);
+}
+
+// The last word of a piece counts, but for what was decided before it.
+held_verdict hold::decode(std::string_view piece, bool room, steady_time now, wall_time wall) {
+    held_verdict found = held::more{};
+    decoder_->take(piece);
+    while (const auto text = decoder_->next()) {
+        const bool open = std::holds_alternative<held::more>(found) || std::holds_alternative<held::progress>(found);
+        if (!open) { // heard all the same: the body goes on from here
+            if (stream_) hear(*text, now);
+            continue;
+        }
+        const bool fits = part_ == part::stream || said_.append(*text);
+        held_verdict next = judge(*text, room && fits, now, wall);
+        if (!std::holds_alternative<held::more>(next)) found = next;
+    }
+    if (!decoder_->corrupt() && !decoder_->refused()) return found;
+    if (part_ == part::error) return judge_refusal(wall); // by its status, and by what could be read
+    if (decoder_->corrupt())
+        return held::failed{failed_with(outcome_kind::protocol_error), "http_response_content_coding"};
+    if (assembler_) return held::ask_plainly{upcast_result::too_large};
+    be_unread();
+    return held::meaningful{};
+}
+
+held_verdict hold::judge(std::string_view text, bool room, steady_time now, wall_time wall) {
+    if (begins_.is() == wire::body_beginning::kind::unknown && order_.rules.wants_content && head_.status == 200) {
+        const part before = part_;
+        find_out(text);
+        if (before == part::whole && part_ == part::stream) return judge_late_stream(now);
+        if (before == part::stream && part_ == part::whole && decoder_) said_.add(text);
+    }
+    if (assembler_) return assemble(text, now);
+    const auto fits = [&](std::uint64_t most) { return room && kept().size() <= most && said().size() <= most; };
     switch (part_) {
     case part::error:
         if (fits(wire::max_error_body - 1)) return held::more{};
@@ -59,15 +107,53 @@ held_verdict hold::add(std::string_view piece, steady_time now, wall_time wall) 
     case part::whole:
         if (fits(order_.hold_buffer)) return held::more{};
         return held::meaningful{};
-    case part::stream: return judge_stream(piece, room, now);
+    case part::stream: return judge_stream(text, room, now);
     case part::nothing: break;
     }
     return held::head{};
 }
 
-held_verdict hold::judge_stream(std::string_view piece, bool room, steady_time now) {
+// All of it, from its beginning.
+held_verdict hold::judge_late_stream(steady_time now) {
+    if (!assembler_) return judge_stream(said(), true, now);
+    held_verdict found = assemble(said(), now);
+    let_go(); // what is put together takes its place
+    return found;
+}
+
+// A stream whatever it is called, or none though it is called one.
+void hold::find_out(std::string_view text) {
+    const auto is = begins_.read(text);
+    const bool asked = order_.rules.wants_stream || order_.upcast;
+    if (is == wire::body_beginning::kind::events && asked && format_ != wire::stream_format::sse) {
+        format_ = wire::stream_format::sse;
+        if (part_ == part::whole) part_ = part::stream;
+        be_stream();
+    } else if (is == wire::body_beginning::kind::json && format_ == wire::stream_format::sse && !assembler_) {
+        format_.reset();
+        stream_.reset();
+        to_end_ = false;
+        content_.is = content_facts::kind::json;
+        if (part_ == part::stream) part_ = part::whole;
+    }
+}
+
+bool hold::turns_out_stream(std::string_view piece) {
+    if (begins_.is() != wire::body_beginning::kind::unknown || !order_.rules.wants_content || head_.status != 200 ||
+        content_.encoded)
+        return false;
+    const std::string begun{begins_.begun()};
+    const bool was = format_ == wire::stream_format::sse;
+    find_out(piece);
+    if (was || format_ != wire::stream_format::sse) return false;
+    if (!begun.empty()) static_cast<void>(stream_->read(begun));
+    return true;
+}
+
+held_verdict hold::judge_stream(std::string_view text, bool room, steady_time now) {
     const bool spoke = stream_->has_meaning();
-    const auto meaning = listen(piece, now);
+    const auto meaning = hear(text, now);
+    if (meaning == wire::event_meaning::hollow && order_.rules.judges_empty) return held::failed{judge_empty()};
     if (to_end_ && stream_->has_meaning()) {
         if (stream_->has_error()) return told_error();
         if (!room || kept().size() > order_.hold_buffer) return held::meaningful{};
@@ -76,9 +162,11 @@ held_verdict hold::judge_stream(std::string_view piece, bool room, steady_time n
     }
     switch (meaning) {
     case wire::event_meaning::nothing:
-        if (room && kept().size() <= max_preamble) return held::more{};
+        // A preamble may be as large as any answer: it repeats what was asked for.
+        if (room && kept().size() <= order_.hold_buffer) return held::more{};
         break;
-    case wire::event_meaning::meaningful: break;
+    case wire::event_meaning::meaningful:
+    case wire::event_meaning::hollow: break;
     case wire::event_meaning::terminal: // perhaps over without having said anything
         if (!stream_->has_meaning()) return cut(outcome_kind::protocol_error);
         break;
@@ -91,11 +179,13 @@ held_verdict hold::judge_stream(std::string_view piece, bool room, steady_time n
 
 held_verdict hold::end(wall_time wall) {
     if (assembler_) return assemble_end(true, false);
+    if (part_ != part::error && lacks_encoded_end() && !kept().empty())
+        return held::failed{failed_with(outcome_kind::protocol_error), "http_response_content_coding"};
     switch (part_) {
     case part::error: return judge_refusal(wall);
     case part::whole: {
         wire::error_facts facts;
-        const auto problem = judge_whole(head_, content_, kept(), order_.rules, facts);
+        const auto problem = judge_whole(head_, content_, said(), order_.rules, facts);
         if (!problem) return held::complete{};
         return held::failed{*problem, problem->has_answer ? std::string_view{} : "http_response_incomplete"};
     }
@@ -112,29 +202,33 @@ held_verdict hold::end(wall_time wall) {
 held_verdict hold::broken(bool silent, wall_time wall) {
     if (assembler_) return assemble_end(false, silent);
     // Everything has been said; only the connection's own end went wrong.
-    if (to_end_ && says_whole() && stream_->between_events() && head_.body.kind != wire::body_kind::length)
+    if (to_end_ && says_whole() && stream_->between_events() && head_.body.kind != wire::body_kind::length &&
+        !lacks_encoded_end())
         return held::complete{};
     held::failed lost = not_whole(silent);
     if (part_ == part::error) { // its status has said enough
         wire::error_facts facts;
-        lost.outcome = judge_error(head_, content_, kept(), order_.rules, wall, facts);
+        lost.outcome = judge_error(head_, content_, said(), order_.rules, wall, facts);
         lost.outcome.has_answer = false;
     }
     return lost;
 }
 
 held_verdict hold::judge_refusal(wall_time wall) const {
-    if (order_.upcast && blames_stream(head_.status, kept())) return held::ask_plainly{upcast_result::refused};
+    if (order_.upcast && blames_stream(head_.status, said())) return held::ask_plainly{upcast_result::refused};
     wire::error_facts facts;
-    return held::failed{judge_error(head_, content_, kept(), order_.rules, wall, facts)};
+    return held::failed{judge_error(head_, content_, said(), order_.rules, wall, facts)};
 }
 
 held_verdict hold::told_error() const { return held::failed{judge_error_event(stream_->error(), order_.rules)}; }
 
 held_verdict hold::assemble(std::string_view piece, steady_time now) {
     const bool spoke = stream_->has_meaning();
-    const auto meaning = listen(piece, now);
+    const auto meaning = hear(piece, now);
+    if (begins_.is() == wire::body_beginning::kind::json)
+        return held::ask_plainly{upcast_result::unknown_field, "[no events]"};
     if (stream_->has_error()) return told_error();
+    if (meaning == wire::event_meaning::hollow && order_.rules.judges_empty) return held::failed{judge_empty()};
     if (meaning == wire::event_meaning::malformed)
         return held::failed{failed_with(outcome_kind::protocol_error), "http_protocol_error"};
     if (!assembler_->add(piece)) return held::ask_plainly{upcast_result::unknown_field, assembler_->unknown()};
@@ -183,19 +277,39 @@ bool hold::settle() {
 void hold::let_go() noexcept {
     lies_ = {};
     if (!kept_.empty()) kept_.release();
+    if (!said_.empty()) said_.release();
 }
 
 bool hold::says_whole() const noexcept {
     return to_end_ && (assembler_ ? assembler_->ended() : stream_->has_terminal());
 }
 
-bool hold::promises_json() const noexcept { return request::promises_json(head_, content_, order_.rules); }
+bool hold::promises_json() const noexcept { return !format_ && request::promises_json(head_, content_, order_.rules); }
 
-wire::event_meaning hold::listen(std::string_view piece, steady_time now) {
+wire::event_meaning hold::hear(std::string_view text, steady_time now) {
     const auto before = stream_->meaningful_events();
-    const auto meaning = stream_->read(piece);
+    const auto meaning = stream_->read(text);
     if (stream_->meaningful_events() > before) meant_at_ = now;
     return meaning;
+}
+
+wire::event_meaning hold::listen(std::string_view piece, steady_time now) {
+    if (!decoder_) return hear(piece, now);
+    auto first = wire::event_meaning::nothing;
+    decoder_->take(piece);
+    while (const auto text = decoder_->next()) {
+        const auto meaning = hear(*text, now);
+        if (first == wire::event_meaning::nothing) first = meaning;
+    }
+    if (decoder_->refused()) be_unread();
+    return first;
+}
+
+void hold::read_along(std::string_view piece, const std::function<void(std::string_view)>& said) {
+    if (!decoder_) return said(piece);
+    decoder_->take(piece);
+    while (const auto text = decoder_->next()) said(*text);
+    if (decoder_->refused()) be_unread();
 }
 
 } // namespace evenkeel::request

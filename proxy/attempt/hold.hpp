@@ -4,6 +4,9 @@
 // it is put together. Pieces of the body and its end go in, a verdict comes out. Pure: no clock, no loop, no transport;
 // the memory it takes is counted by the bound it is given.
 //
+// What a body is, is told by its first bytes rather than by its label. What came compressed is judged by what it says,
+// and kept as it came; what cannot be read commits with its first byte, and is not judged.
+//
 // Owned by an attempt, one for each call; the head it judges by belongs to that call, which outlives it. After the
 // commit the body delivers what was kept from here, and reads along with the same stream.
 
@@ -12,10 +15,13 @@
 #include "proxy/message/memory_bound.hpp"
 #include "proxy/reading/judgement.hpp"
 #include "proxy/wire/answer_assembler.hpp"
+#include "proxy/wire/body_beginning.hpp"
+#include "proxy/wire/content_decoder.hpp"
 #include "proxy/wire/head.hpp"
 #include "proxy/wire/stream_reader.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string_view>
 #include <variant>
@@ -80,18 +86,39 @@ public:
 
     [[nodiscard]] std::optional<wire::stream_format> format() const noexcept { return format_; } // none: no stream
     [[nodiscard]] bool promises_json() const noexcept;
+    // It came compressed: nothing of ours may be put behind it, ...
+    [[nodiscard]] bool is_encoded() const noexcept { return content_.encoded; }
+    // ... it has not come to its own end, ...
+    [[nodiscard]] bool lacks_encoded_end() const noexcept { return decoder_ && !decoder_->whole(); }
+    // ... and nobody here can read it: by its name, or because it turned out to be too much.
+    [[nodiscard]] bool is_unread() const noexcept { return !content_.readable(); }
     // Of a stream, read along with, whether it is kept or passed on.
     [[nodiscard]] wire::stream_reader& stream() noexcept { return *stream_; }
     [[nodiscard]] const wire::stream_reader& stream() const noexcept { return *stream_; }
     [[nodiscard]] bool has_meaning() const noexcept { return stream_ && stream_->has_meaning(); }
     wire::event_meaning listen(std::string_view piece, steady_time now);
+    // What a piece of an answer in one piece says, that is passed on.
+    void read_along(std::string_view piece, const std::function<void(std::string_view)>& said);
+    // What is kept says; empty where that is not looked at.
+    [[nodiscard]] std::string_view said() const noexcept { return decoder_ ? said_.view() : kept(); }
+    // Of what is passed on from its head on: the next piece, before anything else is done with it. True: it has just
+    // turned out to be a stream, and is one from this piece on.
+    [[nodiscard]] bool turns_out_stream(std::string_view piece);
     [[nodiscard]] steady_time meant_at() const noexcept { return meant_at_; } // its last meaningful event; epoch: none
 
 private:
     enum class part : unsigned char { nothing, error, whole, stream };
     [[nodiscard]] part what_to_keep() const noexcept;
     [[nodiscard]] bool keep(std::string_view piece); // false: more than may be kept
-    [[nodiscard]] held_verdict judge_stream(std::string_view piece, bool room, steady_time now);
+    // `text`: the next part of what the body says; said(): all of it, where that is kept.
+    [[nodiscard]] held_verdict judge(std::string_view text, bool room, steady_time now, wall_time wall);
+    [[nodiscard]] held_verdict decode(std::string_view piece, bool room, steady_time now, wall_time wall);
+    [[nodiscard]] held_verdict judge_late_stream(steady_time now);
+    void find_out(std::string_view text);
+    void be_stream();
+    void be_unread() noexcept;
+    wire::event_meaning hear(std::string_view text, steady_time now);
+    [[nodiscard]] held_verdict judge_stream(std::string_view text, bool room, steady_time now);
     [[nodiscard]] held_verdict judge_refusal(wall_time wall) const;
     [[nodiscard]] held_verdict told_error() const;
     [[nodiscard]] held_verdict assemble(std::string_view piece, steady_time now);
@@ -104,6 +131,8 @@ private:
     part part_;
     bool to_end_ = false;
     bool assembled_ = false;
+    wire::body_beginning begins_;
+    std::optional<wire::content_decoder> decoder_; // of what came compressed
     std::optional<wire::stream_reader> stream_;
     steady_time meant_at_{};
     std::optional<wire::answer_assembler> assembler_;
@@ -111,6 +140,7 @@ private:
     std::uint64_t charged_ = 0;
     std::string_view lies_; // what is kept, as long as it is one piece and lies where it came from
     charged_text kept_;     // ... else
+    charged_text said_;     // what that says, where it is compressed and judged as a whole
 };
 
 } // namespace evenkeel::request

@@ -8,7 +8,7 @@ namespace {
 // Fields that speak of the stream, not of the answer.
 bool is_of_stream(const wire::field& one) noexcept {
     return one.id == wire::field_id::content_type || one.id == wire::field_id::cache_control ||
-           wire::iequals(one.name, "x-accel-buffering");
+           one.id == wire::field_id::content_encoding || wire::iequals(one.name, "x-accel-buffering");
 }
 
 class assembled final : public body_source {
@@ -44,14 +44,6 @@ private:
     std::unique_ptr<body_source> from_;
 };
 } // namespace
-
-wire::request_head upcast_head(const wire::request_head& of) {
-    wire::request_head out = of;
-    out.raw = {};
-    std::erase_if(out.fields, [](const wire::field& one) { return one.id == wire::field_id::accept_encoding; });
-    out.fields.push_back({"accept-encoding", "identity", wire::field_id::accept_encoding});
-    return out;
-}
 
 bool blames_stream(int status, std::string_view body) noexcept {
     const bool of_request = status == 400 || status == 403 || status == 404 || status == 405 || status == 415 ||

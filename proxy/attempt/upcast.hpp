@@ -29,9 +29,6 @@ struct upcast_order {
     holding plain_hold = holding::nothing; // ... where it is repeated
 };
 
-// The client's head as it goes with an upcast request: what comes back has to be readable here.
-[[nodiscard]] wire::request_head upcast_head(const wire::request_head& of);
-
 // Whether an error answer speaks of the stream that the client did not ask for.
 [[nodiscard]] bool blames_stream(int status, std::string_view body) noexcept;
 

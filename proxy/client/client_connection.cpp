@@ -1,5 +1,6 @@
 #include "proxy/client/client_connection.hpp"
 
+#include "proxy/client/decoded_body.hpp"
 #include "proxy/message/local_answer.hpp"
 #include "proxy/reading/judgement.hpp"
 #include "proxy/reading/outgoing.hpp"
@@ -7,6 +8,8 @@
 #include "proxy/wire/error_facts.hpp"
 #include "proxy/wire/gate.hpp"
 #include "proxy/wire/head_builder.hpp"
+#include "proxy/wire/lenient_json.hpp"
+#include "proxy/wire/one_event_stream.hpp"
 #include "proxy/wire/stream_reader.hpp"
 
 #include <boost/asio/error.hpp>
@@ -380,7 +383,8 @@ net::task<bool> client_connection::handle() {
     if (!given.may_ask_again()) request.body.let_go(); // a client may take long to read, or to leave
     try {
         if (given.degraded.is && ahead_.given() && !gone_ && !co_await say_degraded(given.degraded)) gone_ = true;
-        if (given.body && !gone_ && ahead_.given() && !is_event_stream(*given.head)) {
+        if (given.body && !gone_ && ahead_.given()) be_readable(given);
+        if (given.body && !gone_ && ahead_.given() && !given.events && !is_event_stream(*given.head)) {
             goes_on = co_await relay_as_event(given, request);
             // What was made here costs nothing; half-closed clients may read it.
         } else if (given.body && (!gone_ || given.local)) {
@@ -553,6 +557,10 @@ net::task<void> client_connection::relay_rest(relaying& of) {
 bool client_connection::end_relay(relaying& of) {
     telemetry::request_account& account = of.request.account;
     if (of.whole) account.ended = of.step->ended;
+    // Passed on as it came, the upstream's own word for it in mid-stream included.
+    if (of.whole && account.ended == telemetry::stream_end::upstream_error &&
+        account.outcome == telemetry::request_outcome::ok)
+        account.outcome = telemetry::request_outcome::upstream_error;
     relaying_ = nullptr;
     if (!of.alive || (gone_ && !of.whole)) {
         account.outcome = telemetry::request_outcome::client_cancelled;
@@ -591,42 +599,74 @@ net::task<bool> client_connection::say_degraded(telemetry::degradation how) {
     co_return co_await write_rest(buffers);
 }
 
-// The client has the head of a stream, and what came is none: an error, ours or the upstream's, or an answer in one
-// piece that nobody asked for. It becomes the error frame of the client's dialect, and the stream ends unfinished.
+// Its client has a head that says nothing of a compression.
+void client_connection::be_readable(answer& given) {
+    const content_facts content = content_of(*given.head);
+    if (content.encoded && content.decodable)
+        given.body = std::make_unique<decoded_body>(content.coding, std::move(given.body));
+}
+
+// The client has the head of a stream, and what came is none: an answer in one piece becomes the shortest stream that
+// says the same. An error, ours or the upstream's, becomes the error frame of the client's dialect, and the stream ends
+// unfinished.
 net::task<bool> client_connection::relay_as_event(answer& given, client_request& request) {
     telemetry::request_account& account = request.account;
     account.status = 200;
     const int status = given.head->status; // of what its client no longer can be told
+    const content_facts content = content_of(*given.head);
+    const bool readable = content.readable();
+    const std::uint64_t most = status < 400 ? request.route->stream.hold_buffer : wire::max_error_body;
+    std::string body;
+    bool whole = false;
+    while (readable && body.size() < most) {
+        auto step = given.body->ready();
+        if (!step) step = co_await given.body->next();
+        whole = step->is == body_step::kind::end;
+        if (step->is != body_step::kind::data) break;
+        body += step->data;
+    }
+    const auto dialect = request.facts.dialect();
+    if (status < 400 && whole && !wire::holds_error(body)) {
+        if (const auto stream = wire::one_event_stream(dialect, wire::without_mark(body))) {
+            account.ended = telemetry::stream_end::complete;
+            const std::string_view text = *stream;
+            co_return co_await say_at_once(text, true, account);
+        }
+    }
     if (status < 400) {
         account.outcome = telemetry::request_outcome::upstream_error;
         account.reason = "not_a_stream";
     }
-    std::string body;
-    while (body.size() < wire::max_error_body) {
-        auto step = given.body->ready();
-        if (!step) step = co_await given.body->next();
-        if (step->is != body_step::kind::data) break;
-        body += step->data;
-    }
     const wire::error_facts said = wire::read_error(body);
     const std::string message = !said.message.empty() ? said.message
-                                : status < 400        ? "the upstream did not answer with a stream"
-                                                      : "the upstream answered with status " + std::to_string(status);
+                                : !readable    ? "the upstream's answer is compressed in a way that was not asked for"
+                                : status < 400 ? "the upstream did not answer with a stream"
+                                               : "the upstream answered with status " + std::to_string(status);
     const std::string code = !said.code.empty() ? said.code : !said.type.empty() ? said.type : "upstream_error";
-    const auto dialect = request.facts.dialect();
     const std::string frame =
         wire::error_frame(wire::stream_format::sse, dialect, status < 400 ? 502 : status, code, message);
+    account.ended = telemetry::stream_end::upstream_error;
+    const std::string_view text = frame;
+    co_return co_await say_at_once(text, false, account);
+}
+
+// As one chunk of the stream whose head has gone ahead, which ends with it, whole or not.
+net::task<bool> client_connection::say_at_once(std::string_view text, bool whole, telemetry::request_account& account) {
     std::array<char, 18> size_line;
-    const auto size = wire::chunk_head(size_line.data(), frame.size());
+    const auto size = wire::chunk_head(size_line.data(), text.size());
     std::array buffers{boost::asio::const_buffer(size.data(), size.size()),
-                       boost::asio::const_buffer(frame.data(), frame.size()),
-                       boost::asio::const_buffer(wire::chunk_tail.data(), wire::chunk_tail.size())};
+                       boost::asio::const_buffer(text.data(), text.size()),
+                       boost::asio::const_buffer(wire::chunk_tail.data(), wire::chunk_tail.size()),
+                       boost::asio::const_buffer(wire::last_chunk.data(), whole ? wire::last_chunk.size() : 0)};
     std::span<boost::asio::const_buffer> left = buffers;
     bool alive = stream_->write_now(left).ok();
     if (alive && !left.empty()) alive = co_await write_rest(left);
-    if (alive) account.bytes_out = frame.size();
-    account.ended = telemetry::stream_end::upstream_error;
-    stream_->close();
+    if (alive) account.bytes_out = text.size();
+    if (alive && whole) {
+        stream_->shutdown_send();
+    } else {
+        stream_->close();
+    }
     co_return false;
 }
 

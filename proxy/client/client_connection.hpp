@@ -79,6 +79,8 @@ private:
     [[nodiscard]] net::task<void> relay_rest(relaying& of);
     [[nodiscard]] bool end_relay(relaying& of); // true: the connection goes on
     [[nodiscard]] net::task<bool> relay_as_event(answer& given, client_request& request);
+    static void be_readable(answer& given);
+    [[nodiscard]] net::task<bool> say_at_once(std::string_view text, bool whole, telemetry::request_account& account);
     [[nodiscard]] net::task<bool> say_degraded(telemetry::degradation how);
     [[nodiscard]] net::task<bool> write_rest(
         std::span<const boost::asio::const_buffer> buffers); // what write_now() left

@@ -38,6 +38,7 @@ struct naming {
     happening_words operator()(const happened::ended& at) const noexcept { return {to_string(at.result), at.why}; }
     happening_words operator()(const happened::faulted& at) const noexcept { return {"chaos", to_string(at.with)}; }
     happening_words operator()(const happened::upcast& at) const noexcept { return {"upcast", to_string(at.how)}; }
+    happening_words operator()(const happened::unread&) const noexcept { return {"unread", "content_encoding"}; }
     happening_words operator()(const happened::resumed& at) const noexcept { return {"stream", to_string(at.how)}; }
     happening_words operator()(const happened::step_skipped& at) const noexcept {
         return {"fallback_skipped", to_string(at.why)};

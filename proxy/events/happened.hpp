@@ -98,7 +98,8 @@ struct faulted { // a chaos rule chose the attempt that comes next
 struct upcast { // it was asked for as a stream where the client wants one piece
     upcast_result how;
 };
-struct resumed { // a stream that broke was asked for again
+struct unread {}; // its answer is compressed in a way that is not known here: passed on without being judged
+struct resumed {  // a stream that broke was asked for again
     stream_resumption how;
 };
 
@@ -117,8 +118,8 @@ using any_happening =
     std::variant<happened::queued, happened::joined, happened::detached, happened::shared_flight_ended,
                  happened::launched, happened::passed_over, happened::not_followed, happened::not_hedged,
                  happened::not_rescued, happened::overdue, happened::committed, happened::holding, happened::held,
-                 happened::gave_up, happened::ended, happened::faulted, happened::upcast, happened::resumed,
-                 happened::step_skipped, happened::step_taken, happened::ladder_exhausted>;
+                 happened::gave_up, happened::ended, happened::faulted, happened::upcast, happened::unread,
+                 happened::resumed, happened::step_skipped, happened::step_taken, happened::ladder_exhausted>;
 
 // The event's name and its reason, as they stand in logs: "launched failover".
 struct happening_words {

@@ -7,6 +7,7 @@ health_verdict verdict_of(attempt_result result) noexcept {
     case attempt_result::success:
     case attempt_result::caller_error: return health_verdict::success;
     case attempt_result::cancelled:
+    case attempt_result::empty:
     case attempt_result::rate_limited:
     case attempt_result::quota:
     case attempt_result::credential: return health_verdict::silent;
@@ -28,6 +29,7 @@ std::string_view to_string(attempt_result result) noexcept {
     case attempt_result::reset: return "reset";
     case attempt_result::protocol_error: return "protocol_error";
     case attempt_result::stream_error: return "stream_error";
+    case attempt_result::empty: return "empty";
     case attempt_result::timeout: return "timeout";
     case attempt_result::truncated: return "truncated";
     case attempt_result::cancelled: return "cancelled";

@@ -24,11 +24,12 @@ enum class attempt_result : unsigned char {
     reset,           // died before the answer was whole, and nothing of it was passed on
     protocol_error,  // an answer the response gate refused, or not the promised format
     stream_error,    // an error inside a 200
+    empty,           // a complete answer that says nothing
     timeout,         // attempt, idle or total
     truncated,       // ended before its framing or its dialect said so, after part of it was passed on
     cancelled,       // the client left, a better answer came, or shutdown
 };
-inline constexpr int attempt_result_count = 15;
+inline constexpr int attempt_result_count = 16;
 // plain_retry: the same attempt again, without the stream that its client had not asked for (`stream.upcast`).
 // rescue: beside one that is silent. probe: a copy of a request, whose answer nobody waits for.
 enum class attempt_kind : unsigned char { first, retry, stale_retry, hedge, plain_retry, rescue, probe };

@@ -181,8 +181,10 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
     order.route = errand_.asked;
     order.upstream = upstream;
     order.policies = request_.came.policies;
+    // What is judged has to be readable; so does what is only read along with.
+    const bool judged = what.hold != holding::nothing || request_.facts.wants_stream();
     append_request_head(order.head, *request_.came.head, target, route_, *upstream, framing,
-                        request_.came.client_address);
+                        request_.came.client_address, judged ? answer_coding::identity : answer_coding::as_asked);
     order.body = &request_.body;
     order.account = &request_.account;
     order.why = what.why;
@@ -195,6 +197,9 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
         order.may_repeat && request_.came.head->is_post() && order.rules.dialect != wire::dialect::generic;
     order.leaves_last_words = route_.stream.resume == config::stream_resume::verified_replay && order.may_repeat &&
                               is_replayable_stream(request_, order.rules.dialect);
+    order.rules.wants_stream = order.rules.wants_content && request_.facts.wants_stream();
+    order.rules.judges_empty = order.rules.wants_content && includes(route_.retry.on, retry_on::empty) &&
+                               (aim_.called == nullptr || !aim_.called->embeds);
     order.rules.own_credential = hides;
     order.rules.array_stream = is_googles_array(order.rules.dialect, aim_.called, target);
     order.rules.max_retry_after = route_.retry.max_retry_after;
@@ -292,6 +297,7 @@ void flight::take_in(const any_flight_event& event) {
     last_failure_ = failed->outcome;
     one->answered = failed->outcome.has_answer;
     one->refused = failed->outcome.no_effect && route_.retry.replay != replay_mode::never;
+    one->empty = failed->outcome.empty && !failed->outcome.embedded;
     one->failed_as = failed->outcome.what.kind;
     one->over = true;
     hedge_over(*one, false);

@@ -52,6 +52,7 @@ private:
         [[nodiscard]] bool may_have_arrived() const noexcept { return !refused && !made->unsent(); }
         bool answered = false; // with something that may still be handed on
         bool refused = false;  // ... which says that nothing was done
+        bool empty = false;    // ... because it says nothing, and for no other reason
         bool over = false;
         std::optional<outcome_kind> failed_as{};
         std::shared_ptr<attempt> made;

@@ -50,9 +50,10 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
     given.head = &from.head();
     given.upstream = &from.upstream();
     given.stream = from.is_stream();
+    given.events = from.is_events();
     given.denied = what.denied;
     given.probe = from.is_probe();
-    const bool good = !winner.answered && from.head().status < 400;
+    const bool good = (!winner.answered || winner.empty) && from.head().status < 400;
     if (good) {
         given.service = winner.purpose == attempt_purpose::hedge ? telemetry::request_service::hedged
                         : winner.id == 1                         ? telemetry::request_service::ok

@@ -20,6 +20,7 @@ struct provenance {
     const config::upstream* upstream = nullptr; // null: made here without trying
     bool local = false;                         // made here
     bool stream = false;                        // an event stream: silence is judged by stream_idle, not by the total
+    bool events = false;                        // ... of server-sent events, whatever its head says
     telemetry::request_outcome outcome = telemetry::request_outcome::ok;
     telemetry::request_service service = telemetry::request_service::ok;
     // Why the last failed attempt was not followed by another.

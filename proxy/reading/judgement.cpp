@@ -1,6 +1,9 @@
 #include "proxy/reading/judgement.hpp"
 
 #include "proxy/wire/characters.hpp"
+#include "proxy/wire/content_decoder.hpp"
+#include "proxy/wire/event_meaning.hpp"
+#include "proxy/wire/lenient_json.hpp"
 #include "proxy/wire/retry_hint.hpp"
 
 #include <algorithm>
@@ -12,6 +15,8 @@ namespace {
 std::string_view trimmed(std::string_view text) noexcept {
     const auto blank = [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; };
     // DeepSeek keeps connections alive with empty lines.
+    while (!text.empty() && blank(text.front())) text.remove_prefix(1);
+    text = wire::without_mark(text);
     while (!text.empty() && blank(text.front())) text.remove_prefix(1);
     while (!text.empty() && blank(text.back())) text.remove_suffix(1);
     return text;
@@ -49,7 +54,9 @@ content_facts content_of(const wire::response_head& head) noexcept {
     content_facts content;
     for (const wire::field& one : head.fields) {
         if (one.id == wire::field_id::content_encoding) {
+            content.coding = one.value;
             content.encoded = !one.value.empty() && !wire::istarts_with(one.value, "identity");
+            content.decodable = content.encoded && wire::content_decoder::knows(one.value);
         } else if (one.id == wire::field_id::content_type) {
             if (wire::begins_with(one.value, "application/json")) { // as good as always
                 content.is = kind::json;
@@ -73,7 +80,7 @@ attempt_outcome failed_with(outcome_kind kind, bool never_sent) noexcept {
 
 attempt_outcome judge_error(const wire::response_head& head, content_facts content, std::string_view body,
                             const judge_rules& rules, wall_time now, wire::error_facts& facts) {
-    if (!content.encoded) facts = wire::read_error(body);
+    if (content.readable()) facts = wire::read_error(body);
     attempt_outcome outcome;
     outcome.has_answer = true;
     outcome.retry_after = wire::retry_hint(head, facts, now);
@@ -94,22 +101,42 @@ bool is_no_answer(const wire::response_head& head, content_facts content, const 
 }
 
 bool promises_json(const wire::response_head& head, content_facts content, const judge_rules& rules) noexcept {
-    return head.status == 200 && rules.wants_content && !rules.array_stream && !content.encoded &&
+    return head.status == 200 && rules.wants_content && !rules.array_stream && content.readable() &&
            content.is == content_facts::kind::json;
 }
 
 std::optional<attempt_outcome> judge_whole(const wire::response_head& head, content_facts content,
                                            std::string_view body, const judge_rules& rules, wire::error_facts& facts) {
-    if (is_no_answer(head, content, rules)) return failed_with(outcome_kind::protocol_error);
-    if (head.status != 200 || !rules.wants_content || content.encoded) return std::nullopt;
-    const bool json = content.is == content_facts::kind::json;
-    const std::string_view text = trimmed(body);
-    if (text.empty() || (json && !is_closed_json(text))) {
-        return failed_with(outcome_kind::protocol_error);
+    if (head.status != 200 || !rules.wants_content) return std::nullopt;
+    if (!content.readable()) {
+        if (is_no_answer(head, content, rules)) return failed_with(outcome_kind::protocol_error);
+        return std::nullopt;
     }
-    if (!json || !wire::holds_error(body)) return std::nullopt;
-    facts = wire::read_error(body);
-    return judge_error_event(facts, rules);
+    // Bytes before labels: JSON is read whatever it is called, and a page is no answer.
+    const std::string_view text = trimmed(body);
+    const bool looks = text.starts_with('{') || text.starts_with('[');
+    if (text.empty() || (is_no_answer(head, content, rules) && !looks))
+        return failed_with(outcome_kind::protocol_error);
+    if (content.is == content_facts::kind::json && !is_closed_json(text))
+        return failed_with(outcome_kind::protocol_error);
+    if (!looks) return std::nullopt;
+    if (wire::holds_error(text)) {
+        facts = wire::read_error(text);
+        attempt_outcome outcome = judge_error_event(facts, rules);
+        outcome.empty = facts.in_choice;
+        return outcome;
+    }
+    if (rules.judges_empty && wire::says_nothing(text)) return judge_empty();
+    return std::nullopt;
+}
+
+// Evidence of nothing: the endpoint lives, and may have had nothing to say.
+attempt_outcome judge_empty() noexcept {
+    attempt_outcome outcome;
+    outcome.what = {outcome_class::neutral, outcome_kind::protocol_error};
+    outcome.empty = true;
+    outcome.has_answer = true;
+    return outcome;
 }
 
 attempt_outcome judge_error_event(const wire::error_facts& facts, const judge_rules& rules) noexcept {
@@ -125,6 +152,7 @@ attempt_outcome judge_error_event(const wire::error_facts& facts, const judge_ru
 telemetry::attempt_result result_of(const attempt_outcome& outcome) noexcept {
     using telemetry::attempt_result;
     if (outcome.embedded) return attempt_result::stream_error;
+    if (outcome.empty) return attempt_result::empty;
     switch (outcome.what.kind) {
     case outcome_kind::answered: return attempt_result::success;
     case outcome_kind::connect_failure: return attempt_result::connect_failure;
@@ -154,14 +182,14 @@ std::optional<wire::stream_format> stream_format_of(content_facts content, const
     const bool streams =
         content.is == kind::events || content.is == kind::lines || (rules.array_stream && content.is == kind::json);
     if (!streams) return std::nullopt;
-    if (content.encoded) return wire::stream_format::opaque;
+    if (!content.readable()) return wire::stream_format::opaque;
     return content.is == kind::events  ? wire::stream_format::sse
            : content.is == kind::lines ? wire::stream_format::ndjson
                                        : wire::stream_format::json_array;
 }
 
 bool is_event_stream(const wire::response_head& head) noexcept {
-    return head.status == 200 && stream_format_of(content_of(head), {}) == wire::stream_format::sse;
+    return head.status == 200 && content_of(head).is == content_facts::kind::events;
 }
 
 } // namespace evenkeel::request

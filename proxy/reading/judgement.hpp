@@ -18,6 +18,8 @@ namespace evenkeel::request {
 struct judge_rules {
     wire::dialect dialect = wire::dialect::generic;
     bool wants_content = false;  // a generation: an empty or unreadable 200 is no answer
+    bool judges_empty = false;   // ... and one that says nothing is none either (`retry.on: empty`)
+    bool wants_stream = false;   // of any kind
     bool own_credential = false; // it was shown none of the caller's: a 401 is not the caller's doing
     bool array_stream = false;   // Google's stream without alt=sse
     duration max_retry_after{};
@@ -27,9 +29,15 @@ struct judge_rules {
 struct content_facts {
     enum class kind : unsigned char { other, json, html, events, lines };
     kind is = kind::other;
-    bool encoded = false; // compressed: nobody looks into it
+    bool encoded = false;      // compressed, ...
+    bool decodable = false;    // ... in a way that can be looked into (wire/content_decoder.hpp)
+    std::string_view coding{}; // as its field names it; lives as long as the head
+
+    [[nodiscard]] bool readable() const noexcept { return !encoded || decodable; }
 };
 [[nodiscard]] content_facts content_of(const wire::response_head& head) noexcept;
+
+// Bodies below are as they read: decoded, where they came compressed.
 
 // An answer with an error status and (the beginning of) its body.
 [[nodiscard]] attempt_outcome judge_error(const wire::response_head& head, content_facts content, std::string_view body,
@@ -44,6 +52,9 @@ struct content_facts {
 [[nodiscard]] bool promises_json(const wire::response_head& head, content_facts content,
                                  const judge_rules& rules) noexcept;
 
+// An answer that is whole and says nothing.
+[[nodiscard]] attempt_outcome judge_empty() noexcept;
+
 // The error frame of a stream that has said nothing else so far.
 [[nodiscard]] attempt_outcome judge_error_event(const wire::error_facts& facts, const judge_rules& rules) noexcept;
 
@@ -55,7 +66,7 @@ struct content_facts {
 [[nodiscard]] std::optional<wire::stream_format> stream_format_of(content_facts content,
                                                                   const judge_rules& rules) noexcept;
 
-// Whether it is server-sent events that anybody may read: a good answer, not compressed.
+// Whether its head says that it is server-sent events, a good answer.
 [[nodiscard]] bool is_event_stream(const wire::response_head& head) noexcept;
 
 } // namespace evenkeel::request

@@ -22,20 +22,22 @@ bool is_edited(const config::header_edits& edits, std::string_view name) noexcep
 
 bool is_empty(const config::header_edits& edits) noexcept { return edits.set.empty() && edits.remove.empty(); }
 
-constexpr std::string_view forwarded_for = "x-forwarded-for";
+constexpr std::string_view forwarded_for = "x-forwarded-for", accept_encoding = "accept-encoding";
 } // namespace
 
 void append_request_head(wire::head_text& out, const wire::request_head& head, std::string_view target,
                          const config::route& route, const config::upstream& upstream, const wire::body_framing& body,
-                         std::string_view client_address) {
+                         std::string_view client_address, answer_coding coding) {
     wire::head_builder builder(out);
     builder.request_line(head.method, target);
     builder.field("host", upstream.address.authority);
     const bool edited = !is_empty(route.headers) || !is_empty(upstream.headers);
     const bool hides = config::hides_callers(route, upstream);
+    const bool plain = coding == answer_coding::identity;
     std::string forwarded;
     builder.fields(head.raw, head.fields, [&](const wire::field& one) {
         if (one.id == wire::field_id::own) return false; // meant for us
+        if (plain && one.id == wire::field_id::accept_encoding) return false;
         if (hides && is_credential(route.credentials, one)) return false;
         if (edited && (is_edited(route.headers, one.name) || is_edited(upstream.headers, one.name))) return false;
         if (upstream.forwarded && same_name(one.name, forwarded_for)) {
@@ -45,6 +47,9 @@ void append_request_head(wire::head_text& out, const wire::request_head& head, s
         }
         return true;
     });
+    if (plain &&
+        !(edited && (is_edited(route.headers, accept_encoding) || is_edited(upstream.headers, accept_encoding))))
+        builder.field(accept_encoding, "identity");
     if (edited) {
         // The upstream's own edits come last in meaning: they carry its credential.
         for (const auto& [name, value] : route.headers.set) {

@@ -26,11 +26,15 @@ struct answer_labels {
     bool keep_alive_http10 = false;   // Connection: keep-alive, which an HTTP/1.0 client must be told
 };
 
+// How the answer may come compressed: as the client says, or, where it is to be judged, not at all. The configuration's
+// own word stands.
+enum class answer_coding : unsigned char { as_asked, identity };
+
 // The one place where a request's head is written: of the fields of a caller only this decides which an upstream is
 // shown. Where it is shown no caller's credentials, `target` is without them too (upstream_target).
 void append_request_head(wire::head_text& out, const wire::request_head& head, std::string_view target,
                          const config::route& route, const config::upstream& upstream, const wire::body_framing& body,
-                         std::string_view client_address);
+                         std::string_view client_address, answer_coding coding = answer_coding::as_asked);
 
 void append_response_head(wire::head_text& out, const wire::response_head& head, const wire::body_framing& body,
                           const answer_labels& labels);

@@ -120,6 +120,7 @@ inline bool is_alerted(const subject& of, const series_place& at) {
     case attempt_result::tls_failure:
     case attempt_result::protocol_error:
     case attempt_result::stream_error:
+    case attempt_result::empty:
     case attempt_result::truncated:
     case attempt_result::cancelled: return false;
     }

@@ -132,6 +132,7 @@ struct rare_pair_cells {
     counts<overload_changes.size()> overload{};
     counts<overload_changes.size()> doubts{};
     counts<budget_kinds.size()> budget_refusals{};
+    cell unread{0};
 };
 struct upstream_cells {
     long_histogram attempt_duration;

@@ -153,6 +153,7 @@ struct metrics::counting {
     void operator()(const happened::detached& lost) const { count(&rare_route_cells::detached, place(lost.why)); }
     void operator()(const happened::faulted& fault) const { count(&rare_route_cells::faults, place(fault.with)); }
     void operator()(const happened::upcast& asked) const { count(&rare_route_cells::upcasts, place(asked.how)); }
+    void operator()(const happened::unread&) const { count(&rare_pair_cells::unread); }
     void operator()(const happened::resumed& stream) const { count(&rare_route_cells::resumptions, place(stream.how)); }
     void operator()(const happened::step_skipped& skipped) const {
         if (auto* found = cells<rare_route_cells>()) add(found->steps_skipped[place(skipped.step)][place(skipped.why)]);

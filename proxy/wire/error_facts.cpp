@@ -1,10 +1,10 @@
 #include "proxy/wire/error_facts.hpp"
 
 #include "proxy/wire/find_word.hpp"
+#include "proxy/wire/lenient_json.hpp"
 #include "proxy/wire/retry_hint.hpp"
 
 #include <boost/json/monotonic_resource.hpp>
-#include <boost/json/parse.hpp>
 
 #include <string>
 
@@ -41,9 +41,11 @@ void read_google_details(const json::array& details, error_facts& facts) {
         const json::value* violations = detail->if_contains("violations");
         if (violations == nullptr || !violations->is_array()) continue;
         for (const json::value& violation : violations->get_array()) {
-            if (const json::object* one = violation.if_object(); one != nullptr && facts.quota.empty()) {
-                facts.quota = text_of(one->if_contains("quotaId"));
-            }
+            const json::object* const one = violation.if_object();
+            if (one == nullptr) continue;
+            std::string id = text_of(one->if_contains("quotaId"));
+            // Of several the longest counts: a day's quota that is spent is spent for every minute of it.
+            if (facts.quota.empty() || id.find("PerDay") != std::string::npos) facts.quota = std::move(id);
         }
     }
 }
@@ -73,6 +75,18 @@ bool calls_itself_error(const json::object& top) {
     return text_of(top.if_contains("type")) == "error" || text_of(top.if_contains("object")) == "error";
 }
 
+// An error in the place of an answer: OpenRouter and its like answer 200 with a choice that holds nothing else.
+const json::object* failed_choice(const json::object& top) {
+    const json::value* const found = top.if_contains("choices");
+    const json::array* const choices = found != nullptr ? found->if_array() : nullptr;
+    const json::object* const first = choices != nullptr && !choices->empty() ? choices->front().if_object() : nullptr;
+    if (first == nullptr) return nullptr;
+    const json::value* const error = first->if_contains("error");
+    const bool failed =
+        (error != nullptr && !is_nothing(*error)) || text_of(first->if_contains("finish_reason")) == "error";
+    return failed ? first : nullptr;
+}
+
 void read_top(const json::object& top, error_facts& facts) {
     const json::value* error = top.if_contains("error");
     if (error != nullptr && !is_nothing(*error)) {
@@ -91,6 +105,13 @@ void read_top(const json::object& top, error_facts& facts) {
             return read_fields(*nested, facts);
         }
     }
+    if (const json::object* const choice = failed_choice(top)) {
+        facts.is_error = facts.in_choice = true;
+        const json::value* const said = choice->if_contains("error");
+        if (const json::object* const nested = object_at(*choice, "error")) return read_fields(*nested, facts);
+        facts.message = text_of(said, max_error_message);
+        return;
+    }
     const bool flat = top.contains("message") || top.contains("detail");
     if (!flat && !calls_itself_error(top)) return;
     facts.is_error = true;
@@ -103,11 +124,8 @@ std::optional<json::value> parse(std::string_view text) {
     // One top-level value, bounded in depth. Memory comes from a buffer here first: errors are small.
     unsigned char buffer[4096];
     json::monotonic_resource memory(buffer, sizeof buffer);
-    json::parse_options options;
-    options.max_depth = max_depth;
-    options.allow_invalid_utf8 = true;
     json::error_code failure;
-    json::value parsed = json::parse({text.data(), text.size()}, failure, &memory, options);
+    const json::value parsed = parse_leniently(text, max_depth, &memory, failure);
     if (failure) return std::nullopt;
     return json::value(parsed, json::storage_ptr{});
 }
@@ -138,7 +156,7 @@ bool holds_error(std::string_view body) noexcept {
         const json::object* top = parsed ? parsed->if_object() : nullptr;
         if (top == nullptr) return false;
         const json::value* error = top->if_contains("error");
-        return (error != nullptr && !is_nothing(*error)) || calls_itself_error(*top);
+        return (error != nullptr && !is_nothing(*error)) || calls_itself_error(*top) || failed_choice(*top) != nullptr;
     } catch (const std::exception&) {
         return false;
     }

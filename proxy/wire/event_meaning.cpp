@@ -1,7 +1,10 @@
 #include "proxy/wire/event_meaning.hpp"
 
+#include "proxy/wire/error_facts.hpp"
+#include "proxy/wire/find_word.hpp"
+#include "proxy/wire/lenient_json.hpp"
+
 #include <boost/json/monotonic_resource.hpp>
-#include <boost/json/parse.hpp>
 
 #include <algorithm>
 #include <array>
@@ -49,6 +52,18 @@ const json::array* array_at(const json::object& in, std::string_view name) noexc
     return found != nullptr ? found->if_array() : nullptr;
 }
 
+// Ends that explain nothing. Any other (length, content_filter, MAX_TOKENS, SAFETY, a tool's) says why an answer is as
+// it is.
+bool is_plain_end(std::string_view reason) noexcept {
+    static constexpr std::array<std::string_view, 7> plain{"",         "stop",          "eos", "end_turn",
+                                                           "complete", "stop_sequence", "STOP"};
+    return std::find(plain.begin(), plain.end(), reason) != plain.end();
+}
+bool ends_plainly(const json::object& in, std::string_view name) noexcept {
+    const json::value* const found = in.if_contains(name);
+    return found == nullptr || found->is_null() || (found->is_string() && is_plain_end(view(found->get_string())));
+}
+
 // Chat completions and their forebear. With several choices the first finish reason counts as the end: `[DONE]` follows
 // for all, and a stream cut between two of them still shows what is missing.
 void read_choices(const json::array& choices, event_facts& facts) {
@@ -56,19 +71,43 @@ void read_choices(const json::array& choices, event_facts& facts) {
         "content",    "refusal",       "reasoning", "reasoning_content",
         "tool_calls", "function_call", "audio",     "reasoning_details"};
     facts.family = true;
+    bool says = false, explains = false;
     for (const json::value& each : choices) {
         const json::object* choice = each.if_object();
         if (choice == nullptr) continue;
-        if (has(*choice, "finish_reason")) facts.meaningful = facts.terminal = true;
-        if (has(*choice, "text")) facts.meaningful = true;
+        if (has(*choice, "error") || text_at(*choice, "finish_reason") == "error") facts.error = true;
+        if (has(*choice, "finish_reason")) facts.terminal = true;
+        explains = explains || !ends_plainly(*choice, "finish_reason");
+        says = says || has(*choice, "text");
         const json::object* delta = object_at(*choice, "delta");
         if (delta == nullptr) delta = object_at(*choice, "message");
         if (delta == nullptr) continue;
         const bool known = std::all_of(delta->begin(), delta->end(), [](const auto& member) {
             return member.key() == "role" || !is_something(member.value());
         });
-        if (has_any(*delta, speech) || !known) facts.meaningful = true; // a field nobody here knows may be speech too
+        says = says || has_any(*delta, speech) || !known; // a field nobody here knows may be speech too
     }
+    facts.meaningful = says || facts.terminal;
+    facts.hollow = facts.terminal && !says && !explains;
+}
+
+// Whether an item of a response says something, or calls something.
+bool is_said(const json::object& item) noexcept {
+    const std::string_view type = text_at(item, "type");
+    if (type != "message" && type != "reasoning") return true;
+    if (has(item, "summary") || has(item, "encrypted_content")) return true;
+    const json::array* const parts = array_at(item, "content");
+    return parts != nullptr && std::any_of(parts->begin(), parts->end(), [](const json::value& one) {
+               const json::object* const part = one.if_object();
+               return part == nullptr || has(*part, "text") || has(*part, "refusal") ||
+                      (text_at(*part, "type") != "output_text" && text_at(*part, "type") != "refusal");
+           });
+}
+bool has_output(const json::object& response) noexcept {
+    const json::array* const output = array_at(response, "output");
+    return output != nullptr && std::any_of(output->begin(), output->end(), [](const json::value& each) {
+               return !each.is_object() || is_said(each.get_object());
+           });
 }
 
 // The Responses API: `type` names the event.
@@ -81,8 +120,18 @@ void read_response_event(std::string_view type, const json::object& top, event_f
         facts.error = facts.terminal = true;
     } else if (type == "response.completed" || type == "response.incomplete") {
         facts.meaningful = facts.terminal = true;
+        const json::object* const response = object_at(top, "response");
+        facts.hollow = type == "response.completed" && response != nullptr && !has_output(*response);
     } else if (type.ends_with(".delta")) {
         facts.meaningful = has(top, "delta");
+    } else if (type == "response.output_text.done" || type == "response.refusal.done") {
+        facts.meaningful = has(top, "text") || has(top, "refusal");
+    } else if (type == "response.content_part.done") {
+        const json::object* const part = object_at(top, "part");
+        facts.meaningful = part == nullptr || text_at(*part, "type") != "output_text" || has(*part, "text");
+    } else if (type == "response.output_item.done") {
+        const json::object* const item = object_at(top, "item");
+        facts.meaningful = item == nullptr || is_said(*item);
     } else if (type.ends_with(".added")) { // an item or a part begins: empty, unless it is a call
         const json::object* item = object_at(top, "item");
         facts.meaningful =
@@ -104,6 +153,7 @@ void read_anthropic(std::string_view type, const json::object& top, event_facts&
     } else if (type == "message_delta") {
         const json::object* delta = object_at(top, "delta");
         facts.meaningful = delta != nullptr && has(*delta, "stop_reason");
+        facts.hollow = facts.meaningful && ends_plainly(*delta, "stop_reason");
     } else if (type == "content_block_start") {
         const json::object* block = object_at(top, "content_block");
         const std::string_view kind = block != nullptr ? text_at(*block, "type") : std::string_view{};
@@ -125,31 +175,34 @@ void read_gemini(const json::object& top, event_facts& facts) {
     }
     const json::array* candidates = array_at(top, "candidates");
     if (candidates == nullptr) return;
+    bool says = facts.meaningful, explains = false;
     for (const json::value& each : *candidates) {
         const json::object* candidate = each.if_object();
         if (candidate == nullptr) continue;
-        if (has(*candidate, "finishReason")) facts.meaningful = facts.terminal = true;
+        if (has(*candidate, "finishReason")) facts.terminal = true;
+        explains = explains || !ends_plainly(*candidate, "finishReason");
         const json::object* content = object_at(*candidate, "content");
         const json::array* parts = content != nullptr ? array_at(*content, "parts") : nullptr;
         if (parts == nullptr) continue;
         for (const json::value& part : *parts) {
             const json::object* one = part.if_object();
-            if (one != nullptr && std::any_of(one->begin(), one->end(), [](const auto& member) {
-                    return member.key() != "thought" && is_something(member.value());
-                })) {
-                facts.meaningful = true;
-            }
+            says = says || (one != nullptr && std::any_of(one->begin(), one->end(), [](const auto& member) {
+                                return member.key() != "thought" && is_something(member.value());
+                            }));
         }
     }
+    facts.meaningful = says || facts.terminal;
+    facts.hollow = facts.terminal && !says && !explains;
 }
 
 void read_ollama(const json::object& top, event_facts& facts) {
     static constexpr std::array<std::string_view, 3> speech{"content", "thinking", "tool_calls"};
     facts.family = true;
-    if (has(top, "done")) facts.meaningful = facts.terminal = true;
-    if (has(top, "response") || has(top, "thinking")) facts.meaningful = true;
-    if (const json::object* message = object_at(top, "message"); message != nullptr && has_any(*message, speech))
-        facts.meaningful = true;
+    const json::object* const message = object_at(top, "message");
+    const bool says = has(top, "response") || has(top, "thinking") || (message != nullptr && has_any(*message, speech));
+    facts.terminal = has(top, "done");
+    facts.meaningful = says || facts.terminal;
+    facts.hollow = facts.terminal && !says && ends_plainly(top, "done_reason");
 }
 
 bool is_error(std::string_view name, const json::object& top) noexcept {
@@ -190,14 +243,68 @@ event_facts read_event(dialect which, bool recognise, std::string_view name, std
     // One event is small: its tree lives here and is gone at once.
     unsigned char buffer[8192];
     json::monotonic_resource memory(buffer, sizeof buffer);
-    json::parse_options options;
-    options.max_depth = max_depth;
-    options.allow_invalid_utf8 = true;
     json::error_code failure;
-    const json::value parsed = json::parse({data.data(), data.size()}, failure, &memory, options);
+    const json::value parsed = parse_leniently(data, max_depth, &memory, failure);
     if (failure) return facts;
     if (const json::object* top = parsed.if_object()) read_object(which, recognise, name, *top, facts);
     return facts;
+}
+
+namespace {
+// A member of this name that is a text with something in it.
+bool has_text(std::string_view body, std::string_view quoted_end) noexcept {
+    static constexpr std::string_view blanks = " \t\r\n";
+    for (std::size_t at = 0;;) {
+        const std::size_t found = find_word(body.substr(at), quoted_end, quoted_end.size() - 2);
+        if (found == std::string_view::npos) return false;
+        at += found + quoted_end.size();
+        std::size_t next = body.find_first_not_of(blanks, at);
+        if (next == std::string_view::npos || body[next] != ':') continue;
+        next = body.find_first_not_of(blanks, next + 1);
+        if (next != std::string_view::npos && next + 1 < body.size() && body[next] == '"' && body[next + 1] != '"')
+            return true;
+    }
+}
+
+bool is_hollow(const json::object& top) {
+    event_facts facts;
+    if (const json::array* const choices = array_at(top, "choices")) {
+        if (choices->empty()) return true;
+        read_choices(*choices, facts);
+        return facts.hollow && !facts.error;
+    }
+    if (text_at(top, "type") == "message" && array_at(top, "content") != nullptr) {
+        const json::array& blocks = *array_at(top, "content");
+        return ends_plainly(top, "stop_reason") &&
+               std::all_of(blocks.begin(), blocks.end(), [](const json::value& each) {
+                   const json::object* const block = each.if_object();
+                   return block != nullptr && text_at(*block, "type") == "text" && !has(*block, "text");
+               });
+    }
+    if (text_at(top, "object") == "response") return text_at(top, "status") == "completed" && !has_output(top);
+    if (const json::array* const candidates = array_at(top, "candidates")) {
+        read_gemini(top, facts);
+        return facts.hollow || (candidates->empty() && !facts.meaningful);
+    }
+    if (!top.contains("done")) return false;
+    read_ollama(top, facts);
+    return facts.hollow;
+}
+} // namespace
+
+bool says_nothing(std::string_view body) noexcept {
+    // What says nothing is short. What says something says it, as nearly always, as one of these.
+    if (body.size() > max_error_body || has_text(body, "content\"") || has_text(body, "text\"")) return false;
+    try {
+        unsigned char buffer[8192];
+        json::monotonic_resource memory(buffer, sizeof buffer);
+        json::error_code failure;
+        const json::value parsed = parse_leniently(body, max_depth, &memory, failure);
+        const json::object* const top = failure ? nullptr : parsed.if_object();
+        return top != nullptr && is_hollow(*top);
+    } catch (const std::exception&) {
+        return false;
+    }
 }
 
 } // namespace evenkeel::wire

@@ -1,12 +1,12 @@
 #include "proxy/wire/event_splitter.hpp"
 
+#include "proxy/wire/lenient_json.hpp"
+
 #include <algorithm>
 
 namespace evenkeel::wire {
 
 namespace {
-constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
-
 bool is_end(char c) noexcept { return c == '\n' || c == '\r'; }
 } // namespace
 
@@ -71,6 +71,10 @@ stream_event event_splitter::read(std::string_view raw) {
         if (line.starts_with(' ')) line.remove_prefix(1);
         if (field == "event") {
             event.name = line;
+        } else if (field == "error") { // llama.cpp's way to tell of one
+            event.name = field;
+            event.data = line;
+            lines = 1;
         } else if (field == "data") {
             if (++lines == 1) {
                 event.data = line;

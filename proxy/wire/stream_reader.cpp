@@ -3,6 +3,7 @@
 #include "proxy/wire/event_meaning.hpp"
 #include "proxy/wire/find_word.hpp"
 #include "proxy/wire/json_model.hpp"
+#include "proxy/wire/lenient_json.hpp"
 
 #include <algorithm>
 #include <array>
@@ -12,7 +13,6 @@ namespace evenkeel::wire {
 
 namespace {
 
-constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
 constexpr std::string_view done_marker = "[DONE]";
 
 // The first CR or LF from `at` on; npos if none.
@@ -50,6 +50,14 @@ bool may_decide(dialect which, std::string_view data) noexcept {
 bool is_ping(std::string_view name, std::string_view data) noexcept {
     return data.size() < 32 && (name == "ping" || name.empty()) && has_word(data, "\"type\"") &&
            has_word(data, "\"ping\"");
+}
+
+// Of an event that is too long to be read: that says nothing, however long it is (the request's own tools and
+// instructions come back in it).
+bool names_a_preamble(std::string_view beginning) noexcept {
+    static constexpr std::array<std::string_view, 4> words{"response.created", "response.in_progress",
+                                                           "response.queued", "message_start"};
+    return std::any_of(words.begin(), words.end(), [&](std::string_view word) { return has_word(beginning, word); });
 }
 
 bool names_an_end(std::string_view beginning) noexcept {
@@ -195,11 +203,16 @@ event_meaning stream_reader::meaning_of(std::string_view event) {
         event.remove_prefix(std::min(end + 1, event.size())); // the LF of a CRLF makes one more, empty line
         const std::size_t colon = std::min(line.find(':'), line.size());
         const std::string_view field = line.substr(0, colon);
-        const bool is_data = field == "data";
-        if (!is_data && field != "event") continue;
+        const bool is_data = field == "data", is_error = field == "error";
+        if (!is_data && !is_error && field != "event") continue;
         line.remove_prefix(std::min(colon + 1, line.size()));
         if (line.starts_with(' ')) line.remove_prefix(1);
-        if (!is_data) {
+        if (is_error && format_ == stream_format::sse) {
+            error_field_ = true;
+            name = field;
+            data = line;
+            lines = 1;
+        } else if (!is_data) {
             name = line;
         } else if (++lines == 1) {
             data = line;
@@ -221,6 +234,10 @@ event_meaning stream_reader::count(event_meaning meaning) noexcept {
 event_meaning stream_reader::judge_data(std::string_view name, std::string_view data) {
     any_event_ = true;
     if (overflow_) { // cut short here, not there: no JSON, but long enough to mean something
+        if (names_a_preamble(name) || (name.empty() && names_a_preamble(data.substr(0, 512)))) {
+            family_ = true;
+            return event_meaning::nothing;
+        }
         if (names_an_end(name) || names_an_end(data.substr(0, 512))) terminal_ = family_ = true;
         return count(event_meaning::meaningful);
     }
@@ -260,7 +277,11 @@ event_meaning stream_reader::look_into(std::string_view name, std::string_view d
         error_.is_error = true;
         return event_meaning::error;
     }
-    if (facts.meaningful) return count(event_meaning::meaningful);
+    if (facts.meaningful) {
+        const bool hollow = facts.hollow && meaningful_ == 0;
+        static_cast<void>(count(event_meaning::meaningful));
+        return hollow ? event_meaning::hollow : event_meaning::meaningful;
+    }
     return facts.terminal ? event_meaning::terminal : event_meaning::nothing;
 }
 

@@ -27,9 +27,10 @@ enum class stream_format : unsigned char {
 enum class event_meaning : unsigned char {
     nothing,    // comment, blank line, ping, role-only or empty delta, message_start, response.created ...
     meaningful, // text, tool call, refusal, reasoning, a finish reason; anything unknown that is well-formed
+    hollow,     // a finish reason that explains nothing, and nothing was said before it: counts as meaningful otherwise
     terminal,   // [DONE], message_stop, response.completed ... : the stream is whole
     error,      // an error frame
-    malformed,  // data that is not JSON where the dialect promises JSON
+    malformed,  // data that is not JSON, however leniently it is read, where the dialect promises JSON
 };
 
 class stream_reader {
@@ -51,6 +52,8 @@ public:
     [[nodiscard]] bool between_events() const noexcept { return !open_ && !line_begun_; }
     [[nodiscard]] bool has_terminal() const noexcept { return terminal_; } // the stream said it is whole
     [[nodiscard]] bool has_error() const noexcept { return error_seen_; }  // an error frame came
+    // ... as a field of its own (`error: {...}`, llama.cpp), which no client looks at.
+    [[nodiscard]] bool has_error_field() const noexcept { return error_field_; }
     [[nodiscard]] bool has_meaning() const noexcept { return meaningful_ > 0; }
     [[nodiscard]] std::uint64_t meaningful_events() const noexcept { return meaningful_; }
     // Whether a whole stream of this kind has a terminal marker: events of a family that has one were seen, or nothing
@@ -73,7 +76,7 @@ private:
     stream_format format_;
     dialect dialect_;
     bool recognise_;
-    bool terminal_ = false, error_seen_ = false;
+    bool terminal_ = false, error_seen_ = false, error_field_ = false;
     bool family_ = false; // events of a family with a terminal marker came
     bool any_event_ = false;
     std::uint64_t meaningful_ = 0;

@@ -422,7 +422,8 @@ TEST_CASE("each word means its enumerator") {
                  {"rate_limited", rate_limited},
                  {"server_error", server_error},
                  {"stream_error", stream_error},
-                 {"protocol_error", protocol_error}});
+                 {"protocol_error", protocol_error},
+                 {"empty", empty}});
     check_words("retry.backoff.jitter", +[](r at) { return at.retry.backoff.jitter; },
                 {{"equal", jitter::equal},
                  {"full", jitter::full},

@@ -84,6 +84,7 @@ TEST_CASE("each value shows where it comes from: built-in, defaults, route") {
                    "        - server_error  # built-in\n"
                    "        - stream_error  # built-in\n"
                    "        - protocol_error  # built-in\n"
+                   "        - empty  # built-in\n"
                    "      backoff:\n"
                    "        initial: 250ms  # built-in\n"
                    "        max: 8s  # built-in\n"

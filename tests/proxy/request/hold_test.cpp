@@ -97,11 +97,27 @@ hold_order answers() {
     hold_order order{.what = holding::answers, .hold_buffer = 4096};
     order.rules.dialect = wire::dialect::openai;
     order.rules.wants_content = true;
+    order.rules.wants_stream = true;
+    return order;
+}
+hold_order judging_empty() {
+    hold_order order = answers();
+    order.rules.judges_empty = true;
+    return order;
+}
+hold_order no_stream() {
+    hold_order order = answers();
+    order.rules.wants_stream = false;
     return order;
 }
 hold_order with(holding what) {
     hold_order order = answers();
     order.what = what;
+    return order;
+}
+hold_order judging_empty_to_end() {
+    hold_order order = judging_empty();
+    order.streams_whole = true;
     return order;
 }
 hold_order to_end(std::uint64_t at_most = 4096) {
@@ -159,6 +175,49 @@ std::vector<row> rows() {
         {"... that is an error", answers(), 200, json, plain_error, whole, "failed: server_error, answered"},
         {"... longer than is held", to_end(8), 200, json, answer, whole, "meaningful"},
         {"... whose length says so", to_end(8), 200, json, answer, whole, "head", body_kind::length},
+
+        {"B9: an error in the place of its first choice", answers(), 200, json,
+         R"({"choices":[{"finish_reason":"error","error":{"code":502,"message":"m"}}]})", whole,
+         "failed: server_error, answered"},
+        {"B8: it says nothing", judging_empty(), 200, json,
+         R"({"choices":[{"finish_reason":"stop","message":{"content":""}}]})", whole,
+         "failed: protocol_error, answered"},
+        {"... where that is not asked", answers(), 200, json,
+         R"({"choices":[{"finish_reason":"stop","message":{"content":""}}]})", whole, "complete"},
+        {"... in a stream", judging_empty(), 200, sse, role + finish + done, whole, "failed: protocol_error, answered"},
+        {"... in a stream to its end", judging_empty_to_end(), 200, sse, role + finish + done, whole,
+         "failed: protocol_error, answered"},
+        {"... where it is not asked", answers(), 200, sse, role + finish + done, whole, "meaningful"},
+        {"it says something", judging_empty(), 200, json, answer, whole, "complete"},
+        {"B14: behind a byte order mark", answers(), 200, json, "\xef\xbb\xbf" + answer, whole, "complete"},
+        {"... an error", answers(), 200, json, "\xef\xbb\xbf" + plain_error, whole, "failed: server_error, answered"},
+        {"JSON that is called a page", answers(), 200, "text/html", answer, whole, "complete"},
+        {"a page", answers(), 200, "text/html", "<p>", whole, "failed: protocol_error" + lost},
+
+        {"B5: events that are called JSON", answers(), 200, json, role + text("Hello"), whole, "meaningful"},
+        {"... or nothing", answers(), 200, "", "\n\n" + role + text("Hello"), whole, "meaningful"},
+        {"... of which the first is an error", answers(), 200, "text/plain", error_event, whole,
+         "failed: server_error, answered"},
+        {"... behind comments and a mark", answers(), 200, json, "\xef\xbb\xbf: PROCESSING\n\n" + error_event, whole,
+         "failed: server_error, answered"},
+        {"... to their end", to_end(), 200, json, role + text("Hello"), whole, "failed: reset" + lost},
+        {"... and to be put together", upcast(), 200, json, text("Hel") + text("lo") + finish + tokens + done, whole,
+         "complete"},
+        {"... where no stream was asked for: a text may begin so", no_stream(), 200, "text/plain", "data: x", whole,
+         "complete"},
+        {"an error that is called a stream", answers(), 200, sse, plain_error, whole, "failed: server_error, answered"},
+        {"an answer that is called a stream", answers(), 200, sse, answer, whole, "complete"},
+        {"... where a stream is to be put together", upcast(), 200, sse, answer, whole,
+         "plainly: unknown_field [no events]"},
+
+        {"B13: half a pair", answers(), 200, sse, text("\\ud83d"), whole, "meaningful"},
+        {"B12: ... in two deltas that are put together", upcast(), 200, sse,
+         text("\\ud83d") + text("\\ude00") + finish + tokens + done, whole, "complete"},
+        {"Python's numbers in what is put together", upcast(), 200, sse,
+         text("Hello") + chunk_of("", R"(,"score":NaN)") + finish + tokens + done, whole,
+         "plainly: unknown_field [no object]"},
+        {"B10: an error as a field", answers(), 200, sse, role + "error: {\"code\":500,\"message\":\"m\"}\n\n", whole,
+         "failed: server_error, answered"},
 
         {"a stream speaks", answers(), 200, sse, role + text("Hello") + error_event, whole, "meaningful"},
         {"... is done without a word", answers(), 200, sse, role + done, whole, "failed: protocol_error" + lost},
@@ -266,7 +325,7 @@ TEST_CASE("a preamble without meaning, and an error without end, are held up to 
     std::string ping = ":" + std::string(1021, '.') + "\n\n";
     const wire::response_head head = head_of({"", answers(), 200, sse});
     hold stream(answers(), head, memory);
-    for (int i = 0; i < 64; ++i) REQUIRE(word(stream.add(ping, start, {})) == "more");
+    for (int i = 0; i < 4; ++i) REQUIRE(word(stream.add(ping, start, {})) == "more"); // stream.hold_buffer
     CHECK(word(stream.add(ping, start, {})) == "meaningful");
 
     const wire::response_head bad = head_of({"", answers(), 500, json});

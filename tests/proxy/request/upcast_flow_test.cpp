@@ -434,7 +434,7 @@ TEST_CASE("upcast: a compressed stream, or one without usage, is asked for again
         upcast_result how;
     };
     for (const row& one : {row{"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: "
-                               "gzip\r\nTransfer-Encoding: chunked\r\n\r\n" +
+                               "br\r\nTransfer-Encoding: chunked\r\n\r\n" +
                                    chunk("xyz") + last,
                                upcast_result::unknown_field},
                            row{whole(text("Hello") + finish + "data: [DONE]\n\n"), upcast_result::incomplete}}) {

@@ -85,4 +85,45 @@ TEST_CASE("P2.1, through sockets: what each misbehaviour of a provider comes to"
     CHECK(proxy.finish());
 }
 
+// The same table once more: what comes compressed although nobody asked for it is judged by what it says. Nothing of
+// ours can be put behind it; where that would have told, the cut does.
+TEST_CASE("B1 to B4: what each misbehaviour comes to, plain and compressed, is the same") {
+    simulated_provider first, second;
+    running_proxy proxy(two_proxies_config(first, second));
+    const std::vector<row> rows{
+#include "tests/proxy/server/misbehaviour_rows.inc"
+    };
+    const auto without_frame = [](std::string expected) {
+        for (const std::string_view frame : {"cut+frame", "frame"}) {
+            if (const auto at = expected.find(frame); at != std::string::npos)
+                expected.replace(at, frame.size(), "cut");
+        }
+        return expected;
+    };
+    int number = 0;
+    for (const row& one : rows) {
+        const std::string fault = one.fault;
+        // What is announced is the length of the plain text there.
+        if (fault.find("content_length") != std::string::npos || fault.find("encoding") != std::string::npos) continue;
+        for (std::size_t column = 0; column < 4; ++column) {
+            const bool stream = column % 2 == 1, once = column < 2;
+            const std::string nonce = "z" + std::to_string(++number);
+            first.play(fault + "; encoding=gzip" + (once ? "; fail_times=1" : ""));
+            auto client = proxy.connect();
+            const auto answer = client.request("POST", "/alone/v1/chat/completions",
+                                               {{"content-type", "application/json"}, {"accept-encoding", "gzip, br"}},
+                                               chat(nonce, stream));
+            const std::string cell = fmt::format("{} {}", got(answer, nonce, stream), first.counters().requests);
+            const std::string expected = without_frame(one.expected[column]);
+            CAPTURE(fault);
+            CAPTURE(column);
+            CAPTURE(cell);
+            CHECK(("|" + expected + "|").find("|" + cell + "|") != std::string::npos);
+            CHECK(answer.end != message_end::timeout);
+            for (const auto& attempt : first.records()) CHECK(attempt.header("accept-encoding") == "identity");
+        }
+    }
+    CHECK(proxy.finish());
+}
+
 } // namespace evenkeel::test::misbehaviour_test

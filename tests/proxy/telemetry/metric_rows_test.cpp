@@ -77,6 +77,7 @@ void every_event(metrics& to, const event_origin& of) {
     for_each<stream_resumption>(stream_resumption_count,
                                 [&](auto how) { to.request_event(of, happened::resumed{how}); });
     for_each<upcast_result>(upcast_result_count, [&](auto how) { to.request_event(of, happened::upcast{how}); });
+    to.request_event(of, happened::unread{});
     for_each<hedge_refusal>(
         hedge_refusal_count, [&](auto why) { to.request_event(of, happened::not_hedged{why}); }, 1);
     for_each<rescue_refusal>(

@@ -76,11 +76,34 @@ TEST_CASE("an error with status 200") {
     CHECK(holds_error(R"({"id":"x","error":"m"})"));
     CHECK(holds_error(R"({"type":"error","error":{"type":"api_error"}})"));
     CHECK(holds_error(R"({"object":"error","message":"m"})"));
-    for (const char* good : {R"({"id":"resp_1","error":null,"output":[]})", R"({"error":false})", R"({"error":{}})",
-                             R"({"choices":[{"message":{"content":"\"error\": x"}}]})",
-                             R"({"choices":[{"error":{"a":1}}]})", R"({"data":[]})", "", "error\""}) {
+    CHECK(holds_error(R"({"choices":[{"finish_reason":"error","error":{"code":502,"message":"m"}}]})"));
+    CHECK(holds_error(R"({"choices":[{"finish_reason":"error","message":{"content":""}}]})"));
+    CHECK(holds_error("\xef\xbb\xbf{\"error\":\"m\"}"));
+    CHECK(holds_error(R"({"error":{"message":"\ud83d"},"score":NaN})"));
+    for (const char* good :
+         {R"({"id":"resp_1","error":null,"output":[]})", R"({"error":false})", R"({"error":{}})",
+          R"({"choices":[{"message":{"content":"\"error\": x"}}]})", R"({"choices":[{"error":null}]})",
+          R"({"choices":[{"error":{}},{"error":"m"}]})", R"({"data":[]})", "", "error\""}) {
         CAPTURE(good);
         CHECK_FALSE(holds_error(good));
+    }
+}
+
+TEST_CASE("B9: the error of a choice is read like any other") {
+    const error_facts facts =
+        read_error(R"({"id":"x","choices":[{"finish_reason":"error","error":{"code":429,"message":"m"}}]})");
+    CHECK(facts.is_error);
+    CHECK(facts.in_choice);
+    CHECK(facts.code == "429");
+    CHECK(facts.message == "m");
+}
+
+TEST_CASE("B6: of several quotas that are used up the longest counts") {
+    for (const char* ids : {R"({"quotaId":"PerDay-x"},{"quotaId":"PerMinute-x"})",
+                            R"({"quotaId":"PerMinute-x"},{"quotaId":"PerDay-x"})"}) {
+        const error_facts facts = read_error(R"({"error":{"status":"RESOURCE_EXHAUSTED","details":[{"violations":[)" +
+                                             std::string{ids} + "]}]}}");
+        CHECK(facts.quota == "PerDay-x");
     }
 }
 

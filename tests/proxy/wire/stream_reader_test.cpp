@@ -16,6 +16,7 @@ std::string_view word(event_meaning meaning) {
     switch (meaning) {
     case event_meaning::nothing: return "nothing";
     case event_meaning::meaningful: return "meaningful";
+    case event_meaning::hollow: return "hollow";
     case event_meaning::terminal: return "terminal";
     case event_meaning::error: return "error";
     case event_meaning::malformed: return "malformed";
@@ -71,7 +72,16 @@ TEST_CASE("what each event means in its dialect") {
         {openai, sse(chat(R"("delta":{"audio":{"id":"a"}})")), meaningful},
         {openai, sse(chat(R"("delta":{"tool_calls":[]})")), nothing},
         {openai, sse(chat(R"("delta":{"something_new":"x"})")), meaningful},
-        {openai, sse(chat(R"("delta":{},"finish_reason":"stop")")), meaningful, true},
+        {openai, sse(chat(R"("delta":{},"finish_reason":"stop")")), hollow, true},
+        {openai, sse(chat(R"("delta":{"content":"a"},"finish_reason":"stop")")), meaningful, true},
+        {openai, sse(chat(R"("delta":{},"finish_reason":"length")")), meaningful, true},
+        {openai, sse(chat(R"("delta":{"content":""},"finish_reason":"error","error":{"code":502})")), error, true},
+        {openai, sse(chat(R"("delta":{"content":"\ud83d"})")), meaningful},
+        {openai, sse(chat(R"("delta":{"content":"a"},"logprobs":{"token_logprobs":[NaN,-Infinity]})")), meaningful},
+        {openai, sse(chat(R"("delta":{"deep":)" + std::string(200, '[') + std::string(200, ']') + "}")), meaningful},
+        {openai, sse(chat(R"("delta":{"content":1e999})")), meaningful},
+        {openai, "error: {\"code\":500,\"message\":\"m\",\"type\":\"server_error\"}\n\n", error},
+        {openai, "\xef\xbb\xbf" + sse(chat(R"("delta":{"content":"a"})")), meaningful},
         {openai, sse(chat(R"("delta":{},"finish_reason":"content_filter")")), meaningful, true},
         {openai, sse(R"({"choices":[],"usage":{"total_tokens":3}})"), nothing},
         {openai, sse(R"({"choices":[],"prompt_filter_results":[{"prompt_index":0}]})"), nothing},
@@ -105,7 +115,17 @@ TEST_CASE("what each event means in its dialect") {
         {openai, sse(R"({"type":"response.function_call_arguments.delta","delta":"{"})"), meaningful},
         {openai, sse(R"({"type":"response.output_item.done","item":{}})"), meaningful},
         {openai, sse(R"({"type":"response.completed","response":{"status":"completed"}})", "response.completed"),
+         hollow, true},
+        {openai,
+         sse(R"({"type":"response.completed","response":{"output":[{"type":"message","content":[{"type":"output_text",)"
+             R"("text":""}]}]}})"),
+         hollow, true},
+        {openai,
+         sse(R"({"type":"response.completed","response":{"output":[{"type":"message","content":[{"type":"output_text",)"
+             R"("text":"a"}]}]}})"),
          meaningful, true},
+        {openai, sse(R"({"type":"response.output_text.done","text":""})"), nothing},
+        {openai, sse(R"({"type":"response.content_part.done","part":{"type":"output_text","text":""}})"), nothing},
         {openai, sse(R"({"type":"response.incomplete","response":{}})"), meaningful, true},
         {openai, sse(R"({"type":"response.failed","response":{"error":{"code":"server_error","message":"m"}}})"), error,
          true},
@@ -140,7 +160,9 @@ TEST_CASE("what each event means in its dialect") {
         {anthropic, sse(R"({"type":"content_block_delta","delta":{"type":"signature_delta","signature":"s"}})"),
          meaningful},
         {anthropic, sse(R"({"type":"content_block_stop","index":0})"), nothing},
-        {anthropic, sse(R"({"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{}})"), meaningful},
+        {anthropic, sse(R"({"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{}})"), hollow},
+        {anthropic, sse(R"({"type":"message_delta","delta":{"stop_reason":"max_tokens"}})"), meaningful},
+        {anthropic, sse(R"({"type":"message_delta","delta":{"stop_reason":"refusal"}})"), meaningful},
         {anthropic, sse(R"({"type":"message_delta","delta":{"stop_reason":null}})"), nothing},
         {anthropic, sse(R"({"type":"message_stop"})", "message_stop"), terminal, true},
         {anthropic, sse(R"({"type":"error","error":{"type":"overloaded_error","message":"m"}})", "error"), error},
@@ -152,7 +174,10 @@ TEST_CASE("what each event means in its dialect") {
         {gemini, sse(R"({"candidates":[{"content":{"parts":[{"thought":true,"text":""}]}}]})"), nothing},
         {gemini, sse(R"({"candidates":[{"content":{"parts":[{"functionCall":{"name":"f"}}]}}]})"), meaningful},
         {gemini, sse(R"({"candidates":[{"content":{"role":"model"}}]})"), nothing},
-        {gemini, sse(R"({"candidates":[{"finishReason":"STOP"}]})"), meaningful, true},
+        {gemini, sse(R"({"candidates":[{"finishReason":"STOP"}]})"), hollow, true},
+        {gemini, sse(R"({"candidates":[{"finishReason":"SAFETY"}]})"), meaningful, true},
+        {gemini, sse(R"({"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}]})"), meaningful,
+         true},
         {gemini, sse(R"({"promptFeedback":{"blockReason":"SAFETY"}})"), meaningful, true},
         {gemini, sse(R"({"usageMetadata":{"promptTokenCount":3}})"), nothing},
         {gemini, sse(R"({"error":{"code":503,"status":"UNAVAILABLE"}})"), error},
@@ -174,7 +199,7 @@ TEST_CASE("what each event means in its dialect") {
         CHECK(word(reader.read(one.event)) == word(one.meaning));
         CHECK(reader.has_terminal() == one.terminal);
         CHECK(reader.has_error() == (one.meaning == error));
-        CHECK(reader.has_meaning() == (one.meaning == meaningful));
+        CHECK(reader.has_meaning() == (one.meaning == meaningful || one.meaning == hollow));
         CHECK(reader.between_events());
     }
     const std::vector<row> lines{
@@ -183,7 +208,8 @@ TEST_CASE("what each event means in its dialect") {
         {ollama, R"({"model":"m","response":"a","done":false})", meaningful},
         {ollama, R"({"model":"m","message":{"content":"","thinking":"a"},"done":false})", meaningful},
         {ollama, R"({"model":"m","message":{"content":"","tool_calls":[{}]},"done":false})", meaningful},
-        {ollama, R"({"model":"m","message":{"content":""},"done":true,"done_reason":"stop"})", meaningful, true},
+        {ollama, R"({"model":"m","message":{"content":""},"done":true,"done_reason":"stop"})", hollow, true},
+        {ollama, R"({"model":"m","response":"","done":true,"done_reason":"load"})", meaningful, true},
         {ollama, R"({"error":"m"})", error},
         {ollama, "nonsense", malformed},
         {ollama, "", nothing},
@@ -216,6 +242,22 @@ TEST_CASE("line ends, comments, byte order mark, blank lines, and where an event
         CHECK(reader.between_events());
         CHECK(reader.meaningful_events() == 1);
     }
+}
+
+TEST_CASE("B11: an event too long to be read is a preamble if it says so, whatever else is meaningful") {
+    const std::string long_text(stream_reader::max_event + 1000, 'x');
+    for (const char* type : {"response.created", "response.in_progress"}) {
+        CAPTURE(type);
+        for (const bool named : {true, false}) {
+            stream_reader reader(stream_format::sse, dialect::openai, false);
+            const std::string data =
+                R"({"type":")" + std::string{type} + R"(","response":{"instructions":")" + long_text + R"("}})";
+            CHECK(reader.read(sse(data, named ? type : "")) == event_meaning::nothing);
+            CHECK_FALSE(reader.has_meaning());
+        }
+    }
+    stream_reader reader(stream_format::sse, dialect::openai, false);
+    CHECK(reader.read(sse(chat(R"("delta":{"content":")" + long_text + "\"}"))) == event_meaning::meaningful);
 }
 
 TEST_CASE("what a model says is no end and no error") {
@@ -292,7 +334,7 @@ TEST_CASE("a body that ends without the last blank line is judged all the same, 
     CHECK(reader.end() == event_meaning::nothing);
     stream_reader lines(stream_format::ndjson, dialect::ollama, false);
     static_cast<void>(lines.read(R"({"model":"m","done":true})"));
-    CHECK(lines.end() == event_meaning::meaningful);
+    CHECK(lines.end() == event_meaning::hollow);
     CHECK(lines.has_terminal());
 }
 
