@@ -82,8 +82,10 @@ std::optional<bool> request_facts::says_stream() const {
 
 bool request_facts::wants_stream() const {
     return once(wants_stream_, [&] {
-        if ((called() != nullptr && called()->streams) || accepts_events()) return true;
-        if (const auto said = says_stream()) return *said;
+        if (called() != nullptr && called()->streams) return true;
+        if (const auto said = says_stream())
+            return *said; // a list in Accept names what may come, not what is asked for
+        if (accepts_events()) return true;
         return request_.body.complete() && streams_unless_told(); // else it may be said at the end
     });
 }
@@ -103,7 +105,8 @@ bool request_facts::wants_events() const {
     case wire::dialect::openai:
     case wire::dialect::anthropic: break;
     }
-    return accepts_events() || says_stream().value_or(false);
+    const auto said = says_stream();
+    return said ? *said : accepts_events();
 }
 
 const request_shape& request_facts::shape() const {

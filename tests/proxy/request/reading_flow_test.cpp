@@ -427,4 +427,30 @@ TEST_CASE("B14 and B16: JSON behind a byte order mark, and a status line without
     }
 }
 
+TEST_CASE("D7: who accepts events among others and asks for no stream is given no head of one") {
+    const std::string accepts = "Accept: application/json, text/event-stream\r\n";
+    retrying f;
+    f.route->stream.head_hold = 5s;
+    f.upstream.next({.steps = {play::request{16}, play::pause{12s}, play::send{json_of(something_said)}}});
+    f.connect();
+    f.send(post_with(R"({"stream":false})", accepts));
+    f.pass(11s);
+    CHECK(f.client.received().empty());
+    f.pass(2s);
+    CHECK(f.client.received().ends_with(something_said));
+    CHECK(f.seen.requests.at(0).outcome == request_outcome::ok);
+    f.expect_nothing_left();
+
+    retrying g; // where the body says nothing the field does
+    g.route->stream.head_hold = 5s;
+    g.upstream.next({.steps = {play::request{2}, play::pause{12s}, play::send{good_stream}}});
+    g.connect();
+    g.send(post_with("{}", accepts));
+    g.pass(6s);
+    CHECK(has(g.client.received(), "content-type: text/event-stream\r\n"));
+    g.pass(8s);
+    CHECK(has(g.client.received(), word));
+    g.expect_nothing_left();
+}
+
 } // namespace evenkeel::test::reading_flow_test
