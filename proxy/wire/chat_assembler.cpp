@@ -78,7 +78,7 @@ bool chat::event(const stream_event& one) {
         else if (name == "obfuscation")
             good = is_text(value); // padding against eavesdroppers: no part of the answer
         else
-            good = false;
+            good = is_vacant(value);
         if (!good) return unknown.empty() ? refuse(name) : false;
     }
     return true;
@@ -109,7 +109,7 @@ bool chat::choice(std::string_view value) {
         else if (name == "stop_reason")
             stop_reason_.add(told, kept); // vLLM
         else
-            good = false;
+            good = is_vacant(told);
         if (!good) return unknown.empty() ? refuse(name) : false;
     }
     return true;
@@ -138,7 +138,7 @@ bool chat::delta(std::string_view value) {
             has_function_call_ = has_function_call_ || !is_null(told);
             good = is_null(told) || function(told, function_name_, function_arguments_, false);
         } else
-            good = false;
+            good = is_vacant(told);
         if (!good) return unknown.empty() ? refuse(name) : false;
     }
     return true;
@@ -178,7 +178,7 @@ bool chat::call(std::string_view value) {
         else if (name == "function")
             good = function(told, to->name, to->arguments, true);
         else
-            good = name == "index";
+            good = name == "index" || is_vacant(told);
         if (!good) return unknown.empty() ? refuse(name) : false;
     }
     return true;
@@ -195,7 +195,7 @@ bool chat::function(std::string_view value, joined_text& name, joined_text& argu
         else if (each.name == "arguments")
             good = (pieces && is_null(each.value)) || arguments.add(each.value, kept);
         else
-            good = false;
+            good = is_vacant(each.value);
         if (!good) return unknown.empty() ? refuse(each.name) : false;
     }
     return true;

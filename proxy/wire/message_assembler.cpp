@@ -77,10 +77,11 @@ private:
     bool begun_ = false, ended_ = false;
 };
 
-// Nothing but these.
+// Nothing but these says anything.
 bool message::only(const members& all, std::initializer_list<std::string_view> names) {
     for (const json_member& one : all) {
-        if (std::find(names.begin(), names.end(), one.name) == names.end()) return refuse(one.name);
+        if (std::find(names.begin(), names.end(), one.name) == names.end() && !is_vacant(one.value))
+            return refuse(one.name);
     }
     return true;
 }
@@ -117,9 +118,8 @@ bool message::start(const members& event) {
         if (word(find(all, needed)).empty()) return refuse(needed);
     }
     for (const json_member& one : all) {
-        const bool ours =
-            is_in(one.name, std::array<std::string_view, 4>{"content", "stop_reason", "stop_sequence", "usage"});
-        if (!ours) head_.push_back({one.name, std::string{one.value}});
+        if (is_in(one.name, std::array<std::string_view, 4>{"id", "type", "role", "model"}))
+            head_.push_back({one.name, std::string{one.value}});
         if (one.name == "stop_reason" && !is_null(one.value)) return refuse(one.name);
     }
     kept += value->size();
@@ -155,7 +155,10 @@ bool message::block_start(const members& event) {
     block made;
     made.kind = &*kind;
     for (const json_member& one : all) {
-        if (one.name != "type" && (one.name.empty() || !is_in(one.name, kind->has))) return refuse(one.name);
+        if (one.name != "type" && (one.name.empty() || !is_in(one.name, kind->has))) {
+            if (is_vacant(one.value)) continue;
+            return refuse(one.name);
+        }
         made.told.push_back({one.name, std::string{one.value}});
         bool good = true;
         if (one.name == kind->grows)

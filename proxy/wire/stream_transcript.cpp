@@ -2,9 +2,6 @@
 
 #include "proxy/wire/event_sayings.hpp"
 
-#include <boost/json/object.hpp>
-#include <boost/json/serialize.hpp>
-
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -12,14 +9,12 @@
 namespace evenkeel::wire {
 
 namespace {
-namespace json = boost::json;
-
 constexpr std::array<std::string_view, 3> identity_names{"id", "created", "model"};
 
 } // namespace
 
 struct stream_transcript::identity {
-    json::object fields; // id, created, model
+    std::map<std::string, std::string, std::less<>> fields; // id, created, model, as they are spelled
 };
 
 stream_transcript::stream_transcript(dialect which) noexcept : dialect_(which), known_(knows(which)) {}
@@ -52,12 +47,12 @@ stream_transcript::kind stream_transcript::said(const stream_event& event) {
         to.said += each.text;
         bytes_ += each.text.size();
     }
-    if (dialect_ == dialect::openai && one.value.is_object()) {
+    if (dialect_ == dialect::openai && !one.top.empty()) {
         if (!identity_) identity_ = std::make_unique<identity>();
         if (identity_->fields.size() == identity_names.size()) return kind::ordinary;
-        for (const std::string_view name : identity_names) {
-            const json::value* const found = one.value.get_object().if_contains(name);
-            if (found != nullptr && !identity_->fields.contains(name)) identity_->fields[name] = *found;
+        for (const json_member& each : one.top) {
+            if (std::find(identity_names.begin(), identity_names.end(), each.name) != identity_names.end())
+                identity_->fields.emplace(each.name, each.value);
         }
     }
     return kind::ordinary;
@@ -84,7 +79,6 @@ stream_transcript::step stream_transcript::replayed(const stream_event& event) {
         forget(); // it can be passed on, but not compared once more
     }
     bool fresh = false;
-    bool dropped = false;
     bool fixed = false; // what cannot be taken out of the event was said before
     for (const saying& each : one.says) {
         const auto at = channels_.find(each.channel);
@@ -105,9 +99,11 @@ stream_transcript::step stream_transcript::replayed(const stream_event& event) {
                 known.again = known.said.size();
                 settle(known);
             }
-            if (each.drop) each.drop(0);
-            fixed = fixed || !each.drop;
-            dropped = true;
+            if (one.can_drop(each)) {
+                one.drop(each, 0);
+            } else {
+                fixed = true;
+            }
             continue;
         }
         const std::size_t matched = std::min(each.text.size(), known.said.size() - known.again);
@@ -116,10 +112,7 @@ stream_transcript::step stream_transcript::replayed(const stream_event& event) {
         known.again += matched;
         if (was_behind) settle(known);
         const std::size_t rest = each.text.size() - matched;
-        if (matched > 0) {
-            each.drop(rest);
-            dropped = true;
-        }
+        if (matched > 0) one.drop(each, rest);
         if (rest == 0) continue;
         fresh = true;
         known.said.append(each.text, matched);
@@ -134,17 +127,23 @@ stream_transcript::step stream_transcript::replayed(const stream_event& event) {
         text_ = std::exchange(waiting_, {});
         return step::fresh;
     }
-    json::object* const top = one.value.if_object();
-    const bool renamed = identity_ != nullptr && top != nullptr;
-    if (renamed) {
-        for (const auto& [name, value] : identity_->fields)
-            if (top->contains(name)) (*top)[name] = value;
+    if (identity_ != nullptr) {
+        for (const json_member& each : one.top) {
+            const auto known = identity_->fields.find(each.name);
+            if (known != identity_->fields.end()) one.replace(each.value, known->second);
+        }
     }
-    if (!renamed && !dropped) {
+    if (!one.changed()) {
         text_ = event.raw;
     } else {
         if (!event.name.empty()) text_.append("event: ").append(event.name).append("\n");
-        text_.append("data: ").append(json::serialize(one.value)).append("\n\n");
+        const std::string data = one.data(event.data);
+        for (std::size_t at = 0; at <= data.size();) { // a line break of its own makes one more line
+            const std::size_t end = std::min(data.find('\n', at), data.size());
+            text_.append("data: ").append(data, at, end - at).append("\n");
+            at = end + 1;
+        }
+        text_ += '\n';
     }
     if (!caught_up()) {
         waiting_ += text_;

@@ -220,7 +220,7 @@ TEST_CASE("upcast: a field that is not known falls back unseen, and the model's 
 
 TEST_CASE("upcast: a reload forgets which models are excluded") {
     upcasting f;
-    f.play({play::send{whole(text("x", R"(,"x_groq":{})"))}});
+    f.play({play::send{whole(text("x", R"(,"x_groq":{"id":"r"})"))}});
     f.play({play::send{json_answer()}}, asked);
     CHECK(gives(f.ask(), plain));
     f.use();
@@ -233,7 +233,7 @@ TEST_CASE("upcast: the repetition is no extra attempt: it needs neither max_retr
           "be retried itself") {
     upcasting f;
     f.route->retry.max_retries = 1;
-    f.play({play::send{whole(text("x", R"(,"x_groq":{})"))}});
+    f.play({play::send{whole(text("x", R"(,"x_groq":{"id":"r"})"))}});
     f.play({play::send{status_answer(500)}}, asked);
     f.play({play::send{json_answer()}}, asked);
     const scripted_client& client = f.ask();
@@ -246,7 +246,7 @@ TEST_CASE("upcast: the repetition is no extra attempt: it needs neither max_retr
     upcasting g; // the last attempt that may be made
     g.route->retry.max_retries = 1;
     g.play({play::send{status_answer(500)}});
-    g.play({play::send{whole(text("x", R"(,"x_groq":{})"))}});
+    g.play({play::send{whole(text("x", R"(,"x_groq":{"id":"r"})"))}});
     g.play({play::send{json_answer()}}, asked);
     const scripted_client& other = g.ask();
     g.pass(5s);
@@ -428,7 +428,22 @@ TEST_CASE("upcast: an answer that is short is held although its events are many 
     f.over();
 }
 
-TEST_CASE("upcast: a compressed stream, or one without usage, is asked for again as it is") {
+TEST_CASE("B12, D9: halves of a pair and vacant members are no obstacle; Python's numbers cost one plain repetition") {
+    upcasting f;
+    f.play({play::send{whole(text("a\\ud83d", R"(,"prompt_token_ids":null)") + text("\\ude00b") + ending)}});
+    const scripted_client& client = f.ask();
+    CHECK(has(body_of(client), R"("content":"a\ud83d\ude00b")"));
+    CHECK(!has(body_of(client), "prompt_token_ids"));
+    CHECK(f.told.ended == std::vector{upcast_result::assembled});
+    CHECK(f.told.excluded.empty());
+    f.play({play::send{whole(text("x", R"(,"score":NaN)") + ending)}});
+    f.play({play::send{json_answer()}}, asked);
+    CHECK(gives(f.ask(), plain));
+    CHECK(f.upstream.exchanges().size() == 3);
+    f.over();
+}
+
+TEST_CASE("upcast: a stream compressed in an unknown way, or one without usage, is asked for again as it is") {
     struct row {
         std::string answer;
         upcast_result how;
@@ -479,7 +494,7 @@ TEST_CASE("upcast: a renamed model is renamed in the stream, and in the repetiti
     f.play({play::send{whole(text("Hello") + ending)}}, renamed);
     CHECK(gives(f.ask(), answer));
     CHECK(f.sent(0) == renamed);
-    f.play({play::send{whole(text("x", R"(,"x_groq":{})"))}}, renamed);
+    f.play({play::send{whole(text("x", R"(,"x_groq":{"id":"r"})"))}}, renamed);
     f.play({play::send{json_answer()}}, R"({"model":"big-model","messages":[]})");
     CHECK(gives(f.ask(), plain));
     CHECK(f.sent(2) == R"({"model":"big-model","messages":[]})");
@@ -490,7 +505,8 @@ TEST_CASE("upcast: a body that takes a while to send is not lost when the answer
     upcasting f;
     const std::string big =
         R"({"model":"m","messages":[{"role":"user","content":")" + std::string(200 * 1024, 'x') + "\"}]}";
-    exchange_script stalled{.steps = {play::send{sse_head + chunk(text("x", R"(,"x_groq":{})"))}, play::silence{}}};
+    exchange_script stalled{
+        .steps = {play::send{sse_head + chunk(text("x", R"(,"x_groq":{"id":"r"})"))}, play::silence{}}};
     stalled.writes_stall = true;
     f.upstream.next(std::move(stalled));
     f.play({play::send{json_answer()}}, big);

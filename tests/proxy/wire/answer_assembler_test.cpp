@@ -190,6 +190,35 @@ TEST_CASE("a field that is not known, anywhere in any event, is refused or comes
     CHECK(tried > 500);
 }
 
+TEST_CASE("D9: an unknown member that says nothing is no obstacle, and no part of the answer") {
+    const std::string end = stop + usage + done;
+    const auto plain = assemble(dialect::openai, delta(R"("role":"assistant","content":"")") + end);
+    REQUIRE(plain);
+    for (const std::string vacant : {"null", "\"\"", "[]", "{}", "[ ]"}) {
+        CAPTURE(vacant);
+        const std::string told = ",\"prompt_token_ids\":" + vacant;
+        CHECK(assemble(dialect::openai,
+                       chunk(R"({"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null})", told) +
+                           end) == plain);
+        CHECK(assemble(dialect::openai, delta(R"("role":"assistant","content":"")" + told) + end) == plain);
+        CHECK(assemble(dialect::openai, delta(R"("role":"assistant","content":"")", told) + end) == plain);
+        CHECK(
+            assemble(dialect::anthropic, start + text_block + closed +
+                                             event("message_delta", R"(,"delta":{"stop_reason":"end_turn","new":)" +
+                                                                        vacant + R"(},"usage":{},"newer":)" + vacant) +
+                                             event("message_stop"))
+                .has_value());
+    }
+}
+
+TEST_CASE("B12: a pair of surrogates that two deltas share is joined as it is spelled") {
+    const auto whole = assemble(dialect::openai, role + delta(R"("content":"a\ud83d")") +
+                                                     delta(R"("content":"\ude00b")") + stop + usage + done);
+    REQUIRE(whole);
+    CAPTURE(*whole);
+    CHECK(whole->find(R"("content":"hia\ud83d\ude00b")") != std::string::npos);
+}
+
 TEST_CASE("what no answer in one piece has, or says otherwise, is refused and named") {
     struct row {
         const char* what;
@@ -210,18 +239,18 @@ TEST_CASE("what no answer in one piece has, or says otherwise, is refused and na
                   role + end,
               "object"},
           row{"Azure's content filter",
-              delta(R"("role":"assistant","content":"x")", R"(,"content_filter_results":{})") + end,
+              delta(R"("role":"assistant","content":"x")", R"(,"content_filter_results":{"hate":{}})") + end,
               "content_filter_results"},
           row{"Mistral's padding",
               chunk(R"({"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null})", R"(,"p":"abcd")") +
                   end,
               "p"},
-          row{"annotations", role + delta(R"("annotations":[])") + end, "annotations"},
+          row{"annotations", role + delta(R"("annotations":[{}])") + end, "annotations"},
           row{"audio", role + delta(R"("audio":{"id":"a"})") + end, "audio"},
           row{"log probabilities", delta(R"("role":"assistant","content":"x")", R"(,"logprobs":{"content":[]})") + end,
               "logprobs"},
-          row{"token ids", delta(R"("role":"assistant","content":"x")", R"(,"token_ids":null)") + end, "token_ids"},
-          row{"reasoning details", role + delta(R"("reasoning_details":[])") + end, "reasoning_details"},
+          row{"token ids", delta(R"("role":"assistant","content":"x")", R"(,"token_ids":[1])") + end, "token_ids"},
+          row{"reasoning details", role + delta(R"("reasoning_details":[{}])") + end, "reasoning_details"},
           row{"another choice", role + chunk(R"({"index":1,"delta":{"content":"x"},"finish_reason":null})") + end,
               "index"},
           row{"two choices",
@@ -325,18 +354,19 @@ TEST_CASE("what no answer in one piece has, or says otherwise, is refused and na
               "content_block_start"},
           row{"a context",
               start + text_block + closed +
-                  event("message_delta", R"(,"delta":{"stop_reason":"end_turn"},"usage":{},"context_management":{})") +
+                  event("message_delta",
+                        R"(,"delta":{"stop_reason":"end_turn"},"usage":{},"context_management":{"a":1})") +
                   event("message_stop"),
               "context_management"},
           row{"a container",
               start + text_block + closed +
-                  event("message_delta", R"(,"delta":{"stop_reason":"end_turn","container":{}},"usage":{})") +
+                  event("message_delta", R"(,"delta":{"stop_reason":"end_turn","container":{"id":"c"}},"usage":{})") +
                   event("message_stop"),
               "container"},
           row{"Bedrock's measurements",
               start + text_block + closed +
                   event("message_delta", R"(,"delta":{"stop_reason":"end_turn"},"usage":{})") +
-                  event("message_stop", R"(,"amazon-bedrock-invocationMetrics":{})"),
+                  event("message_stop", R"(,"amazon-bedrock-invocationMetrics":{"a":1})"),
               "amazon-bedrock-invocationMetrics"},
           row{"no beginning", text_block + closed + ending, "content_block_start"},
           row{"two beginnings", start + start + ending, "message_start"},

@@ -314,6 +314,51 @@ TEST_CASE("fields nobody here knows, another finish reason, another tool, errors
     CHECK(!stream_transcript::knows(dialect::gemini));
 }
 
+TEST_CASE("B15: what goes on after a replay is byte for byte what came, but for what was said and who says it") {
+    using list = std::vector<std::string>;
+    const std::string numbers =
+        R"("system_fingerprint":"f","usage":{"total":18446744073709551617,"cost":1.0,"e":1E+2})";
+    const auto says = [&](const std::string& id, const std::string& text, const std::string& rest = "") {
+        return R"(data: {"id":")" + id + R"(","choices":[ {"index":0,"delta":{"role":"assistant","content":")" + text +
+               R"("},"finish_reason":null} ],)" + numbers + rest + "}\n\n";
+    };
+    // All of an event is new: only who says it changes.
+    CHECK(resumed(list{says("a", "hello")}, 1, list{says("b", "hello"), says("b", " world")}, dialect::openai) ==
+          says("a", "hello") +
+              R"(data: {"id":"a","choices":[ {"index":0,"delta":{"content":" world"},)"
+              R"("finish_reason":null} ],)" +
+              numbers + "}\n\n");
+    // A part of it is.
+    CHECK(resumed(list{says("a", "hello")}, 1, list{says("b", "hello world")}, dialect::openai) ==
+          says("a", "hello") +
+              R"(data: {"id":"a","choices":[ {"index":0,"delta":{"content":" world"},)"
+              R"("finish_reason":null} ],)" +
+              numbers + "}\n\n");
+    // Nothing of it has to be touched.
+    const std::string same = R"(data: {"choices":[{"index":0,"delta":{"content":"!"}}],"usage": {"n":1e0}})"
+                             "\n\n";
+    CHECK(resumed(list{says("a", "hello")}, 1, list{says("a", "hello"), ": ping\n\n", same}, dialect::openai) ==
+          says("a", "hello") + ": ping\n\n" + same);
+}
+
+TEST_CASE("B12: halves of a pair are compared as what they are, however they are cut and spelled") {
+    using list = std::vector<std::string>;
+    const auto says = [&](const std::string& text) {
+        return R"(data: {"id":"a","choices":[{"index":0,"delta":{"content":")" + text +
+               R"("}}]})"
+               "\n\n";
+    };
+    const list halves{says(R"(a\ud83d)"), says(R"(\ude00b)")};
+    CHECK(resumed(halves, 2, list{says("a\xf0\x9f\x98\x80"), says("bc")}, dialect::openai) ==
+          halves[0] + halves[1] + says("c"));
+    // What is new may begin within a pair.
+    CHECK(resumed(halves, 1, list{says("a\xf0\x9f\x98\x80")}, dialect::openai) == halves[0] + says(R"(\ude00)"));
+    CHECK(resumed(halves, 1, list{says(R"(a\ud83d\ude00)")}, dialect::openai) == halves[0] + says(R"(\ude00)"));
+    CHECK(!resumed(halves, 2, list{says(R"(a\ud83d\ude01b)")}, dialect::openai));
+    CHECK(resumed(list{says(R"(\u00e9\n\/)")}, 1, list{says("\xc3\xa9\\u000A/x")}, dialect::openai) ==
+          says(R"(\u00e9\n\/)") + says("x"));
+}
+
 TEST_CASE("requests for the answer a model would give every time") {
     for (const char* yes : {R"({"temperature":0})", R"({"temperature":0.0,"top_p":1})", R"({"temperature":-0e5})",
                             R"({"seed":7,"temperature":1})", R"({"seed":0})"}) {
