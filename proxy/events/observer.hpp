@@ -61,9 +61,8 @@ struct upcast_excluded {
     std::string_view what;
 };
 // A request of `prewarm.probe` has ended; it is no client's.
-using any_endpoint_change =
-    std::variant<circuit_transition, rest_began, rest_ended, overload_changed, doubt_changed, upcast_excluded,
-                 probe_result>;
+using any_endpoint_change = std::variant<circuit_transition, rest_began, rest_ended, overload_changed, doubt_changed,
+                                         upcast_excluded, probe_result>;
 
 // What changes about connections.
 struct connection_event {
