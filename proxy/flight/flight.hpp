@@ -95,7 +95,6 @@ private:
     duration quickest(endpoint_index at, steady_time now) override;
     hedge_refusal hedge_wanted(steady_time now) override;
     [[nodiscard]] bool is_copyable();
-    [[nodiscard]] bool is_down(endpoint_index at) const noexcept;
     [[nodiscard]] permit_request permit_request_for(endpoint_index at, attempt_purpose what);
     [[nodiscard]] std::size_t ahead(endpoint_index at) const noexcept;
     [[nodiscard]] request_shape shape(endpoint_index at);

@@ -22,11 +22,6 @@ steady_time flight::last_moved(attempt_id id, steady_time now) {
 bool flight::pay_rescue(endpoint_index silent, steady_time) { return policies_.endpoints[silent].rescues->take(); }
 void flight::refund_rescue(endpoint_index silent) { policies_.endpoints[silent].rescues->give_back(); }
 
-bool flight::is_down(endpoint_index at) const noexcept {
-    const circuit_breaker* const circuit = policies_.endpoints[at].circuit;
-    return circuit != nullptr && circuit->is_down();
-}
-
 // Of requests that go about their own business only: a copy of a copy tells nothing new.
 bool flight::is_copyable() {
     return !errand_.only && errand_.earlier == nullptr && errand_.shared == nullptr && may_copy(request_) &&
@@ -88,7 +83,7 @@ permit_request flight::permit_request_for(endpoint_index at, attempt_purpose wha
             .shape = shape(at),
             .held = ticket_.has_value(),
             .refused = last_failure_ && last_failure_->what.kind == outcome_kind::rate_limited,
-            .copyable = order_.size() > 1 && is_down(at) && is_copyable(),
+            .spared = order_.size() > 1 && policies_.endpoints[at].doubt->doubted() && is_copyable(),
             .shard = shard_,
             .request = &request_};
 }

@@ -14,12 +14,13 @@ namespace evenkeel::request {
 namespace {
 constexpr double unlucky = 0.5; // of a draw nobody made: an attempt that is destroyed says nothing
 
-// Whoever has another endpoint to go to is no probe: a copy of the request is (flight/probe_beside.hpp). Only what
-// cannot be copied finds out by itself, or nobody would.
+// Whoever has another endpoint to go to is no probe where silence is to be met: a copy of the request is
+// (flight/probe_beside.hpp). An error comes fast and is followed elsewhere, and what cannot be copied has to find out
+// by itself, or nobody would.
 bool may_probe(const permit_request& wanted, urgency how) noexcept {
     if (how != urgency::normal)
         return wanted.purpose == attempt_purpose::first || wanted.purpose == attempt_purpose::retry;
-    return wanted.purpose == attempt_purpose::first && !wanted.copyable;
+    return wanted.purpose == attempt_purpose::first && !wanted.spared;
 }
 
 endpoint_refusal refusal_of(const circuit_breaker::refusal& refused) noexcept {

@@ -28,9 +28,9 @@ struct permit_request {
     endpoint_index at = 0;
     attempt_purpose purpose = attempt_purpose::first;
     request_shape shape;
-    bool held = false;     // the request has waited for an endpoint already
-    bool refused = false;  // its latest attempt met a rate limit: nothing was done for it
-    bool copyable = false; // a copy of the request may be sent beside it, to find out what another endpoint says
+    bool held = false;    // the request has waited for an endpoint already
+    bool refused = false; // its latest attempt met a rate limit: nothing was done for it
+    bool spared = false;  // it is silence that would be met there, and a copy can find out whether it still is
     shuffle_shard::members shard = shuffle_shard::all; // the endpoints the request may turn to
     // Whose credentials it has; lives until the attempt has ended, or is cancelled. Its body is there until the
     // attempt is committed, and then `caller` is known.
