@@ -9,8 +9,8 @@
 // decides as ever; at low rates there is none until somebody has asked again. No window, no rate and no clock is needed
 // for that.
 //
-// Nobody's request finds out whether a doubted endpoint is well again: a copy of one is sent beside (probe_due), every
-// 10 s to 24 s, and as many good answers in a row are asked for as there were relapses lately. One of each endpoint, as
+// Nobody's request finds out whether a doubted endpoint is well again: a copy of one is sent beside (probe_due), after
+// 3 s, then less and less often, at most every 24 s, and as many good answers in a row are asked for as there were relapses lately. One of each endpoint, as
 // its circuit is scoped. Thread-safe; on the path of a request that is answered, an endpoint that is not doubted costs
 // two atomic operations.
 
@@ -30,7 +30,7 @@ inline constexpr duration shortest_slow = std::chrono::milliseconds{100};
 class endpoint_doubt {
 public:
     static constexpr int slow_in_a_row = 2; // one may be the request's own doing
-    static constexpr duration first_probe = std::chrono::seconds{10}, last_probe = std::chrono::seconds{20};
+    static constexpr duration first_probe = std::chrono::seconds{3}, last_probe = std::chrono::seconds{20};
     static constexpr duration relapse_within = std::chrono::minutes{10};
     static constexpr int most_goods = 8;
 

@@ -3,7 +3,7 @@
 // to: a copy of a request that another endpoint has answered well is sent there, beside it and after it, by nobody's
 // order. What it is answered with nobody sees; the policies hear of it like of any attempt.
 //
-// One endpoint at a time has one prober of this process, which goes on by itself for a while, every 10 to 30 s
+// One endpoint at a time has one prober of this process, which goes on by itself for a while, up to every 24 s
 // (endpoint_doubt): after that the next request begins another. A copy shares the bytes of its request's body, holds
 // its caller's credentials for no longer than that, and is small.
 

@@ -42,13 +42,13 @@ inline const std::vector<quiet_goal>& quiet_goals() {
 
         {.name = "silent-1s", .due = "PMLSUBART", .most_paid = known_pays(1), .requests = 1.3},
         {.name = "silent-4s", .due = "PMLSUBART", .most_paid = known_pays(4), .back = 75},
-        {.name = "silent-30s", .due = "PMLSUBART", .most_paid = known_pays(30), .back = 120, .attempts = 3},
+        {.name = "silent-30s", .due = "PMLSUBART", .most_paid = known_pays(30), .back = 190, .attempts = 3},
         {.name = "silent-rare", .due = "PMLSUBART", .most_paid = known_pays(4), .back = 610},
         {.name = "silent-stream", .due = "PMLSUBART", .most_paid = known_pays(4)},
         {.name = "silent-stream-30s", .due = "PMLSUBART", .most_paid = known_pays(30), .back = 120},
         {.name = "silent-stream-100s", .due = "PMLSUBART", .most_paid = known_pays(100), .back = 330, .attempts = 3},
         {.name = "silent-unknown", .due = "PMLSUBART", .most_paid = buffered_unknown_pays, .back = 120},
-        {.name = "silent-unknown-stream", .due = "PMLSUBART", .most_paid = stream_unknown_pays, .back = 120},
+        {.name = "silent-unknown-stream", .due = "PMLSUBART", .most_paid = stream_unknown_pays, .back = 140},
         {.name = "silent-outage",
          .due = "PMLSUBART",
          .most_paid = known_pays(4),
@@ -81,7 +81,7 @@ inline const std::vector<quiet_goal>& quiet_goals() {
         {.name = "leaves-8s-unknown", .due = "PMLSUBART", .most_paid = 8, .success = 97, .back = 120},
         {.name = "tells-3s", .due = "PMLSUBART", .most_paid = 3},
         {.name = "tells-8s", .due = "PMLUBAR", .most_paid = 8, .back = 120},
-        {.name = "tells-20s", .due = "PMLSUBART", .most_paid = 10.5, .back = 120},
+        {.name = "tells-20s", .due = "PMLSUBART", .most_paid = 10.5, .back = 140},
         {.name = "total-8s", .due = "PMLSUBART", .most_paid = 8, .back = 120},
 
         {.name = "black-hole", .due = "PMLSUBART", .most_paid = 3},
@@ -91,7 +91,7 @@ inline const std::vector<quiet_goal>& quiet_goals() {
         {.name = "slow", .due = "PMLSUBART", .most_paid = known_pays(4), .back = 180},
         {.name = "slow-stream", .due = "PMLSUBART", .most_paid = known_pays(4)},
         {.name = "drips", .due = "PLSUBAR", .payers = 3, .most_paid = 40, .back = 120},
-        {.name = "half", .due = "PMLSUBART", .payers = any, .most_paid = known_pays(4), .late = false},
+        {.name = "half", .due = "PMLSUBART", .payers = any, .most_paid = known_pays(4), .back = 100, .late = false},
         {.name = "throttled", .due = "PMLSUBART", .payers = 0, .most_paid = 0, .back = 120},
         {.name = "throttled-hint", .due = "PMLSUBART", .payers = 0, .most_paid = 0, .back = 120},
 
