@@ -10,9 +10,9 @@
 // for that.
 //
 // Nobody's request finds out whether a doubted endpoint is well again: a copy of one is sent beside (probe_due), after
-// 3 s, then less and less often, at most every 24 s, and as many good answers in a row are asked for as there were relapses lately. One of each endpoint, as
-// its circuit is scoped. Thread-safe; on the path of a request that is answered, an endpoint that is not doubted costs
-// two atomic operations.
+// 3 s, then less and less often, at most every 24 s, and as many good answers in a row are asked for as there were
+// relapses lately. One of each endpoint, as its circuit is scoped. Thread-safe; on the path of a request that is
+// answered, an endpoint that is not doubted costs two atomic operations.
 
 #include "policies/small_mutex.hpp"
 #include "policies/time.hpp"
