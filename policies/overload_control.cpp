@@ -193,10 +193,10 @@ void overload_control::slice_ended(steady_time end, double length) noexcept {
 // means of what was seen (gain = 1/n), so that the first minutes are not averaged with nothing.
 void overload_control::learn_usual(steady_time end, double length) noexcept {
     const int all = attempts_.count(), old = attempts_.older_than(usual_time() * 3 / 2, end);
-    const double share = all == 0 ? 0 : static_cast<double>(old) / all;
+    const double old_part = all == 0 ? 0 : static_cast<double>(old) / all;
     if (known()) {
-        const bool slow = old >= crowded_least &&
-                          share >= (recovering_ ? crowded_in_recovery : crowded_from) + crowded_over_usual * old_share_;
+        const bool slow = old >= crowded_least && old_part >= (recovering_ ? crowded_in_recovery : crowded_from) +
+                                                                  crowded_over_usual * old_share_;
         if (slow || overloaded_) {
             trouble_ = end;
             crowded_ = true;
@@ -214,7 +214,7 @@ void overload_control::learn_usual(steady_time end, double length) noexcept {
     const double gain = std::min(length / (averaged_ * usual_horizon + length), 1.0);
     usual_ += gain * (done.work / length - usual_);
     rate_ += gain * (done.completed / length - rate_);
-    old_share_ += gain * (share - old_share_);
+    old_share_ += gain * (old_part - old_share_);
     averaged_ = std::min(averaged_ + length / usual_horizon, 1.0);
 }
 

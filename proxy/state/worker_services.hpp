@@ -44,7 +44,7 @@ struct worker_services {
     shared_flights* flights = nullptr;                             // of all workers; null: nothing is coalesced
     net::nursery flight_nursery{loop.executor(), loop.failures()}; // clients of other workers may read what runs here
 
-    net::cancel_source probers_go; // at the worker's end: nobody waits for them
+    net::cancel_source probers_go{}; // at the worker's end: nobody waits for them
 
     [[nodiscard]] double draw() noexcept { return unit_interval(chance()); }
 };
