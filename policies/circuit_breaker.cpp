@@ -155,20 +155,17 @@ std::optional<circuit_transition> circuit_breaker::note_verdict(permit& by, verd
 }
 
 // A row of failures first: it is what costs nothing to ask where the endpoint works. The ratio then keeps a row that a
-// busy endpoint shows by chance from opening it, and a row that chance does not explain will do as well: a window of
-// successes would take as many failures as there were successes to get there.
+// busy endpoint shows by chance from opening it; alone, where so many calls are asked for that a window of successes
+// would take its whole length to get there, a row that chance does not explain will do as well.
 bool circuit_breaker::trips(const facts& known, steady_time now) const noexcept {
     const int threshold = options_.failure_threshold;
-    const duration waits = patience(known.usual_p95);
-    if (attempts_.failures_in_a_row(threshold, waits, now) < threshold) return false;
+    if (attempts_.failures_in_a_row(threshold, patience(known.usual_p95), now) < threshold) return false;
     const double ratio = options_.failure_ratio.value_or(known.alone ? lone_ratio : ratio_beside_others);
     const int least = options_.min_calls.value_or(known.alone ? lone_min_calls : threshold);
-    // Beside others a row counts whatever its spacing: at a request a minute no window ever holds it.
-    const int row = known.alone ? 0 : attempts_.failures_in_a_row(static_cast<int>(start_order::size), waits, now);
-    const auto [calls, failures] = attempts_.within(options_.window, row, now);
+    const auto [calls, failures] = attempts_.within(options_.window, now);
     if (calls >= least && failures >= ratio * calls) return true;
-    return !options_.failure_ratio &&
-           attempts_.unlikely_row(least, known.alone ? lone_chance : chance_beside_others, options_.window, waits, now);
+    return circuit::lenient(options_, known.alone) &&
+           attempts_.unlikely_row(least, lone_chance, options_.window, patience(known.usual_p95), now);
 }
 
 // Permits of before have no say from here on.

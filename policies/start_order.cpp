@@ -65,13 +65,11 @@ bool start_order::unlikely_row(int least, double chance, duration window, durati
     return row * std::log(p) <= std::log(chance);
 }
 
-start_order::tally start_order::within(duration window, int row, steady_time now) const noexcept {
+start_order::tally start_order::within(duration window, steady_time now) const noexcept {
     tally all;
-    for (std::uint64_t place = next_; place-- > oldest();) {
+    for (std::uint64_t place = oldest(); place < next_; ++place) {
         const attempt& one = at(place);
-        if (one.what < attempt_mark::success) continue;
-        const bool of_row = one.what == attempt_mark::failure && row-- > 0;
-        if (!of_row && now - one.when >= window) continue;
+        if (one.what < attempt_mark::success || now - one.when >= window) continue;
         ++all.calls;
         if (one.what != attempt_mark::success) ++all.failures;
     }

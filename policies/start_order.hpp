@@ -51,9 +51,7 @@ public:
     };
     // Of the verdicts that came less than `window` ago: by the time of the verdict, so that no timeout is too long for
     // the window (reference: resilience semantics, P5.8).
-    [[nodiscard]] tally within(duration window, steady_time now) const noexcept { return within(window, 0, now); }
-    // ... and of the latest `row` failures, which are in a row, however long ago they came.
-    [[nodiscard]] tally within(duration window, int row, steady_time now) const noexcept;
+    [[nodiscard]] tally within(duration window, steady_time now) const noexcept;
 
 private:
     struct attempt {
