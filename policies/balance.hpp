@@ -17,7 +17,7 @@
 // everything until its first answer.
 //
 // Who is left alone is *looked at*: a single request goes to an endpoint that has failed last or costs twice what the
-// best one does, a second after it was last heard of, then after two, four and so on. Fading alone would leave one that
+// best one does, 2 s after it was last heard of, then after two, four and so on. Fading alone would leave one that
 // was in trouble for five seconds without a request for as many minutes as it was slower than the others are quick. A
 // good answer ends a charge, which was a guess.
 //
@@ -86,8 +86,8 @@ public:
     static constexpr duration failure_charge = std::chrono::seconds{20}; // at least; policy evidence, pitfall 13
     // Of the charge, for failures in a row: retried at the latest after about a minute.
     static constexpr int most_doublings = 6;
-    // Between two looks; doubles (chosen: a request a second is few, and half a minute late is late enough).
-    static constexpr duration first_look = std::chrono::seconds{1}, last_look = std::chrono::seconds{30};
+    // Between two looks; doubles (chosen: as a circuit's first probe, and half a minute late is late enough).
+    static constexpr duration first_look = std::chrono::seconds{2}, last_look = std::chrono::seconds{30};
     static constexpr double worth_a_share = 2; // times what the best one costs
     static constexpr int most_refusals = 64;   // that count
 
