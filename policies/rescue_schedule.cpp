@@ -52,7 +52,7 @@ rescue_schedule::verdict rescue_schedule::choose(const silence& of, const endpoi
     const steady_time since = std::max(of.launched, connecting ? of.launched : view.last_moved(of.latest, now));
     const auto own = view.usual(of.at, now);
     const auto other = lone ? own : view.usual(target, now);
-    const bool no_way = connecting && now >= of.launched + connect_silence;
+    const bool no_way = connecting && !lone && now >= of.launched + connect_silence; // a lone one has no other
     if (!no_way) {
         const steady_time due = rescue_due(options.rescue, {.since = since,
                                                             .launched = of.launched,
