@@ -48,8 +48,10 @@ struct admission {
 class policy_view {
 public:
     virtual ~policy_view() = default;
-    [[nodiscard]] virtual double draw() = 0;                      // uniform in [0, 1)
-    [[nodiscard]] virtual bool wants_stream() = 0;                // the client asked for a stream
+    [[nodiscard]] virtual double draw() = 0;       // uniform in [0, 1)
+    [[nodiscard]] virtual bool wants_stream() = 0; // the client asked for a stream
+    // ... as far as was known when the latest attempt was launched: nothing is read of the request for it.
+    [[nodiscard]] virtual bool sent_as_stream() { return wants_stream(); }
     [[nodiscard]] virtual bool repeatable(endpoint_index at) = 0; // the request, sent there, may be sent again
     // ... or would be, had what was sent no effect: all of it is held.
     [[nodiscard]] virtual bool held(endpoint_index at) { return repeatable(at); }

@@ -59,7 +59,7 @@ rescue_schedule::verdict rescue_schedule::choose(const silence& of, const endpoi
                                                             .deadline = options.deadline,
                                                             .own = own,
                                                             .other = other,
-                                                            .stream = view.wants_stream(),
+                                                            .stream = view.sent_as_stream(),
                                                             .joined = joined_});
         if (due > now) {
             due_ = connecting ? std::min(due, of.launched + connect_silence) : due;

@@ -70,6 +70,7 @@ private:
     // What the plan asks (flight_view.cpp).
     double draw() override;
     bool wants_stream() override;
+    bool sent_as_stream() override { return sent_as_.stream; }
     bool repeatable(endpoint_index at) override;
     bool held(endpoint_index at) override;
     bool unsent(attempt_id id) override;
@@ -95,7 +96,8 @@ private:
     duration quickest(endpoint_index at, steady_time now) override;
     hedge_refusal hedge_wanted(steady_time now) override;
     [[nodiscard]] bool is_copyable();
-    [[nodiscard]] permit_request permit_request_for(endpoint_index at, attempt_purpose what);
+    [[nodiscard]] permit_request permit_request_for(endpoint_index at, attempt_purpose what,
+                                                    const request_shape& shape);
     [[nodiscard]] std::size_t ahead(endpoint_index at) const noexcept;
     [[nodiscard]] request_shape shape(endpoint_index at);
     // It is a buffered request that goes there as a stream (flight_upcast.cpp).
@@ -154,6 +156,7 @@ private:
     permit_id permit_given_ = 0;                              // ... the latest given
     std::array<std::optional<bool>, 2> can_upcast_{};         // ... whether the body allows it, by dialect
     boost::container::small_vector<endpoint_index, 4> order_; // those of the shard; empty: not asked for yet
+    request_shape sent_as_;                                   // what was known of it at the latest launch
     endpoint_set to_probe_;                                   // beside this request, once it is answered
     std::optional<waiting_line::ticket> ticket_;
     steady_time waiting_since_{};

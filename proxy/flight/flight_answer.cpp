@@ -120,7 +120,8 @@ std::string flight::obstacles() {
     for (endpoint_index at = 0; at < route_.upstreams.size(); ++at) {
         const std::string& name = route_.upstreams[at]->name;
         if (!policies_.in_shard(shard_, at) || (at > 0 && route_.upstreams[at - 1]->name == name)) continue;
-        const std::string why = endpoint_permit::obstacle(permit_request_for(at, attempt_purpose::first), now_);
+        const std::string why =
+            endpoint_permit::obstacle(permit_request_for(at, attempt_purpose::first, shape(at)), now_);
         all += fmt::format("; '{}': {}", name, why.empty() ? "it was not to be had in time" : why);
     }
     return all;

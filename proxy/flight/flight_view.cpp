@@ -35,7 +35,7 @@ bool flight::wants_prober(endpoint_index at) {
 }
 
 std::optional<duration> flight::usual(endpoint_index at, steady_time now) {
-    return policies_.endpoints[at].latency->usual(shape(at), now);
+    return policies_.endpoints[at].latency->usual(sent_as_, now);
 }
 
 bool flight::repeatable(endpoint_index at) {
@@ -75,12 +75,12 @@ request_shape flight::shape(endpoint_index at) {
     return shape;
 }
 
-permit_request flight::permit_request_for(endpoint_index at, attempt_purpose what) {
+permit_request flight::permit_request_for(endpoint_index at, attempt_purpose what, const request_shape& shape) {
     return {.route = &route_,
             .policies = &policies_,
             .at = at,
             .purpose = what,
-            .shape = shape(at),
+            .shape = shape,
             .held = ticket_.has_value(),
             .refused = last_failure_ && last_failure_->what.kind == outcome_kind::rate_limited,
             .spared = order_.size() > 1 && policies_.endpoints[at].doubt->doubted() && is_copyable(),
@@ -98,11 +98,16 @@ std::size_t flight::ahead(endpoint_index at) const noexcept {
 }
 
 std::optional<endpoint_refusal> flight::look(endpoint_index at, attempt_purpose what, urgency how, steady_time now) {
-    return endpoint_permit::look(permit_request_for(at, what), how, ahead(at), services_.draw(), now);
+    // While an attempt is silent this is asked again and again: what is read of the body anew would be copied each
+    // time.
+    const bool beside = what == attempt_purpose::rescue;
+    return endpoint_permit::look(permit_request_for(at, what, beside ? sent_as_ : shape(at)), how, ahead(at),
+                                 services_.draw(), now);
 }
 
 admission flight::admit(endpoint_index at, attempt_purpose what, urgency how, steady_time now) {
-    auto refused = endpoint_permit::take(permit_request_for(at, what), how, ahead(at), services_.draw(), now,
+    sent_as_ = shape(at);
+    auto refused = endpoint_permit::take(permit_request_for(at, what, sent_as_), how, ahead(at), services_.draw(), now,
                                          services_.observer, set_aside_);
     if (refused) return {0, refused};
     return {++permit_given_, {}};
