@@ -89,24 +89,6 @@ std::optional<circuit_breaker::refusal> circuit_breaker::look(bool probe_allowed
     return refuse(probe_allowed, ramp_applies, u, now);
 }
 
-bool circuit_breaker::wants_probe(steady_time now) {
-    if (!is_down()) return false;
-    const std::scoped_lock lock(mutex_);
-    return !forced_ && !refuse(true, false, 0, now);
-}
-
-bool circuit_breaker::has_succeeded() {
-    const std::scoped_lock lock(mutex_);
-    const auto* at = std::get_if<circuit::half_open>(&state_);
-    return at != nullptr && at->down.successes > 0;
-}
-
-bool circuit_breaker::may_recover() {
-    if (!is_down()) return false;
-    const std::scoped_lock lock(mutex_);
-    return !forced_;
-}
-
 duration circuit_breaker::patience(const std::optional<duration>& usual_p95) const noexcept {
     return usual_p95.value_or(options_.window);
 }
@@ -172,7 +154,6 @@ bool circuit_breaker::trips(const facts& known, steady_time now) const noexcept 
 circuit_transition circuit_breaker::enter(const circuit::state& next, std::string_view why, steady_time now) noexcept {
     const circuit_state from = circuit::name_of(state_);
     state_ = next;
-    down_.store(!std::holds_alternative<circuit::closed>(next), std::memory_order_relaxed);
     ++generation_;
     since_ = now;
     return {from, circuit::name_of(state_), why};

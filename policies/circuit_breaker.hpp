@@ -32,7 +32,6 @@
 #include "policies/start_order.hpp"
 #include "policies/time.hpp"
 
-#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -110,14 +109,6 @@ public:
     [[nodiscard]] admission admit(bool probe_allowed, bool ramp_applies, double u, steady_time now);
     // The same question without taking anything: what choosing an endpoint asks. Empty: would be admitted. Not to be
     // held against a route for long: with probes under way (probes_busy) the answer may change within the second.
-    // It is not closed. No lock.
-    [[nodiscard]] bool is_down() const noexcept { return down_.load(std::memory_order_relaxed); }
-    // ... and a probe would be let through; not where a person holds it. Costs nothing while it is closed.
-    [[nodiscard]] bool wants_probe(steady_time now);
-    // ... and one has succeeded already.
-    [[nodiscard]] bool has_succeeded();
-    // ... or would be later.
-    [[nodiscard]] bool may_recover();
     [[nodiscard]] std::optional<refusal> look(bool probe_allowed, bool ramp_applies, double u, steady_time now);
 
     struct summary {
@@ -150,7 +141,6 @@ private:
                                                    steady_time now) noexcept;
     void note_dropped(permit& by) noexcept;
 
-    std::atomic<bool> down_{false};
     small_mutex mutex_;
     breaker_options options_;
     circuit::state state_;

@@ -29,9 +29,8 @@ bool flight::is_copyable() {
 }
 
 bool flight::wants_prober(endpoint_index at) {
-    const endpoint_policies& policies = policies_.endpoints[at];
-    const bool sick = policies.doubt->doubted() || (policies.circuit != nullptr && policies.circuit->may_recover());
-    return sick && !policies.doubt->probed() && is_copyable();
+    const endpoint_doubt& doubt = *policies_.endpoints[at].doubt;
+    return doubt.doubted() && !doubt.probed() && is_copyable();
 }
 
 std::optional<duration> flight::usual(endpoint_index at, steady_time now) {

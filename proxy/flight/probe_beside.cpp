@@ -62,16 +62,10 @@ public:
 
 private:
     [[nodiscard]] const endpoint_policies& endpoint() const { return policies_->of(*errand_.asked).endpoints[at_]; }
-    [[nodiscard]] bool is_sick() const {
-        const endpoint_policies& at = endpoint();
-        return at.doubt->doubted() || (at.circuit != nullptr && at.circuit->may_recover());
-    }
+    [[nodiscard]] bool is_sick() const { return endpoint().doubt->doubted(); }
     [[nodiscard]] bool is_due(steady_time now) const {
-        const endpoint_policies& at = endpoint();
-        const bool probes = at.circuit != nullptr && at.circuit->wants_probe(now);
-        // A circuit that has seen a success waits for the others it asks for.
-        if (probes && at.circuit->has_succeeded()) return true;
-        return (probes || at.doubt->doubted()) && at.doubt->probe_due(services_.draw(), now);
+        // Its circuit has a word in it as well, but not the pace.
+        return endpoint().doubt->probe_due(services_.draw(), now);
     }
     void stop() noexcept {
         stopped_ = true;
