@@ -129,7 +129,8 @@ bool cooldown::succeeded(subject whom, steady_time sent, steady_time now) noexce
         if (found == entries_.end()) continue;
         entry& known = found->second;
         known.in_a_row = 0;
-        const bool is_evidence = known.until > now && sent > known.began;
+        // One answer of an overloaded endpoint does not say that it has room for everybody again.
+        const bool is_evidence = known.until > now && sent > known.began && known.why != outcome_kind::overloaded;
         if (!is_evidence || (!known.guessed && ++known.good < enough_against_a_hint)) continue;
         entries_.erase(found);
         ended = true;

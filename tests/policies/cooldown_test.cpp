@@ -127,7 +127,7 @@ TEST_CASE("idle until somebody rests, and again once the last rest without a ram
 }
 
 TEST_CASE("A9: a good answer to what was sent after a rest began ends it where nobody had named its length") {
-    for (const outcome_kind kind : {limited, outcome_kind::overloaded, outcome_kind::quota, outcome_kind::credential}) {
+    for (const outcome_kind kind : {limited, outcome_kind::quota, outcome_kind::credential}) { // not an overload
         CAPTURE(to_string(kind));
         cooldown rest({.on = true});
         const steady_time until = rest.throttled({1}, kind, {}, 0.5, start);
