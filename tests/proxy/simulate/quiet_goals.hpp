@@ -22,7 +22,7 @@ struct quiet_goal {
     static constexpr double any = std::numeric_limits<double>::infinity();
     std::string_view name;
     std::string_view due;
-    double payers = 2, most_paid = 10, success = 100, back = 60, attempts = 2, requests = 4, paid = any;
+    double payers = 2, most_paid = 10, success = 100, back = 60, attempts = 2, requests = 2.2, paid = any;
     bool late = true;     // L is one of its goals
     bool unserved = true; // U is
 };
@@ -41,21 +41,21 @@ inline const std::vector<quiet_goal>& quiet_goals() {
         {.name = "calm-stream", .due = "PMLSUBART", .payers = 0, .most_paid = 0, .attempts = 1, .requests = 1},
 
         {.name = "silent-1s", .due = "PMLSUBART", .most_paid = known_pays(1), .requests = 1.3},
-        {.name = "silent-4s", .due = "PMLSUBART", .most_paid = known_pays(4), .back = 75},
-        {.name = "silent-30s", .due = "PMLSUBART", .most_paid = known_pays(30), .back = 190, .attempts = 3},
-        {.name = "silent-rare", .due = "PMLSUBART", .most_paid = known_pays(4), .back = 610},
+        {.name = "silent-4s", .due = "PMLSUBART", .most_paid = known_pays(4)},
+        {.name = "silent-30s", .due = "PMLSUBRT", .most_paid = known_pays(30), .back = 120},
+        {.name = "silent-rare", .due = "PMLSUBAT", .most_paid = known_pays(4), .back = 610},
         {.name = "silent-stream", .due = "PMLSUBART", .most_paid = known_pays(4)},
-        {.name = "silent-stream-30s", .due = "PMLSUBART", .most_paid = known_pays(30), .back = 120},
-        {.name = "silent-stream-100s", .due = "PMLSUBART", .most_paid = known_pays(100), .back = 330, .attempts = 3},
-        {.name = "silent-unknown", .due = "PMLSUBART", .most_paid = buffered_unknown_pays, .back = 120},
-        {.name = "silent-unknown-stream", .due = "PMLSUBART", .most_paid = stream_unknown_pays, .back = 140},
+        {.name = "silent-stream-30s", .due = "PMLSUBAT", .most_paid = known_pays(30), .back = 120},
+        {.name = "silent-stream-100s", .due = "PMLSUBT", .most_paid = known_pays(100), .back = 330},
+        {.name = "silent-unknown", .due = "PMLSUBAT", .most_paid = buffered_unknown_pays, .back = 120},
+        {.name = "silent-unknown-stream", .due = "PMLSUBAT", .most_paid = stream_unknown_pays, .back = 120},
         {.name = "silent-outage",
          .due = "PMLSUBART",
          .most_paid = known_pays(4),
          .back = 120,
          .paid = 2 * known_pays(4)},
         // All of the first twenty may pay: they are under way together.
-        {.name = "silent-burst", .due = "SUAR", .payers = 20, .most_paid = known_pays(4), .attempts = 3},
+        {.name = "silent-burst", .due = "SUBART", .payers = 20, .most_paid = known_pays(4), .attempts = 3},
         {.name = "silent-hedge-1s",
          .due = "PMLSUBART",
          .payers = any,
@@ -78,20 +78,20 @@ inline const std::vector<quiet_goal>& quiet_goals() {
         {.name = "leaves-3s", .due = "PMLSUBART", .most_paid = 3, .success = 99},
         {.name = "leaves-8s", .due = "PMLSUBART", .most_paid = 8, .success = 97, .back = 120},
         {.name = "leaves-20s", .due = "PMLSUBART", .most_paid = known_pays(4), .success = 97, .back = 120},
-        {.name = "leaves-8s-unknown", .due = "PMLSUBART", .most_paid = 8, .success = 97, .back = 120},
+        {.name = "leaves-8s-unknown", .due = "PMLSUBAT", .most_paid = 8, .success = 97, .back = 120},
         {.name = "tells-3s", .due = "PMLSUBART", .most_paid = 3},
-        {.name = "tells-8s", .due = "PMLUBAR", .most_paid = 8, .back = 140},
-        {.name = "tells-20s", .due = "PMLSUBART", .most_paid = 10.5, .back = 140},
+        {.name = "tells-8s", .due = "PMLUBART", .most_paid = 8, .back = 120},
+        {.name = "tells-20s", .due = "PMLSUBAT", .most_paid = 10.5, .back = 120},
         {.name = "total-8s", .due = "PMLSUBART", .most_paid = 8, .back = 120},
 
         {.name = "black-hole", .due = "PMLSUBART", .most_paid = 3},
         {.name = "black-hole-unknown", .due = "PMLSUBART", .most_paid = 3, .back = 120},
         {.name = "resets", .due = "PMLSUBART", .payers = 0, .most_paid = 0, .back = 120},
         {.name = "errors", .due = "PMLSUBART", .payers = 0, .most_paid = 0},
-        {.name = "slow", .due = "PMLSUBART", .most_paid = known_pays(4), .back = 180},
+        {.name = "slow", .due = "PMLSUBART", .most_paid = known_pays(4), .back = 120},
         {.name = "slow-stream", .due = "PMLSUBART", .most_paid = known_pays(4)},
-        {.name = "drips", .due = "PLSUBAR", .payers = 3, .most_paid = 40, .back = 120},
-        {.name = "half", .due = "PMLSUBART", .payers = any, .most_paid = known_pays(4), .back = 100, .late = false},
+        {.name = "drips", .due = "PLSUBAT", .payers = 3, .most_paid = 40, .back = 120},
+        {.name = "half", .due = "PMLSUBART", .payers = any, .most_paid = known_pays(4), .late = false},
         {.name = "throttled", .due = "PMLSUBART", .payers = 0, .most_paid = 0, .back = 120},
         {.name = "throttled-hint", .due = "PMLSUBART", .payers = 0, .most_paid = 0, .back = 120},
 
