@@ -1,3 +1,13 @@
+// The shell: one mutex around the state, its counts and its permits. What makes a state of another is circuit_states.
+//
+// A permit names the generation it was given by, and each transition begins a new one: what an attempt says after the
+// circuit has moved on is about a circuit that is no longer there, and counting it would open one that has just closed,
+// or close one on the word of an attempt that began before the outage. That, and not a queue of them, is why verdicts
+// may come in any order and from any thread.
+//
+// Verdicts are placed by when their attempts were sent. A slow success tells of the endpoint as it was when it began,
+// and a fast failure that came later is the newer word, although it is heard first.
+
 #include "policies/circuit_breaker.hpp"
 
 #include <algorithm>

@@ -8,7 +8,7 @@ namespace evenkeel {
 namespace {
 // What stood in the way and may pass is asked for again after this. (chosen)
 constexpr duration ask_again = std::chrono::seconds{1};
-constexpr duration at_once = std::chrono::milliseconds{1}; // between two questions
+constexpr duration shortest_wait = std::chrono::milliseconds{1}; // between two questions
 
 bool passes(rescue_refusal why) noexcept {
     return why == rescue_refusal::no_endpoint || why == rescue_refusal::overload || why == rescue_refusal::budget;
@@ -21,7 +21,7 @@ void rescue_schedule::launched(const flight_options& options, bool may_join, ste
     // Not before this, whatever is usual.
     duration soonest = std::min(connect_silence, (options.deadline - now) / 2);
     if (options.rescue.after) soonest = std::min(soonest, *options.rescue.after);
-    due_ = now + std::max(soonest, at_once);
+    due_ = now + std::max(soonest, shortest_wait);
 }
 
 rescue_schedule::verdict rescue_schedule::ask(const silence& of, const endpoint_search& endpoints,

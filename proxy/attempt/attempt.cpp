@@ -1,3 +1,14 @@
+// run() is one loop because three things make an attempt begin again without anybody being asked: a pooled connection
+// that was dead already, a connection that what may not be sent twice must not be risked on, and a stream that nobody
+// had asked for (upcast). Each is a new call over a new exchange with a new record, and nothing of the old one is
+// reset.
+//
+// Every wait may be the one in which the flight loses interest: cancel() closes the call and makes the phase terminal,
+// and whoever comes back from a wait looks at that first. What the policies learn is said in three places only
+// (conclude, cancel, and the body's end), so that an attempt is evidence once, whatever way it went.
+//
+// Signs of life are kept as moments, not as events: nearly every attempt is over before anybody asks.
+
 #include "proxy/attempt/attempt.hpp"
 
 #include <algorithm>

@@ -27,6 +27,14 @@ public:
         errand_.something_follows = false;
     }
 
+    ~prober() {
+        if (probes_) endpoint().doubt->end_probing();
+    }
+    prober(const prober&) = delete;
+    prober& operator=(const prober&) = delete;
+
+    // The only one there is, until it goes, whatever way.
+    [[nodiscard]] bool begins() noexcept { return probes_ = endpoint().doubt->begin_probing(); }
     [[nodiscard]] bool copies(const client_request& of) {
         const shared_bytes body = of.body.text();
         if (!charge_.take(of.came.head->raw.size())) return false; // the body lies in blocks, which count already
@@ -56,7 +64,6 @@ public:
         }
         request_body& body = me.request_->get().body;
         if (body.in_use()) co_await body.released();
-        me.endpoint().doubt->end_probing();
         if (failure) std::rethrow_exception(failure); // counted and logged by the nursery
     }
 
@@ -89,7 +96,7 @@ private:
     std::shared_ptr<const policy_set> policies_;
     std::unique_ptr<owned_request> request_;
     net::event changed_;
-    bool stopped_ = false;
+    bool stopped_ = false, probes_ = false;
 };
 } // namespace
 
@@ -101,8 +108,7 @@ bool may_copy(const client_request& request) {
 void probe_beside(worker_services& services, const client_request& of, const errand& what, endpoint_index at) {
     if (services.probers_go.requested() || !of.body.whole() || of.body.received() > most_copied) return;
     auto made = std::make_shared<prober>(services, of, what, at);
-    endpoint_doubt& doubt = *of.came.policies->of(*what.asked).endpoints[at].doubt;
-    if (!made->copies(of) || !doubt.begin_probing()) return;
+    if (!made->copies(of) || !made->begins()) return;
     services.flight_nursery.spawn(prober::run(std::move(made)));
 }
 
