@@ -43,8 +43,8 @@ constexpr std::int64_t most_slices = 1000; // that are caught up with after a si
 } // namespace
 
 overload_control::place::place(place&& from) noexcept
-    : of_(std::exchange(from.of_, nullptr)), number_(from.number_), reported_(from.reported_),
-      succeeded_(from.succeeded_), took_(from.took_) {}
+    : of_(std::exchange(from.of_, nullptr)), share_(std::exchange(from.share_, nullptr)), number_(from.number_),
+      who_(from.who_), reported_(from.reported_), succeeded_(from.succeeded_), took_(from.took_) {}
 
 overload_control::place& overload_control::place::operator=(place&& from) noexcept {
     if (this == &from) return *this;
@@ -53,7 +53,9 @@ overload_control::place& overload_control::place::operator=(place&& from) noexce
         of_->note_leave(*this, std::nullopt);
     }
     of_ = std::exchange(from.of_, nullptr);
+    share_ = std::exchange(from.share_, nullptr);
     number_ = from.number_;
+    who_ = from.who_;
     reported_ = from.reported_;
     succeeded_ = from.succeeded_;
     took_ = from.took_;
@@ -102,6 +104,7 @@ void overload_control::note_verdict(place& by, verdict what, duration took, stea
         ++at.verdicts, ++sum_.verdicts;
         at.bad += bad, sum_.bad += bad;
         at.successes += by.succeeded_, sum_.successes += by.succeeded_;
+        if (by.share_ != nullptr) learn_share(*by.share_, what, took);
         if (by.succeeded_ && recovering_ && !crowded_) limit_ += growth / limit_;
         if (by.succeeded_ && crowded_ && calm(now)) extra_limit_ += growth / extra_limit_;
         if (bad && !overloaded_ && sum_.verdicts >= options_.min_verdicts && share_bad() >= options_.ratio) {
@@ -118,6 +121,7 @@ void overload_control::note_verdict(place& by, verdict what, duration took, stea
 // destroyed without a time to go by has occupied its place until its verdict, as far as anybody knows.
 void overload_control::note_leave(place& by, std::optional<steady_time> now) noexcept {
     const steady_time start = attempts_.leave(by.number_);
+    if (by.share_ != nullptr) --(by.who_ == priority::now ? by.share_->firsts : by.share_->extras);
     if (!by.succeeded_) return;
     const double work = in_seconds(now ? *now - start : by.took_);
     slice& at = slices_[current_];
@@ -257,19 +261,41 @@ int overload_control::room(duration attempt_timeout, steady_time now, priority w
     return left;
 }
 
+bool overload_control::room_at(const share& endpoint, std::size_t ahead, steady_time now) {
+    const std::scoped_lock lock(mutex_);
+    turn(now);
+    const std::size_t here = static_cast<std::size_t>(endpoint.extras) + ahead;
+    return endpoint.firsts == 0 && here < static_cast<std::size_t>(endpoint.shown);
+}
+
+// As a window of TCP grows: only while it is used, and by what came back in time.
+void overload_control::learn_share(share& endpoint, verdict what, duration took) const noexcept {
+    const bool usual = !known() || in_seconds(took) <= served_well * in_seconds(usual_time());
+    if (what != verdict::success) {
+        endpoint.shown = 0;
+    } else if (!usual) {
+        endpoint.shown /= 2;
+    } else if (endpoint.shown <= endpoint.extras) {
+        ++endpoint.shown;
+    }
+}
+
 bool overload_control::overload_active(steady_time now) {
     const std::scoped_lock lock(mutex_);
     turn(now);
     return overloaded_;
 }
 
-overload_control::place overload_control::enter(steady_time now, priority who) {
+overload_control::place overload_control::enter(steady_time now, priority who, share* endpoint) {
     const std::scoped_lock lock(mutex_);
     turn(now);
     if (who == priority::can_wait) extra_ = now;
     place got;
     got.number_ = attempts_.enter(now);
     got.of_ = this;
+    got.who_ = who;
+    got.share_ = endpoint;
+    if (endpoint != nullptr) ++(who == priority::now ? endpoint->firsts : endpoint->extras);
     return got;
 }
 

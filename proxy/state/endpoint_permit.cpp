@@ -125,6 +125,8 @@ std::optional<endpoint_refusal> full(const endpoint_policies& at, const permit_r
     if (at.load == nullptr || !at.load->limits(hurry(wanted))) return std::nullopt;
     const int room = at.load->room(at.latency->attempt_timeout(wanted.shape, now), now, hurry(wanted));
     if (room > 0 && ahead < static_cast<std::size_t>(room)) return std::nullopt;
+    if (wanted.purpose == attempt_purpose::retry && at.share != nullptr && at.load->room_at(*at.share, ahead, now))
+        return std::nullopt;
     return endpoint_refusal{endpoint_refusal::reason::overload, at.load->ask_again(now)};
 }
 } // namespace
@@ -199,7 +201,7 @@ std::optional<endpoint_refusal> endpoint_permit::take(const permit_request& want
             return refused;
         }
     }
-    if (at.load != nullptr) into.place_ = at.load->enter(now, hurry(wanted));
+    if (at.load != nullptr) into.place_ = at.load->enter(now, hurry(wanted), at.share);
     if (wanted.policies->balance != nullptr) wanted.policies->balance->started(wanted.at);
     into.what_ = wanted;
     into.observer_ = &observer;

@@ -79,6 +79,7 @@ endpoint_policies policy_registry::endpoint_of(const config::route& route, const
     if (route.overload.on || route.circuit_breaker.on) {
         const bool each = route.shuffle_shard.on || upstream.endpoint.of_several;
         made.load = hold(configured(loads_, each ? at_endpoint(route.name) : key{route.name, {}, {}}, route.overload));
+        if (!each && route.upstreams.size() > 1) made.share = hold(existing_or_new(shares_, at_endpoint(route.name)));
     }
     if (upstream.endpoint.of_several) made.gone = hold(existing_or_new(gone_, at_endpoint(nowhere)));
     return made;
@@ -121,7 +122,7 @@ void policy_registry::forget_the_passed() {
     const auto forget = [](auto&... maps) {
         (std::erase_if(maps, [](const auto& one) { return one.first.passing && one.second.use_count() == 1; }), ...);
     };
-    forget(circuits_, rests_, loads_, latencies_, rescues_, doubts_, gone_);
+    forget(circuits_, rests_, loads_, shares_, latencies_, rescues_, doubts_, gone_);
 }
 
 telemetry::policy_report policy_registry::report(const config::settings& settings, steady_time now) {

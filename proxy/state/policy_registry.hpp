@@ -15,6 +15,7 @@
 //   endpoint)
 //                           where an upstream has several: those are several servers; and with `shuffle_shard`: what a
 //                           tenant does to its endpoints stays there
+//   share                   (route, endpoint), of a load that several endpoints have between them
 
 #include "config/settings.hpp"
 #include "policies/assert.hpp"
@@ -50,9 +51,11 @@ namespace evenkeel::request {
 struct endpoint_policies {
     work_budget* budget = nullptr;
     endpoint_latency* latency = nullptr;
-    circuit_breaker* circuit = nullptr;  // null: circuit_breaker off
-    cooldown* rest = nullptr;            // null: cooldown off
-    overload_control* load = nullptr;    // null: neither overload control nor a circuit whose recovery is to be paced
+    circuit_breaker* circuit = nullptr; // null: circuit_breaker off
+    cooldown* rest = nullptr;           // null: cooldown off
+    overload_control* load = nullptr;   // null: neither overload control nor a circuit whose recovery is to be paced
+    // Its part of the load, where several endpoints have one between them; null: the load is its own.
+    overload_control::share* share = nullptr;
     bool own_credential = false;         // it is shown none of the callers': all requests rest together
     endpoint_doubt* doubt = nullptr;     // never null in a set that is in use
     rescue_allowance* rescues = nullptr; // likewise
@@ -127,6 +130,7 @@ private:
     by_key<circuit_breaker> circuits_;
     by_key<cooldown> rests_;
     by_key<overload_control> loads_;
+    by_key<overload_control::share> shares_;
     by_key<endpoint_latency> latencies_;
     by_key<endpoint_doubt> doubts_;
     by_key<rescue_allowance> rescues_;

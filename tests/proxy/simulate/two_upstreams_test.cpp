@@ -1,4 +1,5 @@
-// Two upstreams of which the first is in trouble, on the real request path: what the balance makes of it.
+// Two upstreams of which the first is in trouble, on the real request path: what the balance, the breaker and the
+// overload control make of it (rows A13 to A16 of the troubles).
 
 #include "proxy/simulate/stage.hpp"
 
@@ -69,6 +70,27 @@ TEST_CASE("A15: a 400 in 20 ms draws no requests") {
     ask_steadily(on, 0, 60, 20);
     CHECK(served(on) >= 0.95 * static_cast<double>(on.requests().size()));
     CHECK(asked(on, "first", 0, 60) <= 60);
+}
+
+TEST_CASE("A13: another endpoint's room is not this one's: no failover into idle health is refused") {
+    struct situation {
+        std::string_view is;
+        double healthy_for, slower;
+    };
+    for (const situation& each : {situation{"from the beginning", 0, 1}, situation{"after a minute of health", 60, 1},
+                                  situation{"while the first is crowded", 60, 3}}) {
+        CAPTURE(std::string{each.is});
+        unsigned of_first = 0;
+        stage on(two(""), [&](std::string_view upstream, unsigned, double now) {
+            if (upstream != "first" || now < each.healthy_for) return answer(0.5);
+            return ++of_first % 2 == 0 ? error(0.5 * each.slower, 500) : answer(0.5 * each.slower);
+        });
+        ask_steadily(on, 0, each.healthy_for + 20, 60);
+        CHECK(served(on) == on.requests().size());
+        double longest = 0;
+        for (const auto& one : on.requests()) longest = std::max(longest, one.took);
+        CHECK(longest < 0.5 * (each.slower + 1) + 1);
+    }
 }
 
 } // namespace evenkeel::simulate::two_upstreams_test
