@@ -84,7 +84,8 @@ void add_breaker_keys(std::vector<key_row>& table) {
     add_policies(table, {
         {.path = "circuit_breaker", .kind = block, .words = "off",
          .documentation = "Spares an endpoint that keeps failing, and the requests that would have failed there. It "
-                          "opens when both `failure_threshold` and `failure_ratio` are reached.",
+                          "opens when both `failure_threshold` and `failure_ratio` are reached; a row of errors "
+                          "counts whatever its spacing while another endpoint can be asked.",
          .fills = breaks<&breaker_options::on>},
         {.path = "circuit_breaker.failure_threshold", .kind = integer, .fallback = "3", .min = "1", .max = "100",
          .documentation = "Consecutive failures, counted in the order in which attempts were started.",
@@ -92,8 +93,8 @@ void add_breaker_keys(std::vector<key_row>& table) {
         {.path = "circuit_breaker.failure_ratio", .kind = ratio, .fallback = "auto", .min = "0", .max = "1",
          .words = "auto|off",
          .documentation = "Share of failures in the window that must be reached as well; auto: 0.5 while another "
-                          "endpoint can be asked, 0.97 where this is the only one; 0 or off: the threshold alone "
-                          "decides.",
+                          "endpoint can be asked, 0.97 where this is the only one, or a row of errors that the "
+                          "rest of the window makes too unlikely for chance; 0 or off: the threshold alone decides.",
          .price = "Higher: an endpoint that half works is asked on; lower: honest error rates become outages.",
          .fills = breaks<&breaker_options::failure_ratio>},
         {.path = "circuit_breaker.min_calls", .kind = integer, .fallback = "auto", .min = "1", .max = "128",

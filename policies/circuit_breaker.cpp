@@ -17,10 +17,10 @@
 namespace evenkeel {
 
 namespace {
-attempt_mark mark_of(circuit_breaker::verdict what) noexcept {
+attempt_mark mark_of(circuit_breaker::verdict what, bool timed_out) noexcept {
     switch (what) {
     case circuit_breaker::verdict::success: return attempt_mark::success;
-    case circuit_breaker::verdict::failure: return attempt_mark::failure;
+    case circuit_breaker::verdict::failure: return timed_out ? attempt_mark::timeout : attempt_mark::failure;
     case circuit_breaker::verdict::overloaded: return attempt_mark::overloaded;
     case circuit_breaker::verdict::neutral: break;
     }
@@ -140,24 +140,30 @@ std::optional<circuit_transition> circuit_breaker::note_verdict(permit& by, verd
     }
     if (by.slot_ == 0 && what != verdict::neutral)
         by.slot_ = attempts_.take(patience(known.usual_p95), options_.window, now);
-    const bool placed = attempts_.set(by.slot_, mark_of(what), now);
+    const bool placed = attempts_.set(by.slot_, mark_of(what, known.timed_out), now);
     if (!placed || what == verdict::success || what == verdict::neutral || forced_ || !trips(known, now))
         return std::nullopt;
     return enter(circuit::trip(options_, known.alone, u, now), "consecutive_failures", now);
 }
 
 // A row of failures first: it is what costs nothing to ask where the endpoint works. The ratio then keeps a row that a
-// busy endpoint shows by chance from opening it; alone, where so many calls are asked for that a window of successes
-// would take its whole length to get there, a row that chance does not explain will do as well.
+// busy endpoint shows by chance from opening it, and a row that chance does not explain will do as well: a window of
+// successes would take as many failures as there were successes to get there. Beside others only errors make such a
+// row: timeouts come by the dozen where all endpoints are one server with too much to do, and leaving one of them alone
+// then gives the same load to the other.
 bool circuit_breaker::trips(const facts& known, steady_time now) const noexcept {
     const int threshold = options_.failure_threshold;
-    if (attempts_.failures_in_a_row(threshold, patience(known.usual_p95), now) < threshold) return false;
+    const duration waits = patience(known.usual_p95);
+    if (attempts_.failures_in_a_row(threshold, waits, now) < threshold) return false;
     const double ratio = options_.failure_ratio.value_or(known.alone ? lone_ratio : ratio_beside_others);
     const int least = options_.min_calls.value_or(known.alone ? lone_min_calls : threshold);
-    const auto [calls, failures] = attempts_.within(options_.window, now);
+    const int row = known.alone ? attempts_.failures_in_a_row(static_cast<int>(start_order::size), waits, now)
+                                : attempts_.errors_in_a_row(waits, now);
+    // Beside others a row counts whatever its spacing: at a request a minute no window ever holds it.
+    const auto [calls, failures] = attempts_.within(options_.window, known.alone ? 0 : row, now);
     if (calls >= least && failures >= ratio * calls) return true;
-    return circuit::lenient(options_, known.alone) &&
-           attempts_.unlikely_row(least, lone_chance, options_.window, patience(known.usual_p95), now);
+    if (options_.failure_ratio || row < least) return false;
+    return attempts_.unlikely(row, known.alone ? lone_chance : chance_beside_others, options_.window, now);
 }
 
 // Permits of before have no say from here on.

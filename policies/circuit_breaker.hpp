@@ -3,13 +3,15 @@
 // resilience semantics 5). closed --trips--> open --recovery time--> half-open --enough successes--> closed, ramping.
 //
 // Trips when both hold: failure_threshold consecutive failures, counted in order of *start* (start_order.hpp says why),
-// and failure_ratio of at least min_calls in the window. Only a failure trips: no silence, no success and nothing
-// neutral does.
+// and failure_ratio of at least min_calls in the window, in which a row of errors beside another endpoint counts
+// however long ago it came. With `failure_ratio: auto` a row that the rest of the window makes too unlikely for chance
+// will do as well: 8 s of 40 successes a second must not take as many failures to outweigh. Only a failure trips: no
+// silence, no success and nothing neutral does.
 //
 // How eager a breaker may be depends on the alternatives (policy evidence, pitfall 12), so with `failure_ratio: auto`
 // an endpoint that is alone, with no other circuit of its route closed, is judged in another way throughout:
-//   - it trips at 0.97 of 15, or, since a window full of successes takes its whole length to get there, at a row of
-//     failures that the rest of the window makes less likely than 1e-9 (after 99 % successes: 15);
+//   - it trips at 0.97 of 15, or at a row that is less likely than 1e-9 (after 99 % successes: 15); beside others
+//     errors, not timeouts, of 1e-6 will do (after 99 %: three or four; where a third fails: a dozen);
 //   - its recovery time does not double but is a twentieth of the outage so far: nobody is spared by waiting longer,
 //     and doubling notices the end of an outage as late again as the outage was long;
 //   - probes lose their places as soon as they are silent for longer than usual, then for twice as long, and so on: a
@@ -55,9 +57,11 @@ public:
         // way is no alternative. To be asked with look(false, false, 0, now).
         bool alone = true;
         std::optional<duration> usual_p95{}; // of this endpoint; a pending attempt older than this hides nothing
+        bool timed_out = false;              // of a failure: nothing was told, it only took too long
     };
 
-    static constexpr double lone_chance = 1e-9; // of a row of failures that trips by itself
+    // Of a row of failures that trips by itself.
+    static constexpr double lone_chance = 1e-9, chance_beside_others = 1e-6;
     // Auto values of failure_ratio and min_calls where no other endpoint is admissible (policy evidence, pitfall 12).
     static constexpr double lone_ratio = 0.97, ratio_beside_others = 0.5;
     static constexpr int lone_min_calls = 15;

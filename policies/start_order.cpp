@@ -40,12 +40,21 @@ bool start_order::set(std::uint64_t place, attempt_mark what, steady_time now) n
 void start_order::clear() noexcept { first_ = next_; }
 
 int start_order::failures_in_a_row(int enough, duration patience, steady_time now) const noexcept {
+    return in_a_row(enough, true, patience, now);
+}
+
+int start_order::errors_in_a_row(duration patience, steady_time now) const noexcept {
+    return in_a_row(static_cast<int>(size), false, patience, now);
+}
+
+int start_order::in_a_row(int enough, bool timeouts, duration patience, steady_time now) const noexcept {
     int row = 0;
     for (std::uint64_t place = next_; place-- > oldest() && row < enough;) {
         const attempt& one = at(place);
         switch (one.what) {
         case attempt_mark::success: return row;
         case attempt_mark::failure: ++row; break;
+        case attempt_mark::timeout: row += timeouts; break;
         case attempt_mark::pending:
             if (row > 0 && now - one.when < patience) return row;
             break;
@@ -56,20 +65,19 @@ int start_order::failures_in_a_row(int enough, duration patience, steady_time no
     return row;
 }
 
-bool start_order::unlikely_row(int least, double chance, duration window, duration patience,
-                               steady_time now) const noexcept {
-    const int row = failures_in_a_row(static_cast<int>(size), patience, now);
-    if (row < least) return false;
+bool start_order::unlikely(int row, double chance, duration window, steady_time now) const noexcept {
     const auto [calls, failures] = within(window, now);
     const double p = (std::max(failures - row, 0) + 1.0) / (std::max(calls - row, 0) + 2.0);
     return row * std::log(p) <= std::log(chance);
 }
 
-start_order::tally start_order::within(duration window, steady_time now) const noexcept {
+start_order::tally start_order::within(duration window, int row, steady_time now) const noexcept {
     tally all;
-    for (std::uint64_t place = oldest(); place < next_; ++place) {
+    for (std::uint64_t place = next_; place-- > oldest();) {
         const attempt& one = at(place);
-        if (one.what < attempt_mark::success || now - one.when >= window) continue;
+        if (one.what < attempt_mark::success) continue;
+        const bool of_row = one.what == attempt_mark::failure && row-- > 0;
+        if (!of_row && now - one.when >= window) continue;
         ++all.calls;
         if (one.what != attempt_mark::success) ++all.failures;
     }

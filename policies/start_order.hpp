@@ -17,7 +17,14 @@
 
 namespace evenkeel {
 
-enum class attempt_mark : unsigned char { pending, neutral, success, overloaded, failure };
+enum class attempt_mark : unsigned char {
+    pending,
+    neutral,
+    success,
+    overloaded,
+    timeout, // a failure of which silence is all there is: the endpoint may be dead, or have too much to do
+    failure,
+};
 
 class start_order {
 public:
@@ -40,20 +47,24 @@ public:
     // one is skipped.
     [[nodiscard]] int failures_in_a_row(int enough, duration patience, steady_time now) const noexcept;
 
-    // Whether the failures in a row are at least `least` and, in a window whose other verdicts are what they are, less
-    // likely than `chance`: a row of n has p^n, p = (failures + 1) / (verdicts + 2) of the others (Laplace's rule of
-    // succession).
-    [[nodiscard]] bool unlikely_row(int least, double chance, duration window, duration patience,
-                                    steady_time now) const noexcept;
+    // Those of them that were told: timeouts are skipped.
+    [[nodiscard]] int errors_in_a_row(duration patience, steady_time now) const noexcept;
+
+    // Whether a row of failures that ends here is, in a window whose other verdicts are what they are, less likely than
+    // `chance`: one of n has p^n, p = (failures + 1) / (verdicts + 2) of the others (Laplace's rule of succession).
+    [[nodiscard]] bool unlikely(int row, double chance, duration window, steady_time now) const noexcept;
 
     struct tally {
-        int calls = 0, failures = 0; // failures include overloaded ones
+        int calls = 0, failures = 0; // failures include overloaded ones and timeouts
     };
     // Of the verdicts that came less than `window` ago: by the time of the verdict, so that no timeout is too long for
     // the window (reference: resilience semantics, P5.8).
-    [[nodiscard]] tally within(duration window, steady_time now) const noexcept;
+    [[nodiscard]] tally within(duration window, steady_time now) const noexcept { return within(window, 0, now); }
+    // ... and of the latest `row` errors, which are in a row, however long ago they came.
+    [[nodiscard]] tally within(duration window, int row, steady_time now) const noexcept;
 
 private:
+    [[nodiscard]] int in_a_row(int enough, bool timeouts, duration patience, steady_time now) const noexcept;
     struct attempt {
         steady_time when{}; // of its start while pending, then of its verdict
         attempt_mark what = attempt_mark::neutral;

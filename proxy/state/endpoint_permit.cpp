@@ -229,7 +229,7 @@ void endpoint_permit::answers(steady_time now) noexcept {
     answered_ = true;
     first_ = now - sent_;
     weigh(first_, now);
-    tell_circuit(circuit_breaker::verdict::success, unlucky, now);
+    tell_circuit(circuit_breaker::verdict::success, false, unlucky, now);
     cooldown* const rest = endpoint().rest;
     if (rest == nullptr) return;
     if (!rest->idle()) {
@@ -269,7 +269,7 @@ void endpoint_permit::failed(const attempt_outcome& outcome, double u, steady_ti
         endpoint().latency->record(what_.shape, now - sent_, latency_sample::cut_off, true, now);
     }
     if (silent) doubt(sent_, now);
-    tell_circuit(circuit_verdict(outcome), u, now);
+    tell_circuit(circuit_verdict(outcome), outcome.what.kind == outcome_kind::timeout, u, now);
     served(load_verdict(outcome), now);
     balanced(outcome.what.is == outcome_class::success ? balancer::ending::refused : balancer::ending::failed, now);
     if (endpoint().rest == nullptr || !asks_for_rest(outcome, endpoint(), what_, now)) return;
@@ -285,7 +285,7 @@ void endpoint_permit::overdue(bool mute, double u, steady_time now) noexcept {
     if (mute) doubt(sent_, now);
     if (alone(now)) return;
     overdue_ = true;
-    tell_circuit(circuit_breaker::verdict::failure, u, now);
+    tell_circuit(circuit_breaker::verdict::failure, true, u, now);
 }
 
 // Whether having been silent for so long, without a byte, says something of the endpoint: longer than twice what is
@@ -335,7 +335,7 @@ void endpoint_permit::cancelled(cancel_cause why, bool mute, double u, steady_ti
         if (why == cancel_cause::attempt_timeout) {
             doubt(taken_, now);
             sent(now);
-            tell_circuit(circuit_breaker::verdict::failure, u, now);
+            tell_circuit(circuit_breaker::verdict::failure, true, u, now);
         }
         return;
     }
@@ -355,7 +355,7 @@ void endpoint_permit::cancelled(cancel_cause why, bool mute, double u, steady_ti
         balanced(balancer::ending::answered, now);
         return;
     }
-    tell_circuit(overdue ? circuit_breaker::verdict::failure : circuit_breaker::verdict::neutral, u, now);
+    tell_circuit(overdue ? circuit_breaker::verdict::failure : circuit_breaker::verdict::neutral, overdue, u, now);
     served(overdue ? overload_control::verdict::timeout : overload_control::verdict::neutral, now);
     balanced(overdue ? balancer::ending::failed : balancer::ending::cut_off, now);
 }
@@ -380,9 +380,11 @@ bool endpoint_permit::alone(steady_time now) const noexcept {
     return true;
 }
 
-void endpoint_permit::tell_circuit(circuit_breaker::verdict verdict, double u, steady_time now) noexcept {
+void endpoint_permit::tell_circuit(circuit_breaker::verdict verdict, bool timed_out, double u,
+                                   steady_time now) noexcept {
     if (!circuit_) return;
     circuit_breaker::facts known;
+    known.timed_out = timed_out;
     if (verdict == circuit_breaker::verdict::failure || verdict == circuit_breaker::verdict::overloaded) {
         known.alone = alone(now);
         known.usual_p95 = endpoint().latency->quantile(what_.shape, 0.95, now);

@@ -86,7 +86,7 @@ private:
     [[nodiscard]] telemetry::event_origin origin() const noexcept;
     [[nodiscard]] bool alone(steady_time now) const noexcept;
     [[nodiscard]] std::optional<duration> limit(steady_time now) const noexcept;
-    void tell_circuit(circuit_breaker::verdict verdict, double u, steady_time now) noexcept;
+    void tell_circuit(circuit_breaker::verdict verdict, bool timed_out, double u, steady_time now) noexcept;
     void tell(const std::optional<circuit_transition>& moved, steady_time now) noexcept;
     void served(overload_control::verdict verdict, steady_time now) noexcept;
     void balanced(balancer::ending how, steady_time now) noexcept;

@@ -107,11 +107,22 @@ struct model {
         }
         return sum;
     }
+    [[nodiscard]] std::pair<int, int> evidence() const { // of the window, and the row however old it is
+        auto sum = tally();
+        int row = in_a_row();
+        for (int i = count; i-- > 0 && row > 0;) {
+            const attempt& one = attempts[static_cast<std::size_t>(i)];
+            if (one.is != mark::failure) continue;
+            --row;
+            if (now - one.at >= window) ++sum.first, ++sum.second;
+        }
+        return sum;
+    }
     void end(holder who, mark what) {
         if (who.epoch != epoch) return;
         if (who.place < 0) return probe_end(what);
         attempts[static_cast<std::size_t>(who.place)] = {what, now};
-        const auto [calls, failures] = tally();
+        const auto [calls, failures] = evidence();
         if (what < mark::throttled || in_a_row() < 2 || calls < 2 || 2 * failures < calls) return;
         reopened = 0, until = now + recovery;
         change(circuit_state::open);

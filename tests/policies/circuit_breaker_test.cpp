@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <random>
 #include <utility>
 #include <vector>
 
@@ -69,6 +70,78 @@ TEST_CASE("three failures in a row open the circuit where another endpoint is th
     CHECK(refused->why == reason::open);
     CHECK(refused->again == bench.now + 2s);
     CHECK(refused->down_since == bench.now);
+}
+
+TEST_CASE("after seconds of health a dead endpoint takes about the threshold, not as many failures as there were "
+          "successes (A16)") {
+    for (const int a_second : {1, 4, 40, 100}) {
+        CAPTURE(a_second);
+        bench bench;
+        for (int i = 0; i < 8 * a_second; ++i) {
+            bench.one(verdict::success, beside_others, 0s);
+            bench.now += duration{1s} / a_second;
+        }
+        int failures = 1;
+        for (; failures < 100 && !bench.one(verdict::failure, beside_others, 0s); ++failures)
+            bench.now += duration{1s} / a_second;
+        CHECK(failures <= 8);
+    }
+    // A given ratio means what it says.
+    struct bench told({.on = true, .failure_ratio = 0.5});
+    told.some(40, verdict::success);
+    CHECK_FALSE(told.some(39, verdict::failure));
+    CHECK(told.one(verdict::failure));
+}
+
+TEST_CASE("an endpoint that fails now and then by chance is not opened by a row that chance explains (A16)") {
+    for (const double share : {0.01, 0.1, 0.3}) {
+        CAPTURE(share);
+        std::mt19937_64 random(7);
+        std::uniform_real_distribution<double> u(0, 1);
+        bench bench;
+        bench.some(50, verdict::success);
+        int opened = 0;
+        for (int i = 0; i < 100'000; ++i) {
+            opened += bench.one(u(random) < share ? verdict::failure : verdict::success).has_value();
+            if (opened > 0) break;
+        }
+        CHECK(opened == 0);
+    }
+}
+
+TEST_CASE("errors in a row need no window beside another endpoint; alone they do") {
+    for (const duration spacing : {duration{1min}, duration{10min}, duration{3h}}) {
+        bench bench;
+        for (int i = 0; i < 20; ++i) {
+            bench.one(verdict::success);
+            bench.now += spacing;
+        }
+        for (int i = 0; i < 2; ++i) {
+            CHECK_FALSE(bench.one(verdict::failure));
+            bench.now += spacing;
+        }
+        CHECK(bench.one(verdict::failure));
+
+        struct bench silent; // what only takes too long may have too much to do
+        circuit_breaker::facts timed_out = beside_others;
+        timed_out.timed_out = true;
+        for (int i = 0; i < 25; ++i) {
+            CHECK_FALSE(silent.one(verdict::failure, timed_out));
+            silent.now += spacing;
+        }
+
+        struct bench alone;
+        for (int i = 0; i < 25;
+             ++i) { // of which a window holds one at most; thirty in a row are no chance there either
+            CHECK_FALSE(alone.one(verdict::failure, lone));
+            alone.now += spacing;
+        }
+        struct bench mixed; // a success in between ends the row
+        for (int i = 0; i < 40; ++i) {
+            CHECK_FALSE(mixed.one(i % 3 == 2 ? verdict::success : verdict::failure));
+            mixed.now += spacing;
+        }
+    }
 }
 
 TEST_CASE("a lone endpoint takes fifteen, nearly all of them failures") {

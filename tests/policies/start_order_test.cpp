@@ -25,21 +25,23 @@ struct everything {
     };
     std::vector<attempt> all;
 
-    [[nodiscard]] int failures_in_a_row(int enough, steady_time now) const {
+    [[nodiscard]] int failures_in_a_row(int enough, steady_time now, bool timeouts = true) const {
         int row = 0;
         for (auto one = all.rbegin(); one != all.rend() && row < enough; ++one) {
             if (one->what == attempt_mark::success) break;
             if (one->what == attempt_mark::pending && row > 0 && now - one->when < patience) break;
-            if (one->what == attempt_mark::failure) ++row;
+            if (one->what == attempt_mark::failure || (timeouts && one->what == attempt_mark::timeout)) ++row;
         }
         return row;
     }
-    [[nodiscard]] start_order::tally within(steady_time now) const {
+    [[nodiscard]] start_order::tally within(int row, steady_time now) const {
         start_order::tally counted;
-        for (const auto& one : all) {
-            if (one.what < attempt_mark::success || now - one.when >= window) continue;
+        for (auto one = all.rbegin(); one != all.rend(); ++one) {
+            const bool of_row = one->what == attempt_mark::failure && row > 0;
+            row -= of_row;
+            if (one->what < attempt_mark::success || (!of_row && now - one->when >= window)) continue;
             ++counted.calls;
-            if (one.what != attempt_mark::success) ++counted.failures;
+            if (one->what != attempt_mark::success) ++counted.failures;
         }
         return counted;
     }
@@ -71,10 +73,11 @@ TEST_CASE(
             model.all.push_back({now, attempt_mark::pending});
             for (; pending.begin()->first < seconds; pending.erase(pending.begin())) {
                 const std::size_t which = pending.begin()->second;
-                const attempt_mark what = draw() < failing ? attempt_mark::failure
-                                          : draw() < 0.8   ? attempt_mark::success
-                                          : draw() < 0.5   ? attempt_mark::overloaded
-                                                           : attempt_mark::neutral;
+                const attempt_mark what = draw() < failing
+                                              ? (draw() < 0.7 ? attempt_mark::failure : attempt_mark::timeout)
+                                          : draw() < 0.8 ? attempt_mark::success
+                                          : draw() < 0.5 ? attempt_mark::overloaded
+                                                         : attempt_mark::neutral;
                 const steady_time when = what == attempt_mark::neutral ? steady_time{} : then(pending.begin()->first);
                 REQUIRE(order.set(which + 1, what, when));
                 model.all[which] = {when, what};
@@ -82,9 +85,13 @@ TEST_CASE(
             for (const int enough : {1, 3, 100})
                 REQUIRE(order.failures_in_a_row(enough, patience, now) == model.failures_in_a_row(enough, now));
             if (step % 50 != 0) continue;
-            const auto is = order.within(window, now), should_be = model.within(now);
-            REQUIRE(is.calls == should_be.calls);
-            REQUIRE(is.failures == should_be.failures);
+            const int errors = order.errors_in_a_row(patience, now);
+            REQUIRE(errors == model.failures_in_a_row(4096, now, false));
+            for (const int row : {0, errors}) {
+                const auto is = order.within(window, row, now), should_be = model.within(row, now);
+                REQUIRE(is.calls == should_be.calls);
+                REQUIRE(is.failures == should_be.failures);
+            }
         }
     }
 }

@@ -72,6 +72,17 @@ TEST_CASE("A15: a 400 in 20 ms draws no requests") {
     CHECK(asked(on, "first", 0, 60) <= 60);
 }
 
+TEST_CASE("A16: after seconds of health an upstream that fails every request is left alone after a few") {
+    stage on(two(""), [](std::string_view upstream, unsigned, double now) {
+        return upstream == "first" && now >= 8 ? error(0.02, 500) : answer(0.05);
+    });
+    ask_steadily(on, 0, 20, 40);
+    CHECK(served(on) == on.requests().size());
+    REQUIRE_FALSE(on.circuits().empty());
+    CHECK(on.circuits().front().at < 8.25);
+    CHECK(asked(on, "first", 8, on.circuits().front().at) <= 10);
+}
+
 TEST_CASE("A13: another endpoint's room is not this one's: no failover into idle health is refused") {
     struct situation {
         std::string_view is;
