@@ -57,21 +57,30 @@ std::size_t cooldown::hash_of::operator()(const subject& of) const noexcept {
     return static_cast<std::size_t>(mix64(of.principal + 0x9e3779b97f4a7c15ULL * of.model));
 }
 
-std::uint64_t cooldown::place_of(std::uint64_t model) const noexcept {
-    if (model == all_models || std::find(models_.begin(), models_.end(), model) != models_.end()) return model;
-    return models_.size() < max_models ? model : further_models;
-}
-
-// Models that nobody rests for any longer make place first.
-void cooldown::make_place(std::uint64_t model) {
-    if (model == all_models || std::find(models_.begin(), models_.end(), model) != models_.end()) return;
+// Models that nobody rests for any longer make place first, then the one whose rest ends first: it is asked again, and
+// may say again that it is too early.
+void cooldown::make_place(std::uint64_t model, steady_time now) {
+    if (std::find(models_.begin(), models_.end(), model) != models_.end()) return;
     if (models_.size() >= max_models) {
-        std::erase_if(models_, [&](std::uint64_t each) {
-            return std::none_of(entries_.begin(), entries_.end(),
-                                [&](const auto& one) { return one.first.model == each; });
-        });
+        std::erase_if(entries_,
+                      [&](const auto& one) { return one.first.model != all_models && one.second.until <= now; });
+        const auto last_rest = [&](std::uint64_t each) {
+            steady_time until = steady_time::min();
+            for (const auto& [whom, known] : entries_) {
+                if (whom.model == each) until = std::max(until, known.until);
+            }
+            return until;
+        };
+        std::erase_if(models_, [&](std::uint64_t each) { return last_rest(each) == steady_time::min(); });
+        if (models_.size() >= max_models) {
+            const auto first = std::min_element(models_.begin(), models_.end(), [&](std::uint64_t a, std::uint64_t b) {
+                return last_rest(a) < last_rest(b);
+            });
+            std::erase_if(entries_, [&](const auto& one) { return one.first.model == *first; });
+            models_.erase(first);
+        }
     }
-    if (models_.size() < max_models) models_.push_back(model);
+    models_.push_back(model);
 }
 
 bool cooldown::another_model_rests(subject whom, steady_time now) const noexcept {
@@ -79,7 +88,7 @@ bool cooldown::another_model_rests(subject whom, steady_time now) const noexcept
         const auto found = entries_.find({whom.principal, model});
         return model != whom.model && found != entries_.end() && found->second.until > now;
     };
-    return rests(further_models) || std::any_of(models_.begin(), models_.end(), rests);
+    return std::any_of(models_.begin(), models_.end(), rests);
 }
 
 steady_time cooldown::rest_of(subject whom, outcome_kind kind, std::optional<duration> hint, double u,
@@ -105,8 +114,7 @@ steady_time cooldown::throttled(subject whom, outcome_kind kind, std::optional<d
     const bool of_all = kind == outcome_kind::quota || kind == outcome_kind::credential;
     const subject all{whom.principal, all_models};
     if (of_all || whom.model == all_models) return rest_of(all, kind, hint, u, now);
-    make_place(whom.model);
-    whom.model = place_of(whom.model);
+    make_place(whom.model, now);
     const bool is_common = another_model_rests(whom, now);
     const steady_time until = rest_of(whom, kind, hint, u, now);
     if (!is_common) return until;
@@ -123,7 +131,7 @@ bool cooldown::succeeded(subject whom, steady_time sent, steady_time now) noexce
     if (known_.load(std::memory_order_relaxed) == 0) return false;
     const std::scoped_lock lock(mutex_);
     bool ended = false;
-    const std::uint64_t places[] = {all_models, place_of(whom.model)};
+    const std::uint64_t places[] = {all_models, whom.model};
     for (const std::uint64_t model : std::span{places, whom.model == all_models ? 1U : 2U}) {
         const auto found = entries_.find({whom.principal, model});
         if (found == entries_.end()) continue;
@@ -187,7 +195,7 @@ std::optional<cooldown::rest> cooldown::resting(subject whom, steady_time now) {
         }
     };
     ask(all_models);
-    if (whom.model != all_models) ask(place_of(whom.model));
+    if (whom.model != all_models) ask(whom.model);
     count();
     return longest;
 }

@@ -16,7 +16,7 @@
 // and two of them where somebody had. What was sent before says nothing of now.
 //
 // One per endpoint; thread-safe: one mutex, held for one call, none where nobody rests. Bounded: max_rests, the one
-// that ends first is forgotten first; max_models, further ones are as one.
+// that ends first is forgotten first; max_models likewise, so that no model rests for what another was refused.
 
 #include "policies/outcome.hpp"
 #include "policies/small_mutex.hpp"
@@ -98,14 +98,12 @@ private:
         std::size_t operator()(const subject& of) const noexcept;
     };
     static constexpr std::uint64_t all_models = 0;
-    static constexpr std::uint64_t further_models = 1; // those for which there is no place of their own
 
     // All with the mutex held.
     [[nodiscard]] duration length(entry& known, outcome_kind kind, std::optional<duration> hint, double u,
                                   bool new_rest) const noexcept;
     steady_time rest_of(subject whom, outcome_kind kind, std::optional<duration> hint, double u, steady_time now);
-    [[nodiscard]] std::uint64_t place_of(std::uint64_t model) const noexcept;
-    void make_place(std::uint64_t model);
+    void make_place(std::uint64_t model, steady_time now);
     [[nodiscard]] bool another_model_rests(subject whom, steady_time now) const noexcept;
     void make_room(steady_time now);
     void count() noexcept { known_.store(entries_.size(), std::memory_order_relaxed); }

@@ -194,27 +194,34 @@ TEST_CASE("A10: each model has a ramp of its own, and a rest that is over makes 
     CHECK_FALSE(rest.resting({1, 300}, start + 3s));
 }
 
-TEST_CASE("A10: 64 models have places of their own, further ones share one; who rests no longer makes place") {
+TEST_CASE(
+    "A10: 64 models have places; a further one takes that of whose rest is over, or ends first, and nobody else's") {
     cooldown rest({.on = true});
     steady_time now = start;
-    for (std::uint64_t model = 10; model < 10 + cooldown::max_models; ++model) // of as many credentials: none is common
-        rest.throttled({model, model}, limited, 50s, 0.5, now);
+    const auto last = 10 + cooldown::max_models;
+    for (std::uint64_t model = 10; model < last; ++model) // of as many credentials: none is common
+        rest.throttled({model, model}, limited, std::chrono::seconds{model}, 0.5, now);
     CHECK(rest.report(now).resting == cooldown::max_models);
     rest.throttled({5, 500}, limited, 30s, 0.5, now);
-    CHECK(rest.resting({5, 501}, now)->until == now + 30s); // the shared place
-    CHECK_FALSE(rest.resting({5, 10}, now));
-    CHECK_FALSE(rest.resting({6, 501}, now));
-    now += 51s;
-    for (std::uint64_t model = 10; model < 10 + cooldown::max_models; ++model) {
-        rest.succeeded({model, model}, now, now);
-        CHECK_FALSE(rest.resting({model, model}, now));
-    }
-    rest.succeeded({5, 500}, now, now);
+    CHECK(rest.resting({5, 500}, now)->until == now + 30s);
+    CHECK_FALSE(rest.resting({5, 501}, now)); // nobody has refused it
+    CHECK_FALSE(rest.resting({10, 10}, now)); // it would have been over first
+    for (std::uint64_t model = 11; model < last; ++model) CHECK(rest.resting({model, model}, now));
+    now += 80s; // what rests no longer makes place first, and all at once
+    rest.throttled({5, 502}, limited, 30s, 0.5, now);
+    CHECK(rest.report(now).resting == 1);
     CHECK_FALSE(rest.resting({5, 500}, now));
-    CHECK(rest.idle());
-    rest.throttled({5, 500}, limited, 30s, 0.5, now);
-    CHECK(rest.resting({5, 500}, now));
     CHECK_FALSE(rest.resting({5, 501}, now));
+}
+
+TEST_CASE("a flood of model names that a client makes up rests none that was never refused") {
+    cooldown rest({.on = true});
+    steady_time now = start;
+    for (std::uint64_t model = 10; model < 2000; ++model) {
+        now += 1300ms;
+        rest.throttled({1, model}, limited, {}, 0.5, now);
+        CHECK_FALSE(rest.resting({1, 5}, now));
+    }
 }
 
 TEST_CASE("an operator's word ends every rest and forgets the ramps") {
