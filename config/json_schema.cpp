@@ -136,6 +136,7 @@ json::object node_schema(const schema_node& node) {
     case value_shape::map: {
         out = {{"type", "object"}, {"additionalProperties", element_schema(node)}};
         if (node.row->map_keys == "header_name") out["propertyNames"] = text_with("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$");
+        if (node.row->map_keys == "path") out["propertyNames"] = text_with("^/[^?#]*$");
         if (node.row->map_keys == "name") out["propertyNames"] = text_with("^[A-Za-z0-9._-]{1,64}$");
         break;
     }

@@ -183,6 +183,9 @@ private:
             }
         } else if (keys == "name") {
             wrong = check_name(child.key);
+        } else if (keys == "path") {
+            code = "bad-path";
+            wrong = check_path(child.key);
         } else {
             wrong = child.key.empty() ? "this name cannot be empty" : check_plain_text(child.key);
         }

@@ -58,7 +58,7 @@ struct key_row {
     bool can_be_empty = false;     // "" is a value
     bool available = true;         // false: accepts only `off` in this version
     std::string_view short_form{}; // of a block: a single value stands for a block with only this key, or these ('|')
-    std::string_view map_keys{};   // of a map: what its keys are, name, header_name or text
+    std::string_view map_keys{};   // of a map: what its keys are, name, header_name, path or text
     bool policy = false;           // lives under `defaults` and under each route
     // Puts what is written where it belongs (fill.hpp); null: whoever builds the block around it reads it.
     void (*fills)(const entry& from, const destination& into) = nullptr;

@@ -65,6 +65,11 @@ void add_upstream_keys(std::vector<key_row>& table) {
                           "the path; nothing else changes. A name, or a glob (`*`, `?`): the name in full first, then "
                           "the longest glob.",
          .map_keys = "text", .fills = member<&upstream::models>},
+        {.path = "upstreams.paths", .kind = path, .shape = map,
+         .documentation = "Where this provider has other paths for the same calls: what a path begins with (whole "
+                          "segments, the longest first), and what stands there instead. After a route's rewrite, "
+                          "before the URL's base path; the query stays. The call is still taken for what it was.",
+         .map_keys = "path", .fills = member<&upstream::paths>},
         {.path = "upstreams.tls", .kind = block, .documentation = "How an https upstream is verified."},
         {.path = "upstreams.tls.ca_file", .kind = file, .fallback = "system", .words = "system",
          .documentation = "Certificate authorities in PEM, relative to this file; system: the machine's store.",

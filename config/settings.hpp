@@ -118,6 +118,8 @@ struct upstream {
     config::dialect_setting dialect = config::dialect_setting::automatic;
     header_edits headers;
     std::map<std::string, std::string, std::less<>> models; // rename on the way out, by name or glob (renames.hpp)
+    // What a path begins with, whole segments, and what stands there for this upstream (renames.hpp).
+    std::map<std::string, std::string, std::less<>> paths;
     client_tls tls;
     std::optional<url> proxy; // CONNECT proxy
     connection_options connections;

@@ -48,7 +48,7 @@ std::string_view member(std::string_view object, std::string_view name, std::str
 // temperature 0, a seed (in the place of the dialect), or embeddings.
 bool asks_deterministically(const client_request& request, const config::route& asked, std::string_view target) {
     const config::upstream& first = *asked.upstreams.front();
-    const wire::call* const called = call_of_target(target, base_of(asked, first));
+    const wire::call* const called = call_sent(asked, first, *request.came.head, target);
     if (called != nullptr && called->embeds) return true;
     const shared_bytes held = request.body.text();
     const std::string_view body = held.view();

@@ -102,7 +102,7 @@ const flight::aim_taken& flight::aim(endpoint_index at) {
         if (!upstream.models.empty()) rename_in_path(upstream);
         const bool as_asked =
             route_.rewrite.is == config::path_rewrite::kind::none && upstream.address.base_path.empty();
-        aim_.called = as_asked ? called() : call_of_target(aim_.target, base_of(route_, upstream));
+        aim_.called = as_asked ? called() : call_sent(route_, upstream, *request_.came.head, aim_.target);
     }
     if (elsewhere || aim_.saw_whole != request_.body.whole()) { // a member that decides may be the last one to come
         aim_.saw_whole = request_.body.whole();

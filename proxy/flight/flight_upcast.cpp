@@ -19,8 +19,10 @@ bool flight::upcasts(endpoint_index at) {
     if (!route_.stream.upcast || !request_.came.head->is_post() || !request_.body.complete() || !repeatable(at))
         return false;
     const config::upstream& upstream = *route_.upstreams[at];
-    const auto dialect = wire::upcast_dialect(dialect_of(route_, upstream, request_.came.head->path), aim(at).target,
-                                              base_of(route_, upstream));
+    const bool own_paths = !upstream.paths.empty(); // then the client's says what is called
+    const std::string_view target = own_paths ? request_.came.head->path : aim(at).target;
+    const auto dialect = wire::upcast_dialect(dialect_of(route_, upstream, request_.came.head->path), target,
+                                              own_paths ? 0 : base_of(route_, upstream));
     if (!dialect) return false;
     auto& possible = can_upcast_[*dialect == wire::dialect::anthropic ? 1 : 0];
     if (!possible) {

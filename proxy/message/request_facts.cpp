@@ -122,10 +122,18 @@ bool request_facts::is_deterministic() const {
 }
 
 bool request_facts::may_repeat(const wire::call* as) const {
-    return is_replay_eligible(*request_.came.head, as, [&] {
-        return once(stores_nothing_,
-                    [&] { return request_.body.whole() && !wire::stores_something(request_.body.text().view()); });
-    });
+    return is_replay_eligible(*request_.came.head, as, [&] { return stores_nothing(); });
+}
+
+bool request_facts::stores_nothing() const {
+    return once(stores_nothing_,
+                [&] { return request_.body.whole() && !wire::stores_something(request_.body.text().view()); });
+}
+
+bool request_facts::only_computes(const wire::call* as) const {
+    if (as == nullptr || as->dear || !request_.came.head->is_post()) return false;
+    return as->effect == wire::call_effect::computes ||
+           (as->effect == wire::call_effect::may_store && stores_nothing());
 }
 
 bool request_facts::may_repeat(const config::route& asked) const {
@@ -133,7 +141,7 @@ bool request_facts::may_repeat(const config::route& asked) const {
     const config::upstream& first = *asked.upstreams.front();
     std::string room;
     const std::string_view target = upstream_target(asked, first, *request_.came.head, room);
-    return may_repeat(call_of_target(target, base_of(asked, first)));
+    return may_repeat(call_sent(asked, first, *request_.came.head, target));
 }
 
 std::optional<std::uint64_t> request_facts::caller() const {

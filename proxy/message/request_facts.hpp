@@ -52,6 +52,10 @@ public:
     [[nodiscard]] bool is_deterministic() const;   // asks for the answer a model would give every time
     // Whether it may be sent again after it may have reached an upstream, as that call (repeatable.hpp).
     [[nodiscard]] bool may_repeat(const wire::call* as) const;
+    // Sent as this call (null: none that we know) it leaves nothing behind, and is no dear one: a copy that nobody has
+    // asked for may be sent, after it was answered.
+    [[nodiscard]] bool only_computes(const wire::call* as) const;
+
     // ... to the first upstream of a route, as that route has it.
     [[nodiscard]] bool may_repeat(const config::route& asked) const;
     // Whose credentials it has (principal.hpp). Empty: not known, as the head shows no key (what several callers share
@@ -59,6 +63,7 @@ public:
     [[nodiscard]] std::optional<std::uint64_t> caller() const;
 
 private:
+    [[nodiscard]] bool stores_nothing() const;
     // Read of a body: stands once all of it has come.
     template <class Value>
     struct read_once {

@@ -19,8 +19,10 @@ std::size_t base_of(const config::route& route, const config::upstream& upstream
     return upstream.address.base_path.size() + (adds_prefix ? without_slash(route.rewrite.value) : 0);
 }
 
-const wire::call* call_of_target(std::string_view target, std::size_t base) noexcept {
-    return wire::find_call(target.substr(0, target.find('?')), base);
+const wire::call* call_sent(const config::route& route, const config::upstream& upstream,
+                            const wire::request_head& head, std::string_view target) noexcept {
+    if (!upstream.paths.empty()) return call_of_path(&route, head.path);
+    return wire::find_call(target.substr(0, target.find('?')), base_of(route, upstream));
 }
 
 const wire::call* call_of_path(const config::route* route, std::string_view path) noexcept {

@@ -15,8 +15,10 @@ namespace evenkeel::request {
 // How many bytes of what is sent upstream are a base that the configuration names.
 [[nodiscard]] std::size_t base_of(const config::route& route, const config::upstream& upstream) noexcept;
 
-// The call that a target with its query is; null: none that we know.
-[[nodiscard]] const wire::call* call_of_target(std::string_view target, std::size_t base) noexcept;
+// The call that is sent to an upstream by this target; null: none that we know. Where that upstream has paths of its
+// own, it is what the client's path means.
+[[nodiscard]] const wire::call* call_sent(const config::route& route, const config::upstream& upstream,
+                                          const wire::request_head& head, std::string_view target) noexcept;
 
 // The call that a client's path is, where a route rewrites it after the rewrite; the upstream's base path does not
 // matter.

@@ -1,6 +1,7 @@
 #include "proxy/reading/router.hpp"
 
 #include "config/glob.hpp"
+#include "config/renames.hpp"
 #include "proxy/reading/credentials.hpp"
 
 #include <algorithm>
@@ -43,28 +44,42 @@ route_choice choose_route(const config::settings& settings, const route_question
 }
 
 namespace {
-std::string_view whole_target(const config::route& route, const config::upstream& upstream,
-                              const wire::request_head& head, std::string& room) {
-    if (route.rewrite.is == config::path_rewrite::kind::none && upstream.address.base_path.empty()) return head.target;
-    std::string& target = room;
-    target.clear();
-    target.reserve(upstream.address.base_path.size() + head.target.size() + route.rewrite.value.size());
-    target += upstream.address.base_path;
+// The path behind the route's rewrite.
+std::string_view rewritten_path(const config::route& route, const wire::request_head& head, std::string& room) {
     switch (route.rewrite.is) {
-    case config::path_rewrite::kind::none: target += head.target; return target;
-    case config::path_rewrite::kind::whole: target += route.rewrite.value; break;
+    case config::path_rewrite::kind::none: break;
+    case config::path_rewrite::kind::whole: return route.rewrite.value;
     case config::path_rewrite::kind::prefix: {
         std::string_view rest = head.path.substr(route.match.path_prefix.size());
         std::string_view prefix = route.rewrite.value;
         // Exactly one slash where the two meet, whichever of them brought it.
         while (prefix.ends_with('/')) prefix.remove_suffix(1);
         while (rest.starts_with('/')) rest.remove_prefix(1);
-        target += prefix;
-        if (!rest.empty() || target.empty()) target += '/';
-        target += rest;
-        break;
+        room = prefix;
+        if (!rest.empty() || room.empty()) room += '/';
+        room += rest;
+        return room;
     }
     }
+    return head.path;
+}
+
+std::string_view whole_target(const config::route& route, const config::upstream& upstream,
+                              const wire::request_head& head, std::string& room) {
+    const bool as_written = route.rewrite.is == config::path_rewrite::kind::none && upstream.paths.empty();
+    if (as_written && upstream.address.base_path.empty()) return head.target;
+    std::string& target = room;
+    if (as_written) {
+        target.clear();
+        target.reserve(upstream.address.base_path.size() + head.target.size());
+        target.append(upstream.address.base_path).append(head.target);
+        return target;
+    }
+    std::string own; // of the path
+    const std::string_view path = rewritten_path(route, head, own);
+    const auto theirs = config::path_for(upstream, path);
+    target = upstream.address.base_path;
+    target.append(theirs ? std::string_view{*theirs} : path);
     if (head.target.size() > head.path.size()) target += head.target.substr(head.path.size()); // '?' and the query
     return target;
 }

@@ -39,12 +39,12 @@ constexpr std::array calls{
          .distinct = true},
     call{.method = "POST", .shape = "moderations", .speaks = dialect::openai},
     call{.method = "POST", .shape = "chat/moderations", .speaks = dialect::openai, .distinct = true}, // Mistral
-    call{.method = "POST", .shape = "audio/transcriptions", .speaks = dialect::openai, .distinct = true},
-    call{.method = "POST", .shape = "audio/translations", .speaks = dialect::openai, .distinct = true},
-    call{.method = "POST", .shape = "audio/speech", .speaks = dialect::openai, .distinct = true},
-    call{.method = "POST", .shape = "images/generations", .speaks = dialect::openai, .distinct = true},
-    call{.method = "POST", .shape = "images/edits", .speaks = dialect::openai, .distinct = true},
-    call{.method = "POST", .shape = "images/variations", .speaks = dialect::openai, .distinct = true},
+    call{.method = "POST", .shape = "audio/transcriptions", .speaks = dialect::openai, .distinct = true, .dear = true},
+    call{.method = "POST", .shape = "audio/translations", .speaks = dialect::openai, .distinct = true, .dear = true},
+    call{.method = "POST", .shape = "audio/speech", .speaks = dialect::openai, .distinct = true, .dear = true},
+    call{.method = "POST", .shape = "images/generations", .speaks = dialect::openai, .distinct = true, .dear = true},
+    call{.method = "POST", .shape = "images/edits", .speaks = dialect::openai, .distinct = true, .dear = true},
+    call{.method = "POST", .shape = "images/variations", .speaks = dialect::openai, .distinct = true, .dear = true},
     call{.method = "GET", .shape = "models", .speaks = dialect::openai, .effect = reads},
 
     // Anthropic

@@ -42,6 +42,7 @@ struct call {
     bool streams = false;             // its name asks for a stream
     bool streams_unless_told = false; // ... or the absence of `stream: false`
     bool upcasts = false;             // its buffered form can be asked for as a stream (upcast_request.hpp)
+    bool dear = false;                // pictures and sound: nothing that costs so much is sent for the proxy's own sake
 };
 
 // The call whose whole path this is; null: none that we know. `path` is without query. `base`: how many of its first

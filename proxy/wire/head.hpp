@@ -91,6 +91,9 @@ struct request_head {
     std::shared_ptr<const std::string> merged{}; // of `target`, where it had slashes in a row; shared with copies
 
     void clear() noexcept; // keeps the capacity of `fields`
+    [[nodiscard]] bool is_get() const noexcept {
+        return method.size() == 3 && std::memcmp(method.data(), "GET", 3) == 0;
+    }
     [[nodiscard]] bool is_post() const noexcept {
         return method.size() == 4 && std::memcmp(method.data(), "POST", 4) == 0;
     }

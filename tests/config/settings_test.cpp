@@ -81,6 +81,7 @@ upstreams:
     dialect: anthropic
     headers: {set: {X-Api-Key: k, x-empty: ""}, remove: [X-Debug, cookie]}
     models: {a: b, "c d": e}
+    paths: {/v1: /api/v3}
     tls: {ca_file: c.pem, server_name: other.example, cert_file: c.pem, key_file: /k.pem, verify: true}
     proxy: http://egress:3128
     connections: {max: 7, idle_timeout: 1s, max_age: 2m, retry_stale: false}
@@ -191,6 +192,7 @@ drain: {delay: 3s, timeout: 7s}
     CHECK(u.headers.remove == std::vector<std::string>{"x-debug", "cookie"});
     CHECK(u.models.at("a") == "b");
     CHECK(u.models.at("c d") == "e");
+    CHECK(u.paths.at("/v1") == "/api/v3");
     CHECK(u.tls == client_tls{"conf/c.pem", "other.example", "conf/c.pem", "/k.pem", true});
     CHECK(u.proxy == url{false, "egress", 3128, "egress:3128", ""});
     CHECK(u.connections == connection_options{7, 1s, 2min, false});

@@ -1,3 +1,4 @@
+#include "proxy/reading/repeatable.hpp"
 #include "proxy/reading/router.hpp"
 
 #include <doctest/doctest.h>
@@ -128,6 +129,32 @@ TEST_CASE("the target upstream: base path, rewritten path, query unchanged") {
         std::string room;
         CHECK(request::upstream_target(route, upstream, head_for("GET", row.target), room) == row.expected);
     }
+}
+
+TEST_CASE("an upstream with other paths is asked by them, for what the client called") {
+    config::route route;
+    config::upstream upstream;
+    upstream.paths = {{"/v1", "/api/v3"}, {"/v1/chat/completions", "/talk"}, {"/v1/embeddings/", "/"}};
+    const auto asked = [&](std::string target) {
+        std::string room;
+        return std::string{request::upstream_target(route, upstream, head_for("POST", std::move(target)), room)};
+    };
+    CHECK(asked("/v1/models?limit=2") == "/api/v3/models?limit=2");
+    CHECK(asked("/v1") == "/api/v3");
+    CHECK(asked("/v11/models") == "/v11/models");
+    CHECK(asked("/v1/chat/completions?x") == "/talk?x"); // the longest
+    CHECK(asked("/v1/chat/completions/7") == "/talk/7");
+    CHECK(asked("/v1/embeddings") == "/");
+    CHECK(asked("/v1/embeddings/x") == "/x");
+    upstream.address.base_path = "/base";
+    CHECK(asked("/v1/models") == "/base/api/v3/models");
+    const auto head = head_for("POST", "/v1/chat/completions");
+    const wire::call* const called = request::call_sent(route, upstream, head, "/base/talk");
+    REQUIRE(called != nullptr);
+    CHECK(called->upcasts);
+    route.rewrite = {config::path_rewrite::kind::prefix, "/v1"};
+    route.match.path_prefix = "/openai";
+    CHECK(asked("/openai/models") == "/base/api/v3/models");
 }
 
 } // namespace evenkeel::test::router_test
