@@ -625,15 +625,15 @@ net::task<bool> client_connection::relay_as_event(answer& given, client_request&
     const int status = given.head->status; // of what its client no longer can be told
     const content_facts content = content_of(*given.head);
     const bool readable = content.readable();
-    const std::uint64_t most = status < 400 ? request.route->stream.hold_buffer : wire::max_error_body;
+    // A good answer is not thrown away because a head went ahead: it may be as large as there is memory for.
+    memory_charge charge(services_.memory);
     std::string body;
     bool whole = false;
-    while (readable && body.size() < most) {
+    while (readable && (status < 400 || body.size() < wire::max_error_body)) {
         auto step = given.body->ready();
         if (!step) step = co_await given.body->next();
         whole = step->is == body_step::kind::end;
-        if (step->is != body_step::kind::data) break;
-        body += step->data;
+        if (step->is != body_step::kind::data || !charge.append(body, step->data)) break;
     }
     const auto dialect = request.facts.dialect();
     if (status < 400 && whole && !wire::holds_error(body)) {

@@ -35,8 +35,15 @@ duration head_hold_tick(const config::settings& settings) noexcept {
 void head_ahead::begin(const client_request& request, duration tick) {
     request_ = &request;
     given_ = broken_ = false;
-    // Never taken back: most requests are over when it fires, and the next one finds it armed.
-    if (!armed()) services_.loop.timers().arm(*this, services_.loop.now() + tick);
+    // Never taken back: most requests are over when it fires, and the next one finds it armed. But a longer wait, of
+    // one before, is none of this one's.
+    if (armed() && due_ <= services_.loop.now() + tick) return;
+    arm(services_.loop.now() + tick);
+}
+
+void head_ahead::arm(steady_time due) {
+    due_ = due;
+    services_.loop.timers().arm(*this, due);
 }
 
 void head_ahead::stop() {
@@ -49,14 +56,14 @@ void head_ahead::on_timer() {
     const auto& route = request_->route;
     auto& loop = services_.loop;
     if (!route || !request_->body.complete()) { // still being read
-        loop.timers().arm(*this, loop.now() + longest_tick);
+        arm(loop.now() + longest_tick);
         return;
     }
     if (route->serves != config::route_serves::upstream || !route->stream.hold_head ||
         request_->came.head->minor_version < 1)
         return;
     const steady_time due = request_->came.received + hold_of(*request_);
-    if (loop.now() < due) return loop.timers().arm(*this, due);
+    if (loop.now() < due) return arm(due);
     if (!request_->facts.wants_events()) return;
     running_ = given_ = true;
     patience_ = request_->came.settings->limits.write_timeout;

@@ -32,6 +32,8 @@ public:
 
 private:
     void on_timer() override;
+    void arm(steady_time due);
+    steady_time due_{}; // while armed
     static net::task<void> run(head_ahead* self, wire::head_text head, duration pause);
     [[nodiscard]] net::task<bool> write(std::string_view bytes);
     duration patience_{}; // of a write

@@ -105,10 +105,10 @@ void for_each_credential(const wire::request_head& head, std::string_view body, 
     });
     if (body.empty() || !may_be_json(head)) return;
     if (body.starts_with(byte_order_mark)) body.remove_prefix(byte_order_mark.size());
-    for (const wire::json_member& one : wire::list_members(body, wire::most_members)) {
-        if (rules.body_member(one.name) != config::credential_kind::none)
-            what('{' + config::credential_name(one.name), one.value);
-    }
+    const auto credentials = wire::pick_members(body, wire::most_members, [&](std::string_view name) {
+        return rules.body_member(name) != config::credential_kind::none;
+    });
+    for (const wire::json_member& one : credentials) what('{' + config::credential_name(one.name), one.value);
 }
 
 } // namespace evenkeel::request

@@ -117,7 +117,9 @@ std::optional<attempt_outcome> judge_whole(const wire::response_head& head, cont
     const bool looks = text.starts_with('{') || text.starts_with('[');
     if (text.empty() || (is_no_answer(head, content, rules) && !looks))
         return failed_with(outcome_kind::protocol_error);
-    if (content.is == content_facts::kind::json && !is_closed_json(text))
+    // Without a label too, where nothing else would tell that it is cut: its end is that of the connection.
+    const bool may_be_cut = text.starts_with('{') && head.body.kind == wire::body_kind::until_close;
+    if ((content.is == content_facts::kind::json || may_be_cut) && !is_closed_json(text))
         return failed_with(outcome_kind::protocol_error);
     if (!looks) return std::nullopt;
     if (wire::holds_error(text)) {

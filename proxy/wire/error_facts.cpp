@@ -68,7 +68,8 @@ bool is_nothing(const json::value& value) {
     if (const bool* flag = value.if_bool()) return !*flag;
     if (const json::string* text = value.if_string()) return text->empty();
     if (const json::object* object = value.if_object()) return object->empty();
-    return false;
+    if (const json::array* list = value.if_array()) return list->empty();
+    return value.is_number() && value.to_number<double>() == 0;
 }
 
 bool calls_itself_error(const json::object& top) {

@@ -32,7 +32,7 @@ bool is_something(const json::value& value) noexcept {
     case json::kind::string: return !value.get_string().empty();
     case json::kind::array: return !value.get_array().empty();
     case json::kind::object: return !value.get_object().empty();
-    default: return true;
+    default: return value.to_number<double>() != 0;
     }
 }
 bool has(const json::object& in, std::string_view name) noexcept {

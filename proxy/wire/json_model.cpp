@@ -382,15 +382,82 @@ void escape(std::string_view text, Put put) {
 
 } // namespace
 
+namespace {
+// A name as it would be read; as it is written, where its escapes are none.
+std::string name_of(std::string_view written) {
+    for (std::size_t at = written.find('\\'); at < written.size(); at = written.find('\\', at + 2)) {
+        const char* const p = written.data() + at + 1;
+        const char* const end = written.data() + written.size();
+        if (p == end || (*p == 'u' && read_hex4(p + 1, end) < 0)) return std::string{written};
+    }
+    return decode(written);
+}
+
+// As a lenient server reads an object: strings hold any bytes, brackets nest however deep, `NaN` is a value, and what
+// follows the object is nobody's business.
+template <class What>
+void for_each_member_leniently(std::string_view body, What what) {
+    const char* p = body.data();
+    const char* const end = p + body.size();
+    const auto skip_space = [&] {
+        p = std::find_if_not(p, end, [](char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; });
+    };
+    const auto skip_text = [&] { // of a string, and the quotation mark behind it
+        const char* const start = p;
+        while (p != end && *p != '"') p += *p == '\\' && end - p > 1 ? 2 : 1;
+        const std::string_view text{start, static_cast<std::size_t>(p - start)};
+        if (p != end) ++p;
+        return text;
+    };
+    skip_space();
+    if (p == end || *p++ != '{') return;
+    while (p != end && *p != '}') {
+        if (*p++ != '"') continue;
+        const std::string_view name = skip_text();
+        skip_space();
+        if (p == end || *p != ':') continue;
+        ++p;
+        skip_space();
+        const char* const start = p;
+        for (int depth = 0; p != end; ++p) {
+            while (p != end && *p == '"') {
+                ++p;
+                static_cast<void>(skip_text());
+            }
+            if (p == end || (depth == 0 && (*p == ',' || *p == '}' || *p == ']'))) break;
+            if (*p == '{' || *p == '[') ++depth;
+            if (*p == '}' || *p == ']') --depth;
+        }
+        what(json_member{name_of(name), {start, static_cast<std::size_t>(p - start)}});
+    }
+}
+
+// What a strict reader would not take is read as a lenient one would.
+template <class What>
+void for_each_member(std::string_view body, std::size_t most, What what) {
+    const auto members = list_members(body, most);
+    for (const json_member& one : members) what(one);
+    if (members.empty()) for_each_member_leniently(body, what);
+}
+} // namespace
+
 std::vector<json_member> list_members(std::string_view body, std::size_t most) {
     std::vector<json_member> out;
     if (!scanner(body).run_over(out, most)) out.clear();
     return out;
 }
 
+std::vector<json_member> pick_members(std::string_view body, std::size_t most,
+                                      const std::function<bool(std::string_view)>& wanted) {
+    std::vector<json_member> out;
+    for_each_member(body, most, [&](const json_member& one) {
+        if (wanted(one.name)) out.push_back(one);
+    });
+    return out;
+}
+
 std::vector<std::string_view> without_members(std::string_view body, std::size_t most,
                                               const std::function<bool(std::string_view)>& drops) {
-    const auto members = list_members(body, most);
     std::vector<std::string_view> pieces;
     const auto add = [&](std::string_view piece) {
         if (!pieces.empty() && pieces.back().data() + pieces.back().size() == piece.data()) {
@@ -402,18 +469,18 @@ std::vector<std::string_view> without_members(std::string_view body, std::size_t
     std::size_t begin = body.find('{') + 1; // of a member, with the comma before it
     add(body.substr(0, begin));
     bool kept = false, dropped = false;
-    for (const json_member& one : members) {
+    for_each_member(body, most, [&](const json_member& one) {
         const std::size_t end = static_cast<std::size_t>(one.value.data() - body.data()) + one.value.size();
         std::string_view piece = body.substr(begin, end - begin);
         begin = end;
         if (drops(one.name)) {
             dropped = true;
-            continue;
+            return;
         }
         if (!kept && dropped) piece.remove_prefix(piece.find(',') + 1);
         kept = true;
         add(piece);
-    }
+    });
     add(body.substr(begin));
     return dropped ? pieces : std::vector<std::string_view>{};
 }

@@ -44,8 +44,13 @@ struct json_member {
 };
 [[nodiscard]] std::vector<json_member> list_members(std::string_view body, std::size_t most);
 
-// The object without those members whose name `drops` says, as pieces of it in their order. Empty: none is dropped, or
-// it is no such object.
+// Those whose name `wanted` says. What list_members() does not take is read as a lenient server would read it: `NaN`,
+// bytes that are no UTF-8, any depth and number, and something behind the object.
+[[nodiscard]] std::vector<json_member> pick_members(std::string_view body, std::size_t most,
+                                                    const std::function<bool(std::string_view name)>& wanted);
+
+// The object without those members whose name `drops` says, read likewise, as pieces of it in their order. Empty: none
+// is dropped.
 [[nodiscard]] std::vector<std::string_view> without_members(std::string_view body, std::size_t most,
                                                             const std::function<bool(std::string_view name)>& drops);
 

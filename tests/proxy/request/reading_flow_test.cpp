@@ -131,6 +131,71 @@ TEST_CASE("B1: an answer in one piece behind a head that was given ahead becomes
     f.expect_nothing_left();
 }
 
+TEST_CASE("B1: ... however large it is: a good answer is not thrown away because a head went ahead") {
+    retrying f;
+    f.route->stream.head_hold = 10s;
+    f.route->stream.heartbeat = 100s;
+    f.route->stream.hold_buffer = 4096;
+    const std::string words(100'000, 'w');
+    f.upstream.next(streaming(
+        {play::pause{12s},
+         play::send{json_of(R"({"choices":[{"finish_reason":"stop","message":{"content":")" + words + R"("}}]})")}}));
+    f.connect();
+    f.send(post_stream());
+    f.pass(13s);
+    CHECK(has(f.client.received(), words));
+    CHECK(has(f.client.received(), "data: [DONE]\n\n"));
+    CHECK(f.seen.requests.at(0).outcome == request_outcome::ok);
+    f.expect_nothing_left();
+}
+
+TEST_CASE("the head of a client that says how long it waits is not kept back by the request before it") {
+    fixture f;
+    f.route->stream.heartbeat = 100s;
+    f.upstream.next(streaming({play::pause{1500ms}, play::send{good_stream}}));
+    f.upstream.next(streaming({play::pause{5s}, play::send{good_stream}}));
+    f.connect();
+    f.send(post_stream());
+    f.pass(2s);
+    f.client.forget_received();
+    f.send(post_stream("x-stainless-timeout: 7\r\n"));
+    f.pass(3400ms);
+    CHECK(f.client.received().empty());
+    f.pass(200ms);
+    CHECK(has(f.client.received(), "content-type: text/event-stream\r\n"));
+    f.pass(2s);
+    CHECK(has(f.client.received(), done));
+    f.expect_nothing_left();
+}
+
+TEST_CASE("JSON that ends with its connection is whole when its brackets are closed, whatever it is called") {
+    for (const char* type : {"", "Content-Type: text/plain\r\n", "Content-Type: application/vnd.x+json\r\n"}) {
+        CAPTURE(type);
+        retrying f;
+        const std::string head = "HTTP/1.1 200 OK\r\n" + std::string{type} + "Connection: close\r\n\r\n";
+        f.upstream.next({.steps = {play::request{2},
+                                   play::send{head + R"({"choices":[{"message":{"content":"hello wor)"}, play::end{}}});
+        f.upstream.next({.steps = {play::request{2}, play::send{head + something_said}, play::end{}}});
+        f.connect();
+        f.send(post_with("{}"));
+        f.pass(3s);
+        CHECK(has(f.client.received(), something_said));
+        CHECK_FALSE(has(f.client.received(), "wor"));
+        CHECK(f.seen.requests.at(0).attempts == 2);
+        f.expect_nothing_left();
+    }
+    retrying text; // nor is text cut because it begins like a list
+    text.upstream.next(
+        {.steps = {play::request{2}, play::send{"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n[music] la la"},
+                   play::end{}}});
+    text.connect();
+    text.send(post_with("{}"));
+    text.pass(3s);
+    CHECK(has(text.client.received(), "[music] la la"));
+    CHECK(text.seen.requests.at(0).attempts == 1);
+    text.expect_nothing_left();
+}
+
 TEST_CASE(
     "B2 and B4: an error that came compressed is an error, and the good answer keeps its bytes and its encoding") {
     for (const bool stream : {true, false}) {

@@ -58,9 +58,10 @@ TEST_CASE("Google's details") {
 }
 
 TEST_CASE("what is no error is none, and nothing is too strange to look at") {
-    for (const char* body : {"", " ", "null", "[]", "{}", "7", "\"text\"", "<html>502</html>",
-                             "{\"error\":", "{\"error\":null}", "{\"error\":{}}", "{\"error\":\"\"}",
-                             "{\"error\":false}", "{\"choices\":[]}", "[[[[{\"error\":1}]]]]", "\xff\xfe"}) {
+    for (const char* body :
+         {"", " ", "null", "[]", "{}", "7", "\"text\"", "<html>502</html>", "{\"error\":", "{\"error\":null}",
+          "{\"error\":{}}", "{\"error\":\"\"}", "{\"error\":false}", "{\"error\":[]}", "{\"error\":0}",
+          "{\"error\":0.0}", "{\"choices\":[]}", "[[[[{\"error\":1}]]]]", "\xff\xfe"}) {
         CAPTURE(body);
         CHECK_FALSE(read_error(body).is_error);
     }
@@ -81,9 +82,10 @@ TEST_CASE("an error with status 200") {
     CHECK(holds_error("\xef\xbb\xbf{\"error\":\"m\"}"));
     CHECK(holds_error(R"({"error":{"message":"\ud83d"},"score":NaN})"));
     for (const char* good :
-         {R"({"id":"resp_1","error":null,"output":[]})", R"({"error":false})", R"({"error":{}})",
-          R"({"choices":[{"message":{"content":"\"error\": x"}}]})", R"({"choices":[{"error":null}]})",
-          R"({"choices":[{"error":{}},{"error":"m"}]})", R"({"data":[]})", "", "error\""}) {
+         {R"({"id":"resp_1","error":null,"output":[]})", R"({"error":false})", R"({"error":{}})", R"({"error":[]})",
+          R"({"error":0})", R"({"choices":[{"message":{"content":"\"error\": x"}}]})",
+          R"({"choices":[{"error":null}]})", R"({"choices":[{"error":{}},{"error":"m"}]})", R"({"data":[]})", "",
+          "error\""}) {
         CAPTURE(good);
         CHECK_FALSE(holds_error(good));
     }

@@ -170,6 +170,44 @@ TEST_CASE("the members of an object are listed with the bytes of their values") 
         CHECK(listed(body) == "");
 }
 
+TEST_CASE("a member is found and dropped in what only a lenient server takes for JSON") {
+    const auto is_secret = [](std::string_view name) { return name == "api_key"; };
+    const auto without = [&](std::string_view body) {
+        std::string out;
+        for (const auto piece : wire::without_members(body, 4, is_secret)) out += piece;
+        return out;
+    };
+    const std::string deep = std::string(500, '[') + std::string(500, ']');
+    for (const auto& [body, left] : std::vector<std::pair<std::string, std::string>>{
+             {R"({"api_key":"S","t":NaN})", R"({"t":NaN})"},
+             {R"({"t":Infinity , "api_key":"S"})", R"({"t":Infinity })"},
+             {"{\"t\":\"\xff\",\"api_key\":\"S\",\"u\":1}", "{\"t\":\"\xff\",\"u\":1}"},
+             {R"({"api_key":"S","t":)" + deep + "}", R"({"t":)" + deep + "}"},
+             {R"({"a":1,"b":2,"c":3,"d":4,"e":5,"api_key":"S,}]\""})", R"({"a":1,"b":2,"c":3,"d":4,"e":5})"},
+             {R"({"\u0061pi_key":{"x":["S"]},"t":1}junk)", R"({"t":1}junk)"},
+             {R"({"api_key":"S","t":1,})", R"({"t":1,})"},
+             {R"({"t":1,"api_key":"S)", R"({"t":1)"}}) {
+        CAPTURE(body);
+        CHECK(without(body) == left);
+        CHECK(wire::pick_members(body, 4, is_secret).size() == 1);
+    }
+    for (const char* body :
+         {"", "{", "{}", "[1]", "{\"\\", "{\"a\\u12", "{\"\\u00", "{\"a\":{]}}", "\"api_key\":1", "{:,}"}) {
+        CAPTURE(body);
+        CHECK(without(body).empty());
+    }
+    // Whatever the bytes, it ends, and nothing but dropped members is missing.
+    std::mt19937_64 random(11);
+    const std::string_view letters = "{}[]\",:\\u0 apikey_N";
+    for (int n = 0; n < 20000; ++n) {
+        std::string body = "{";
+        for (int i = 0; i < 24; ++i) body += letters[random() % letters.size()];
+        std::string kept;
+        for (const auto piece : wire::without_members(body, 4, is_secret)) kept += piece;
+        CHECK(kept.size() <= body.size());
+    }
+}
+
 TEST_CASE("a value of any kind is JSON, and nothing beside it is") {
     for (const char* text : {"1", " -0.5e3\r\n", "\"a\"", "null", "true", "[]", "[1,\n{\"a\":[]}]", "{}"})
         CHECK(wire::is_json(text));
