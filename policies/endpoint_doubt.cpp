@@ -13,7 +13,7 @@ constexpr double spread = 0.2; // of the pause between probes, so that many prox
 void endpoint_doubt::begin(steady_time now) noexcept {
     const bool relapse = ended_ != steady_time::min() && now - ended_ < relapse_within;
     wanted_ = relapse ? std::min(wanted_ * 2, most_goods) : 1;
-    since_ = now;
+    since_ = heard_ = now;
     next_probe_ = now; // whoever is asked instead may tell at once
     pause_ = first_probe;
     goods_ = 0;
@@ -24,6 +24,7 @@ bool endpoint_doubt::silent(steady_time sent, steady_time now) noexcept {
     const std::scoped_lock lock(mutex_);
     bad_sent_ = std::max(bad_sent_, sent);
     goods_ = 0;
+    heard_ = now;
     if (doubted() || good_sent_.load(std::memory_order_relaxed) > sent.time_since_epoch().count()) return false;
     begin(now);
     return true;
@@ -42,6 +43,7 @@ bool endpoint_doubt::answered(steady_time sent, bool good, steady_time now) noex
         return false;
     }
     const std::scoped_lock lock(mutex_);
+    heard_ = now;
     if (!good) {
         goods_ = 0;
         slow_any_.store(true, std::memory_order_relaxed);
@@ -68,9 +70,20 @@ void endpoint_doubt::clear() noexcept {
     doubted_.store(false, std::memory_order_relaxed);
 }
 
+bool endpoint_doubt::lapse(steady_time now) noexcept {
+    const std::scoped_lock lock(mutex_);
+    if (!doubted() || now - heard_ < lapses_after * wanted_) return false;
+    slow_ = 0;
+    slow_any_.store(false, std::memory_order_relaxed);
+    ended_ = now;
+    doubted_.store(false, std::memory_order_relaxed);
+    return true;
+}
+
 bool endpoint_doubt::probe_due(double u, steady_time now) noexcept {
     const std::scoped_lock lock(mutex_);
     if (now < next_probe_) return false;
+    heard_ = now;
     next_probe_ = now + scaled(pause_, 1 + spread * u);
     pause_ = std::min(pause_ + pause_ / 2, last_probe);
     return true;

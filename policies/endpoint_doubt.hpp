@@ -11,8 +11,10 @@
 //
 // Nobody's request finds out whether a doubted endpoint is well again: a copy of one is sent beside (probe_due), after
 // 3 s, then less and less often, at most every 24 s, and as many good answers in a row are asked for as there were
-// relapses lately. One of each endpoint, as its circuit is scoped. Thread-safe; on the path of a request that is
-// answered, an endpoint that is not doubted costs two atomic operations.
+// relapses lately. Where no request may be copied a doubt lapses instead: a minute after the latest word of the
+// endpoint, and longer after each relapse, somebody asks it first again. One of each endpoint, as its circuit is
+// scoped. Thread-safe; on the path of a request that is answered, an endpoint that is not doubted costs two atomic
+// operations.
 
 #include "policies/small_mutex.hpp"
 #include "policies/time.hpp"
@@ -33,6 +35,7 @@ public:
     static constexpr duration first_probe = std::chrono::seconds{3}, last_probe = std::chrono::seconds{20};
     static constexpr duration relapse_within = std::chrono::minutes{10};
     static constexpr int most_goods = 8;
+    static constexpr duration lapses_after = std::chrono::minutes{1}; // times the goods that are asked for
 
     // An attempt that was sent at `sent` has been silent for longer than is usual, and is given up or overtaken.
     // True: the endpoint is doubted from now on.
@@ -42,6 +45,8 @@ public:
     bool answered(steady_time sent, bool good, steady_time now) noexcept;
 
     void clear() noexcept; // an operator knows better
+    // Nobody can look: it is doubted no longer if there has been no word of it for long enough. True: so it is.
+    [[nodiscard]] bool lapse(steady_time now) noexcept;
 
     [[nodiscard]] bool doubted() const noexcept { return doubted_.load(std::memory_order_relaxed); }
     // A copy of a request is to find out now; the next one is due later. `u` in [0, 1) spreads it.
@@ -62,7 +67,7 @@ private:
     std::atomic<bool> slow_any_{false};                 // slow_ is not 0
     mutable small_mutex mutex_;                         // all below
     steady_time bad_sent_ = steady_time::min();
-    steady_time since_{}, next_probe_{}, ended_ = steady_time::min();
+    steady_time since_{}, heard_{}, next_probe_{}, ended_ = steady_time::min(); // heard_: it was silent, or asked
     duration pause_ = first_probe;
     int slow_ = 0;   // in a row
     int goods_ = 0;  // in a row, while doubted

@@ -18,7 +18,7 @@ constexpr duration read_again = std::chrono::milliseconds{250};
 constexpr duration read_anyway = std::chrono::seconds{2};
 constexpr std::uint32_t few_new = 16;
 constexpr int levels = 5;
-constexpr int mixed_level = 0, stream_level = 1, model_level = 2, leaf_level = levels - 1;
+constexpr int mixed_level = 0, stream_level = 1, model_level = 2, tokens_level = 3, leaf_level = levels - 1;
 constexpr double usual_quantile = 0.95;
 constexpr duration gap_period = std::chrono::minutes{5};
 
@@ -91,7 +91,7 @@ struct node {
     std::uint64_t used = 0; // when last, as a number; a parent's is later than its children's
     latency_window learned;
     std::uint32_t added = 0; // to learned, so far
-    latest_answers latest;   // of the levels of a kind and of a model
+    latest_answers latest;   // of the levels of a kind, of a model and of its tokens
     kept<duration> usual;
     adaptive_timeout timeout;
 
@@ -224,16 +224,26 @@ struct endpoint_latency::state {
         return at->keep(place, node::quantile{q, value}, now).value;
     }
 
-    // Of the model, or of all of its kind: what is deeper is too sparse, what mixes kinds means nothing.
-    [[nodiscard]] std::optional<duration> usual_of(node* at, steady_time now) const {
+    // Of as many tokens asked of the model, or of the model, or of all of its kind: what mixes kinds means nothing.
+    // What is known only of other questions (fewer tokens asked for, or a smaller body, where that is large) holds of
+    // this one with the grain of salt that long answers need.
+    [[nodiscard]] std::optional<duration> usual_of(const request_shape& shape, steady_time now) {
         constexpr std::uint32_t enough = 32; // answers of which a window knows the P95
-        while (at != nullptr && at->key.level > model_level) at = at->parent;
+        node* at = deepest(shape);
+        bool of_its_kind = shape.size_class < large_size || (at != nullptr && at->key.level == leaf_level);
+        while (at != nullptr && at->key.level > tokens_level) at = at->parent;
+        of_its_kind = of_its_kind && at != nullptr && at->key.level == tokens_level;
         for (; at != nullptr && at->key.level >= stream_level; at = at->parent) {
-            if (at->fresh(at->usual, now)) return *at->usual.value;
             std::optional<duration> value;
-            if (at->learned.answered(now) >= enough) value = at->learned.quantile_of_answered(usual_quantile, now);
-            if (!value) value = at->latest.high();
-            if (value) return at->keep(at->usual, *value, now);
+            if (at->fresh(at->usual, now)) {
+                value = at->usual.value;
+            } else {
+                if (at->learned.answered(now) >= enough) value = at->learned.quantile_of_answered(usual_quantile, now);
+                if (!value) value = at->latest.high();
+                if (value) at->keep(at->usual, *value, now);
+            }
+            if (value) return of_its_kind ? *value : std::max(*value, of_another_kind);
+            of_its_kind = false;
         }
         return std::nullopt;
     }
@@ -271,15 +281,15 @@ void endpoint_latency::record(const request_shape& shape, duration took, latency
     (decides != nullptr ? decides : leaf)->timeout.attempt_ended(shape.stream, took, timed_out, state_->options, now);
     for (node* at = leaf; at != nullptr; at = at->parent) {
         at->add(sample, now);
-        if (is_usual && kind == latency_sample::answered &&
-            (at->key.level == stream_level || at->key.level == model_level))
+        if (is_usual && kind == latency_sample::answered && at->key.level >= stream_level &&
+            at->key.level <= tokens_level)
             at->latest.add(took);
     }
 }
 
 std::optional<duration> endpoint_latency::usual(const request_shape& shape, steady_time now) {
     const std::scoped_lock lock(mutex_);
-    return state_->usual_of(state_->deepest(shape), now);
+    return state_->usual_of(shape, now);
 }
 
 duration endpoint_latency::attempt_timeout(const request_shape& shape, steady_time now) {

@@ -10,7 +10,7 @@
 // tokens with whole answers: it says nothing of when to hedge, and it only ever lengthens a timeout beyond `initial`.
 //
 // What is usual is another question: known from one answer on, and for as long as the process lives, for a pod that is
-// asked once an hour has to know it too. So the latest answers of a model and kind are kept beside the windows,
+// asked once an hour has to know it too. So the latest answers of a model, tokens and kind are kept beside the windows,
 // whatever their age, and only answers: what was cut off must not make it look usual to be silent.
 //
 // A read is kept for 250 ms, or up to 2 s while hardly anything new came in, so that it costs a request little. One per
@@ -44,6 +44,9 @@ struct request_shape {
 
 class endpoint_latency {
 public:
+    // What takes a second and more is given 5 s before it is rescued (rescue.hpp). (chosen)
+    static constexpr duration of_another_kind = std::chrono::seconds{1};
+    static constexpr std::uint8_t large_size = 4; // size_class, from 64 KiB on: reading it may take seconds
     static constexpr std::size_t max_shapes =
         256; // chosen: measured 0.4 MB an endpoint when all are thin, 1 to 4 MB in use; at most 10 MB
 
@@ -60,8 +63,10 @@ public:
                 bool is_usual = true);
 
     [[nodiscard]] duration attempt_timeout(const request_shape& shape, steady_time now);
-    // The P95 of what was answered, by this model if it ever was, else in this kind (stream, or in one piece). Of up to
-    // 16 answers about their longest. Empty: there was none.
+    // The P95 of what was answered: to as many tokens asked of this model if there ever was an answer, else by this
+    // model, else in this kind (stream, or in one piece). Of up to 16 answers about their longest. At least
+    // of_another_kind where only other questions were answered: fewer tokens, or, of a large body, none as large.
+    // Empty: there was none.
     [[nodiscard]] std::optional<duration> usual(const request_shape& shape, steady_time now);
     // What share q of the attempts stays within (the longest that answered, where more than 1 - q were cut off); empty
     // until min_samples at some level.

@@ -56,6 +56,8 @@ public:
     // ... or would be, had what was sent no effect: all of it is held.
     [[nodiscard]] virtual bool held(endpoint_index at) { return repeatable(at); }
     [[nodiscard]] virtual bool unsent(attempt_id attempt) = 0; // no byte of this attempt has left
+    // ... although nothing of ours keeps it: it is the way there that is silent.
+    [[nodiscard]] virtual bool connecting(attempt_id attempt) { return unsent(attempt); }
     // Its latest sign of life: a byte that moved, in either direction; or now, while it is the client that is slow.
     [[nodiscard]] virtual steady_time last_moved(attempt_id attempt, steady_time now) = 0;
 

@@ -48,7 +48,7 @@ rescue_schedule::verdict rescue_schedule::choose(const silence& of, const endpoi
     const endpoint_index target = beside ? beside->first : of.at;
     const bool lone = !beside;
 
-    const bool connecting = view.unsent(of.latest);
+    const bool connecting = view.connecting(of.latest);
     const steady_time since = std::max(of.launched, connecting ? of.launched : view.last_moved(of.latest, now));
     const auto own = view.usual(of.at, now);
     const auto other = lone ? own : view.usual(target, now);
@@ -62,7 +62,7 @@ rescue_schedule::verdict rescue_schedule::choose(const silence& of, const endpoi
                                                             .stream = view.sent_as_stream(),
                                                             .joined = joined_});
         if (due > now) {
-            due_ = connecting ? std::min(due, of.launched + connect_silence) : due;
+            due_ = connecting && !lone ? std::min(due, of.launched + connect_silence) : due;
             return {rescue_refusal::none, target};
         }
     }

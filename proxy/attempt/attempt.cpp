@@ -50,6 +50,7 @@ void attempt::cancel(cancel_cause why) noexcept {
             permit_.failed(failed_with(outcome_kind::server_error), order_.luck, now);
             result = attempt_result::stream_error;
         } else {
+            note_upload(true);
             permit_.cancelled(why, is_mute(), order_.luck, now);
             if (why == cancel_cause::attempt_timeout || why == cancel_cause::deadline) result = attempt_result::timeout;
         }
@@ -126,7 +127,15 @@ net::task<void> attempt::run(std::shared_ptr<attempt> self) {
     }
 }
 
+// From when on it could have answered: `at_its_end`, or in the middle of an upload that it does not read.
+void attempt::note_upload(bool at_its_end) noexcept {
+    if (!call_) return;
+    const upstream_call::upload_state upload = call_->uploading();
+    if (upload.moved != steady_time{} && (at_its_end || !upload.under_way)) permit_.asked(upload.moved);
+}
+
 bool attempt::is_mute() const noexcept {
+    if (call_ ? call_->uploading().waits_for_client : queued()) return false; // it is us that it waits for
     return heard_at_ == steady_time{} && phase_ != phase::head && phase_ != phase::preamble &&
            phase_ != phase::committed && (!call_ || call_->unanswered());
 }
@@ -251,6 +260,7 @@ void attempt::begin_plain(const held::ask_plainly& found) {
 std::optional<held_verdict> attempt::begin_hold() {
     const wire::response_head& head = call_->head();
     head_at_ = services_.loop.now();
+    note_upload(false);
     record_.status = head.status;
     record_.to_head = head_at_ - launched_;
     const bool recognise = order_.rules.dialect == wire::dialect::generic &&

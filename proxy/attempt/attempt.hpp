@@ -94,6 +94,7 @@ public:
     void allow_until(steady_time deadline) noexcept { order_.deadline = deadline; }
     // Silent for longer than an attempt may be; goes on.
     void overdue() noexcept { permit_.overdue(is_mute(), order_.luck, services_.loop.now()); }
+    [[nodiscard]] bool queued() const noexcept { return !call_ && cancel_.queued(); } // for a connection of ours
     // Its latest sign of life: a byte that moved, in either direction; now, while its request is the client's to send.
     [[nodiscard]] steady_time last_moved(steady_time now) const noexcept;
 
@@ -136,7 +137,8 @@ private:
         terminal,  // cancelled, or committed and over: nothing is said or learned any more
     };
 
-    [[nodiscard]] bool is_mute() const noexcept; // not a byte has come
+    [[nodiscard]] bool is_mute() const noexcept; // not a byte has come, and it is not us that it waits for
+    void note_upload(bool at_its_end) noexcept;
     static net::task<void> run(std::shared_ptr<attempt> self);
     void broke_down() noexcept; // an exception of ours ended run()
 

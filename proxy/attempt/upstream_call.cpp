@@ -97,7 +97,9 @@ bool upstream_call::send(const upstream_request& what) {
 net::task<void> upstream_call::send_rest() {
     EVENKEEL_ASSERT(rest_, "nothing is left to send");
     const std::span<const boost::asio::const_buffer> left{rest_->buffers.data(), rest_->buffers.size()};
+    writing_ = true;
     const net::io_result sent = co_await exchange_.write(left);
+    writing_ = false;
     sent_any_ = sent_any_ || sent.bytes > 0;
     const auto done = std::move(rest_);
     wrote(sent, done->body_size);
@@ -165,14 +167,18 @@ net::task<void> upstream_call::send_whole(std::string_view head, const body_piec
             together += next.size();
             rest.remove_prefix(next.size());
             if (together < most_together) continue;
+            writing_ = true;
             const net::io_result sent = co_await exchange_.write({buffers.data(), buffers.size()});
+            writing_ = false;
             if (!went_out(sent)) co_return;
             buffers.clear();
             together = 0;
         }
     }
     if (!buffers.empty()) {
+        writing_ = true;
         const net::io_result sent = co_await exchange_.write({buffers.data(), buffers.size()});
+        writing_ = false;
         if (!went_out(sent)) co_return;
     }
     sending_ = sending::done;
@@ -224,7 +230,9 @@ net::task<void> upstream_call::send_as_it_comes(std::string_view head) {
             add(wire::last_chunk);
         }
         if (count > 0) {
+            writing_ = true;
             const net::io_result sent = co_await exchange_.write({buffers.data(), count});
+            writing_ = false;
             if (body_ == nullptr) co_return;
             sent_any_ = sent_any_ || sent.bytes > 0;
             if (!sent.ok()) {

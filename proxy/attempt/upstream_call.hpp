@@ -74,7 +74,8 @@ public:
     void close() noexcept;                           // at once; a read under way comes back
     void stop_sending() noexcept;
 
-    [[nodiscard]] bool sent_any() const noexcept { return sent_any_; } // a byte has left for the network
+    // A byte has left for the network; or may have: a write is under way.
+    [[nodiscard]] bool sent_any() const noexcept { return sent_any_ || writing_; }
     // Of a body that is still going out: when some of it last went, and whether the next of it is the client's to send.
     struct upload_state {
         bool under_way = false, waits_for_client = false;
@@ -137,7 +138,7 @@ private:
     int interim_ = 0;
     wire::refusal refused_ = wire::refusal::none;
     sending sending_ = sending::none;
-    bool sent_any_ = false;
+    bool sent_any_ = false, writing_ = false;
     bool waits_for_client_ = false;
     bool head_gone_ = false;
     bool whole_ = false; // the body has come to its end

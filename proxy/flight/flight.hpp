@@ -74,6 +74,7 @@ private:
     bool repeatable(endpoint_index at) override;
     bool held(endpoint_index at) override;
     bool unsent(attempt_id id) override;
+    bool connecting(attempt_id id) override;
     steady_time last_moved(attempt_id id, steady_time now) override;
     bool pay_rescue(endpoint_index silent, steady_time now) override;
     void refund_rescue(endpoint_index silent) override;
@@ -96,6 +97,7 @@ private:
     duration quickest(endpoint_index at, steady_time now) override;
     hedge_refusal hedge_wanted(steady_time now) override;
     [[nodiscard]] bool is_copyable();
+    [[nodiscard]] bool stays_doubted(endpoint_index at, steady_time now);
     [[nodiscard]] permit_request permit_request_for(endpoint_index at, attempt_purpose what,
                                                     const request_shape& shape);
     [[nodiscard]] std::size_t ahead(endpoint_index at) const noexcept;

@@ -13,6 +13,7 @@ bool flight::wants_stream() {
     return request_.facts.wants_stream() || (route_.stream.upcast && upcasts(first_at_.value_or(0)));
 }
 bool flight::unsent(attempt_id id) { return find(id) == nullptr || find(id)->made->unsent(); }
+bool flight::connecting(attempt_id id) { return unsent(id) && (find(id) == nullptr || !find(id)->made->queued()); }
 
 steady_time flight::last_moved(attempt_id id, steady_time now) {
     const flying* const one = find(id);
@@ -22,10 +23,24 @@ steady_time flight::last_moved(attempt_id id, steady_time now) {
 bool flight::pay_rescue(endpoint_index silent, steady_time) { return policies_.endpoints[silent].rescues->take(); }
 void flight::refund_rescue(endpoint_index silent) { policies_.endpoints[silent].rescues->give_back(); }
 
-// Of requests that go about their own business only: a copy of a copy tells nothing new.
+// Of what reads or computes only, whatever else may be sent twice: a copy comes late, and again and again. A PUT would
+// undo a newer one, and who says `replay: always` means what was not answered. A copy of a copy tells nothing new.
 bool flight::is_copyable() {
-    return !errand_.only && errand_.earlier == nullptr && errand_.shared == nullptr && may_copy(request_) &&
-           repeatable(0);
+    if (errand_.only || errand_.earlier != nullptr || !may_copy(request_)) return false;
+    if (route_.retry.replay == replay_mode::never) return false;
+    const wire::request_head& head = *request_.came.head;
+    return head.is_get() || head.is_head() || request_.facts.only_computes(aim(0).called);
+}
+
+// A doubt that no copy can look into ends by itself after a while.
+bool flight::stays_doubted(endpoint_index at, steady_time now) {
+    endpoint_doubt& doubt = *policies_.endpoints[at].doubt;
+    if (!doubt.doubted()) return false;
+    if (doubt.probed() || is_copyable() || !doubt.lapse(now)) return true;
+    services_.observer.endpoint_changed(
+        {.route = &route_, .upstream = route_.upstreams[at].get(), .request_id = request_.came.id},
+        telemetry::doubt_changed{false});
+    return false;
 }
 
 bool flight::wants_prober(endpoint_index at) {
@@ -62,7 +77,7 @@ std::span<const endpoint_index> flight::order(steady_time now) {
             policies_.balance->order({order_.data(), order_.size()}, services_.draw(), services_.draw(), now);
         if (order_.size() > 1) {
             std::stable_partition(order_.begin(), order_.end(),
-                                  [&](endpoint_index at) { return !policies_.endpoints[at].doubt->doubted(); });
+                                  [&](endpoint_index at) { return !stays_doubted(at, now); });
         }
     }
     return {order_.data(), order_.size()};

@@ -22,8 +22,9 @@ class prober : public std::enable_shared_from_this<prober> {
 public:
     prober(worker_services& services, const client_request& of, const errand& what, endpoint_index at)
         : services_(services), errand_(what.without_permit()), at_(at), charge_(services.memory),
-          policies_(of.came.policies), changed_(services.loop.executor()) {
+          settings_(of.came.settings), policies_(of.came.policies), changed_(services.loop.executor()) {
         errand_.only = at;
+        errand_.shared = nullptr;
         errand_.something_follows = false;
     }
 
@@ -52,11 +53,11 @@ public:
             const steady_time until = me.services_.loop.now() + goes_on_for;
             for (;;) {
                 steady_time now = me.services_.loop.now();
-                while (!me.stopped_ && me.is_sick() && now < until && !me.is_due(now)) {
+                while (!me.is_over() && now < until && !me.is_due(now)) {
                     static_cast<void>(co_await me.changed_.wait_until(me.services_.loop.timers(), now + looks_again));
                     now = me.services_.loop.now();
                 }
-                if (me.stopped_ || now >= until || !me.is_sick()) break;
+                if (me.is_over() || now >= until) break;
                 co_await me.ask();
             }
         } catch (...) {
@@ -69,7 +70,11 @@ public:
 
 private:
     [[nodiscard]] const endpoint_policies& endpoint() const { return policies_->of(*errand_.asked).endpoints[at_]; }
-    [[nodiscard]] bool is_sick() const { return endpoint().doubt->doubted(); }
+    // A reload may have taken the endpoint out, or changed who is shown the caller's credentials.
+    [[nodiscard]] bool is_over() const {
+        const bool current = services_.settings == nullptr || services_.settings == settings_.get();
+        return stopped_ || !current || !endpoint().doubt->doubted();
+    }
     [[nodiscard]] bool is_due(steady_time now) const {
         // Its circuit has a word in it as well, but not the pace.
         return endpoint().doubt->probe_due(services_.draw(), now);
@@ -93,6 +98,7 @@ private:
     errand errand_;
     endpoint_index at_;
     memory_charge charge_;
+    config::snapshot settings_;
     std::shared_ptr<const policy_set> policies_;
     std::unique_ptr<owned_request> request_;
     net::event changed_;
@@ -107,6 +113,7 @@ bool may_copy(const client_request& request) {
 
 void probe_beside(worker_services& services, const client_request& of, const errand& what, endpoint_index at) {
     if (services.probers_go.requested() || !of.body.whole() || of.body.received() > most_copied) return;
+    if (services.settings != nullptr && services.settings != of.came.settings.get()) return;
     auto made = std::make_shared<prober>(services, of, what, at);
     if (!made->copies(of) || !made->begins()) return;
     services.flight_nursery.spawn(prober::run(std::move(made)));

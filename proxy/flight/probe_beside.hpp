@@ -1,7 +1,8 @@
 #pragma once
 // Finds out whether an endpoint that is asked second, or whose circuit is open, is well again, so that no caller has
 // to: a copy of a request that another endpoint has answered well is sent there, beside it and after it, by nobody's
-// order. What it is answered with nobody sees; the policies hear of it like of any attempt.
+// order. Only of what reads or computes, and of no pictures or sound. What it is answered with nobody sees; the
+// policies hear of it like of any attempt.
 //
 // One endpoint at a time has one prober of this process, which goes on by itself for a while, up to every 24 s
 // (endpoint_doubt): after that the next request begins another. A copy shares the bytes of its request's body, holds

@@ -45,9 +45,13 @@ public:
     }
     [[nodiscard]] bool requested() const noexcept { return requested_; }
 
+    // Whoever does the work says so while it only stands in a line of ours.
+    void note_queued(bool is) noexcept { queued_ = is; }
+    [[nodiscard]] bool queued() const noexcept { return queued_; }
+
 private:
     boost::intrusive::list<hook, boost::intrusive::constant_time_size<false>> hooks_;
-    bool requested_ = false;
+    bool requested_ = false, queued_ = false;
 };
 
 } // namespace evenkeel::net

@@ -501,7 +501,9 @@ task<open_result> connection_pool::open(const std::shared_ptr<const config::upst
     } else {
         waiter self{fresh, &work.wake, nullptr, std::nullopt};
         const queueing queued(*home, self);
+        cancel.note_queued(true);
         while (!self.connection && !self.place && !work.ended()) co_await work.wake.wait();
+        cancel.note_queued(false);
         if (work.ended()) {
             // What was given in the same turn goes to the next one: a connection is back in the pool, a slot is freed.
             if (self.connection) pooled_connection::settle(std::move(self.connection));

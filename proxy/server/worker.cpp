@@ -32,6 +32,7 @@ worker::worker(const shared_parts& shared, config::snapshot settings,
     services_.last_good = &shared.last_good;
     services_.chaos = settings->chaos.enabled ? &chaos_ : nullptr;
     services_.flights = &shared.flights;
+    services_.settings = settings.get();
     context_.use(std::move(settings), std::move(policies));
 }
 
@@ -76,6 +77,7 @@ void worker::use(config::snapshot settings, std::shared_ptr<const request::polic
     boost::asio::post(loop_.executor(),
                       [this, settings = std::move(settings), policies = std::move(policies)]() mutable {
                           services_.chaos = settings->chaos.enabled ? &chaos_ : nullptr;
+                          services_.settings = settings.get();
                           context_.use(std::move(settings), std::move(policies));
                           pool_.keep_only(context_.settings->upstreams);
                           if (doors_closed_) return;

@@ -125,8 +125,8 @@ std::optional<endpoint_refusal> full(const endpoint_policies& at, const permit_r
     if (at.load == nullptr || !at.load->limits(hurry(wanted))) return std::nullopt;
     const int room = at.load->room(at.latency->attempt_timeout(wanted.shape, now), now, hurry(wanted));
     if (room > 0 && ahead < static_cast<std::size_t>(room)) return std::nullopt;
-    if (wanted.purpose == attempt_purpose::retry && at.share != nullptr && at.load->room_at(*at.share, ahead, now))
-        return std::nullopt;
+    const bool elsewhere = wanted.purpose == attempt_purpose::retry || wanted.purpose == attempt_purpose::rescue;
+    if (elsewhere && at.share != nullptr && at.load->room_at(*at.share, ahead, now)) return std::nullopt;
     return endpoint_refusal{endpoint_refusal::reason::overload, at.load->ask_again(now)};
 }
 } // namespace
@@ -227,7 +227,7 @@ void endpoint_permit::paused(duration gap, steady_time now) noexcept {
 void endpoint_permit::answers(steady_time now) noexcept {
     if (!holds_ || answered_) return;
     answered_ = true;
-    first_ = now - sent_;
+    first_ = now - since();
     weigh(first_, now);
     tell_circuit(circuit_breaker::verdict::success, false, unlucky, now);
     cooldown* const rest = endpoint().rest;
@@ -249,7 +249,7 @@ void endpoint_permit::committed() {
 void endpoint_permit::took(steady_time now) noexcept {
     if (!holds_ || learned_) return;
     learned_ = true;
-    endpoint().latency->record(what_.shape, now - sent_, latency_sample::answered, false, now, !too_slow_);
+    endpoint().latency->record(what_.shape, now - since(), latency_sample::answered, false, now, !too_slow_);
 }
 
 void endpoint_permit::finished(steady_time now) noexcept {
@@ -266,7 +266,7 @@ void endpoint_permit::failed(const attempt_outcome& outcome, double u, steady_ti
     if (sent_ == steady_time{}) sent(now); // it could not even be sent
     if (silent && !learned_) {
         learned_ = true;
-        endpoint().latency->record(what_.shape, now - sent_, latency_sample::cut_off, true, now);
+        endpoint().latency->record(what_.shape, now - since(), latency_sample::cut_off, true, now);
     }
     if (silent) doubt(sent_, now);
     tell_circuit(circuit_verdict(outcome), outcome.what.kind == outcome_kind::timeout, u, now);
@@ -305,22 +305,28 @@ void endpoint_permit::doubt(steady_time sent, steady_time now) noexcept {
     if (endpoint().doubt->silent(sent, now)) observer_->endpoint_changed(origin(), telemetry::doubt_changed{true});
 }
 
-// An answer ends a doubt if it came as soon as is usual, here and elsewhere. One that took ten times as long as another
-// endpoint's begins one.
+// An answer that took ten times as long as another endpoint's begins a doubt. It ends one if it came as soon as is
+// usual here, or there; what has always been slower than the other need not become as fast.
 void endpoint_permit::weigh(duration took, steady_time now) noexcept {
     const bool doubted = endpoint().doubt->doubted();
-    const double times = doubted ? times_slower / 3 : times_slower; // no way back on the verge of the next doubt
-    const auto& all = what_.policies->endpoints;
+    std::optional<duration> other; // the quickest that may be asked instead
     bool another = false;
-    for (endpoint_index i = 0; i < all.size() && !too_slow_ && took >= shortest_slow; ++i) {
+    const auto& all = what_.policies->endpoints;
+    for (endpoint_index i = 0; i < all.size() && took >= shortest_slow; ++i) {
         if (i == what_.at || !what_.policies->in_shard(what_.shard, i) || all[i].doubt->doubted()) continue;
         another = true;
         const auto usual = all[i].latency->usual(what_.shape, now);
-        too_slow_ = usual && took >= scaled(*usual, times);
+        if (usual && (!other || *usual < *other)) other = usual;
     }
-    // What is all there is sets what is usual, however slow it has become.
-    const auto own = doubted && another ? endpoint().latency->usual(what_.shape, now) : std::nullopt;
-    too_slow_ = too_slow_ || (own && took > rescue_delay({}, own, what_.shape.stream));
+    const auto slower = [&](double times) { return other && took >= scaled(*other, times); };
+    if (!doubted) {
+        too_slow_ = slower(times_slower);
+    } else if (another) { // what is all there is sets what is usual, however slow it has become
+        const auto own = endpoint().latency->usual(what_.shape, now);
+        const bool as_usual = own && took <= rescue_delay({}, own, what_.shape.stream);
+        // No way back on the verge of the next doubt.
+        too_slow_ = slower(times_slower * 0.7) || (!as_usual && (other ? slower(times_slower / 3) : own.has_value()));
+    }
     if (endpoint().doubt->answered(sent_, !too_slow_, now))
         observer_->endpoint_changed(origin(), telemetry::doubt_changed{too_slow_});
 }
@@ -331,6 +337,7 @@ void endpoint_permit::cancelled(cancel_cause why, bool mute, double u, steady_ti
     if (!holds_ || ended_ != steady_time{}) return; // what has ended by itself is not cut off when its flight ends
     ended_ = now;
     if (sent_ == steady_time{}) { // it never got a connection
+        if (!mute) return;        // it stood in our own line
         if (why == cancel_cause::overtaken && now - taken_ >= connect_silence) doubt(taken_, now);
         if (why == cancel_cause::attempt_timeout) {
             doubt(taken_, now);
@@ -340,15 +347,16 @@ void endpoint_permit::cancelled(cancel_cause why, bool mute, double u, steady_ti
         return;
     }
     const bool silent = mute && !answered_ && why != cancel_cause::lost;
-    if (silent && is_evidence(why, now - sent_, false, now)) doubt(sent_, now);
+    const duration waited = now - since();
+    if (silent && is_evidence(why, waited, false, now)) doubt(sent_, now);
     const bool lost = why == cancel_cause::lost || why == cancel_cause::overtaken;
     const auto within = limit(now);
-    const bool overdue =
-        why == cancel_cause::attempt_timeout || (!lost && within && now - sent_ >= *within) || (silent && !alone(now));
+    const bool overdue = why == cancel_cause::attempt_timeout || (!lost && mute && within && waited >= *within) ||
+                         (silent && is_evidence(why, waited, true, now) && !alone(now));
     if (!learned_) {
         learned_ = true;
         const auto kind = why == cancel_cause::client_gone ? latency_sample::abandoned : latency_sample::cut_off;
-        endpoint().latency->record(what_.shape, now - sent_, kind, why == cancel_cause::attempt_timeout, now);
+        endpoint().latency->record(what_.shape, waited, kind, why == cancel_cause::attempt_timeout, now);
     }
     if (answered_) { // the client left in mid-answer
         served(overload_control::verdict::success, now);

@@ -12,6 +12,7 @@
 #include "proxy/state/policy_registry.hpp"
 #include "proxy/wire/head.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -62,6 +63,8 @@ public:
 
     // The request goes out: its place in the order of start.
     void sent(steady_time now) noexcept;
+    // ... all of it had gone out by then, where that took a while: what it then waits for is the answer.
+    void asked(steady_time now) noexcept { asked_ = now; }
     void answers(steady_time now) noexcept; // content is there: the endpoint works
     // The body of the request, which may say who its caller is, need not be there from now on.
     void committed();
@@ -69,7 +72,8 @@ public:
     void took(steady_time now) noexcept;
     void finished(steady_time now) noexcept; // the answer has been read to its end
     void failed(const attempt_outcome& outcome, double u, steady_time now) noexcept; // also after answers(): it broke
-    // Silent for too long, but goes on: a failure until it answers. `mute`: not a byte has come from there.
+    // Silent for too long, but goes on: a failure until it answers. `mute`: not a byte has come from there, and it is
+    // not us that it waits for.
     void overdue(bool mute, double u, steady_time now) noexcept;
     void cancelled(cancel_cause why, bool mute, double u, steady_time now) noexcept;
 
@@ -99,7 +103,9 @@ private:
     telemetry::attempt_number attempt_ = 0;
     circuit_breaker::permit circuit_;
     overload_control::place place_;
-    steady_time taken_{}, sent_{}, ended_{};
+    [[nodiscard]] steady_time since() const noexcept { return std::max(sent_, asked_); } // it can answer
+
+    steady_time taken_{}, sent_{}, asked_{}, ended_{};
     duration first_{}; // until it answered
     bool holds_ = false;
     bool learned_ = false; // its latency was recorded

@@ -44,6 +44,8 @@ struct worker_services {
     shared_flights* flights = nullptr;                             // of all workers; null: nothing is coalesced
     net::nursery flight_nursery{loop.executor(), loop.failures()}; // clients of other workers may read what runs here
 
+    // The snapshot in use; what still works for another one starts nothing of its own. Null: there is but one.
+    const config::settings* settings = nullptr;
     net::cancel_source probers_go{}; // at the worker's end: nobody waits for them
 
     [[nodiscard]] double draw() noexcept { return unit_interval(chance()); }

@@ -129,4 +129,23 @@ TEST_CASE(
     }
 }
 
+TEST_CASE("a doubt that nobody looks into lapses a minute after the latest word, later after each relapse") {
+    endpoint_doubt doubt;
+    steady_time now = start;
+    for (const int minutes : {1, 2, 4, 8, 8}) {
+        REQUIRE(doubt.silent(now, now));
+        CHECK_FALSE(doubt.lapse(now + minutes * 1min - 1ns));
+        CHECK_FALSE(doubt.silent(now, now + 10s));
+        CHECK_FALSE(doubt.lapse(now + minutes * 1min));
+        REQUIRE(doubt.lapse(now + minutes * 1min + 10s));
+        CHECK_FALSE(doubt.doubted());
+        CHECK_FALSE(doubt.lapse(now + 1h));
+        now += minutes * 1min + 11s;
+    }
+    REQUIRE(doubt.silent(now, now));
+    now += 7min;
+    CHECK(doubt.probe_due(0, now)); // somebody looks
+    CHECK_FALSE(doubt.lapse(now + 2min));
+}
+
 } // namespace evenkeel::test::endpoint_doubt_test

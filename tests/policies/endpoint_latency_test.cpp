@@ -261,4 +261,34 @@ TEST_CASE("several threads record and ask at once") {
     CHECK(latency.report(start + 3s).samples == 12000);
 }
 
+TEST_CASE(
+    "what is usual is known from one answer on, of its kind, and for ever; of other questions at least a second") {
+    endpoint_latency latency{adaptive_options{}};
+    const request_shape brief{.model = 7, .tokens_class = 1};
+    const request_shape large{.model = 7, .tokens_class = 1, .size_class = endpoint_latency::large_size};
+    const request_shape other_model{.model = 8, .tokens_class = 1};
+    const request_shape stream{.stream = true, .model = 7, .tokens_class = 1};
+    const request_shape much{.model = 7, .tokens_class = 5};
+    CHECK_FALSE(latency.usual(brief, start));
+    latency.record(brief, 60s, latency_sample::cut_off, true, start);
+    CHECK_FALSE(latency.usual(brief, start));
+    latency.record(brief, 200ms, latency_sample::answered, false, start);
+    steady_time now = start + 24h;
+    CHECK(latency.usual(brief, now) == 200ms);
+    CHECK(latency.usual({.model = 7, .tokens_class = 1, .size_class = 2}, now) == 200ms);
+    for (const auto& shape : {large, other_model, much}) CHECK(latency.usual(shape, now) == 1s);
+    CHECK_FALSE(latency.usual(stream, now));
+    latency.record(much, 4s, latency_sample::answered, false, now);
+    now += 10s;
+    CHECK(latency.usual(much, now) == 4s);
+    CHECK(latency.usual(brief, now) == 200ms);
+    CHECK(latency.usual(other_model, now) == 4s); // longer than a second as it is
+    latency.record(large, 300ms, latency_sample::answered, false, now);
+    now += 10s;
+    CHECK(latency.usual(large, now) == 300ms);
+    latency.record(brief, 50s, latency_sample::answered, false, now, false); // known not to be usual
+    now += 10s;
+    CHECK(latency.usual(brief, now) == 300ms);
+}
+
 } // namespace evenkeel::test::endpoint_latency_test

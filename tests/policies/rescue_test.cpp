@@ -139,6 +139,18 @@ TEST_CASE("a way on which nothing goes out for a second is given up for another 
     CHECK(bench.launched->endpoint == 1);
 }
 
+TEST_CASE("a lone endpoint has no other way: it is not asked again and again whether there is one") {
+    rescuing bench(1);
+    bench.nothing_left = true;
+    bench.begin();
+    int woken = 0;
+    for (; bench.waits && bench.now < start + 9s && !bench.launched; ++woken) {
+        REQUIRE(bench.waits->when > bench.now);
+        bench.sleep();
+    }
+    CHECK(woken <= 12);
+}
+
 TEST_CASE("rescue: why not, once a request") {
     const auto refused_by = [](rescuing& bench) {
         bench.begin();

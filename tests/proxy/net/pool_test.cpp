@@ -268,10 +268,12 @@ TEST_CASE("at the limit opens wait in order and take over what comes back") {
     const auto fourth = bench.begin_open(up, true);
     bench.settle();
     CHECK(!second->result);
+    CHECK(second->cancel.queued()); // it is we who keep it
 
     recycle(bench, holder);
     CHECK(bench.pump([&] { return second->result.has_value(); }));
     REQUIRE(second->result->exchange);
+    CHECK_FALSE(second->cancel.queued());
     CHECK(second->result->exchange->reused());
     CHECK(bench.ask(*second->result->exchange) == "abcd");
     CHECK(!third->result);

@@ -1,10 +1,12 @@
 // What callers pay for a provider that hangs: rescue, doubt, probes beside, and signs of life, with whole flows.
 
+#include "proxy/coalesce/shared_flights.hpp"
 #include "tests/proxy/request/flow_fixture.hpp"
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -232,6 +234,191 @@ TEST_CASE("a prober ends with its worker") {
     f.services.probers_go.request();
     f.pass(1ms);
     CHECK(f.services.flight_nursery.size() == 0);
+    f.expect_nothing_left();
+}
+
+namespace {
+// Two upstreams that answer each request after as long as the test says.
+struct steady : quiet {
+    std::function<duration(const std::string& upstream)> after = [](const std::string&) { return 1s; };
+    steady() {
+        upstream.choose([this](const config::upstream& to, std::size_t) {
+            asked.push_back(to.name);
+            if (silent && to.name == "provider") return exchange_script{.steps = {play::whole{}, play::silence{}}};
+            return exchange_script{.steps = {play::whole{}, play::pause{after(to.name)}, play::send{ok_json}}};
+        });
+    }
+    void leave_after(duration patience, const std::string& bytes = post) {
+        send(bytes);
+        pass(patience);
+        client.leave();
+        pass(100ms);
+        client = scripted_client{loop};
+        connect();
+    }
+    [[nodiscard]] bool asks_first(const std::string& name, const std::string& bytes = post) {
+        asked.clear();
+        static_cast<void>(ask(bytes));
+        return !asked.empty() && asked.front() == name;
+    }
+    [[nodiscard]] circuit_state circuit() {
+        return registry.report(*settings, loop.now()).routes.front().endpoints.front().circuit->state;
+    }
+};
+std::string asking(const std::string& method, const std::string& path, const std::string& body = "{}",
+                   const std::string& fields = "") {
+    return method + " " + path + " HTTP/1.1\r\nHost: localhost\r\n" + fields +
+           "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+}
+} // namespace
+
+TEST_CASE("clients that leave before an answer can be expected say nothing of its endpoint") {
+    steady f;
+    f.route->circuit_breaker.on = true;
+    f.warm(3);
+    for (int i = 0; i < 5; ++i) f.leave_after(100ms);
+    CHECK(f.circuit() == circuit_state::closed);
+    CHECK(f.asks_first("provider"));
+    f.silent = true; // ... and after it they do
+    for (int i = 0; i < 3; ++i) f.leave_after(2500ms);
+    CHECK(f.asks_first("backup"));
+    f.expect_nothing_left();
+}
+
+TEST_CASE("what changes something is never copied, whatever may be sent twice") {
+    for (const auto& request :
+         {asking("PUT", "/v1/files/f1"), asking("DELETE", "/v1/files/f1"),
+          asking("POST", "/v1/batches", "{}", "Idempotency-Key: k\r\n"),
+          asking("POST", "/v1/responses", R"({"input":"x","store":true})", "Idempotency-Key: k\r\n"),
+          asking("POST", "/v1/images/generations"), asking("POST", "/v1/threads/t/messages")}) {
+        for (const replay_mode mode : {replay_mode::automatic, replay_mode::always}) {
+            CAPTURE(request);
+            steady f;
+            f.route->retry.replay = mode;
+            f.warm(3);
+            f.silent = true;
+            f.leave_after(2500ms);
+            CHECK(f.asks_first("backup", request));
+            f.pass(50s);
+            CHECK(f.calls_of("provider") == 0);
+            f.expect_nothing_left();
+        }
+    }
+}
+
+TEST_CASE("a doubt that no copy can look into ends by itself: one request a minute, and then more rarely") {
+    const auto unrepeatable = asking("POST", "/v1/threads/t/runs");
+    const auto large = asking("POST", "/v1/chat/completions", std::string(300 * 1024, ' ') + "{}");
+    for (const bool is_large : {false, true}) {
+        CAPTURE(is_large);
+        const std::string& request = is_large ? large : unrepeatable;
+        steady f;
+        f.route->retry.replay = replay_mode::automatic;
+        f.warm(3);
+        f.silent = true;
+        f.leave_after(2500ms, request);
+        CHECK(f.asks_first("backup", request));
+        f.pass(30s);
+        CHECK(f.asks_first("backup", request));
+        f.pass(30s);
+        f.silent = false;
+        CHECK(f.asks_first("provider", request));
+        CHECK(f.asks_first("provider", request));
+        f.expect_nothing_left();
+    }
+}
+
+TEST_CASE("an endpoint that has always been slower than the other is well again when it is as it was") {
+    steady f;
+    f.after = [](const std::string& upstream) { return upstream == "provider" ? 1s : duration{200ms}; };
+    f.warm(5);
+    f.silent = true;
+    for (int i = 0; i < 5; ++i) f.leave_after(2500ms); // the other one becomes known
+    for (int i = 0; i < 3; ++i) CHECK(f.asks_first("backup"));
+    f.silent = false;
+    f.pass(40s);
+    CHECK(f.asks_first("provider"));
+    f.expect_nothing_left();
+}
+
+TEST_CASE("an answer to far more tokens takes longer, which is no trouble of its endpoint") {
+    const std::string brief = asking("POST", "/v1/chat/completions", R"({"model":"m","max_tokens":20})");
+    const std::string long_one = asking("POST", "/v1/chat/completions", R"({"model":"m","max_tokens":8000})");
+    steady f;
+    f.connect();
+    f.after = [](const std::string&) { return 150ms; };
+    for (int i = 0; i < 10; ++i) static_cast<void>(f.ask(brief));
+    f.asked.clear();
+    f.after = [](const std::string&) { return 2s; };
+    for (int i = 0; i < 4; ++i) CHECK(f.ask(long_one) <= 2100ms);
+    CHECK(f.calls_of("backup") == 0);
+    CHECK(f.asks_first("provider", brief));
+    f.expect_nothing_left();
+}
+
+TEST_CASE("an endpoint is not to blame for a slow upload") {
+    const std::string head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200000\r\n\r\n";
+    SUBCASE("one that takes longer than what is usual") {
+        steady f;
+        f.after = [](const std::string&) { return 150ms; };
+        f.warm(10);
+        for (int n = 0; n < 3; ++n) {
+            f.client.send(head);
+            for (int i = 0; i < 10; ++i) {
+                f.client.send(std::string(20000, ' '));
+                f.pass(250ms);
+            }
+            f.pass(200ms);
+        }
+        CHECK(f.calls_of("backup") == 0);
+        CHECK(f.asks_first("provider"));
+        f.expect_nothing_left();
+    }
+    SUBCASE("one that its client leaves in the middle") {
+        steady f;
+        f.after = [](const std::string&) { return 150ms; };
+        f.warm(10);
+        f.leave_after(3s, head + std::string(100000, ' '));
+        CHECK(f.asks_first("provider"));
+        f.expect_nothing_left();
+    }
+}
+
+TEST_CASE("a reload ends a prober: the endpoint may be gone, or not be shown these credentials any more") {
+    quiet f;
+    f.warm(3);
+    f.silent = true;
+    f.services.settings = f.settings.get();
+    static_cast<void>(f.ask());
+    static_cast<void>(f.ask());
+    CHECK(f.services.flight_nursery.size() == 1);
+    const config::settings other;
+    f.services.settings = &other;
+    f.pass(31s); // the copy under way
+    CHECK(f.services.flight_nursery.size() == 0);
+    f.asked.clear();
+    static_cast<void>(f.ask()); // of before the reload: begins none
+    f.pass(10s);
+    CHECK(f.calls_of("provider") == 0);
+    f.services.settings = f.settings.get();
+    f.expect_nothing_left();
+}
+
+TEST_CASE("a request of several clients is looked for the endpoint's health like any other") {
+    quiet f;
+    request::shared_flights flights;
+    f.services.flights = &flights;
+    f.route->coalesce = coalesce_mode::always;
+    f.warm(3);
+    f.silent = true;
+    static_cast<void>(f.ask());
+    f.asked.clear();
+    static_cast<void>(f.ask());
+    f.silent = false;
+    f.pass(40s);
+    f.asked.clear();
+    static_cast<void>(f.ask());
+    CHECK(f.asked.front() == "provider");
     f.expect_nothing_left();
 }
 
