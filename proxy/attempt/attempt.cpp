@@ -44,6 +44,7 @@ void attempt::cancel(cancel_cause why) noexcept {
     cancelled_ = why;
     const steady_time now = services_.loop.now();
     auto result = attempt_result::cancelled;
+    const duration silent = silence(now);
     if (phase_ != phase::terminal && !(call_ && call_->ended())) { // else it has been read, or nobody took it
         // Whoever leaves a stream because it told of an error has not lost interest: it has failed.
         if (phase_ == phase::committed && hold_->format() && hold_->stream().has_error()) {
@@ -59,7 +60,7 @@ void attempt::cancel(cancel_cause why) noexcept {
         cancel_.request();
         if (call_) call_->close();
     }
-    tell_result(result, now);
+    tell_result(result, now, silent);
     order_.account = nullptr;
 }
 
@@ -395,7 +396,13 @@ telemetry::attempt_number attempt::tell(steady_time now, const telemetry::any_ha
     return order_.account->tell(services_.observer, now, origin(), what);
 }
 
-void attempt::tell_result(attempt_result result, steady_time now) noexcept {
+// What is written to a client that takes its time is no silence of the upstream's.
+duration attempt::silence(steady_time now) const noexcept {
+    if (phase_ == phase::committed && !asked_for_more_) return {};
+    return std::max(now - last_moved(now), duration::zero());
+}
+
+void attempt::tell_result(attempt_result result, steady_time now, duration silent) noexcept {
     if (!std::exchange(recording_, false)) return;
     record_.result = result;
     record_.error = error_;
@@ -411,7 +418,7 @@ void attempt::tell_result(attempt_result result, steady_time now) noexcept {
         record_.request_id = order_.account->request_id;
         order_.account->note(
             record_.at, origin(),
-            telemetry::happened::ended{result, static_cast<std::uint16_t>(record_.status), record_.total, why});
+            telemetry::happened::ended{result, static_cast<std::uint16_t>(record_.status), record_.total, why, silent});
     }
     services_.observer.attempt_finished(record_);
 }

@@ -113,8 +113,8 @@ public:
         return order_.leaves_last_words && is_events() && !call_->is_counted() && !hold_->is_encoded();
     }
     [[nodiscard]] wire::dialect dialect() const noexcept { return order_.rules.dialect; }
+    [[nodiscard]] steady_time launched_at() const noexcept { return launched_; }
     [[nodiscard]] steady_time sent_at() const noexcept { return sent_at_; }
-    [[nodiscard]] steady_time head_at() const noexcept { return head_at_; }
     // Of its latest try: a stale connection that was replaced, and an answer in one piece asked for anew, are two.
     [[nodiscard]] telemetry::attempt_number number() const noexcept { return record_.attempt; }
     [[nodiscard]] bool unsent() const noexcept { return !call_ || !call_->sent_any(); }
@@ -169,7 +169,9 @@ private:
     void fail(const attempt_outcome& outcome, steady_time now);    // likewise
     [[nodiscard]] telemetry::event_origin origin() const noexcept;
     telemetry::attempt_number tell(steady_time now, const telemetry::any_happening& what);
-    void tell_result(telemetry::attempt_result result, steady_time now) noexcept; // once per record
+    // Once per record. `silent`: of one that is given up, since its latest sign of life.
+    void tell_result(telemetry::attempt_result result, steady_time now, duration silent = {}) noexcept;
+    [[nodiscard]] duration silence(steady_time now) const noexcept;
 
     attempt_services services_;
     attempt_order order_;
@@ -187,7 +189,8 @@ private:
     std::optional<attempt_body> body_; // since the commit
 
     steady_time launched_{}, sent_at_{}, head_at_{};
-    steady_time heard_at_{}; // the latest bytes that were not the whole head
+    steady_time heard_at_{};      // the latest bytes that were not the whole head
+    bool asked_for_more_ = false; // whoever reads its body waits for the upstream
     telemetry::attempt_record record_;
     bool recording_ = false;
     net::transport_error transport_error_;

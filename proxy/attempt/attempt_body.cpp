@@ -222,7 +222,7 @@ body_step attempt_body::break_off(attempt_result result, std::string_view why, s
                                                                              : outcome_kind::reset;
         of_.permit_.failed(failed_with(kind), of_.order_.luck, now);
     }
-    of_.tell_result(result, now);
+    of_.tell_result(result, now, result == attempt_result::timeout ? now - of_.last_moved(now) : duration{});
     final_ = {.is = body_step::kind::truncated, .why = why, .ended = stream != nullptr ? ended : stream_end::none};
     // Nor behind compressed bytes, where they could not be read.
     if (cancelled || !between || stream->has_error() || of_.leaves_last_words() || of_.hold_->is_encoded())
@@ -267,11 +267,16 @@ net::task<body_step> attempt_body::next() {
         of_.call_->release_head();
         arm_clock();
         const steady_time since = of_.services_.loop.now();
+        of_.asked_for_more_ = true;
         const net::io_result got = co_await of_.call_->read();
+        of_.asked_for_more_ = false;
         if (of_.cancelled_ || !of_.call_->arrived(got)) co_return broke(); // what came too late says nothing any more
+        of_.heard_at_ = since;                                             // or a little later
         if (!got.ok() || !of_.hold_->format()) continue;
-        const duration gap = of_.services_.loop.now() - since;
-        if (gap > of_.order_.route->timeout.stream_idle / 4) of_.permit_.paused(gap, of_.services_.loop.now());
+        const steady_time now = of_.services_.loop.now();
+        const duration gap = now - since;
+        of_.heard_at_ = now;
+        if (gap > of_.order_.route->timeout.stream_idle / 4) of_.permit_.paused(gap, now);
         of_.clock_->waited(gap, of_.hold_->stream());
     }
 }

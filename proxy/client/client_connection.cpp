@@ -11,6 +11,8 @@
 #include "proxy/client/client_connection.hpp"
 
 #include "proxy/client/decoded_body.hpp"
+#include "proxy/events/disturbed.hpp"
+#include "proxy/events/tries.hpp"
 #include "proxy/message/local_answer.hpp"
 #include "proxy/reading/judgement.hpp"
 #include "proxy/reading/outgoing.hpp"
@@ -281,6 +283,7 @@ net::task<void> client_connection::linger() {
 net::task<void> client_connection::refuse(wire::refusal why, int status) {
     telemetry::request_account account;
     account.started = services_.loop.wall_now();
+    account.client = stream_->peer();
     services_.observer.request_started(nullptr);
     answer given = why != wire::refusal::none
                        ? make_refusal(why, wire::dialect::generic, account.started)
@@ -472,6 +475,9 @@ void client_connection::begin_relay(relaying& of) {
     of.chunked = of.framing.kind == wire::body_kind::chunked && !of.head_only;
     of.close = !head_.keep_alive || closing_ || context_.draining || !of.request.body.complete() ||
                of.framing.kind == wire::body_kind::until_close;
+    of.since = services_.loop.now();
+    const bool disturbed = telemetry::is_disturbed(account) && !given.undecided;
+    const std::string tries = disturbed ? telemetry::tries_label(account.journal, of.since) : std::string{};
     const std::string degraded = given.degraded.is ? label_of(given.degraded) : std::string{};
     out_.clear();
     append_response_head(
@@ -479,7 +485,8 @@ void client_connection::begin_relay(relaying& of) {
         {.route = of.request.route ? std::string_view{of.request.route->name} : std::string_view{},
          .upstream = account.upstream != nullptr ? std::string_view{account.upstream->name} : std::string_view{},
          .attempts = account.effort.attempts,
-         .outcome = given.undecided ? std::string_view{} : telemetry::to_string(account.service),
+         .outcome = given.undecided ? std::string_view{} : telemetry::to_string(account.ending()),
+         .tries = tries,
          .degraded = degraded,
          .cache_status = cache_status_of(given),
          .stop_client_retries = given.stop_client_retries,
@@ -507,9 +514,10 @@ void client_connection::begin_relay(relaying& of) {
     }
     relaying_ = of.given->body.get();
     of.head_sent = ahead_.given();
-    of.since = services_.loop.now();
-    if (given.sent != steady_time{})
-        account.overhead = (given.sent - of.request.came.received) + (of.since - given.head_read);
+    // Of what others have asked for, and of parts that are asked side by side, it is not one sum.
+    const bool fans_out = of.request.route && of.request.route->serves == config::route_serves::fan_out;
+    if (!fans_out && given.coalesced != telemetry::coalesce_role::follower)
+        account.split_time(of.request.came.received, given.launched, given.decided, of.since);
 }
 
 // What is to be written next: the head, the piece of the body that is here, its end.

@@ -64,7 +64,8 @@ answer readers_answer(worker_services& services, client_request& request, flight
     answer made;
     static_cast<provenance&>(made) = *told;
     made.coalesced = role;
-    if (!leader) made.sent = made.head_read = {}; // its own share of the time has nothing to do with these
+    if (!leader)
+        made.launched = made.sent = made.decided = {}; // its own share of the time has nothing to do with these
     request.account.follow(told->so_far, {}, leader);
     auto body = std::make_unique<shared_body>(std::move(reader), std::move(told), services, request, leader, deadline);
     made.head = &body->head();

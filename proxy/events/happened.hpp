@@ -91,6 +91,7 @@ struct ended {
     std::uint16_t status = 0; // of the upstream's answer; 0: none came
     duration took{};
     std::string_view why{}; // RFC 9209 token, or why it was cancelled; empty: the result says all
+    duration silent{};      // ... of one that was given up: since the last byte moved
 };
 struct faulted { // a chaos rule chose the attempt that comes next
     chaos_fault with;

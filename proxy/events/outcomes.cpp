@@ -65,12 +65,61 @@ std::string_view to_string(request_outcome outcome) noexcept {
 std::string_view to_string(request_service service) noexcept {
     switch (service) {
     case request_service::ok: return "ok";
+    case request_service::rerouted: return "rerouted";
     case request_service::retried: return "retried";
     case request_service::hedged: return "hedged";
     case request_service::failed_over: return "failed_over";
     case request_service::error: return "error";
     case request_service::rejected: return "rejected";
     case request_service::degraded: return "degraded";
+    }
+    return "unknown";
+}
+
+request_ending ending_of(request_outcome what, request_service how) noexcept {
+    switch (what) {
+    case request_outcome::ok: break;
+    case request_outcome::upstream_error: return request_ending::upstream_error;
+    case request_outcome::proxy_error: return request_ending::proxy_error;
+    case request_outcome::rejected: return request_ending::rejected;
+    case request_outcome::truncated: return request_ending::truncated;
+    case request_outcome::client_cancelled: return request_ending::client_cancelled;
+    }
+    switch (how) {
+    case request_service::ok: return request_ending::ok;
+    case request_service::rerouted: return request_ending::rerouted;
+    case request_service::retried: return request_ending::retried;
+    case request_service::hedged: return request_ending::hedged;
+    case request_service::failed_over: return request_ending::failed_over;
+    case request_service::degraded: return request_ending::degraded;
+    case request_service::error: return request_ending::proxy_error;
+    case request_service::rejected: return request_ending::rejected;
+    }
+    return request_ending::ok;
+}
+
+std::string_view to_string(request_ending ending) noexcept {
+    switch (ending) {
+    case request_ending::ok: return "ok";
+    case request_ending::rerouted: return "rerouted";
+    case request_ending::retried: return "retried";
+    case request_ending::hedged: return "hedged";
+    case request_ending::failed_over: return "failed_over";
+    case request_ending::degraded: return "degraded";
+    case request_ending::upstream_error: return "upstream_error";
+    case request_ending::proxy_error: return "proxy_error";
+    case request_ending::rejected: return "rejected";
+    case request_ending::truncated: return "truncated";
+    case request_ending::client_cancelled: return "client_cancelled";
+    }
+    return "unknown";
+}
+
+std::string_view to_string(departure when) noexcept {
+    switch (when) {
+    case departure::before_attempt: return "before_attempt";
+    case departure::unanswered: return "unanswered";
+    case departure::answering: return "answering";
     }
     return "unknown";
 }

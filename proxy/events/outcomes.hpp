@@ -35,7 +35,7 @@ inline constexpr int attempt_result_count = 16;
 enum class attempt_kind : unsigned char { first, retry, stale_retry, hedge, plain_retry, rescue, probe };
 inline constexpr int attempt_kind_count = 7;
 
-// What became of one request; the label `outcome`.
+// What became of one request.
 enum class request_outcome : unsigned char {
     ok,               // answered whole, status below 400
     upstream_error,   // the upstream's own error, passed on
@@ -46,9 +46,10 @@ enum class request_outcome : unsigned char {
 };
 inline constexpr int request_outcome_count = 6;
 
-// How the answer came about; the field x-evenkeel-outcome.
+// How the answer came about.
 enum class request_service : unsigned char {
-    ok,          // the first attempt's answer
+    ok,          // the first attempt's answer, of the endpoint that is asked first
+    rerouted,    // ... of another one: the first choice was not asked
     retried,     // a later attempt's, same upstream
     hedged,      // a hedge's
     failed_over, // another upstream's than the first attempt's
@@ -56,7 +57,35 @@ enum class request_service : unsigned char {
     rejected,    // refused before anything was sent
     degraded,    // not what was asked for, and labelled so: a step of the fallback ladder, some parts of a fan-out only
 };
-inline constexpr int request_service_count = 7;
+inline constexpr int request_service_count = 8;
+
+// Both in one word, the same wherever one is told: the field x-evenkeel-outcome, `outcome` of the access log and of
+// the journal, the label of requests_total. Of a good answer how it came about, of all others what became of them.
+enum class request_ending : unsigned char {
+    ok,
+    rerouted,
+    retried,
+    hedged,
+    failed_over,
+    degraded,
+    upstream_error,
+    proxy_error,
+    rejected,
+    truncated,
+    client_cancelled,
+};
+inline constexpr int request_ending_count = 11;
+[[nodiscard]] request_ending ending_of(request_outcome what, request_service how) noexcept;
+[[nodiscard]] std::string_view to_string(request_ending) noexcept;
+
+// What a client waited for when it left; the label `when` of client_departures_total.
+enum class departure : unsigned char {
+    before_attempt, // its body was still coming, or it stood in a queue
+    unanswered,     // an upstream was asked, and nothing of an answer had been passed on
+    answering,      // something had
+};
+inline constexpr int departure_count = 3;
+[[nodiscard]] std::string_view to_string(departure) noexcept;
 
 // Which step of the ladder answered.
 struct degradation {

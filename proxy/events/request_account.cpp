@@ -1,6 +1,9 @@
 #include "proxy/events/request_account.hpp"
 
 #include "proxy/events/observer.hpp"
+#include "proxy/events/tries.hpp"
+
+#include <algorithm>
 
 namespace evenkeel::telemetry {
 
@@ -20,6 +23,50 @@ attempt_number request_account::note(steady_time now, const event_origin& of, co
     return attempt;
 }
 
+departure request_account::departed() const noexcept {
+    if (status != 0) return departure::answering;
+    return effort.attempts == 0 ? departure::before_attempt : departure::unanswered;
+}
+
+void request_account::split_time(steady_time received, steady_time answering, steady_time decided,
+                                 steady_time now) noexcept {
+    const bool answered = answering != steady_time{};
+    const steady_time until = answered ? answering : now;
+    const duration waited = effort.queued + effort.held + effort.uploading;
+    lost = paused = duration::zero();
+    if (effort.attempts > 1 || !answered) {
+        const all_tries tries = tries_of(journal);
+        const steady_time first = tries.empty() ? until : std::min(tries.front().began, until);
+        steady_time seen = first;
+        for (const tried& one : tries) {
+            const steady_time end = one.over ? std::min(one.began + one.how.took, until) : until;
+            lost += std::max(end - std::max(one.began, seen), duration::zero());
+            seen = std::max(seen, end);
+        }
+        paused = until - first - lost;
+        for (const journal::entry& one : journal) { // those have a name of their own
+            const auto* held = std::get_if<happened::held>(&one.what);
+            if (held != nullptr && one.at > first) paused -= std::min(held->waited, one.at - first);
+        }
+        paused = std::max(paused, duration::zero());
+    }
+    const duration behind = answered ? now - decided : duration::zero();
+    overhead = std::max(until - received - waited - lost - paused + behind, duration::zero());
+}
+
+void request_account::note_departure() noexcept {
+    const tried* lived = nullptr; // of those that it left: the one that had moved last
+    const all_tries tries = tries_of(journal);
+    for (const tried& one : tries) {
+        const bool left = one.over && one.how.why == to_string(cancel_cause::client_gone);
+        if (left && (lived == nullptr || one.how.silent <= lived->how.silent)) lived = &one;
+    }
+    if (lived == nullptr && !tries.empty()) lived = &tries.back();
+    if (lived == nullptr) return;
+    upstream = lived->upstream;
+    if (lived->over) silent = lived->how.silent;
+}
+
 void request_account::follow(const request_story& flight, const request_story& known, bool leads) {
     const int own = effort.attempts - known.effort.attempts;
     effort.attempts += flight.effort.attempts - known.effort.attempts;
@@ -29,6 +76,7 @@ void request_account::follow(const request_story& flight, const request_story& k
     effort.resumed += flight.effort.resumed - known.effort.resumed;
     effort.held += flight.effort.held - known.effort.held;
     effort.queued += flight.effort.queued - known.effort.queued;
+    effort.uploading += flight.effort.uploading - known.effort.uploading;
     journal.append(flight.journal, known.journal.added(), static_cast<attempt_number>(own));
 }
 

@@ -12,6 +12,7 @@
 #include "proxy/events/outcomes.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -26,6 +27,7 @@ struct request_effort {
     int resumed = 0;               // how often its stream was asked for again after it broke
     duration held{};               // waited for an endpoint to become admissible
     duration queued{};             // waited for the bulkhead
+    duration uploading{};          // waited for the client's body before anything could be sent
     std::uint16_t chaos = 0;       // faults injected into its attempts: a bit each, by chaos_fault
     std::uint16_t chaos_asked = 0; // attempts that chaos was asked about
 };
@@ -36,13 +38,24 @@ struct request_story {
     telemetry::journal journal{};
 };
 
+// What is read of a request only if somebody asks: a line is written, a journal is kept.
+class request_witness {
+public:
+    // A hash under a key that each process draws anew; empty: it shows none, or none that is known.
+    [[nodiscard]] virtual std::optional<std::uint64_t> credential() const = 0;
+    [[nodiscard]] virtual std::string_view trace_id() const = 0; // 32 hexadecimal digits; empty: none
+protected:
+    ~request_witness() = default;
+};
+
 struct request_account {
     const config::route* route = nullptr; // nullptr: none matched, or refused before routing
     const config::upstream* upstream = nullptr;
     wall_time started{};
     std::string_view method{}, path{}; // path without query
+    std::string_view client{};         // its address
     std::string_view request_id{}, upstream_request_id{};
-    std::string model{}; // only where the route looked at the body
+    std::string model{}; // as its client named it; empty: nowhere, or nowhere that was looked
     // Of a refusal, or why the ladder was climbed: a word of wire::refusal or of ours (no_route, ...).
     std::string_view reason{};
     std::string_view proxy_error{}; // RFC 9209 token of an error we made
@@ -66,10 +79,23 @@ struct request_account {
     degradation degraded{};
     bool probe = false;     // its answer came from a probe of a half-open circuit
     bool announced = false; // the observer has heard of it (request_started)
-    // Our own share: head read -> sent upstream, upstream head -> sent to the client.
+    // Our own share: what of its time was neither spent in a queue, nor between or in attempts, nor waiting for its
+    // client. Up to the answer's head, as are the next two.
     duration overhead{};
+    duration lost{};                           // while none but attempts were under way that did not become the answer
+    duration paused{};                         // between attempts, while none was
+    duration silent{};                         // of client_cancelled: how long the upstream had been silent
     std::uint64_t bytes_in = 0, bytes_out = 0; // body bytes
     telemetry::journal journal{};
+    const request_witness* witness = nullptr; // its request, while that is there
+
+    [[nodiscard]] request_ending ending() const noexcept { return ending_of(outcome, service); }
+    [[nodiscard]] departure departed() const noexcept; // of client_cancelled
+    // Where its time went until the head of its answer. `answering`: when the attempt whose answer it is was launched;
+    // epoch: none was.
+    void split_time(steady_time received, steady_time answering, steady_time decided, steady_time now) noexcept;
+    // Its client has left: which upstream it waited for, and how long that had been silent.
+    void note_departure() noexcept;
 
     // Into the journal; what it says of the effort is added to that. Which attempt it is about: of a launched one the
     // next number, whatever `of` says.

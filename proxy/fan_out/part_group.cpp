@@ -1,5 +1,7 @@
 #include "proxy/fan_out/part_group.hpp"
 
+#include "proxy/events/disturbed.hpp"
+#include "proxy/events/tries.hpp"
 #include "proxy/wire/error_body.hpp"
 #include "proxy/wire/json_model.hpp"
 
@@ -154,6 +156,9 @@ void part_group::fail(part& one, int status, std::string_view code, std::string_
     one.answer.body = wire::error_body(dialect, status, code, message);
     one.answer.content_type = wire::error_content_type;
     one.answer.service = telemetry::request_service::error;
+    one.answer.outcome = telemetry::request_outcome::proxy_error;
+    one.answer.tries = telemetry::tries_json(one.request->get().account.journal, one.request->get().came.received,
+                                             services_.loop.now());
     one.answer.took = services_.loop.now() - one.request->get().came.received;
     one.over = true;
 }
@@ -200,6 +205,7 @@ net::task<part_group::body_end> part_group::collect(answer& given, part& one) {
 void part_group::settle(part& one, const answer& given, const body_end& end) {
     using how = body_end::how;
     one.answer.service = given.service;
+    one.answer.outcome = given.outcome;
     one.answer.attempts = one.request->get().account.effort.attempts;
     one.answer.chaos = one.request->get().account.effort.chaos;
     if (given.upstream != nullptr) one.answer.upstream = given.upstream->name;
@@ -222,6 +228,10 @@ void part_group::settle(part& one, const answer& given, const body_end& end) {
     if (!wire::is_utf8(one.answer.body))
         return fail(one, 502, "part_not_text", "the answer of this part is neither JSON nor text in UTF-8");
     one.answer.good = is_good(one.answer.status);
+    const telemetry::request_account& account = one.request->get().account;
+    if (!one.answer.good || telemetry::is_disturbed(account))
+        one.answer.tries =
+            telemetry::tries_json(account.journal, one.request->get().came.received, services_.loop.now());
     one.answer.source = source_of(given);
     one.answer.proxy_error = given.proxy_error;
     one.answer.stop_client_retries = given.stop_client_retries;
@@ -237,6 +247,7 @@ net::task<void> part_group::run(std::shared_ptr<part_group> self, std::size_t pl
     std::exception_ptr failure;
     try {
         self->services_.observer.request_started(one.route.get());
+        request.note_model();
         errand mine{.asked = one.route, .bound = self->deadline_};
         given = co_await self->next_(self->services_, request, std::move(mine));
         given.tell(request.account);
@@ -277,8 +288,8 @@ void part_group::tell(const part& one, const answer& given, const body_end& end)
     account.first_token = end.first_token;
     account.bytes_out = one.answer.body.size();
     account.status = one.answer.status;
-    if (given.sent != steady_time{} && end.first_byte > duration::zero())
-        account.overhead = given.sent - request.came.received;
+    if (given.launched != steady_time{} && given.coalesced != telemetry::coalesce_role::follower)
+        account.split_time(request.came.received, given.launched, given.decided, given.decided);
     if (end.is == how::nobody_waits) {
         // At the end of its time it is a failure, else its client has left.
         account.outcome =

@@ -157,12 +157,14 @@ std::string parts_log_text(all_parts parts) {
     for (const part_answer* one : parts) {
         if (out.size() > 1) out += ',';
         append_string(out, one->name);
-        fmt::format_to(std::back_inserter(out), R"(:{{"status":{},"service":"{}","source":"{}","attempts":{})",
-                       one->status, telemetry::to_string(one->service), one->source, one->attempts);
+        fmt::format_to(std::back_inserter(out), R"(:{{"status":{},"outcome":"{}","source":"{}","attempts":{})",
+                       one->status, telemetry::to_string(telemetry::ending_of(one->outcome, one->service)), one->source,
+                       one->attempts);
         if (!one->upstream.empty()) {
             out += R"(,"upstream":)";
             append_string(out, one->upstream);
         }
+        if (!one->tries.empty()) out.append(R"(,"tries":)").append(one->tries);
         fmt::format_to(std::back_inserter(out), R"(,"duration_s":{:.6f}}})",
                        std::chrono::duration<double>(one->took).count());
     }

@@ -32,7 +32,9 @@ struct part_answer {
     std::string body;
     std::string content_type;
     // How it came about, for labels and log.
+    telemetry::request_outcome outcome = telemetry::request_outcome::ok;
     telemetry::request_service service = telemetry::request_service::ok;
+    std::string tries{};          // JSON (tries.hpp), of one that was disturbed; empty: none to tell
     std::string_view upstream;    // empty: none was asked
     std::string_view proxy_error; // RFC 9209 token of an error made here
     int attempts = 0;

@@ -150,6 +150,7 @@ private:
     boost::container::small_vector<flying, 2> attempts_;
     attempt_id committed_ = 0;
     std::optional<endpoint_index> first_at_; // where the first attempt went
+    endpoint_index first_choice_ = 0;        // where it goes in calm
     bool may_have_arrived_ = false;          // ... of attempts that are no longer here
     std::optional<attempt_outcome> last_failure_;
     aim_taken aim_;

@@ -55,10 +55,11 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
     given.probe = from.is_probe();
     const bool good = (!winner.answered || winner.empty) && from.head().status < 400;
     if (good) {
-        given.service = winner.purpose == attempt_purpose::hedge ? telemetry::request_service::hedged
-                        : winner.id == 1                         ? telemetry::request_service::ok
-                        : winner.at != first_at_                 ? telemetry::request_service::failed_over
-                                                                 : telemetry::request_service::retried;
+        given.service = winner.purpose == attempt_purpose::hedge       ? telemetry::request_service::hedged
+                        : winner.id == 1 && winner.at != first_choice_ ? telemetry::request_service::rerouted
+                        : winner.id == 1                               ? telemetry::request_service::ok
+                        : winner.at != first_at_                       ? telemetry::request_service::failed_over
+                                                                       : telemetry::request_service::retried;
         if (errand_.earlier == nullptr && !errand_.only) deposit(); // a request pays once
         hedge_over(winner, true);
         probe_others();
@@ -71,8 +72,9 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
     }
     if (const std::string* const renamed = config::rename_of(*given.upstream, request_.account.model))
         given.upstream_model = *renamed;
+    given.launched = from.launched_at();
     given.sent = from.sent_at();
-    given.head_read = from.head_at();
+    given.decided = now_;
     const bool replayable = good && from.leaves_last_words();
     const auto dialect = from.dialect();
     given.upcast = good && from.is_assembled();

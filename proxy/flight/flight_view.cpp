@@ -75,6 +75,7 @@ std::span<const endpoint_index> flight::order(steady_time now) {
         }
         if (policies_.balance != nullptr)
             policies_.balance->order({order_.data(), order_.size()}, services_.draw(), services_.draw(), now);
+        if (!order_.empty()) first_choice_ = order_.front();
         if (order_.size() > 1) {
             std::stable_partition(order_.begin(), order_.end(),
                                   [&](endpoint_index at) { return !stays_doubted(at, now); });

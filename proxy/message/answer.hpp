@@ -35,8 +35,9 @@ struct provenance {
     bool upcast = false;                     // put together from a stream
     bool may_have_arrived = false;           // an upstream may have acted on the request
     telemetry::degradation degraded{};       // it comes from the fallback ladder
-    steady_time sent{};                      // when the committed attempt's request went out; epoch: never
-    steady_time head_read{};                 // when its head had been read
+    steady_time launched{};                  // when the committed attempt was; epoch: none was
+    steady_time sent{};                      // ... and its request went out
+    steady_time decided{};                   // ... and it was found to be the answer
     telemetry::coalesce_role coalesced = telemetry::coalesce_role::none;
 
     // What the account of a request has of its answer.

@@ -1,5 +1,7 @@
 #include "proxy/message/client_request.hpp"
 
+#include "proxy/reading/trace_id.hpp"
+
 namespace evenkeel::request {
 
 const telemetry::request_account& client_request::close_account(steady_time now) {
@@ -10,7 +12,12 @@ const telemetry::request_account& client_request::close_account(steady_time now)
     account.bytes_in = body.received();
     account.at = now;
     account.total = now - came.received;
+    if (account.outcome == telemetry::request_outcome::client_cancelled) account.note_departure();
     return account;
 }
+
+std::optional<std::uint64_t> client_request::credential() const { return route ? facts.caller_told() : std::nullopt; }
+
+std::string_view client_request::trace_id() const { return trace_id_of(*came.head); }
 
 } // namespace evenkeel::request

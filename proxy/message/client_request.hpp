@@ -13,20 +13,23 @@
 #include "proxy/message/request_facts.hpp"
 #include "proxy/net/cancel.hpp"
 
+#include <cstdint>
 #include <memory>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 namespace evenkeel::request {
 
-struct client_request {
+struct client_request final : private telemetry::request_witness {
     client_request(incoming&& what, net::loop& worker, net::client_stream& client, io_buffer& input,
                    buffer_pool& buffers)
         : came(std::move(what)), body(worker, client, input, buffers) {
-        account.request_id = came.id;
+        open_account();
     }
     client_request(incoming&& what, net::loop& worker, buffer_pool& buffers)
         : came(std::move(what)), body(worker, buffers) {
-        account.request_id = came.id;
+        open_account();
     }
 
     const incoming came;
@@ -36,8 +39,21 @@ struct client_request {
     telemetry::request_account account{};
     net::cancel_source gone; // requested when the client has left
 
+    // While the body is here.
+    void note_model() {
+        if (account.model.empty()) account.model = facts.model_told();
+    }
     // Ends the account, but for what became of the answer on its way to the client.
     const telemetry::request_account& close_account(steady_time now);
+
+private:
+    void open_account() noexcept {
+        account.request_id = came.id;
+        account.client = came.client_address;
+        account.witness = this;
+    }
+    [[nodiscard]] std::optional<std::uint64_t> credential() const override;
+    [[nodiscard]] std::string_view trace_id() const override;
 };
 
 } // namespace evenkeel::request

@@ -64,6 +64,27 @@ const body_model& request_facts::model() const {
     });
 }
 
+// Of the outermost object alone: what a member of something in it says is content.
+std::string request_facts::model_told() const {
+    const wire::call* const as = called();
+    const auto of_path = [&]() -> std::string {
+        auto found = wire::find_model_in_path(request_.came.head->path);
+        return found ? std::move(found->name) : std::string{};
+    };
+    if (as != nullptr && as->shape.find('{') != std::string_view::npos) {
+        if (std::string named = of_path(); !named.empty()) return named;
+    }
+    if (const body_ends& found = ends(); found.model_size > 0) {
+        const shared_bytes body = request_.body.text();
+        const std::string_view named = body.view().substr(found.model_at, found.model_size);
+        const bool whole = request_.body.whole();
+        const bool plain = named.find('\\') == std::string_view::npos;
+        if (plain && is_outermost(body.view(), found.model_name_at, whole)) return std::string{named};
+        if (whole) return model().name; // hardly ever
+    }
+    return as != nullptr ? of_path() : std::string{};
+}
+
 const body_ends& request_facts::ends() const {
     return once(ends_, [&] { return read_ends(request_.body.text().view(), request_.body.framing().length); });
 }
@@ -152,6 +173,15 @@ std::optional<std::uint64_t> request_facts::caller() const {
         if (may_be_json(head) && !shows_key(head, rules)) return std::nullopt;
         return principal_of(head, rules, {});
     });
+}
+
+std::optional<std::uint64_t> request_facts::caller_told() const {
+    const wire::request_head& head = *request_.came.head;
+    const config::credential_rules& rules = request_.route->credentials;
+    if (!shows_key(head, rules) && !rules.names_body()) return std::nullopt;
+    if (caller_.value) return *caller_.value;
+    if (rules.names_body()) return std::nullopt;
+    return principal_of(head, rules, {});
 }
 
 } // namespace evenkeel::request

@@ -49,7 +49,9 @@ public:
     // Of the outermost object of the body; empty where that is not whole, or no object.
     [[nodiscard]] const wire::json_members& members() const;
     [[nodiscard]] const body_model& model() const; // a member of JSON, or a field of a form
-    [[nodiscard]] bool is_deterministic() const;   // asks for the answer a model would give every time
+    // What its client calls the model, for those who tell: read where it is cheap. Empty: nowhere that was looked.
+    [[nodiscard]] std::string model_told() const;
+    [[nodiscard]] bool is_deterministic() const; // asks for the answer a model would give every time
     // Whether it may be sent again after it may have reached an upstream, as that call (repeatable.hpp).
     [[nodiscard]] bool may_repeat(const wire::call* as) const;
     // Sent as this call (null: none that we know) it leaves nothing behind, and is no dear one: a copy that nobody has
@@ -61,6 +63,8 @@ public:
     // Whose credentials it has (principal.hpp). Empty: not known, as the head shows no key (what several callers share
     // is none, as a cookie or an organisation) and the body, of which a member may be one, is not all here.
     [[nodiscard]] std::optional<std::uint64_t> caller() const;
+    // ... for those who tell it, when the body may be gone. Empty also where it shows no credential at all.
+    [[nodiscard]] std::optional<std::uint64_t> caller_told() const;
 
 private:
     [[nodiscard]] bool stores_nothing() const;

@@ -81,6 +81,7 @@ void append_response_head(wire::head_text& out, const wire::response_head& head,
     if (!labels.upstream.empty()) builder.field("x-evenkeel-upstream", labels.upstream);
     if (labels.attempts > 0) builder.field("x-evenkeel-attempts", static_cast<std::uint64_t>(labels.attempts));
     if (!labels.outcome.empty()) builder.field("x-evenkeel-outcome", labels.outcome);
+    if (!labels.tries.empty()) builder.field("x-evenkeel-tries", labels.tries);
     if (!labels.degraded.empty()) builder.field("x-evenkeel-degraded", labels.degraded);
     if (!labels.cache_status.empty()) builder.field("cache-status", labels.cache_status);
     if (labels.stop_client_retries && !upstream_speaks) builder.field("x-should-retry", "false");

@@ -17,6 +17,7 @@ struct answer_labels {
     std::string_view upstream{}; // empty: not added
     int attempts = 0;
     std::string_view outcome{};       // empty: not added
+    std::string_view tries{};         // empty: not added
     std::string_view degraded{};      // empty: not added
     std::string_view cache_status{};  // empty: not added
     bool stop_client_retries = false; // x-should-retry: false, where the upstream did not speak for itself

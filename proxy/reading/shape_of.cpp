@@ -43,6 +43,9 @@ void read_member(std::string_view text, std::size_t quote, std::size_t colon, me
             const std::size_t end = model.starts_with('"') ? model.find('"', 1) : std::string_view::npos;
             if (end == std::string_view::npos) return;
             seen.model = true;
+            into.model_name_at = quote - std::string_view{"\"model"}.size();
+            into.model_at = static_cast<std::size_t>(model.data() + 1 - text.data());
+            into.model_size = end - 1;
             into.shape.model = hash_of(model.substr(1, std::min<std::size_t>(end - 1, 128)));
         }
         return;
@@ -116,9 +119,17 @@ body_ends read_ends(std::string_view body, std::uint64_t whole_size) noexcept {
         read_members(body, found);
         return found;
     }
-    read_members(body.substr(body.size() - looked_at), found);
+    const std::size_t tail = body.size() - looked_at;
+    read_members(body.substr(tail), found);
+    found.model_name_at += tail;
+    found.model_at += tail;
     read_members(body.substr(0, looked_at), found);
     return found;
+}
+
+bool is_outermost(std::string_view body, std::size_t at, bool whole) noexcept {
+    if (whole && body.size() - at < at) return deeper_by(body.substr(at)) == -1;
+    return deeper_by(body.substr(0, at)) == 1;
 }
 
 stream_member find_stream(std::string_view body) noexcept {

@@ -5,6 +5,7 @@
 
 #include "policies/endpoint_latency.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -17,10 +18,16 @@ struct body_ends {
     std::optional<bool> stream{}; // of the first member of that name, whosever it is
     bool any_stream = false;      // one of that name is true
     bool all = false;             // nothing lies between the ends
+    // Where the member `model` stands, and its text within the quotes; a text of 0 bytes: nowhere.
+    std::size_t model_name_at = 0, model_at = 0, model_size = 0;
 };
 
 // `body` is what is held of it, `whole_size` its announced length (or what is held, if more).
 [[nodiscard]] body_ends read_ends(std::string_view body, std::uint64_t whole_size) noexcept;
+
+// Whether the member whose name begins at `at`, outside of strings, is one of the outermost object. `whole`: else only
+// the beginning of the body is here.
+[[nodiscard]] bool is_outermost(std::string_view body, std::size_t at, bool whole) noexcept;
 
 // Whether a whole body asks for a stream: the last member `stream` of its outermost object, if that is true or false. A
 // tenth of what parsing the body costs, as it is nearly always near one of its ends: how deep it lies is seen from

@@ -54,7 +54,10 @@ std::optional<answer> refusal_of(const worker_services& services, const client_r
 
 net::task<answer> read_first(worker_services& services, client_request& request, errand what, next_stage next,
                              std::uint64_t ahead) {
+    const steady_time since = services.loop.now();
     co_await request.body.read_whole(ahead, request.came.received + request.route->timeout.total);
+    request.account.effort.uploading += services.loop.now() - since;
+    request.note_model();
     if (auto refused = refusal_of(services, request)) co_return std::move(*refused);
     co_return co_await next(services, request, std::move(what));
 }
@@ -83,6 +86,7 @@ net::task<answer> admitted(worker_services& services, client_request& request, e
         const std::uint64_t ahead = is_looked_into(request) ? may_hold : whole_body_bytes;
         if (reads_ahead(request, ahead)) return read_first(services, request, std::move(what), next, ahead);
     }
+    request.note_model();
     if (auto refused = refusal_of(services, request)) return at_once(std::move(*refused));
     return next(services, request, std::move(what));
 }

@@ -49,8 +49,11 @@ net::task<answer> go_on(worker_services& services, client_request& request, erra
 net::task<answer> routed_by_model(worker_services& services, client_request& request, errand what, next_stage next,
                                   std::shared_ptr<const config::route> without) {
     const config::settings& settings = *request.came.settings;
-    if (reads_ahead(request, settings.replay_buffer))
+    if (reads_ahead(request, settings.replay_buffer)) {
+        const steady_time since = services.loop.now();
         co_await request.body.read_whole(settings.replay_buffer, request.came.received + longest_total(settings));
+        request.account.effort.uploading += services.loop.now() - since;
+    }
     if (!request.body.complete() || request.body.failed() != request_body::failure::none) {
         take(services, request, std::move(without));
         co_return body_not_seen(services, request);

@@ -95,6 +95,13 @@ std::optional<double> number_at(const json::object& in, std::string_view name, d
 
 bool names_a_timeout(std::string_view token) { return token.find("timeout") != std::string_view::npos; }
 
+// How a good answer came about (request_ending).
+bool is_answer(std::string_view outcome) {
+    static constexpr std::array<std::string_view, 6> words{"ok",     "rerouted",    "retried",
+                                                           "hedged", "failed_over", "degraded"};
+    return std::find(words.begin(), words.end(), outcome) != words.end();
+}
+
 enum class reading : unsigned char { junk, left_out, good };
 
 reading read_entry(const json::object& line, trace_entry& out) {
@@ -111,7 +118,7 @@ reading read_entry(const json::object& line, trace_entry& out) {
     out.attempts = static_cast<std::uint16_t>(*attempts);
     out.status = static_cast<std::uint16_t>(*status);
 
-    if (outcome == "ok") {
+    if (is_answer(outcome)) {
         out.how = end::answered;
     } else if (outcome == "upstream_error") {
         out.how = end::status;

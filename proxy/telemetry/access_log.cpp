@@ -1,7 +1,8 @@
 #include "proxy/telemetry/access_log.hpp"
 
 #include "policies/hash64.hpp"
-#include "proxy/telemetry/disturbed.hpp"
+#include "proxy/events/disturbed.hpp"
+#include "proxy/events/tries.hpp"
 #include "proxy/telemetry/json_text.hpp"
 
 #include <algorithm>
@@ -16,9 +17,10 @@ namespace {
 
 constexpr std::size_t max_path = 2048;    // bytes, before escaping
 constexpr std::size_t max_word = 256;     // of every other text
-constexpr std::size_t max_parts = 2048;   // JSON of ours; more is left out
+constexpr std::size_t max_parts = 8192;   // JSON of ours; more is left out
 constexpr std::size_t max_endpoint = 272; // a host's name, which needs no escaping, and a port
-static_assert((max_path + 11 * max_word) * max_escape + max_parts + max_endpoint + 1424 <= max_access_line,
+static_assert((max_path + 12 * max_word) * max_escape + max_parts + max_tries_json + max_endpoint + 1664 <=
+                  max_access_line,
               "the worst line fits the buffer");
 
 // Appends `,"name":` pieces; the names are literals, so their length is known at compile time.
@@ -72,6 +74,12 @@ public:
         literal(name);
         out_ = write_seconds(out_, value);
     }
+    void hash(std::string_view name, std::uint64_t value) noexcept { // 16 hexadecimal digits
+        literal(name);
+        *out_++ = '"';
+        for (int shift = 60; shift >= 0; shift -= 4) *out_++ = "0123456789abcdef"[value >> shift & 15];
+        *out_++ = '"';
+    }
     void timestamp(wall_time when) noexcept { out_ = write_timestamp(out_, when); }
     [[nodiscard]] char* end() const noexcept { return out_; }
 
@@ -96,7 +104,12 @@ char* write_access_line(char* out, const request_account& record) noexcept {
     to.timestamp(record.started);
     to.literal("\"");
     to.text(R"(,"request_id":)", record.request_id);
+    if (record.witness != nullptr) to.text_if_any(R"(,"trace_id":)", record.witness->trace_id());
     to.text_if_any(R"(,"upstream_request_id":)", record.upstream_request_id);
+    to.text_if_any(R"(,"client":)", record.client);
+    if (record.witness != nullptr) {
+        if (const auto whose = record.witness->credential()) to.hash(R"(,"credential":)", *whose);
+    }
     to.text(R"(,"route":)", record.route != nullptr ? std::string_view(record.route->name) : "none");
     if (record.upstream != nullptr) {
         to.text(R"(,"upstream":)", record.upstream->name);
@@ -107,10 +120,9 @@ char* write_access_line(char* out, const request_account& record) noexcept {
     // A query may hold a credential (`key=`); the record has none, and if it had, it would end here.
     to.text(R"(,"path":)", record.path.substr(0, record.path.find('?')), max_path);
     to.number(R"(,"status":)", record.status);
-    to.word(R"(,"outcome":)", to_string(record.outcome));
+    to.word(R"(,"outcome":)", to_string(record.ending()));
     to.text_if_any(R"(,"reason":)", record.reason);
     to.text_if_any(R"(,"proxy_error":)", record.proxy_error);
-    to.word(R"(,"service":)", to_string(record.service));
     if (record.degraded.is) {
         to.word(R"(,"degraded":)", to_string(record.degraded.by));
         if (record.degraded.by == fallback_kind::last_good) to.seconds(R"(,"degraded_age_s":)", record.degraded.age);
@@ -119,6 +131,14 @@ char* write_access_line(char* out, const request_account& record) noexcept {
     }
     if (record.coalesced != coalesce_role::none) to.word(R"(,"coalesced":)", to_string(record.coalesced));
     to.number(R"(,"attempts":)", record.effort.attempts);
+    if (is_disturbed(record) && record.journal.size() > 0) {
+        const steady_time ended = record.at;
+        const std::string tries = tries_json(record.journal, ended - record.total, ended);
+        if (!tries.empty() && tries.size() <= max_tries_json) {
+            to.literal(R"(,"tries":)");
+            to.literal(tries);
+        }
+    }
     if (record.effort.hedges > 0) to.number(R"(,"hedges":)", record.effort.hedges);
     if (record.probe) to.literal(R"(,"probe":true)");
     if (record.effort.chaos != 0) to.faults(R"(,"chaos":)", record.effort.chaos);
@@ -138,6 +158,13 @@ char* write_access_line(char* out, const request_account& record) noexcept {
     if (record.first_token > duration::zero()) to.seconds(R"(,"first_token_s":)", record.first_token);
     if (record.effort.held > duration::zero()) to.seconds(R"(,"held_s":)", record.effort.held);
     if (record.effort.queued > duration::zero()) to.seconds(R"(,"queue_s":)", record.effort.queued);
+    if (record.effort.uploading > duration::zero()) to.seconds(R"(,"upload_s":)", record.effort.uploading);
+    if (record.lost > duration::zero()) to.seconds(R"(,"lost_s":)", record.lost);
+    if (record.paused > duration::zero()) to.seconds(R"(,"pause_s":)", record.paused);
+    if (record.outcome == request_outcome::client_cancelled) {
+        to.word(R"(,"left":)", to_string(record.departed()));
+        if (record.effort.attempts > 0) to.seconds(R"(,"silent_s":)", record.silent);
+    }
     to.seconds(R"(,"overhead_s":)", record.overhead);
     to.number(R"(,"bytes_in":)", record.bytes_in);
     to.number(R"(,"bytes_out":)", record.bytes_out);

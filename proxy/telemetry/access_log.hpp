@@ -17,7 +17,7 @@
 
 namespace evenkeel::telemetry {
 
-inline constexpr std::size_t max_access_line = 33 * 1024;
+inline constexpr std::size_t max_access_line = 48 * 1024;
 
 // Writes the line of a request, with its newline; returns the end. `out` has room for max_access_line bytes.
 char* write_access_line(char* out, const request_account& record) noexcept;

@@ -1,6 +1,6 @@
 #include "proxy/telemetry/app_log.hpp"
 
-#include "proxy/telemetry/disturbed.hpp"
+#include "proxy/events/disturbed.hpp"
 #include "proxy/telemetry/json_text.hpp"
 
 #include <fmt/format.h>
@@ -195,8 +195,7 @@ void app_log::request_finished(const request_account& account) noexcept {
     const std::string story = text_of(account.journal, ended - account.total);
     debug("a request was disturbed", {{"request", account.request_id},
                                       {"route", account.route != nullptr ? account.route->name : "none"},
-                                      {"outcome", to_string(account.outcome)},
-                                      {"service", to_string(account.service)},
+                                      {"outcome", to_string(account.ending())},
                                       {"journal", story}});
 }
 

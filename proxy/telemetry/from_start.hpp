@@ -87,18 +87,36 @@ inline constexpr presence with_its_first{"from its first event on", never};
 inline constexpr presence when_observed{"from its first observation on", never};
 constexpr presence while_told(std::string_view when) { return {when, always}; } // by whoever reports it
 
+// Whether a request of this route can be answered in this way.
+inline bool may_serve(const config::route& route, request_ending how) {
+    switch (how) {
+    case request_ending::retried: return route.retry.max_retries > 0;
+    case request_ending::rerouted:
+    case request_ending::failed_over: return route.upstreams.size() > 1;
+    case request_ending::hedged: return route.hedge.on;
+    case request_ending::degraded: return !route.fallback.empty() || route.serves == config::route_serves::fan_out;
+    default: return true;
+    }
+}
 // What every route comes to sooner or later.
 inline bool is_usual(const subject& of, const series_place& at) {
     enum : std::size_t { success, redirection, client_error, server_error, nothing };
     if (!of.in_force) return false;
     const std::size_t code_class = at[1];
-    switch (static_cast<request_outcome>(at[0])) {
-    case request_outcome::ok:
-    case request_outcome::truncated: return code_class == success;
-    case request_outcome::upstream_error:
-    case request_outcome::rejected: return code_class == client_error || code_class == server_error;
-    case request_outcome::proxy_error: return code_class == server_error;
-    case request_outcome::client_cancelled: return code_class == nothing;
+    const auto how = static_cast<request_ending>(at[0]);
+    switch (how) {
+    case request_ending::ok:
+    case request_ending::truncated: return code_class == success;
+    case request_ending::upstream_error:
+    case request_ending::rejected: return code_class == client_error || code_class == server_error;
+    case request_ending::proxy_error: return code_class == server_error;
+    case request_ending::client_cancelled: return code_class == nothing;
+    case request_ending::rerouted:
+    case request_ending::retried:
+    case request_ending::hedged:
+    case request_ending::failed_over:
+    case request_ending::degraded:
+        return code_class == success && of.configured_route != nullptr && may_serve(*of.configured_route, how);
     }
     return false;
 }
@@ -125,19 +143,6 @@ inline bool is_alerted(const subject& of, const series_place& at) {
     case attempt_result::cancelled: return false;
     }
     return false;
-}
-// Whether a request of this route can be served in this way.
-inline bool may_serve(const config::route& route, const series_place& at) {
-    switch (static_cast<request_service>(at[0])) {
-    case request_service::retried: return route.retry.max_retries > 0;
-    case request_service::failed_over: return route.upstreams.size() > 1;
-    case request_service::hedged: return route.hedge.on;
-    case request_service::degraded: return !route.fallback.empty() || route.serves == config::route_serves::fan_out;
-    case request_service::ok:
-    case request_service::error:
-    case request_service::rejected: return true;
-    }
-    return true;
 }
 inline bool hedges(const config::route& route, const series_place&) { return route.hedge.on; }
 inline bool trips(const config::route& route, const series_place& at) { return route.circuit_breaker.on && at[0] == 0; }

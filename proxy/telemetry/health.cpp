@@ -35,7 +35,7 @@ double health_window::upper_bound(std::size_t bucket) noexcept {
     return std::ldexp(static_cast<double>((bucket - 1) % 4 + 5), static_cast<int>(doubling)) * 0.25e-3;
 }
 
-void health_window::record(steady_time now, bool success, duration latency) noexcept {
+health_window::slot& health_window::slot_at(steady_time now) noexcept {
     const auto number = now.time_since_epoch() / slice;
     if (!slots_) [[unlikely]]
         slots_ = std::make_unique<std::array<slot, slices>>();
@@ -44,6 +44,13 @@ void health_window::record(steady_time now, bool success, duration latency) noex
         at = slot{};
         at.number = number;
     }
+    return at;
+}
+
+void health_window::departed(steady_time now) noexcept { ++slot_at(now).departures; }
+
+void health_window::record(steady_time now, bool success, duration latency) noexcept {
+    slot& at = slot_at(now);
     ++at.requests;
     if (!success) return;
     ++at.successes;
@@ -59,7 +66,8 @@ health_sample health_window::sample(steady_time now) const {
     double latency_sum = 0;
     std::array<std::uint64_t, buckets> latency{};
     for (const auto& at : *slots_) {
-        if (at.number < oldest || at.number > newest || at.requests == 0) continue;
+        if (at.number < oldest || at.number > newest) continue;
+        sum.departures += at.departures;
         sum.requests += at.requests;
         sum.successes += at.successes;
         latency_sum += at.latency_sum;
@@ -91,6 +99,10 @@ public:
     void record(steady_time now, bool success, duration latency) noexcept {
         const std::lock_guard lock(mutex_);
         window_.record(now, success, latency);
+    }
+    void departed(steady_time now) noexcept {
+        const std::lock_guard lock(mutex_);
+        window_.departed(now);
     }
     [[nodiscard]] health_sample sample(steady_time now) const {
         const std::lock_guard lock(mutex_);
@@ -177,9 +189,11 @@ health::~health() = default;
 
 void health::request_finished(const request_account& record) noexcept {
     const auto how = verdict_of(record);
-    if (how == verdict::silent || record.route == nullptr) return;
+    const bool left = record.outcome == request_outcome::client_cancelled && record.part_of == nullptr;
+    if ((how == verdict::silent && !left) || record.route == nullptr) return;
     auto* window = state_->index.find(record.route);
     if (window == nullptr) return;
+    if (left) return window->departed(state_->time_of(record.at));
     if (record.degraded.is) window->degraded(state_->time_of(record.at), record.degraded.by);
     window->record(state_->time_of(record.at), how == verdict::success, record.total);
 }
@@ -413,6 +427,7 @@ std::string health_json(const health_view& view, bool with_hosts) {
         append_word(json, "circuit_state", route.circuit ? std::optional(to_string(*route.circuit)) : std::nullopt);
         append_member(json, "current_timeout", route.current_timeout);
         append_member(json, "held", static_cast<double>(route.holding));
+        append_member(json, "departures", static_cast<double>(route.seen.departures));
         json += route.degraded ? ",\"degraded\":true" : ",\"degraded\":false";
         for (std::size_t step = 0; step < route.fallbacks.size(); ++step)
             fmt::format_to(std::back_inserter(json), "{}\"{}\":{}", step == 0 ? ",\"fallbacks\":{" : ",",

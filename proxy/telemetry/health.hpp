@@ -28,6 +28,7 @@ struct health_sample {
     std::uint64_t successes = 0;
     std::optional<double> success_rate;             // 0..1
     std::optional<double> avg_latency, p95_latency; // seconds
+    std::uint64_t departures = 0;                   // clients that left before their answer was whole
 
     bool operator==(const health_sample&) const = default;
 };
@@ -41,17 +42,20 @@ public:
     static constexpr std::size_t slices = 12; // the current, partial one included: 55 to 60 s
 
     void record(steady_time now, bool success, duration latency) noexcept;
+    void departed(steady_time now) noexcept;
     [[nodiscard]] health_sample sample(steady_time now) const;
 
 private:
     // Below 1 ms, then four per doubling up to 17.5 min: p95, an upper bound, is at most 25 % too high.
     static constexpr std::size_t buckets = 81;
+    struct slot;
+    [[nodiscard]] slot& slot_at(steady_time now) noexcept;
     [[nodiscard]] static std::size_t bucket_of(duration latency) noexcept;
     [[nodiscard]] static double upper_bound(std::size_t bucket) noexcept;
 
     struct slot {
         std::int64_t number = -1; // of the slice, counted from the clock's epoch
-        std::uint32_t requests = 0, successes = 0;
+        std::uint32_t requests = 0, successes = 0, departures = 0;
         double latency_sum = 0; // seconds
         std::array<std::uint32_t, buckets> latency{};
     };

@@ -91,8 +91,7 @@ template <std::size_t Rows, std::size_t Columns>
 using count_table = std::array<counts<Columns>, Rows>;
 
 struct route_cells {
-    count_table<request_outcome_count, code_classes.size()> finished{};
-    counts<request_service_count> served{};
+    count_table<request_ending_count, code_classes.size()> finished{};
     counts<stream_end_count> stream_ends{};
     counts<body_directions.size()> body_bytes{};
     cell in_flight{0};
@@ -117,6 +116,8 @@ struct rare_route_cells {
     counts<chaos_fault_count> faults{};
     counts<coalesce_role_count> coalesced{};
     cell shared_flights_ended{0};
+    counts<departure_count> departures{};
+    long_histogram departure_silence, lost, paused;
     counts<coalesce_detachment_count> detached{};
 };
 struct pair_cells {

@@ -193,8 +193,7 @@ void metrics::request_finished(const request_account& account) noexcept {
     counted::route& route = found.route == nullptr ? state_->no_route : *found.route;
     route_cells& cells = route.usual.mine();
     subtract(cells.in_flight);
-    add(cells.finished[place(account.outcome)][code_class_of(account.status)]);
-    add(cells.served[place(account.service)]);
+    add(cells.finished[place(account.ending())][code_class_of(account.status)]);
     cells.duration.observe(account.total);
     if (account.effort.attempts > 0 && account.upstream != nullptr && account.coalesced != coalesce_role::follower)
         cells.overhead.observe(account.overhead);
@@ -203,6 +202,16 @@ void metrics::request_finished(const request_account& account) noexcept {
     if (account.bytes_out > 0) add(cells.body_bytes[1], account.bytes_out);
     if (account.denied != denied_reason::none) add(route.rare.mine().denied[place(account.denied)]);
     if (account.degraded.is && found.route != nullptr) add(route.rare.mine().fallbacks[place(account.degraded.by)]);
+    if (account.lost + account.paused > duration::zero()) {
+        rare_route_cells& rare = route.rare.mine();
+        if (account.lost > duration::zero()) rare.lost.observe(account.lost);
+        if (account.paused > duration::zero()) rare.paused.observe(account.paused);
+    }
+    if (account.outcome == request_outcome::client_cancelled && account.part_of == nullptr) {
+        rare_route_cells& rare = route.rare.mine();
+        add(rare.departures[place(account.departed())]);
+        if (account.effort.attempts > 0) rare.departure_silence.observe(account.silent);
+    }
     if (account.outcome == request_outcome::rejected)
         add(state_->process.mine().requests_refused[refusal_of(account.reason)]);
     if (found.pair != nullptr && (account.first_byte > duration::zero() || account.first_token > duration::zero())) {

@@ -94,7 +94,7 @@ for (const [kind, call] of Object.entries(calls)) {
     assert.equal(error.status, 502);
     assert.equal(error.headers.get('x-odd'), 'a,  b "c"');
     assert.equal(error.headers.get('x-evenkeel-attempts'), String(MAX_ATTEMPTS));
-    assert.equal(error.headers.get('x-evenkeel-outcome'), 'error');
+    assert.equal(error.headers.get('x-evenkeel-outcome'), 'upstream_error');
     assert.equal(error.headers.get('x-should-retry'), 'false');
     assert.ok(error.error, 'the body of the provider');
     assert.equal(await attemptsOf(env), MAX_ATTEMPTS);

@@ -144,9 +144,9 @@ TEST_CASE_FIXTURE(fan, "a fan-out asks its parts at the same time and takes as l
     CHECK(record_of("complete").attempts == 2);
     CHECK(record_of("complete").outcome == request_outcome::ok);
     CHECK(record_of("complete").parts ==
-          R"({"phase1":{"status":200,"service":"ok","source":"live","attempts":1,"upstream":"one",)"
+          R"({"phase1":{"status":200,"outcome":"ok","source":"live","attempts":1,"upstream":"one",)"
           R"("duration_s":2.000000},)"
-          R"("phase2":{"status":200,"service":"ok","source":"live","attempts":1,"upstream":"two",)"
+          R"("phase2":{"status":200,"outcome":"ok","source":"live","attempts":1,"upstream":"two",)"
           R"("duration_s":5.000000}})");
     CHECK(record_of("phase1").part);
     CHECK(record_of("phase1").status == 200);
@@ -248,7 +248,7 @@ TEST_CASE_FIXTURE(fan, "with both phases dead the whole is a 502 that says what 
     CHECK(body().ends_with(R"("missing":["phase1","phase2"]})"));
     CHECK(has(client.received(),
               "proxy-status: evenkeel; error=connection_refused; details=\"without an answer: phase1,phase2\"\r\n"));
-    CHECK(has(client.received(), "x-evenkeel-outcome: error\r\n"));
+    CHECK(has(client.received(), "x-evenkeel-outcome: proxy_error\r\n"));
     CHECK_FALSE(has(client.received(), "x-evenkeel-degraded"));
     CHECK_FALSE(has(client.received(), canary));
     expect_nothing_left();

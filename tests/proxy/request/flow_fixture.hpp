@@ -3,6 +3,7 @@
 // virtual time: no socket, no sleep.
 
 #include "proxy/client/client_connection.hpp"
+#include "proxy/events/tries.hpp"
 #include "proxy/state/policy_registry.hpp"
 #include "tests/support/scripted_client.hpp"
 #include "tests/support/scripted_transport.hpp"
@@ -43,6 +44,15 @@ struct listener final : telemetry::observer {
     using attempt_of = std::pair<std::string, telemetry::attempt_number>;
     std::multiset<attempt_of> under_way;
     std::string journal; // of the last request
+    // ... and what its account says of it, for whoever tells.
+    struct told_account {
+        std::string outcome{}, upstream{}, model{}, client{}, trace_id{}, tries{};
+        std::optional<std::uint64_t> credential{};
+        telemetry::departure left{};
+        telemetry::request_effort effort{};
+        duration total{}, overhead{}, lost{}, paused{}, silent{};
+    };
+    told_account last{};
     void request_event(const telemetry::event_origin& of, const telemetry::any_happening& what) noexcept override {
         CHECK(of.route != nullptr);
         CHECK(!of.request_id.empty());
@@ -87,6 +97,22 @@ struct listener final : telemetry::observer {
         expect_whole(record);
         const auto began = record.journal.size() > 0 ? record.journal.begin()->at : steady_time{};
         journal = telemetry::text_of(record.journal, began);
+        last = {.outcome = std::string{to_string(record.ending())},
+                .upstream = record.upstream != nullptr ? record.upstream->name : "",
+                .model = record.model,
+                .client = std::string{record.client},
+                .tries = telemetry::tries_json(record.journal, record.at - record.total, record.at),
+                .left = record.departed(),
+                .effort = record.effort,
+                .total = record.total,
+                .overhead = record.overhead,
+                .lost = record.lost,
+                .paused = record.paused,
+                .silent = record.silent};
+        if (record.witness != nullptr) {
+            last.trace_id = record.witness->trace_id();
+            last.credential = record.witness->credential();
+        }
         requests.push_back({record.status, record.outcome, std::string{record.reason}, record.effort.attempts,
                             record.route != nullptr ? record.route->name : "", record.service,
                             record.part_of != nullptr, std::string{record.parts}});
@@ -177,6 +203,11 @@ inline exchange_script answering(std::string bytes, std::size_t body = 2) {
     return {.steps = {play::request{body}, play::send{std::move(bytes)}}};
 }
 inline bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+
+inline std::string body_of(const std::string& answer) {
+    const auto head = answer.find("\r\n\r\n");
+    return head == std::string::npos ? std::string{} : answer.substr(head + 4);
+}
 
 // Answers and streams an upstream may be scripted to give.
 inline std::string status_answer(int status, const std::string& fields = "",

@@ -79,7 +79,7 @@ TEST_CASE("the last upstream's answer arrives verbatim, and tells SDKs not to mu
     f.pass(1s + 1ms);
     CHECK(has(f.client.received(), "HTTP/1.1 502 No\r\n"));
     CHECK(has(f.client.received(), "x-request-id: up-2\r\n"));
-    CHECK(has(f.client.received(), "x-evenkeel-outcome: error\r\n"));
+    CHECK(has(f.client.received(), "x-evenkeel-outcome: upstream_error\r\n"));
     CHECK(has(f.client.received(), "x-should-retry: false\r\n"));
     CHECK(f.client.received().ends_with(body));
     CHECK(f.seen.requests.at(0).outcome == request_outcome::upstream_error);

@@ -267,18 +267,22 @@ TEST_CASE("with phase 2 dead phase 1's body comes as a partial answer, with both
     CHECK(document.at("parts").at("phase1").at("body").at("object") == "chat.completion");
     CHECK(document.at("parts").at("phase2").at("status") == 502);
     const auto line = log_line(half, "complete");
-    CHECK(line.at("service") == "degraded");
-    CHECK(line.at("outcome") == "ok");
+    CHECK(line.at("outcome") == "degraded");
     CHECK(line.at("attempts") == 3);
     CHECK(line.at("parts").at("phase1").at("upstream") == "one");
-    CHECK(line.at("parts").at("phase2").at("service") == "error");
+    CHECK(line.at("parts").at("phase2").at("outcome") == "proxy_error");
+    const auto& tries = line.at("parts").at("phase2").at("tries").as_array();
+    REQUIRE(tries.size() == 2);
+    CHECK(tries.at(0).at("end") == "connect_failure");
+    CHECK(tries.at(1).at("kind") == "retry");
+    CHECK_FALSE(line.at("parts").at("phase1").as_object().contains("tries"));
 
     running_proxy dead(two_phases(dead_url(), dead_url()));
     auto other = dead.connect();
     const auto failed = other.request("POST", base + "/analyze/complete?key=" + canary, as_json, chat("p"));
     CHECK(failed.status == 502);
     CHECK(failed.header("proxy-status").starts_with("evenkeel; error="));
-    CHECK(failed.header("x-evenkeel-outcome") == "error");
+    CHECK(failed.header("x-evenkeel-outcome") == "proxy_error");
     document = boost::json::parse(failed.body);
     CHECK(document.at("status") == "failed");
     CHECK(document.at("missing") == boost::json::array{"phase1", "phase2"});

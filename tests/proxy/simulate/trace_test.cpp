@@ -27,8 +27,8 @@ std::string line(const std::string& outcome, const std::string& more = "", int a
                  const std::string& ts = "2026-11-23T10:19:35.000Z", const std::string& duration = "4.000000") {
     return R"({"ts":")" + ts +
            R"(","request_id":"x","route":"llm","method":"POST","path":"/v1/chat/completions","status":)" +
-           std::to_string(status) + R"(,"outcome":")" + outcome + R"(","service":"ok","attempts":)" +
-           std::to_string(attempts) + more + R"(,"duration_s":)" + duration + "}\n";
+           std::to_string(status) + R"(,"outcome":")" + outcome + R"(","attempts":)" + std::to_string(attempts) + more +
+           R"(,"duration_s":)" + duration + "}\n";
 }
 trace_entry only(const std::string& text) {
     const trace all = read(text);

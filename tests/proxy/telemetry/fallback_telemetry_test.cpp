@@ -54,7 +54,7 @@ TEST_CASE("fallbacks are counted by route and step, steps that could not answer 
                                  R"(,step="route",reason="not_replayable"})", R"(,step="route",reason="failed"})"})
             CHECK(value_of(seen, "evenkeel_fallback_steps_skipped_total" + of + rest) == "0");
         CHECK(value_of(seen, "evenkeel_fallbacks_exhausted_total" + of + "}") == "0");
-        CHECK(value_of(seen, "evenkeel_requests_served_total" + of + ",service=\"degraded\"}") == "0");
+        CHECK(value_of(seen, "evenkeel_requests_total" + of + R"(,outcome="degraded",code_class="2xx"})") == "0");
     }
     observer_group everyone({&seen});
     const config::route& one = *settings->routes[0];
@@ -70,7 +70,7 @@ TEST_CASE("fallbacks are counted by route and step, steps that could not answer 
     CHECK(value_of(seen, R"(evenkeel_fallbacks_total{route="one",step="route"})") == "1");
     CHECK(value_of(seen, R"(evenkeel_fallbacks_total{route="one",step="respond"})") == "1");
     CHECK(value_of(seen, R"(evenkeel_fallbacks_total{route="two",step="respond"})") == "0");
-    CHECK(value_of(seen, R"(evenkeel_requests_served_total{route="one",service="degraded"})") == "4");
+    CHECK(value_of(seen, R"(evenkeel_requests_total{route="one",outcome="degraded",code_class="2xx"})") == "4");
     CHECK(value_of(seen, R"(evenkeel_fallback_steps_skipped_total{route="one",step="last_good",reason="too_old"})") ==
           "1");
     CHECK(value_of(seen, R"(evenkeel_fallback_steps_skipped_total{route="one",step="route",reason="failed"})") == "1");
@@ -126,7 +126,7 @@ TEST_CASE("the access log says which step answered, how old the answer is, which
     };
     CHECK(line(fallback_kind::last_good).at("degraded") == boost::json::value("last_good"));
     CHECK(line(fallback_kind::last_good).at("degraded_age_s") == boost::json::value(35.0));
-    CHECK(line(fallback_kind::last_good).at("service") == boost::json::value("degraded"));
+    CHECK(line(fallback_kind::last_good).at("outcome") == boost::json::value("degraded"));
     CHECK(line(fallback_kind::route).at("degraded") == boost::json::value("route"));
     CHECK(line(fallback_kind::route).at("fallback_route") == boost::json::value("cheap"));
     CHECK(!line(fallback_kind::route).contains("degraded_age_s"));

@@ -46,8 +46,17 @@ void every_request(metrics& to, const event_origin& of) {
     });
     for (std::size_t i = 0; i < refusal_count; ++i)
         to.request_finished({.reason = refusal_word(i), .outcome = request_outcome::rejected});
-    for_each<request_service>(request_service_count,
-                              [&](auto how) { to.request_finished({.route = of.route, .service = how}); });
+    for_each<request_service>(request_service_count, [&](auto how) {
+        for (const int status : {200, 302, 404, 500, 0})
+            to.request_finished({.route = of.route, .status = status, .service = how, .lost = 1s, .paused = 1s});
+    });
+    for (const int attempts : {0, 1}) {
+        for (const int status : {0, 200})
+            to.request_finished({.route = of.route,
+                                 .status = status,
+                                 .effort = {.attempts = attempts},
+                                 .outcome = request_outcome::client_cancelled});
+    }
     for_each<denied_reason>(
         retry_denial_count, [&](auto why) { to.request_finished({.route = of.route, .denied = why}); }, 1);
     for_each<stream_end>(

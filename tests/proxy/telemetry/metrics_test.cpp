@@ -140,7 +140,7 @@ TEST_CASE("what alerts count exists before the first request, with zero") {
              R"(evenkeel_requests_in_flight{route="phase1"})",
              R"(evenkeel_upstream_attempts_total{route="phase1",upstream="deepseek",kind="first",result="quota"})",
              R"(evenkeel_upstream_attempts_total{route="phase2",upstream="deepseek",kind="first",result="success"})",
-             R"(evenkeel_requests_served_total{route="phase1",service="retried"})",
+             R"(evenkeel_requests_total{route="phase1",outcome="retried",code_class="2xx"})",
              R"(evenkeel_circuit_breaker_transitions_total{route="phase1",upstream="deepseek",from="closed",)"
              R"(to="open",why="consecutive_failures"})",
              R"(evenkeel_budget_refusals_total{route="phase1",upstream="deepseek",kind="retry"})",
@@ -161,9 +161,9 @@ TEST_CASE("what alerts count exists before the first request, with zero") {
              R"(evenkeel_requests_refused_total{reason="circuit_open"})",
              R"(evenkeel_requests_refused_total{reason="other"})",
              // What is off by default, where it is on.
-             R"(evenkeel_requests_served_total{route="phase2",service="failed_over"})",
-             R"(evenkeel_requests_served_total{route="phase2",service="hedged"})",
-             R"(evenkeel_requests_served_total{route="phase2",service="degraded"})",
+             R"(evenkeel_requests_total{route="phase2",outcome="failed_over",code_class="2xx"})",
+             R"(evenkeel_requests_total{route="phase2",outcome="hedged",code_class="2xx"})",
+             R"(evenkeel_requests_total{route="phase2",outcome="degraded",code_class="2xx"})",
              R"(evenkeel_stream_resumptions_total{route="phase2",result="not_comparable"})",
              R"(evenkeel_upcast_total{route="phase2",result="unknown_field"})",
              R"(evenkeel_wasted_output_events_total{route="phase2",upstream="backup"})",
@@ -603,7 +603,7 @@ TEST_CASE("how answers came about, why retries were denied, how streams ended, w
             seen,
             R"(evenkeel_upstream_attempts_total{route="phase1",upstream="deepseek",kind="retry",result="success"})") ==
         "1");
-    CHECK(value_of(seen, R"(evenkeel_requests_served_total{route="phase1",service="retried"})") == "1");
+    CHECK(value_of(seen, R"(evenkeel_requests_total{route="phase1",outcome="retried",code_class="2xx"})") == "1");
     CHECK(value_of(seen, R"(evenkeel_retries_denied_total{route="phase1",reason="limit"})") == "1");
     CHECK(value_of(seen, R"(evenkeel_stream_ends_total{route="phase1",reason="complete"})") == "1");
     CHECK(value_of(seen, R"(evenkeel_time_to_first_token_seconds_count{route="phase1",upstream="deepseek"})") == "1");
