@@ -1,5 +1,6 @@
 #include "proxy/message/client_request.hpp"
 
+#include "proxy/reading/credential_mark.hpp"
 #include "proxy/reading/trace_id.hpp"
 
 namespace evenkeel::request {
@@ -16,7 +17,10 @@ const telemetry::request_account& client_request::close_account(steady_time now)
     return account;
 }
 
-std::optional<std::uint64_t> client_request::credential() const { return route ? facts.caller_told() : std::nullopt; }
+std::optional<std::uint64_t> client_request::credential() const {
+    if (const auto shown = credential_mark(*came.head)) return shown;
+    return route ? facts.caller_told() : std::nullopt;
+}
 
 std::string_view client_request::trace_id() const { return trace_id_of(*came.head); }
 

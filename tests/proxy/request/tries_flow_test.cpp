@@ -1,10 +1,13 @@
 // What is told of a disturbed request, on the whole path in virtual time: its tries, who left and how long it had been
 // silent, where the time went, whose request it was.
 
+#include "proxy/reading/credential_mark.hpp"
 #include "tests/proxy/request/flow_fixture.hpp"
 
 #include <doctest/doctest.h>
 
+#include <array>
+#include <cstdint>
 #include <string>
 
 namespace evenkeel::test::tries_flow_test {
@@ -146,6 +149,9 @@ TEST_CASE("whose request it was: address, model, trace and a hash of the credent
     CHECK(again.trace_id.empty());
     CHECK(ask(post_with("Authorization: Bearer other\r\n", "{}"), 2).credential != one.credential);
     CHECK_FALSE(ask(post_with("", "{}"), 2).credential.has_value());
+    const auto key = ask(post_with("X-API-Key: " + canary + "\r\n", "{}"), 2).credential;
+    CHECK(key.has_value());
+    CHECK(key != one.credential);
 
     // What is not a member of the outermost object is content.
     const std::string nested = R"({"tools":{"model":"inner"},"x":1})";
@@ -158,6 +164,14 @@ TEST_CASE("whose request it was: address, model, trace and a hash of the credent
                             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x", "short"})
         CHECK(ask(post_with("traceparent: " + std::string{bad} + "\r\n", "{}"), 2).trace_id.empty());
     f.expect_nothing_left();
+}
+
+TEST_CASE("siphash: the vector of its authors") {
+    const std::array<std::uint64_t, 2> key{0x0706050403020100ULL, 0x0f0e0d0c0b0a0908ULL};
+    std::string text;
+    for (char c = 0; c < 15; ++c) text += c;
+    CHECK(request::siphash(key, text) == 0xa129ca6149be45e5ULL);
+    CHECK(request::siphash(key, "") == 0x726fdb47dd0e0e31ULL);
 }
 
 TEST_CASE("a body that is waited for is no time of ours") {

@@ -167,6 +167,47 @@ TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing
         CHECK_FALSE(least.contains(absent));
 }
 
+TEST_CASE("the line of a disturbed request has its tries, of one that its client left how; it names whose it was") {
+    struct witness final : request_witness {
+        std::optional<std::uint64_t> credential() const override { return 0x0123456789abcdefULL; }
+        std::string_view trace_id() const override { return "0af7651916cd43dd8448eb211c80319c"; }
+    };
+    const witness whose;
+    const auto settings = sample_settings({{"phase1", "deepseek"}});
+    const config::upstream& upstream = *settings->upstreams[0];
+    request_account account{.route = settings->routes[0].get(),
+                            .client = "10.0.0.7",
+                            .request_id = "r-1",
+                            .effort = {.uploading = 2s},
+                            .outcome = request_outcome::client_cancelled,
+                            .total = 5s,
+                            .at = steady_time{105s},
+                            .lost = 1s,
+                            .paused = 500ms,
+                            .silent = 3s,
+                            .witness = &whose};
+    const auto which =
+        account.note(steady_time{101s}, {.upstream = &upstream}, happened::launched{attempt_kind::first, "first"});
+    account.note(steady_time{105s}, {.upstream = &upstream, .attempt = which},
+                 happened::ended{attempt_result::cancelled, 0, 4s, "client_gone", 3s});
+    const auto line = parsed(line_of(account));
+    CHECK(line.at("client") == "10.0.0.7");
+    CHECK(line.at("credential") == "0123456789abcdef");
+    CHECK(line.at("trace_id") == "0af7651916cd43dd8448eb211c80319c");
+    CHECK(line.at("left") == "unanswered");
+    CHECK(line.at("silent_s") == 3.0);
+    CHECK(line.at("lost_s") == 1.0);
+    CHECK(line.at("pause_s") == 0.5);
+    CHECK(line.at("upload_s") == 2.0);
+    REQUIRE(line.at("tries").as_array().size() == 1);
+    CHECK(line.at("tries").at(0).at("cause") == "client_gone");
+    CHECK(line.at("tries").at(0).at("at_s") == 1.0);
+    // Of one attempt that went well there is nothing to tell.
+    account.outcome = request_outcome::ok;
+    CHECK_FALSE(parsed(line_of(account)).contains("tries"));
+    CHECK_FALSE(parsed(line_of(account)).contains("left"));
+}
+
 TEST_CASE("nothing a client sends breaks out of its line or its field") {
     for (const std::string_view attack :
          {"/v1\r\n{\"ts\":\"forged\"}", "/v1\x1b[31m", "/\xff\xfe\x80", "/\",\"outcome\":\"ok", "/a\\", "/\xe2\x80"}) {
