@@ -110,6 +110,18 @@ void add_process_keys(std::vector<key_row>& table) {
          .price = "One line of about 500 bytes per request.",
          .fills = member<&settings::access_log, &access_log_options::sample_ok>},
 
+        {.path = "journal", .kind = block, .words = "off",
+         .documentation = "What is kept in memory of requests that are over, for GET /-/requests and `evenkeel "
+                          "explain`: the last disturbed ones, and one a second of the others in a quarter of the "
+                          "room. No body, no credential.",
+         .fills = member<&settings::journal, &journal_options::on>},
+        {.path = "journal.keep", .kind = integer, .fallback = "1000", .min = "1", .max = "1000000",
+         .documentation = "Requests that are kept; the oldest go first.", .price = "About 2 KB each.",
+         .fills = member<&settings::journal, &journal_options::keep>},
+        {.path = "journal.max_bytes", .kind = size, .fallback = "8MiB", .min = "64KiB", .max = "64GiB",
+         .documentation = "The memory they may take; the oldest go first.",
+         .fills = member<&settings::journal, &journal_options::max_bytes>},
+
         {.path = "log", .kind = block, .documentation = "What evenkeel says about itself."},
         {.path = "log.level", .kind = value_kind::word, .fallback = "info", .words = "debug|info|warning|error",
          .documentation = "The least severe level that is written.",

@@ -300,6 +300,14 @@ struct limits {
     bool operator==(const limits&) const = default;
 };
 
+// What is kept of requests that are over, for whoever asks what happened: no body, no credential.
+struct journal_options {
+    bool on = true;
+    std::uint32_t keep = 1000;                        // requests
+    std::uint64_t max_bytes = std::uint64_t{8} << 20; // of memory
+    bool operator==(const journal_options&) const = default;
+};
+
 struct last_good_options {
     std::uint64_t max_bytes = std::uint64_t{64} * 1024 * 1024; // of the store
     std::string path;                                          // of the file that keeps it; empty: none
@@ -323,6 +331,7 @@ struct settings {
     access_log_options access_log;
     log_options log;
     config::limits limits;
+    journal_options journal;
     last_good_options last_good;
     chaos_options chaos;
     credential_rules credentials;

@@ -75,6 +75,27 @@ int main(int argc, char** argv) {
     demo_command->add_flag("--print-config", demo_choice.print_config, "Print the configuration it runs with, and end");
     demo_command->callback([&] { exit_code = demo(demo_choice); });
 
+    explain_choice explained;
+    auto* explain_command = app.add_subcommand(
+        "explain", "What happened to a request, and why; or what would happen to one, by a configuration file");
+    explain_command->add_option("id", explained.id, "x-request-id of a request that was sent");
+    explain_command->add_option("--admin", explained.admin,
+                                "Where the proxy's admin pages are; default: as -c says, or http://127.0.0.1:9901");
+    explain_command->add_option("-c,--config", explained.config, "Configuration file (YAML)");
+    explain_command->add_option("--path", explained.path, "Path, and query, of a request that is not sent");
+    explain_command->add_option("--method", explained.method, "Its method")->capture_default_str();
+    explain_command->add_option("--header", explained.fields, "A field of it, 'name: value'; several times for more");
+    explain_command->add_option("--body", explained.body_file, "File with its body");
+    explain_command->add_option("--status", explained.status, "What the upstream that is asked first answers")
+        ->check(CLI::Range(200, 599));
+    explain_command->add_option("--body-file", explained.answer_file, "File with the body of that answer");
+    explain_command->add_option("--retry-after", explained.retry_after, "Retry-After of that answer");
+    explain_command->add_option("--fault", explained.fault, "Instead of an answer: silent, reset, or unreachable")
+        ->check(CLI::IsMember({"silent", "reset", "unreachable"}));
+    explain_command->add_flag("--everywhere", explained.everywhere, "All upstreams do so, not the first alone");
+    explain_command->footer("\nThe admin token, where one is needed, is that of the file, or EVENKEEL_ADMIN_TOKEN.\n");
+    explain_command->callback([&] { exit_code = explain(explained); });
+
     simulate_choice simulated;
     auto* simulate_command = app.add_subcommand(
         "simulate", "What policies make of a troubled provider, or of a recorded day, in virtual time");

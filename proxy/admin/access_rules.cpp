@@ -33,6 +33,8 @@ constexpr std::array entries{
     entry{"/-/circuits/", endpoint::circuit, true, false, false, true},
     entry{"/-/rests/", endpoint::rest, true, false, false, true},
     entry{"/-/chaos", endpoint::chaos, false, false, false, false, true},
+    entry{"/-/requests", endpoint::requests, false, false, false},
+    entry{"/-/requests/", endpoint::request, false, false, false, true},
     entry{"/-/chaos/off", endpoint::chaos_off, true, false, false},
 };
 

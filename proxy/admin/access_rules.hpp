@@ -27,7 +27,9 @@ enum class endpoint : unsigned char {
     circuit,
     rest,
     chaos,
-    chaos_off
+    chaos_off,
+    requests,
+    request
 };
 
 struct access_rules {
@@ -49,10 +51,11 @@ struct access_question {
 struct access_decision {
     int status = 200;
     endpoint asked = endpoint::index;
-    std::string_view subject{};     // of /-/circuits/NAME, /-/rests/NAME: the name, as it stands in the path
-    bool head_only = false;         // the method was HEAD
-    bool change = false;            // the method was POST
-    std::string_view allow{};       // for 405
+    std::string_view
+        subject{};            // of /-/circuits/NAME, /-/rests/NAME, /-/requests/ID: the name, as it stands in the path
+    bool head_only = false;   // the method was HEAD
+    bool change = false;      // the method was POST
+    std::string_view allow{}; // for 405
     std::string_view explanation{}; // one sentence for people
 };
 [[nodiscard]] access_decision decide(const access_rules& rules, const access_question& question);

@@ -5,6 +5,7 @@
 #include "proxy/net/io.hpp"
 #include "proxy/net/listener.hpp"
 #include "proxy/telemetry/json_text.hpp"
+#include "proxy/telemetry/request_story.hpp"
 #include "proxy/telemetry/scrape_cache.hpp"
 
 #include <boost/asio/as_tuple.hpp>
@@ -19,6 +20,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <exception>
 #include <future>
 #include <set>
@@ -62,6 +64,9 @@ constexpr std::string_view index_page = R"(<!doctype html>
 (<a href="/health?strict=1">?strict=1</a>: 503 when nothing can be served)</li>
 <li><a href="/livez">/livez</a>: whether the process works</li>
 <li><a href="/readyz">/readyz</a>: whether it takes requests</li>
+<li><a href="/-/requests">/-/requests</a>: the last requests that were disturbed, and some of the others
+(?route=, upstream=, model=, outcome=, disturbed, limit=); /-/requests/ID: what happened to one, and why
+(?format=text: in sentences)</li>
 <li>POST /-/reload: reads the configuration again</li>
 <li>POST /-/circuits/UPSTREAM?state=open|closed|auto: holds its circuits open or closed, or releases them;
 with &amp;endpoint=, as /health names it, that of one endpoint</li>
@@ -118,6 +123,37 @@ std::optional<std::string_view> parameter(std::string_view query, std::string_vi
         if (part.substr(0, equals) == name)
             return equals == std::string_view::npos ? std::string_view{} : part.substr(equals + 1);
         query = end == std::string_view::npos ? std::string_view{} : query.substr(end + 1);
+    }
+    return std::nullopt;
+}
+
+// Without its escapes; empty where they are none.
+std::string decoded(std::string_view text) {
+    const auto digit = [](char c) {
+        return c >= '0' && c <= '9'   ? c - '0'
+               : c >= 'a' && c <= 'f' ? c - 'a' + 10
+               : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                      : -1;
+    };
+    std::string out;
+    for (std::size_t at = 0; at < text.size(); ++at) {
+        if (text[at] != '%') {
+            out += text[at];
+            continue;
+        }
+        const int high = at + 2 < text.size() ? digit(text[at + 1]) : -1;
+        const int low = at + 2 < text.size() ? digit(text[at + 2]) : -1;
+        if (high < 0 || low < 0) return {};
+        out += static_cast<char>(high * 16 + low);
+        at += 2;
+    }
+    return out;
+}
+
+std::optional<telemetry::request_ending> ending_named(std::string_view word) {
+    for (int i = 0; i < telemetry::request_ending_count; ++i) {
+        const auto each = static_cast<telemetry::request_ending>(i);
+        if (to_string(each) == word) return each;
     }
     return std::nullopt;
 }
@@ -214,6 +250,8 @@ struct admin_server::state : std::enable_shared_from_this<admin_server::state> {
     [[nodiscard]] reply perform(const access_rules& rules, const order& given);
     [[nodiscard]] reply force_circuit(const order& given);
     [[nodiscard]] reply end_rests(const order& given);
+    [[nodiscard]] reply list_requests(const order& given) const;
+    [[nodiscard]] reply tell_request(const order& given) const;
     [[nodiscard]] reply control(std::string_view what, const std::function<control_result()>& call);
     [[nodiscard]] static net::task<reply> reload(std::shared_ptr<state> me);
 
@@ -422,9 +460,54 @@ reply admin_server::state::perform(const access_rules& rules, const order& given
                                                         : std::function<control_result()>{});
         if (!callbacks.chaos_rules) return sentence(501, "This process cannot do that.");
         return {.type = json_text, .body = chaos_document(callbacks.chaos_rules())};
+    case endpoint::requests: return list_requests(given);
+    case endpoint::request: return tell_request(given);
     case endpoint::chaos_off: return control("chaos off", callbacks.chaos_off);
     }
     return sentence(404, "There is no such endpoint here.");
+}
+
+reply admin_server::state::list_requests(const order& given) const {
+    if (sources.journal == nullptr) return sentence(501, "This process cannot do that.");
+    constexpr std::size_t most = 1000;
+    const auto asked = [&](std::string_view name) { return decoded(parameter(given.query, name).value_or("")); };
+    const std::string route = asked("route"), upstream = asked("upstream"), model = asked("model");
+    telemetry::journal_store::wanted which{.route = route, .upstream = upstream, .model = model};
+    if (const std::string word = asked("outcome"); !word.empty()) {
+        which.outcome = ending_named(word);
+        if (!which.outcome) return sentence(400, "There is no such outcome; see evenkeel_requests_total in README.md.");
+    }
+    which.disturbed_only = parameter(given.query, "disturbed").has_value();
+    if (const std::string limit = asked("limit"); !limit.empty()) {
+        const auto [end, error] = std::from_chars(limit.data(), limit.data() + limit.size(), which.limit);
+        if (error != std::errc{} || end != limit.data() + limit.size() || which.limit == 0 || which.limit > most)
+            return sentence(400, "limit is a number from 1 to 1000.");
+    }
+    const auto kept = sources.journal->summary();
+    std::string body = "{\"kept\":" + std::to_string(kept.requests) + ",\"bytes\":" + std::to_string(kept.bytes) +
+                       ",\"evicted\":" + std::to_string(kept.evicted) + ",\"requests\":[";
+    for (const auto& each : sources.journal->list(which)) {
+        if (body.back() != '[') body += ",\n";
+        body += telemetry::summary_json(*each);
+    }
+    body += "]}\n";
+    return {.type = json_text, .body = std::move(body)};
+}
+
+reply admin_server::state::tell_request(const order& given) const {
+    if (sources.journal == nullptr) return sentence(501, "This process cannot do that.");
+    const auto found = sources.journal->find(decoded(given.subject));
+    if (found.empty())
+        return sentence(404, "Nothing is kept of a request with this id: it is too long ago, one of many that went "
+                             "well, another process served it, or `journal` is off.");
+    const bool text = parameter(given.query, "format") == "text";
+    std::string body = text ? "" : "{\"requests\":[";
+    for (const auto& each : found) {
+        if (each != found.front()) body += text ? "\n" : ",\n";
+        body += text ? telemetry::story_text(*each) : telemetry::story_json(*each);
+    }
+    if (!text) body += "]}\n";
+    return {.type = text ? plain_text : json_text, .body = std::move(body)};
 }
 
 reply admin_server::state::control(std::string_view what, const std::function<control_result()>& call) {

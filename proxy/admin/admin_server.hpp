@@ -3,7 +3,9 @@
 // helper thread, so that neither a slow scrape nor a stuck worker can hold up the other. access_rules.hpp says who may
 // do what.
 //
-// Endpoints: GET /metrics, /health (?strict=1: 503 when nothing can be served), /livez, /readyz, / (a list of these);
+// Endpoints: GET /metrics, /health (?strict=1: 503 when nothing can be served), /livez, /readyz, / (a list of these),
+// /-/requests (what the journal keeps, newest first; route=, upstream=, model=, outcome=, disturbed, limit= of the
+// query), /-/requests/ID (all that is known of those of that id; format=text: in sentences);
 // POST /-/reload, /-/drain, /-/circuits/UPSTREAM (state=open|closed|auto, and route=NAME for a route's own circuits, in
 // the query or the body; a body may be the bare word), /-/rests/UPSTREAM (ends them), /-/chaos (rules as JSON; GET
 // shows those in force),
@@ -22,6 +24,7 @@
 #include "proxy/telemetry/app_log.hpp"
 #include "proxy/telemetry/background.hpp"
 #include "proxy/telemetry/health.hpp"
+#include "proxy/telemetry/journal_store.hpp"
 #include "proxy/telemetry/liveness.hpp"
 #include "proxy/telemetry/metrics.hpp"
 
@@ -79,6 +82,7 @@ struct admin_sources {
     const telemetry::health& health;
     const telemetry::liveness& liveness;
     telemetry::app_log& log;
+    const telemetry::journal_store* journal = nullptr; // null: this process keeps none
 };
 
 struct admin_limits {

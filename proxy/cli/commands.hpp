@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace evenkeel::cli {
 
@@ -29,6 +30,17 @@ struct simulate_choice {
     std::string demonstrate; // instead: a demonstration's name, or all
 };
 
+// Of a request that was sent: its id. Of one that was not: its path, and what is supposed.
+struct explain_choice {
+    std::string id;
+    std::string admin; // where to ask; empty: as the file says, or the usual place
+    std::string config, path, method = "POST", body_file, answer_file, fault;
+    std::vector<std::string> fields; // "name: value"
+    std::optional<int> status;
+    std::string retry_after;
+    bool everywhere = false;
+};
+
 [[nodiscard]] int run(const std::string& config_file);
 [[nodiscard]] int check(const config_choice& choice);
 [[nodiscard]] int config_show(const config_choice& choice);
@@ -36,6 +48,7 @@ struct simulate_choice {
 [[nodiscard]] int metrics();
 [[nodiscard]] int version();
 [[nodiscard]] int demo(demo::options wanted);
+[[nodiscard]] int explain(const explain_choice& choice);
 [[nodiscard]] int simulate(const simulate_choice& choice);
 [[nodiscard]] std::string simulate_footer(); // of its --help
 

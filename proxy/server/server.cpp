@@ -17,6 +17,7 @@
 #include "proxy/telemetry/app_log.hpp"
 #include "proxy/telemetry/background.hpp"
 #include "proxy/telemetry/health.hpp"
+#include "proxy/telemetry/journal_store.hpp"
 #include "proxy/telemetry/liveness.hpp"
 #include "proxy/telemetry/metrics.hpp"
 #include "proxy/telemetry/observer_group.hpp"
@@ -83,7 +84,7 @@ struct server::inside {
     inside(server_options given, config::snapshot first)
         : options(std::move(given)), written(std::move(first)), settings(written),
           metrics({.version = options.version, .workers = settings->workers}), log(log_lines),
-          access(access_lines, log), everyone({&log, &access, &metrics, &health}),
+          access(access_lines, log), everyone({&log, &access, &metrics, &health, &journal}),
           beats(settings->workers, std::chrono::steady_clock::now()) {}
 
     server_options options;
@@ -99,6 +100,7 @@ struct server::inside {
     telemetry::health health;
     telemetry::app_log log;
     telemetry::access_log access;
+    telemetry::journal_store journal;
     telemetry::observer_group everyone;
     telemetry::liveness beats;
     chaos_control chaos{helper, log};
@@ -192,9 +194,13 @@ server::server(server_options options, config::snapshot settings)
         all.last_good.open_file(all.settings->last_good.path, all.log, longest_store_wait);
     all.metrics.report_last_good_from([&all] { return all.last_good.report(); });
     all.metrics.report_process_from([&all] {
+        const auto kept = all.journal.summary();
         return telemetry::process_report{.access_log_dropped = all.access.dropped(),
                                          .memory_held = all.memory.used(),
-                                         .memory_limit = all.memory.limit()};
+                                         .memory_limit = all.memory.limit(),
+                                         .journal_requests = kept.requests,
+                                         .journal_bytes = kept.bytes,
+                                         .journal_evicted = kept.evicted};
     });
     const shared_parts shared{all.resolver,
                               all.tls,
@@ -226,7 +232,8 @@ server::server(server_options options, config::snapshot settings)
     }
     if (all.settings->admin.listen || all.settings->admin.metrics_listen) {
         all.admin = std::make_unique<admin::admin_server>(
-            all.helper, all.settings->admin, admin::admin_sources{all.metrics, all.health, all.beats, all.log},
+            all.helper, all.settings->admin,
+            admin::admin_sources{all.metrics, all.health, all.beats, all.log, &all.journal},
             admin::admin_callbacks{
                 .why_not_ready = [&all] { return all.why_not_ready(); },
                 .reload =

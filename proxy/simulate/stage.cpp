@@ -205,7 +205,8 @@ struct stage::inside {
           services{loop, transport, seen, memory, [] { return std::string{"{}"}; }, std::mt19937_64{seed}} {
         services.last_good = &last_good;
     }
-    static net::task<void> play(inside& me, double when, std::string text, std::optional<double> patience);
+    static net::task<void> play(inside& me, double when, std::string text, std::optional<double> patience,
+                                std::string id);
 
     net::loop loop{begins};
     config::snapshot settings;
@@ -218,9 +219,11 @@ struct stage::inside {
     request::worker_services services;
     no_client nobody{loop};
     std::vector<request_seen> requests;
+    std::function<void(const telemetry::request_account&)> tells;
 };
 
-net::task<void> stage::inside::play(inside& me, double when, std::string text, std::optional<double> patience) {
+net::task<void> stage::inside::play(inside& me, double when, std::string text, std::optional<double> patience,
+                                    std::string id) {
     if (moment(when) > me.loop.now()) co_await me.loop.sleep_until(moment(when));
     request::io_buffer input(me.services.buffers);
     const auto room = input.space(text.size(), text.size());
@@ -237,6 +240,7 @@ net::task<void> stage::inside::play(inside& me, double when, std::string text, s
                                      .policies = me.policies,
                                      .head = &head,
                                      .client_address = me.nobody.peer(),
+                                     .id = std::move(id),
                                      .received = me.loop.now(),
                                      .started = me.loop.wall_now()},
                                     me.loop, me.nobody, input, me.services.buffers);
@@ -250,6 +254,7 @@ net::task<void> stage::inside::play(inside& me, double when, std::string text, s
     request_seen saw;
     saw.came = since_begin(request.came.received);
     given.tell(request.account);
+    request.account.split_time(request.came.received, given.launched, given.decided, me.loop.now());
     saw.degraded = given.degraded;
     saw.reason = given.reason;
     if (given.upstream != nullptr) saw.upstream = given.upstream->name;
@@ -268,11 +273,18 @@ net::task<void> stage::inside::play(inside& me, double when, std::string text, s
         client.reads = nullptr;
     }
     if (request.gone.requested()) saw.status = 0;
+    request.account.status = saw.status;
+    request.account.bytes_out = saw.body.size();
+    if (request.gone.requested())
+        request.account.outcome = telemetry::request_outcome::client_cancelled;
+    else if (saw.status != 0 && !saw.whole)
+        request.account.outcome = telemetry::request_outcome::truncated;
     given.body.reset(); // then the account has how the parts of a fan-out went
     saw.attempts = request.account.effort.attempts;
     saw.service = request.account.service;
     given.permit = {};
     if (request.body.in_use()) co_await request.body.released();
+    if (me.tells) me.tells(request.close_account(me.loop.now()));
     saw.took = since_begin(me.loop.now()) - saw.came;
     me.requests.push_back(std::move(saw));
 }
@@ -295,11 +307,15 @@ stage::stage(config::snapshot settings, provider asks, std::uint64_t seed, netwo
 stage::~stage() { inside_->loop.run_virtual(inside_->loop.now() + std::chrono::hours{1}); }
 
 void stage::request_at(double when, const caller& who) {
-    std::string text = "POST " + who.path + " HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+    std::string text = who.method + " " + who.path + " HTTP/1.1\r\nhost: localhost\r\n";
+    if (!who.body.empty()) text += "content-type: application/json\r\n";
+    text += who.fields;
     if (who.tells && who.patience) text += "x-evenkeel-timeout: " + std::to_string(*who.patience) + "\r\n";
     text += "content-length: " + std::to_string(who.body.size()) + "\r\n\r\n" + who.body;
-    inside_->loop.nursery().spawn(inside::play(*inside_, when, std::move(text), who.patience));
+    inside_->loop.nursery().spawn(inside::play(*inside_, when, std::move(text), who.patience, who.id));
 }
+
+void stage::tell(std::function<void(const telemetry::request_account&)> about) { inside_->tells = std::move(about); }
 
 void stage::run_until(double when) { inside_->loop.run_virtual(moment(when)); }
 

@@ -37,10 +37,13 @@ struct reply {
 
 // Who asks, and for how long he waits.
 struct caller {
-    std::string path{};
+    std::string path{}; // and query
     std::string body = R"({"model":"m","messages":[]})";
     std::optional<double> patience{}; // seconds; then he leaves
     bool tells = false;               // that, in x-evenkeel-timeout
+    std::string method = "POST";
+    std::string fields{}; // more of its head, each with its end of line
+    std::string id{};     // of the request
 };
 
 struct attempt_seen {
@@ -77,10 +80,12 @@ public:
     stage(std::string_view yaml, provider asks, std::uint64_t seed = 1);
     stage(config::snapshot settings, provider asks, std::uint64_t seed = 1, network lets_through = {});
     ~stage();
+    // Called with the account of each request, when it is over.
+    void tell(std::function<void(const telemetry::request_account&)> about);
     stage(const stage&) = delete;
     stage& operator=(const stage&) = delete;
 
-    // A POST of this caller comes at `when`, which lies not before now.
+    // A request of this caller comes at `when`, which lies not before now.
     void request_at(double when, const caller& who);
     void request_at(double when, const std::string& path) { request_at(when, caller{.path = path}); }
     void run_until(double when);

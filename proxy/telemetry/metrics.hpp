@@ -31,6 +31,7 @@ struct metrics_options {
 struct process_report {
     std::uint64_t access_log_dropped = 0;            // lines
     std::uint64_t memory_held = 0, memory_limit = 0; // bytes; what counts against limits.memory, and that
+    std::uint64_t journal_requests = 0, journal_bytes = 0, journal_evicted = 0;
 };
 using process_reporter = std::function<process_report()>;
 

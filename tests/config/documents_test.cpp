@@ -185,6 +185,7 @@ TEST_CASE("the reference file shows the defaults and the ranges that the table h
     CHECK(shown.routes[0]->hedge == hedge);
     CHECK(shown.replay_buffer == plain.replay_buffer);
     CHECK(shown.last_good == plain.last_good);
+    CHECK(shown.journal == plain.journal);
     REQUIRE(shown.routes[0]->fallback.size() == 3);
     const fallback_step plain_step;
     CHECK(shown.routes[0]->fallback[0].key == plain_step.key);

@@ -21,6 +21,7 @@ TEST_CASE("the smallest file means what the settings' own defaults mean") {
     const settings plain;
     CHECK(s.workers == plain.workers);
     CHECK(s.access_log == plain.access_log);
+    CHECK(s.journal == plain.journal);
     CHECK(s.log == plain.log);
     CHECK(s.limits == plain.limits);
     CHECK(s.drain_timeout == plain.drain_timeout);
@@ -162,6 +163,7 @@ routes:
     match: {path: /any}
     fan_out: {parts: [r5]}
 access_log: {path: /var/log/a.log, sample_ok: 0.25}
+journal: {keep: 20, max_bytes: 1MiB}
 log: {level: warning, format: json, path: stdout}
 limits: {max_header_bytes: 32KiB, max_body: 1MiB, header_timeout: 1s, body_timeout: 2s, body_min_rate: 7KiB,
          idle_timeout: 3s, write_timeout: 4s,
@@ -305,6 +307,8 @@ drain: {delay: 3s, timeout: 7s}
     CHECK(r5.stream.upcast);
 
     CHECK(s.access_log == access_log_options{"/var/log/a.log", 0.25});
+    CHECK(s.journal == journal_options{true, 20, 1024 * 1024});
+    CHECK_FALSE(load(good("journal: off\n")).settings->journal.on);
     CHECK(s.log == log_options{log_level::warning, true, "stdout"});
     CHECK(s.limits == limits{32 * 1024, 1024 * 1024, 1s, 2s, 3s, 4s, 5, 6 * 1024 * 1024, 7 * 1024});
     CHECK(s.drain_timeout == 7s);

@@ -46,6 +46,10 @@ TEST_CASE("on loopback without a token reads are open and control is for local p
     for (const auto& asked : {
              row{"curl", "GET", "/metrics", "127.0.0.1:9901", none, none, 200},
              row{"browser", "GET", "/", "localhost:9901", none, none, 200},
+             row{"what is kept", "GET", "/-/requests", "localhost:9901", none, none, 200},
+             row{"one of it", "GET", "/-/requests/r-1", "localhost:9901", none, none, 200},
+             row{"nothing to post", "POST", "/-/requests/r-1", "localhost:9901", none, none, 405},
+             row{"rebinding of it", "GET", "/-/requests", "attacker.example:9901", none, none, 403},
              row{"IPv6", "GET", "/health", "[::1]:9901", none, none, 200},
              row{"other loopback", "GET", "/health", "127.9.9.9", none, none, 200},
              row{"subdomain", "GET", "/health", "evenkeel.localhost:9901", none, none, 200},

@@ -55,6 +55,29 @@ TEST_CASE("a model is simulated direct, classic and tuned side by side, the same
           evenkeel("simulate --model collapse --seed 1").out);
 }
 
+TEST_CASE("explain: a request that is not sent, by a file; wrong usage says what is wanted") {
+    const std::string file = file_with("explain.yaml", "version: 1\nlisten: 127.0.0.1:0\nupstreams: {a: {url: "
+                                                       "\"http://127.0.0.1:1\"}}\nroutes: [{name: llm, match: "
+                                                       "{path_prefix: /v1}, upstreams: [a]}]\n");
+    const std::string body = file_with("explain.json", R"({"model":"m","messages":[]})");
+    const std::string asked = "explain -c " + file + " --path /v1/chat/completions --body " + body;
+    const auto fine = evenkeel(asked);
+    CHECK(fine.code == 0);
+    CHECK(has(fine, "It takes route 'llm' (path_prefix /v1), the first of 1 that matches."));
+    CHECK(has(fine, "Answered with 200 by a."));
+    CHECK(evenkeel(asked).out == fine.out);
+    const auto bad = evenkeel(asked + " --status 400 --header 'x-a: b'");
+    CHECK(bad.code == 0);
+    CHECK(has(bad, "The error of a was passed on, with status 400."));
+    for (const char* wrong : {" --status 500 --fault silent", " --body-file x", " --retry-after 3", " --header x"})
+        CHECK(evenkeel(asked + wrong).code == 2);
+    CHECK(evenkeel("explain r-1 --path /v1").code == 2);
+    CHECK(evenkeel("explain --path /v1").code == 2);
+    CHECK(evenkeel("explain -c " + file + " --path v1").code == 2);
+    CHECK(evenkeel("explain -c " + file + " --path /v1 --body /nowhere/at/all").code == 1);
+    CHECK(evenkeel("explain -c /nowhere/at/all --path /v1").code == 1);
+}
+
 TEST_CASE("JSON for programs") {
     const auto json = evenkeel("simulate --model outage --seed 1,2 --requests 100 --format json", "2>/dev/null");
     CHECK(json.code == 0);

@@ -1,0 +1,172 @@
+#include "config/load.hpp"
+#include "config/network.hpp"
+#include "proxy/cli/commands.hpp"
+#include "proxy/provider/blocking_client.hpp"
+#include "proxy/simulate/hypothetical.hpp"
+#include "proxy/telemetry/request_story.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <exception>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+namespace evenkeel::cli {
+
+namespace {
+int wrong_usage(std::string_view why) {
+    std::cerr << "evenkeel explain: " << why << '\n';
+    return 2;
+}
+int failed(std::string_view why) {
+    std::cerr << telemetry::wrapped(fmt::format("evenkeel explain: {}", why));
+    return 1;
+}
+
+std::optional<std::string> text_of_file(const std::string& path) {
+    std::ifstream in(path, std::ios::binary);
+    if (!in) return std::nullopt;
+    std::string text{std::istreambuf_iterator<char>(in), {}};
+    if (in.bad()) return std::nullopt;
+    return text;
+}
+
+// Null: said why.
+config::snapshot settings_of(const std::string& file) {
+    const auto loaded = config::load_file(file, config::process_environment());
+    if (!loaded.ok()) config::print_text(std::cerr, loaded.diagnostics);
+    return loaded.ok() ? loaded.settings : nullptr;
+}
+
+std::string escaped(std::string_view id) {
+    std::string out;
+    for (const char c : id) {
+        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                           c == '_' || c == '.' || c == '~';
+        if (plain)
+            out += c;
+        else
+            out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+    }
+    return out;
+}
+
+struct place {
+    std::string host = "127.0.0.1";
+    std::uint16_t port = 9901;
+    std::string token;
+};
+
+// Where the pages of a running proxy are. Empty: `why` says it.
+std::optional<place> place_of(const explain_choice& choice, std::string& why) {
+    place at;
+    if (const char* token = std::getenv("EVENKEEL_ADMIN_TOKEN")) at.token = token;
+    if (!choice.config.empty()) {
+        const auto settings = settings_of(choice.config);
+        if (!settings) {
+            why = "the file says no more than its problems";
+            return std::nullopt;
+        }
+        const auto& listen = settings->admin.listen;
+        if (choice.admin.empty() && (!listen || listen->unix)) {
+            why = "this file has no admin.listen that can be asked: name one with --admin";
+            return std::nullopt;
+        }
+        if (choice.admin.empty()) {
+            at.host = listen->host;
+            at.port = listen->port;
+        }
+        at.token = settings->admin.token;
+    }
+    if (!choice.admin.empty()) {
+        const auto read = config::read_url(choice.admin, true);
+        const auto* url = std::get_if<config::url>(&read);
+        if (url == nullptr || url->tls) {
+            why = "--admin is an address like http://127.0.0.1:9901";
+            return std::nullopt;
+        }
+        at.host = url->host;
+        at.port = url->port;
+    }
+    if (at.host == "localhost" || at.host == "0.0.0.0") at.host = "127.0.0.1";
+    return at;
+}
+
+int explain_sent(const explain_choice& choice) {
+    std::string why;
+    const auto at = place_of(choice, why);
+    if (!at) return wrong_usage(why);
+    try {
+        provider::blocking_client client({.host = at->host, .port = at->port});
+        provider::header_list fields;
+        if (!at->token.empty()) fields.emplace_back("authorization", "Bearer " + at->token);
+        const auto told = client.request("GET", "/-/requests/" + escaped(choice.id) + "?format=text", fields);
+        if (!told.complete()) return failed("the proxy broke off before it had said everything");
+        if (told.status == 200) {
+            std::cout << told.body;
+            return 0;
+        }
+        if (told.status == 401) return failed("the proxy asks for its admin token: EVENKEEL_ADMIN_TOKEN, or -c FILE");
+        return failed(told.status == 404 ? fmt::format("nothing is kept of a request '{}': it is too long ago, one of "
+                                                       "many that went well, another process served it, or `journal` "
+                                                       "is off",
+                                                       choice.id)
+                                         : fmt::format("the proxy answered {}", told.status));
+    } catch (const provider::client_error& error) {
+        return failed(fmt::format("{}:{}: {}; is the proxy running, and is this its admin.listen?", at->host, at->port,
+                                  error.what()));
+    }
+}
+
+int explain_unsent(const explain_choice& choice) {
+    if (choice.path.empty())
+        return wrong_usage("say the id of a request that was sent, or with -c FILE the --path of one that was not");
+    if (choice.config.empty()) return wrong_usage("--path is looked at by a configuration file: -c FILE");
+    if (choice.status && !choice.fault.empty())
+        return wrong_usage("--fault stands in place of an answer: no --status with it");
+    if (!choice.status && (!choice.answer_file.empty() || !choice.retry_after.empty()))
+        return wrong_usage("--body-file and --retry-after are of an answer: say its --status");
+    if (choice.retry_after.find_first_of("\r\n") != std::string::npos) return wrong_usage("--retry-after is one line");
+    simulate::hypothesis what{.method = choice.method,
+                              .path = choice.path,
+                              .body = {},
+                              .fields = choice.fields,
+                              .status = choice.status,
+                              .answer = {},
+                              .retry_after = choice.retry_after,
+                              .everywhere = choice.everywhere};
+    using fault = simulate::hypothesis::fault;
+    what.does = choice.fault == "silent"        ? fault::silent
+                : choice.fault == "reset"       ? fault::reset
+                : choice.fault == "unreachable" ? fault::unreachable
+                                                : fault::none;
+    for (const auto& [file, into] : {std::pair{&choice.body_file, &what.body}, {&choice.answer_file, &what.answer}}) {
+        if (file->empty()) continue;
+        auto text = text_of_file(*file);
+        if (!text) return failed(*file + ": the file cannot be read");
+        *into = std::move(*text);
+    }
+    const auto settings = settings_of(choice.config);
+    if (!settings) return 1;
+    try {
+        std::cout << simulate::explain(settings, what);
+        return 0;
+    } catch (const std::invalid_argument& error) {
+        return wrong_usage(error.what());
+    }
+}
+} // namespace
+
+int explain(const explain_choice& choice) {
+    if (!choice.id.empty() && !choice.path.empty())
+        return wrong_usage("an id is of a request that was sent, --path of one that was not");
+    return choice.id.empty() ? explain_unsent(choice) : explain_sent(choice);
+}
+
+} // namespace evenkeel::cli
