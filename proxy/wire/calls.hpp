@@ -32,6 +32,13 @@ enum class call_effect : unsigned char {
     reads,     // here for its dialect only: GET may be repeated anyhow
 };
 
+// What a call takes tokens for, and so what may be estimated of it where its answer does not tell.
+enum class token_use : unsigned char {
+    none,   // nothing, or nothing that its bytes tell of (sounds, pictures)
+    reads,  // its input
+    writes, // ... and its answer
+};
+
 struct call {
     std::string_view method;
     std::string_view shape; // segments behind the base; {} is any one, {}:verb any one with this verb
@@ -43,6 +50,8 @@ struct call {
     bool streams_unless_told = false; // ... or the absence of `stream: false`
     bool upcasts = false;             // its buffered form can be asked for as a stream (upcast_request.hpp)
     bool dear = false;                // pictures and sound: nothing that costs so much is sent for the proxy's own sake
+    bool tells_if_asked = false;      // its streams tell what they took only then (usage_request.hpp)
+    token_use tokens = token_use::writes;
 };
 
 // The call whose whole path this is; null: none that we know. `path` is without query. `base`: how many of its first

@@ -192,8 +192,7 @@ event_meaning stream_reader::meaning_of(std::string_view event) {
     if (at_start_ && event.starts_with(byte_order_mark)) event.remove_prefix(byte_order_mark.size());
     at_start_ = false;
     if (format_ == stream_format::ndjson) {
-        return event.find_first_not_of(" \t") == std::string_view::npos ? event_meaning::nothing
-                                                                        : judge_data({}, event);
+        return event.find_first_not_of(" \t") == std::string_view::npos ? event_meaning::nothing : take_data({}, event);
     }
     std::string_view name, data;
     int lines = 0;
@@ -223,12 +222,20 @@ event_meaning stream_reader::meaning_of(std::string_view event) {
             data = joined_;
         }
     }
-    return lines == 0 || data.empty() ? event_meaning::nothing : judge_data(name, data);
+    return lines == 0 || data.empty() ? event_meaning::nothing : take_data(name, data);
 }
 
 event_meaning stream_reader::count(event_meaning meaning) noexcept {
     if (meaning == event_meaning::meaningful) ++meaningful_;
     return meaning;
+}
+
+event_meaning stream_reader::take_data(std::string_view name, std::string_view data) {
+    const event_meaning found = judge_data(name, data);
+    if (overflow_) return found;
+    read_event_usage(dialect_, name, data, told_);
+    if (found == event_meaning::meaningful) text_bytes_ += text_size(dialect_, data);
+    return found;
 }
 
 event_meaning stream_reader::judge_data(std::string_view name, std::string_view data) {

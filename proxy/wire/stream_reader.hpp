@@ -8,6 +8,7 @@
 
 #include "proxy/wire/error_body.hpp"
 #include "proxy/wire/error_facts.hpp"
+#include "proxy/wire/usage.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -61,13 +62,16 @@ public:
     // ends.
     [[nodiscard]] bool knows_terminal() const noexcept;
     [[nodiscard]] dialect spoken() const noexcept { return dialect_; }
-    [[nodiscard]] const error_facts& error() const noexcept { return error_; } // of the first error frame
+    [[nodiscard]] const error_facts& error() const noexcept { return error_; }      // of the first error frame
+    [[nodiscard]] const usage& told() const noexcept { return told_; }              // of the tokens it took, so far
+    [[nodiscard]] std::uint64_t text_bytes() const noexcept { return text_bytes_; } // of what it has said (text_size)
 
 private:
     event_meaning read_lines(std::string_view bytes);
     event_meaning read_array(std::string_view bytes) noexcept;
     event_meaning end_event(std::string_view last_part);
     event_meaning meaning_of(std::string_view event); // SSE: its lines; NDJSON: the line
+    event_meaning take_data(std::string_view name, std::string_view data);
     event_meaning judge_data(std::string_view name, std::string_view data);
     event_meaning look_into(std::string_view name, std::string_view data);
     event_meaning count(event_meaning meaning) noexcept;
@@ -79,7 +83,8 @@ private:
     bool terminal_ = false, error_seen_ = false, error_field_ = false;
     bool family_ = false; // events of a family with a terminal marker came
     bool any_event_ = false;
-    std::uint64_t meaningful_ = 0;
+    std::uint64_t meaningful_ = 0, text_bytes_ = 0;
+    usage told_;
     error_facts error_;
 
     // The event under way. It lies in the bytes of one read as a rule; else what came before is here.

@@ -1,0 +1,366 @@
+#include "proxy/wire/usage.hpp"
+
+#include "proxy/wire/find_word.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+#include <optional>
+
+namespace evenkeel::wire {
+
+namespace {
+
+constexpr std::size_t nowhere = std::string_view::npos;
+constexpr std::size_t near_the_end = 2048; // where it is looked for first
+constexpr int event_depth = 2;             // {"usage"}, {"response":{"usage"}}, {"message":{"usage"}}
+
+constexpr bool is_blank(char c) noexcept { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+std::size_t skip_blanks(std::string_view text, std::size_t at) noexcept {
+    while (at < text.size() && is_blank(text[at])) ++at;
+    return at;
+}
+
+// Behind the closing quote of the string whose inside begins at `at`; nowhere: it has no end.
+std::size_t string_end(std::string_view text, std::size_t at) noexcept {
+    for (const std::size_t begin = at;;) {
+        if (at >= text.size()) return nowhere;
+        const void* const found = std::memchr(text.data() + at, '"', text.size() - at);
+        if (found == nullptr) return nowhere;
+        const auto quote = static_cast<std::size_t>(static_cast<const char*>(found) - text.data());
+        std::size_t slashes = 0;
+        while (quote - slashes > begin && text[quote - slashes - 1] == '\\') ++slashes;
+        at = quote + 1;
+        if (slashes % 2 == 0) return at;
+    }
+}
+
+// How many brackets are open at the end of `text`, less those that it closes of others. Empty: a string has no end.
+std::optional<int> balance(std::string_view text) noexcept {
+    int open = 0;
+    for (std::size_t at = 0; at < text.size(); ++at) {
+        const char c = text[at];
+        if (c == '"') {
+            at = string_end(text, at + 1);
+            if (at == nowhere) return std::nullopt;
+            --at;
+        } else if (c == '{' || c == '[') {
+            ++open;
+        } else if (c == '}' || c == ']') {
+            --open;
+        }
+    }
+    return open;
+}
+
+// A text that is searched, how many brackets may lie around what is found, and whether its beginning is missing.
+struct searched {
+    std::string_view text;
+    int deepest = 1;
+    bool cut = false;
+};
+
+// Whether a member of which [begin, end) is name and value lies within so many brackets: the shorter way tells.
+bool is_within(const searched& in, std::size_t begin, std::size_t end) noexcept {
+    const std::string_view text = in.text;
+    const auto fits = [&](std::optional<int> depth) { return depth && *depth >= 1 && *depth <= in.deepest; };
+    const auto behind = [&] {
+        const auto depth = balance(text.substr(end));
+        return depth ? std::optional{-*depth} : depth;
+    };
+    return in.cut || text.size() - end <= begin ? fits(behind()) : fits(balance(text.substr(0, begin)));
+}
+
+// The value of a number at `at`; empty: it is none, negative, or more than anybody takes. Some write 45.0.
+std::optional<std::uint64_t> tokens_at(std::string_view text, std::size_t at) noexcept {
+    if (at >= text.size() || text[at] < '0' || text[at] > '9') return std::nullopt;
+    double value = 0;
+    const char* const end = text.data() + text.size();
+    const auto read = std::from_chars(text.data() + at, end, value);
+    if (read.ec != std::errc{} || !(value <= static_cast<double>(usage::most_tokens))) return std::nullopt;
+    return static_cast<std::uint64_t>(value);
+}
+
+struct known_name {
+    std::string_view name;
+    usage::part what;
+};
+constexpr std::array own_names{
+    known_name{"prompt_tokens", usage::all_input},
+    known_name{"completion_tokens", usage::output},
+    known_name{"total_tokens", usage::total},
+    known_name{"input_tokens", usage::input},
+    known_name{"output_tokens", usage::output},
+    known_name{"cache_read_input_tokens", usage::read_beside},
+    known_name{"cache_creation_input_tokens", usage::write_beside},
+    known_name{"prompt_cache_hit_tokens", usage::cached},
+    known_name{"cached_tokens", usage::cached},
+    known_name{"reasoning_tokens", usage::reasoning},
+    known_name{"promptTokenCount", usage::all_input},
+    known_name{"candidatesTokenCount", usage::output},
+    known_name{"totalTokenCount", usage::total},
+    known_name{"cachedContentTokenCount", usage::cached},
+    known_name{"thoughtsTokenCount", usage::thoughts},
+    known_name{"toolUsePromptTokenCount", usage::tool_input},
+    known_name{"inputTokens", usage::input},
+    known_name{"outputTokens", usage::output},
+    known_name{"totalTokens", usage::total},
+    known_name{"cacheReadInputTokens", usage::read_beside},
+    known_name{"cacheWriteInputTokens", usage::write_beside},
+};
+constexpr std::array names_of_details{
+    known_name{"cached_tokens", usage::cached},
+    known_name{"cache_write_tokens", usage::cached_write},
+    known_name{"cache_creation_tokens", usage::cached_write},
+    known_name{"reasoning_tokens", usage::reasoning},
+    known_name{"thinking_tokens", usage::reasoning},
+};
+constexpr std::array names_of_units{
+    known_name{"input_tokens", usage::input},
+    known_name{"output_tokens", usage::output},
+};
+
+template <std::size_t n>
+std::optional<usage::part> find_name(const std::array<known_name, n>& all, std::string_view name) noexcept {
+    for (const known_name& one : all)
+        if (one.name == name) return one.what;
+    return std::nullopt;
+}
+
+// Reads an object of counts and goes no deeper than one object in it.
+class counts_reader {
+public:
+    explicit counts_reader(std::string_view text) noexcept : text_(text) {}
+
+    enum class place : unsigned char { own, details, units, nothing };
+    // Behind the object that begins at `at`; nowhere: it is none.
+    std::size_t read(std::size_t at, place where) noexcept {
+        for (++at;;) {
+            at = skip_blanks(text_, at);
+            if (at >= text_.size()) return nowhere;
+            if (text_[at] == '}') return at + 1;
+            if (text_[at] == ',') {
+                ++at;
+                continue;
+            }
+            if (text_[at] != '"') return nowhere;
+            const std::size_t name_end = string_end(text_, at + 1);
+            if (name_end == nowhere) return nowhere;
+            const std::string_view name = text_.substr(at + 1, name_end - at - 2);
+            at = skip_blanks(text_, name_end);
+            if (at >= text_.size() || text_[at] != ':') return nowhere;
+            at = read_value(skip_blanks(text_, at + 1), name, where);
+            if (at == nowhere) return nowhere;
+        }
+    }
+    [[nodiscard]] const usage& found() const noexcept { return found_; }
+
+private:
+    std::size_t read_value(std::size_t at, std::string_view name, place where) noexcept {
+        if (at >= text_.size()) return nowhere;
+        switch (text_[at]) {
+        case '"': return string_end(text_, at + 1);
+        case '[': return skip(at);
+        case '{': return where == place::own ? read(at, below(name)) : skip(at);
+        default: break;
+        }
+        const std::size_t end = std::min(text_.find_first_of(",}] \t\r\n", at), text_.size());
+        if (end == at) return nowhere;
+        if (const auto what = part_of(name, where)) {
+            if (const auto tokens = tokens_at(text_, at)) found_.tell(*what, *tokens);
+        }
+        return end;
+    }
+    [[nodiscard]] static std::optional<usage::part> part_of(std::string_view name, place where) noexcept {
+        switch (where) {
+        case place::own: return find_name(own_names, name);
+        case place::details: return find_name(names_of_details, name);
+        case place::units: return find_name(names_of_units, name);
+        case place::nothing: break;
+        }
+        return std::nullopt;
+    }
+    [[nodiscard]] place below(std::string_view name) noexcept {
+        if (name.ends_with("_details")) return place::details;
+        if (name == "billed_units") {
+            billed_ = true; // what is paid for, whatever was read
+            return place::units;
+        }
+        return name == "tokens" && !billed_ ? place::units : place::nothing;
+    }
+    [[nodiscard]] std::size_t skip(std::size_t at) noexcept {
+        int open = 0;
+        for (; at < text_.size(); ++at) {
+            const char c = text_[at];
+            if (c == '"') {
+                at = string_end(text_, at + 1);
+                if (at == nowhere) return nowhere;
+                --at;
+            } else if (c == '{' || c == '[') {
+                ++open;
+            } else if ((c == '}' || c == ']') && --open == 0) {
+                return at + 1;
+            }
+        }
+        return nowhere;
+    }
+
+    std::string_view text_;
+    usage found_;
+    bool billed_ = false;
+};
+
+void take(const usage& from, usage& into) noexcept {
+    for (std::size_t i = 0; i < usage::part_count; ++i) {
+        const auto what = static_cast<usage::part>(i);
+        if (from.tells(what)) into.tell(what, from.at(what));
+    }
+}
+
+// Behind the colon that follows a name which ends at `at`; nowhere: it is no name.
+std::size_t value_of(std::string_view text, std::size_t at) noexcept {
+    at = skip_blanks(text, at);
+    return at < text.size() && text[at] == ':' ? skip_blanks(text, at + 1) : nowhere;
+}
+
+// The latest member of this name, or one of these, that is an object of counts and lies in its place.
+bool read_objects(const searched& in, std::string_view word, std::string_view other, counts_reader::place where,
+                  usage& into) noexcept {
+    const std::string_view text = in.text;
+    bool any = false;
+    usage latest;
+    for (std::size_t from = 0;;) {
+        const std::size_t found = find_word(text.substr(from), word);
+        if (found == nowhere) break;
+        const std::size_t begin = from + found;
+        from = begin + word.size();
+        std::size_t name_end = from;
+        if (!other.empty() && text.substr(from).starts_with(other)) name_end += other.size();
+        if (name_end >= text.size() || text[name_end] != '"') continue;
+        const std::size_t at = value_of(text, name_end + 1);
+        if (at == nowhere || at >= text.size() || text[at] != '{') continue;
+        counts_reader counts(text);
+        const std::size_t end = counts.read(at, where);
+        if (end == nowhere || !counts.found().tells_any() || !is_within(in, begin, end)) continue;
+        latest = counts.found();
+        any = true;
+        from = end;
+    }
+    if (any) take(latest, into);
+    return any;
+}
+
+// A count that is a member of the answer itself.
+bool read_member(searched in, std::string_view quoted, usage::part what, usage& into) noexcept {
+    const std::string_view text = in.text;
+    in.deepest = 1;
+    bool any = false;
+    for (std::size_t from = 0;;) {
+        const std::size_t found = find_word(text.substr(from), quoted);
+        if (found == nowhere) return any;
+        const std::size_t begin = from + found;
+        from = begin + quoted.size();
+        const std::size_t at = value_of(text, from);
+        const auto tokens = at != nowhere ? tokens_at(text, at) : std::nullopt;
+        if (!tokens || !is_within(in, begin, at)) continue;
+        into.tell(what, *tokens);
+        any = true;
+    }
+}
+
+bool read_from(dialect spoken, const searched& in, usage& into) noexcept {
+    using place = counts_reader::place;
+    if (spoken == dialect::ollama) {
+        const bool input = read_member(in, "\"prompt_eval_count\"", usage::all_input, into);
+        if (read_member(in, "\"eval_count\"", usage::output, into) || input) return true;
+    }
+    if (read_objects(in, "\"usage", "Metadata", place::own, into)) return true;
+    if (spoken != dialect::generic) return false;
+    if (read_objects({in.text, in.deepest + 1, in.cut}, "\"billed_units", {}, place::units, into)) return true;
+    const bool input = read_member(in, "\"tokens_evaluated\"", usage::all_input, into);
+    return read_member(in, "\"tokens_predicted\"", usage::output, into) || input;
+}
+
+// The string that is the value of the member whose name ends at `at`, as it is spelled; empty: it is none.
+std::string_view string_of(std::string_view text, std::size_t at) noexcept {
+    at = value_of(text, at);
+    if (at == nowhere || at >= text.size() || text[at] != '"') return {};
+    const std::size_t end = string_end(text, at + 1);
+    return end == nowhere ? text.substr(at + 1) : text.substr(at + 1, end - at - 2);
+}
+// Of all members whose names end so.
+std::uint64_t strings_of(std::string_view text, std::string_view name_end) noexcept {
+    std::uint64_t size = 0;
+    for (std::size_t from = 0;;) {
+        const std::size_t found = find_word(text.substr(from), name_end, name_end.size() - 2);
+        if (found == nowhere) return size;
+        from += found + name_end.size();
+        const std::string_view said = string_of(text, from);
+        size += said.size();
+        if (!said.empty()) from = static_cast<std::size_t>(said.data() + said.size() - text.data());
+    }
+}
+
+} // namespace
+
+bool read_usage(dialect spoken, std::string_view body, usage& into) noexcept {
+    if (body.size() > near_the_end && read_from(spoken, {body.substr(body.size() - near_the_end), 1, true}, into))
+        return true;
+    return read_from(spoken, {body, 1, false}, into);
+}
+
+bool read_usage_at_end(dialect spoken, std::string_view end_of_body, bool array, usage& into) noexcept {
+    return read_from(spoken, {end_of_body, array ? 2 : 1, true}, into);
+}
+
+bool read_event_usage(dialect spoken, std::string_view name, std::string_view data, usage& into) noexcept {
+    // Most events tell nothing, or null: the word alone is looked for.
+    if (spoken != dialect::ollama && spoken != dialect::generic) {
+        const std::size_t found = find_word(data, "\"usage");
+        if (found == nowhere) return false;
+    }
+    const bool told = read_from(spoken, {data, event_depth, false}, into);
+    // What is written by then is the beginning of it.
+    if (told && (name == "message_start" || (name.empty() && has_word(data, "\"message_start\""))))
+        into.forget(usage::output);
+    return told;
+}
+
+std::uint64_t text_size(dialect spoken, std::string_view json) noexcept {
+    switch (spoken) {
+    case dialect::anthropic:
+        if (const auto text = strings_of(json, "\"text\"")) return text;
+        if (const auto thought = strings_of(json, "\"thinking\"")) return thought;
+        return strings_of(json, "\"partial_json\"");
+    case dialect::gemini: return strings_of(json, "\"text\"");
+    case dialect::ollama:
+        return strings_of(json, "\"content\"") + strings_of(json, "\"response\"") + strings_of(json, "\"thinking\"");
+    case dialect::openai:
+    case dialect::generic: break;
+    }
+    // The deltas of a response; what comes at the end of each part says it again.
+    if (has_word(json, "\"response.")) return strings_of(json, "\"delta\"");
+    if (const auto content = strings_of(json, "content\"")) return content; // and reasoning_content
+    if (const auto reasoning = strings_of(json, "\"reasoning\"")) return reasoning;
+    if (const auto arguments = strings_of(json, "\"arguments\"")) return arguments;
+    return strings_of(json, "\"text\"");
+}
+
+void body_end::add(std::string_view piece) {
+    if (piece.size() >= most) {
+        kept_.assign(piece.substr(piece.size() - most));
+        return;
+    }
+    const std::size_t all = kept_.size() + piece.size();
+    if (all > 2 * most) kept_.erase(0, all - most); // not at each piece
+    kept_.append(piece);
+}
+
+std::string_view body_end::with(std::string_view last) {
+    if (kept_.empty()) return last.substr(last.size() - std::min(last.size(), most));
+    add(last);
+    return kept_;
+}
+
+} // namespace evenkeel::wire
