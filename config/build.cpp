@@ -73,6 +73,7 @@ upstream builder::build_upstream(const entry& from) const {
     upstream out;
     out.name = from.key;
     fill(from, into(out));
+    for (const entry& each : elements(from, "prices")) fill(each, into(out.prices[each.key]));
     out.own_credential = has_secret(out.headers);
     return out;
 }

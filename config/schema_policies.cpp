@@ -160,6 +160,12 @@ void add_policy_keys(std::vector<key_row>& table) {
                           "answer is put together again, so that hedging, silences and timeouts see its first token.",
          .price = "The provider must tell usage in streams; what cannot be put together is asked for twice.",
          .fills = member<&route::stream, &stream_options::upcast>},
+        {.path = "stream.usage", .kind = value_kind::word, .fallback = "read", .words = "read|ask",
+         .documentation = "ask: streams of chat/completions and completions are asked to tell what tokens they took "
+                          "(stream_options.include_usage) where their clients do not ask, and what they tell is "
+                          "taken out again. read: it is read where it is told, else estimated.",
+         .price = "The provider must know stream_options. Events are passed on whole.",
+         .fills = member<&route::stream, &stream_options::asks_usage>},
         {.path = "stream.min_rate", .kind = ratio, .fallback = "off", .min = "0.001", .max = "1000", .words = "off",
          .documentation = "Meaningful events per second; a stream that is slower over 5s (or three events' time) "
                           "counts as silent while another attempt can still take its place.",

@@ -70,6 +70,22 @@ void add_upstream_keys(std::vector<key_row>& table) {
                           "segments, the longest first), and what stands there instead. After a route's rewrite, "
                           "before the URL's base path; the query stays. The call is still taken for what it was.",
          .map_keys = "path", .fills = member<&upstream::paths>},
+        {.path = "upstreams.prices", .kind = block, .shape = map,
+         .documentation = "What a million tokens cost, by the model that this upstream is asked for (behind `models`): "
+                          "a name, or a glob (`*`, `?`), the name in full first, then the longest glob. Then metrics, "
+                          "access log and x-evenkeel-cost say what attempts cost, in whatever money this is.",
+         .price = "Bodies are read ahead to see their model, as far as retry.replay_buffer holds them.",
+         .map_keys = "text"},
+        {.path = "upstreams.prices.input", .kind = ratio, .fallback = "0", .min = "0", .max = "1000000",
+         .documentation = "Of input that the provider's cache has no part in.", .fills = member<&price::input>},
+        {.path = "upstreams.prices.output", .kind = ratio, .fallback = "0", .min = "0", .max = "1000000",
+         .documentation = "Of output, reasoning included.", .fills = member<&price::output>},
+        {.path = "upstreams.prices.cached_read", .kind = ratio, .fallback = "auto", .min = "0", .max = "1000000",
+         .words = "auto", .documentation = "Of input read from the provider's cache; auto: as input.",
+         .fills = member<&price::cached_read>},
+        {.path = "upstreams.prices.cached_write", .kind = ratio, .fallback = "auto", .min = "0", .max = "1000000",
+         .words = "auto", .documentation = "Of input written to the provider's cache; auto: as input.",
+         .fills = member<&price::cached_write>},
         {.path = "upstreams.tls", .kind = block, .documentation = "How an https upstream is verified."},
         {.path = "upstreams.tls.ca_file", .kind = file, .fallback = "system", .words = "system",
          .documentation = "Certificate authorities in PEM, relative to this file; system: the machine's store.",

@@ -105,6 +105,13 @@ struct endpoint {
     [[nodiscard]] std::string_view label() const noexcept { return of_several ? authority : std::string_view{}; }
 };
 
+// Of a million tokens, in whatever money; the file says it by model (prices.hpp).
+struct price {
+    double input = 0, output = 0;
+    std::optional<double> cached_read, cached_write; // empty: as the input
+    bool operator==(const price&) const = default;
+};
+
 // An upstream as one of its endpoints is asked. Where it has several there is one of these for each, side by side,
 // alike in all but `address` and `endpoint`: whoever asks, counts or connects has to do with one endpoint and finds in
 // it everything there is to know.
@@ -120,6 +127,7 @@ struct upstream {
     std::map<std::string, std::string, std::less<>> models; // rename on the way out, by name or glob (renames.hpp)
     // What a path begins with, whole segments, and what stands there for this upstream (renames.hpp).
     std::map<std::string, std::string, std::less<>> paths;
+    std::map<std::string, price, std::less<>> prices;       // by the model it is asked for, a name or a glob
     client_tls tls;
     std::optional<url> proxy; // CONNECT proxy
     connection_options connections;
@@ -159,6 +167,7 @@ struct stream_options {
     duration heartbeat = std::chrono::seconds{10}; // between comments while a head given ahead has nothing behind it
     std::uint64_t hold_buffer = 1024 * 1024;       // bytes; a longer buffered answer is passed on as it comes
     stream_resume resume = stream_resume::off;
+    bool asks_usage = false; // `usage: ask`: of streams whose clients do not
     // A buffered request goes upstream as a stream, where its answer can be put together again.
     bool upcast = false;
     // Meaningful events per second; slower is as good as silent while another attempt can follow. 0: off.

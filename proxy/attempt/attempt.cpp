@@ -402,6 +402,33 @@ duration attempt::silence(steady_time now) const noexcept {
     return std::max(now - last_moved(now), duration::zero());
 }
 
+telemetry::spent_on attempt::became(attempt_result result) const noexcept {
+    using telemetry::spent_on;
+    if (record_.kind == attempt_kind::probe) return spent_on::probed;
+    if (result == attempt_result::success) return spent_on::served;
+    if (!cancelled_ || result != attempt_result::cancelled) return spent_on::failed;
+    const bool lost = *cancelled_ == cancel_cause::lost || *cancelled_ == cancel_cause::overtaken;
+    return lost ? order_.lost_as : spent_on::cancelled;
+}
+
+// A provider is paid for what it has answered, and for what it was about to when it was left: that it cannot know. For
+// an error, and for what broke before it said anything, it is not.
+telemetry::spending attempt::spending(attempt_result result) const {
+    telemetry::spending out{.became = became(result)};
+    if (!call_ || record_.status >= 400 || order_.stays_here) return out;
+    const bool given_up =
+        cancelled_.has_value() || result == attempt_result::timeout || result == attempt_result::cancelled;
+    const bool left = given_up && call_->sent_all();
+    if (!hold_ && !left) return out;
+    const std::uint64_t sent = call_->bytes_sent();
+    out.tokens = hold_ ? hold_->count_tokens(sent) : count_tokens({}, order_.rules.tokens, {sent, 0});
+    const std::uint32_t said =
+        out.tokens.at(telemetry::token_kind::output) + out.tokens.at(telemetry::token_kind::reasoning);
+    if (result != attempt_result::success && !left && said == 0 && out.tokens.input_estimated) out.tokens = {};
+    if (order_.price != nullptr) out.cost = cost_of(out.tokens, *order_.price);
+    return out;
+}
+
 void attempt::tell_result(attempt_result result, steady_time now, duration silent) noexcept {
     if (!std::exchange(recording_, false)) return;
     record_.result = result;
@@ -412,13 +439,14 @@ void attempt::tell_result(attempt_result result, steady_time now, duration silen
         record_.bytes_sent = call_->bytes_sent();
         record_.bytes_received = call_->bytes_received();
     }
+    record_.spent = spending(result);
     if (result == attempt_result::success && order_.budget != nullptr) order_.budget->learn(record_.total, record_.at);
     if (order_.account != nullptr) {
         const std::string_view why = cancelled_ ? to_string(*cancelled_) : error_;
         record_.request_id = order_.account->request_id;
         order_.account->note(
             record_.at, origin(),
-            telemetry::happened::ended{result, static_cast<std::uint16_t>(record_.status), record_.total, why, silent});
+            telemetry::happened::ended{result, static_cast<std::uint16_t>(record_.status), record_.total, why, silent, record_.spent});
     }
     services_.observer.attempt_finished(record_);
 }

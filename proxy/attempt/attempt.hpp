@@ -64,8 +64,12 @@ struct attempt_order {
     bool fresh = false;                            // over a connection of its own: it joins one that is silent
     holding hold = holding::nothing;
     bool hold_streams_whole = false; // ... where answers are held: a stream to its end as well
+    bool asks_usage = false;         // ... though its client does not
     bool leaves_last_words = false;  // whoever reads an event stream that breaks tells the client itself
     judge_rules rules;
+    const config::price* price = nullptr; // of its upstream, for the model that it is asked for; null: none
+    // What becomes of its tokens if another attempt's answer is taken.
+    telemetry::spent_on lost_as = telemetry::spent_on::rescued;
     telemetry::attempt_kind kind = telemetry::attempt_kind::first;
     std::string_view why = "first"; // it is launched; static
     work_budget* budget = nullptr;  // learns how long a good answer takes; null: nobody asks
@@ -75,6 +79,7 @@ struct attempt_order {
     bool deadline_moves = false;
     steady_time deadline;                     // of the commit, and of a buffered answer's body
     std::shared_ptr<net::transport> faulty{}; // instead of the worker's, where chaos has chosen this attempt
+    bool stays_here = false;                  // ... with a fault that lets nothing of it go upstream
 };
 
 class attempt final : public std::enable_shared_from_this<attempt> {
@@ -111,6 +116,10 @@ public:
     // An event stream whose breaking is told by whoever reads it.
     [[nodiscard]] bool leaves_last_words() const noexcept {
         return order_.leaves_last_words && is_events() && !call_->is_counted() && !hold_->is_encoded();
+    }
+    // It tells what it took, in events of its own, to one who did not ask.
+    [[nodiscard]] bool tells_unasked() const noexcept {
+        return order_.asks_usage && is_events() && !hold_->is_encoded();
     }
     [[nodiscard]] wire::dialect dialect() const noexcept { return order_.rules.dialect; }
     [[nodiscard]] steady_time launched_at() const noexcept { return launched_; }
@@ -172,6 +181,8 @@ private:
     // Once per record. `silent`: of one that is given up, since its latest sign of life.
     void tell_result(telemetry::attempt_result result, steady_time now, duration silent = {}) noexcept;
     [[nodiscard]] duration silence(steady_time now) const noexcept;
+    [[nodiscard]] telemetry::spent_on became(telemetry::attempt_result result) const noexcept;
+    [[nodiscard]] telemetry::spending spending(telemetry::attempt_result result) const;
 
     attempt_services services_;
     attempt_order order_;

@@ -41,6 +41,7 @@ attempt_body::attempt_body(attempt& of, steady_time now) : of_(of), meant_at_(of
     if (of.call_->ended()) { // held to its end
         final_ = {.is = body_step::kind::end, .ended = answer.format() ? stream_end::complete : stream_end::none};
     } else {
+        may_tell_ = !answer.format() && answer.may_tell();
         const bool judged = of.order_.hold != holding::nothing;
         brackets_matter_ = judged && answer.promises_json();
         has_to_say_ = judged && !answer.format() && of.order_.rules.wants_content && of.head().status == 200 &&
@@ -51,7 +52,7 @@ attempt_body::attempt_body(attempt& of, steady_time now) : of_(of), meant_at_(of
 std::optional<body_step> attempt_body::ready() {
     hold& answer = *of_.hold_;
     if (!std::exchange(held_given_, true) && !answer.kept().empty()) {
-        if (brackets_matter_ || has_to_say_) note_brackets(answer.said());
+        if (brackets_matter_ || has_to_say_ || may_tell_) note_text(answer.said(), false);
         if (answer.format()) of_.record_.events = answer.stream().meaningful_events();
         const body_step step{.is = body_step::kind::data, .data = answer.kept(), .first_event = answer.has_meaning()};
         return has_hidden_error() ? tell_hidden_error(step) : step;
@@ -73,13 +74,14 @@ body_step attempt_body::pass_on(std::string_view data, bool last) {
     hold& answer = *of_.hold_;
     body_step step{.is = body_step::kind::data, .data = data};
     if (answer.turns_out_stream(data)) {
-        brackets_matter_ = has_to_say_ = false;
+        brackets_matter_ = has_to_say_ = may_tell_ = false;
         idle_limit_ = of_.permit_.idle_allowance(of_.order_.route->timeout.stream_idle, of_.services_.loop.now());
     }
     if (!answer.format()) {
-        if (brackets_matter_ || has_to_say_) {
-            answer.read_along(data, [this](std::string_view text) { note_brackets(text); });
-            if (answer.is_unread()) brackets_matter_ = has_to_say_ = false;
+        if (brackets_matter_ || has_to_say_ || may_tell_) {
+            const bool all = last && !answer.is_encoded();
+            answer.read_along(data, [this, all](std::string_view text) { note_text(text, all); });
+            if (answer.is_unread()) brackets_matter_ = has_to_say_ = may_tell_ = false;
         }
         // The last bytes of an announced length are kept back where they show that the answer is none.
         if (last && is_cut_json())
@@ -140,6 +142,11 @@ body_step attempt_body::tell_hidden_error(body_step step) {
     return step;
 }
 
+void attempt_body::note_text(std::string_view text, bool last) {
+    if (brackets_matter_ || has_to_say_) note_brackets(text);
+    if (may_tell_) of_.hold_->passes_by(text, last);
+}
+
 void attempt_body::note_brackets(std::string_view data) noexcept {
     static constexpr std::string_view blanks = " \t\r\n";
     if (first_char_ == 0) data = wire::without_mark(data);
@@ -172,6 +179,7 @@ body_step attempt_body::end() {
     if (is_cut_json()) return break_off(attempt_result::truncated, "http_response_incomplete", stream_end::none);
     if (stream != nullptr && of_.hold_->lacks_encoded_end())
         return break_off(attempt_result::truncated, "http_response_content_coding", stream_end::truncated);
+    if (may_tell_) of_.hold_->passed_by();
     be_over();
     of_.call_->end();
     final_ = {.is = body_step::kind::end,

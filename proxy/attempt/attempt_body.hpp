@@ -43,6 +43,7 @@ private:
     [[nodiscard]] body_step broke();
     [[nodiscard]] body_step break_off(telemetry::attempt_result result, std::string_view why,
                                       telemetry::stream_end ended);
+    void note_text(std::string_view text, bool last);
     void note_brackets(std::string_view data) noexcept;
     [[nodiscard]] bool is_cut_json() const noexcept;
 
@@ -57,6 +58,7 @@ private:
     char first_char_ = 0, last_char_ = 0;
     bool brackets_matter_ = false;
     bool has_to_say_ = false; // likewise of any answer that came compressed: something, and up to its own end
+    bool may_tell_ = false;   // what tokens it took, where it is in one piece
     bool held_given_ = false;
 };
 

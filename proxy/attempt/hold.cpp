@@ -23,6 +23,8 @@ hold::hold(const hold_order& order, const wire::response_head& head, memory_boun
     // Not where it is nobody's to judge: a file may be compressed, and a part of one cannot be decoded.
     const bool judged = head.status >= 400 || (head.status == 200 && (format_ || order.rules.wants_content));
     if (content_.encoded && content_.decodable && judged) decoder_.emplace(content_.coding);
+    const bool known = order.rules.tokens != wire::token_use::none || order.rules.dialect != wire::dialect::generic;
+    may_tell_ = known && head.status == 200 && (!content_.encoded || decoder_);
     if (format_) be_stream();
 }
 
@@ -184,6 +186,9 @@ held_verdict hold::end(wall_time wall) {
     switch (part_) {
     case part::error: return judge_refusal(wall);
     case part::whole: {
+        if (may_tell() && !wire::read_usage(order_.rules.dialect, said(), told_))
+            text_bytes_ = wire::text_size(order_.rules.dialect, said());
+        may_tell_ = false;
         wire::error_facts facts;
         const auto problem = judge_whole(head_, content_, said(), order_.rules, facts);
         if (!problem) return held::complete{};
@@ -289,6 +294,9 @@ bool hold::promises_json() const noexcept { return !format_ && request::promises
 wire::event_meaning hold::hear(std::string_view text, steady_time now) {
     const auto before = stream_->meaningful_events();
     const auto meaning = stream_->read(text);
+    if (*format_ == wire::stream_format::json_array) end_.add(text);
+    if (*format_ == wire::stream_format::json_array || *format_ == wire::stream_format::opaque)
+        text_bytes_ += text.size();
     if (stream_->meaningful_events() > before) meant_at_ = now;
     return meaning;
 }
@@ -303,6 +311,32 @@ wire::event_meaning hold::listen(std::string_view piece, steady_time now) {
     }
     if (decoder_->refused()) be_unread();
     return first;
+}
+
+telemetry::token_count hold::count_tokens(std::uint64_t request) const {
+    wire::usage told = told_;
+    std::uint64_t text = text_bytes_;
+    if (format_ && *format_ == wire::stream_format::json_array) {
+        wire::read_usage_at_end(order_.rules.dialect, end_.bytes(), true, told);
+    } else if (stream_ && *format_ != wire::stream_format::opaque) {
+        told = stream_->told();
+        text = stream_->text_bytes();
+    } else if (may_tell()) { // it has not come to its end
+        text = std::max<std::uint64_t>(text, said().size());
+    }
+    return request::count_tokens(told, order_.rules.tokens, {request, text});
+}
+
+void hold::passes_by(std::string_view text, bool last) {
+    text_bytes_ += text.size();
+    if (!last) return end_.add(text);
+    wire::read_usage_at_end(order_.rules.dialect, end_.with(text), false, told_);
+    may_tell_ = false;
+}
+
+void hold::passed_by() {
+    wire::read_usage_at_end(order_.rules.dialect, end_.bytes(), false, told_);
+    may_tell_ = false;
 }
 
 void hold::read_along(std::string_view piece, const std::function<void(std::string_view)>& said) {

@@ -14,6 +14,7 @@
 #include "proxy/events/outcomes.hpp"
 #include "proxy/message/memory_bound.hpp"
 #include "proxy/reading/judgement.hpp"
+#include "proxy/reading/token_count.hpp"
 #include "proxy/wire/answer_assembler.hpp"
 #include "proxy/wire/body_beginning.hpp"
 #include "proxy/wire/content_decoder.hpp"
@@ -106,6 +107,13 @@ public:
     [[nodiscard]] bool turns_out_stream(std::string_view piece);
     [[nodiscard]] steady_time meant_at() const noexcept { return meant_at_; } // its last meaningful event; epoch: none
 
+    // What it takes in tokens, as far as it has come; `request`: bytes of what was asked.
+    [[nodiscard]] telemetry::token_count count_tokens(std::uint64_t request) const;
+    // It may tell, where it is in one piece. Whoever passes it on says what passes by, and when it is over.
+    [[nodiscard]] bool may_tell() const noexcept { return may_tell_ && !is_unread(); }
+    void passes_by(std::string_view text, bool last);
+    void passed_by();
+
 private:
     enum class part : unsigned char { nothing, error, whole, stream };
     [[nodiscard]] part what_to_keep() const noexcept;
@@ -141,6 +149,11 @@ private:
     std::string_view lies_; // what is kept, as long as it is one piece and lies where it came from
     charged_text kept_;     // ... else
     charged_text said_;     // what that says, where it is compressed and judged as a whole
+    // Of what is no stream of events.
+    bool may_tell_ = false;
+    wire::usage told_;
+    wire::body_end end_;
+    std::uint64_t text_bytes_ = 0;
 };
 
 } // namespace evenkeel::request

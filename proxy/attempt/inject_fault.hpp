@@ -11,8 +11,12 @@
 namespace evenkeel::request {
 
 // The transport of an attempt that is to suffer; it must outlive the attempt's exchange. Null: it is left in peace.
-[[nodiscard]] std::unique_ptr<net::transport> inject_fault(worker_services& services, client_request& request,
-                                                           const config::route& asked,
-                                                           const config::upstream& upstream);
+// `spares_upstream`: nothing of it goes there.
+struct injected_fault {
+    std::unique_ptr<net::transport> transport{};
+    bool spares_upstream = false;
+};
+[[nodiscard]] injected_fault inject_fault(worker_services& services, client_request& request,
+                                          const config::route& asked, const config::upstream& upstream);
 
 } // namespace evenkeel::request

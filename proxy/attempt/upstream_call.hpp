@@ -84,6 +84,7 @@ public:
     [[nodiscard]] upload_state uploading() const noexcept {
         return {sending_ == sending::running, waits_for_client_, moved_at_};
     }
+    [[nodiscard]] bool sent_all() const noexcept { return sending_ == sending::done; }
     [[nodiscard]] bool withdrawn() const noexcept { return sending_ == sending::withdrawn; }
     [[nodiscard]] bool unanswered() const noexcept { return in_.empty() && interim_ == 0; } // before the head
     [[nodiscard]] std::uint64_t bytes_sent() const noexcept { return bytes_sent_; }         // of the body

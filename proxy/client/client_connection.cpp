@@ -454,6 +454,14 @@ answer client_connection::internal_error(const client_request& request) const {
     return made;
 }
 
+// Where it is asked for and known: a stream goes ahead of what it takes, and so does what is too large to be held.
+std::string client_connection::cost_label(const relaying& of) {
+    const telemetry::request_effort& effort = of.request.account.effort;
+    if (!of.request.facts.hints().cost || of.given->stream) return {};
+    const bool over = of.given->local || of.given->head->status >= 400 || effort.served.all() > 0;
+    return over ? telemetry::text_of(effort.served, effort.lost) : std::string{};
+}
+
 void client_connection::begin_relay(relaying& of) {
     const answer& given = *of.given;
     telemetry::request_account& account = of.request.account;
@@ -479,6 +487,7 @@ void client_connection::begin_relay(relaying& of) {
     const bool disturbed = telemetry::is_disturbed(account) && !given.undecided;
     const std::string tries = disturbed ? telemetry::tries_label(account.journal, of.since) : std::string{};
     const std::string degraded = given.degraded.is ? label_of(given.degraded) : std::string{};
+    const std::string cost = cost_label(of);
     out_.clear();
     append_response_head(
         out_, head, of.framing,
@@ -489,6 +498,7 @@ void client_connection::begin_relay(relaying& of) {
          .tries = tries,
          .degraded = degraded,
          .cache_status = cache_status_of(given),
+         .cost = cost,
          .stop_client_retries = given.stop_client_retries,
          .request_id = of.request.came.id,
          .close = of.close,

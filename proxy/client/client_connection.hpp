@@ -73,6 +73,7 @@ private:
     [[nodiscard]] net::task<void> refuse(wire::refusal why, int status);
     [[nodiscard]] answer internal_error(const client_request& request) const;
     struct relaying;
+    [[nodiscard]] static std::string cost_label(const relaying& of);
     void begin_relay(relaying& of);
     void gather(relaying& of);
     [[nodiscard]] bool relay_now(relaying& of); // false: something has to be waited for

@@ -13,6 +13,7 @@
 #include "policies/hedge.hpp"
 #include "policies/time.hpp"
 #include "proxy/events/outcomes.hpp"
+#include "proxy/events/spending.hpp"
 
 #include <cstdint>
 #include <string_view>
@@ -92,6 +93,7 @@ struct ended {
     duration took{};
     std::string_view why{}; // RFC 9209 token, or why it was cancelled; empty: the result says all
     duration silent{};      // ... of one that was given up: since the last byte moved
+    spending spent{};
 };
 struct faulted { // a chaos rule chose the attempt that comes next
     chaos_fault with;

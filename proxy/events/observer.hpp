@@ -38,6 +38,7 @@ struct attempt_record {
     duration to_first_event{};                        // from launch to the first of them; 0 if none came
     bool committed = false; // its answer became the request's; the events of others are wasted
     bool probe = false;     // sent to a half-open circuit to learn whether it has recovered
+    spending spent{};
 };
 
 // What changes at an endpoint. Its circuit may be shared by several routes: the origin says whose request, and which

@@ -18,6 +18,8 @@ attempt_number request_account::note(steady_time now, const event_origin& of, co
         effort.queued = turn->waited;
     } else if (const auto* fault = std::get_if<happened::faulted>(&what)) {
         effort.chaos |= static_cast<std::uint16_t>(1U << static_cast<unsigned>(fault->with));
+    } else if (const auto* end = std::get_if<happened::ended>(&what)) {
+        (end->spent.became == spent_on::served ? effort.served : effort.lost).add(end->spent);
     }
     journal.add(now, of.upstream, attempt, what);
     return attempt;
@@ -77,6 +79,8 @@ void request_account::follow(const request_story& flight, const request_story& k
     effort.held += flight.effort.held - known.effort.held;
     effort.queued += flight.effort.queued - known.effort.queued;
     effort.uploading += flight.effort.uploading - known.effort.uploading;
+    effort.served.add_since(flight.effort.served, known.effort.served);
+    effort.lost.add_since(flight.effort.lost, known.effort.lost);
     journal.append(flight.journal, known.journal.added(), static_cast<attempt_number>(own));
 }
 

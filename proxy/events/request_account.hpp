@@ -30,6 +30,7 @@ struct request_effort {
     duration uploading{};          // waited for the client's body before anything could be sent
     std::uint16_t chaos = 0;       // faults injected into its attempts: a bit each, by chaos_fault
     std::uint16_t chaos_asked = 0; // attempts that chaos was asked about
+    bill served{}, lost{};         // what the attempts that have ended took: the answer's, and the others'
 };
 
 // ... and what happened meanwhile, of a flight that is somebody else's.

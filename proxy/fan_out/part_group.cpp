@@ -206,8 +206,11 @@ void part_group::settle(part& one, const answer& given, const body_end& end) {
     using how = body_end::how;
     one.answer.service = given.service;
     one.answer.outcome = given.outcome;
-    one.answer.attempts = one.request->get().account.effort.attempts;
-    one.answer.chaos = one.request->get().account.effort.chaos;
+    const telemetry::request_effort& effort = one.request->get().account.effort;
+    one.answer.attempts = effort.attempts;
+    one.answer.chaos = effort.chaos;
+    one.answer.served = effort.served;
+    one.answer.lost = effort.lost;
     if (given.upstream != nullptr) one.answer.upstream = given.upstream->name;
     switch (end.is) {
     case how::broken:

@@ -38,7 +38,8 @@ struct part_answer {
     std::string_view upstream;    // empty: none was asked
     std::string_view proxy_error; // RFC 9209 token of an error made here
     int attempts = 0;
-    std::uint16_t chaos = 0; // as request_account::chaos
+    std::uint16_t chaos = 0;          // as request_account::chaos
+    telemetry::bill served{}, lost{}; // likewise
     bool stop_client_retries = false;
     duration retry_after{}; // told with a failure; 0: not told
     duration took{};

@@ -18,6 +18,8 @@ parts_summary summary_of(const part_group& parts) {
     for (const part_answer* one : all) {
         noted.attempts += one->attempts;
         noted.chaos |= one->chaos;
+        noted.served.add_since(one->served, {});
+        noted.lost.add_since(one->lost, {});
         degraded = degraded || one->source != "live";
     }
     if (all.size() == parts.size()) {
@@ -38,6 +40,8 @@ void parts_summary::tell(telemetry::request_account& account) const {
     account.parts = text;
     account.effort.attempts = attempts;
     account.effort.chaos = chaos;
+    account.effort.served = served;
+    account.effort.lost = lost;
     if (account.outcome != telemetry::request_outcome::ok) return; // it broke, or its client has left
     account.outcome = outcome;
     account.service = service;

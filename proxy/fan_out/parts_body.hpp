@@ -49,7 +49,8 @@ struct parts_summary {
     telemetry::request_service service = telemetry::request_service::ok;
     std::string_view reason{};
     int attempts = 0;
-    std::uint16_t chaos = 0; // as request_account::chaos
+    std::uint16_t chaos = 0;          // as request_account::chaos
+    telemetry::bill served{}, lost{}; // likewise
 
     void tell(telemetry::request_account& account) const;
 };

@@ -1,5 +1,6 @@
 #include "proxy/flight/flight.hpp"
 
+#include "config/prices.hpp"
 #include "config/renames.hpp"
 #include "policies/assert.hpp"
 #include "proxy/attempt/inject_fault.hpp"
@@ -12,8 +13,10 @@
 #include "proxy/state/shard_of.hpp"
 #include "proxy/wire/json_model.hpp"
 #include "proxy/wire/model_place.hpp"
+#include "proxy/wire/usage_request.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 #include <variant>
 
@@ -126,6 +129,14 @@ void flight::rename_in_path(const config::upstream& upstream) {
     aim_.target = aim_.rewritten;
 }
 
+// What an upstream is asked for, by its own name for it; empty: that is not known.
+std::string flight::model_at(const config::upstream& upstream) {
+    const auto named = wire::find_model_in_path(request_.came.head->path);
+    const std::string asked = named ? named->name : request_.body.whole() ? request_.facts.model().name : std::string{};
+    const std::string* const other = config::rename_of(upstream, asked);
+    return other != nullptr ? *other : asked;
+}
+
 flight::flying* flight::find(attempt_id id) noexcept {
     const auto found =
         std::find_if(attempts_.begin(), attempts_.end(), [&](const flying& one) { return one.id == id; });
@@ -172,12 +183,47 @@ void flight::fill_body(attempt_order& order, const config::upstream& upstream, b
     framing = {wire::body_kind::length, size};
 }
 
+// Of a stream that would not tell what it takes; whoever takes the answer withholds that again.
+void flight::ask_for_usage(attempt_order& order, wire::body_framing& framing) {
+    if (aim_.called == nullptr || !aim_.called->tells_if_asked || !request_.body.whole()) return;
+    const shared_bytes body = request_.body.text();
+    const auto edit = wire::ask_for_usage(body.view());
+    if (!edit) return;
+    body_pieces pieces;
+    std::uint64_t size = 0;
+    const auto add = [&](shared_bytes piece) {
+        size += piece.size();
+        if (!piece.empty()) pieces.push_back(std::move(piece));
+    };
+    if (order.renamed.empty()) order.renamed.push_back(body);
+    const std::string_view replaced = body.view().substr(edit->at, edit->size);
+    const std::less_equal<const char*> no_later;
+    for (const shared_bytes& piece : order.renamed) {
+        const std::string_view text = piece.view();
+        const bool here = !order.asks_usage && no_later(text.data(), replaced.data()) &&
+                          no_later(replaced.data() + replaced.size(), text.data() + text.size());
+        if (!here) {
+            add(piece);
+            continue;
+        }
+        const auto at = static_cast<std::size_t>(replaced.data() - text.data());
+        add(piece.part(text.substr(0, at)));
+        add(copy_to_block(services_.buffers, edit->by));
+        add(piece.part(text.substr(at + replaced.size())));
+        order.asks_usage = true;
+    }
+    order.renamed = std::move(pieces);
+    framing = {wire::body_kind::length, size};
+}
+
 void flight::fill(attempt_order& order, const flight_action::launch& what) {
     const auto& upstream = route_.upstreams[what.endpoint];
     wire::body_framing framing = request_.body.framing();
     const bool hides = config::hides_callers(route_, *upstream);
     fill_body(order, *upstream, hides, framing);
     const std::string_view target = aim(what.endpoint).target;
+    const wire::dialect spoken = dialect_of(*upstream, called());
+    if (route_.stream.asks_usage && spoken == wire::dialect::openai) ask_for_usage(order, framing);
     order.route = errand_.asked;
     order.upstream = upstream;
     order.policies = request_.came.policies;
@@ -190,9 +236,11 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
     order.why = what.why;
     order.head_request = request_.came.head->is_head();
     order.may_repeat = aim_.may_repeat;
-    order.hold = errand_.only ? holding::answers : what.hold; // a probe is to be judged
+    // A probe is to be judged; and what it took is to be known before the head of an answer that says so.
+    const bool tells_cost = request_.facts.hints().cost && !request_.facts.wants_stream();
+    order.hold = errand_.only || tells_cost ? holding::answers : what.hold;
     order.hold_streams_whole = route_.stream.resume == config::stream_resume::buffer;
-    order.rules.dialect = dialect_of(*upstream, called());
+    order.rules.dialect = spoken;
     order.rules.wants_content =
         order.may_repeat && request_.came.head->is_post() && order.rules.dialect != wire::dialect::generic;
     order.leaves_last_words = route_.stream.resume == config::stream_resume::verified_replay && order.may_repeat &&
@@ -203,6 +251,8 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
     order.rules.own_credential = hides;
     order.rules.array_stream = is_googles_array(order.rules.dialect, aim_.called, target);
     order.rules.max_retry_after = route_.retry.max_retry_after;
+    order.rules.tokens = aim_.called != nullptr ? aim_.called->tokens : wire::token_use::none;
+    if (!upstream->prices.empty()) order.price = config::price_of(*upstream, model_at(*upstream));
     order.kind = errand_.only ? telemetry::attempt_kind::probe : kind_of(what.purpose);
     // Its own connection: that of the silent one beside it may be what is dead.
     order.fresh = what.purpose != attempt_purpose::hedge &&
@@ -229,15 +279,18 @@ void flight::launch(const flight_action::launch& what) {
         first_at_ = what.endpoint;
         policies_.endpoints[what.endpoint].rescues->asked_first();
     }
-    std::unique_ptr<net::transport> faulty;
+    injected_fault fault;
     if (services_.chaos != nullptr) [[unlikely]]
-        faulty = inject_fault(services_, request_, route_, *route_.upstreams[what.endpoint]);
-    const attempt_services needs{services_.loop, faulty ? *faulty : services_.transport, services_.buffers,
-                                 services_.memory, services_.observer};
+        fault = inject_fault(services_, request_, route_, *route_.upstreams[what.endpoint]);
+    const attempt_services needs{services_.loop, fault.transport ? *fault.transport : services_.transport,
+                                 services_.buffers, services_.memory, services_.observer};
     flying& made = attempts_.emplace_back(what.id, what.endpoint, what.purpose,
                                           std::make_shared<attempt>(needs, take(what.permit), what.id, box_));
     fill(made.made->order(), what);
-    if (faulty) made.made->order().faulty = std::move(faulty);
+    if (fault.transport) {
+        made.made->order().faulty = std::move(fault.transport);
+        made.made->order().stays_here = fault.spares_upstream;
+    }
     made.made->launch();
 }
 
@@ -248,6 +301,11 @@ void flight::cancel(const flight_action::cancel& what) {
     if (one == nullptr) return;
     one->over = true;
     if (what.why != cancel_cause::client_gone) hedge_over(*one, false);
+    const flying* const winner = find(committed_);
+    const bool raced =
+        one->purpose == attempt_purpose::hedge ||
+        (one->purpose != attempt_purpose::rescue && winner != nullptr && winner->purpose == attempt_purpose::hedge);
+    one->made->order().lost_as = raced ? telemetry::spent_on::lost_hedge : telemetry::spent_on::rescued;
     one->made->cancel(what.why);
 }
 

@@ -109,7 +109,9 @@ private:
     [[nodiscard]] const wire::call* called(); // what the path is on this flight's route; null: no call we know
     [[nodiscard]] const aim_taken& aim(endpoint_index at);
     void rename_in_path(const config::upstream& upstream);
+    [[nodiscard]] std::string model_at(const config::upstream& upstream);
     void fill_body(attempt_order& order, const config::upstream& upstream, bool hides, wire::body_framing& framing);
+    void ask_for_usage(attempt_order& order, wire::body_framing& framing);
     static flight_options options_of(const errand& what, steady_time deadline) noexcept;
     void launch(const flight_action::launch& what);
     void cancel(const flight_action::cancel& what);

@@ -4,6 +4,7 @@
 
 #include "config/renames.hpp"
 #include "proxy/attempt/upcast.hpp"
+#include "proxy/attempt/usage_withheld.hpp"
 #include "proxy/flight/probe_beside.hpp"
 #include "proxy/flight/resumed_body.hpp"
 #include "proxy/message/body_answers.hpp"
@@ -78,11 +79,17 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
     const bool replayable = good && from.leaves_last_words();
     const auto dialect = from.dialect();
     given.upcast = good && from.is_assembled();
+    const bool unasked = good && from.tells_unasked();
     given.body = from.take_body();
     if (given.upcast) {
         assembled_answer whole = assembled_body(from.head(), from.assembled_size(), std::move(given.body));
         given.head = whole.head;
         given.body = std::move(whole.body);
+    }
+    if (unasked) {
+        withheld_answer rest = usage_withheld(from.head(), std::move(given.body));
+        given.head = rest.head;
+        given.body = std::move(rest.body);
     }
     if (replayable) {
         const stream_origin from_here{.at = winner.at, .sent = given.sent};

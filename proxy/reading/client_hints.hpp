@@ -1,7 +1,9 @@
 #pragma once
-// What a request says about its client's patience: how long it waits, and whether it is already a repetition. Pure.
+// What a request says about its client: how long it waits, whether it is already a repetition, what it wants to be
+// told. Pure.
 //
 //   x-evenkeel-timeout        seconds, for anybody; anything but a positive number is refused
+//   x-evenkeel-cost           anything but 0 or off: the answer is to say what it took (in a field of that name)
 //   x-stainless-timeout       seconds, until the head of the answer (OpenAI and Anthropic SDKs)
 //   x-server-timeout          seconds, until the end of the answer (Google's SDKs)
 //   x-stainless-read-timeout  seconds of silence that the client puts up with (Python SDKs)
@@ -18,6 +20,7 @@ struct client_hints {
     std::optional<duration> timeout; // the shortest of those told
     std::optional<duration> silence;
     bool retry = false;
+    bool cost = false;
     bool unreadable = false; // x-evenkeel-timeout is not a positive number
 };
 

@@ -10,7 +10,7 @@
 namespace evenkeel::request {
 
 namespace {
-constexpr std::array<std::string_view, 18> no_matter{"x-request-id",
+constexpr std::array<std::string_view, 19> no_matter{"x-request-id",
                                                      "request-id",
                                                      "x-client-request-id",
                                                      "x-correlation-id",
@@ -27,7 +27,8 @@ constexpr std::array<std::string_view, 18> no_matter{"x-request-id",
                                                      "x-datadog-parent-id",
                                                      "uber-trace-id",
                                                      "x-stainless-retry-count",
-                                                     "x-evenkeel-timeout"};
+                                                     "x-evenkeel-timeout",
+                                                     "x-evenkeel-cost"};
 
 bool is_among(std::span<const std::string_view> names, std::string_view name) noexcept {
     return std::any_of(names.begin(), names.end(), [&](std::string_view one) { return wire::iequals(name, one); });

@@ -23,7 +23,8 @@ public:
     void add_digest(std::string_view body);
     // Every end-to-end field of a request in its order and with its exact value, but those that change no answer: what
     // is not known to be harmless counts. Left out are the ids that tracing gives to each request, what a client says
-    // of its own repetitions, x-evenkeel-timeout, which is not sent upstream, and `harmless` (lower case).
+    // of its own repetitions, x-evenkeel-timeout and x-evenkeel-cost, which are not sent upstream, and `harmless`
+    // (lower case).
     void add_fields(const wire::request_head& head, std::span<const std::string_view> harmless = {});
     [[nodiscard]] std::string_view view() const noexcept { return text_; }
 

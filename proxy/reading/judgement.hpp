@@ -5,6 +5,7 @@
 #include "config/settings.hpp"
 #include "policies/outcome.hpp"
 #include "proxy/events/outcomes.hpp"
+#include "proxy/wire/calls.hpp"
 #include "proxy/wire/error_body.hpp"
 #include "proxy/wire/error_facts.hpp"
 #include "proxy/wire/head.hpp"
@@ -23,6 +24,7 @@ struct judge_rules {
     bool own_credential = false; // it was shown none of the caller's: a 401 is not the caller's doing
     bool array_stream = false;   // Google's stream without alt=sse
     duration max_retry_after{};
+    wire::token_use tokens = wire::token_use::none; // of the call
 };
 
 // What the head of an answer says about its body, looked up once.

@@ -83,6 +83,7 @@ void append_response_head(wire::head_text& out, const wire::response_head& head,
     if (!labels.outcome.empty()) builder.field("x-evenkeel-outcome", labels.outcome);
     if (!labels.tries.empty()) builder.field("x-evenkeel-tries", labels.tries);
     if (!labels.degraded.empty()) builder.field("x-evenkeel-degraded", labels.degraded);
+    if (!labels.cost.empty()) builder.field("x-evenkeel-cost", labels.cost);
     if (!labels.cache_status.empty()) builder.field("cache-status", labels.cache_status);
     if (labels.stop_client_retries && !upstream_speaks) builder.field("x-should-retry", "false");
     builder.framing(body);

@@ -20,6 +20,7 @@ struct answer_labels {
     std::string_view tries{};         // empty: not added
     std::string_view degraded{};      // empty: not added
     std::string_view cache_status{};  // empty: not added
+    std::string_view cost{};          // empty: not added
     bool stop_client_retries = false; // x-should-retry: false, where the upstream did not speak for itself
     std::string_view request_id{};    // added where the upstream sent no x-request-id
     std::string_view upgrade_to{};    // what a 426 asks for instead (RFC 9110, 15.5.22)

@@ -42,7 +42,9 @@ bool is_looked_into(const client_request& request) {
     const config::route& route = *request.route;
     // Whether a stream that broke may be asked for again is seen from its body.
     const bool replays = route.stream.resume == config::stream_resume::verified_replay;
-    return must_be_whole(request) || looks_for_credentials(request) || route.coalesce != coalesce_mode::off ||
+    const bool counts = route.stream.asks_usage || std::any_of(route.upstreams.begin(), route.upstreams.end(),
+                                                               [](const auto& one) { return !one->prices.empty(); });
+    return counts || must_be_whole(request) || looks_for_credentials(request) || route.coalesce != coalesce_mode::off ||
            route.stream.upcast || replays || needs_body(route.fallback);
 }
 

@@ -19,7 +19,7 @@ constexpr std::size_t max_path = 2048;    // bytes, before escaping
 constexpr std::size_t max_word = 256;     // of every other text
 constexpr std::size_t max_parts = 8192;   // JSON of ours; more is left out
 constexpr std::size_t max_endpoint = 272; // a host's name, which needs no escaping, and a port
-static_assert((max_path + 12 * max_word) * max_escape + max_parts + max_tries_json + max_endpoint + 1664 <=
+static_assert((max_path + 12 * max_word) * max_escape + max_parts + max_tries_json + max_endpoint + 1824 <=
                   max_access_line,
               "the worst line fits the buffer");
 
@@ -80,6 +80,10 @@ public:
         for (int shift = 60; shift >= 0; shift -= 4) *out_++ = "0123456789abcdef"[value >> shift & 15];
         *out_++ = '"';
     }
+    void cost(std::string_view name, std::uint64_t billionths) noexcept {
+        literal(name);
+        out_ = write_cost(out_, billionths);
+    }
     void timestamp(wall_time when) noexcept { out_ = write_timestamp(out_, when); }
     [[nodiscard]] char* end() const noexcept { return out_; }
 
@@ -94,6 +98,22 @@ std::uint64_t draw() noexcept {
     const std::uint64_t drawn = mix64(state);
     state += 0x9e3779b97f4a7c15ULL;
     return drawn;
+}
+
+void write_bill(line& to, const bill& served, const bill& lost) noexcept {
+    const auto some = [&](std::string_view name, std::uint64_t value) {
+        if (value > 0) to.number(name, value);
+    };
+    some(R"(,"tokens_in":)", served.input());
+    some(R"(,"tokens_out":)", served.output());
+    some(R"(,"tokens_cached_read":)", served.at(token_kind::cached_read));
+    some(R"(,"tokens_cached_write":)", served.at(token_kind::cached_write));
+    some(R"(,"tokens_reasoning":)", served.at(token_kind::reasoning));
+    some(R"(,"tokens_lost":)", lost.all());
+    if ((served.estimated && served.all() > 0) || (lost.estimated && lost.all() > 0))
+        to.literal(R"(,"tokens_estimated":true)");
+    if (served.cost > 0) to.cost(R"(,"cost":)", served.cost);
+    if (lost.cost > 0) to.cost(R"(,"cost_lost":)", lost.cost);
 }
 
 } // namespace
@@ -168,6 +188,7 @@ char* write_access_line(char* out, const request_account& record) noexcept {
     to.seconds(R"(,"overhead_s":)", record.overhead);
     to.number(R"(,"bytes_in":)", record.bytes_in);
     to.number(R"(,"bytes_out":)", record.bytes_out);
+    write_bill(to, record.effort.served, record.effort.lost);
     to.literal("}\n");
     return to.end();
 }

@@ -11,6 +11,7 @@
 #include "policies/hedge.hpp"
 #include "policies/retry.hpp"
 #include "proxy/events/outcomes.hpp"
+#include "proxy/events/spending.hpp"
 #include "proxy/telemetry/cells.hpp"
 #include "proxy/wire/refusal.hpp"
 
@@ -123,6 +124,9 @@ struct rare_route_cells {
 struct pair_cells {
     count_table<attempt_kind_count, attempt_result_count> attempts{};
     cell wasted_events{0};
+    // By what became of them: of each kind those told, then those estimated. The cost in billionths, likewise.
+    count_table<spent_on_count, 2 * token_kind_count> tokens{};
+    count_table<spent_on_count, 2> cost{};
     long_histogram first_byte, first_token;
 };
 struct rare_pair_cells {

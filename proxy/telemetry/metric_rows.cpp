@@ -38,6 +38,15 @@ constexpr label config_hash{"hash", [](const subject& of, std::size_t) {
 constexpr label program_version{"version", [](const subject& of, std::size_t) { return of.at->version; }};
 constexpr label built_by{"compiler", [](const subject&, std::size_t) { return compiler; }};
 
+constexpr std::string_view truth(std::size_t number) noexcept { return number == 0 ? "false" : "true"; }
+// Two labels of one number, which go together.
+constexpr label kind_of_token{"kind",
+                              [](const subject&, std::size_t i) { return to_string(static_cast<token_kind>(i / 2)); },
+                              0, 2 * token_kind_count};
+constexpr label tokens_estimated{"estimated", [](const subject&, std::size_t i) { return truth(i % 2); }, 0,
+                                 2 * token_kind_count, true};
+constexpr label cost_estimated{"estimated", [](const subject&, std::size_t i) { return truth(i); }, 0, 2};
+
 template <auto Member>
 label of_transition(std::string_view name, bool same_number) {
     return {name,
@@ -117,6 +126,12 @@ void add_attempts(std::vector<metric_row>& to) {
         {pair, counter, "wasted_output_events_total",
          "Meaningful events of streams whose attempt was not the answer.",
          {}, count<&pair_cells::wasted_events>, {"with `hedge`", route_has<hedges>}},
+        {pair, counter, "tokens_total",
+         "Tokens that attempts took, by kind and by what became of them; estimated where the answer did not tell.",
+         {words<spent_on>("outcome", spent_on_count), kind_of_token, tokens_estimated}, count<&pair_cells::tokens>,
+         with_its_first, "All kinds and outcomes together are what the provider counts: no token is in two of them."},
+        {pair, counter, "cost_total", "What those tokens cost, by the prices of their upstream.",
+         {words<spent_on>("outcome", spent_on_count), cost_estimated}, billionths<&pair_cells::cost>, with_its_first},
         {pair, counter, "upstream_unread_answers_total",
          "Answers that came compressed, unasked, in a way that cannot be read: passed on, not judged.",
          {}, count<&rare_pair_cells::unread>, with_its_first},

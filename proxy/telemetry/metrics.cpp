@@ -65,6 +65,20 @@ void add_signed(cell& to, int by) noexcept { // fewer wraps, as the cell does
     telemetry::add(to, static_cast<std::uint64_t>(static_cast<std::int64_t>(by)));
 }
 
+void count_spending(const spending& spent, pair_cells& into) noexcept {
+    const std::size_t became = place(spent.became);
+    bool estimated = false;
+    for (int i = 0; i < token_kind_count; ++i) {
+        const auto kind = static_cast<token_kind>(i);
+        const std::uint32_t tokens = spent.tokens.at(kind);
+        if (tokens == 0) continue;
+        const bool guessed = spent.tokens.is_estimated(kind);
+        telemetry::add(into.tokens[became][2 * place(kind) + (guessed ? 1 : 0)], tokens);
+        estimated = estimated || guessed;
+    }
+    if (spent.cost > 0) telemetry::add(into.cost[became][estimated ? 1 : 0], spent.cost);
+}
+
 // Of one scrape, whom the series of each kind are about, in their order.
 using subjects = std::array<std::vector<subject>, about_count>;
 
@@ -231,6 +245,7 @@ void metrics::attempt_finished(const attempt_record& record) noexcept {
     pair_cells& pair = found.pair->usual.mine();
     add(pair.attempts[place(record.kind)][place(record.result)]);
     if (record.events > 0 && !record.committed) add(pair.wasted_events, record.events);
+    if (record.spent.tokens.any()) count_spending(record.spent, pair);
     upstream_cells& upstream = found.upstream->usual.mine();
     subtract(upstream.attempts_in_flight);
     upstream.attempt_duration.observe(record.total);

@@ -51,6 +51,10 @@ std::optional<double> count(const subject& of, const series_place& at) {
     return static_cast<double>(sum<Member>(of, at));
 }
 template <auto Member>
+std::optional<double> billionths(const subject& of, const series_place& at) {
+    return static_cast<double>(sum<Member>(of, at)) / 1e9;
+}
+template <auto Member>
 std::optional<double> level(const subject& of, const series_place& at) {
     return static_cast<double>(static_cast<std::int64_t>(sum<Member>(of, at)));
 }

@@ -1,5 +1,6 @@
 #include "config/entry.hpp"
 #include "config/fill.hpp"
+#include "config/prices.hpp"
 #include "config/profiles.hpp"
 #include "config/schema.hpp"
 #include "support.hpp"
@@ -83,6 +84,7 @@ upstreams:
     headers: {set: {X-Api-Key: k, x-empty: ""}, remove: [X-Debug, cookie]}
     models: {a: b, "c d": e}
     paths: {/v1: /api/v3}
+    prices: {"gpt-4*": {input: 2.5, output: 10, cached_read: 1.25}, "*": {}}
     tls: {ca_file: c.pem, server_name: other.example, cert_file: c.pem, key_file: /k.pem, verify: true}
     proxy: http://egress:3128
     connections: {max: 7, idle_timeout: 1s, max_age: 2m, retry_stale: false}
@@ -195,6 +197,11 @@ drain: {delay: 3s, timeout: 7s}
     CHECK(u.models.at("a") == "b");
     CHECK(u.models.at("c d") == "e");
     CHECK(u.paths.at("/v1") == "/api/v3");
+    CHECK(u.prices.size() == 2);
+    CHECK(u.prices.at("gpt-4*") == price{.input = 2.5, .output = 10, .cached_read = 1.25, .cached_write = {}});
+    CHECK(u.prices.at("*") == price{});
+    CHECK(price_of(u, "gpt-4o") == &u.prices.at("gpt-4*"));
+    CHECK(price_of(u, "") == &u.prices.at("*"));
     CHECK(u.tls == client_tls{"conf/c.pem", "other.example", "conf/c.pem", "/k.pem", true});
     CHECK(u.proxy == url{false, "egress", 3128, "egress:3128", ""});
     CHECK(u.connections == connection_options{7, 1s, 2min, false});

@@ -134,6 +134,7 @@ TEST_CASE("each value shows where it comes from: built-in, defaults, route") {
                    "      hold_buffer: 1MiB  # built-in\n"
                    "      resume: off  # built-in\n"
                    "      upcast: off  # built-in\n"
+                   "      usage: read  # built-in\n"
                    "      min_rate: off  # built-in\n");
 }
 

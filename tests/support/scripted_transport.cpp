@@ -270,6 +270,8 @@ net::task<void> scripted_transport::play_steps(std::shared_ptr<playing> what, st
         } else if (const auto* send = std::get_if<play::send>(&step)) {
             what->incoming += send->bytes;
             what->serve_reader();
+        } else if (const auto* call = std::get_if<play::call>(&step)) {
+            call->what();
         } else if (std::holds_alternative<play::end>(step)) {
             what->end_with(error::eof);
         } else if (std::holds_alternative<play::reset>(step)) {

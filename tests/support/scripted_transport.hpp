@@ -42,9 +42,12 @@ struct end {};          // FIN
 struct reset {};        // RST
 struct truncate_tls {}; // the end of a TLS connection without close_notify
 struct silence {};      // nothing ever again
+struct call {
+    std::function<void()> what;
+};
 } // namespace play
 using play_step = std::variant<play::request, play::body, play::whole, play::pause, play::send, play::end, play::reset,
-                               play::truncate_tls, play::silence>;
+                               play::truncate_tls, play::silence, play::call>;
 
 // How a slow upstream reads. What is written stays in the writer's own buffers, as it does with a socket whose buffer
 // is full and with a TLS connection, until it is taken: bytes that are moved, freed or written over meanwhile arrive as

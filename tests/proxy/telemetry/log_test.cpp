@@ -110,7 +110,13 @@ TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing
                         .model = "deepseek-chat",
                         .proxy_error = "connection_terminated",
                         .status = 502,
-                        .effort = {.attempts = 2, .hedges = 1, .resumed = 1, .held = 250ms, .queued = 125ms},
+                        .effort = {.attempts = 2,
+                                   .hedges = 1,
+                                   .resumed = 1,
+                                   .held = 250ms,
+                                   .queued = 125ms,
+                                   .served = {.tokens = {10, 20, 30, 40, 50}, .cost = 1'234'000},
+                                   .lost = {.tokens = {7, 0, 0, 1, 0}, .cost = 2'000'000'000, .estimated = true}},
                         .outcome = request_outcome::proxy_error,
                         .service = request_service::failed_over,
                         .denied = denied_reason::budget,
@@ -154,7 +160,16 @@ TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing
                                        {"queue_s", 0.125},
                                        {"overhead_s", 0.000045},
                                        {"bytes_in", 700},
-                                       {"bytes_out", 2000}};
+                                       {"bytes_out", 2000},
+                                       {"tokens_in", 60},
+                                       {"tokens_out", 90},
+                                       {"tokens_cached_read", 20},
+                                       {"tokens_cached_write", 30},
+                                       {"tokens_reasoning", 50},
+                                       {"tokens_lost", 8},
+                                       {"tokens_estimated", true},
+                                       {"cost", 0.001234},
+                                       {"cost_lost", 2}};
     CHECK(line == expected);
 
     const auto least = parsed(line_of({.reason = "no_route", .status = 404, .outcome = request_outcome::rejected}));
@@ -162,8 +177,9 @@ TEST_CASE("the access log has the listed fields, in seconds and UTC, and nothing
     CHECK(least.at("reason") == "no_route");
     CHECK_FALSE(least.contains("upstream"));
     CHECK_FALSE(least.contains("first_byte_s"));
-    for (const char* absent : {"denied", "stream_end", "upstream_model", "first_token_s", "hedges", "probe", "held_s",
-                               "queue_s", "resumed", "coalesced", "upcast"})
+    for (const char* absent :
+         {"denied", "stream_end", "upstream_model", "first_token_s", "hedges", "probe", "held_s", "queue_s", "resumed",
+          "coalesced", "upcast", "tokens_in", "tokens_out", "tokens_lost", "tokens_estimated", "cost", "cost_lost"})
         CHECK_FALSE(least.contains(absent));
 }
 
@@ -245,7 +261,11 @@ TEST_CASE("long fields are cut between characters and the worst line fits its bu
                                .reason = worst,
                                .proxy_error = worst,
                                .status = -2'000'000'000,
-                               .effort = {.attempts = -2'000'000'000},
+                               .effort = {.attempts = -2'000'000'000,
+                                          .served = {.tokens = {1, UINT64_MAX / 2, 3, 4, UINT64_MAX / 2},
+                                                     .cost = UINT64_MAX,
+                                                     .estimated = true},
+                                          .lost = {.tokens = {UINT64_MAX}, .cost = UINT64_MAX}},
                                .total = duration::max(),
                                .first_byte = duration::max(),
                                .overhead = duration::max(),

@@ -80,6 +80,13 @@ void every_attempt(metrics& to, const event_origin& of) {
                                  .probe = true});
         });
     });
+    for_each<spent_on>(spent_on_count, [&](spent_on became) {
+        for (const bool guessed : {true, false}) {
+            const token_count tokens{.of = {1, 2, 3, 4, 5}, .input_estimated = guessed, .output_estimated = guessed};
+            to.request_event(of, happened::launched{attempt_kind::first, "first"});
+            to.attempt_finished({.route = of.route, .upstream = of.upstream, .spent = {tokens, became, 7}});
+        }
+    });
 }
 
 void every_event(metrics& to, const event_origin& of) {
@@ -205,6 +212,41 @@ TEST_CASE("every metric of the table appears once everything has happened, with 
             }
         }
     }
+}
+
+TEST_CASE("tokens are counted by kind, by what became of them and whether they were told; what they cost likewise") {
+    metrics seen({.version = "1", .workers = 2});
+    const auto settings = sample_settings({{"one", "a"}});
+    seen.configuration_loaded(settings);
+    const auto ends = [&](const token_count& tokens, spent_on became, std::uint64_t cost) {
+        const auto* route = settings->routes[0].get();
+        seen.request_event({route, route->upstreams[0].get()}, happened::launched{attempt_kind::first, "first"});
+        seen.attempt_finished({.route = route, .upstream = route->upstreams[0].get(), .spent = {tokens, became, cost}});
+    };
+    ends({.of = {10, 20, 30, 40, 50}}, spent_on::served, 1'500'000'000);
+    ends({.of = {10, 20, 0, 7, 0}, .output_estimated = true}, spent_on::served, 250'000'000);
+    ends({.of = {9, 0, 0, 0, 0}, .input_estimated = true, .output_estimated = true}, spent_on::lost_hedge, 0);
+    ends({}, spent_on::failed, 0);
+    const std::string text = seen.text();
+    const auto shows = [&](const std::string& outcome, const std::string& kind, const std::string& guessed, int count) {
+        const std::string line = "evenkeel_tokens_total{route=\"one\",upstream=\"a\",outcome=\"" + outcome +
+                                 "\",kind=\"" + kind + "\",estimated=\"" + guessed + "\"} " + std::to_string(count) +
+                                 "\n";
+        CAPTURE(line);
+        CHECK(text.find(line) != std::string::npos);
+    };
+    shows("served", "input", "false", 20);
+    shows("served", "cached_read", "false", 40);
+    shows("served", "cached_write", "false", 30);
+    shows("served", "output", "false", 40);
+    shows("served", "output", "true", 7);
+    shows("served", "reasoning", "false", 50);
+    shows("lost_hedge", "input", "true", 9);
+    CHECK(lines_of(text, "evenkeel_tokens_total").size() == 7);
+    CHECK(text.find("evenkeel_cost_total{route=\"one\",upstream=\"a\",outcome=\"served\",estimated=\"false\"} 1.5\n") !=
+          std::string::npos);
+    CHECK(text.find("evenkeel_cost_total{route=\"one\",upstream=\"a\",outcome=\"served\",estimated=\"true\"} 0.25\n") !=
+          std::string::npos);
 }
 
 TEST_CASE("no metric is written that the table does not have, names are unique, help texts need no escape") {
