@@ -74,10 +74,17 @@ bool is_within(const searched& in, std::size_t begin, std::size_t end) noexcept 
 
 // The value of a number at `at`; empty: it is none, negative, or more than anybody takes. Some write 45.0.
 std::optional<std::uint64_t> tokens_at(std::string_view text, std::size_t at) noexcept {
-    if (at >= text.size() || text[at] < '0' || text[at] > '9') return std::nullopt;
+    const auto is_digit = [&] { return at < text.size() && text[at] >= '0' && text[at] <= '9'; };
+    if (!is_digit()) return std::nullopt;
+    const std::size_t begin = at;
+    std::uint64_t count = 0;
+    for (; is_digit() && count <= usage::most_tokens; ++at)
+        count = count * 10 + static_cast<std::uint64_t>(text[at] - '0');
+    if (count > usage::most_tokens) return std::nullopt;
+    if (at >= text.size() || (text[at] != 'e' && text[at] != 'E' && text[at] != '.')) return count;
     double value = 0;
     const char* const end = text.data() + text.size();
-    const auto read = std::from_chars(text.data() + at, end, value);
+    const auto read = std::from_chars(text.data() + begin, end, value);
     if (read.ec != std::errc{} || !(value <= static_cast<double>(usage::most_tokens))) return std::nullopt;
     return static_cast<std::uint64_t>(value);
 }
@@ -339,9 +346,9 @@ std::uint64_t text_size(dialect spoken, std::string_view json) noexcept {
     case dialect::openai:
     case dialect::generic: break;
     }
+    if (const auto content = strings_of(json, "content\"")) return content; // and reasoning_content
     // The deltas of a response; what comes at the end of each part says it again.
     if (has_word(json, "\"response.")) return strings_of(json, "\"delta\"");
-    if (const auto content = strings_of(json, "content\"")) return content; // and reasoning_content
     if (const auto reasoning = strings_of(json, "\"reasoning\"")) return reasoning;
     if (const auto arguments = strings_of(json, "\"arguments\"")) return arguments;
     return strings_of(json, "\"text\"");

@@ -32,6 +32,8 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
         require(whole.between_events() == split.between_events(), "splits do not change where an event may go");
         require(whole.knows_terminal() == split.knows_terminal(), "splits do not change what is known of the end");
         require(whole.spoken() == split.spoken(), "splits do not change the dialect");
+        require(whole.told() == split.told(), "splits do not change what it took");
+        require(whole.text_bytes() == split.text_bytes(), "splits do not change how much it has said");
         require(whole.error().message == split.error().message, "splits do not change the error");
         require(static_cast<int>(whole.end()) == static_cast<int>(split.end()), "splits do not change the last event");
     }
