@@ -89,6 +89,8 @@ private:
         const auto* stream = in.if_contains("stream");
         answer_.stream = stream != nullptr && stream->is_bool() && stream->as_bool();
         plan_pieces(in);
+        if (path_ != "/v1/messages/count_tokens") answer_.input_tokens = prompt_tokens();
+        if (path_ != "/v1/messages/count_tokens" && path_ != "/v1/embeddings") answer_.output_tokens = count_;
         if (path_ == "/v1/chat/completions")
             answer_.stream ? chat_stream(in) : chat(in);
         else if (path_ == "/v1/completions")

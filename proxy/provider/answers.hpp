@@ -39,7 +39,8 @@ struct provider_answer {
     std::vector<std::pair<std::string, std::string>> headers; // without content-type, date and framing
     std::string body;
     std::vector<stream_event> events;
-    bool stream = false; // `events` instead of `body`
+    bool stream = false;                               // `events` instead of `body`
+    std::uint64_t input_tokens = 0, output_tokens = 0; // what it takes, whether it tells it or not; of errors nothing
 };
 
 [[nodiscard]] provider_answer make_answer(const provider_request& request, const provider_script& script);

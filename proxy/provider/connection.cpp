@@ -332,6 +332,7 @@ private:
             r.finished_ns = monotonic_ns();
             r.complete = whole_;
             r.cancelled = !whole_ && r.peer_closed_ns != 0;
+            if (r.cancelled && r.input_tokens == 0) r.input_tokens = owed_;
         });
         record_.reset();
         in_.reset();
@@ -563,8 +564,9 @@ private:
         streaming_ = out.stream;
         gzip_ = {};
         shortened_ = false;
-        if (!co_await pause(script_.delay)) co_return;
         const bool success = out.status < 300;
+        owed_ = success && !script_.raw ? out.input_tokens : 0;
+        if (!co_await pause(script_.delay)) co_return;
         // A whole answer takes as long as its tokens would.
         if (!out.stream && success) {
             if (!co_await pause(generation_ns())) co_return;
@@ -598,7 +600,12 @@ private:
         }
         if (!out.stream) place_in_buffered(out);
         const std::string head = make_head(out);
-        core_.quietly([&] { record_->status = out.status; });
+        core_.quietly([&] {
+            record_->status = out.status;
+            if (out.stream || !success) return;
+            record_->input_tokens = out.input_tokens;
+            record_->output_tokens = out.output_tokens;
+        });
         if (breaks_at(script_place::at::status_line)) {
             if (!co_await write_raw(std::string_view{head}.substr(0, 10))) co_return;
             if (!co_await at_place(script_place::at::status_line, 0)) co_return;
@@ -875,6 +882,10 @@ private:
             }
             if (!co_await pause(script_.first)) co_return false;
             if (script_.gzip) all = compressed(all);
+            core_.quietly([&] {
+                record_->input_tokens = out.input_tokens;
+                record_->output_tokens = out.output_tokens;
+            });
             co_return co_await send_body(all);
         }
         int sent = 0;
@@ -894,7 +905,12 @@ private:
                 prepend(held, event);
             }
             if (!co_await send_event(event)) co_return false;
-            if (event.role == event_role::content) core_.quietly([this, n = ++sent] { record_->events_out = n; });
+            if (event.role != event_role::content) continue;
+            core_.quietly([&, n = ++sent] {
+                record_->events_out = n;
+                record_->input_tokens = out.input_tokens;
+                record_->output_tokens = std::min<std::uint64_t>(static_cast<std::uint64_t>(n), out.output_tokens);
+            });
         }
         if (!content_over) // the script dropped all that follows the content
             if (!co_await before_content(out, sent)) co_return false;
@@ -933,6 +949,7 @@ private:
     bool ended_ = false;   // the response is formally over; the connection may be used again
     bool closing_ = false; // ... but is to be closed
     bool unread_body_ = false;
+    std::uint64_t owed_ = 0; // tokens of its input, should the peer leave
     bool shortened_ = false;
     bool whole_ = false; // the answer was sent as the API would
     bool passed_byte_place_ = false;

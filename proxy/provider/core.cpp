@@ -43,6 +43,8 @@ json::object to_json(const attempt_record& r) {
         {"bytes_in", r.bytes_in},
         {"bytes_out", r.bytes_out},
         {"events_out", r.events_out},
+        {"input_tokens", r.input_tokens},
+        {"output_tokens", r.output_tokens},
         {"cancelled", r.cancelled},
         {"peer_reset", r.peer_reset},
         {"server_name", r.server_name},
@@ -63,6 +65,8 @@ std::string counters_json(const provider_counters& c) {
                                         {"broken", c.broken},
                                         {"bytes_in", c.bytes_in},
                                         {"bytes_out", c.bytes_out},
+                                        {"input_tokens", c.input_tokens},
+                                        {"output_tokens", c.output_tokens},
                                         {"handshake_failures", c.handshake_failures},
                                         {"goodbyes", c.goodbyes}});
 }
@@ -205,6 +209,8 @@ void provider_core::finish(const std::shared_ptr<attempt_record>& record,
     ++(record->complete ? count.completed : record->cancelled ? count.cancelled : count.broken);
     count.bytes_in += record->bytes_in;
     count.bytes_out += record->bytes_out;
+    count.input_tokens += record->input_tokens;
+    count.output_tokens += record->output_tokens;
     changed_.notify_all();
 }
 

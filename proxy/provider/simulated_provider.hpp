@@ -92,11 +92,14 @@ struct attempt_record {
     std::uint64_t bytes_in = 0;      // of this request on the wire (TLS: plaintext)
     std::uint64_t bytes_out = 0;     // of its response
     int events_out = 0;              // content events sent
-    bool cancelled = false;          // the peer left before the answer was at its end
-    bool peer_reset = false;         // ... by RST
-    std::string server_name;         // SNI; empty: none
-    bool resumed = false;            // the TLS session
-    bool complete = false;           // the whole answer was sent and the script did not break it
+    // The ledger, as the answers tell it (a piece of text is a token): of an answer in one piece once it is sent, of a
+    // stream with each piece; of one whose peer leaves before that the input alone.
+    std::uint64_t input_tokens = 0, output_tokens = 0;
+    bool cancelled = false;  // the peer left before the answer was at its end
+    bool peer_reset = false; // ... by RST
+    std::string server_name; // SNI; empty: none
+    bool resumed = false;    // the TLS session
+    bool complete = false;   // the whole answer was sent and the script did not break it
 
     [[nodiscard]] std::string header(std::string_view name) const; // first value, case-insensitive; empty if absent
 };
@@ -112,6 +115,7 @@ struct provider_counters {
     std::uint64_t cancelled = 0;
     std::uint64_t broken = 0; // ended by the script
     std::uint64_t bytes_in = 0, bytes_out = 0;
+    std::uint64_t input_tokens = 0, output_tokens = 0;
     std::uint64_t handshake_failures = 0;
     std::uint64_t goodbyes = 0; // peers that left with close_notify
 };
