@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <cstring>
 #include <optional>
 
@@ -172,7 +171,10 @@ private:
         case '{': return where == place::own ? read(at, below(name)) : skip(at);
         default: break;
         }
-        const std::size_t end = std::min(text_.find_first_of(",}] \t\r\n", at), text_.size());
+        std::size_t end = at;
+        while (end < text_.size() && text_[end] != ',' && text_[end] != '}' && text_[end] != ']' &&
+               !is_blank(text_[end]))
+            ++end;
         if (end == at) return nowhere;
         if (const auto what = part_of(name, where)) {
             if (const auto tokens = tokens_at(text_, at)) found_.tell(*what, *tokens);
