@@ -1,6 +1,7 @@
 // The load generator. One epoll thread, three ways to ask, every answer checked byte by byte:
 //
 //   bench_load closed  --target A [--connections N] [--in-flight N] [--warmup REQUESTS] (--requests N | --seconds S)
+//                      [--prompt BYTES]
 //   bench_load open    --target A --rate PER_SECOND [--connections N] [--warmup SECONDS] --seconds S [--seed N]
 //   bench_load streams --target A [--connections N] --events N --interval-us N [--warmup SECONDS] [--seconds S]
 //
@@ -8,7 +9,7 @@
 // counted from the scheduled time, so a stall is felt by everybody who would have come. streams: without --seconds each
 // connection has one stream (one more before, where a warm-up is asked for); with it, streams flow all the time and
 // only the events of the measured seconds count. Latency is that of a request, or for streams of an event from its
-// writing.
+// writing. --prompt: the size of each request's body, 700 bytes otherwise.
 //
 // With --handshake 1 it prints `ready` after the warm-up and starts measuring on a line of input; after the result it
 // stays, connections open, until the input ends. --limit ends everything after so many seconds (default 120).
@@ -45,8 +46,9 @@ struct connection {
 class load {
 public:
     load(const options& given, stream_shape shape)
-        : address_(parse_address(given.text("target"))), request_(request_bytes(given.text("target"), shape)),
-          shape_(shape), connections_(given.count("connections", 8)), seconds_(given.number("seconds", 0)),
+        : address_(parse_address(given.text("target"))),
+          request_(request_bytes(given.text("target"), shape, prompt_bytes(given))), shape_(shape),
+          connections_(given.count("connections", 8)), seconds_(given.number("seconds", 0)),
           handshake_(given.count("handshake", 0) != 0) {
         for (std::uint64_t tag = 0; tag < connections_.size(); ++tag) {
             connections_[tag].tag = tag;
@@ -113,6 +115,12 @@ protected:
 
 private:
     static constexpr std::uint64_t input_tag = ~std::uint64_t{0};
+
+    static std::size_t prompt_bytes(const options& given) {
+        const std::uint64_t bytes = given.count("prompt", request_body_bytes);
+        if (bytes < request_body_bytes) die("--prompt: too small");
+        return bytes;
+    }
 
     void ask_on(connection& on, std::int64_t scheduled) {
         if (on.fd < 0) {
@@ -408,7 +416,7 @@ int main(int argc, char** argv) {
     if (argc < 2) die("usage: bench_load closed|open|streams --target 127.0.0.1:PORT ...; load.cpp says more");
     const options given(argc, argv, 2,
                         {"target", "connections", "in-flight", "warmup", "requests", "seconds", "rate", "seed",
-                         "events", "interval-us", "handshake", "limit"});
+                         "events", "interval-us", "handshake", "limit", "prompt"});
     alarm(static_cast<unsigned>(given.count("limit", 120)));
     return make(argv[1], given)->run();
 }

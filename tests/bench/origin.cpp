@@ -2,8 +2,8 @@
 // 50 to 75 us of CPU for such a request where this takes 10 to 15 (release, 16 connections, 2026-11-29): 20,000 a
 // second would be all that its core gives, before the generator that shares it has had its part, and so the bottleneck.
 // A POST is answered with 1 KiB of JSON, or with a stream of events when its x-bench-stream field asks for one
-// (events/interval in us); each event is one chunk and one write, the first one interval after the head. The faults
-// prove that the generator's checks do check.
+// (events/interval in us); each event is one chunk and one write, the first one interval after the head. One that asks
+// for it is turned away once. The faults prove that the generator's checks do check.
 //
 //   bench_origin --listen 127.0.0.1:0 [--port-file F] [--wrong-body-every N] [--wrong-status-every N] [--cut-every N]
 
@@ -14,6 +14,7 @@
 #include <fstream>
 #include <memory>
 #include <queue>
+#include <utility>
 #include <vector>
 
 namespace evenkeel::bench {
@@ -27,8 +28,9 @@ bool is_due(std::uint64_t count, std::uint64_t every) { return every != 0 && cou
 
 struct client {
     int fd = -1;
-    std::string in, out; // received and not yet a whole request; what the socket did not take
-    stream_shape shape;  // of the stream in progress; events == 0: none
+    std::string in, out;   // received and not yet a whole request; what the socket did not take
+    std::size_t whole = 0; // bytes of the request that is coming; 0: its head is not here yet
+    stream_shape shape;    // of the stream in progress; events == 0: none
     std::uint32_t next_event = 0;
     std::uint32_t cut_after = 0;
     std::int64_t stream_began = 0;
@@ -99,17 +101,21 @@ private:
     void answer_requests(std::uint64_t tag) {
         while (clients_[tag] && clients_[tag]->shape.events == 0) {
             client& from = *clients_[tag];
+            if (from.in.size() < from.whole) return;
             const auto end = from.in.find("\r\n\r\n");
             if (end == std::string::npos) return;
             const std::string_view head = std::string_view{from.in}.substr(0, end + 2);
-            const std::size_t whole = end + 4 + to_number(field_value(head, "content-length").value_or("0"));
-            if (from.in.size() < whole) return;
+            from.whole = end + 4 + to_number(field_value(head, "content-length").value_or("0"));
+            if (from.in.size() < from.whole) return;
             const std::string_view shape = field_value(head, shape_field).value_or("0/0");
             const auto slash = std::min(shape.find('/'), shape.size() - 1);
             from.shape = {static_cast<std::uint32_t>(to_number(shape.substr(0, slash))),
                           static_cast<std::int64_t>(to_number(shape.substr(slash + 1)))};
-            from.in.erase(0, whole);
-            if (from.shape.events == 0) {
+            const bool refused = field_value(head, refuse_field).has_value() && (refused_ = !refused_);
+            from.in.erase(0, std::exchange(from.whole, 0));
+            if (refused) {
+                send_to(tag, refusal_);
+            } else if (from.shape.events == 0) {
                 send_to(tag, next_answer());
             } else {
                 begin_stream(tag);
@@ -207,7 +213,8 @@ private:
     std::priority_queue<due_event> due_;
     std::array<char, 65536> buffer_{};
     std::uint64_t answers_ = 0, streams_ = 0;
-    const std::string answer_ = answer_bytes(), stream_head_ = stream_head();
+    bool refused_ = false;
+    const std::string answer_ = answer_bytes(), stream_head_ = stream_head(), refusal_ = refusal_bytes();
     std::string wrong_body_ = answer_, wrong_status_ = answer_;
 };
 

@@ -32,10 +32,10 @@ inline std::string padded(std::string_view before, std::string_view after, std::
     return text.append(after);
 }
 
-inline std::string request_body(bool stream) {
+inline std::string request_body(bool stream, std::size_t size) {
     return padded(stream ? R"({"model":"bench","stream":true,"messages":[{"role":"user","content":")"
                          : R"({"model":"bench","stream":false,"messages":[{"role":"user","content":")",
-                  R"("}]})", request_body_bytes, 'q');
+                  R"("}]})", size, 'q');
 }
 
 inline std::string answer_body() {
@@ -52,10 +52,13 @@ struct stream_shape {
 };
 
 inline constexpr std::string_view shape_field = "x-bench-stream";
+// A request that has this field is turned away with a 429, and answered when it comes again.
+inline constexpr std::string_view refuse_field = "x-bench-refuse";
 
-// The whole request: head with 10 fields, and body.
-inline std::string request_bytes(std::string_view authority, stream_shape shape) {
-    const std::string body = request_body(shape.events != 0);
+// The whole request: head with 10 fields, and a body of so many bytes.
+inline std::string request_bytes(std::string_view authority, stream_shape shape,
+                                 std::size_t body_bytes = request_body_bytes) {
+    const std::string body = request_body(shape.events != 0, body_bytes);
     std::string text = "POST /v1/chat/completions HTTP/1.1\r\nHost: ";
     text.append(authority);
     text += "\r\nUser-Agent: evenkeel-bench/1\r\nAccept: ";
@@ -80,6 +83,10 @@ inline std::string answer_bytes() {
            "X-Ratelimit-Remaining-Requests: 9999\r\nStrict-Transport-Security: max-age=15724800\r\n"
            "Cache-Control: no-store\r\n\r\n" +
            body;
+}
+
+inline std::string refusal_bytes() {
+    return "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
 }
 
 inline std::string stream_head() {

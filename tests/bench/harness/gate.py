@@ -1,12 +1,14 @@
 """The gate: counts that do not depend on how busy the machine is.
 
 User-space instructions come from callgrind, with one request in flight over 8 connections: nothing is batched, and a
-repeat differs by a fraction of a percent. System calls of requests come from strace at 32 connections; it slows the
-proxy down and so raises batching, which makes the counts of epoll_wait low bounds. Events come one at a time, from one
-stream: with many streams under strace most events would be merged, and the counts would flatter everybody.
+repeat differs by a fraction of a percent (two of the counts around a 429 are such a repeat). System calls of requests
+come from strace at 32 connections; it slows the proxy down and so raises batching, which makes the counts of epoll_wait
+low bounds. Events come one at a time, from one stream: with many streams under strace most events would be merged, and
+the counts would flatter everybody.
 """
 
 import glob
+import http.client
 import os
 import re
 import select
@@ -17,6 +19,8 @@ import time
 from .processes import OTHER_CORES, BenchError, Load, Process
 
 JSON_REQUESTS = 2000
+# Bytes of the body, and how many requests have it.
+PROMPTS = {"100 KB": (100 * 1024, 300), "1.6 MB": (1600 * 1024, 40)}
 STRACE_REQUESTS = 3000
 # Slow enough that a proxy under valgrind or strace is done with one event before the next, on a busy machine as well.
 INTERVAL_US, SECONDS = 20000, 2
@@ -31,23 +35,57 @@ def sse_load(tools, running):
                 interval_us=INTERVAL_US, warmup=0.5, seconds=SECONDS)
 
 
-def instructions(tools, subject, workload):
-    """User-space instructions per request (json) or per event (sse)."""
+def few_requests(tools, running, **options):
+    options = {"warmup": 400, "requests": JSON_REQUESTS, **options}
+    return json_load(tools, running, connections=8, in_flight=1, **options)
+
+
+def under_callgrind(tools, subject, workload):
     out = os.path.join(tools.work, "callgrind.out")
     for old in glob.glob(out + "*"):
         os.remove(old)
     prefix = [tools.valgrind, "--tool=callgrind", f"--callgrind-out-file={out}"]
-    with subject.start(workload, tools.origin, tools.work, prefix) as running:
-        load = (sse_load(tools, running) if workload == "sse" else
-                json_load(tools, running, connections=8, in_flight=1, warmup=400, requests=JSON_REQUESTS))
-        with load:
-            control(tools, running, "--zero")
-            result = load.run()
-            control(tools, running, "--dump")
-    dumps = glob.glob(out + ".*")
-    if len(dumps) != 1:
-        raise BenchError(f"callgrind left {len(dumps)} dumps instead of one")
-    return counted(dumps[0]) / (result["events"] or result["completed"])
+    return subject.start(workload, tools.origin, tools.work, prefix)
+
+
+def count(tools, running, load):
+    """User-space instructions per request, or per event of a stream."""
+    dumps = os.path.join(tools.work, "callgrind.out.*")
+    before = set(glob.glob(dumps))
+    with load:
+        control(tools, running, "--zero")
+        result = load.run()
+        control(tools, running, "--dump")
+    new = set(glob.glob(dumps)) - before
+    if len(new) != 1:
+        raise BenchError(f"callgrind left {len(new)} dumps instead of one")
+    return counted(new.pop()) / (result["events"] or result["completed"])
+
+
+def instructions(tools, subject, workload):
+    with under_callgrind(tools, subject, workload) as running:
+        return count(tools, running, sse_load(tools, running) if workload == "sse" else few_requests(tools, running))
+
+
+def prompts(tools, subject):
+    with under_callgrind(tools, subject, "json") as running:
+        return {name: count(tools, running, few_requests(tools, running, prompt=size, warmup=20, requests=requests))
+                for name, (size, requests) in PROMPTS.items()}
+
+
+def around_a_429(tools, subject):
+    """Plain requests of one process twice before, and once after it has been told 429 and has waited as it was told."""
+    with under_callgrind(tools, subject, "json") as running:
+        found = {name: count(tools, running, few_requests(tools, running)) for name in ("before", "again")}
+        client = http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)
+        client.request("POST", "/v1/chat/completions", b'{"model":"bench","messages":[]}',
+                       {"Content-Type": "application/json", "X-Bench-Refuse": "1"})
+        status = client.getresponse().status
+        client.close()
+        if status != 200:
+            raise BenchError(f"a request that was turned away once ended with {status}")
+        found["after"] = count(tools, running, few_requests(tools, running))
+    return found
 
 
 def counted(dump):
@@ -136,6 +174,9 @@ def measure(tools, subjects, say):
             row[f"syscalls_per_{unit}"] = calls["all"]
             row[f"failed_syscalls_per_{unit}"] = calls["failed"]
             row[f"syscalls_per_{unit}_by_name"] = {k: round(v, 4) for k, v in calls["by_name"].items()}
+        row["instructions_with_prompt"] = prompts(tools, subject)
+        if subject.name == "evenkeel":
+            row["instructions_around_a_429"] = around_a_429(tools, subject)
         say(f"{subject.name:24s} {row['instructions_per_request']:9.0f} instructions/request "
             f"{row['instructions_per_event']:8.0f} /event {row['syscalls_per_request']:6.2f} syscalls/request "
             f"{row['syscalls_per_event']:6.2f} /event")

@@ -12,12 +12,14 @@ WORKLOADS = {
     "json": ("closed", {"connections": 32, "warmup": 3000, "seconds": 1}),
     "open": ("open", {"connections": 16, "rate": 3000, "warmup": 0.3, "seconds": 1}),
     "sse": ("streams", {"connections": 200, "events": 1000000, "interval_us": 20000, "warmup": 0.5, "seconds": 1}),
+    "100 KB": ("closed", {"connections": 8, "prompt": 100 * 1024, "warmup": 400, "seconds": 1}),
+    "1.6 MB": ("closed", {"connections": 4, "prompt": 1600 * 1024, "warmup": 40, "seconds": 1}),
 }
 
 
 def measure_once(tools, running, workload, seed):
     mode, options = WORKLOADS[workload]
-    if workload != "json":
+    if mode != "closed":
         options = {**options, "seed": seed}
     with Load(tools.load, tools.work, mode, running.port, **options) as load:
         sleeps, before = running.process.sleeps(), running.process.cpu_ns()
@@ -28,13 +30,13 @@ def measure_once(tools, running, workload, seed):
             "p50_us": result["p50_us"], "p90_us": result["p90_us"], "p99_us": result["p99_us"]}
 
 
-def rounds(tools, subjects, count, seed, say):
+def rounds(tools, subjects, workloads, count, seed, say):
     """[{workload: {subject: measurement}}], one entry a round, every subject in each."""
     order = random.Random(seed)
     done = []
     for number in range(count):
-        this = {workload: {} for workload in WORKLOADS}
-        for workload in WORKLOADS:
+        this = {workload: {} for workload in workloads}
+        for workload in workloads:
             shuffled = subjects[:]
             order.shuffle(shuffled)
             # A process of its own for each measurement: layout and history are part of what is averaged.
@@ -54,7 +56,8 @@ def summarise(done, names, yardsticks, pair):
     """Median, min and max over the rounds of each number, of what a proxy adds to direct, and of the CPU ratios; then
     the CPU ratio of the pair, which is one subject measured twice."""
     summary = {}
-    for workload in WORKLOADS:
+    workloads = done[0]
+    for workload in workloads:
         table = summary[workload] = {}
         for name in names:
             mine = [entry[workload][name] for entry in done]
@@ -66,7 +69,7 @@ def summarise(done, names, yardsticks, pair):
                 theirs = [entry[workload][yardstick] for entry in done]
                 row["cpu_over_" + yardstick] = spread([m["cpu_us"] / t["cpu_us"] for m, t in zip(mine, theirs)])
     first, again = pair
-    same = {w: spread([entry[w][again]["cpu_us"] / entry[w][first]["cpu_us"] for entry in done]) for w in WORKLOADS}
+    same = {w: spread([entry[w][again]["cpu_us"] / entry[w][first]["cpu_us"] for entry in done]) for w in workloads}
     return summary, same
 
 

@@ -5,7 +5,8 @@ import os
 from .processes import PROXY_CORE, Process, free_port
 
 # One process without a master, so that callgrind and strace see all of it. Connections are never closed for their age,
-# on either side. Unbuffered is what streams need.
+# on either side. Unbuffered is what streams need. Prompts lie in memory, as they do in evenkeel: with the usual 16 KB buffer
+# nginx writes them to a file, and passing them on unheld (proxy_request_buffering off) costs it more.
 NGINX = """
 daemon off;
 master_process off;
@@ -15,6 +16,7 @@ pid {work}/nginx.pid;
 events {{ worker_connections 8192; }}
 http {{
     access_log off;
+    client_max_body_size 64m;
     client_body_temp_path {work}/nginx-body;
     proxy_temp_path {work}/nginx-proxy;
     fastcgi_temp_path {work}/nginx-fastcgi;
@@ -35,6 +37,7 @@ http {{
             proxy_http_version 1.1;
             proxy_set_header Connection "";
             proxy_buffering {buffering};
+            client_body_buffer_size 4m;
         }}
     }}
 }}

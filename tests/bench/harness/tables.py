@@ -16,6 +16,23 @@ def gate_table(gate):
     return "\n".join(lines)
 
 
+def prompts_table(gate):
+    names = next(iter(gate.values()))["instructions_with_prompt"]
+    lines = ["Instructions per request with a large prompt, user space only: what the kernel copies is not in it",
+             f"{'':24s}" + "".join(f"{name:>14s}{'/ nginx':>9s}" for name in names)]
+    for name, row in gate.items():
+        lines.append(f"{name:24s}" + "".join(
+            f"{count:14,.0f}{count / gate['nginx']['instructions_with_prompt'][prompt]:9.2f}"
+            for prompt, count in row["instructions_with_prompt"].items()))
+    return "\n".join(lines)
+
+
+def around_a_429_line(counts):
+    return (f"Around a 429, one process: {counts['before']:,.0f} instructions/request before, "
+            f"{counts['after']:,.0f} after ({counts['after'] / counts['before']:.3f}); "
+            f"A/A {counts['again'] / counts['before']:.3f}")
+
+
 def heads_table(heads, plain):
     """`plain`: instructions per request of evenkeel."""
     lines = ["The two heads of a plain request, gate included: instructions",
@@ -38,21 +55,24 @@ def ratio(value):
 
 def times_table(times, yardsticks):
     titles = {"json": "Requests, saturated, 32 connections", "open": "Requests, 3000/s Poisson, 16 connections",
-              "sse": "Streams, 200 x 1 event / 20 ms"}
+              "sse": "Streams, 200 x 1 event / 20 ms",
+              "100 KB": "Requests with 100 KB prompts, saturated, 8 connections",
+              "1.6 MB": "Requests with 1.6 MB prompts, saturated, 4 connections"}
     lines = []
-    for workload, title in titles.items():
+    for workload in times:
+        title, closed = titles[workload], workload not in ("open", "sse")
         unit = "event" if workload == "sse" else "request"
         lines += ["", f"{title}: median (min-max) over the rounds",
                   f"{'':24s}{'CPU us/' + unit:>22s}" + "".join(f"{'CPU / ' + y:>20s}" for y in yardsticks) +
                   f"{'sleeps/' + unit:>16s}" +
-                  (f"{'per second':>26s}" if workload == "json" else f"{'p50 us':>26s}{'p99 us':>26s}") +
+                  (f"{'per second':>26s}" if closed else f"{'p50 us':>26s}{'p99 us':>26s}") +
                   (f"{'added p50 us':>26s}{'added p99 us':>26s}" if workload == "open" else "")]
         for name, row in times[workload].items():
-            cpu = "(the origin's)" if name == "direct" and workload != "json" else number(row["cpu_us"])
+            cpu = "(the origin's)" if name == "direct" and not closed else number(row["cpu_us"])
             line = f"{name:24s}{cpu:>22s}"
             line += "".join(f"{'' if name == 'direct' else ratio(row['cpu_over_' + y]):>20s}" for y in yardsticks)
             line += f"{'' if name == 'direct' else format(row['sleeps']['median'], '.2f'):>16s}"
-            if workload == "json":
+            if closed:
                 line += f"{number(row['rate'], 0):>26s}"
             else:
                 line += f"{number(row['p50_us']):>26s}{number(row['p99_us']):>26s}"
@@ -72,10 +92,13 @@ def memory_table(memory):
 
 
 def goals_table(goals):
-    lines = [f"{'Goals of evenkeel':46s}{'value':>8s}{'must':>8s}{'ambitious':>11s}"]
+    lines = [f"{'Goals of evenkeel':46s}{'value':>10s}{'must':>10s}{'ambitious':>11s}{'A/A':>19s}"]
     for goal in goals:
         verdict = "met" if goal["met"] else ("MISSED" if goal["tier"] == "gate" else "missed")
-        lines.append(f"{goal['goal']:46s}{goal['value']:8.2f}{goal['must']:8.2f}{goal['ambitious']:11.2f}  "
+        digits = 0 if goal["must"] > 1000 else 2
+        beside = ratio(goal["a_over_a"]) if goal["a_over_a"] else ""
+        lines.append(f"{goal['goal']:46s}{goal['value']:10.{digits}f}{goal['must']:10.{digits}f}"
+                     f"{goal['ambitious']:11.{digits}f}{beside:>19s}  "
                      f"{verdict}{'' if goal['tier'] == 'gate' else ' (shown only)'}")
     return "\n".join(lines)
 
