@@ -237,22 +237,44 @@ struct credential_rules::lists {
     struct of_place {
         name_list known;
         std::array<std::vector<known_name>, 40> by_length;
+        // Most names are told to be none of these by their first letter and their last two, without a look at the rest.
+        std::array<std::uint32_t, 40> firsts{}; // by length
+        std::uint64_t lasts = 0;
         std::vector<std::string> more, except; // as compared; globs among them
 
         void use(credential_place where, const std::vector<std::string>& written) {
             known = known_names(where);
-            for (const known_name& one : known.names) by_length[one.name.size()].push_back(one);
+            for (const known_name& one : known.names) {
+                by_length[one.name.size()].push_back(one);
+                firsts[one.name.size()] |= first_bit(one.name);
+            }
+            for (const std::string_view end : known.ends) lasts |= end.size() < 2 ? ~std::uint64_t{0} : last_bit(end);
             for (const std::string& each : written) {
                 const bool exception = each.starts_with('!');
                 (exception ? except : more)
                     .push_back(credential_name(std::string_view{each}.substr(exception ? 1 : 0)));
             }
         }
+        [[nodiscard]] static std::uint32_t first_bit(std::string_view name) noexcept {
+            return 1U << (static_cast<unsigned char>(as_compared(name.front())) & 31U);
+        }
+        [[nodiscard]] static std::uint64_t last_bit(std::string_view name) noexcept {
+            const auto at = [&](std::size_t back) {
+                return static_cast<unsigned>(static_cast<unsigned char>(as_compared(name[name.size() - back])));
+            };
+            return std::uint64_t{1} << ((at(1) * 7 + at(2)) & 63U);
+        }
+        [[nodiscard]] bool is_none(std::string_view name) const noexcept {
+            if (!more.empty() || name.size() < 2) return false;
+            return (lasts & last_bit(name)) == 0 &&
+                   (name.size() >= firsts.size() || (firsts[name.size()] & first_bit(name)) == 0);
+        }
         [[nodiscard]] static bool any(const std::vector<std::string>& globs, std::string_view name) noexcept {
             return std::any_of(globs.begin(), globs.end(),
                                [&](const std::string& glob) { return glob_match(glob, name); });
         }
         [[nodiscard]] credential_kind find(std::string_view as_received) const noexcept {
+            if (is_none(as_received)) return credential_kind::none;
             std::array<char, longest_name> room;
             // Of a name that is longer only the end is looked at, as everything built in is told by its end.
             const std::string_view part =

@@ -1,5 +1,6 @@
 #include "proxy/reading/principal.hpp"
 
+#include "policies/sip_hash.hpp"
 #include "proxy/reading/credentials.hpp"
 
 #include <openssl/evp.h>
@@ -15,8 +16,14 @@
 namespace evenkeel::request {
 
 namespace {
-const hash_key& process_key() {
-    static const hash_key drawn = hash_key::draw();
+const sip_key& process_key() {
+    static const sip_key drawn = [] {
+        const hash_key from = hash_key::draw();
+        sip_key key;
+        std::memcpy(&key.first, from.value().data(), sizeof key.first);
+        std::memcpy(&key.second, from.value().data() + sizeof key.first, sizeof key.second);
+        return key;
+    }();
     return drawn;
 }
 
@@ -36,9 +43,7 @@ std::string credentials_of(const wire::request_head& head, std::string_view body
 }
 
 std::uint64_t short_hash_of(std::string_view text) {
-    const auto digest = process_key().digest(text);
-    std::uint64_t hash = 0;
-    std::memcpy(&hash, digest.data(), sizeof hash);
+    const std::uint64_t hash = sip_hash(text, process_key());
     return hash == 0 ? 1 : hash;
 }
 

@@ -24,7 +24,7 @@
 
 namespace evenkeel::request {
 
-// The key of such hashes (HMAC-SHA-256). A secret: never shown, never logged.
+// The key of such hashes (HMAC-SHA-256), where they are kept. A secret: never shown, never logged.
 class hash_key {
 public:
     using bytes = std::array<unsigned char, 32>;
@@ -53,8 +53,8 @@ private:
     hash_key::bytes hash_;
 };
 
-// 64 bits under a key that each process draws anew, for policies that keep state by them. Never 0: that stands for an
-// upstream's own credential.
+// 64 bits (SipHash) under a key that each process draws anew, for policies that keep state by them: asked of every
+// request while anybody rests. Never 0: that stands for an upstream's own credential.
 [[nodiscard]] std::uint64_t principal_of(const wire::request_head& head, const config::credential_rules& rules,
                                          std::string_view body);
 [[nodiscard]] std::uint64_t tenant_of(const wire::request_head& head, const config::credential_rules& rules);
