@@ -13,6 +13,7 @@ constexpr double overload_spread = 0.2;
 constexpr duration least_rest = std::chrono::milliseconds{1};    // a hint of nothing still ends this instant
 constexpr duration refusals_count_for = std::chrono::minutes{1}; // chosen
 constexpr std::uint32_t longest_row = 32;                        // 2^32 times any start is past any maximum
+constexpr duration least_remembered = std::chrono::seconds{10};  // a ramp, after a rest (chosen)
 constexpr std::uint8_t enough_against_a_hint = 2;                // good answers
 
 duration doubled(duration start, std::uint32_t times, duration most) noexcept {
@@ -95,7 +96,7 @@ steady_time cooldown::rest_of(subject whom, outcome_kind kind, std::optional<dur
                               steady_time now) {
     if (!entries_.contains(whom)) make_room(now);
     entry& known = entries_[whom];
-    count();
+    if (now >= known.forgotten) known.in_a_row = 0;
     const bool new_rest = known.in_a_row == 0 || known.until <= now;
     const steady_time until = now + length(known, kind, hint, u, new_rest);
     if (until > known.until || known.until <= now) {
@@ -105,6 +106,9 @@ steady_time cooldown::rest_of(subject whom, outcome_kind kind, std::optional<dur
     }
     known.began = now;
     known.good = 0;
+    const duration next = doubled(options_.initial, known.in_a_row, options_.max);
+    known.forgotten = known.in_a_row == 0 ? known.until : known.until + std::max(next, least_remembered);
+    sum_up();
     return known.until;
 }
 
@@ -121,30 +125,42 @@ steady_time cooldown::throttled(subject whom, outcome_kind kind, std::optional<d
     // For all until this one's end; that it holds for them as well is nobody's word.
     if (!entries_.contains(all)) make_room(now);
     entry& common = entries_[all];
-    count();
-    if (until > common.until) common = {now, until, kind, true, 0, common.in_a_row};
+    if (until > common.until) common = {now, until, kind, true, 0, common.in_a_row, std::max(until, common.forgotten)};
+    sum_up();
     return std::max(until, common.until);
 }
 
 bool cooldown::succeeded(subject whom, steady_time sent, steady_time now) noexcept {
     // Almost always nobody rests, and this is asked for every request.
-    if (known_.load(std::memory_order_relaxed) == 0) return false;
+    if (idle(now)) return false;
     const std::scoped_lock lock(mutex_);
-    bool ended = false;
+    bool ended = false, changed = false;
     const std::uint64_t places[] = {all_models, whom.model};
     for (const std::uint64_t model : std::span{places, whom.model == all_models ? 1U : 2U}) {
         const auto found = entries_.find({whom.principal, model});
         if (found == entries_.end()) continue;
         entry& known = found->second;
+        changed = changed || known.in_a_row != 0;
         known.in_a_row = 0;
+        known.forgotten = known.until;
         // One answer of an overloaded endpoint does not say that it has room for everybody again.
         const bool is_evidence = known.until > now && sent > known.began && known.why != outcome_kind::overloaded;
         if (!is_evidence || (!known.guessed && ++known.good < enough_against_a_hint)) continue;
         entries_.erase(found);
         ended = true;
     }
-    count();
+    if (ended || changed) sum_up();
     return ended;
+}
+
+void cooldown::sum_up() noexcept {
+    steady_time resting = steady_time{duration{never}}, remembered = resting;
+    for (const auto& [whom, known] : entries_) {
+        resting = std::max(resting, known.until);
+        remembered = std::max({remembered, known.until, known.forgotten});
+    }
+    resting_until_.store(resting.time_since_epoch().count(), std::memory_order_relaxed);
+    remembered_until_.store(remembered.time_since_epoch().count(), std::memory_order_relaxed);
 }
 
 std::size_t cooldown::end_all(steady_time now) noexcept {
@@ -153,7 +169,7 @@ std::size_t cooldown::end_all(steady_time now) noexcept {
         std::count_if(entries_.begin(), entries_.end(), [&](const auto& one) { return one.second.until > now; });
     entries_.clear();
     models_.clear();
-    count();
+    sum_up();
     refused_ = {};
     any_refused_.store(false, std::memory_order_relaxed);
     return static_cast<std::size_t>(ended);
@@ -181,7 +197,7 @@ void cooldown::accepted() noexcept {
 }
 
 std::optional<cooldown::rest> cooldown::resting(subject whom, steady_time now) {
-    if (known_.load(std::memory_order_relaxed) == 0) return std::nullopt;
+    if (nobody_rests(now)) return std::nullopt;
     const std::scoped_lock lock(mutex_);
     std::optional<rest> longest;
     const auto ask = [&](std::uint64_t model) {
@@ -189,14 +205,13 @@ std::optional<cooldown::rest> cooldown::resting(subject whom, steady_time now) {
         if (found == entries_.end()) return;
         const entry& known = found->second;
         if (known.until <= now) {
-            if (known.in_a_row == 0) entries_.erase(found);
+            if (now >= known.forgotten) entries_.erase(found);
         } else if (!longest || longest->until < known.until) {
             longest = rest{known.until, known.why, known.guessed};
         }
     };
     ask(all_models);
     if (whom.model != all_models) ask(whom.model);
-    count();
     return longest;
 }
 

@@ -12,6 +12,9 @@
 // Of several requests that were refused together, only the first climbs the ramp: a refusal that comes while the
 // endpoint rests was asked for before it began to.
 //
+// A ramp is forgotten with the first good answer, or once nobody was refused for as long after a rest as the next one
+// would last, and ten seconds at least: who asks so rarely is kept from nothing by it.
+//
 // Evidence beats a guess: a good answer to what was sent after a rest began ends it where nobody had named its length,
 // and two of them where somebody had. What was sent before says nothing of now.
 //
@@ -26,6 +29,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <unordered_map>
 #include <vector>
@@ -67,7 +71,9 @@ public:
     // ... it is good, for somebody. Takes no lock where nobody was refused.
     void accepted() noexcept;
     // Nobody rests and no ramp is remembered: then nobody needs to know who asks. Takes no lock.
-    [[nodiscard]] bool idle() const noexcept { return known_.load(std::memory_order_relaxed) == 0; }
+    [[nodiscard]] bool idle(steady_time now) const noexcept { return is_past(remembered_until_, now); }
+    // ... nobody rests.
+    [[nodiscard]] bool nobody_rests(steady_time now) const noexcept { return is_past(resting_until_, now); }
     // Resting at `now`? Until when, and for what.
     struct rest {
         steady_time until;
@@ -93,7 +99,12 @@ private:
         bool guessed = false;
         std::uint8_t good = 0;      // answers to what was sent since
         std::uint32_t in_a_row = 0; // rests for 429 since the last success
+        steady_time forgotten{};    // the ramp
     };
+    using moment = std::atomic<steady_time::rep>;
+    [[nodiscard]] static bool is_past(const moment& until, steady_time now) noexcept {
+        return now.time_since_epoch().count() >= until.load(std::memory_order_relaxed);
+    }
     struct hash_of {
         std::size_t operator()(const subject& of) const noexcept;
     };
@@ -106,7 +117,7 @@ private:
     void make_place(std::uint64_t model, steady_time now);
     [[nodiscard]] bool another_model_rests(subject whom, steady_time now) const noexcept;
     void make_room(steady_time now);
-    void count() noexcept { known_.store(entries_.size(), std::memory_order_relaxed); }
+    void sum_up() noexcept; // after anything has changed
 
     small_mutex mutex_;
     cooldown_options options_;
@@ -120,7 +131,9 @@ private:
     };
     std::array<refusal, several> refused_; // the latest of each, oldest first out
     std::atomic<bool> any_refused_{false};
-    std::atomic<std::size_t> known_{0}; // entries, to be read without the mutex
+    // The latest of the entries, to be read without the mutex.
+    moment resting_until_{never}, remembered_until_{never};
+    static constexpr steady_time::rep never = std::numeric_limits<steady_time::rep>::min();
 };
 
 } // namespace evenkeel

@@ -103,7 +103,7 @@ std::optional<endpoint_refusal> gone(const endpoint_policies& at, urgency how, s
 // Nobody rests, nearly always: then nobody needs to know who asks.
 std::optional<endpoint_refusal> resting(const endpoint_policies& at, const permit_request& wanted, urgency how,
                                         steady_time now) {
-    if (at.rest == nullptr || at.rest->idle()) return std::nullopt;
+    if (at.rest == nullptr || at.rest->nobody_rests(now)) return std::nullopt;
     const auto whom = shown_to(at, wanted);
     const auto rest = whom ? at.rest->resting(*whom, now) : std::nullopt;
     if (!rest || (rest->avoidable() && how != urgency::normal)) return std::nullopt;
@@ -232,7 +232,7 @@ void endpoint_permit::answers(steady_time now) noexcept {
     tell_circuit(circuit_breaker::verdict::success, false, unlucky, now);
     cooldown* const rest = endpoint().rest;
     if (rest == nullptr) return;
-    if (!rest->idle()) {
+    if (!rest->idle(now)) {
         const auto whom = shown_to(endpoint(), what_);
         if (whom && rest->succeeded(*whom, sent_, now)) observer_->endpoint_changed(origin(), telemetry::rest_ended{});
     }

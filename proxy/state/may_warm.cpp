@@ -7,7 +7,7 @@ namespace evenkeel::request {
 namespace {
 bool admits(const endpoint_policies& at, steady_time now) {
     if (at.circuit != nullptr && at.circuit->look(false, false, 0, now)) return false;
-    return at.rest == nullptr || at.rest->idle() || !at.own_credential || !at.rest->resting({}, now);
+    return at.rest == nullptr || at.rest->nobody_rests(now) || !at.own_credential || !at.rest->resting({}, now);
 }
 } // namespace
 

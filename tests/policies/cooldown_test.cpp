@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <random>
+#include <tuple>
 
 namespace evenkeel::test::cooldown_test {
 
@@ -92,7 +93,7 @@ TEST_CASE("a refusal that does not say what it is about is the key's once severa
     CHECK_FALSE(rest.refused_to_several(7, now + 120s)); // the others are long ago
     CHECK_FALSE(rest.refused_to_several(8, now + 121s));
     CHECK(rest.refused_to_several(9, now + 122s));
-    CHECK(rest.idle()); // nobody rests for that alone
+    CHECK(rest.idle(now + 122s)); // nobody rests for that alone
 }
 
 TEST_CASE("an overload without a hint is to be avoided, not forbidden; a configured rest of another length is heeded "
@@ -110,20 +111,45 @@ TEST_CASE("an overload without a hint is to be avoided, not forbidden; a configu
     CHECK(rest.throttled({5}, limited, 0s, 0.5, start) == start + 1ms); // a hint of nothing ends an instant
 }
 
-TEST_CASE("idle until somebody rests, and again once the last rest without a ramp was seen to be over") {
+TEST_CASE("idle until somebody rests, and again once the last rest is over and its ramp is not remembered") {
     cooldown rest({.on = true});
-    CHECK(rest.idle());
+    CHECK(rest.idle(start));
+    CHECK(rest.nobody_rests(start));
     rest.throttled({1}, outcome_kind::quota, 2s, 0.5, start);
-    CHECK_FALSE(rest.idle());
+    CHECK_FALSE(rest.idle(start));
+    CHECK_FALSE(rest.nobody_rests(start + 1999ms));
     CHECK(rest.resting({1}, start + 1s));
     CHECK_FALSE(rest.resting({1}, start + 2s));
-    CHECK(rest.idle());
+    CHECK(rest.idle(start + 2s));
     rest.throttled({1}, limited, 2s, 0.5, start);
     CHECK_FALSE(rest.resting({1}, start + 2s));
-    CHECK_FALSE(rest.idle()); // the ramp is remembered
+    CHECK(rest.nobody_rests(start + 2s));
+    CHECK_FALSE(rest.idle(start + 2s)); // the ramp is remembered
     rest.succeeded({1}, start, start + 2s);
     CHECK_FALSE(rest.resting({1}, start + 3s));
-    CHECK(rest.idle());
+    CHECK(rest.idle(start + 3s));
+    rest.throttled({1}, limited, 2s, 0.5, start);
+    rest.throttled({2}, limited, 8s, 0.5, start);
+    rest.succeeded({2}, start, start + 9s);
+    CHECK_FALSE(rest.idle(start + 9s)); // the other one's is remembered
+    CHECK(rest.idle(start + 12s));
+}
+
+TEST_CASE("a ramp is forgotten once nobody was refused for as long after a rest as the next one would last, or 10 s") {
+    for (const auto& [refusals, length, remembered] :
+         {std::tuple{1, 1s, 10s}, std::tuple{2, 2s, 10s}, std::tuple{4, 8s, 16s}}) {
+        cooldown rest({.on = true});
+        steady_time until = start;
+        for (int i = 0; i < refusals; ++i) until = rest.throttled({1}, limited, {}, 0.5, until);
+        cooldown soon({.on = true});
+        steady_time same = start;
+        for (int i = 0; i < refusals; ++i) same = soon.throttled({1}, limited, {}, 0.5, same);
+        REQUIRE(until == same);
+        CHECK_FALSE(rest.idle(until + remembered - 1ns));
+        CHECK(rest.idle(until + remembered));
+        CHECK(rest.throttled({1}, limited, {}, 0.5, until + remembered) == until + remembered + 1s);
+        CHECK(soon.throttled({1}, limited, {}, 0.5, until + remembered - 1ns) == until + remembered - 1ns + 2 * length);
+    }
 }
 
 TEST_CASE("A9: a good answer to what was sent after a rest began ends it where nobody had named its length") {
@@ -137,7 +163,7 @@ TEST_CASE("A9: a good answer to what was sent after a rest began ends it where n
         CHECK(rest.resting({1}, start + 400ms)->until == until);
         CHECK(rest.succeeded({1}, start + 300ms, start + 500ms));
         CHECK_FALSE(rest.resting({1}, start + 500ms));
-        CHECK(rest.idle());
+        CHECK(rest.idle(start + 500ms));
     }
 }
 
@@ -230,18 +256,19 @@ TEST_CASE("an operator's word ends every rest and forgets the ramps") {
     rest.throttled({2, 7}, outcome_kind::quota, 10min, 0.5, start);
     rest.throttled({3}, limited, 1s, 0.5, start - 5s); // over, its ramp remembered
     CHECK(rest.end_all(start) == 2);
-    CHECK(rest.idle());
+    CHECK(rest.idle(start));
     CHECK_FALSE(rest.resting({2, 7}, start));
     CHECK(rest.end_all(start) == 0);
     CHECK(rest.throttled({1}, limited, {}, 0.5, start) == start + 1s);
 }
 
-// The second implementation: DESIGN's rules for each principal in a map, nothing forgotten.
+// The second implementation: DESIGN's rules for each principal in a map, nothing forgotten but what is to be.
 TEST_CASE("random refusals, successes and questions are answered as a plain map of the rules answers them") {
     struct plain {
         steady_time until{};
         outcome_kind why = limited;
         int row = 0;
+        steady_time forgotten{};
     };
     for (std::uint64_t seed = 1; seed <= 2000; ++seed) {
         CAPTURE(seed);
@@ -262,11 +289,13 @@ TEST_CASE("random refusals, successes and questions are answered as a plain map 
             if (const int what = below(4); what == 0) {
                 rest.succeeded({who}, start, now);
                 one.row = 0;
+                one.forgotten = one.until;
             } else if (what == 1) {
                 const outcome_kind kinds[] = {limited, outcome_kind::overloaded, outcome_kind::quota};
                 const outcome_kind kind = kinds[below(3)];
                 const auto hint =
                     below(2) ? std::optional<duration>{std::chrono::milliseconds(1 + below(90000))} : std::nullopt;
+                if (now >= one.forgotten) one.row = 0;
                 if (kind == limited && (one.row == 0 || one.until <= now)) ++one.row;
                 duration length = options.initial * (1LL << std::clamp(one.row - 1, 0, 20));
                 if (kind == outcome_kind::overloaded) length = options.overload; // a draw of 1/2
@@ -275,6 +304,9 @@ TEST_CASE("random refusals, successes and questions are answered as a plain map 
                 if (kind != outcome_kind::overloaded) length = std::min(length, most);
                 if (hint) length = std::min(*hint, most);
                 if (now + length > one.until || one.until <= now) one.until = now + length, one.why = kind;
+                const duration next =
+                    std::min<duration>(options.initial * (1LL << std::clamp(one.row, 0, 20)), options.max);
+                one.forgotten = one.row == 0 ? one.until : one.until + std::max<duration>(next, 10s);
                 REQUIRE(rest.throttled({who}, kind, hint, 0.5, now) == one.until);
             }
             const auto got = rest.resting({who}, now);
@@ -283,7 +315,11 @@ TEST_CASE("random refusals, successes and questions are answered as a plain map 
             const auto resting =
                 std::count_if(all.begin(), all.end(), [&](auto& each) { return each.second.until > now; });
             REQUIRE(rest.report(now).resting == static_cast<std::size_t>(resting));
-            if (resting > 0) REQUIRE_FALSE(rest.idle());
+            REQUIRE(rest.nobody_rests(now) == (resting == 0));
+            const bool remembers = std::any_of(all.begin(), all.end(), [&](auto& each) {
+                return each.second.until > now || each.second.forgotten > now;
+            });
+            REQUIRE(rest.idle(now) == !remembers);
         }
     }
 }
