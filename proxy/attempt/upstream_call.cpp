@@ -167,19 +167,27 @@ net::task<void> upstream_call::send_whole(std::string_view head, const body_piec
             together += next.size();
             rest.remove_prefix(next.size());
             if (together < most_together) continue;
-            writing_ = true;
-            const net::io_result sent = co_await exchange_.write({buffers.data(), buffers.size()});
-            writing_ = false;
-            if (!went_out(sent)) co_return;
+            std::span<boost::asio::const_buffer> left{buffers.data(), buffers.size()};
+            if (!went_out(exchange_.write_now(left))) co_return;
+            if (!left.empty()) {
+                writing_ = true;
+                const net::io_result sent = co_await exchange_.write(left);
+                writing_ = false;
+                if (!went_out(sent)) co_return;
+            }
             buffers.clear();
             together = 0;
         }
     }
     if (!buffers.empty()) {
-        writing_ = true;
-        const net::io_result sent = co_await exchange_.write({buffers.data(), buffers.size()});
-        writing_ = false;
-        if (!went_out(sent)) co_return;
+        std::span<boost::asio::const_buffer> left{buffers.data(), buffers.size()};
+        if (!went_out(exchange_.write_now(left))) co_return;
+        if (!left.empty()) {
+            writing_ = true;
+            const net::io_result sent = co_await exchange_.write(left);
+            writing_ = false;
+            if (!went_out(sent)) co_return;
+        }
     }
     sending_ = sending::done;
 }
@@ -189,7 +197,7 @@ bool upstream_call::went_out(const net::io_result& sent) noexcept {
     if (body_ == nullptr) return false;
     sent_any_ = sent_any_ || sent.bytes > 0;
     bytes_sent_ += sent.bytes;
-    moved();
+    if (sent.bytes > 0) moved();
     if (!sent.ok()) sending_ = sending::broken;
     return sent.ok();
 }
@@ -230,11 +238,16 @@ net::task<void> upstream_call::send_as_it_comes(std::string_view head) {
             add(wire::last_chunk);
         }
         if (count > 0) {
-            writing_ = true;
-            const net::io_result sent = co_await exchange_.write({buffers.data(), count});
-            writing_ = false;
-            if (body_ == nullptr) co_return;
+            std::span<boost::asio::const_buffer> left{buffers.data(), count};
+            net::io_result sent = exchange_.write_now(left);
             sent_any_ = sent_any_ || sent.bytes > 0;
+            if (sent.ok() && !left.empty()) {
+                writing_ = true;
+                sent = co_await exchange_.write(left);
+                writing_ = false;
+                if (body_ == nullptr) co_return;
+                sent_any_ = sent_any_ || sent.bytes > 0;
+            }
             if (!sent.ok()) {
                 sending_ = sending::broken; // an early answer may still be there to read
                 co_return;

@@ -13,8 +13,8 @@ namespace evenkeel::request {
 
 namespace {
 // Blocks that bodies are read into (chosen): the usual ones at first, since each counts whole against limits.memory
-// from its first byte on and a client may stop there; larger ones once the body has shown that it is large, for fewer
-// system calls.
+// from its first byte on and a client may stop there; larger ones, for fewer system calls, once the body has shown that
+// it is large, or as soon as more is there than was read.
 constexpr std::size_t largest_block = 64 * 1024;
 constexpr std::size_t least_room = 2 * 1024; // in a block: less is not worth a read
 // Of a body that is still coming so much is laid together for whoever looks into it.
@@ -87,6 +87,7 @@ void request_body::begin(const wire::body_framing& framing, const request_body_o
         return;
     }
     const shared_bytes here = input_->share(input_->unread());
+    comes_fast_ = input_->full();
     if (framing.kind == wire::body_kind::length) {
         if (framing.length > options.max_body) return fail(failure::refused, wire::refusal::body_too_large);
         const std::string_view ours =
@@ -206,12 +207,21 @@ block_ptr request_body::take_block(std::size_t bytes) {
     return buffers_.take(); // one is needed to pass the body on at all
 }
 
+// As long as there is room for it: else the usual one, which is taken whatever there is room for.
+block_ptr request_body::take_larger_block(std::uint64_t missing) const {
+    if (!comes_fast_ || position_ >= largest_block || missing <= buffer_pool::block_bytes) return nullptr;
+    if (position_ - dropped_ >= options_.max_held) return nullptr;
+    return buffers_.take_if_room(static_cast<std::size_t>(std::min<std::uint64_t>(missing, largest_block)));
+}
+
 boost::asio::mutable_buffer request_body::room() {
     const std::uint64_t missing = framing_.kind == wire::body_kind::length ? framing_.length - position_ : UINT64_MAX;
     const std::size_t left = tail_ ? tail_->capacity() - tail_used_ : 0;
     if (left < std::min<std::uint64_t>(missing, least_room)) {
         const std::size_t wanted = position_ >= largest_block ? largest_block : buffer_pool::block_bytes;
-        tail_ = take_block(static_cast<std::size_t>(std::min<std::uint64_t>(missing, wanted)));
+        block_ptr larger = take_larger_block(missing);
+        tail_ =
+            larger ? std::move(larger) : take_block(static_cast<std::size_t>(std::min<std::uint64_t>(missing, wanted)));
         tail_used_ = 0;
     }
     // Never into the next request.
@@ -235,6 +245,7 @@ net::task<void> request_body::pull(reader* as) {
     const steady_time asked = loop_.now();
     loop_.timers().arm(*this, std::min(asked + options_.silence, until_));
     const auto got = co_await client_->read_some(space);
+    comes_fast_ = got.bytes == space.size();
     if (!got.ok()) {
         const failure late = loop_.now() >= until_ ? failure::too_late : failure::timeout;
         fail(timed_out_ ? late : failure::client_gone);

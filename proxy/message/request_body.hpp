@@ -138,6 +138,7 @@ private:
     void accept(const block_ptr& in, std::string_view data);
     void decode(const block_ptr& in, char* raw, std::size_t size, io_buffer* rest_stays);
     [[nodiscard]] boost::asio::mutable_buffer room(); // where the next bytes go
+    [[nodiscard]] block_ptr take_larger_block(std::uint64_t missing) const;
     [[nodiscard]] block_ptr take_block(std::size_t bytes);
     std::size_t copy_pieces(block& to) const noexcept;
     [[nodiscard]] bool take_block_for_all(); // where its length is known; false: there is no room
@@ -167,6 +168,7 @@ private:
     bool complete_ = false;
     bool expect_continue_ = false;
     bool pulling_ = false;
+    bool comes_fast_ = false; // there was more than the last read had room for
     bool timed_out_ = false;
     bool lacked_memory_ = false;
     upload_rate rate_;

@@ -17,9 +17,11 @@ namespace evenkeel::request {
 
 template <class Value, class Read>
 const Value& request_facts::once(read_once<Value>& of, Read read) const {
-    if (!of.stands) {
-        const bool complete = request_.body.complete();
+    const bool complete = request_.body.complete();
+    const std::uint64_t here = request_.body.received();
+    if (!of.stands && (complete || !of.value || of.of_bytes != here)) {
         of.value = read();
+        of.of_bytes = here;
         of.stands = complete; // now, lest what could not be read counts as read
     }
     return *of.value;

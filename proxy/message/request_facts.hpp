@@ -72,6 +72,7 @@ private:
     template <class Value>
     struct read_once {
         std::optional<Value> value{};
+        std::uint64_t of_bytes = 0; // where it does not stand: it is read anew when more has come
         bool stands = false;
     };
     template <class Value, class Read>

@@ -216,6 +216,56 @@ TEST_CASE("a reader that stands in the way of a body that may not all be held is
     CHECK(pattern(1'000'000).starts_with(slow.got));
 }
 
+TEST_CASE("a body that comes faster than it is read is read in larger pieces, one that drips in usual blocks") {
+    const std::string body = pattern(300 * 1024);
+    const auto pieces = [&](std::size_t at_once) {
+        arriving in;
+        const std::size_t first = buffer_pool::block_bytes;
+        in.begin({wire::body_kind::length, body.size()}, 1 << 20, std::string_view{body}.substr(0, first));
+        taker all(in);
+        in.loop.nursery().spawn(taker::run(all));
+        int taken = 0;
+        for (std::size_t at = first; at < body.size(); at += at_once) {
+            in.client.send(std::string_view{body}.substr(at, at_once));
+            for (std::size_t before = 0; all.got.size() < std::min(at + at_once, body.size()); ++taken) {
+                before = all.got.size();
+                all.let(2);
+                REQUIRE(all.got.size() > before);
+            }
+        }
+        all.let(1);
+        CHECK(all.ended);
+        CHECK(all.got == body);
+        in.body->let_go();
+        return taken;
+    };
+    CHECK(pieces(body.size()) == 4); // turns, of which each takes a piece or two; 5 with usual blocks at first
+    CHECK(pieces(1000) >= 290);
+}
+
+TEST_CASE("a larger block is not taken where there is no room for it, nor beyond what may be held") {
+    const std::string body = pattern(100 * 1024);
+    const auto used = [&](std::uint64_t limit, std::uint64_t held) {
+        arriving in;
+        in.memory.set_limit(limit);
+        const std::size_t first = buffer_pool::block_bytes;
+        in.begin({wire::body_kind::length, body.size()}, held, std::string_view{body}.substr(0, first));
+        in.client.send(std::string_view{body}.substr(first, 1));
+        taker all(in);
+        in.loop.nursery().spawn(taker::run(all));
+        for (int i = 0; i < 4; ++i) all.let(1);
+        CHECK(all.got.size() >= first);
+        const std::uint64_t most = in.memory.used();
+        in.body->abandon();
+        in.pass();
+        for (int i = 0; i < 4; ++i) all.let(1);
+        return most;
+    };
+    CHECK(used(1 << 20, 1 << 20) == buffer_pool::block_bytes + 64 * 1024);
+    CHECK(used(3 * buffer_pool::block_bytes, 1 << 20) == 2 * buffer_pool::block_bytes);
+    CHECK(used(1 << 20, buffer_pool::block_bytes) == 2 * buffer_pool::block_bytes);
+}
+
 TEST_CASE("P13.1: whatever the sizes, the framing, the bounds and the order, each reader gets the body's own bytes") {
     int outrun = 0, whole = 0, failed = 0;
     for (unsigned seed = 1; seed <= 400; ++seed) {
