@@ -273,6 +273,7 @@ net::task<body_step> attempt_body::next() {
         // What was held has been delivered, and the head with it: whoever asks for more has done with them.
         of_.hold_->let_go();
         of_.call_->release_head();
+        of_.order_.head = {}; // nor is it sent again
         arm_clock();
         const steady_time since = of_.services_.loop.now();
         of_.asked_for_more_ = true;

@@ -135,7 +135,10 @@ net::task<bool> client_connection::converse() {
             waiting_ = true;
             const net::io_result got = co_await stream_->read_some(room);
             waiting_ = false;
-            if (got.ok()) input_.commit(got.bytes);
+            if (got.ok()) {
+                input_.commit(got.bytes);
+                input_.fit();
+            }
             state = got.ok() ? look_for_head() : why_no_more();
         }
         if (state == head_state::parked) co_return true;
@@ -576,6 +579,7 @@ net::task<void> client_connection::relay_rest(relaying& of) {
             of.alive = co_await write_rest(of.left);
             of.left = {};
         } else {
+            if (!of.waited && of.given->stream) out_ = {}; // a stream may take long
             of.waited = true;
             of.step = co_await of.given->body->next();
         }

@@ -68,6 +68,14 @@ block_ptr buffer_pool::take(std::size_t bytes) {
     return make(capacity);
 }
 
+bool buffer_pool::is_crowded() const noexcept { return shelf_->out > keep; }
+
+block_ptr buffer_pool::take_small(std::size_t bytes) {
+    EVENKEEL_ASSERT(bytes <= small_bytes, "a small block for what is large");
+    shelf_->bound.add(bytes);
+    return make(bytes);
+}
+
 block_ptr buffer_pool::take_if_room(std::size_t bytes) {
     const std::size_t capacity = std::max(bytes, block_bytes);
     return shelf_->bound.take(capacity) ? make(capacity) : nullptr;

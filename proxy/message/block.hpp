@@ -39,6 +39,11 @@ public:
     // counts whatever there is room for; take_if_room() gives none where the bound is reached.
     [[nodiscard]] block_ptr take(std::size_t bytes = block_bytes);
     [[nodiscard]] block_ptr take_if_room(std::size_t bytes);
+    // Of hardly more than so many, which are at most small_bytes; likewise counted whatever there is room for.
+    static constexpr std::size_t small_bytes = 4000; // with what is in front of them in the largest class of free_lists
+    [[nodiscard]] block_ptr take_small(std::size_t bytes);
+    // More are out than would be kept for reuse: what is saved now is saved for good.
+    [[nodiscard]] bool is_crowded() const noexcept;
 
 private:
     friend class block;

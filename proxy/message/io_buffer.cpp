@@ -27,10 +27,20 @@ void io_buffer::move_to(block_ptr other) noexcept {
     begin_ = 0;
 }
 
+void io_buffer::fit() {
+    if (!pool_->is_crowded()) return;
+    const std::size_t held = end_ - begin_;
+    if (held == 0 || held > buffer_pool::small_bytes || capacity() <= buffer_pool::small_bytes || block_->is_shared())
+        return;
+    move_to(pool_->take_small(held));
+}
+
 boost::asio::mutable_buffer io_buffer::space(std::size_t at_least, std::size_t max_bytes) {
     if (!block_) {
         block_ = pool_->take();
         begin_ = end_ = 0;
+    } else if (capacity() <= buffer_pool::small_bytes) {
+        move_to(pool_->take());
     }
     if (begin_ == end_ && !block_->is_shared()) begin_ = end_ = 0;
     if (capacity() - end_ < at_least) {
@@ -50,7 +60,7 @@ boost::asio::mutable_buffer io_buffer::space(std::size_t at_least, std::size_t m
 }
 
 void io_buffer::clear() noexcept {
-    if (block_ && block_->is_shared()) block_.reset();
+    if (block_ && (block_->is_shared() || capacity() <= buffer_pool::small_bytes)) block_.reset();
     begin_ = end_ = 0;
 }
 

@@ -32,8 +32,13 @@ public:
     // or somebody has a share in it. Empty if the whole would exceed `max_bytes`.
     [[nodiscard]] boost::asio::mutable_buffer space(std::size_t at_least, std::size_t max_bytes);
     void commit(std::size_t bytes) noexcept { end_ += bytes; }
+    // Where the pool is crowded: moves what is unread, so views into it end, to a block of its size if it is small, for
+    // it may wait long for its answer. Room is given in a block of the usual size again.
+    void fit();
+    // There was no room for more in a block of the usual size.
+    [[nodiscard]] bool full() const noexcept { return capacity() > buffer_pool::small_bytes && end_ == capacity(); }
 
-    void clear() noexcept;   // nothing is unread; the block stays, unless somebody has a share in it
+    void clear() noexcept;   // nothing is unread; the block stays, unless it is shared or small
     void release() noexcept; // gives the block back
     [[nodiscard]] bool holds_block() const noexcept { return block_ != nullptr; }
 

@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <string>
+#include <vector>
 
 namespace evenkeel::test::io_buffer_test {
 
@@ -15,6 +16,11 @@ void append(io_buffer& to, std::string_view text) {
     REQUIRE(room.size() >= text.size());
     std::memcpy(room.data(), text.data(), text.size());
     to.commit(text.size());
+}
+std::vector<block_ptr> crowd_of(buffer_pool& pool) {
+    std::vector<block_ptr> out;
+    for (std::size_t i = 0; i <= buffer_pool::keep; ++i) out.push_back(pool.take());
+    return out;
 }
 } // namespace
 
@@ -75,6 +81,62 @@ TEST_CASE("what has been shared of a buffer is neither moved nor written over") 
     buffer.clear();
     append(buffer, std::string(100, '#'));
     CHECK(kept.view() == as_it_was);
+}
+
+TEST_CASE("of a crowd what is small moves to a block of its size, and room is given in a usual one again") {
+    memory_bound memory;
+    buffer_pool pool{memory};
+    const auto crowd = crowd_of(pool);
+    const std::uint64_t others = memory.used();
+    const auto used = [&] { return memory.used() - others; };
+    io_buffer buffer(pool);
+    buffer.fit(); // of nothing
+    CHECK(!buffer.holds_block());
+    const std::string text = "in front, " + std::string(1000, 'r') + " end";
+    append(buffer, text);
+    CHECK(used() == buffer_pool::block_bytes);
+    buffer.consume(10);
+    buffer.fit();
+    CHECK(used() == text.size() - 10);
+    CHECK(buffer.unread() == text.substr(10));
+    CHECK_FALSE(buffer.full()); // there may be no more
+    const char* const there = buffer.begin();
+    buffer.fit();
+    CHECK(buffer.begin() == there);
+
+    const shared_bytes kept = buffer.share(buffer.unread());
+    append(buffer, "more");
+    CHECK(buffer.unread() == text.substr(10) + "more");
+    CHECK(kept.view() == text.substr(10));
+    CHECK(used() == buffer_pool::block_bytes + kept.size());
+    buffer.fit();
+    buffer.clear();
+    CHECK(!buffer.holds_block()); // a small one is not kept
+    CHECK(used() == kept.size());
+}
+
+TEST_CASE("what is large, or shared, or nearly alone, stays where it is") {
+    memory_bound memory;
+    buffer_pool pool{memory};
+    {
+        io_buffer alone(pool);
+        append(alone, "small");
+        const char* const there = alone.begin();
+        alone.fit();
+        CHECK(alone.begin() == there);
+    }
+    const auto crowd = crowd_of(pool);
+    io_buffer buffer(pool);
+    append(buffer, std::string(buffer_pool::small_bytes + 1, 'x'));
+    const char* const there = buffer.begin();
+    buffer.fit();
+    CHECK(buffer.begin() == there);
+    buffer.consume(1);
+    const shared_bytes kept = buffer.share(buffer.unread());
+    buffer.fit();
+    CHECK(buffer.begin() == there + 1);
+    append(buffer, std::string(buffer_pool::block_bytes - buffer_pool::small_bytes - 1, 'x'));
+    CHECK(buffer.full());
 }
 
 TEST_CASE("a block may outlive its pool") {
