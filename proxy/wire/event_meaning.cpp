@@ -253,16 +253,18 @@ event_facts read_event(dialect which, bool recognise, std::string_view name, std
 namespace {
 // A member of this name that is a text with something in it.
 bool has_text(std::string_view body, std::string_view quoted_end) noexcept {
-    static constexpr std::string_view blanks = " \t\r\n";
+    const auto behind_blanks = [body](std::size_t at) {
+        while (at < body.size() && (body[at] == ' ' || body[at] == '\t' || body[at] == '\r' || body[at] == '\n')) ++at;
+        return at;
+    };
     for (std::size_t at = 0;;) {
         const std::size_t found = find_word(body.substr(at), quoted_end, quoted_end.size() - 2);
         if (found == std::string_view::npos) return false;
         at += found + quoted_end.size();
-        std::size_t next = body.find_first_not_of(blanks, at);
-        if (next == std::string_view::npos || body[next] != ':') continue;
-        next = body.find_first_not_of(blanks, next + 1);
-        if (next != std::string_view::npos && next + 1 < body.size() && body[next] == '"' && body[next + 1] != '"')
-            return true;
+        std::size_t next = behind_blanks(at);
+        if (next == body.size() || body[next] != ':') continue;
+        next = behind_blanks(next + 1);
+        if (next + 1 < body.size() && body[next] == '"' && body[next + 1] != '"') return true;
     }
 }
 

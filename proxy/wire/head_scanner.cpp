@@ -7,8 +7,8 @@
 #include <bit>
 #include <cstring>
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
 #endif
 
 namespace evenkeel::wire {
@@ -48,9 +48,8 @@ struct line_marks {
     const char* colon;   // first colon before it, or nullptr
 };
 
-// Looks at a field line from its start: one pass finds its end and the end of its name.
-inline line_marks mark_line(const char* p, const char* end) noexcept {
-    const char* colon = nullptr;
+// Looks at a field line from its start: one pass finds its end and the end of its name. `colon`: found before `p`.
+inline line_marks mark_line(const char* p, const char* end, const char* colon = nullptr) noexcept {
 #if defined(__SSE2__)
     for (; end - p >= 16; p += 16) {
         const __m128i v = load16(p);
@@ -67,6 +66,28 @@ inline line_marks mark_line(const char* p, const char* end) noexcept {
         if (colon == nullptr && *p == ':') colon = p;
     return {p, colon};
 }
+
+#if defined(__x86_64__)
+// Likewise, twice as many characters at a time: most lines are then seen in one or two looks.
+__attribute__((target("avx2"))) inline line_marks mark_line_avx2(const char* p, const char* end) noexcept {
+    const char* colon = nullptr;
+    for (; end - p >= 32; p += 32) {
+        const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+        const __m256i low = _mm256_cmpeq_epi8(_mm256_min_epu8(v, _mm256_set1_epi8(0x1f)), v);
+        const __m256i is_tab = _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\t'));
+        const __m256i is_del = _mm256_cmpeq_epi8(v, _mm256_set1_epi8(0x7f));
+        const auto controls =
+            static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_or_si256(_mm256_andnot_si256(is_tab, low), is_del)));
+        if (colon == nullptr) {
+            auto colons = static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(v, _mm256_set1_epi8(':'))));
+            colons &= controls - 1; // as above
+            if (colons != 0) colon = p + std::countr_zero(colons);
+        }
+        if (controls != 0) return {p + std::countr_zero(controls), colon};
+    }
+    return mark_line(p, end, colon);
+}
+#endif
 
 // First character in [p, end) that is no token character; sets `underscore` if a '_' was passed.
 const char* skip_token(const char* p, const char* end, bool& underscore) noexcept {
@@ -180,10 +201,15 @@ constexpr refusal bad_name(char first) noexcept {
     return first == ' ' || first == '\t' ? refusal::obs_fold : refusal::bad_field_name;
 }
 
+struct by_sixteen {
+    static line_marks mark(const char* p, const char* end) noexcept { return mark_line(p, end); }
+};
+
 // Flattened, since a dozen calls per field line would cost as much as the work they do.
-template <class StartLine>
-[[gnu::flatten]] head_result scan(std::string_view bytes, const head_limits& limits, std::size_t& scanned,
-                                  StartLine& line, std::vector<field>& fields, field_summary& summary) {
+template <class Lines, class StartLine>
+[[gnu::always_inline]] inline head_result scan_lines(std::string_view bytes, const head_limits& limits,
+                                                     std::size_t& scanned, StartLine& line, std::vector<field>& fields,
+                                                     field_summary& summary) {
     const bool truncated = bytes.size() >= limits.max_head_bytes; // no head may need bytes beyond the limit
     const char* const begin = bytes.data();
     const char* const end = begin + std::min(bytes.size(), limits.max_head_bytes);
@@ -221,7 +247,7 @@ template <class StartLine>
     summary.underscore = false;
     std::uint32_t count = 0; // of the fields
     for (const char* p = control + 2;;) {
-        const line_marks marks = mark_line(p, end);
+        const line_marks marks = Lines::mark(p, end);
         control = marks.control;
         if (const refusal why = judge_line_end(control, end, refusal::bad_field_value, incomplete);
             why != refusal::none) [[unlikely]]
@@ -261,16 +287,44 @@ template <class StartLine>
     }
 }
 
+template <class StartLine>
+[[gnu::flatten]] head_result scan_plain(std::string_view bytes, const head_limits& limits, std::size_t& scanned,
+                                        StartLine& line, std::vector<field>& fields, field_summary& summary) {
+    return scan_lines<by_sixteen>(bytes, limits, scanned, line, fields, summary);
+}
+
+#if defined(__x86_64__)
+struct by_thirty_two {
+    __attribute__((target("avx2"))) static line_marks mark(const char* p, const char* end) noexcept {
+        return mark_line_avx2(p, end);
+    }
+};
+
+template <class StartLine>
+[[gnu::flatten]] __attribute__((target("avx2"))) head_result scan_avx2(std::string_view bytes,
+                                                                       const head_limits& limits, std::size_t& scanned,
+                                                                       StartLine& line, std::vector<field>& fields,
+                                                                       field_summary& summary) {
+    return scan_lines<by_thirty_two>(bytes, limits, scanned, line, fields, summary);
+}
+
+template <class StartLine>
+const auto scan = __builtin_cpu_supports("avx2") != 0 ? scan_avx2<StartLine> : scan_plain<StartLine>;
+#else
+template <class StartLine>
+constexpr auto scan = scan_plain<StartLine>;
+#endif
+
 } // namespace
 
 head_result scan_request_head(std::string_view bytes, const head_limits& limits, std::size_t& scanned,
                               request_line& line, std::vector<field>& fields, field_summary& summary) {
-    return scan(bytes, limits, scanned, line, fields, summary);
+    return scan<request_line>(bytes, limits, scanned, line, fields, summary);
 }
 
 head_result scan_response_head(std::string_view bytes, const head_limits& limits, std::size_t& scanned,
                                status_line& line, std::vector<field>& fields, field_summary& summary) {
-    return scan(bytes, limits, scanned, line, fields, summary);
+    return scan<status_line>(bytes, limits, scanned, line, fields, summary);
 }
 
 } // namespace evenkeel::wire
