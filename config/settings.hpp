@@ -127,7 +127,7 @@ struct upstream {
     std::map<std::string, std::string, std::less<>> models; // rename on the way out, by name or glob (renames.hpp)
     // What a path begins with, whole segments, and what stands there for this upstream (renames.hpp).
     std::map<std::string, std::string, std::less<>> paths;
-    std::map<std::string, price, std::less<>> prices;       // by the model it is asked for, a name or a glob
+    std::map<std::string, price, std::less<>> prices; // by the model it is asked for, a name or a glob
     client_tls tls;
     std::optional<url> proxy; // CONNECT proxy
     connection_options connections;

@@ -444,9 +444,9 @@ void attempt::tell_result(attempt_result result, steady_time now, duration silen
     if (order_.account != nullptr) {
         const std::string_view why = cancelled_ ? to_string(*cancelled_) : error_;
         record_.request_id = order_.account->request_id;
-        order_.account->note(
-            record_.at, origin(),
-            telemetry::happened::ended{result, static_cast<std::uint16_t>(record_.status), record_.total, why, silent, record_.spent});
+        order_.account->note(record_.at, origin(),
+                             telemetry::happened::ended{result, static_cast<std::uint16_t>(record_.status),
+                                                        record_.total, why, silent, record_.spent});
     }
     services_.observer.attempt_finished(record_);
 }
