@@ -234,8 +234,19 @@ event_meaning stream_reader::take_data(std::string_view name, std::string_view d
     const event_meaning found = judge_data(name, data);
     if (overflow_) return found;
     read_event_usage(dialect_, name, data, told_);
-    if (found == event_meaning::meaningful) text_bytes_ += text_size(dialect_, data);
+    if (found == event_meaning::meaningful) text_bytes_ += said_in(data);
     return found;
+}
+
+// What stands around the text is alike in the events of one stream, and looking for the text costs a tenth of what an
+// event costs: the first ones are looked into, then one of sixteen, and of the others the size tells.
+std::uint64_t stream_reader::said_in(std::string_view data) noexcept {
+    constexpr std::uint64_t all_of = 4, one_of = 16;
+    if (around_ && meaningful_ > all_of && meaningful_ % one_of != 0)
+        return data.size() - std::min<std::uint64_t>(data.size(), *around_);
+    const std::uint64_t size = text_size(dialect_, data);
+    if (size > 0) around_ = data.size() - size;
+    return size;
 }
 
 event_meaning stream_reader::judge_data(std::string_view name, std::string_view data) {

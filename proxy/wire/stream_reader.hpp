@@ -64,7 +64,7 @@ public:
     [[nodiscard]] dialect spoken() const noexcept { return dialect_; }
     [[nodiscard]] const error_facts& error() const noexcept { return error_; }      // of the first error frame
     [[nodiscard]] const usage& told() const noexcept { return told_; }              // of the tokens it took, so far
-    [[nodiscard]] std::uint64_t text_bytes() const noexcept { return text_bytes_; } // of what it has said (text_size)
+    [[nodiscard]] std::uint64_t text_bytes() const noexcept { return text_bytes_; } // of what it has said, about
 
 private:
     event_meaning read_lines(std::string_view bytes);
@@ -75,6 +75,7 @@ private:
     event_meaning judge_data(std::string_view name, std::string_view data);
     event_meaning look_into(std::string_view name, std::string_view data);
     event_meaning count(event_meaning meaning) noexcept;
+    std::uint64_t said_in(std::string_view data) noexcept;
     void keep(std::string_view part);
 
     stream_format format_;
@@ -84,6 +85,7 @@ private:
     bool family_ = false; // events of a family with a terminal marker came
     bool any_event_ = false;
     std::uint64_t meaningful_ = 0, text_bytes_ = 0;
+    std::optional<std::uint64_t> around_{}; // the text of the latest event that was looked into
     usage told_;
     error_facts error_;
 

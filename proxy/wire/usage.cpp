@@ -12,8 +12,8 @@ namespace evenkeel::wire {
 namespace {
 
 constexpr std::size_t nowhere = std::string_view::npos;
-constexpr std::size_t near_the_end = 2048; // where it is looked for first
-constexpr int event_depth = 2;             // {"usage"}, {"response":{"usage"}}, {"message":{"usage"}}
+constexpr std::size_t near_the_end = 768; // where it is looked for first: what OpenAI writes of it is below 400 bytes
+constexpr int event_depth = 2;            // {"usage"}, {"response":{"usage"}}, {"message":{"usage"}}
 
 constexpr bool is_blank(char c) noexcept { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 std::size_t skip_blanks(std::string_view text, std::size_t at) noexcept {
@@ -127,12 +127,33 @@ constexpr std::array names_of_units{
     known_name{"output_tokens", usage::output},
 };
 
+// By length first: this is asked for every member of every answer's usage.
 template <std::size_t n>
-std::optional<usage::part> find_name(const std::array<known_name, n>& all, std::string_view name) noexcept {
-    for (const known_name& one : all)
-        if (one.name == name) return one.what;
-    return std::nullopt;
-}
+class name_table {
+public:
+    constexpr explicit name_table(std::array<known_name, n> all) noexcept : names_(all) {
+        std::sort(names_.begin(), names_.end(),
+                  [](const known_name& a, const known_name& b) { return a.name.size() < b.name.size(); });
+        for (std::size_t size = 0; size < first_.size(); ++size) {
+            first_[size] = static_cast<unsigned char>(std::count_if(
+                names_.begin(), names_.end(), [&](const known_name& one) { return one.name.size() < size; }));
+        }
+    }
+    [[nodiscard]] std::optional<usage::part> find(std::string_view name) const noexcept {
+        if (name.size() > longest) return std::nullopt;
+        for (std::size_t at = first_[name.size()]; at < first_[name.size() + 1]; ++at)
+            if (std::memcmp(names_[at].name.data(), name.data(), name.size()) == 0) return names_[at].what;
+        return std::nullopt;
+    }
+
+private:
+    static constexpr std::size_t longest = 30;
+    std::array<known_name, n> names_;
+    std::array<unsigned char, longest + 2> first_{}; // place of the first name of this length, or longer
+};
+constexpr name_table own_table{own_names};
+constexpr name_table details_table{names_of_details};
+constexpr name_table units_table{names_of_units};
 
 // Reads an object of counts and goes no deeper than one object in it.
 class counts_reader {
@@ -183,9 +204,9 @@ private:
     }
     [[nodiscard]] static std::optional<usage::part> part_of(std::string_view name, place where) noexcept {
         switch (where) {
-        case place::own: return find_name(own_names, name);
-        case place::details: return find_name(names_of_details, name);
-        case place::units: return find_name(names_of_units, name);
+        case place::own: return own_table.find(name);
+        case place::details: return details_table.find(name);
+        case place::units: return units_table.find(name);
         case place::nothing: break;
         }
         return std::nullopt;

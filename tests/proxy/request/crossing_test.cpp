@@ -571,11 +571,13 @@ TEST_CASE("a body without its credentials keeps every other byte") {
                          {R"(["api_key"])", nullptr},
                          {"", nullptr},
                          {"api_key=s", nullptr},
-                         {R"({"api_key":"s")", nullptr}}) {
+                         {R"({"api_key":"s")", "{"}, // not quite JSON, but some server may read it
+                         {R"({"api_key":"s","a":NaN})", R"({"a":NaN})"}}) {
         CAPTURE(r.body);
         const std::string kept = joined(request::body_without_credentials(r.body, rules));
         CHECK(kept == (r.expected != nullptr ? r.expected : ""));
-        if (!kept.empty()) CHECK(wire::is_json(std::string_view{kept}.substr(kept.starts_with("\xEF") ? 3 : 0)));
+        const auto behind_mark = [](std::string_view text) { return text.substr(text.starts_with("\xEF") ? 3 : 0); };
+        if (!kept.empty()) CHECK(wire::is_json(behind_mark(kept)) == wire::is_json(behind_mark(r.body)));
     }
 }
 
