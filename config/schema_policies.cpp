@@ -164,7 +164,8 @@ void add_policy_keys(std::vector<key_row>& table) {
          .documentation = "ask: streams of chat/completions and completions are asked to tell what tokens they took "
                           "(stream_options.include_usage) where their clients do not ask, and what they tell is "
                           "taken out again. read: it is read where it is told, else estimated.",
-         .price = "The provider must know stream_options. Events are passed on whole.",
+         .price = "A provider that does not know stream_options answers 400, and one that compresses its stream "
+                  "although it was asked not to shows its client the events too. Events are passed on whole.",
          .fills = member<&route::stream, &stream_options::asks_usage>},
         {.path = "stream.min_rate", .kind = ratio, .fallback = "off", .min = "0.001", .max = "1000", .words = "off",
          .documentation = "Meaningful events per second; a stream that is slower over 5s (or three events' time) "

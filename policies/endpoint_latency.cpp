@@ -91,7 +91,8 @@ struct node {
     std::uint64_t used = 0; // when last, as a number; a parent's is later than its children's
     latency_window learned;
     std::uint32_t added = 0; // to learned, so far
-    latest_answers latest;   // of the levels of a kind, of a model and of its tokens
+    bool has_answered = false;
+    latest_answers latest; // of the levels of a kind, of a model and of its tokens
     kept<duration> usual;
     adaptive_timeout timeout;
 
@@ -230,7 +231,8 @@ struct endpoint_latency::state {
     [[nodiscard]] std::optional<duration> usual_of(const request_shape& shape, steady_time now) {
         constexpr std::uint32_t enough = 32; // answers of which a window knows the P95
         node* at = deepest(shape);
-        bool of_its_kind = shape.size_class < large_size || (at != nullptr && at->key.level == leaf_level);
+        bool of_its_kind =
+            shape.size_class < large_size || (at != nullptr && at->key.level == leaf_level && at->has_answered);
         while (at != nullptr && at->key.level > tokens_level) at = at->parent;
         of_its_kind = of_its_kind && at != nullptr && at->key.level == tokens_level;
         for (; at != nullptr && at->key.level >= stream_level; at = at->parent) {
@@ -281,6 +283,7 @@ void endpoint_latency::record(const request_shape& shape, duration took, latency
     (decides != nullptr ? decides : leaf)->timeout.attempt_ended(shape.stream, took, timed_out, state_->options, now);
     for (node* at = leaf; at != nullptr; at = at->parent) {
         at->add(sample, now);
+        at->has_answered = at->has_answered || kind == latency_sample::answered;
         if (is_usual && kind == latency_sample::answered && at->key.level >= stream_level &&
             at->key.level <= tokens_level)
             at->latest.add(took);

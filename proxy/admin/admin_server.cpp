@@ -127,8 +127,8 @@ std::optional<std::string_view> parameter(std::string_view query, std::string_vi
     return std::nullopt;
 }
 
-// Without its escapes; empty where they are none.
-std::string decoded(std::string_view text) {
+// Without its escapes; nothing where they are none.
+std::optional<std::string> decoded(std::string_view text) {
     const auto digit = [](char c) {
         return c >= '0' && c <= '9'   ? c - '0'
                : c >= 'a' && c <= 'f' ? c - 'a' + 10
@@ -143,7 +143,7 @@ std::string decoded(std::string_view text) {
         }
         const int high = at + 2 < text.size() ? digit(text[at + 1]) : -1;
         const int low = at + 2 < text.size() ? digit(text[at + 2]) : -1;
-        if (high < 0 || low < 0) return {};
+        if (high < 0 || low < 0) return std::nullopt;
         out += static_cast<char>(high * 16 + low);
         at += 2;
     }
@@ -470,7 +470,12 @@ reply admin_server::state::perform(const access_rules& rules, const order& given
 reply admin_server::state::list_requests(const order& given) const {
     if (sources.journal == nullptr) return sentence(501, "This process cannot do that.");
     constexpr std::size_t most = 1000;
-    const auto asked = [&](std::string_view name) { return decoded(parameter(given.query, name).value_or("")); };
+    bool readable = true;
+    const auto asked = [&](std::string_view name) {
+        auto text = decoded(parameter(given.query, name).value_or(""));
+        readable = readable && text.has_value();
+        return std::move(text).value_or("");
+    };
     const std::string route = asked("route"), upstream = asked("upstream"), model = asked("model");
     telemetry::journal_store::wanted which{.route = route, .upstream = upstream, .model = model};
     if (const std::string word = asked("outcome"); !word.empty()) {
@@ -478,7 +483,9 @@ reply admin_server::state::list_requests(const order& given) const {
         if (!which.outcome) return sentence(400, "There is no such outcome; see evenkeel_requests_total in README.md.");
     }
     which.disturbed_only = parameter(given.query, "disturbed").has_value();
-    if (const std::string limit = asked("limit"); !limit.empty()) {
+    const std::string limit = asked("limit");
+    if (!readable) return sentence(400, "A percent sign begins an escape of two hexadecimal digits.");
+    if (!limit.empty()) {
         const auto [end, error] = std::from_chars(limit.data(), limit.data() + limit.size(), which.limit);
         if (error != std::errc{} || end != limit.data() + limit.size() || which.limit == 0 || which.limit > most)
             return sentence(400, "limit is a number from 1 to 1000.");
@@ -496,7 +503,9 @@ reply admin_server::state::list_requests(const order& given) const {
 
 reply admin_server::state::tell_request(const order& given) const {
     if (sources.journal == nullptr) return sentence(501, "This process cannot do that.");
-    const auto found = sources.journal->find(decoded(given.subject));
+    const auto id = decoded(given.subject);
+    if (!id || id->empty()) return sentence(400, "That is no id of a request.");
+    const auto found = sources.journal->find(*id);
     if (found.empty())
         return sentence(404, "Nothing is kept of a request with this id: it is too long ago, one of many that went "
                              "well, another process served it, or `journal` is off.");

@@ -23,8 +23,7 @@ hold::hold(const hold_order& order, const wire::response_head& head, memory_boun
     // Not where it is nobody's to judge: a file may be compressed, and a part of one cannot be decoded.
     const bool judged = head.status >= 400 || (head.status == 200 && (format_ || order.rules.wants_content));
     if (content_.encoded && content_.decodable && judged) decoder_.emplace(content_.coding);
-    const bool known = order.rules.tokens != wire::token_use::none || order.rules.dialect != wire::dialect::generic;
-    may_tell_ = known && head.status == 200 && (!content_.encoded || decoder_);
+    may_tell_ = order.rules.tokens != wire::token_use::none && head.status == 200 && (!content_.encoded || decoder_);
     if (format_) be_stream();
 }
 
@@ -186,7 +185,7 @@ held_verdict hold::end(wall_time wall) {
     switch (part_) {
     case part::error: return judge_refusal(wall);
     case part::whole: {
-        if (may_tell() && !wire::read_usage(order_.rules.dialect, said(), told_))
+        if (may_tell() && !(tells_in_json() && wire::read_usage(order_.rules.dialect, said(), told_)))
             text_bytes_ = wire::text_size(order_.rules.dialect, said());
         may_tell_ = false;
         wire::error_facts facts;
@@ -330,12 +329,13 @@ telemetry::token_count hold::count_tokens(std::uint64_t request) const {
 void hold::passes_by(std::string_view text, bool last) {
     text_bytes_ += text.size();
     if (!last) return end_.add(text);
-    wire::read_usage_at_end(order_.rules.dialect, end_.with(text), false, told_);
+    const std::string_view end = end_.with(text);
+    if (tells_in_json()) wire::read_usage_at_end(order_.rules.dialect, end, false, told_);
     may_tell_ = false;
 }
 
 void hold::passed_by() {
-    wire::read_usage_at_end(order_.rules.dialect, end_.bytes(), false, told_);
+    if (tells_in_json()) wire::read_usage_at_end(order_.rules.dialect, end_.bytes(), false, told_);
     may_tell_ = false;
 }
 

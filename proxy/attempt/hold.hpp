@@ -110,6 +110,8 @@ public:
     // What it takes in tokens, as far as it has come; `request`: bytes of what was asked.
     [[nodiscard]] telemetry::token_count count_tokens(std::uint64_t request) const;
     // It may tell, where it is in one piece. Whoever passes it on says what passes by, and when it is over.
+    // Text may hold anything that its speaker liked to say.
+    [[nodiscard]] bool tells_in_json() const noexcept { return content_.is == content_facts::kind::json; }
     [[nodiscard]] bool may_tell() const noexcept { return may_tell_ && !is_unread(); }
     void passes_by(std::string_view text, bool last);
     void passed_by();

@@ -63,6 +63,13 @@ struct place {
     std::string token;
 };
 
+// What came from a socket does not steer a terminal.
+std::string printable_lines(std::string text) {
+    for (char& c : text)
+        if (c != '\n' && (c < ' ' || c > '~')) c = '?';
+    return text;
+}
+
 // Where the pages of a running proxy are. Empty: `why` says it.
 std::optional<place> place_of(const explain_choice& choice, std::string& why) {
     place at;
@@ -82,7 +89,8 @@ std::optional<place> place_of(const explain_choice& choice, std::string& why) {
             at.host = listen->host;
             at.port = listen->port;
         }
-        at.token = settings->admin.token;
+        // It is for the address in its file and no other.
+        if (choice.admin.empty()) at.token = settings->admin.token;
     }
     if (!choice.admin.empty()) {
         const auto read = config::read_url(choice.admin, true);
@@ -109,7 +117,7 @@ int explain_sent(const explain_choice& choice) {
         const auto told = client.request("GET", "/-/requests/" + escaped(choice.id) + "?format=text", fields);
         if (!told.complete()) return failed("the proxy broke off before it had said everything");
         if (told.status == 200) {
-            std::cout << told.body;
+            std::cout << printable_lines(told.body);
             return 0;
         }
         if (told.status == 401) return failed("the proxy asks for its admin token: EVENKEEL_ADMIN_TOKEN, or -c FILE");

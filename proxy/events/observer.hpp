@@ -56,6 +56,7 @@ struct overload_changed {
 // It is asked second, if another endpoint is up; or no longer.
 struct doubt_changed {
     bool doubted;
+    bool lapsed = false; // nobody could look: it is asked first again to find out
 };
 struct upcast_excluded {
     upcast_result why;

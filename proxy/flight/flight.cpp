@@ -251,7 +251,9 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
     order.rules.own_credential = hides;
     order.rules.array_stream = is_googles_array(order.rules.dialect, aim_.called, target);
     order.rules.max_retry_after = route_.retry.max_retry_after;
-    order.rules.tokens = aim_.called != nullptr ? aim_.called->tokens : wire::token_use::none;
+    // What is looked up took nothing now, whatever it tells of then: a stored answer, a batch, a file.
+    const bool takes = aim_.called != nullptr && request_.came.head->is_post();
+    order.rules.tokens = takes ? aim_.called->tokens : wire::token_use::none;
     if (!upstream->prices.empty()) order.price = config::price_of(*upstream, model_at(*upstream));
     order.kind = errand_.only ? telemetry::attempt_kind::probe : kind_of(what.purpose);
     // Its own connection: that of the silent one beside it may be what is dead.

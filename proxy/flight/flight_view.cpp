@@ -36,10 +36,12 @@ bool flight::is_copyable() {
 bool flight::stays_doubted(endpoint_index at, steady_time now) {
     endpoint_doubt& doubt = *policies_.endpoints[at].doubt;
     if (!doubt.doubted()) return false;
-    if (doubt.probed() || is_copyable() || !doubt.lapse(now)) return true;
+    // Of a body that is still coming nobody knows yet whether it will be small enough.
+    const bool can_look = request_.body.complete() && is_copyable();
+    if (doubt.probed() || can_look || !doubt.lapse(now)) return true;
     services_.observer.endpoint_changed(
         {.route = &route_, .upstream = route_.upstreams[at].get(), .request_id = request_.came.id},
-        telemetry::doubt_changed{false});
+        telemetry::doubt_changed{.doubted = false, .lapsed = true});
     return false;
 }
 

@@ -108,7 +108,8 @@ private:
 
 bool may_copy(const client_request& request) {
     const wire::body_framing& framing = request.body.framing();
-    return request.body.replayable() && (framing.kind != wire::body_kind::length || framing.length <= most_copied);
+    return request.body.replayable() && request.body.received() <= most_copied &&
+           (framing.kind != wire::body_kind::length || framing.length <= most_copied);
 }
 
 void probe_beside(worker_services& services, const client_request& of, const errand& what, endpoint_index at) {

@@ -66,8 +66,9 @@ bool count_output(const usage& told, telemetry::token_count& into) noexcept {
 
 telemetry::token_count count_tokens(const usage& told, wire::token_use use, bytes_seen seen) {
     telemetry::token_count out;
-    const bool told_input = count_input(told, out), told_output = count_output(told, out);
     if (use == wire::token_use::none) return out;
+    const bool told_input = count_input(told, out), told_output = count_output(told, out);
+    if (use == wire::token_use::told) return out;
     if (!told_input) {
         out.at(token_kind::input) = estimate(seen.request);
         out.input_estimated = true;

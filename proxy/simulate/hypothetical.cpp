@@ -4,6 +4,7 @@
 #include "proxy/simulate/stage.hpp"
 #include "proxy/telemetry/kept_request.hpp"
 #include "proxy/telemetry/request_story.hpp"
+#include "proxy/wire/characters.hpp"
 #include "proxy/wire/gate.hpp"
 
 #include <fmt/format.h>
@@ -31,6 +32,10 @@ void check(const hypothesis& what) {
         const auto colon = field.find(':');
         if (colon == 0 || colon == std::string::npos || field.find_first_of("\r\n") != std::string::npos)
             throw std::invalid_argument("--header is one field: 'name: value'");
+        const std::string_view name = std::string_view{field}.substr(0, colon);
+        for (const std::string_view ours : {"content-length", "transfer-encoding", "host"})
+            if (wire::iequals(name, ours))
+                throw std::invalid_argument("--header: framing and host are the proxy's own here");
     }
 }
 

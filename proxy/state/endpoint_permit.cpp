@@ -135,8 +135,8 @@ telemetry::event_origin endpoint_permit::origin() const noexcept { return origin
 
 endpoint_permit::endpoint_permit(endpoint_permit&& other) noexcept
     : what_(other.what_), observer_(other.observer_), attempt_(other.attempt_), circuit_(std::move(other.circuit_)),
-      place_(std::move(other.place_)), taken_(other.taken_), sent_(other.sent_), ended_(other.ended_),
-      first_(other.first_), holds_(std::exchange(other.holds_, false)), learned_(other.learned_),
+      place_(std::move(other.place_)), taken_(other.taken_), sent_(other.sent_), asked_(other.asked_),
+      ended_(other.ended_), first_(other.first_), holds_(std::exchange(other.holds_, false)), learned_(other.learned_),
       answered_(other.answered_), balanced_(other.balanced_), overdue_(other.overdue_), too_slow_(other.too_slow_) {}
 
 endpoint_permit::~endpoint_permit() {

@@ -170,11 +170,13 @@ struct app_log::telling {
                           of, {"overloaded", load.active ? "true" : "false"});
     }
     void operator()(const doubt_changed& change) const {
-        log.write_limited(log.doubts_, change.doubted ? config::log_level::warning : config::log_level::info,
-                          change.doubted
-                              ? "an endpoint is asked second: it was silent, or slow, for far longer than usual"
-                              : "an endpoint is no longer asked second: it answers as usual",
-                          of, {"doubted", change.doubted ? "true" : "false"});
+        log.write_limited(
+            log.doubts_, change.doubted ? config::log_level::warning : config::log_level::info,
+            change.doubted ? "an endpoint is asked second: it was silent, or slow, for far longer than usual"
+            : change.lapsed
+                ? "an endpoint is no longer asked second: no request could be copied to look, so one asks it"
+                : "an endpoint is no longer asked second: it answers as usual",
+            of, {"doubted", change.doubted ? "true" : "false"});
     }
     void operator()(const upcast_excluded& model) const {
         log.write_limited(

@@ -34,7 +34,8 @@ enum class call_effect : unsigned char {
 
 // What a call takes tokens for, and so what may be estimated of it where its answer does not tell.
 enum class token_use : unsigned char {
-    none,   // nothing, or nothing that its bytes tell of (sounds, pictures)
+    none,   // nothing
+    told,   // what its answer tells, and no more: bytes of sounds and pictures say nothing of it
     reads,  // its input
     writes, // ... and its answer
 };

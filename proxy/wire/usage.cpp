@@ -3,6 +3,7 @@
 #include "proxy/wire/find_word.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cstring>
 #include <optional>
@@ -13,11 +14,12 @@ namespace {
 
 constexpr std::size_t nowhere = std::string_view::npos;
 constexpr std::size_t near_the_end = 768; // where it is looked for first: what OpenAI writes of it is below 400 bytes
+constexpr int most_tries = 8;             // of what looks like it and lies elsewhere: each costs a walk over the text
 constexpr int event_depth = 2;            // {"usage"}, {"response":{"usage"}}, {"message":{"usage"}}
 
 constexpr bool is_blank(char c) noexcept { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 std::size_t skip_blanks(std::string_view text, std::size_t at) noexcept {
-    while (at < text.size() && is_blank(text[at])) ++at;
+    while (at < text.size() && text[at] <= ' ' && is_blank(text[at])) ++at; // hardly ever any
     return at;
 }
 
@@ -193,6 +195,13 @@ private:
         default: break;
         }
         std::size_t end = at;
+        std::uint64_t plain = 0; // nearly always it is but digits
+        for (; end < text_.size() && text_[end] >= '0' && text_[end] <= '9' && plain <= usage::most_tokens; ++end)
+            plain = plain * 10 + static_cast<std::uint64_t>(text_[end] - '0');
+        if (end > at && end < text_.size() && (text_[end] == ',' || text_[end] == '}') && plain <= usage::most_tokens) {
+            if (const auto what = part_of(name, where)) found_.tell(*what, plain);
+            return end;
+        }
         while (end < text_.size() && text_[end] != ',' && text_[end] != '}' && text_[end] != ']' &&
                !is_blank(text_[end]))
             ++end;
@@ -242,9 +251,9 @@ private:
 };
 
 void take(const usage& from, usage& into) noexcept {
-    for (std::size_t i = 0; i < usage::part_count; ++i) {
-        const auto what = static_cast<usage::part>(i);
-        if (from.tells(what)) into.tell(what, from.at(what));
+    for (std::uint32_t left = from.told(); left != 0; left &= left - 1) {
+        const auto what = static_cast<usage::part>(std::countr_zero(left));
+        into.tell(what, from.at(what));
     }
 }
 
@@ -260,7 +269,8 @@ bool read_objects(const searched& in, std::string_view word, std::string_view ot
     const std::string_view text = in.text;
     bool any = false;
     usage latest;
-    for (std::size_t from = 0;;) {
+    int tries = 0;
+    for (std::size_t from = 0; tries < most_tries;) {
         const std::size_t found = find_word(text.substr(from), word);
         if (found == nowhere) break;
         const std::size_t begin = from + found;
@@ -272,6 +282,7 @@ bool read_objects(const searched& in, std::string_view word, std::string_view ot
         if (at == nowhere || at >= text.size() || text[at] != '{') continue;
         counts_reader counts(text);
         const std::size_t end = counts.read(at, where);
+        ++tries;
         if (end == nowhere || !counts.found().tells_any() || !is_within(in, begin, end)) continue;
         latest = counts.found();
         any = true;
@@ -286,17 +297,21 @@ bool read_member(searched in, std::string_view quoted, usage::part what, usage& 
     const std::string_view text = in.text;
     in.deepest = 1;
     bool any = false;
-    for (std::size_t from = 0;;) {
+    int tries = 0;
+    for (std::size_t from = 0; tries < most_tries;) {
         const std::size_t found = find_word(text.substr(from), quoted);
         if (found == nowhere) return any;
         const std::size_t begin = from + found;
         from = begin + quoted.size();
         const std::size_t at = value_of(text, from);
         const auto tokens = at != nowhere ? tokens_at(text, at) : std::nullopt;
-        if (!tokens || !is_within(in, begin, at)) continue;
+        if (!tokens) continue;
+        ++tries;
+        if (!is_within(in, begin, at)) continue;
         into.tell(what, *tokens);
         any = true;
     }
+    return any;
 }
 
 bool read_from(dialect spoken, const searched& in, usage& into) noexcept {

@@ -53,6 +53,7 @@ public:
     [[nodiscard]] bool tells(part what) const noexcept { return (told_ >> what & 1U) != 0; }
     [[nodiscard]] std::uint64_t at(part what) const noexcept { return values_[what]; } // 0 where it is not told
     [[nodiscard]] bool tells_any() const noexcept { return told_ != 0; }
+    [[nodiscard]] std::uint32_t told() const noexcept { return told_; } // a bit for each part
     void tell(part what, std::uint64_t tokens) noexcept {
         values_[what] = tokens;
         told_ |= 1U << what;

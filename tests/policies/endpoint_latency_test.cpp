@@ -282,7 +282,10 @@ TEST_CASE(
     now += 10s;
     CHECK(latency.usual(much, now) == 4s);
     CHECK(latency.usual(brief, now) == 200ms);
-    CHECK(latency.usual(other_model, now) == 4s); // longer than a second as it is
+    CHECK(latency.usual(other_model, now) == 4s);                        // longer than a second as it is
+    latency.record(large, 100ms, latency_sample::abandoned, false, now); // no answer yet
+    now += 10s;
+    CHECK(latency.usual(large, now) == 1s);
     latency.record(large, 300ms, latency_sample::answered, false, now);
     now += 10s;
     CHECK(latency.usual(large, now) == 300ms);

@@ -96,6 +96,22 @@ TEST_CASE("an answer that tells nothing is estimated by its text and the request
     f.expect_nothing_billed_left();
 }
 
+TEST_CASE("what is looked up, and text that looks like it, is on nobody's bill") {
+    billed f;
+    const std::string get = "GET /v1/chat/completions/abc HTTP/1.1\r\nHost: h\r\n\r\n";
+    const std::string stored =
+        json_answer(R"({"choices":[],"usage":{"prompt_tokens":19,"completion_tokens":10,"total_tokens":29}})");
+    f.upstream.next({.steps = {play::request{0}, play::send{stored}}});
+    f.ask(get);
+    const std::string text = R"(Hi } "usage":{"prompt_tokens":999999999})";
+    f.upstream.next(gives("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: " +
+                          std::to_string(text.size()) + "\r\n\r\n" + text));
+    f.ask(post_of(question, "", "/v1/audio/transcriptions"));
+    REQUIRE(f.bill.attempts.size() == 2);
+    for (const auto& each : f.bill.attempts) CHECK(each.tokens == token_count{});
+    f.expect_nothing_billed_left();
+}
+
 TEST_CASE("a stream tells it in an event of its own; else its text is counted, as far as it came") {
     billed f;
     f.upstream.next(gives(stream_of(hello + word + word + stop + usage_event + done)));

@@ -328,6 +328,23 @@ TEST_CASE("a doubt that no copy can look into ends by itself: one request a minu
     }
 }
 
+TEST_CASE("... also where bodies are chunked and nobody knows beforehand how large they become") {
+    steady f;
+    f.warm(3);
+    f.silent = true;
+    for (int i = 0; i < 3; ++i) f.leave_after(2500ms);
+    std::string body = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+    body += chunk(std::string(300 * 1024, ' ') + "{}") + "0\r\n\r\n";
+    f.silent = false;
+    int second = 0;
+    while (second < 600 && f.asks_first("backup", body)) {
+        f.pass(10s);
+        ++second;
+    }
+    CHECK(second < 40);
+    f.expect_nothing_left();
+}
+
 TEST_CASE("an endpoint that has always been slower than the other is well again when it is as it was") {
     steady f;
     f.after = [](const std::string& upstream) { return upstream == "provider" ? 1s : duration{200ms}; };

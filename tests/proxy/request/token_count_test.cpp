@@ -120,7 +120,9 @@ TEST_CASE("what is not told is a quarter of the bytes, and marked; of a call wit
     CHECK(count_tokens(other, token_use::writes, seen) ==
           token_count{.of = {101, 0, 0, 7, 0}, .input_estimated = true});
     // Told is told, of whatever call.
-    CHECK(count_tokens(other, token_use::none, seen) == token_count{.of = {0, 0, 0, 7, 0}});
+    CHECK(count_tokens(other, token_use::told, seen) == token_count{.of = {0, 0, 0, 7, 0}});
+    CHECK(count_tokens(other, token_use::none, seen) == token_count{});
+    CHECK(count_tokens({}, token_use::told, seen) == token_count{});
     constexpr std::uint64_t most = std::numeric_limits<std::uint64_t>::max();
     CHECK(count_tokens({}, token_use::writes, {most, most}).at(token_kind::input) == 0xffffffffU);
 }

@@ -233,6 +233,8 @@ TEST_CASE("journal: the list, its filters, and what is not there; it survives a 
     CHECK(count("route=more") == 0);
     CHECK(get(proxy, "/-/requests?outcome=good").status == 400);
     CHECK(get(proxy, "/-/requests?limit=0").status == 400);
+    for (const char* broken : {"/-/requests/%zz", "/-/requests?route=%zz", "/-/requests?outcome=%"})
+        CHECK(get(proxy, broken).status == 400);
     CHECK(get(proxy, "/-/requests/nobody").status == 404);
     CHECK(get(proxy, "/-/requests/%zz").status == 404);
     const auto one = boost::json::parse(told(proxy, "bad%2D1", ""));
