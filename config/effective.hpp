@@ -7,7 +7,9 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 
 namespace evenkeel::config {
 
@@ -20,6 +22,9 @@ struct effective {
 
 [[nodiscard]] std::unique_ptr<effective> read_effective(std::string_view yaml, const std::string& file_name,
                                                         const environment& env);
+
+// What show_effective says of all of it; there is a root.
+[[nodiscard]] std::string show_whole(const effective& read, std::span<const std::string_view> stages);
 
 // SHA-256 in hex over keys and values, secrets included, origins not.
 [[nodiscard]] std::string hash_of(const entry& root);

@@ -24,7 +24,8 @@ environment process_environment() {
     return out;
 }
 
-load_result load_text(std::string_view yaml, const std::string& file_name, const environment& env) {
+load_result load_text(std::string_view yaml, const std::string& file_name, const environment& env,
+                      std::span<const std::string_view> stages) {
     load_result out;
     try {
         const auto read = read_effective(yaml, file_name, env);
@@ -33,6 +34,7 @@ load_result load_text(std::string_view yaml, const std::string& file_name, const
         auto built = std::make_shared<settings>(build_settings(*read->root, directory_of(file_name), env.file));
         built->source = file_name;
         built->hash = hash_of(*read->root);
+        built->shown = std::make_shared<const std::string>(show_whole(*read, stages));
         out.settings = std::move(built);
     } catch (const std::exception&) {
         // Exhaustion, or a bug here: either way a reload must be refused rather than end the process.
@@ -42,10 +44,11 @@ load_result load_text(std::string_view yaml, const std::string& file_name, const
     return out;
 }
 
-load_result load_file(const std::string& path, const environment& env, std::string* text) {
+load_result load_file(const std::string& path, const environment& env, std::string* text,
+                      std::span<const std::string_view> stages) {
     const file_text read = read_file_or_pipe(path, max_file_bytes);
     if (text != nullptr) *text = read.text.value_or(std::string{});
-    if (read.text) return load_text(*read.text, path, env);
+    if (read.text) return load_text(*read.text, path, env, stages);
     load_result out;
     out.diagnostics.push_back(whole_file(path, "unreadable-file", read.problem));
     return out;

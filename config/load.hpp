@@ -60,20 +60,27 @@ struct load_result {
     [[nodiscard]] bool ok() const noexcept { return settings != nullptr; }
 };
 
-[[nodiscard]] load_result load_text(std::string_view yaml, const std::string& file_name, const environment& env);
+// `stages`: the names of the stages of a request's way, outermost first, for settings::shown.
+[[nodiscard]] load_result load_text(std::string_view yaml, const std::string& file_name, const environment& env,
+                                    std::span<const std::string_view> stages = {});
 // A file, or a pipe that somebody writes to. `text`, if given, gets what was read.
-[[nodiscard]] load_result load_file(const std::string& path, const environment& env, std::string* text = nullptr);
+[[nodiscard]] load_result load_file(const std::string& path, const environment& env, std::string* text = nullptr,
+                                    std::span<const std::string_view> stages = {});
 
 // "file:line:col: error: message", the source line and a caret, one after the other, then a count.
 void print_text(std::ostream& out, const std::vector<diagnostic>& diagnostics);
-void print_json(std::ostream& out, const std::vector<diagnostic>& diagnostics);
+// `hash`: of the configuration, where it can be taken; empty: it cannot.
+void print_json(std::ostream& out, const std::vector<diagnostic>& diagnostics, std::string_view hash = {});
 
 // The effective configuration as YAML, each leaf with its origin (`built-in`, `defaults:12`, `route:31`) and each
 // route with the order of its policies; secrets as ***.
-// `route` empty: everything. `stages`: the names of the stages of a request's way, outermost first.
+// `route` empty: everything. `stages`: as load_text takes them.
 [[nodiscard]] std::optional<std::string> show_effective(std::string_view yaml, const std::string& file_name,
                                                         const environment& env, std::string_view route,
                                                         std::span<const std::string_view> stages);
+
+// What stands above that, as a comment: the file, and the hash that `check` and evenkeel_config_info name.
+[[nodiscard]] std::string heading(const settings& of);
 
 // JSON Schema (draft-07), made from the same table the reader uses.
 [[nodiscard]] std::string json_schema();

@@ -51,7 +51,7 @@ void print_text(std::ostream& out, const std::vector<diagnostic>& diagnostics) {
         << plural(n.warnings, "warning") << ")\n";
 }
 
-void print_json(std::ostream& out, const std::vector<diagnostic>& diagnostics) {
+void print_json(std::ostream& out, const std::vector<diagnostic>& diagnostics, std::string_view hash) {
     boost::json::array list;
     for (const diagnostic& d : diagnostics) {
         boost::json::object one{{"file", d.file},
@@ -71,7 +71,8 @@ void print_json(std::ostream& out, const std::vector<diagnostic>& diagnostics) {
         list.push_back(std::move(one));
     }
     const problem_count n = count_problems(diagnostics);
-    const boost::json::object all{{"diagnostics", std::move(list)}, {"errors", n.errors}, {"warnings", n.warnings}};
+    boost::json::object all{{"diagnostics", std::move(list)}, {"errors", n.errors}, {"warnings", n.warnings}};
+    if (!hash.empty()) all["hash"] = hash;
     out << boost::json::serialize(all) << '\n';
 }
 

@@ -351,6 +351,8 @@ struct settings {
     budget_options budget;           // defaults.retry.budget, shared by all routes that have no other
     std::string source;              // file name, as given
     std::string hash;                // of the effective meaning; label of evenkeel_config_info
+    // As `config show` prints it, secrets masked; null: nobody has read it from a file.
+    std::shared_ptr<const std::string> shown;
 };
 
 using snapshot = std::shared_ptr<const settings>;

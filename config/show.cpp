@@ -177,12 +177,19 @@ std::optional<entry> narrowed(const entry& root, std::string_view route_name) {
 
 } // namespace
 
+std::string show_whole(const effective& read, std::span<const std::string_view> stages) {
+    printer out(*read.source, stages);
+    out.members(*read.root, 0);
+    return out.take();
+}
+
 std::optional<std::string> show_effective(std::string_view yaml, const std::string& file_name, const environment& env,
                                           std::string_view route, std::span<const std::string_view> stages) {
     try {
         const auto read = read_effective(yaml, file_name, env);
         if (!read->root) return std::nullopt;
-        const std::optional<entry> shown = route.empty() ? read->root : narrowed(*read->root, route);
+        if (route.empty()) return show_whole(*read, stages);
+        const std::optional<entry> shown = narrowed(*read->root, route);
         if (!shown) return std::nullopt;
         printer out(*read->source, stages);
         out.members(*shown, 0);
@@ -191,5 +198,7 @@ std::optional<std::string> show_effective(std::string_view yaml, const std::stri
         return std::nullopt;
     }
 }
+
+std::string heading(const settings& of) { return fmt::format("# {}\n# hash {}\n", of.source, of.hash); }
 
 } // namespace evenkeel::config

@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace evenkeel::cli {
@@ -40,6 +41,8 @@ struct explain_choice {
     std::string retry_after;
     bool everywhere = false;
 };
+
+[[nodiscard]] std::vector<std::string_view> stage_names(); // of a request's way, outermost first
 
 [[nodiscard]] int run(const std::string& config_file);
 [[nodiscard]] int check(const config_choice& choice);

@@ -14,13 +14,21 @@
 
 namespace evenkeel::cli {
 
+std::vector<std::string_view> stage_names() {
+    std::vector<std::string_view> names;
+    for (const request::stage& one : request::stages()) names.push_back(one.name);
+    return names;
+}
+
 int check(const config_choice& choice) {
     const config::load_result result = config::load_file(choice.file, config::process_environment());
+    const std::string hash = result.ok() ? result.settings->hash : std::string{};
     if (choice.json) {
-        config::print_json(std::cout, result.diagnostics);
+        config::print_json(std::cout, result.diagnostics, hash);
     } else {
         config::print_text(std::cerr, result.diagnostics);
         if (result.ok() && result.diagnostics.empty()) std::cout << choice.file << ": ok\n";
+        if (result.ok()) std::cout << "hash " << hash << '\n';
     }
     const auto count = config::count_problems(result.diagnostics);
     return count.errors > 0 || (choice.strict && count.warnings > 0) ? 1 : 0;
@@ -35,14 +43,12 @@ int config_show(const config_choice& choice) {
         config::print_text(std::cerr, result.diagnostics);
         return 1;
     }
-    std::vector<std::string_view> stages;
-    for (const request::stage& one : request::stages()) stages.push_back(one.name);
-    const auto shown = config::show_effective(text, choice.file, environment, choice.route, stages);
+    const auto shown = config::show_effective(text, choice.file, environment, choice.route, stage_names());
     if (!shown) {
         std::cerr << choice.file << ": there is no route '" << choice.route << "'\n";
         return 1;
     }
-    std::cout << *shown;
+    std::cout << config::heading(*result.settings) << *shown;
     return 0;
 }
 

@@ -269,6 +269,18 @@ TEST_CASE("what is shown loads again and means the same") {
     }
 }
 
+TEST_CASE("settings keep what was shown of them, without a secret, under a heading with their hash") {
+    const std::string yaml = good("admin: {token: CANARY-0123456789}\n");
+    const load_result result = load_text(yaml, "conf/evenkeel.yaml", world(), stages);
+    REQUIRE(result.ok());
+    REQUIRE(result.settings->shown != nullptr);
+    CHECK(*result.settings->shown == show(yaml));
+    CHECK(result.settings->shown->find("CANARY") == std::string::npos);
+    CHECK(heading(*result.settings) == "# conf/evenkeel.yaml\n# hash " + result.settings->hash + "\n");
+    CHECK(load(heading(*result.settings) + yaml).ok());
+    CHECK_FALSE(load_text("version: 1\n", "x", world(), stages).ok());
+}
+
 TEST_CASE("the hash follows the meaning, not the spelling") {
     const auto hash = [](const std::string& yaml) {
         const load_result result = load(yaml);
