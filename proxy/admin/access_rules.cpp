@@ -36,6 +36,8 @@ constexpr std::array entries{
     entry{"/-/requests", endpoint::requests, false, false, false},
     entry{"/-/requests/", endpoint::request, false, false, false, true},
     entry{"/-/chaos/off", endpoint::chaos_off, true, false, false},
+    entry{"/-/log", endpoint::log, false, false, false, false, true},
+    entry{"/-/config", endpoint::configuration, false, false, false},
 };
 
 bool matches(const entry& e, std::string_view path) {

@@ -29,7 +29,9 @@ enum class endpoint : unsigned char {
     chaos,
     chaos_off,
     requests,
-    request
+    request,
+    log,
+    configuration
 };
 
 struct access_rules {

@@ -1,5 +1,6 @@
 #include "proxy/admin/admin_server.hpp"
 
+#include "config/load.hpp"
 #include "proxy/admin/access_rules.hpp"
 #include "proxy/admin/chaos_document.hpp"
 #include "proxy/net/io.hpp"
@@ -73,6 +74,9 @@ with &amp;endpoint=, as /health names it, that of one endpoint</li>
 <li>POST /-/rests/UPSTREAM: ends its rests after 429, 529, 401 and the like; with ?endpoint=, those of one
 endpoint</li>
 <li>POST /-/drain: finishes what is in flight and ends</li>
+<li><a href="/-/config">/-/config</a>: the configuration in force, each value with its origin, secrets masked</li>
+<li><a href="/-/log">/-/log</a>: the level of the log; POST /-/log?level=debug|info|warning|error changes it until the
+next reload or restart</li>
 <li><a href="/-/chaos">/-/chaos</a>: faults injected on purpose; POST sets rules, POST /-/chaos/off ends them all</li>
 </ul>
 </body></html>
@@ -250,6 +254,8 @@ struct admin_server::state : std::enable_shared_from_this<admin_server::state> {
     [[nodiscard]] reply perform(const access_rules& rules, const order& given);
     [[nodiscard]] reply force_circuit(const order& given);
     [[nodiscard]] reply end_rests(const order& given);
+    [[nodiscard]] reply log_level(const order& given);
+    [[nodiscard]] reply show_configuration() const;
     [[nodiscard]] reply list_requests(const order& given) const;
     [[nodiscard]] reply tell_request(const order& given) const;
     [[nodiscard]] reply control(std::string_view what, const std::function<control_result()>& call);
@@ -462,9 +468,35 @@ reply admin_server::state::perform(const access_rules& rules, const order& given
         return {.type = json_text, .body = chaos_document(callbacks.chaos_rules())};
     case endpoint::requests: return list_requests(given);
     case endpoint::request: return tell_request(given);
+    case endpoint::log: return log_level(given);
+    case endpoint::configuration: return show_configuration();
     case endpoint::chaos_off: return control("chaos off", callbacks.chaos_off);
     }
     return sentence(404, "There is no such endpoint here.");
+}
+
+reply admin_server::state::log_level(const order& given) {
+    auto& log = sources.log;
+    if (!given.change) return sentence(200, telemetry::to_string(log.level()), "level");
+    const auto body = trimmed(given.body);
+    const auto in_query = parameter(given.query, "level");
+    const auto word = in_query ? in_query : parameter(body, "level");
+    const auto wanted = telemetry::log_level_named(word.value_or(body));
+    if (!wanted) return sentence(400, "Say level=debug, level=info, level=warning or level=error.");
+    // Told at the more talkative of the two.
+    const bool more = *wanted < log.level();
+    if (more) log.set_level(*wanted);
+    log.info("asked for over the admin listener", {{"action", "log"}, {"level", telemetry::to_string(*wanted)}});
+    if (!more) log.set_level(*wanted);
+    return sentence(
+        200, "the log is at level " + std::string{telemetry::to_string(*wanted)} + " until the next reload or restart",
+        "message");
+}
+
+reply admin_server::state::show_configuration() const {
+    const config::snapshot now_in_force = callbacks.configuration ? callbacks.configuration() : nullptr;
+    if (now_in_force == nullptr || now_in_force->shown == nullptr) return sentence(501, "This process cannot do that.");
+    return {.body = config::heading(*now_in_force) + *now_in_force->shown};
 }
 
 reply admin_server::state::list_requests(const order& given) const {

@@ -9,7 +9,8 @@
 // POST /-/reload, /-/drain, /-/circuits/UPSTREAM (state=open|closed|auto, and route=NAME for a route's own circuits, in
 // the query or the body; a body may be the bare word), /-/rests/UPSTREAM (ends them), /-/chaos (rules as JSON; GET
 // shows those in force),
-// /-/chaos/off. HEAD works wherever GET does.
+// /-/chaos/off, /-/log?level= (until the next reload; GET shows it). GET /-/config: the configuration in force, secrets
+// masked. HEAD works wherever GET does.
 //
 // Idle connections, half-sent heads and readers that do not read shut nobody out: at the limit the connection whose
 // last request is longest ago makes room, so that a probe is heard however many others hold on.
@@ -75,6 +76,7 @@ struct admin_callbacks {
     std::function<chaos::summary()> chaos_rules{};
     std::function<control_result(std::string_view json)> set_chaos{};
     std::function<control_result()> chaos_off{};
+    std::function<config::snapshot()> configuration{}; // in force
 };
 
 struct admin_sources {

@@ -167,6 +167,7 @@ void attempt::begin_record(attempt_kind kind, std::string_view why) {
     record_.route = order_.route.get();
     record_.upstream = order_.upstream.get();
     record_.kind = kind;
+    record_.why = why;
     record_.probe = permit_.is_probe();
     recording_ = true;
     record_.attempt = tell(launched_, telemetry::happened::launched{kind, why, record_.probe});

@@ -86,13 +86,16 @@ int run(const std::string& config_file) {
     std::signal(SIGHUP, SIG_IGN);
     std::signal(SIGUSR1, SIG_IGN);
     const config::environment environment = config::process_environment();
-    const config::load_result loaded = config::load_file(config_file, environment);
+    const auto stages = stage_names();
+    const config::load_result loaded = config::load_file(config_file, environment, nullptr, stages);
     config::print_text(std::cerr, loaded.diagnostics);
     if (!loaded.ok()) return 1;
     try {
-        server::server proxy(
-            {.config_file = config_file, .environment = environment, .version = std::string{program_version}},
-            loaded.settings);
+        server::server proxy({.config_file = config_file,
+                              .environment = environment,
+                              .version = std::string{program_version},
+                              .stages = stages},
+                             loaded.settings);
         const signal_handling signals(proxy);
         proxy.start();
         const int exit_code = proxy.wait() ? 0 : 1;

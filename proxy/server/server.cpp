@@ -259,6 +259,7 @@ server::server(server_options options, config::snapshot settings)
                     [&all] { return all.chaos.rules().report(steady_time{std::chrono::steady_clock::now()}); },
                 .set_chaos = [&all](std::string_view json) { return all.chaos.set(json, *all.current()); },
                 .chaos_off = [&all] { return all.chaos.off(*all.current()); },
+                .configuration = [&all] { return all.current(); },
             });
         if (const auto failure = all.admin->start()) {
             throw std::runtime_error(
@@ -283,7 +284,8 @@ void server::start() {
 server::reloaded server::read_again() {
     inside& all = *inside_;
     const std::lock_guard lock(all.reloading);
-    config::load_result loaded = config::load_file(all.options.config_file, all.options.environment);
+    config::load_result loaded =
+        config::load_file(all.options.config_file, all.options.environment, nullptr, all.options.stages);
     std::string failure;
     net::tls_contexts::loaded contexts;
     net::server_contexts certificates;
@@ -316,6 +318,9 @@ server::reloaded server::read_again() {
     next->workers = all.settings->workers;
     next->admin = all.settings->admin;
     next->last_good.path = all.settings->last_good.path;
+    if (next->shown != nullptr && !found.needs_restart.empty())
+        next->shown = std::make_shared<const std::string>(
+            fmt::format("# not in force before a restart: {}\n{}", fmt::join(found.needs_restart, ", "), *next->shown));
     all.tls.use(std::move(contexts));
     all.written = std::move(next);
     all.addresses.use(*all.written, longest_address_wait);

@@ -19,6 +19,7 @@ struct server_options {
     std::string config_file;
     config::environment environment;
     std::string version;
+    std::vector<std::string_view> stages{}; // of a request's way, by name, for who looks at the configuration
     net::resolver::lookup_function lookup = net::resolver::system_lookup; // names to addresses
     duration look_up_every = std::chrono::seconds{5}; // names with `resolve: each`; chosen: as often as DNS-based
                                                       // discovery of services is asked elsewhere

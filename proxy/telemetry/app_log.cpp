@@ -14,16 +14,6 @@ namespace {
 
 constexpr std::size_t max_value = 8192; // bytes of a message or a field: a journal is the longest
 
-std::string_view to_string(config::log_level level) noexcept {
-    switch (level) {
-    case config::log_level::debug: return "debug";
-    case config::log_level::info: return "info";
-    case config::log_level::warning: return "warning";
-    case config::log_level::error: return "error";
-    }
-    return "error";
-}
-
 // sd-daemon(3), after syslog.
 std::string_view priority_of(config::log_level level) noexcept {
     switch (level) {
@@ -49,6 +39,23 @@ bool is_simple(std::string_view value) noexcept {
 }
 
 } // namespace
+
+std::string_view to_string(config::log_level level) noexcept {
+    switch (level) {
+    case config::log_level::debug: return "debug";
+    case config::log_level::info: return "info";
+    case config::log_level::warning: return "warning";
+    case config::log_level::error: return "error";
+    }
+    return "error";
+}
+
+std::optional<config::log_level> log_level_named(std::string_view word) noexcept {
+    using enum config::log_level;
+    for (const auto each : {debug, info, warning, error})
+        if (to_string(each) == word) return each;
+    return std::nullopt;
+}
 
 std::string format_log_line(wall_time when, config::log_level level, bool json, bool with_priority,
                             std::string_view message, std::initializer_list<log_field> fields) {
@@ -189,6 +196,28 @@ struct app_log::telling {
 
 void app_log::endpoint_changed(const event_origin& of, const any_endpoint_change& what) noexcept {
     std::visit(telling{*this, of}, what);
+}
+
+void app_log::attempt_finished(const attempt_record& record) noexcept {
+    if (!enabled(config::log_level::debug)) return;
+    const std::string attempt = std::to_string(record.attempt), status = std::to_string(record.status),
+                      seconds = fmt::format("{:.3f}", in_seconds(record.total));
+    const std::string_view endpoint =
+        record.upstream != nullptr ? record.upstream->endpoint.label() : std::string_view{};
+    const auto if_any = [](bool any, std::string_view name, std::string_view value) {
+        return any ? log_field{name, value} : log_field{};
+    };
+    debug("an attempt ended",
+          {if_any(!record.request_id.empty(), "request", record.request_id),
+           if_any(record.attempt != 0, "attempt", attempt),
+           {"upstream", record.upstream != nullptr ? std::string_view{record.upstream->name} : "none"},
+           if_any(!endpoint.empty(), "endpoint", endpoint),
+           {"kind", to_string(record.kind)},
+           if_any(!record.why.empty(), "why", record.why),
+           {"result", to_string(record.result)},
+           if_any(!record.error.empty(), "error", record.error),
+           if_any(record.status != 0, "status", status),
+           {"seconds", seconds}});
 }
 
 void app_log::request_finished(const request_account& account) noexcept {

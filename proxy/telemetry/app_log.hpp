@@ -20,6 +20,9 @@
 
 namespace evenkeel::telemetry {
 
+[[nodiscard]] std::string_view to_string(config::log_level) noexcept;
+[[nodiscard]] std::optional<config::log_level> log_level_named(std::string_view word) noexcept;
+
 struct log_field {
     std::string_view name; // of ours: [a-z_]+; empty: left out
     std::string_view value;
@@ -61,10 +64,16 @@ public:
     // Of what changes at endpoints a line each; of each kind no more than line_limit lets through, since a bad hour has
     // thousands.
     void endpoint_changed(const event_origin& of, const any_endpoint_change& what) noexcept override;
-    // At level debug, of each request that was disturbed, its journal: unlimited, for who asks for it wants them.
+    // At level debug a line of each attempt, and of each request that was disturbed its journal: unlimited, for who
+    // asks for them wants them.
+    void attempt_finished(const attempt_record& record) noexcept override;
     void request_finished(const request_account& account) noexcept override;
 
     void internal_error(std::string_view what) noexcept override;
+
+    // By an operator's word: until a configuration is loaded again.
+    void set_level(config::log_level level) noexcept { level_.store(level, std::memory_order_relaxed); }
+    [[nodiscard]] config::log_level level() const noexcept { return level_.load(std::memory_order_relaxed); }
 
     [[nodiscard]] bool enabled(config::log_level level) const noexcept {
         return level >= level_.load(std::memory_order_relaxed);

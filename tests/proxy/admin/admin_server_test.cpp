@@ -79,7 +79,8 @@ struct running {
                                         return control_result{false, "there is no such upstream"};
                                     orders.push_back("rests:" + wanted.endpoint);
                                     return control_result{true, "1 rest was ended"};
-                                }},
+                                },
+                            .configuration = [this] { return settings; }},
             limits);
         const auto failed = server->start();
         REQUIRE_FALSE(failed);
@@ -236,6 +237,46 @@ TEST_CASE("a reload is asked for by POST and answers with its outcome") {
     CHECK(status_of(failed) == 422);
     CHECK(boost::json::parse(body_of(failed)).at("error") == "line 3: unknown key \"liste\"");
     CHECK(now.reloads == 2);
+}
+
+TEST_CASE("the level of the log is shown, and set by POST in the query or the body; what is no level is refused") {
+    running now;
+    const auto port = now.server->port();
+    const auto post = [&](const std::string& target, const std::string& body = "", const std::string& fields = "") {
+        return ask(port, "POST", target, fields + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+    };
+    CHECK(body_of(ask(port, "GET", "/-/log")) == "{\"level\":\"info\"}\n");
+    const auto set = post("/-/log?level=debug");
+    CHECK(status_of(set) == 200);
+    CHECK(has(set, "the log is at level debug until the next reload or restart"));
+    CHECK(now.log.level() == config::log_level::debug);
+    CHECK(body_of(ask(port, "GET", "/-/log")) == "{\"level\":\"debug\"}\n");
+    CHECK(status_of(post("/-/log", "level=error")) == 200);
+    CHECK(status_of(post("/-/log", "warning\n")) == 200);
+    CHECK(now.log.level() == config::log_level::warning);
+
+    for (const char* wrong : {"/-/log", "/-/log?level=", "/-/log?level=loud", "/-/log?level=DEBUG"}) {
+        const auto refused = post(wrong);
+        CHECK(status_of(refused) == 400);
+        CHECK(has(refused, "Say level=debug, level=info, level=warning or level=error."));
+    }
+    CHECK(status_of(post("/-/log?level=debug", "", "Origin: https://attacker.example\r\n")) == 403);
+    CHECK(status_of(ask(now.server->metrics_port(), "POST", "/-/log?level=debug")) == 404);
+    CHECK(now.log.level() == config::log_level::warning);
+}
+
+TEST_CASE("the configuration in force is shown with its hash, to whoever has the token, and not on metrics_listen") {
+    running now(secret);
+    const auto port = now.server->port();
+    const std::string bearer = "Authorization: Bearer "s + secret + "\r\n";
+    CHECK(status_of(ask(port, "GET", "/-/config")) == 401);
+    CHECK(status_of(ask(now.server->metrics_port(), "GET", "/-/config")) == 404);
+    CHECK(status_of(ask(port, "GET", "/-/config", bearer)) == 501); // of a configuration from no file
+    now.settings->source = "evenkeel.yaml";
+    now.settings->hash = "0123abcd";
+    now.settings->shown = std::make_shared<const std::string>("workers: 1  # built-in\n");
+    CHECK(body_of(ask(port, "GET", "/-/config", bearer)) ==
+          "# evenkeel.yaml\n# hash 0123abcd\nworkers: 1  # built-in\n");
 }
 
 TEST_CASE("a circuit is forced and released by POST, in the query or the body") {
