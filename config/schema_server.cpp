@@ -100,7 +100,7 @@ void add_process_keys(std::vector<key_row>& table) {
     using enum value_shape;
     const std::initializer_list<key_row> rows{
         {.path = "access_log", .kind = block,
-         .documentation = "One JSON line per request; never a body, never a credential."},
+         .documentation = "One line per request; never a body, never a credential."},
         {.path = "access_log.path", .kind = log_file, .fallback = "stdout", .words = "stdout|stderr|off",
          .documentation = "stdout, stderr, off, or a file that is appended to.",
          .fills = member<&settings::access_log, &access_log_options::path>},
@@ -109,6 +109,11 @@ void add_process_keys(std::vector<key_row>& table) {
                           "are.",
          .price = "One line of about 500 bytes per request.",
          .fills = member<&settings::access_log, &access_log_options::sample_ok>},
+        {.path = "access_log.format", .kind = value_kind::word, .fallback = "auto", .words = "auto|json|text",
+         .documentation = "json: an object a line, for programs. text: for people, at most 120 columns; a disturbed "
+                          "request has a second line with its tries. auto: text where the path is a terminal, else "
+                          "json.",
+         .fills = member<&settings::access_log, &access_log_options::format>},
 
         {.path = "journal", .kind = block, .words = "off",
          .documentation = "What is kept in memory of requests that are over, for GET /-/requests and `evenkeel "

@@ -282,9 +282,11 @@ struct route {
     return to.own_credential || by.own_credential || to.caller_credentials == caller_credentials::drop;
 }
 
+enum class access_log_format : unsigned char { automatic, json, text }; // automatic: text on a terminal
 struct access_log_options {
     std::string path = "stdout"; // stdout | stderr | off | a file
     double sample_ok = 1.0;      // share of undisturbed requests that are logged, 0..1
+    access_log_format format = access_log_format::automatic;
     bool operator==(const access_log_options&) const = default;
 };
 

@@ -3,6 +3,7 @@
 #include "policies/hash64.hpp"
 #include "proxy/events/disturbed.hpp"
 #include "proxy/events/tries.hpp"
+#include "proxy/telemetry/access_text.hpp"
 #include "proxy/telemetry/json_text.hpp"
 
 #include <algorithm>
@@ -203,6 +204,12 @@ void access_log::request_finished(const request_account& record) noexcept {
         const auto threshold = ok_threshold_.load(std::memory_order_relaxed);
         if (threshold != UINT64_MAX && draw() >= threshold) return;
     }
+    const auto format = format_.load(std::memory_order_relaxed);
+    if (format == config::access_log_format::text ||
+        (format == config::access_log_format::automatic && writer_.is_terminal())) {
+        writer_.push(access_text(record, writer_.is_terminal() && terminals_have_colour()));
+        return;
+    }
     char buffer[max_access_line];
     const char* end = write_access_line(buffer, record);
     writer_.push({buffer, static_cast<std::size_t>(end - buffer)});
@@ -221,6 +228,7 @@ void access_log::configuration_loaded(const config::snapshot& snapshot) noexcept
                         {{"path", options.path}, {"error", failed.message()}});
     const auto share = std::clamp(options.sample_ok, 0.0, 1.0);
     ok_threshold_ = share >= 1.0 ? UINT64_MAX : static_cast<std::uint64_t>(std::ldexp(share, 64));
+    format_ = options.format;
     enabled_ = writer_.is_open();
 }
 

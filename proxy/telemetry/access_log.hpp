@@ -1,8 +1,9 @@
 #pragma once
-// One JSON line per request, at its end. The fields are an allow-list: no header, no query, no body, no credential can
-// get in, because nothing here is handed one. What a client chose (path, ids, model) is capped and escaped. Undisturbed
-// requests may be sampled; everything else is always written. A line is formatted into a buffer on the stack and
-// copied to a bounded queue; if that is full, it is dropped and counted. Switched off it costs one load.
+// One line per request, at its end: JSON for programs, or text for people (access_text.hpp). The fields are an
+// allow-list: no header, no query, no body, no credential can get in, because nothing here is handed one. What a client
+// chose (path, ids, model) is capped and escaped. Undisturbed requests may be sampled; everything else is always
+// written. A line is formatted into a buffer on the stack and copied to a bounded queue; if that is full, it is dropped
+// and counted. Switched off it costs one load.
 
 #include "config/settings.hpp"
 #include "proxy/events/observer.hpp"
@@ -28,7 +29,7 @@ public:
                line_writer_options options = {}); // closed until a configuration is loaded
 
     void request_finished(const request_account& record) noexcept override;
-    // Takes path and sampling; a file is reopened each time, so a reload follows a rotation.
+    // Takes path, sampling and format; a file is reopened each time, so a reload follows a rotation.
     void configuration_loaded(const config::snapshot& snapshot) noexcept override;
 
     void reopen() noexcept; // its file was moved away
@@ -40,6 +41,7 @@ private:
     line_writer writer_;
     app_log& problems_;
     std::atomic<bool> enabled_{false};
+    std::atomic<config::access_log_format> format_{config::access_log_format::automatic};
     std::atomic<std::uint64_t> ok_threshold_{UINT64_MAX}; // share of undisturbed requests, as a fraction of 2^64
 };
 

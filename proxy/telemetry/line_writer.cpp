@@ -135,6 +135,7 @@ struct line_writer::state : std::enable_shared_from_this<line_writer::state> {
     const line_writer_options options;
     std::atomic<bool> open{false};
     std::atomic<bool> journal{false};
+    std::atomic<bool> terminal{false};
     std::atomic<std::uint64_t> dropped{0};
 
     std::mutex queue_mutex; // held for a copy or a swap, never for a system call
@@ -198,6 +199,7 @@ boost::system::error_code line_writer::state::open_path(const std::string& named
     to.close();
     to = next;
     journal = next.fd == STDERR_FILENO && reads_journal(next.fd);
+    terminal = next.fd >= 0 && ::isatty(next.fd) == 1;
     open = next.fd >= 0;
     path = named;
     return {};
@@ -243,6 +245,7 @@ void line_writer::flush() {
 
 bool line_writer::is_open() const noexcept { return state_->open.load(std::memory_order_relaxed); }
 bool line_writer::is_journal() const noexcept { return state_->journal.load(std::memory_order_relaxed); }
+bool line_writer::is_terminal() const noexcept { return state_->terminal.load(std::memory_order_relaxed); }
 std::uint64_t line_writer::dropped() const noexcept { return state_->dropped.load(std::memory_order_relaxed); }
 
 } // namespace evenkeel::telemetry

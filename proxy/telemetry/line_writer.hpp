@@ -45,7 +45,8 @@ public:
     void flush(); // tries to write everything, for at most `last_flush`; from any thread that may wait
 
     [[nodiscard]] bool is_open() const noexcept;
-    [[nodiscard]] bool is_journal() const noexcept; // stderr, and systemd's journal reads it: lines may begin with <N>
+    [[nodiscard]] bool is_journal() const noexcept;  // stderr, and systemd's journal reads it: lines may begin with <N>
+    [[nodiscard]] bool is_terminal() const noexcept; // people read it
     [[nodiscard]] std::uint64_t dropped() const noexcept; // lines
 
 private:

@@ -164,7 +164,7 @@ routes:
   - name: r7
     match: {path: /any}
     fan_out: {parts: [r5]}
-access_log: {path: /var/log/a.log, sample_ok: 0.25}
+access_log: {path: /var/log/a.log, sample_ok: 0.25, format: text}
 journal: {keep: 20, max_bytes: 1MiB}
 log: {level: warning, format: json, path: stdout}
 limits: {max_header_bytes: 32KiB, max_body: 1MiB, header_timeout: 1s, body_timeout: 2s, body_min_rate: 7KiB,
@@ -313,7 +313,7 @@ drain: {delay: 3s, timeout: 7s}
     CHECK(r5.stream.min_rate == 2.5);
     CHECK(r5.stream.upcast);
 
-    CHECK(s.access_log == access_log_options{"/var/log/a.log", 0.25});
+    CHECK(s.access_log == access_log_options{"/var/log/a.log", 0.25, access_log_format::text});
     CHECK(s.journal == journal_options{true, 20, 1024 * 1024});
     CHECK_FALSE(load(good("journal: off\n")).settings->journal.on);
     CHECK(s.log == log_options{log_level::warning, true, "stdout"});

@@ -1,4 +1,5 @@
 #include "proxy/telemetry/access_log.hpp"
+#include "proxy/telemetry/access_text.hpp"
 #include "proxy/telemetry/app_log.hpp"
 #include "proxy/telemetry/background.hpp"
 #include "proxy/telemetry/line_writer.hpp"
@@ -705,6 +706,145 @@ TEST_CASE("at level debug the log tells the journal of each request that was dis
     CHECK(line.at("journal").as_string().starts_with("+0.000s launched first attempt=1 upstream=deepseek; +2.500s "));
     CHECK(boost::json::parse(lines[1]).at("route") == "none");
     CHECK(boost::json::parse(lines[1]).at("journal") == "");
+}
+
+TEST_CASE("at level debug each attempt has a line at its end; the level is an operator's until a reload") {
+    const scratch folder;
+    background helper;
+    app_log to(helper, [] { return wall_time{1'790'000'000s}; });
+    const config::log_options options{.level = config::log_level::info, .json = true, .path = folder.file("app.log")};
+    to.configure(options);
+    const auto settings = sample_settings({{"phase1", "deepseek"}});
+    const attempt_record record{.route = settings->routes[0].get(),
+                                .upstream = settings->upstreams[0].get(),
+                                .request_id = "r-1 \"\n",
+                                .attempt = 2,
+                                .kind = attempt_kind::retry,
+                                .why = "failover",
+                                .result = attempt_result::server_error,
+                                .status = 503,
+                                .total = 1500ms};
+    to.attempt_finished(record); // nobody asks
+    to.set_level(config::log_level::debug);
+    to.attempt_finished(record);
+    to.attempt_finished({.kind = attempt_kind::probe,
+                         .result = attempt_result::connect_failure,
+                         .error = "connection_refused",
+                         .total = 2ms});
+    to.configure(options);
+    CHECK(to.level() == config::log_level::info);
+    to.attempt_finished(record);
+    to.flush();
+
+    const auto lines = lines_in(folder.file("app.log"));
+    REQUIRE(lines.size() == 2);
+    auto first = boost::json::parse(lines[0]).as_object();
+    first.erase("endpoint");
+    CHECK(first.erase("ts") == 1);
+    const boost::json::object wanted{{"level", "debug"},  {"msg", "an attempt ended"}, {"request", "r-1 \"\n"},
+                                     {"attempt", "2"},    {"upstream", "deepseek"},    {"kind", "retry"},
+                                     {"why", "failover"}, {"result", "server_error"},  {"status", "503"},
+                                     {"seconds", "1.500"}};
+    CHECK(first == wanted);
+    const auto probe = boost::json::parse(lines[1]).as_object();
+    CHECK(probe.at("upstream") == "none");
+    CHECK(probe.at("error") == "connection_refused");
+    for (const char* absent : {"request", "attempt", "why", "status"}) CHECK_FALSE(probe.contains(absent));
+    for (const auto& word : {"debug", "info", "warning", "error"}) CHECK(to_string(*log_level_named(word)) == word);
+    CHECK_FALSE(log_level_named("Debug"));
+}
+
+TEST_CASE("the access log for people: a line a request, and of a disturbed one a second with its tries and its id") {
+    const auto settings = sample_settings({{"phase1", "deepseek"}});
+    const config::upstream& upstream = *settings->upstreams[0];
+    request_account account{.route = settings->routes[0].get(),
+                            .upstream = &upstream,
+                            .started = wall_time{1'790'159'975s + 123ms},
+                            .method = "POST",
+                            .path = "/v1/chat/completions?key=CANARY",
+                            .request_id = "r-1",
+                            .status = 200,
+                            .total = 3s,
+                            .at = steady_time{103s}};
+    CHECK(access_text(account, false) ==
+          "10:39:35 200 ok            3.000s POST /v1/chat/completions  phase1 > deepseek\n");
+    account.first_token = 250ms;
+    account.effort.served.tokens = {410, 0, 0, 57, 0};
+    account.effort.attempts = 1;
+    const std::string whole = access_text(account, false);
+    CHECK(whole.ends_with("  phase1 > deepseek  first 0.250s  410+57 tokens\n"));
+    CHECK(access_text(account, true) == "10:39:35 \x1b[32m200 ok         \x1b[0m" + whole.substr(24));
+
+    const auto first =
+        account.note(steady_time{100s}, {.upstream = &upstream}, happened::launched{attempt_kind::first, "first"});
+    account.note(steady_time{102s}, {.upstream = &upstream, .attempt = first},
+                 happened::ended{attempt_result::server_error, 503, 2s});
+    account.note(steady_time{102s + 500ms}, {.upstream = &upstream},
+                 happened::launched{attempt_kind::retry, "failover"});
+    account.service = request_service::failed_over;
+    const std::string two = access_text(account, false);
+    CHECK(two.find(" 200 failed_over ") != std::string::npos);
+    CHECK(two.substr(two.find('\n') + 1) ==
+          "         deepseek server_error 503 2.000s, deepseek (failover) under_way 0.500s id=r-1\n");
+    CHECK(access_text(account, true).find("\x1b[33m200") != std::string::npos);
+
+    // Whatever a client sends, and however many tries there are: within the width, and no control character.
+    const std::string hostile = "/\x1b[2J\r\n\xe2\x82\xac" + std::string(5000, 'x');
+    account.path = account.request_id = hostile;
+    account.method = "PROPPATCHES\n";
+    account.status = 0;
+    account.outcome = request_outcome::client_cancelled;
+    account.reason = hostile;
+    account.total = 100'000s;
+    for (int i = 0; i < 30; ++i)
+        account.note(steady_time{103s}, {.upstream = &upstream}, happened::launched{attempt_kind::retry, "failover"});
+    const std::string worst = access_text(account, false);
+    std::istringstream lines(worst);
+    int count = 0;
+    for (std::string line; std::getline(lines, line); ++count) {
+        CAPTURE(line);
+        CHECK(line.size() <= access_text_width);
+        for (const char c : line) CHECK((c >= ' ' && c < 0x7f));
+    }
+    CHECK(count == 2);
+    CHECK(worst.find(" more id=") != std::string::npos);
+    CHECK((whole + two + worst).find("CANARY") == std::string::npos);
+}
+
+TEST_CASE("on a terminal the access log is text, in a file JSON; the file says otherwise where it does") {
+    const scratch folder;
+    const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY);
+    REQUIRE(terminal >= 0);
+    REQUIRE(::grantpt(terminal) == 0);
+    REQUIRE(::unlockpt(terminal) == 0);
+    const std::string name = ::ptsname(terminal);
+    background helper;
+    app_log problems(helper);
+    access_log to(helper, problems);
+    const auto log = [&](const std::string& path, config::access_log_format format) {
+        const auto settings = sample_settings({{"phase1", "deepseek"}});
+        settings->access_log = {.path = path, .format = format};
+        to.configuration_loaded(settings);
+        to.request_finished({.path = "/seen", .status = 200});
+        to.flush();
+    };
+    const auto on_terminal = [&] {
+        char buffer[4096];
+        const auto got = ::read(terminal, buffer, sizeof buffer);
+        return std::string(buffer, got > 0 ? static_cast<std::size_t>(got) : 0);
+    };
+    using enum config::access_log_format;
+    log(name, automatic);
+    const std::string seen = on_terminal();
+    CHECK(seen.find("/seen  none") != std::string::npos);
+    CHECK(seen.find('{') == std::string::npos);
+    log(name, json);
+    CHECK(on_terminal().starts_with("{\"ts\""));
+    log(folder.file("auto"), automatic);
+    CHECK(parsed(lines_in(folder.file("auto")).at(0) + '\n').at("path") == "/seen");
+    log(folder.file("text"), text);
+    CHECK(lines_in(folder.file("text")).at(0) == "00:00:00 200 ok            0.000s  /seen  none");
+    ::close(terminal);
 }
 
 TEST_CASE("a flapping circuit does not flood the log, and the next line says how many were left out") {
