@@ -74,6 +74,17 @@ constexpr duration longest_store_wait = std::chrono::seconds{2};
 // For the addresses of names with `resolve: each`; then their upstreams have one endpoint until they come.
 constexpr duration longest_address_wait = std::chrono::seconds{1};
 
+// A process that cannot write what it was told to write does not start.
+void open_logs(const config::settings& with, telemetry::app_log& log, telemetry::access_log& access) {
+    const auto demand = [&](std::string_view key, const std::string& path, const boost::system::error_code& failed) {
+        if (failed)
+            throw std::runtime_error(
+                fmt::format("{}: {}: '{}' cannot be opened: {}", with.source, key, path, failed.message()));
+    };
+    demand("log.path", with.log.path, log.open(with.log.path));
+    demand("access_log.path", with.access_log.path, access.open(with.access_log.path));
+}
+
 std::uint64_t random_seed() {
     std::random_device device;
     return (std::uint64_t{device()} << 32) | device();
@@ -177,6 +188,7 @@ struct server::inside {
 server::server(server_options options, config::snapshot settings)
     : inside_(std::make_unique<inside>(std::move(options), std::move(settings))) {
     inside& all = *inside_;
+    open_logs(*all.settings, all.log, all.access);
     all.tls.use(net::tls_contexts::load(*all.settings));
     const net::server_contexts certificates = load_certificates(all.settings->listen);
     std::unique_lock building(all.reloading); // addresses that change meanwhile reach the workers when all are there

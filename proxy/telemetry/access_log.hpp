@@ -28,6 +28,8 @@ public:
     access_log(background& on, app_log& problems,
                line_writer_options options = {}); // closed until a configuration is loaded
 
+    // At the start of the process, where a file that cannot be opened is no log at all.
+    [[nodiscard]] boost::system::error_code open(const std::string& path) { return writer_.open(path); }
     void request_finished(const request_account& record) noexcept override;
     // Takes path, sampling and format; a file is reopened each time, so a reload follows a rotation.
     void configuration_loaded(const config::snapshot& snapshot) noexcept override;

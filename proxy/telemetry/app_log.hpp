@@ -55,6 +55,8 @@ public:
             return wall_time{std::chrono::system_clock::now()};
         }); // to stderr, as text, from info on, until configured
 
+    // At the start of the process, where a file that cannot be opened is no log at all.
+    [[nodiscard]] boost::system::error_code open(const std::string& path) { return writer_.open(path); }
     // Takes level, format and path; the file is reopened each time. A file that cannot be opened is reported to where
     // the log went before.
     void configure(const config::log_options& options);
