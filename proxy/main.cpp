@@ -1,6 +1,7 @@
 // Parses the command line; the commands stand in proxy/cli.
 
 #include "proxy/cli/commands.hpp"
+#include "proxy/cli/mistyped.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -11,6 +12,8 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <string>
+#include <vector>
 
 int main(int argc, char** argv) {
     using namespace evenkeel::cli;
@@ -26,6 +29,7 @@ int main(int argc, char** argv) {
     CLI::App app{"evenkeel: a resilience proxy between an application and its LLM APIs", "evenkeel"};
     app.require_subcommand(1);
     app.set_help_all_flag("--help-all", "Help for every command");
+    app.set_version_flag("-V,--version", version_text(), "Version, compiler and libraries");
 
     config_choice choice;
     int exit_code = 0;
@@ -55,6 +59,17 @@ int main(int argc, char** argv) {
     show_command->add_option("--route", choice.route, "Only this route");
     show_command->callback([&] { exit_code = config_show(choice); });
 
+    std::string health_admin, health_config;
+    auto* health_command = app.add_subcommand(
+        "health", "How a running proxy fares, as a table; exit 0 healthy, 1 nothing can be served, or nobody answers");
+    health_command->add_option("--admin", health_admin,
+                               "Where the proxy's admin pages are; default: as -c says, or http://127.0.0.1:9901");
+    health_command->add_option("-c,--config", health_config, "Configuration file (YAML)");
+    health_command->footer("\nThe admin token, where one is needed, is that of the file, or EVENKEEL_ADMIN_TOKEN.\n");
+    health_command->callback([&] { exit_code = health(health_admin, health_config); });
+    app.add_subcommand("reference", "The reference file: every key with its default, range and price")->callback([&] {
+        exit_code = reference();
+    });
     app.add_subcommand("schema", "JSON Schema (draft-07) of the configuration file, for editors")->callback([&] {
         exit_code = schema();
     });
@@ -126,6 +141,14 @@ int main(int argc, char** argv) {
 
     // A client or an upstream that goes away is an error code of a write, never a signal.
     std::signal(SIGPIPE, SIG_IGN);
+    const std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
+    if (arguments.empty()) return overview();
+    if (const std::string wrong = mistyped(app, arguments); !wrong.empty()) {
+        std::fprintf(stderr,
+                     "evenkeel: %s\n`evenkeel` alone lists the commands, `evenkeel COMMAND --help` what one takes.\n",
+                     wrong.c_str());
+        return 2;
+    }
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

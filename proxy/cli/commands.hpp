@@ -49,7 +49,12 @@ struct explain_choice {
 [[nodiscard]] int config_show(const config_choice& choice);
 [[nodiscard]] int schema();
 [[nodiscard]] int metrics();
+[[nodiscard]] int health(const std::string& admin, const std::string& config);
+[[nodiscard]] std::string health_table(std::string_view document); // of GET /health, at 80 columns
+[[nodiscard]] int reference();
+[[nodiscard]] int overview(); // what is said to who says nothing
 [[nodiscard]] int version();
+[[nodiscard]] std::string version_text();
 [[nodiscard]] int demo(demo::options wanted);
 [[nodiscard]] int explain(const explain_choice& choice);
 [[nodiscard]] int simulate(const simulate_choice& choice);

@@ -1,5 +1,5 @@
 #include "config/load.hpp"
-#include "config/network.hpp"
+#include "proxy/cli/admin_place.hpp"
 #include "proxy/cli/commands.hpp"
 #include "proxy/provider/blocking_client.hpp"
 #include "proxy/simulate/hypothetical.hpp"
@@ -7,7 +7,6 @@
 
 #include <fmt/format.h>
 
-#include <cstdlib>
 #include <exception>
 #include <fstream>
 #include <iostream>
@@ -15,7 +14,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <variant>
 
 namespace evenkeel::cli {
 
@@ -57,58 +55,9 @@ std::string escaped(std::string_view id) {
     return out;
 }
 
-struct place {
-    std::string host = "127.0.0.1";
-    std::uint16_t port = 9901;
-    std::string token;
-};
-
-// What came from a socket does not steer a terminal.
-std::string printable_lines(std::string text) {
-    for (char& c : text)
-        if (c != '\n' && (c < ' ' || c > '~')) c = '?';
-    return text;
-}
-
-// Where the pages of a running proxy are. Empty: `why` says it.
-std::optional<place> place_of(const explain_choice& choice, std::string& why) {
-    place at;
-    if (const char* token = std::getenv("EVENKEEL_ADMIN_TOKEN")) at.token = token;
-    if (!choice.config.empty()) {
-        const auto settings = settings_of(choice.config);
-        if (!settings) {
-            why = "the file says no more than its problems";
-            return std::nullopt;
-        }
-        const auto& listen = settings->admin.listen;
-        if (choice.admin.empty() && (!listen || listen->unix)) {
-            why = "this file has no admin.listen that can be asked: name one with --admin";
-            return std::nullopt;
-        }
-        if (choice.admin.empty()) {
-            at.host = listen->host;
-            at.port = listen->port;
-        }
-        // It is for the address in its file and no other.
-        if (choice.admin.empty()) at.token = settings->admin.token;
-    }
-    if (!choice.admin.empty()) {
-        const auto read = config::read_url(choice.admin, true);
-        const auto* url = std::get_if<config::url>(&read);
-        if (url == nullptr || url->tls) {
-            why = "--admin is an address like http://127.0.0.1:9901";
-            return std::nullopt;
-        }
-        at.host = url->host;
-        at.port = url->port;
-    }
-    if (at.host == "localhost" || at.host == "0.0.0.0") at.host = "127.0.0.1";
-    return at;
-}
-
 int explain_sent(const explain_choice& choice) {
     std::string why;
-    const auto at = place_of(choice, why);
+    const auto at = find_admin(choice.admin, choice.config, why);
     if (!at) return wrong_usage(why);
     try {
         provider::blocking_client client({.host = at->host, .port = at->port});

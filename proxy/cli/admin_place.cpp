@@ -1,0 +1,54 @@
+#include "proxy/cli/admin_place.hpp"
+
+#include "config/load.hpp"
+#include "config/network.hpp"
+
+#include <cstdlib>
+#include <iostream>
+#include <variant>
+
+namespace evenkeel::cli {
+
+std::optional<admin_place> find_admin(const std::string& admin, const std::string& file, std::string& why) {
+    admin_place at;
+    if (const char* token = std::getenv("EVENKEEL_ADMIN_TOKEN")) at.token = token;
+    if (!file.empty()) {
+        const auto loaded = config::load_file(file, config::process_environment());
+        if (!loaded.ok()) {
+            config::print_text(std::cerr, loaded.diagnostics);
+            why = "the file says no more than its problems";
+            return std::nullopt;
+        }
+        const config::admin& told = loaded.settings->admin;
+        if (admin.empty() && (!told.listen || told.listen->unix)) {
+            why = "this file has no admin.listen that can be asked: name one with --admin";
+            return std::nullopt;
+        }
+        if (admin.empty()) {
+            at.host = told.listen->host;
+            at.port = told.listen->port;
+        }
+        // It is for the address in its file and no other.
+        if (admin.empty()) at.token = told.token;
+    }
+    if (!admin.empty()) {
+        const auto read = config::read_url(admin, true);
+        const auto* url = std::get_if<config::url>(&read);
+        if (url == nullptr || url->tls) {
+            why = "--admin is an address like http://127.0.0.1:9901";
+            return std::nullopt;
+        }
+        at.host = url->host;
+        at.port = url->port;
+    }
+    if (at.host == "localhost" || at.host == "0.0.0.0") at.host = "127.0.0.1";
+    return at;
+}
+
+std::string printable_lines(std::string text) {
+    for (char& c : text)
+        if (c != '\n' && (c < ' ' || c > '~')) c = '?';
+    return text;
+}
+
+} // namespace evenkeel::cli

@@ -1,0 +1,136 @@
+#include "proxy/cli/admin_place.hpp"
+#include "proxy/cli/commands.hpp"
+#include "proxy/provider/blocking_client.hpp"
+
+#include <boost/json.hpp>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <exception>
+#include <iostream>
+#include <string>
+#include <string_view>
+
+namespace evenkeel::cli {
+
+namespace {
+namespace json = boost::json;
+
+std::string number_or_dash(const json::object& of, std::string_view key, double times, std::string_view unit) {
+    const json::value* const found = of.if_contains(key);
+    if (found == nullptr || !found->is_number()) return "-";
+    const double value = found->to_number<double>() * times;
+    return fmt::format("{:.{}f}{}", value, unit == "s" ? 3 : 1, unit);
+}
+std::string_view word_of(const json::object& of, std::string_view key) {
+    const json::value* const found = of.if_contains(key);
+    if (found == nullptr || !found->is_string()) return "-";
+    return {found->as_string().data(), found->as_string().size()};
+}
+double value_of(const json::object& of, std::string_view key) {
+    const json::value* const found = of.if_contains(key);
+    return found != nullptr && found->is_number() ? found->to_number<double>() : 0;
+}
+std::string fitted(std::string_view name, std::size_t width) {
+    if (name.size() <= width) return std::string{name};
+    return std::string{name.substr(0, width - 3)} + "...";
+}
+
+std::string time_left(const json::object& of, std::string_view key) {
+    const double seconds = value_of(of, key);
+    return fmt::format("{:.{}f}s", seconds, seconds < 10 ? 1 : 0);
+}
+
+// Why an upstream, or an endpoint of it, is not asked as usual; the first that matters.
+std::string note_of(const json::object& one) {
+    const std::string_view circuit = word_of(one, "circuit_state");
+    const json::value* const forced = one.if_contains("forced");
+    if (forced != nullptr && forced->is_bool() && forced->as_bool()) return fmt::format("{} by operator", circuit);
+    if (circuit == "open") return "open, probe in " + time_left(one, "next_probe");
+    if (value_of(one, "cooldown") > 0) return "rests for " + time_left(one, "cooldown");
+    if (word_of(one, "overload") != "normal" && word_of(one, "overload") != "-") return "overloaded";
+    if (const json::value* const doubt = one.if_contains("doubted"); doubt != nullptr && doubt->is_number())
+        return "asked second";
+    return circuit == "half_open" ? "half-open" : "";
+}
+
+void add_row(std::string& to, int depth, std::string_view name, const json::object& of, std::string_view note) {
+    const std::string row =
+        fmt::format("{:<24} {:>8} {:>7} {:>8} {:>8}  {}",
+                    fitted(std::string(static_cast<std::size_t>(depth) * 2, ' ') + std::string{name}, 24),
+                    static_cast<std::uint64_t>(value_of(of, "requests")), number_or_dash(of, "success_rate", 100, "%"),
+                    number_or_dash(of, "avg_latency", 1, "s"), number_or_dash(of, "p95_latency", 1, "s"), note);
+    to.append(row.substr(0, std::min(row.find_last_not_of(' ') + 1, std::size_t{80}))) += '\n';
+}
+
+void add_members(std::string& to, int depth, const json::object& of, std::string_view key) {
+    const json::value* const found = of.if_contains(key);
+    if (found == nullptr || !found->is_object()) return;
+    for (const auto& [name, what] : found->as_object()) {
+        if (!what.is_object()) continue;
+        add_row(to, depth, {name.data(), name.size()}, what.as_object(), note_of(what.as_object()));
+        add_members(to, depth + 1, what.as_object(), "endpoints");
+    }
+}
+} // namespace
+
+// Of GET /health; throws where it is none.
+std::string health_table(std::string_view document) {
+    const json::value parsed = json::parse(json::string_view(document.data(), document.size()));
+    const json::object& whole = parsed.at("overall_status").as_object();
+    std::string out =
+        fmt::format("{:<24} {:>8} {:>7} {:>8} {:>8}\n", "the last minute", "requests", "success", "average", "p95");
+    for (const auto& [name, what] : parsed.at("services").as_object()) {
+        const json::object& route = what.as_object();
+        std::string note;
+        if (route.if_contains("degraded") != nullptr && route.at("degraded").is_bool() &&
+            route.at("degraded").as_bool())
+            note = "degraded";
+        if (const double held = value_of(route, "held"); held > 0)
+            note += fmt::format("{}{:.0f} held", note.empty() ? "" : ", ", held);
+        add_row(out, 0, {name.data(), name.size()}, route, note);
+        add_members(out, 1, route, "upstreams");
+    }
+    const auto open = static_cast<std::uint64_t>(value_of(whole, "open_circuits"));
+    const auto chaos = static_cast<std::uint64_t>(value_of(whole, "chaos_rules"));
+    out += fmt::format("\n{}; {}{}\n", whole.at("healthy").as_bool() ? "healthy" : "unhealthy: nothing can be served",
+                       open == 0   ? std::string{"no circuit is open"}
+                       : open == 1 ? std::string{"1 circuit is open"}
+                                   : fmt::format("{} circuits are open", open),
+                       chaos == 0 ? std::string{}
+                                  : fmt::format("; chaos is on ({} {})", chaos, chaos == 1 ? "rule" : "rules"));
+    return out;
+}
+
+int health(const std::string& admin, const std::string& config) {
+    std::string why;
+    const auto at = find_admin(admin, config, why);
+    if (!at) {
+        std::cerr << "evenkeel health: " << why << '\n';
+        return 2;
+    }
+    try {
+        provider::blocking_client client({.host = at->host, .port = at->port});
+        provider::header_list fields;
+        if (!at->token.empty()) fields.emplace_back("authorization", "Bearer " + at->token);
+        const auto told = client.request("GET", "/health?strict=1", fields);
+        if (told.complete() && (told.status == 200 || told.status == 503)) {
+            std::cout << printable_lines(health_table(told.body));
+            return told.status == 200 ? 0 : 1;
+        }
+        std::cerr << "evenkeel health: "
+                  << (told.status == 401 ? std::string{"the proxy asks for its admin token: EVENKEEL_ADMIN_TOKEN, or "
+                                                       "-c FILE"}
+                                         : fmt::format("the proxy answered {}", told.status))
+                  << '\n';
+    } catch (const provider::client_error& error) {
+        std::cerr << fmt::format("evenkeel health: {}:{}: {}\n", at->host, at->port, error.what())
+                  << "is the proxy running, and is this its admin.listen?\n";
+    } catch (const std::exception&) {
+        std::cerr << "evenkeel health: what answers there is no evenkeel\n";
+    }
+    return 1;
+}
+
+} // namespace evenkeel::cli
