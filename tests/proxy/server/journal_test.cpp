@@ -236,7 +236,6 @@ TEST_CASE("journal: the list, its filters, and what is not there; it survives a 
     for (const char* broken : {"/-/requests/%zz", "/-/requests?route=%zz", "/-/requests?outcome=%"})
         CHECK(get(proxy, broken).status == 400);
     CHECK(get(proxy, "/-/requests/nobody").status == 404);
-    CHECK(get(proxy, "/-/requests/%zz").status == 404);
     const auto one = boost::json::parse(told(proxy, "bad%2D1", ""));
     CHECK(one.at("requests").at(0).at("id") == "bad-1");
     CHECK(one.at("requests").at(0).at("story").as_array().size() >= 5);
