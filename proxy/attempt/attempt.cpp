@@ -183,6 +183,8 @@ void attempt::not_connected(net::transport_error error) {
     attempt_outcome outcome = failed_with(outcome_kind::connect_failure, true);
     if (transport_error_.is == net::transport_error::kind::limit) outcome.what.is = outcome_class::neutral; // our bound
     outcome.lasting = transport_error_.lasting;
+    if (transport_error_.is == net::transport_error::kind::connect_timeout && !cancel_.queued())
+        permit_.not_reached(now);
     fail(outcome, now);
 }
 

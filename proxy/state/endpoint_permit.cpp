@@ -279,6 +279,10 @@ void endpoint_permit::failed(const attempt_outcome& outcome, double u, steady_ti
     if (until > now) observer_->endpoint_changed(origin(), telemetry::rest_began{outcome.what.kind, until - now});
 }
 
+void endpoint_permit::not_reached(steady_time now) noexcept {
+    if (holds_ && now - taken_ >= connect_silence) doubt(taken_, now);
+}
+
 // Only where there is another endpoint to turn to: a lone one that is slow is still all there is.
 void endpoint_permit::overdue(bool mute, double u, steady_time now) noexcept {
     if (!holds_ || overdue_ || answered_ || sent_ == steady_time{}) return;

@@ -72,6 +72,8 @@ public:
     void took(steady_time now) noexcept;
     void finished(steady_time now) noexcept; // the answer has been read to its end
     void failed(const attempt_outcome& outcome, double u, steady_time now) noexcept; // also after answers(): it broke
+    // No connection was made, and nothing said why: that is a silence too, beside the failure it is.
+    void not_reached(steady_time now) noexcept;
     // Silent for too long, but goes on: a failure until it answers. `mute`: not a byte has come from there, and it is
     // not us that it waits for.
     void overdue(bool mute, double u, steady_time now) noexcept;

@@ -104,4 +104,26 @@ TEST_CASE("A13: another endpoint's room is not this one's: no failover into idle
     }
 }
 
+TEST_CASE("a connection that is never made is a silence, also where its timeout comes before the answer elsewhere") {
+    for (const double answers_in : {1.0, 4.0, 4.999, 5.0, 6.0, 20.0}) {
+        CAPTURE(answers_in);
+        double begins = 1e9;
+        stage on(
+            settings_of_text(two("")), [&](std::string_view, unsigned, double) { return answer(answers_in); }, 1,
+            [&](std::string_view upstream, double now) { return upstream != "first" || now < begins; });
+        for (int i = 0; i < 20; ++i) {
+            static_cast<void>(on.ask("/v1/chat/completions"));
+            on.run_until(on.now() + 10);
+        }
+        begins = on.now();
+        CHECK(on.ask("/v1/chat/completions").took < answers_in + 1.1);
+        for (int i = 0; i < 20; ++i) {
+            on.run_until(on.now() + 10);
+            const auto& one = on.ask("/v1/chat/completions");
+            CHECK(one.took < answers_in + 0.1);
+            CHECK(one.attempts == 1);
+        }
+    }
+}
+
 } // namespace evenkeel::simulate::two_upstreams_test
