@@ -7,7 +7,7 @@
 // depend on how the bytes were cut into reads, which the tests check at every position.
 //
 // Why not Boost.Beast's basic_parser: behind the very same gates it costs 15,600 instructions for the two heads of a
-// plain request where this costs 5,700, which is 36 % more for the whole request (2026-11-29, `tests/bench/run
+// plain request where this costs 5,700, which is 34 % more for the whole request (2026-11-29, `tests/bench/run
 // --heads`). It would also unfold obs-fold, whose values then lie elsewhere than the head, and name no rule that was
 // broken; wire_beast_gate_test lists what would come through, wire_beast_test what it lets pass without the gates. It
 // remains the oracle: what is accepted here, it must accept and split the same way.
