@@ -5,7 +5,6 @@
 
 #include "proxy/wire/head.hpp"
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -14,8 +13,5 @@ namespace evenkeel::request {
 
 // Of the first field that is authorization, x-api-key, api-key or x-goog-api-key. Empty: there is none.
 [[nodiscard]] std::optional<std::uint64_t> credential_mark(const wire::request_head& head) noexcept;
-
-// Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012), with 2 and 4 rounds.
-[[nodiscard]] std::uint64_t siphash(const std::array<std::uint64_t, 2>& key, std::string_view text) noexcept;
 
 } // namespace evenkeel::request

@@ -1,12 +1,10 @@
 // What is told of a disturbed request, on the whole path in virtual time: its tries, who left and how long it had been
 // silent, where the time went, whose request it was.
 
-#include "proxy/reading/credential_mark.hpp"
 #include "tests/proxy/request/flow_fixture.hpp"
 
 #include <doctest/doctest.h>
 
-#include <array>
 #include <cstdint>
 #include <string>
 
@@ -164,14 +162,6 @@ TEST_CASE("whose request it was: address, model, trace and a hash of the credent
                             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x", "short"})
         CHECK(ask(post_with("traceparent: " + std::string{bad} + "\r\n", "{}"), 2).trace_id.empty());
     f.expect_nothing_left();
-}
-
-TEST_CASE("siphash: the vector of its authors") {
-    const std::array<std::uint64_t, 2> key{0x0706050403020100ULL, 0x0f0e0d0c0b0a0908ULL};
-    std::string text;
-    for (char c = 0; c < 15; ++c) text += c;
-    CHECK(request::siphash(key, text) == 0xa129ca6149be45e5ULL);
-    CHECK(request::siphash(key, "") == 0x726fdb47dd0e0e31ULL);
 }
 
 TEST_CASE("a body that is waited for is no time of ours") {
