@@ -1,5 +1,6 @@
 #include "proxy/provider/blocking_client.hpp"
 
+#include "policies/assert.hpp"
 #include "proxy/provider/wire.hpp"
 
 #include <boost/asio/io_context.hpp>
@@ -9,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 
 namespace evenkeel::provider {
 
@@ -120,9 +122,13 @@ struct blocking_client::state {
     std::string piece;  // decoded bytes not handed out
     std::string events; // decoded bytes not yet an event
 
+    std::atomic<bool> working{false};
+
     // Runs what `start` begins, and breaks it off when it takes longer than `limit`.
     template <class Start>
     io_result within(std::chrono::milliseconds limit, Start start) {
+        // Two threads would run each other's handlers, and both wait for the slower one.
+        EVENKEEL_ASSERT(!working.exchange(true), "a blocking client serves one thread at a time");
         io_result out;
         bool done = false;
         start([&](error_code error, std::size_t bytes = 0) {
@@ -138,6 +144,7 @@ struct blocking_client::state {
             socket.cancel(ignored);
             context.run();
         }
+        working = false;
         return out;
     }
 

@@ -7,6 +7,8 @@
 //     auto answer = client.request("POST", "/v1/embeddings", {{"content-type", "application/json"}}, body);
 //     CHECK(answer.complete());
 //
+// It serves one thread at a time (asserted): who writes and reads at once takes turns with a short timeout.
+//
 // Streams: read_head(), then next_event() until it returns nothing, then ended().
 
 #include <chrono>
