@@ -2,6 +2,7 @@
 
 #include "config/complete.hpp"
 #include "config/expand.hpp"
+#include "config/otel_variables.hpp"
 #include "config/parse.hpp"
 #include "config/reader.hpp"
 #include "config/relations.hpp"
@@ -86,10 +87,11 @@ std::unique_ptr<effective> read_effective(std::string_view yaml, const std::stri
     problem_list problems(*out->source, file_name);
 
     const std::optional<node> parsed = parse(*out->source, problems);
-    std::vector<std::string> secrets;
+    std::vector<std::string> secrets, ignored;
     if (parsed) {
         const std::string directory = directory_of(file_name);
         read_result read = read_tree(*parsed, *out->source, problems, env, directory);
+        ignored = add_otel_variables(read.root, env, read.secrets);
         secrets = parts_of(read.secrets);
         hide_everywhere(*out->source, secrets);
         complete(read.root);
@@ -100,6 +102,10 @@ std::unique_ptr<effective> read_effective(std::string_view yaml, const std::stri
         if (!problems.has_errors()) out->root = std::move(read.root);
     }
     out->diagnostics = problems.finish();
+    for (std::string& each : ignored) {
+        out->diagnostics.push_back(whole_file(file_name, "ignored-variable", std::move(each)));
+        out->diagnostics.back().level = severity::warning;
+    }
     for (diagnostic& d : out->diagnostics) {
         redact(d.message, secrets);
         for (related_place& r : d.related) redact(r.message, secrets);

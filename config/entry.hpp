@@ -11,7 +11,7 @@
 
 namespace evenkeel::config {
 
-enum class origin : unsigned char { built_in, file, upstream, defaults, route };
+enum class origin : unsigned char { built_in, environment, file, upstream, defaults, route };
 
 struct entry {
     const schema_node* schema = nullptr;

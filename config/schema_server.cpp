@@ -29,6 +29,8 @@ void worker_count(const entry& from, settings& to) {
 }
 
 template <auto Key>
+constexpr auto traces = member<&settings::tracing, Key>;
+template <auto Key>
 constexpr auto limit = member<&settings::limits, Key>;
 
 } // namespace
@@ -91,6 +93,53 @@ void add_listening_keys(std::vector<key_row>& table) {
                           "Prometheus.", .fills = member<&settings::admin, &admin::metrics_listen>},
         {.path = "admin.token", .kind = token, .documentation = "Bearer token for admin; empty: none is asked for.",
          .secret = true, .can_be_empty = true, .fills = member<&settings::admin, &admin::token>},
+    };
+    table.insert(table.end(), rows.begin(), rows.end());
+}
+
+static void add_tracing_keys(std::vector<key_row>& table) {
+    using enum value_kind;
+    using enum value_shape;
+    const std::initializer_list<key_row> rows{
+        {.path = "tracing", .kind = block, .words = "off",
+         .documentation = "Spans of requests and attempts for a collector (OTLP over HTTP, JSON). Without an endpoint, "
+                          "here or in OTEL_EXPORTER_OTLP_ENDPOINT, nothing is traced. What is not written here comes "
+                          "from the OTEL_ variables.",
+         .fills = traces<&tracing_options::on>},
+        {.path = "tracing.otlp_endpoint", .kind = url,
+         .documentation = "Base URL of the collector: spans go to its path /v1/traces. "
+                          "OTEL_EXPORTER_OTLP_ENDPOINT.",
+         .fills = traces<&tracing_options::otlp_endpoint>},
+        {.path = "tracing.traces_endpoint", .kind = url,
+         .documentation = "Instead of it, a URL that is used as it is. OTEL_EXPORTER_OTLP_TRACES_ENDPOINT.",
+         .fills = traces<&tracing_options::traces_endpoint>},
+        {.path = "tracing.headers", .kind = header_value, .shape = map,
+         .documentation = "Fields of each request to the collector. OTEL_EXPORTER_OTLP_HEADERS.",
+         .secret = true, .can_be_empty = true, .map_keys = "header_name",
+         .fills = traces<&tracing_options::headers>},
+        {.path = "tracing.sample", .kind = ratio, .fallback = "0.1", .min = "0", .max = "1",
+         .documentation = "Share of the traces that begin here and are kept. Disturbed requests always are, whatever "
+                          "this or a caller says. OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG.",
+         .price = "About 1 KB to the collector for each span.", .fills = traces<&tracing_options::sample>},
+        {.path = "tracing.parent", .kind = value_kind::word, .fallback = "follow", .words = "follow|ignore",
+         .documentation = "Whether a caller's own sampling, told in traceparent, counts before `sample`.",
+         .fills = traces<&tracing_options::parent>},
+        {.path = "tracing.propagate", .kind = value_kind::word, .fallback = "traceparent",
+         .words = "none|traceparent|all",
+         .documentation = "What upstreams are told of the trace: nothing, a traceparent of each attempt's own, or "
+                          "the caller's tracestate and baggage too.",
+         .price = "all: what internal services say of themselves reaches the providers.",
+         .fills = traces<&tracing_options::propagate>},
+        {.path = "tracing.semconv", .kind = value_kind::word, .fallback = "both", .words = "0.1|1.41|both",
+         .documentation = "Which conventions name the attributes of inference: 0.1 of the GenAI conventions, semantic "
+                          "conventions up to 1.41, or both. OTEL_SEMCONV_STABILITY_OPT_IN.",
+         .fills = traces<&tracing_options::semconv>},
+        {.path = "tracing.service_name", .kind = text, .fallback = "evenkeel",
+         .documentation = "The resource's service.name. OTEL_SERVICE_NAME.",
+         .fills = traces<&tracing_options::service_name>},
+        {.path = "tracing.resource", .kind = text, .shape = map,
+         .documentation = "Further attributes of the resource. OTEL_RESOURCE_ATTRIBUTES.", .map_keys = "text",
+         .fills = traces<&tracing_options::resource>},
     };
     table.insert(table.end(), rows.begin(), rows.end());
 }
@@ -205,16 +254,7 @@ void add_process_keys(std::vector<key_row>& table) {
     table.insert(table.end(), credentials.begin(), credentials.end());
 
     add_chaos_keys(table);
-    add_later(table, {
-        {.path = "tracing", .kind = block, .documentation = "Spans to an OTLP collector."},
-        {.path = "tracing.otlp_endpoint", .kind = url,
-         .documentation = "Base URL of the collector (OTLP over HTTP, JSON)."},
-        {.path = "tracing.sample", .kind = ratio, .fallback = "0.1", .min = "0", .max = "1",
-         .documentation = "Share of traces kept."},
-        {.path = "tracing.propagate", .kind = value_kind::word, .fallback = "traceparent",
-         .words = "none|traceparent|all",
-         .documentation = "What upstreams are told of the trace."},
-    });
+    add_tracing_keys(table);
 }
 
 } // namespace evenkeel::config

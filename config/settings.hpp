@@ -319,6 +319,29 @@ struct journal_options {
     bool operator==(const journal_options&) const = default;
 };
 
+// Whether a caller's word counts on whether its trace is kept.
+enum class trace_parent : unsigned char { follow, ignore };
+// What upstreams are told of the trace. all: what the caller said beside traceparent (tracestate, baggage) goes on.
+enum class trace_propagation : unsigned char { none, traceparent, all };
+// Whose names the attributes of inference have.
+enum class genai_conventions : unsigned char { v0_1, v1_41, both };
+
+// Spans, sent to a collector (OTLP over HTTP, JSON).
+struct tracing_options {
+    bool on = true;                                    // if there is an endpoint
+    std::optional<url> otlp_endpoint, traces_endpoint; // traces_endpoint: as it is, in place of the other
+    double sample = 0.1; // share of the traces that begin here; disturbed requests are kept beside it
+    trace_parent parent = trace_parent::follow;
+    trace_propagation propagate = trace_propagation::traceparent;
+    genai_conventions semconv = genai_conventions::both;
+    std::string service_name = "evenkeel";
+    std::vector<std::pair<std::string, std::string>> resource; // further attributes
+    std::vector<std::pair<std::string, std::string>> headers;  // for the collector; may be secret
+
+    [[nodiscard]] bool active() const noexcept { return on && (otlp_endpoint || traces_endpoint); }
+    bool operator==(const tracing_options&) const = default;
+};
+
 struct last_good_options {
     std::uint64_t max_bytes = std::uint64_t{64} * 1024 * 1024; // of the store
     std::string path;                                          // of the file that keeps it; empty: none
@@ -343,6 +366,7 @@ struct settings {
     log_options log;
     config::limits limits;
     journal_options journal;
+    tracing_options tracing;
     last_good_options last_good;
     chaos_options chaos;
     credential_rules credentials;

@@ -110,6 +110,7 @@ private:
         const std::string at = ":" + std::to_string(e.from == origin::built_in ? 0 : source_->line_of(e.at.begin));
         switch (e.from) {
         case origin::built_in: out = e.profile.empty() ? "built-in" : "profile " + std::string(e.profile); break;
+        case origin::environment: out = "environment"; break;
         case origin::file: out = "file" + at; break;
         case origin::upstream: out = "upstream" + at; break;
         case origin::defaults: out = "defaults" + at; break;

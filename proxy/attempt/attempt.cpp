@@ -11,7 +11,10 @@
 
 #include "proxy/attempt/attempt.hpp"
 
+#include "proxy/events/hex_digits.hpp"
+
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <utility>
 #include <variant>
@@ -170,8 +173,19 @@ void attempt::begin_record(attempt_kind kind, std::string_view why) {
     record_.why = why;
     record_.probe = permit_.is_probe();
     recording_ = true;
-    record_.attempt = tell(launched_, telemetry::happened::launched{kind, why, record_.probe});
+    record_.attempt = tell(launched_, telemetry::happened::launched{kind, why, record_.probe, begin_span()});
     permit_.is_of(record_.attempt);
+}
+
+std::uint64_t attempt::begin_span() noexcept {
+    if (order_.account == nullptr || !order_.account->trace) return 0;
+    const std::uint64_t span = order_.account->trace.next_span();
+    const std::size_t at = order_.upcast ? order_.upcast->span_at : order_.span_at;
+    if (at == 0) return span;
+    std::array<char, telemetry::hex_digits> digits;
+    telemetry::write_hex(digits.data(), span);
+    (order_.upcast ? order_.upcast->head : order_.head).overwrite(at, {digits.data(), digits.size()});
+    return span;
 }
 
 void attempt::not_connected(net::transport_error error) {

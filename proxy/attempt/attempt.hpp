@@ -55,6 +55,7 @@ struct attempt_order {
     // Of which the permit is: after a reload a loser may be the last to need it.
     std::shared_ptr<const policy_set> policies;
     wire::head_text head;         // outgoing, complete
+    std::size_t span_at = 0;      // in the head: where the id of its span goes, anew with each try; 0: nowhere
     request_body* body = nullptr; // of the client's request; used only until cancel() or the end of its call
     telemetry::request_account* account = nullptr; // ... likewise; used only until cancel() or its own end
     body_pieces renamed;                           // goes out instead of that body, whole; empty: that body itself
@@ -153,6 +154,7 @@ private:
 
     // One try: its record, its call, and what is repeated without anybody being asked.
     void begin_record(telemetry::attempt_kind kind, std::string_view why);
+    [[nodiscard]] std::uint64_t begin_span() noexcept; // and tells the upstream; 0: nothing is traced
     void begin_call(std::unique_ptr<net::exchange> over);
     void forget_call() noexcept;
     void not_connected(net::transport_error error);

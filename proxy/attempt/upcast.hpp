@@ -23,7 +23,8 @@ struct client_request;
 // What an attempt that goes upstream as a stream is made of; its order holds it until it is repeated plainly.
 struct upcast_order {
     wire::head_text head; // what goes out instead of the order's
-    body_pieces body;     // ... and instead of the client's body: one piece
+    std::size_t span_at = 0;
+    body_pieces body; // ... and instead of the client's body: one piece
     std::string model;
     upcast_memory* exclusions = nullptr;   // of the order's policies
     holding plain_hold = holding::nothing; // ... where it is repeated

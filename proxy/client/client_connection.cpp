@@ -16,6 +16,7 @@
 #include "proxy/message/local_answer.hpp"
 #include "proxy/reading/judgement.hpp"
 #include "proxy/reading/outgoing.hpp"
+#include "proxy/reading/trace_id.hpp"
 #include "proxy/wire/characters.hpp"
 #include "proxy/wire/error_facts.hpp"
 #include "proxy/wire/gate.hpp"
@@ -359,6 +360,8 @@ net::task<bool> client_connection::handle() {
          .started = services_.loop.wall_now()},
         services_.loop, *stream_, input_, services_.buffers);
     telemetry::request_account& account = request.account;
+    if (request.came.settings->tracing.active()) [[unlikely]]
+        account.trace = begin_trace(head_, request.came.settings->tracing, context_.trace_draws);
     const auto& limits = request.came.settings->limits;
     request.body.begin(head_.body,
                        {.max_body = limits.max_body,

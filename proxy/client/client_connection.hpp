@@ -31,6 +31,7 @@ struct connection_context {
     std::shared_ptr<const policy_set> policies; // of these settings
     bool draining = false;                      // every answer closes its connection
     std::uint64_t id_seed = 0;                  // of request ids, random per worker
+    std::uint64_t trace_draws = 0;              // of traces' ids, likewise
     std::uint64_t next_id = 0;
     // Of client_connection only.
     boost::intrusive::list<connection_hook, boost::intrusive::constant_time_size<false>> open{};

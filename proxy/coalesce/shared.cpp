@@ -83,7 +83,9 @@ net::task<answer> read_along(worker_services& services, client_request& request,
         flight_reader reader(services.loop);
         role = enter(services, request, what, next, *key, reader);
         if (role != coalesce_role::none) {
-            tell(services, request, telemetry::happened::joined{role});
+            const bool follows = role == coalesce_role::follower;
+            tell(services, request,
+                 telemetry::happened::joined{role, follows ? reader.flight()->leader() : telemetry::trace_link{}});
             const net::cancel_source::hook left(
                 request.gone, [](void* who) { static_cast<flight_reader*>(who)->set(); }, &reader);
             for (;;) {

@@ -45,6 +45,7 @@ std::shared_ptr<shared_flight> shared_flight::make(worker_services& services, sh
     if (!made->charge_.take(of.came.head->raw.size())) return nullptr; // the body lies in blocks, which count already
     made->route_ = of.route;
     made->latest_ = what.deadline;
+    made->leader_ = of.account.trace.link();
     made->request_ = std::make_unique<owned_request>(services.loop, services.buffers, of, body);
     client_request& request = made->request_->get();
     request.route = of.route;

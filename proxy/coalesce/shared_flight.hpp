@@ -98,6 +98,7 @@ public:
 
     // From any worker. False: nobody joins any more.
     [[nodiscard]] bool join(flight_reader& reader, steady_time deadline);
+    [[nodiscard]] const telemetry::trace_link& leader() const noexcept { return leader_; } // likewise
 
     // For one reader; where there is nothing yet it is woken once there is.
     struct seen {
@@ -137,6 +138,7 @@ private:
     worker_services& services_;
     shared_flights& among_;
     const coalesce_key key_;
+    telemetry::trace_link leader_; // the request it was made for; as it was made
 
     // Of the running worker.
     memory_charge charge_; // of the copied request

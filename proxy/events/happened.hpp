@@ -14,6 +14,7 @@
 #include "policies/time.hpp"
 #include "proxy/events/outcomes.hpp"
 #include "proxy/events/spending.hpp"
+#include "proxy/events/trace_context.hpp"
 
 #include <cstdint>
 #include <string_view>
@@ -43,8 +44,9 @@ struct queued {
 };
 
 // `coalesce`.
-struct joined {         // a shared flight
-    coalesce_role role; // leader or follower
+struct joined {          // a shared flight
+    coalesce_role role;  // leader or follower
+    trace_link leader{}; // of a follower: the request that it was started for; empty: it is not traced
 };
 struct detached { // it has lost that flight
     coalesce_detachment why;
@@ -54,8 +56,9 @@ struct shared_flight_ended {}; // once for each leader
 // The plan of a flight: what it did, and what it did not.
 struct launched {
     attempt_kind kind;
-    std::string_view why; // first | retry | failover | hedge | rescue | stale_connection | plain
-    bool probe = false;   // of a circuit that is half-open
+    std::string_view why;   // first | retry | failover | hedge | rescue | stale_connection | plain
+    bool probe = false;     // of a circuit that is half-open
+    std::uint64_t span = 0; // in its request's trace; 0: nothing is traced
 };
 struct passed_over { // an attempt was wanted, and this endpoint is not asked now
     attempt_purpose wanted;

@@ -10,6 +10,7 @@
 #include "proxy/events/happened.hpp"
 #include "proxy/events/journal.hpp"
 #include "proxy/events/outcomes.hpp"
+#include "proxy/events/trace_context.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -88,6 +89,7 @@ struct request_account {
     duration silent{};                         // of client_cancelled: how long the upstream had been silent
     std::uint64_t bytes_in = 0, bytes_out = 0; // body bytes
     telemetry::journal journal{};
+    trace_context trace{};
     const request_witness* witness = nullptr; // its request, while that is there
 
     [[nodiscard]] request_ending ending() const noexcept { return ending_of(outcome, service); }

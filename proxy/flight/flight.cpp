@@ -229,8 +229,10 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
     order.policies = request_.came.policies;
     // What is judged has to be readable; so does what is only read along with.
     const bool judged = what.hold != holding::nothing || request_.facts.wants_stream();
-    append_request_head(order.head, *request_.came.head, target, route_, *upstream, framing,
-                        request_.came.client_address, judged ? answer_coding::identity : answer_coding::as_asked);
+    order.span_at =
+        append_request_head(order.head, *request_.came.head, target, route_, *upstream, framing,
+                            request_.came.client_address, judged ? answer_coding::identity : answer_coding::as_asked,
+                            {request_.account.trace, request_.came.settings->tracing.propagate});
     order.body = &request_.body;
     order.account = &request_.account;
     order.why = what.why;

@@ -22,6 +22,9 @@ std::optional<std::uint64_t> client_request::credential() const {
     return route ? facts.caller_told() : std::nullopt;
 }
 
-std::string_view client_request::trace_id() const { return trace_id_of(*came.head); }
+std::string_view client_request::trace_id() const {
+    if (account.trace) return write_trace_id(trace_id_.data(), account.trace);
+    return trace_id_of(*came.head);
+}
 
 } // namespace evenkeel::request

@@ -13,6 +13,7 @@
 #include "proxy/message/request_facts.hpp"
 #include "proxy/net/cancel.hpp"
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -54,6 +55,8 @@ private:
     }
     [[nodiscard]] std::optional<std::uint64_t> credential() const override;
     [[nodiscard]] std::string_view trace_id() const override;
+
+    mutable std::array<char, 32> trace_id_; // of a trace that began here; written when somebody asks
 };
 
 } // namespace evenkeel::request

@@ -32,6 +32,7 @@ owned_request::owned_request(net::loop& worker, buffer_pool& buffers, const clie
     head_.expect_continue = false;
     request_.body.begin_whole(head_.body, std::move(body));
     adopt(*of.came.head);
+    request_.account.trace = of.account.trace.child();
 }
 
 // A part of a fan-out has been changed since its head came.

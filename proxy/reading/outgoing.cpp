@@ -1,6 +1,7 @@
 #include "proxy/reading/outgoing.hpp"
 
 #include "proxy/reading/credentials.hpp"
+#include "proxy/reading/trace_id.hpp"
 #include "proxy/wire/head_builder.hpp"
 
 #include <algorithm>
@@ -22,22 +23,33 @@ bool is_edited(const config::header_edits& edits, std::string_view name) noexcep
 
 bool is_empty(const config::header_edits& edits) noexcept { return edits.set.empty() && edits.remove.empty(); }
 
-constexpr std::string_view forwarded_for = "x-forwarded-for", accept_encoding = "accept-encoding";
+constexpr std::string_view forwarded_for = "x-forwarded-for", accept_encoding = "accept-encoding",
+                           traceparent = "traceparent";
+
+bool speaks_of_trace(std::string_view name) noexcept {
+    return same_name(name, traceparent) || same_name(name, "tracestate") || same_name(name, "baggage");
+}
 } // namespace
 
-void append_request_head(wire::head_text& out, const wire::request_head& head, std::string_view target,
-                         const config::route& route, const config::upstream& upstream, const wire::body_framing& body,
-                         std::string_view client_address, answer_coding coding) {
+std::size_t append_request_head(wire::head_text& out, const wire::request_head& head, std::string_view target,
+                                const config::route& route, const config::upstream& upstream,
+                                const wire::body_framing& body, std::string_view client_address, answer_coding coding,
+                                const trace_fields& trace) {
     wire::head_builder builder(out);
     builder.request_line(head.method, target);
     builder.field("host", upstream.address.authority);
     const bool edited = !is_empty(route.headers) || !is_empty(upstream.headers);
     const bool hides = config::hides_callers(route, upstream);
     const bool plain = coding == answer_coding::identity;
+    const bool traced{trace.of};
+    // A tracestate belongs to the traceparent that it came with.
+    const bool all = trace.propagate == config::trace_propagation::all && trace.of.parent_remote;
+    std::size_t span_at = 0;
     std::string forwarded;
     builder.fields(head.raw, head.fields, [&](const wire::field& one) {
         if (one.id == wire::field_id::own) return false; // meant for us
         if (plain && one.id == wire::field_id::accept_encoding) return false;
+        if (traced && speaks_of_trace(one.name) && (!all || same_name(one.name, traceparent))) return false;
         if (hides && is_credential(route.credentials, one)) return false;
         if (edited && (is_edited(route.headers, one.name) || is_edited(upstream.headers, one.name))) return false;
         if (upstream.forwarded && same_name(one.name, forwarded_for)) {
@@ -57,6 +69,11 @@ void append_request_head(wire::head_text& out, const wire::request_head& head, s
         }
         for (const auto& [name, value] : upstream.headers.set) builder.field(name, value);
     }
+    if (traced && trace.propagate != config::trace_propagation::none &&
+        !(edited && (is_edited(route.headers, traceparent) || is_edited(upstream.headers, traceparent)))) {
+        builder.field(traceparent, traceparent_text{trace.of}.view());
+        span_at = out.size() - 2 - traceparent_text::size + traceparent_text::span_at; // in front of its CRLF
+    }
     if (upstream.forwarded && !client_address.empty()) {
         if (!forwarded.empty()) forwarded += ", ";
         forwarded += client_address;
@@ -64,6 +81,7 @@ void append_request_head(wire::head_text& out, const wire::request_head& head, s
     }
     builder.framing(body);
     builder.finish();
+    return span_at;
 }
 
 void append_response_head(wire::head_text& out, const wire::response_head& head, const wire::body_framing& body,

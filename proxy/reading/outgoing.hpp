@@ -3,9 +3,11 @@
 // answer to a client. Pure: strings out.
 
 #include "config/settings.hpp"
+#include "proxy/events/trace_context.hpp"
 #include "proxy/wire/head.hpp"
 #include "proxy/wire/head_text.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -32,11 +34,20 @@ struct answer_labels {
 // own word stands.
 enum class answer_coding : unsigned char { as_asked, identity };
 
+// What an upstream is told of the trace, in place of what the caller said of it.
+struct trace_fields {
+    telemetry::trace_context of{}; // empty: nothing is traced here, and the caller's word goes on as it is
+    config::trace_propagation propagate = config::trace_propagation::traceparent;
+};
+
 // The one place where a request's head is written: of the fields of a caller only this decides which an upstream is
 // shown. Where it is shown no caller's credentials, `target` is without them too (upstream_target).
-void append_request_head(wire::head_text& out, const wire::request_head& head, std::string_view target,
-                         const config::route& route, const config::upstream& upstream, const wire::body_framing& body,
-                         std::string_view client_address, answer_coding coding = answer_coding::as_asked);
+//
+// Where in `out` the id of the span is (16 digits): each time that the head is sent it has one of its own. 0: nowhere.
+std::size_t append_request_head(wire::head_text& out, const wire::request_head& head, std::string_view target,
+                                const config::route& route, const config::upstream& upstream,
+                                const wire::body_framing& body, std::string_view client_address,
+                                answer_coding coding = answer_coding::as_asked, const trace_fields& trace = {});
 
 void append_response_head(wire::head_text& out, const wire::response_head& head, const wire::body_framing& body,
                           const answer_labels& labels);

@@ -21,6 +21,7 @@
 #include "proxy/telemetry/liveness.hpp"
 #include "proxy/telemetry/metrics.hpp"
 #include "proxy/telemetry/observer_group.hpp"
+#include "proxy/telemetry/trace_exporter.hpp"
 
 #include <fmt/format.h>
 
@@ -74,6 +75,9 @@ constexpr duration longest_store_wait = std::chrono::seconds{2};
 // For the addresses of names with `resolve: each`; then their upstreams have one endpoint until they come.
 constexpr duration longest_address_wait = std::chrono::seconds{1};
 
+// For the collector of traces to take what is left when the process ends. (chosen)
+constexpr duration longest_last_export = std::chrono::seconds{2};
+
 // A process that cannot write what it was told to write does not start.
 void open_logs(const config::settings& with, telemetry::app_log& log, telemetry::access_log& access) {
     const auto demand = [&](std::string_view key, const std::string& path, const boost::system::error_code& failed) {
@@ -95,7 +99,8 @@ struct server::inside {
     inside(server_options given, config::snapshot first)
         : options(std::move(given)), written(std::move(first)), settings(written),
           metrics({.version = options.version, .workers = settings->workers}), log(log_lines),
-          access(access_lines, log), everyone({&log, &access, &metrics, &health, &journal}),
+          access(access_lines, log), traces(log, {.version = options.version, .lookup = options.lookup}),
+          everyone({&log, &access, &metrics, &health, &journal, &traces}),
           beats(settings->workers, std::chrono::steady_clock::now()) {}
 
     server_options options;
@@ -112,6 +117,7 @@ struct server::inside {
     telemetry::app_log log;
     telemetry::access_log access;
     telemetry::journal_store journal;
+    telemetry::trace_exporter traces;
     telemetry::observer_group everyone;
     telemetry::liveness beats;
     chaos_control chaos{helper, log};
@@ -212,7 +218,8 @@ server::server(server_options options, config::snapshot settings)
                                          .memory_limit = all.memory.limit(),
                                          .journal_requests = kept.requests,
                                          .journal_bytes = kept.bytes,
-                                         .journal_evicted = kept.evicted};
+                                         .journal_evicted = kept.evicted,
+                                         .traces = all.traces.summary()};
     });
     const shared_parts shared{all.resolver,
                               all.tls,
@@ -394,6 +401,7 @@ bool server::wait() {
         }
     }
     inside_->started = false;
+    inside_->traces.finish(longest_last_export);
     inside_->access.flush();
     inside_->log.flush();
     return clean;

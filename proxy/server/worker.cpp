@@ -24,7 +24,7 @@ worker::worker(const shared_parts& shared, config::snapshot settings,
           shared.look_for_dead_ways_every),
       chaos_(shared.chaos),
       services_{loop_, pool_, shared.observer, shared.memory, shared.health_document, std::mt19937_64{seed}},
-      context_{.services = services_, .settings = {}, .policies = {}, .id_seed = seed},
+      context_{.services = services_, .settings = {}, .policies = {}, .id_seed = seed, .trace_draws = ~seed},
       probes_({loop_, pool_, shared.observer, [this](const config::upstream& to) {
                    return request::may_warm(*context_.settings, *context_.policies, to, loop_.now());
                }}) {

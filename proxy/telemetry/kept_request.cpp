@@ -21,7 +21,7 @@ std::int16_t place_of(const config::upstream* where, std::vector<const config::u
     auto found = std::find(known.begin(), known.end(), where);
     if (found == known.end()) {
         known.push_back(where);
-        into.push_back({where->name, std::string{where->endpoint.label()}});
+        into.push_back({where->name, std::string{where->endpoint.label()}, where->address.host, where->address.port});
         found = known.end() - 1;
     }
     return static_cast<std::int16_t>(found - known.begin());
@@ -30,7 +30,7 @@ std::int16_t place_of(const config::upstream* where, std::vector<const config::u
 
 std::size_t kept_request::bytes() const noexcept {
     std::size_t all = sizeof *this + journal.capacity() * sizeof(happening) + endpoints.capacity() * sizeof(endpoint);
-    for (const endpoint& one : endpoints) all += apart(one.upstream) + apart(one.label);
+    for (const endpoint& one : endpoints) all += apart(one.upstream) + apart(one.label) + apart(one.host);
     for (const auto* text : {&id, &trace_id, &upstream_request_id, &client, &method, &path, &model, &upstream_model,
                              &route, &upstream, &part_of, &reason, &proxy_error, &parts, &degraded_route})
         all += apart(*text);

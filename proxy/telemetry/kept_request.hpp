@@ -26,6 +26,8 @@ struct kept_request {
     };
     struct endpoint {
         std::string upstream, label; // label: empty where the upstream has no other
+        std::string host;
+        std::uint16_t port = 0;
     };
 
     std::string id, trace_id, upstream_request_id, client, method, path, model, upstream_model;

@@ -364,6 +364,10 @@ void add_process(std::vector<metric_row>& to) {
          {}, of_process<&process_report::journal_bytes>, from_the_start},
         {process, counter, "journal_evicted_total", "Requests that the journal gave up for later ones.",
          {}, of_process<&process_report::journal_evicted>, from_the_start},
+        {process, counter, "trace_spans_total",
+         "Spans for the collector of `tracing`, by what became of them. `queue_full`: dropped, the collector is slow "
+         "or away; `rejected`: it does not want them; `failed`: it did not take them in time.",
+         {words<trace_result>("result", static_cast<int>(trace_result_count))}, spans_of_traces, from_the_start},
         {process, gauge, "memory_held_bytes", "What counts against limits.memory.",
          {}, of_process<&process_report::memory_held>, from_the_start},
         {process, gauge, "memory_limit_bytes", "limits.memory.",

@@ -13,6 +13,7 @@
 #include "proxy/events/observer.hpp"
 #include "proxy/events/policy_report.hpp"
 #include "proxy/events/request_account.hpp"
+#include "proxy/telemetry/trace_report.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -32,6 +33,7 @@ struct process_report {
     std::uint64_t access_log_dropped = 0;            // lines
     std::uint64_t memory_held = 0, memory_limit = 0; // bytes; what counts against limits.memory, and that
     std::uint64_t journal_requests = 0, journal_bytes = 0, journal_evicted = 0;
+    trace_report traces{};
 };
 using process_reporter = std::function<process_report()>;
 

@@ -178,5 +178,9 @@ inline std::optional<double> lookups(const subject& of, const series_place& at) 
 inline std::optional<double> not_kept_for(const subject& of, const series_place& at) {
     return static_cast<double>(of.at->last_good.not_kept[at[0]]);
 }
+inline std::optional<double> spans_of_traces(const subject& of, const series_place& at) {
+    if (!of.at->process) return std::nullopt;
+    return static_cast<double>(of.at->process->traces.spans[at[0]]);
+}
 
 } // namespace evenkeel::telemetry::row_readers

@@ -27,6 +27,10 @@ public:
         return data_.get() + size_;
     }
     void commit(std::size_t bytes) noexcept { size_ += bytes; }
+    // In place of what was written there.
+    void overwrite(std::size_t at, std::string_view bytes) noexcept {
+        std::memcpy(data_.get() + at, bytes.data(), bytes.size());
+    }
     void append(std::string_view bytes) {
         if (!bytes.empty()) std::memcpy(room(bytes.size()), bytes.data(), bytes.size());
         commit(bytes.size());

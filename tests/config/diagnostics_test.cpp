@@ -171,25 +171,6 @@ TEST_CASE("a long line is cut around the caret") {
     CHECK(d.source.substr(static_cast<std::size_t>(d.source_column) - 1, 5) == "levle");
 }
 
-TEST_CASE("every block of a later version accepts off, and nothing else") {
-    const char* top[] = {"tracing"};
-    const auto check = [](const std::string& name, const auto& with) {
-        CAPTURE(name);
-        const load_result off = load(with(name + ": off"));
-        CAPTURE(printed(off.diagnostics));
-        CHECK(off.ok());
-        for (const char* value : {"{}", "[]", "tuned", "3s", "true", "false", "~", "\"off\""}) {
-            CAPTURE(value);
-            const load_result on = load(with(name + ": " + value));
-            REQUIRE(on.diagnostics.size() == 1);
-            CHECK(on.diagnostics[0].code == "not-available");
-            CHECK(on.diagnostics[0].message ==
-                  "'" + name + "' is not available in this version; write `" + name + ": off` or remove it");
-        }
-    };
-    for (const char* name : top) check(name, [](const std::string& line) { return good(line + "\n"); });
-}
-
 TEST_CASE("an upstream named twice in one route is reported with the first place") {
     const load_result twice = load(good("", "  more: {url: \"http://x\", caller_credentials: drop}\n") +
                                    "  - {name: b, match: {path: /b}, upstreams: [openai, more, openai]}\n");

@@ -23,6 +23,7 @@ TEST_CASE("the smallest file means what the settings' own defaults mean") {
     CHECK(s.workers == plain.workers);
     CHECK(s.access_log == plain.access_log);
     CHECK(s.journal == plain.journal);
+    CHECK(s.tracing == plain.tracing);
     CHECK(s.log == plain.log);
     CHECK(s.limits == plain.limits);
     CHECK(s.drain_timeout == plain.drain_timeout);
@@ -472,6 +473,15 @@ TEST_CASE("each word means its enumerator") {
                  {"drop", caller_credentials::drop}});
     check_words("fallback.last_good.key", +[](const fallback_step& at) { return at.key; },
                 {{"request", last_good_key_kind::request}, {"partial_key", last_good_key_kind::partial_key}});
+    check_words("tracing.parent", +[](const settings& at) { return at.tracing.parent; },
+                {{"follow", trace_parent::follow}, {"ignore", trace_parent::ignore}});
+    check_words("tracing.propagate", +[](const settings& at) { return at.tracing.propagate; },
+                {{"none", trace_propagation::none},
+                 {"traceparent", trace_propagation::traceparent},
+                 {"all", trace_propagation::all}});
+    check_words(
+        "tracing.semconv", +[](const settings& at) { return at.tracing.semconv; },
+        {{"0.1", genai_conventions::v0_1}, {"1.41", genai_conventions::v1_41}, {"both", genai_conventions::both}});
     check_words("log.level", +[](const settings& at) { return at.log.level; },
                 {{"debug", log_level::debug},
                  {"info", log_level::info},
