@@ -122,6 +122,18 @@ TEST_CASE("exporter: 429 and 503 are for later, as late as Retry-After says; ano
         CHECK(it.wait_for(trace_result::exported, 1));
         CHECK(it.collector.records().size() == 2);
     }
+    SUBCASE("some of them") {
+        // Where the provider's script may say what the body is.
+        it.settings->tracing.traces_endpoint->base_path = "/v1/embeddings";
+        it.exporter.configuration_loaded(it.settings);
+        it.collector.script(
+            {.script = R"(status=200; body=text:{"partialSuccess":{"rejectedSpans":"1"}})", .times = 1});
+        it.tell();
+        it.tell();
+        CHECK(it.wait_for(trace_result::exported, 1));
+        CHECK(it.at(trace_result::rejected) == 1);
+        CHECK(it.collector.records().size() == 1);
+    }
 }
 
 TEST_CASE("exporter: a collector that never answers costs whoever tells nothing; what does not fit is counted") {
