@@ -46,7 +46,7 @@ struct problem_count {
 };
 [[nodiscard]] problem_count count_problems(const std::vector<diagnostic>& diagnostics) noexcept;
 
-// Where `${env:}` and `${file:}` look; a test hands in its own.
+// Where `${env:}` and `${file:}` look; a test hands in its own. Empty: nothing is found.
 struct environment {
     std::function<std::optional<std::string>(const std::string&)> variable;
     // Path relative to the configuration file resolved.

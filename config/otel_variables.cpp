@@ -80,7 +80,7 @@ public:
 private:
     // One that is set and empty is as one that is not set.
     [[nodiscard]] std::optional<std::string> variable(const char* name) const {
-        auto value = env_->variable(name);
+        auto value = env_->variable ? env_->variable(name) : std::nullopt;
         if (!value || trimmed(*value).empty()) return std::nullopt;
         return std::string(trimmed(*value));
     }

@@ -513,18 +513,8 @@ void client_connection::begin_relay(relaying& of) {
     // An attempt knows that it asked with HEAD; a body of ours is simply not sent.
     of.step = of.head_only && given.local ? body_step{} : given.body->ready();
     if (of.step && of.step->is == body_step::kind::truncated && !ahead_.given()) {
-        // It turned out to be no answer before any of it was sent: an honest error instead.
-        of.instead.emplace(make_local_answer({.status = 502,
-                                              .code = "upstream_protocol_error",
-                                              .proxy_error = of.step->why,
-                                              .message = "the upstream's answer is cut short",
-                                              .outcome = telemetry::request_outcome::proxy_error},
-                                             of.request.facts.dialect(), services_.loop.wall_now(), given.upstream));
-        account.outcome = of.instead->outcome;
-        account.service = of.instead->service;
-        account.reason = of.instead->reason;
-        account.proxy_error = of.instead->proxy_error;
-        account.stream = false;
+        of.instead.emplace(make_cut_short(given, of.step->why, of.request.facts.dialect(), services_.loop.wall_now()));
+        of.instead->tell_instead(account);
         of.given = &*of.instead;
         return begin_relay(of);
     }

@@ -17,4 +17,12 @@ void provenance::tell(telemetry::request_account& account) const {
     account.degraded = degraded;
 }
 
+void provenance::tell_instead(telemetry::request_account& account) const {
+    account.outcome = outcome;
+    account.service = service;
+    account.reason = reason;
+    account.proxy_error = proxy_error;
+    account.stream = stream;
+}
+
 } // namespace evenkeel::request

@@ -42,6 +42,8 @@ struct provenance {
 
     // What the account of a request has of its answer.
     void tell(telemetry::request_account& account) const;
+    // ... that stands in for one which it has been told of, and which was none.
+    void tell_instead(telemetry::request_account& account) const;
 };
 
 // Where a stream comes from that may be asked for again.

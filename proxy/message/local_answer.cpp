@@ -77,6 +77,15 @@ answer make_local_answer(const local_failure& failure, wire::dialect dialect, wa
     return made;
 }
 
+answer make_cut_short(const answer& given, std::string_view why, wire::dialect dialect, wall_time now) {
+    return make_local_answer({.status = 502,
+                              .code = "upstream_protocol_error",
+                              .proxy_error = why,
+                              .message = "the upstream's answer is cut short",
+                              .outcome = telemetry::request_outcome::proxy_error},
+                             dialect, now, given.upstream);
+}
+
 answer make_refusal(wire::refusal why, wire::dialect dialect, wall_time now) {
     return make_local_answer({.status = wire::status_of(why),
                               .code = wire::to_string(why),

@@ -26,6 +26,8 @@ struct local_failure {
 // `upstream`: that has been asked, and had no answer; null: nobody was.
 [[nodiscard]] answer make_local_answer(const local_failure& failure, wire::dialect dialect, wall_time now,
                                        const config::upstream* upstream = nullptr);
+// An honest error for an answer that turned out to be none before any of it was sent. `why`: that of its end.
+[[nodiscard]] answer make_cut_short(const answer& given, std::string_view why, wire::dialect dialect, wall_time now);
 [[nodiscard]] answer make_refusal(wire::refusal why, wire::dialect dialect, wall_time now);
 
 // `status` and a JSON body of ours (the health document).

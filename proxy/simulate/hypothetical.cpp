@@ -96,6 +96,15 @@ std::string supposed_of(const hypothesis& what, const std::string& first) {
                        what.everywhere ? "" : "; any other answers well, after a second");
 }
 
+// Empty: none was.
+std::string first_asked(const telemetry::kept_request& kept) {
+    for (const auto& each : kept.journal) {
+        if (each.where >= 0 && std::holds_alternative<telemetry::happened::launched>(each.what))
+            return kept.endpoints[static_cast<std::size_t>(each.where)].upstream;
+    }
+    return {};
+}
+
 std::string match_of(const config::route& route) {
     std::string out;
     const auto add = [&](std::string_view name, std::string_view value) {
@@ -123,7 +132,7 @@ std::string route_of(const config::settings& settings, const std::string& taken)
 }
 } // namespace
 
-std::string explain(const config::snapshot& settings, const hypothesis& what) {
+telemetry::kept_request suppose(const config::snapshot& settings, const hypothesis& what) {
     check(what);
     read_as_request(what);
     std::string first; // asked
@@ -146,9 +155,14 @@ std::string explain(const config::snapshot& settings, const hypothesis& what) {
     });
     played.ask(caller{
         .path = what.path, .body = what.body, .method = what.method, .fields = fields_of(what), .id = std::string{id}});
+    return std::move(kept).value();
+}
+
+std::string explain(const config::snapshot& settings, const hypothesis& what) {
+    const telemetry::kept_request kept = suppose(settings, what);
     return telemetry::wrapped(fmt::format("{} {}", what.method, what.path)) +
-           telemetry::wrapped(route_of(*settings, kept->route)) + telemetry::wrapped(supposed_of(what, first)) + "\n" +
-           telemetry::story_of_nobody(*kept);
+           telemetry::wrapped(route_of(*settings, kept.route)) +
+           telemetry::wrapped(supposed_of(what, first_asked(kept))) + "\n" + telemetry::story_of_nobody(kept);
 }
 
 } // namespace evenkeel::simulate

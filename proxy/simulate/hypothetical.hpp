@@ -4,6 +4,7 @@
 // start. The story is told in the words of those that happened (telemetry/request_story.hpp).
 
 #include "config/settings.hpp"
+#include "proxy/telemetry/kept_request.hpp"
 
 #include <optional>
 #include <string>
@@ -25,7 +26,10 @@ struct hypothesis {
     bool everywhere = false;     // not the first alone
 };
 
-// For a terminal of 80 columns. Throws std::invalid_argument, with why, where it is no request.
+// As it is kept of one that was sent. Throws std::invalid_argument, with why, where it is no request.
+[[nodiscard]] telemetry::kept_request suppose(const config::snapshot& settings, const hypothesis& what);
+
+// In words, for a terminal of 80 columns. Throws as that does.
 [[nodiscard]] std::string explain(const config::snapshot& settings, const hypothesis& what);
 
 } // namespace evenkeel::simulate

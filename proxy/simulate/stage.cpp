@@ -2,6 +2,7 @@
 
 #include "config/load.hpp"
 #include "proxy/fallback/last_good_store.hpp"
+#include "proxy/message/local_answer.hpp"
 #include "proxy/net/cancel.hpp"
 #include "proxy/net/event.hpp"
 #include "proxy/serve/serve.hpp"
@@ -258,13 +259,22 @@ net::task<void> stage::inside::play(inside& me, double when, std::string text, s
     saw.degraded = given.degraded;
     saw.reason = given.reason;
     if (given.upstream != nullptr) saw.upstream = given.upstream->name;
+    std::optional<request::answer> instead;
     if (given.body && !request.gone.requested()) {
-        saw.status = given.head->status;
-        if (const auto* told = given.head->find(std::string_view{"retry-after"})) saw.retry_after = told->value;
-        client.reads = given.body.get();
-        for (;;) {
-            auto step = given.body->ready();
-            if (!step) step = co_await given.body->next();
+        request::answer* sent = &given;
+        auto step = given.body->ready();
+        if (step && step->is == request::body_step::kind::truncated) { // before anything was sent
+            instead.emplace(request::make_cut_short(given, step->why, request.facts.dialect(), me.loop.wall_now()));
+            instead->tell_instead(request.account);
+            saw.reason = instead->reason;
+            sent = &*instead;
+            step.reset();
+        }
+        saw.status = sent->head->status;
+        if (const auto* told = sent->head->find(std::string_view{"retry-after"})) saw.retry_after = told->value;
+        client.reads = sent->body.get();
+        for (;; step = sent->body->ready()) {
+            if (!step) step = co_await sent->body->next();
             saw.whole = step->is == request::body_step::kind::end;
             if (step->is != request::body_step::kind::data) break;
             if (step->first_event) saw.first_event = since_begin(me.loop.now()) - saw.came;

@@ -13,9 +13,10 @@ namespace evenkeel::wire {
 namespace {
 
 constexpr std::size_t nowhere = std::string_view::npos;
-constexpr std::size_t near_the_end = 768; // where it is looked for first: what OpenAI writes of it is below 400 bytes
-constexpr int most_tries = 8;             // of what looks like it and lies elsewhere: each costs a walk over the text
-constexpr int event_depth = 2;            // {"usage"}, {"response":{"usage"}}, {"message":{"usage"}}
+// Where it is looked for first: plain counts are below 100 bytes, what OpenAI writes of them below 400.
+constexpr std::array<std::size_t, 2> near_the_end{256, 768};
+constexpr int most_tries = 8;  // of what looks like it and lies elsewhere: each costs a walk over the text
+constexpr int event_depth = 2; // {"usage"}, {"response":{"usage"}}, {"message":{"usage"}}
 
 constexpr bool is_blank(char c) noexcept { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 std::size_t skip_blanks(std::string_view text, std::size_t at) noexcept {
@@ -129,13 +130,27 @@ constexpr std::array names_of_units{
     known_name{"output_tokens", usage::output},
 };
 
-// By length first: this is asked for every member of every answer's usage.
+// The last eight bytes of a name, or as many as it has: those of one length differ there.
+constexpr std::size_t tail_size = sizeof(std::uint64_t);
+constexpr std::uint64_t tail_of(std::string_view name) noexcept {
+    std::uint64_t tail = 0;
+    if (!std::is_constant_evaluated() && std::endian::native == std::endian::little && name.size() >= tail_size) {
+        std::memcpy(&tail, name.data() + name.size() - tail_size, tail_size);
+        return tail;
+    }
+    for (const char c : name.substr(name.size() - std::min(name.size(), tail_size)))
+        tail = tail >> 8U | std::uint64_t{static_cast<unsigned char>(c)} << 56U;
+    return tail;
+}
+
+// By length first, and then by the tail: this is asked for every member of every answer's usage.
 template <std::size_t n>
 class name_table {
 public:
     constexpr explicit name_table(std::array<known_name, n> all) noexcept : names_(all) {
         std::sort(names_.begin(), names_.end(),
                   [](const known_name& a, const known_name& b) { return a.name.size() < b.name.size(); });
+        for (std::size_t at = 0; at < n; ++at) tails_[at] = tail_of(names_[at].name);
         for (std::size_t size = 0; size < first_.size(); ++size) {
             first_[size] = static_cast<unsigned char>(std::count_if(
                 names_.begin(), names_.end(), [&](const known_name& one) { return one.name.size() < size; }));
@@ -143,14 +158,16 @@ public:
     }
     [[nodiscard]] std::optional<usage::part> find(std::string_view name) const noexcept {
         if (name.size() > longest) return std::nullopt;
+        const std::uint64_t tail = tail_of(name);
         for (std::size_t at = first_[name.size()]; at < first_[name.size() + 1]; ++at)
-            if (std::memcmp(names_[at].name.data(), name.data(), name.size()) == 0) return names_[at].what;
+            if (tails_[at] == tail && names_[at].name == name) return names_[at].what;
         return std::nullopt;
     }
 
 private:
     static constexpr std::size_t longest = 30;
     std::array<known_name, n> names_;
+    std::array<std::uint64_t, n> tails_{};
     std::array<unsigned char, longest + 2> first_{}; // place of the first name of this length, or longer
 };
 constexpr name_table own_table{own_names};
@@ -267,7 +284,6 @@ std::size_t value_of(std::string_view text, std::size_t at) noexcept {
 bool read_objects(const searched& in, std::string_view word, std::string_view other, counts_reader::place where,
                   usage& into) noexcept {
     const std::string_view text = in.text;
-    bool any = false;
     usage latest;
     int tries = 0;
     for (std::size_t from = 0; tries < most_tries;) {
@@ -285,11 +301,10 @@ bool read_objects(const searched& in, std::string_view word, std::string_view ot
         ++tries;
         if (end == nowhere || !counts.found().tells_any() || !is_within(in, begin, end)) continue;
         latest = counts.found();
-        any = true;
         from = end;
     }
-    if (any) take(latest, into);
-    return any;
+    take(latest, into);
+    return latest.tells_any();
 }
 
 // A count that is a member of the answer itself.
@@ -314,15 +329,19 @@ bool read_member(searched in, std::string_view quoted, usage::part what, usage& 
     return any;
 }
 
+bool read_usage_object(const searched& in, usage& into) noexcept {
+    return read_objects(in, "\"usage", "Metadata", counts_reader::place::own, into);
+}
+
 bool read_from(dialect spoken, const searched& in, usage& into) noexcept {
-    using place = counts_reader::place;
     if (spoken == dialect::ollama) {
         const bool input = read_member(in, "\"prompt_eval_count\"", usage::all_input, into);
         if (read_member(in, "\"eval_count\"", usage::output, into) || input) return true;
     }
-    if (read_objects(in, "\"usage", "Metadata", place::own, into)) return true;
+    if (read_usage_object(in, into)) return true;
     if (spoken != dialect::generic) return false;
-    if (read_objects({in.text, in.deepest + 1, in.cut}, "\"billed_units", {}, place::units, into)) return true;
+    if (read_objects({in.text, in.deepest + 1, in.cut}, "\"billed_units", {}, counts_reader::place::units, into))
+        return true;
     const bool input = read_member(in, "\"tokens_evaluated\"", usage::all_input, into);
     return read_member(in, "\"tokens_predicted\"", usage::output, into) || input;
 }
@@ -350,8 +369,10 @@ std::uint64_t strings_of(std::string_view text, std::string_view name_end) noexc
 } // namespace
 
 bool read_usage(dialect spoken, std::string_view body, usage& into) noexcept {
-    if (body.size() > near_the_end && read_from(spoken, {body.substr(body.size() - near_the_end), 1, true}, into))
-        return true;
+    if (spoken != dialect::ollama) { // whose two counts may lie on both sides of a cut
+        for (const std::size_t near : near_the_end)
+            if (body.size() > near && read_usage_object({body.substr(body.size() - near), 1, true}, into)) return true;
+    }
     return read_from(spoken, {body, 1, false}, into);
 }
 

@@ -7,6 +7,7 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
@@ -88,7 +89,7 @@ public:
     }
 
 private:
-    static inline int count_ = 0;
+    static inline std::atomic<int> count_ = 0;
     std::filesystem::path directory_;
     std::string head_;
     std::uint16_t port_ = 0;

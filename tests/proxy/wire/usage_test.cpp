@@ -314,6 +314,19 @@ TEST_CASE("the text of answers and events is measured as it is spelled") {
     CHECK(text_size(openai, "") == 0);
 }
 
+TEST_CASE("counts are read wherever they stand before the end of an answer, and all of them") {
+    for (std::size_t between = 0; between < 1000; ++between) {
+        CAPTURE(between);
+        const std::string pad = "\"pad\":\"" + std::string(between, 'x') + "\"";
+        usage parted, before;
+        CHECK(read_usage(dialect::ollama, R"({"prompt_eval_count":26,)" + pad + R"(,"eval_count":2})", parted));
+        CHECK(parted == told({{usage::all_input, 26}, {usage::output, 2}}));
+        const std::string body = R"({"usage":{"prompt_tokens":26,"completion_tokens":2},)" + pad + "}";
+        CHECK(read_usage(dialect::openai, body, before));
+        CHECK(before == told({{usage::all_input, 26}, {usage::output, 2}}));
+    }
+}
+
 TEST_CASE("thousands of usages that lie elsewhere cost a few walks over the text, not one each") {
     // 870 KB of them took minutes: each was walked from to the nearer end.
     for (const char* decoy :
