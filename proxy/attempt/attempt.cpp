@@ -35,7 +35,7 @@ attempt::attempt(const attempt_services& services, endpoint_permit&& permit, att
 
 attempt::~attempt() {
     order_.account = nullptr;
-    tell_result(attempt_result::cancelled, services_.loop.now());
+    if (recording_) tell_result(attempt_result::cancelled, services_.loop.now());
     forget_call();
 }
 
@@ -45,10 +45,15 @@ void attempt::cancel(cancel_cause why) noexcept {
     box_ = nullptr;
     if (cancelled_) return;
     cancelled_ = why;
+    const bool over = phase_ == phase::terminal || (call_ && call_->ended()); // it has been read, or nobody took it
+    if (over && !recording_) {
+        order_.account = nullptr;
+        return;
+    }
     const steady_time now = services_.loop.now();
     auto result = attempt_result::cancelled;
     const duration silent = silence(now);
-    if (phase_ != phase::terminal && !(call_ && call_->ended())) { // else it has been read, or nobody took it
+    if (!over) {
         // Whoever leaves a stream because it told of an error has not lost interest: it has failed.
         if (phase_ == phase::committed && hold_->format() && hold_->stream().has_error()) {
             permit_.failed(failed_with(outcome_kind::server_error), order_.luck, now);

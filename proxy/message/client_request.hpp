@@ -42,7 +42,7 @@ struct client_request final : private telemetry::request_witness {
 
     // While the body is here.
     void note_model() {
-        if (account.model.empty()) account.model = facts.model_told();
+        if (account.model.empty()) facts.tell_model(account.model);
     }
     // Ends the account, but for what became of the answer on its way to the client.
     const telemetry::request_account& close_account(steady_time now);

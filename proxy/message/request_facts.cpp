@@ -67,24 +67,30 @@ const body_model& request_facts::model() const {
 }
 
 // Of the outermost object alone: what a member of something in it says is content.
-std::string request_facts::model_told() const {
+void request_facts::tell_model(std::string& into) const {
     const wire::call* const as = called();
-    const auto of_path = [&]() -> std::string {
-        auto found = wire::find_model_in_path(request_.came.head->path);
-        return found ? std::move(found->name) : std::string{};
+    const auto of_path = [&] {
+        if (auto found = wire::find_model_in_path(request_.came.head->path)) into = std::move(found->name);
     };
     if (as != nullptr && as->shape.find('{') != std::string_view::npos) {
-        if (std::string named = of_path(); !named.empty()) return named;
+        of_path();
+        if (!into.empty()) return;
     }
     if (const body_ends& found = ends(); found.model_size > 0) {
         const shared_bytes body = request_.body.text();
         const std::string_view named = body.view().substr(found.model_at, found.model_size);
         const bool whole = request_.body.whole();
         const bool plain = named.find('\\') == std::string_view::npos;
-        if (plain && is_outermost(body.view(), found.model_name_at, whole)) return std::string{named};
-        if (whole) return model().name; // hardly ever
+        if (plain && is_outermost(body.view(), found.model_name_at, whole)) {
+            into = named;
+            return;
+        }
+        if (whole) { // hardly ever
+            into = model().name;
+            return;
+        }
     }
-    return as != nullptr ? of_path() : std::string{};
+    if (as != nullptr) of_path();
 }
 
 const body_ends& request_facts::ends() const {

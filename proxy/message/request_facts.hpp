@@ -49,8 +49,9 @@ public:
     // Of the outermost object of the body; empty where that is not whole, or no object.
     [[nodiscard]] const wire::json_members& members() const;
     [[nodiscard]] const body_model& model() const; // a member of JSON, or a field of a form
-    // What its client calls the model, for those who tell: read where it is cheap. Empty: nowhere that was looked.
-    [[nodiscard]] std::string model_told() const;
+    // What its client calls the model, for those who tell: read where it is cheap. `into` is empty, and stays so where
+    // it is told nowhere, or nowhere that was looked.
+    void tell_model(std::string& into) const;
     [[nodiscard]] bool is_deterministic() const; // asks for the answer a model would give every time
     // Whether it may be sent again after it may have reached an upstream, as that call (repeatable.hpp).
     [[nodiscard]] bool may_repeat(const wire::call* as) const;

@@ -178,9 +178,8 @@ public:
         if (std::exchange(unused_, false)) tell(home_->observer, *upstream_, telemetry::prewarm_event::used);
     }
 
-    [[nodiscard]] bool spoiled(steady_time now) const noexcept {
-        return stream_->closed() || now >= best_before_ || (slot_ && slot_->is_outdated());
-    }
+    [[nodiscard]] bool lost() const noexcept { return stream_->closed() || (slot_ && slot_->is_outdated()); }
+    [[nodiscard]] bool spoiled(steady_time now) const noexcept { return lost() || now >= best_before_; }
     [[nodiscard]] bool spoiled() const noexcept { return spoiled(home_->worker.now()); }
 
     void rest() {
@@ -271,7 +270,7 @@ std::unique_ptr<pooled_connection> endpoint::take() {
 }
 
 void endpoint::place(std::unique_ptr<pooled_connection> back) {
-    if (!pools() || back->spoiled()) return;
+    if (!pools() || back->lost()) return; // its time was looked at when it was kept
     if (waiters.empty()) {
         back->rest();
         idle.push_back(std::move(back));

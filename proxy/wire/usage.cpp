@@ -174,57 +174,55 @@ constexpr name_table own_table{own_names};
 constexpr name_table details_table{names_of_details};
 constexpr name_table units_table{names_of_units};
 
-// Reads an object of counts and goes no deeper than one object in it.
+// Reads an object of counts and goes no deeper than one object in it. The text is handed on by value: what is found may
+// be written anywhere, for all that the compiler knows, and a member would be read again after each write.
 class counts_reader {
 public:
-    explicit counts_reader(std::string_view text) noexcept : text_(text) {}
-
     enum class place : unsigned char { own, details, units, nothing };
     // Behind the object that begins at `at`; nowhere: it is none.
-    std::size_t read(std::size_t at, place where) noexcept {
+    std::size_t read(std::string_view text, std::size_t at, place where) noexcept {
         for (++at;;) {
-            at = skip_blanks(text_, at);
-            if (at >= text_.size()) return nowhere;
-            if (text_[at] == '}') return at + 1;
-            if (text_[at] == ',') {
+            at = skip_blanks(text, at);
+            if (at >= text.size()) return nowhere;
+            if (text[at] == '}') return at + 1;
+            if (text[at] == ',') {
                 ++at;
                 continue;
             }
-            if (text_[at] != '"') return nowhere;
-            const std::size_t name_end = string_end(text_, at + 1);
+            if (text[at] != '"') return nowhere;
+            const std::size_t name_end = string_end(text, at + 1);
             if (name_end == nowhere) return nowhere;
-            const std::string_view name = text_.substr(at + 1, name_end - at - 2);
-            at = skip_blanks(text_, name_end);
-            if (at >= text_.size() || text_[at] != ':') return nowhere;
-            at = read_value(skip_blanks(text_, at + 1), name, where);
+            const std::string_view name = text.substr(at + 1, name_end - at - 2);
+            at = skip_blanks(text, name_end);
+            if (at >= text.size() || text[at] != ':') return nowhere;
+            at = read_value(text, skip_blanks(text, at + 1), name, where);
             if (at == nowhere) return nowhere;
         }
     }
     [[nodiscard]] const usage& found() const noexcept { return found_; }
 
 private:
-    std::size_t read_value(std::size_t at, std::string_view name, place where) noexcept {
-        if (at >= text_.size()) return nowhere;
-        switch (text_[at]) {
-        case '"': return string_end(text_, at + 1);
-        case '[': return skip(at);
-        case '{': return where == place::own ? read(at, below(name)) : skip(at);
+    std::size_t read_value(std::string_view text, std::size_t at, std::string_view name, place where) noexcept {
+        if (at >= text.size()) return nowhere;
+        switch (text[at]) {
+        case '"': return string_end(text, at + 1);
+        case '[': return skip(text, at);
+        case '{': return where == place::own ? read(text, at, below(name)) : skip(text, at);
         default: break;
         }
         std::size_t end = at;
         std::uint64_t plain = 0; // nearly always it is but digits
-        for (; end < text_.size() && text_[end] >= '0' && text_[end] <= '9' && plain <= usage::most_tokens; ++end)
-            plain = plain * 10 + static_cast<std::uint64_t>(text_[end] - '0');
-        if (end > at && end < text_.size() && (text_[end] == ',' || text_[end] == '}') && plain <= usage::most_tokens) {
+        for (; end < text.size() && text[end] >= '0' && text[end] <= '9' && plain <= usage::most_tokens; ++end)
+            plain = plain * 10 + static_cast<std::uint64_t>(text[end] - '0');
+        if (end > at && end < text.size() && (text[end] == ',' || text[end] == '}') && plain <= usage::most_tokens) {
             if (const auto what = part_of(name, where)) found_.tell(*what, plain);
             return end;
         }
-        while (end < text_.size() && text_[end] != ',' && text_[end] != '}' && text_[end] != ']' &&
-               !is_blank(text_[end]))
+        while (end < text.size() && text[end] != ',' && text[end] != '}' && text[end] != ']' && !is_blank(text[end]))
             ++end;
         if (end == at) return nowhere;
         if (const auto what = part_of(name, where)) {
-            if (const auto tokens = tokens_at(text_, at)) found_.tell(*what, *tokens);
+            if (const auto tokens = tokens_at(text, at)) found_.tell(*what, *tokens);
         }
         return end;
     }
@@ -245,12 +243,12 @@ private:
         }
         return name == "tokens" && !billed_ ? place::units : place::nothing;
     }
-    [[nodiscard]] std::size_t skip(std::size_t at) noexcept {
+    [[nodiscard]] static std::size_t skip(std::string_view text, std::size_t at) noexcept {
         int open = 0;
-        for (; at < text_.size(); ++at) {
-            const char c = text_[at];
+        for (; at < text.size(); ++at) {
+            const char c = text[at];
             if (c == '"') {
-                at = string_end(text_, at + 1);
+                at = string_end(text, at + 1);
                 if (at == nowhere) return nowhere;
                 --at;
             } else if (c == '{' || c == '[') {
@@ -262,7 +260,6 @@ private:
         return nowhere;
     }
 
-    std::string_view text_;
     usage found_;
     bool billed_ = false;
 };
@@ -296,8 +293,8 @@ bool read_objects(const searched& in, std::string_view word, std::string_view ot
         if (name_end >= text.size() || text[name_end] != '"') continue;
         const std::size_t at = value_of(text, name_end + 1);
         if (at == nowhere || at >= text.size() || text[at] != '{') continue;
-        counts_reader counts(text);
-        const std::size_t end = counts.read(at, where);
+        counts_reader counts;
+        const std::size_t end = counts.read(text, at, where);
         ++tries;
         if (end == nowhere || !counts.found().tells_any() || !is_within(in, begin, end)) continue;
         latest = counts.found();
