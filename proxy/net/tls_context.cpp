@@ -3,8 +3,10 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
 
 #include <algorithm>
+#include <ctime>
 #include <fstream>
 #include <initializer_list>
 #include <sstream>
@@ -78,6 +80,21 @@ void use_certificate(SSL_CTX* context, const std::string& cert_file, const std::
     }
 }
 
+std::optional<std::chrono::sys_seconds> first_to_expire(SSL_CTX* context) noexcept {
+    std::optional<std::chrono::sys_seconds> first;
+    const auto consider = [&](const X509* one) {
+        std::tm parts{};
+        if (ASN1_TIME_to_tm(X509_get0_notAfter(one), &parts) != 1) return;
+        const std::chrono::sys_seconds when{std::chrono::seconds{timegm(&parts)}};
+        first = first ? std::min(*first, when) : when;
+    };
+    if (const X509* own = SSL_CTX_get0_certificate(context)) consider(own);
+    STACK_OF(X509)* chain = nullptr;
+    if (SSL_CTX_get0_chain_certs(context, &chain) == 1)
+        for (int i = 0; i < sk_X509_num(chain); ++i) consider(sk_X509_value(chain, i));
+    return first;
+}
+
 // Of what files hold, to know whether they have changed; a name that is empty counts as an empty file.
 std::string digest_of(std::initializer_list<std::string> files) {
     std::string all;
@@ -134,6 +151,10 @@ tls_client_context::tls_client_context(config::client_tls settings) : settings_(
 
 tls_client_context::~tls_client_context() { SSL_CTX_free(native_); }
 
+std::optional<std::chrono::sys_seconds> tls_client_context::certificate_expires() const noexcept {
+    return first_to_expire(native_);
+}
+
 tls_server_context::tls_server_context(const config::server_tls& settings) : native_(nullptr) {
     context_ptr context = make_context(TLS_server_method());
     use_certificate(context.get(), settings.cert_file, settings.key_file);
@@ -146,6 +167,10 @@ tls_server_context::tls_server_context(const config::server_tls& settings) : nat
 }
 
 tls_server_context::~tls_server_context() { SSL_CTX_free(native_); }
+
+std::optional<std::chrono::sys_seconds> tls_server_context::certificate_expires() const noexcept {
+    return first_to_expire(native_);
+}
 
 namespace {
 // The server name belongs to the connection, not to the context.

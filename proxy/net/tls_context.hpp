@@ -4,8 +4,10 @@
 
 #include "config/settings.hpp"
 
+#include <chrono>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +27,8 @@ public:
     [[nodiscard]] const config::client_tls& settings() const noexcept { return settings_; }
     // The very bytes of its files were read.
     [[nodiscard]] bool same_files(const tls_client_context& other) const noexcept { return files_ == other.files_; }
+    // When the certificate that is shown, or one of its chain, is over: the first of them. Empty: none is shown.
+    [[nodiscard]] std::optional<std::chrono::sys_seconds> certificate_expires() const noexcept;
 
 private:
     config::client_tls settings_;
@@ -41,6 +45,7 @@ public:
     tls_server_context& operator=(const tls_server_context&) = delete;
 
     [[nodiscard]] ssl_ctx_st* native() const noexcept { return native_; }
+    [[nodiscard]] std::optional<std::chrono::sys_seconds> certificate_expires() const noexcept; // as above
 
 private:
     ssl_ctx_st* native_;

@@ -28,6 +28,7 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <optional>
 #include <random>
 #include <sstream>
 #include <stdexcept>
@@ -49,6 +50,19 @@ net::server_contexts load_certificates(const std::vector<config::listener>& of) 
     for (const auto& where : of)
         out.push_back(where.tls ? std::make_shared<const net::tls_server_context>(*where.tls) : nullptr);
     return out;
+}
+
+// In seconds since 1970, which may be further away than a `duration` goes.
+template <class Context>
+std::optional<double> expiry_of(const std::shared_ptr<const Context>& shown) {
+    const auto when = shown ? shown->certificate_expires() : std::nullopt;
+    return when ? std::optional(static_cast<double>(when->time_since_epoch().count())) : std::nullopt;
+}
+std::optional<double> first_to_expire(const net::server_contexts& of) {
+    std::optional<double> first;
+    for (const auto& one : of)
+        if (const auto when = expiry_of(one)) first = first ? std::min(*first, *when) : when;
+    return first;
 }
 
 // What a reload cannot change, because sockets and threads hang on it.
@@ -106,8 +120,9 @@ struct server::inside {
     server_options options;
     std::mutex reloading;     // one reload, or change of addresses, at a time
     config::snapshot written; // by `reloading`: as the file has it, before names are looked up
-    std::mutex taking;        // settings
+    std::mutex taking;        // settings, server_certificate_expires
     config::snapshot settings;
+    std::optional<double> server_certificate_expires;
 
     telemetry::background helper{"evenkeel-help"};
     // A disk may hang: not one for the other.
@@ -136,7 +151,7 @@ struct server::inside {
                             [this] { loading.post([this] { follow_addresses(); }); }};
     std::unique_ptr<admin::admin_server> admin; // last: it refers to everything above
     bool started = false;
-    std::atomic<bool> draining{false};
+    std::atomic<bool> draining{false}, restart_required{false};
     std::atomic<steady_time> serves_until{steady_time::max()};     // while draining
     std::atomic<bool> reload_waits{false}, reopening_waits{false}; // for their turn, asked for by a signal
 
@@ -184,6 +199,20 @@ struct server::inside {
                       : *ended == 1 ? std::string{"1 rest was ended"}
                                     : fmt::format("{} rests were ended", *ended)};
     }
+    void show_certificates(const net::server_contexts& shown) {
+        const std::scoped_lock lock(taking);
+        server_certificate_expires = first_to_expire(shown);
+    }
+    void report_certificates(telemetry::process_report& to) {
+        const config::snapshot now = current();
+        for (const auto& upstream : now->upstreams) {
+            if (upstream->tls.cert_file.empty()) continue;
+            if (const auto when = expiry_of(tls.find(upstream->tls)))
+                to.client_certificates_expire.emplace(upstream->name, *when);
+        }
+        const std::scoped_lock lock(taking);
+        to.server_certificate_expires = server_certificate_expires;
+    }
     // For whoever is not reload(): another thread may be taking the next one.
     [[nodiscard]] config::snapshot current() {
         const std::scoped_lock lock(taking);
@@ -197,6 +226,7 @@ server::server(server_options options, config::snapshot settings)
     open_logs(*all.settings, all.log, all.access);
     all.tls.use(net::tls_contexts::load(*all.settings));
     const net::server_contexts certificates = load_certificates(all.settings->listen);
+    all.show_certificates(certificates);
     std::unique_lock building(all.reloading); // addresses that change meanwhile reach the workers when all are there
     all.addresses.use(*all.written, longest_address_wait);
     all.take(all.with_endpoints());
@@ -213,13 +243,16 @@ server::server(server_options options, config::snapshot settings)
     all.metrics.report_last_good_from([&all] { return all.last_good.report(); });
     all.metrics.report_process_from([&all] {
         const auto kept = all.journal.summary();
-        return telemetry::process_report{.access_log_dropped = all.access.dropped(),
+        telemetry::process_report report{.access_log_dropped = all.access.dropped(),
                                          .memory_held = all.memory.used(),
                                          .memory_limit = all.memory.limit(),
                                          .journal_requests = kept.requests,
                                          .journal_bytes = kept.bytes,
                                          .journal_evicted = kept.evicted,
-                                         .traces = all.traces.summary()};
+                                         .traces = all.traces.summary(),
+                                         .restart_required = all.restart_required};
+        all.report_certificates(report);
+        return report;
     });
     const shared_parts shared{all.resolver,
                               all.tls,
@@ -332,6 +365,7 @@ server::reloaded server::read_again() {
     for (const std::string_view key : found.needs_restart) {
         all.log.warning("a change of this key takes effect with a restart only", {{"key", key}});
     }
+    all.restart_required = !found.needs_restart.empty();
     auto next = std::make_shared<config::settings>(*loaded.settings);
     next->listen = std::move(listen);
     next->workers = all.settings->workers;
@@ -344,6 +378,7 @@ server::reloaded server::read_again() {
     all.written = std::move(next);
     all.addresses.use(*all.written, longest_address_wait);
     all.take(all.with_endpoints());
+    all.show_certificates(certificates);
     for (auto& each : all.workers) each->use(certificates);
     all.hand_out();
     all.log.info("configuration reloaded", {{"file", all.options.config_file}, {"hash", all.settings->hash}});

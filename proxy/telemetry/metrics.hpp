@@ -17,7 +17,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace evenkeel::telemetry {
@@ -34,6 +36,10 @@ struct process_report {
     std::uint64_t memory_held = 0, memory_limit = 0; // bytes; what counts against limits.memory, and that
     std::uint64_t journal_requests = 0, journal_bytes = 0, journal_evicted = 0;
     trace_report traces{};
+    bool restart_required = false; // a change in the file waits for one
+    // When what is shown expires, in seconds since 1970: to clients, and to upstreams by name.
+    std::optional<double> server_certificate_expires{};
+    std::map<std::string, double, std::less<>> client_certificates_expire{};
 };
 using process_reporter = std::function<process_report()>;
 

@@ -98,6 +98,13 @@ template <auto Member>
 std::optional<double> of_scrape(const subject& of, const series_place&) {
     return static_cast<double>(of.at->*Member);
 }
+inline std::optional<double> certificate_expires(const subject& of, const series_place&) {
+    if (!of.at->process) return std::nullopt;
+    if (of.upstream_name.empty()) return of.at->process->server_certificate_expires;
+    const auto& shown = of.at->process->client_certificates_expire;
+    const auto found = shown.find(of.upstream_name);
+    return found == shown.end() ? std::nullopt : std::optional(found->second);
+}
 inline std::optional<double> just_one(const subject&, const series_place&) { return 1.0; }
 
 // Of a pair, with the moment of the report. Empty: the policy is off, or there is nothing to tell.

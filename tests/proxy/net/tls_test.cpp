@@ -222,6 +222,39 @@ TEST_CASE("a client certificate is shown where it is configured, and its absence
     }
 }
 
+TEST_CASE("when a certificate expires is that of the first of its chain; without one there is no such time") {
+    using namespace std::chrono;
+    const temporary_directory files;
+    const auto now = floor<seconds>(system_clock::now());
+    const auto lasting = [&](seconds length) {
+        certificate_request what;
+        what.dns = {"localhost"};
+        what.not_after = length;
+        return authority().issue(what);
+    };
+    const auto is_about = [](const std::optional<sys_seconds>& found, sys_seconds wanted) {
+        REQUIRE(found);
+        CHECK(abs(*found - wanted) <= 60s);
+    };
+    const certificate own = lasting(240h), brief = lasting(48h);
+    const std::string cert = files.write("own.pem", own.pem), key = files.write("own.key", own.key);
+    is_about(net::tls_server_context({.cert_file = cert, .key_file = key}).certificate_expires(), now + 240h);
+    config::client_tls shown;
+    shown.cert_file = cert;
+    shown.key_file = key;
+    is_about(net::tls_client_context(shown).certificate_expires(), now + 240h);
+    CHECK(!net::tls_client_context(config::client_tls{}).certificate_expires());
+
+    const std::string chain = files.write("chain.pem", own.pem + brief.pem);
+    is_about(net::tls_server_context({.cert_file = chain, .key_file = key}).certificate_expires(), now + 48h);
+
+    // Further away than nanoseconds in 64 bits reach.
+    const certificate eternal = lasting(hours{24 * 365 * 400});
+    const std::string far = files.write("far.pem", eternal.pem), far_key = files.write("far.key", eternal.key);
+    is_about(net::tls_server_context({.cert_file = far, .key_file = far_key}).certificate_expires(),
+             now + hours{24 * 365 * 400});
+}
+
 TEST_CASE("bad files are reported to the operator by name, to no client, and found once they are there") {
     tls_provider server(good_for("api.example"));
     tls_bench bench;

@@ -110,6 +110,8 @@ TEST_CASE("F6: a reload by POST that fails answers with its diagnostics, one tha
     CHECK(said.find(proxy.file()) != std::string::npos);
     CHECK(said.find("timeuot") != std::string::npos);
     CHECK(proxy.connect().request("POST", "/v1/chat/completions", with(""), body).status == 200);
+    CHECK(proxy.comes_to_show("evenkeel_config_last_reload_successful 0"));
+    CHECK(proxy.comes_to_show("evenkeel_config_restart_required 0"));
 
     {
         std::ofstream file(proxy.file());
@@ -122,6 +124,10 @@ TEST_CASE("F6: a reload by POST that fails answers with its diagnostics, one tha
     const auto* const keys = taken.as_object().if_contains("restart_required");
     REQUIRE(keys != nullptr);
     CHECK(*keys == boost::json::array{"listen", "workers"});
+    CHECK(proxy.comes_to_show("evenkeel_config_restart_required 1"));
+    proxy.write(plain(upstream.url()));
+    CHECK(text_of(reload_by_post(proxy, 200), "message") == "the configuration was reloaded");
+    CHECK(proxy.comes_to_show("evenkeel_config_restart_required 0")); // the file says again what is in force
     CHECK(proxy.connect().request("POST", "/v1/chat/completions", with(""), body).status == 200);
     CHECK(proxy.finish());
 }

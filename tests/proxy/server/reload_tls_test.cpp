@@ -192,6 +192,46 @@ TEST_CASE("other file names for the same socket are taken by a reload as well") 
     CHECK(bench.proxy->finish());
 }
 
+TEST_CASE("/metrics says when the certificates in force expire, not when those on the disk do") {
+    using namespace std::chrono;
+    const certificate_authority authority("both");
+    const temporary_directory files;
+    const auto now = floor<seconds>(system_clock::now());
+    // Made for a whole second, which the text has without a fraction.
+    const auto write = [&](const std::string& name, hours from_now) {
+        certificate_request what;
+        what.dns = {"localhost"};
+        what.not_after = now + from_now - floor<seconds>(system_clock::now());
+        const certificate made = authority.issue(what);
+        files.write(name + ".pem", made.pem);
+        files.write(name + ".key", made.key);
+    };
+    const auto expiry = [&](const std::string& labels, hours from_now) {
+        return "evenkeel_certificate_expiry_timestamp_seconds{" + labels + "} " +
+               std::to_string((now + from_now).time_since_epoch().count());
+    };
+    const auto pair_of = [&](const std::string& name) {
+        return "cert_file: " + files.path(name + ".pem") + ", key_file: " + files.path(name + ".key");
+    };
+    write("front", 100h);
+    write("own", 200h);
+    running_proxy proxy(through("https://localhost:1", "    tls: {verify: false, " + pair_of("own") + "}\n"),
+                        "{address: '127.0.0.1:0', tls: {" + pair_of("front") + "}}", "",
+                        "admin: {listen: \"127.0.0.1:0\"}\n");
+    CHECK(proxy.comes_to_show(expiry("side=\"downstream\"", 100h)));
+    CHECK(proxy.comes_to_show(expiry("side=\"upstream\",upstream=\"sim\"", 200h)));
+
+    write("front", 300h);
+    CHECK(proxy.comes_to_show(expiry("side=\"downstream\"", 100h)));
+    REQUIRE(proxy->reload());
+    CHECK(proxy.comes_to_show(expiry("side=\"downstream\"", 300h)));
+    CHECK(proxy.comes_to_show(expiry("side=\"upstream\",upstream=\"sim\"", 200h)));
+    files.write("front.pem", "");
+    CHECK_FALSE(proxy->reload());
+    CHECK(proxy.comes_to_show(expiry("side=\"downstream\"", 300h)));
+    CHECK(proxy.finish());
+}
+
 TEST_CASE("draining and reloading at the same time") {
     simulated_provider upstream;
     for (int round = 0; round < 5; ++round) {

@@ -16,6 +16,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include <unistd.h>
@@ -77,6 +78,19 @@ public:
     [[nodiscard]] provider::blocking_client connect(std::chrono::milliseconds timeout = std::chrono::seconds{
                                                         20}) const {
         return provider::blocking_client({.port = port_, .timeout = timeout});
+    }
+
+    // A line of /metrics; a scrape shows what was a moment ago, so for as long as it takes.
+    [[nodiscard]] bool comes_to_show(const std::string& line) const {
+        const std::string address = server_->admin_addresses().front();
+        provider::blocking_client scraper(
+            {.port = static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)))});
+        for (int i = 0; i < 500; ++i) {
+            if (("\n" + scraper.request("GET", "/metrics").body).find("\n" + line + "\n") != std::string::npos)
+                return true;
+            std::this_thread::sleep_for(std::chrono::milliseconds{20});
+        }
+        return false;
     }
 
     // Drains; true: no task, connection or timer was left over.

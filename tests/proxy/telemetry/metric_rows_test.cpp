@@ -193,7 +193,10 @@ TEST_CASE("every metric of the table appears once everything has happened, with 
     every_event(seen, of);
     every_change(seen, of);
     seen.report_from(every_state);
-    seen.report_process_from([] { return process_report{1, 2, 3}; });
+    seen.report_process_from([] {
+        return process_report{
+            .access_log_dropped = 1, .memory_held = 2, .memory_limit = 3, .server_certificate_expires = 4};
+    });
 
     const std::string text = seen.text();
     for (const metric_row& row : metric_rows()) {

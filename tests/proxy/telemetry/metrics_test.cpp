@@ -526,6 +526,34 @@ TEST_CASE("counters kept elsewhere are read at each scrape") {
     CHECK(value_of(seen, "evenkeel_access_log_dropped_total") == "7");
 }
 
+TEST_CASE("when certificates expire is told by side and upstream, of those that are shown") {
+    metrics seen(options());
+    seen.configuration_loaded(sample_settings({{"phase1", "deepseek"}, {"phase2", "backup"}}));
+    process_report shown;
+    seen.report_process_from([&] { return shown; });
+    const std::string name = "evenkeel_certificate_expiry_timestamp_seconds";
+    const std::string clients = name + R"({side="downstream"})";
+    const std::string backup = name + R"({side="upstream",upstream="backup"})";
+    CHECK(seen.text().find(name + "{") == std::string::npos);
+
+    shown.server_certificate_expires = 2e9;
+    CHECK(value_of(seen, clients) == "2000000000");
+    CHECK(value_of(seen, backup) == "absent");
+
+    shown.client_certificates_expire.emplace("backup", 1.9e9);
+    CHECK(value_of(seen, backup) == "1900000000");
+    CHECK(value_of(seen, name + R"({side="upstream",upstream="deepseek"})") == "absent");
+}
+
+TEST_CASE("whether a restart is waited for is 0 or 1 from the start") {
+    metrics seen(options());
+    bool waits = false;
+    seen.report_process_from([&] { return process_report{.restart_required = waits}; });
+    CHECK(value_of(seen, "evenkeel_config_restart_required") == "0");
+    waits = true;
+    CHECK(value_of(seen, "evenkeel_config_restart_required") == "1");
+}
+
 TEST_CASE("scrapes within the lifetime of the cache share one text") {
     metrics seen(options());
     scrape_cache cache(seen, 200ms);
