@@ -62,13 +62,18 @@ request_account calm(const config::settings& of, std::string_view id, steady_tim
 }
 } // namespace
 
-TEST_CASE("journal store: memory and number stay within their bounds after 100,000 disturbed requests") {
+TEST_CASE("journal store: memory and number stay within their bounds, however many disturbed requests there were") {
+#ifdef __OPTIMIZE__
+    constexpr int requests = 1'000'000;
+#else
+    constexpr int requests = 100'000;
+#endif
     journal_store store;
     const auto settings = with({.keep = 1000, .max_bytes = 1 << 20});
     store.configuration_loaded(settings);
     std::size_t most = 0;
     steady_time now = start;
-    for (int i = 0; i < 100'000; ++i) {
+    for (int i = 0; i < requests; ++i) {
         now += 10ms;
         const std::string id = "request-with-a-long-name-" + std::to_string(i);
         store.request_finished(troubled(*settings, id, now, i % 24));
@@ -79,9 +84,9 @@ TEST_CASE("journal store: memory and number stay within their bounds after 100,0
     CHECK(most <= 1 << 20);
     const auto kept = store.summary();
     CHECK(kept.requests > 100);
-    CHECK(kept.evicted > 99'000);
+    CHECK(kept.evicted > requests - 1000);
     CHECK(store.list({.limit = 1000}).size() == kept.requests);
-    CHECK(store.list({}).front()->id == "request-with-a-long-name-99999");
+    CHECK(store.list({}).front()->id == "request-with-a-long-name-" + std::to_string(requests - 1));
 }
 
 TEST_CASE("journal store: what is counted as memory is what it takes") {
