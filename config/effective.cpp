@@ -3,6 +3,7 @@
 #include "config/complete.hpp"
 #include "config/expand.hpp"
 #include "config/otel_variables.hpp"
+#include "config/overrides.hpp"
 #include "config/parse.hpp"
 #include "config/reader.hpp"
 #include "config/relations.hpp"
@@ -74,7 +75,8 @@ void add_canonical(const entry& e, std::string& out) {
 
 } // namespace
 
-std::unique_ptr<effective> read_effective(std::string_view yaml, const std::string& file_name, const environment& env) {
+std::unique_ptr<effective> read_effective(std::string_view yaml, const std::string& file_name, const environment& env,
+                                          std::span<const std::string> overrides) {
     auto out = std::make_unique<effective>();
     if (yaml.size() > max_file_bytes) {
         out->diagnostics.push_back(whole_file(file_name, "too-large", "the file is larger than 1 MiB"));
@@ -83,10 +85,14 @@ std::unique_ptr<effective> read_effective(std::string_view yaml, const std::stri
     constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
     if (yaml.substr(0, byte_order_mark.size()) == byte_order_mark) yaml.remove_prefix(byte_order_mark.size());
     out->text = std::string(yaml);
+    const std::vector<said_override> said = append_overrides(out->text, overrides);
     out->source = std::make_unique<source_text>(out->text);
+    if (!said.empty()) out->source->file_ends(said.front().path.begin - override_mark.size());
     problem_list problems(*out->source, file_name);
 
-    const std::optional<node> parsed = parse(*out->source, problems);
+    std::optional<node> parsed = parse(*out->source, problems);
+    for (const said_override& each : said)
+        if (parsed) apply_override(each, *parsed, *out->source, problems);
     std::vector<std::string> secrets, ignored;
     if (parsed) {
         const std::string directory = directory_of(file_name);

@@ -21,7 +21,8 @@ struct effective {
 };
 
 [[nodiscard]] std::unique_ptr<effective> read_effective(std::string_view yaml, const std::string& file_name,
-                                                        const environment& env);
+                                                        const environment& env,
+                                                        std::span<const std::string> overrides = {});
 
 // What show_effective says of all of it; there is a root.
 [[nodiscard]] std::string show_whole(const effective& read, std::span<const std::string_view> stages);

@@ -14,7 +14,7 @@ bool is_variable_name(std::string_view name) {
     });
 }
 
-std::variant<std::string, bad_expansion> variable(std::string_view body, const environment& env) {
+std::variant<std::string, bad_expansion> variable(std::string_view body, const environment& env, bool& assumed) {
     const std::size_t mark = body.find(":-");
     const std::string_view name = body.substr(0, mark);
     if (!is_variable_name(name)) {
@@ -25,6 +25,10 @@ std::variant<std::string, bad_expansion> variable(std::string_view body, const e
     if (mark != std::string_view::npos) {
         // As in a shell, the default also stands in for an empty value.
         return value && !value->empty() ? *value : std::string(body.substr(mark + 2));
+    }
+    if (!value && env.stand_in) {
+        assumed = true;
+        return env.stand_in(owned);
     }
     if (!value) {
         return bad_expansion{"undefined-variable", "environment variable " + owned +
@@ -78,7 +82,7 @@ std::variant<expansion, bad_expansion> expand(std::string_view text, const envir
 
         std::variant<std::string, bad_expansion> value;
         if (body.substr(0, 4) == "env:") {
-            value = variable(body.substr(4), env);
+            value = variable(body.substr(4), env, out.assumed);
             out.sources.push_back(
                 "${env:" +
                 std::string(body.substr(4, body.find(":-") == std::string_view::npos ? std::string_view::npos

@@ -15,6 +15,7 @@ struct expansion {
     std::string text;
     std::vector<std::string> sources; // `${env:VAR}`, `${file:PATH}`; empty: the text is as written
     bool from_file = false;           // files hold secrets more often than not
+    bool assumed = false;             // holds what stands in for a variable
 };
 
 struct bad_expansion {

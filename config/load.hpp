@@ -7,6 +7,7 @@
 #include <functional>
 #include <iosfwd>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,6 +25,7 @@ struct related_place {
     std::string source;
     int source_column = 1;
     int source_length = 1;
+    std::string file{}; // empty: that of the diagnostic
 };
 
 struct diagnostic {
@@ -51,8 +53,13 @@ struct environment {
     std::function<std::optional<std::string>(const std::string&)> variable;
     // Path relative to the configuration file resolved.
     std::function<std::optional<std::string>(const std::string&)> file;
+    // What is taken for a variable that is not set, where a file is looked at away from where it will run; may be
+    // empty. What it gives counts as anything that the key can hold.
+    std::function<std::string(const std::string&)> stand_in{};
 };
 [[nodiscard]] environment process_environment();
+// Variables of `base` that are not set count as set; their names are added to `assumed`, which must outlive the result.
+[[nodiscard]] environment assuming(environment base, std::set<std::string>& assumed);
 
 struct load_result {
     snapshot settings;                   // null if there is an error
@@ -67,10 +74,15 @@ struct load_result {
 [[nodiscard]] load_result load_file(const std::string& path, const environment& env, std::string* text = nullptr,
                                     std::span<const std::string_view> stages = {});
 
+struct print_style {
+    bool colour = false;
+    std::size_t width = 0; // of a terminal, to be wrapped at; 0: a message is one line, as editors want it
+};
 // "file:line:col: error: message", the source line and a caret, one after the other, then a count.
-void print_text(std::ostream& out, const std::vector<diagnostic>& diagnostics);
-// `hash`: of the configuration, where it can be taken; empty: it cannot.
-void print_json(std::ostream& out, const std::vector<diagnostic>& diagnostics, std::string_view hash = {});
+void print_text(std::ostream& out, const std::vector<diagnostic>& diagnostics, print_style style = {});
+// `hash`: of the configuration, where it can be taken; empty: it cannot. `assumed`: variables taken as set.
+void print_json(std::ostream& out, const std::vector<diagnostic>& diagnostics, std::string_view hash = {},
+                const std::set<std::string>& assumed = {});
 
 // The effective configuration as YAML, each leaf with its origin (`built-in`, `defaults:12`, `route:31`) and each
 // route with the order of its policies; secrets as ***.

@@ -5,6 +5,20 @@
 
 namespace evenkeel::config {
 
+namespace {
+constexpr const char* override_place = "--set";
+
+// The mark that makes a comment of an override is not what anybody wrote.
+template <class Place>
+void without_mark(Place& of) {
+    constexpr int mark = 2;
+    of.column -= mark;
+    if (!of.source.starts_with("# ")) return; // cut to a window further on
+    of.source.erase(0, mark);
+    of.source_column -= mark;
+}
+} // namespace
+
 void problem_list::add(problem p) {
     if (p.level == severity::error) ++errors_;
     if (full()) {
@@ -43,11 +57,22 @@ std::vector<diagnostic> problem_list::finish() const {
         d.source = std::move(shown.text);
         d.source_column = shown.column;
         d.source_length = shown.length;
+        if (source_->beside_file(p->at.begin)) {
+            d.file = override_place;
+            d.line = source_->line_beside(p->at.begin);
+            without_mark(d);
+        }
         for (const note& each : p->notes) {
             const place there = source_->where(each.at.begin);
             excerpt line = source_->show(each.at);
-            d.related.push_back(
-                {there.line, there.column, each.message, std::move(line.text), line.column, line.length});
+            related_place of{there.line, there.column, each.message, std::move(line.text), line.column, line.length};
+            const bool beside = source_->beside_file(each.at.begin);
+            if (beside) {
+                of.line = source_->line_beside(each.at.begin);
+                without_mark(of);
+            }
+            if (beside || source_->beside_file(p->at.begin)) of.file = beside ? override_place : file_;
+            d.related.push_back(std::move(of));
         }
         out.push_back(std::move(d));
     }

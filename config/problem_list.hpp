@@ -26,7 +26,9 @@ public:
     // Nothing further is kept; what is expensive to say need not be worked out.
     [[nodiscard]] bool full() const noexcept { return found_.size() >= most; }
     [[nodiscard]] const source_text& source() const noexcept { return *source_; }
-    [[nodiscard]] std::string line(span at) const { return "line " + std::to_string(source_->line_of(at.begin)); }
+    [[nodiscard]] std::string line(span at) const {
+        return source_->beside_file(at.begin) ? "--set" : "line " + std::to_string(source_->line_of(at.begin));
+    }
 
     [[nodiscard]] std::vector<diagnostic> finish() const;
 

@@ -281,6 +281,20 @@ private:
         return out;
     }
 
+    // What is not known is taken for something that the key can hold.
+    static leaf_or_failure anything(const key_row& row, leaf_or_failure otherwise) {
+        for (const std::string_view each :
+             {row.fallback, std::string_view{"https://assumed.invalid"}, std::string_view{"127.0.0.1:65535"},
+              std::string_view{"/assumed"}, row.min, std::string_view{"1"}, std::string_view{"1s"},
+              std::string_view{"1MiB"}, std::string_view{"true"}, row.words.substr(0, row.words.find('|'))}) {
+            if (each.empty()) continue;
+            leaf_or_failure read =
+                read_leaf(row, std::string(each), {.quoted = false, .expanded = true, .secret = false});
+            if (std::holds_alternative<leaf>(read)) return read;
+        }
+        return otherwise;
+    }
+
     std::optional<entry> read_value(const node& n, const schema_node& schema, origin from) {
         const key_row& row = *schema.row;
         entry out = make(n, schema, from);
@@ -305,6 +319,7 @@ private:
             for (const std::string& each : value.sources) out.note += " " + each;
         }
         leaf_or_failure result = read_leaf(row, value.text, {n.quoted, was_expanded, out.secret});
+        if (value.assumed && std::holds_alternative<failure>(result)) result = anything(row, std::move(result));
         if (const auto* wrong = std::get_if<failure>(&result)) {
             std::string code = wrong->code;
             if (code == "bad-url-hidden") {

@@ -1,10 +1,13 @@
 // `config show`: the effective configuration as a file that could be loaded again, with the origin of every value and
 // the order of each route's policies.
 
+#include "config/show.hpp"
+
 #include "config/effective.hpp"
 #include "config/load.hpp"
 #include "config/policy_order.hpp"
 
+#include <boost/json.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -47,6 +50,27 @@ std::string protect(const std::string& text) {
         if (c == '$') out += '$';
     }
     return out;
+}
+
+std::string note_of(const entry& e) { return e.note.empty() ? std::string{} : ", " + e.note; }
+
+std::string origin_of(const entry& e, const source_text& source) {
+    const bool in_text = e.from != origin::built_in && e.from != origin::environment;
+    if (in_text && source.beside_file(e.at.begin)) return "--set" + note_of(e);
+    const std::string at = ":" + std::to_string(in_text ? source.line_of(e.at.begin) : 0);
+    switch (e.from) {
+    case origin::built_in: return (e.profile.empty() ? "built-in" : "profile " + std::string(e.profile)) + note_of(e);
+    case origin::environment: return "environment" + note_of(e);
+    case origin::file: return "file" + at + note_of(e);
+    case origin::upstream: return "upstream" + at + note_of(e);
+    case origin::defaults: return "defaults" + at + note_of(e);
+    case origin::route: return "route" + at + note_of(e);
+    }
+    return {};
+}
+
+std::string heading(std::string_view file, std::string_view hash) {
+    return fmt::format("# {}\n# hash {}\n", file, hash);
 }
 
 class printer {
@@ -102,27 +126,56 @@ private:
     }
 
     void line(int indent, const std::string& text, const entry& e) {
-        out_ += std::string(static_cast<std::size_t>(indent), ' ') + text + "  # " + origin_of(e) + '\n';
-    }
-
-    std::string origin_of(const entry& e) const {
-        std::string out;
-        const std::string at = ":" + std::to_string(e.from == origin::built_in ? 0 : source_->line_of(e.at.begin));
-        switch (e.from) {
-        case origin::built_in: out = e.profile.empty() ? "built-in" : "profile " + std::string(e.profile); break;
-        case origin::environment: out = "environment"; break;
-        case origin::file: out = "file" + at; break;
-        case origin::upstream: out = "upstream" + at; break;
-        case origin::defaults: out = "defaults" + at; break;
-        case origin::route: out = "route" + at; break;
-        }
-        if (!e.note.empty()) out += ", " + e.note;
-        return out;
+        out_ += std::string(static_cast<std::size_t>(indent), ' ') + text + "  # " + origin_of(e, *source_) + '\n';
     }
 
     const source_text* source_;
     std::span<const std::string_view> stages_;
     std::string out_;
+};
+
+std::string json_string(std::string_view text) { return boost::json::serialize(boost::json::string(text)); }
+
+// The same for programs: `settings`, which could be loaded again, and where each of its values comes from by its path.
+// Numbers as the file has them: 0.95, and not 9.5E-1.
+class json_printer {
+public:
+    explicit json_printer(const source_text& source) : source_(&source) {}
+
+    [[nodiscard]] std::string members(const entry& block, const std::string& path) {
+        std::string out;
+        for (const entry& each : block.children)
+            if (const std::string value = value_of(each, path.empty() ? each.key : path + '.' + each.key);
+                !value.empty())
+                out += (out.empty() ? "" : ",") + json_string(each.key) + ':' + value;
+        return '{' + out + '}';
+    }
+    [[nodiscard]] std::string origins() const { return '{' + origins_ + '}'; }
+
+private:
+    // Empty: there is nothing to be said of it.
+    std::string value_of(const entry& e, const std::string& path) {
+        if (e.is_leaf() || e.is_off()) {
+            origins_ += (origins_.empty() ? "" : ",") + json_string(path) + ':' + json_string(origin_of(e, *source_));
+            if (e.secret) return "\"***\"";
+            if (e.get<std::string>() != nullptr) return json_string(protect(e.text()));
+            const bool bare =
+                e.get<std::int64_t>() != nullptr || e.get<double>() != nullptr || e.get<bool>() != nullptr;
+            return bare ? format_leaf(e.value) : json_string(format_leaf(e.value));
+        }
+        if (e.single || e.schema->shape() == value_shape::map) {
+            const std::string block = members(e, path);
+            return block == "{}" ? std::string{} : block;
+        }
+        std::string list;
+        for (std::size_t i = 0; i < e.children.size(); ++i)
+            if (const std::string value = value_of(e.children[i], path + '.' + std::to_string(i)); !value.empty())
+                list += (list.empty() ? "" : ",") + value;
+        return list.empty() ? std::string{} : '[' + list + ']';
+    }
+
+    const source_text* source_;
+    std::string origins_;
 };
 
 // The routes that the ladders of these lead to, and so on, after them.
@@ -200,6 +253,28 @@ std::optional<std::string> show_effective(std::string_view yaml, const std::stri
     }
 }
 
-std::string heading(const settings& of) { return fmt::format("# {}\n# hash {}\n", of.source, of.hash); }
+shown show(std::string_view yaml, const std::string& file_name, const environment& env,
+           std::span<const std::string_view> stages, const show_choice& choice) {
+    shown out;
+    const auto read = read_effective(yaml, file_name, env, choice.overrides);
+    out.diagnostics = std::move(read->diagnostics);
+    if (!read->root) return out;
+    const std::optional<entry> narrow = choice.route.empty() ? read->root : narrowed(*read->root, choice.route);
+    if (!narrow) return out;
+    const std::string hash = hash_of(*read->root);
+    if (choice.json) {
+        json_printer printed(*read->source);
+        const std::string all = printed.members(*narrow, "");
+        out.text = fmt::format("{{\"file\":{},\"hash\":{},\"settings\":{},\"origins\":{}}}\n", json_string(file_name),
+                               json_string(hash), all, printed.origins());
+    } else {
+        printer printed(*read->source, stages);
+        printed.members(*narrow, 0);
+        out.text = heading(file_name, hash) + printed.take();
+    }
+    return out;
+}
+
+std::string heading(const settings& of) { return heading(of.source, of.hash); }
 
 } // namespace evenkeel::config

@@ -41,6 +41,12 @@ public:
     [[nodiscard]] int characters(span range) const; // clipped to the first line of the range; at least 1
     [[nodiscard]] excerpt show(span range) const;
 
+    // From here on it is no part of the file but what was said beside it: one override a line, after "# ".
+    void file_ends(std::size_t offset) { file_end_ = offset; }
+    [[nodiscard]] bool beside_file(std::size_t offset) const noexcept { return offset >= file_end_; }
+    // Counted from 1 again.
+    [[nodiscard]] int line_beside(std::size_t offset) const { return line_of(offset) - line_of(file_end_) + 1; }
+
     // Never shown again from now on.
     void hide(span range);
     // The meaning of a line that could not be parsed is unknown, so what follows a key that the schema does not know as
@@ -55,6 +61,7 @@ private:
     std::vector<std::size_t> starts_; // of each line
     mutable std::vector<span> hidden_;
     mutable bool sorted_ = true;
+    std::size_t file_end_ = static_cast<std::size_t>(-1);
 };
 
 } // namespace evenkeel::config

@@ -1,6 +1,7 @@
 // Parses the command line; the commands stand in proxy/cli.
 
 #include "proxy/cli/commands.hpp"
+#include "proxy/cli/help_text.hpp"
 #include "proxy/cli/mistyped.hpp"
 
 #include <CLI/CLI.hpp>
@@ -12,6 +13,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -28,13 +30,14 @@ int main(int argc, char** argv) {
 #endif
     CLI::App app{"evenkeel: a resilience proxy between an application and its LLM APIs", "evenkeel"};
     app.require_subcommand(1);
+    app.formatter(std::make_shared<narrow_help>()); // of the commands too
     app.set_help_all_flag("--help-all", "Help for every command");
     app.set_version_flag("-V,--version", version_text(), "Version, compiler and libraries");
 
     config_choice choice;
     int exit_code = 0;
     const auto with_file = [&](CLI::App* command) {
-        command->add_option("-c,--config", choice.file, "Configuration file (YAML)")->required();
+        command->add_option("FILE,-c,--config", choice.file, "Configuration file (YAML)")->required();
         return command;
     };
 
@@ -45,6 +48,9 @@ int main(int argc, char** argv) {
     auto* check_command = with_file(
         app.add_subcommand("check", "Report every problem of a configuration file; exit 0 ok, 1 errors, 2 usage"));
     check_command->add_flag("--strict", choice.strict, "Warnings fail too");
+    check_command->add_flag(
+        "--assume-env", choice.assume_env,
+        "Take each ${env:...} that is not set as set, and say which: for a machine that has no keys");
     std::string format = "text";
     check_command->add_option("--format", format, "text or json")->check(CLI::IsMember({"text", "json"}));
     check_command->callback([&] {
@@ -57,7 +63,16 @@ int main(int argc, char** argv) {
     auto* show_command = with_file(config_command->add_subcommand(
         "show", "The effective configuration, each value with its origin; secrets masked"));
     show_command->add_option("--route", choice.route, "Only this route");
-    show_command->callback([&] { exit_code = config_show(choice); });
+    show_command
+        ->add_option("--set", choice.overrides,
+                     "KEY.KEY=VALUE instead of the file's, like routes.chat.timeout.total=30s; may be repeated")
+        ->allow_extra_args(false); // what follows may be FILE
+    std::string show_format = "yaml";
+    show_command->add_option("--format", show_format, "yaml or json")->check(CLI::IsMember({"yaml", "json"}));
+    show_command->callback([&] {
+        choice.json = show_format == "json";
+        exit_code = config_show(choice);
+    });
 
     std::string health_admin, health_config;
     auto* health_command = app.add_subcommand(

@@ -2,9 +2,14 @@
 
 #include "config/load.hpp"
 #include "config/network.hpp"
+#include "proxy/cli/terminal.hpp"
+#include "proxy/provider/blocking_client.hpp"
+
+#include <fmt/format.h>
 
 #include <cstdlib>
 #include <iostream>
+#include <utility>
 #include <variant>
 
 namespace evenkeel::cli {
@@ -15,7 +20,7 @@ std::optional<admin_place> find_admin(const std::string& admin, const std::strin
     if (!file.empty()) {
         const auto loaded = config::load_file(file, config::process_environment());
         if (!loaded.ok()) {
-            config::print_text(std::cerr, loaded.diagnostics);
+            print_problems(loaded.diagnostics);
             why = "the file says no more than its problems";
             return std::nullopt;
         }
@@ -43,6 +48,22 @@ std::optional<admin_place> find_admin(const std::string& admin, const std::strin
     }
     if (at.host == "localhost" || at.host == "0.0.0.0") at.host = "127.0.0.1";
     return at;
+}
+
+admin_answer ask_admin(const admin_place& at, const std::string& target, std::chrono::milliseconds within) {
+    try {
+        provider::blocking_client client({.host = at.host, .port = at.port, .timeout = within});
+        provider::header_list fields;
+        if (!at.token.empty()) fields.emplace_back("authorization", "Bearer " + at.token);
+        auto told = client.request("GET", target, fields);
+        if (!told.complete()) return {.problem = "the proxy broke off before it had said everything"};
+        if (told.status == 401)
+            return {.status = 401, .problem = "the proxy asks for its admin token: EVENKEEL_ADMIN_TOKEN, or -c FILE"};
+        return {.status = told.status, .body = std::move(told.body)};
+    } catch (const provider::client_error& error) {
+        return {.problem = fmt::format("{}:{}: {}; is the proxy running, and is this its admin.listen?", at.host,
+                                       at.port, error.what())};
+    }
 }
 
 std::string printable_lines(std::string text) {

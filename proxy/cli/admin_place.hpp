@@ -1,6 +1,7 @@
 #pragma once
 // Where the admin pages of a running proxy are, and what to show it: for the commands that ask it something.
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -16,6 +17,14 @@ struct admin_place {
 // `admin`: --admin; `file`: -c; either may be empty. Empty: `why` says it, and the file's problems are printed.
 [[nodiscard]] std::optional<admin_place> find_admin(const std::string& admin, const std::string& file,
                                                     std::string& why);
+
+// GET of one of its pages.
+struct admin_answer {
+    int status = 0; // 0: none; `problem` says why
+    std::string body{}, problem{};
+};
+[[nodiscard]] admin_answer ask_admin(const admin_place& at, const std::string& target,
+                                     std::chrono::milliseconds within = std::chrono::seconds{10});
 
 // What came from a socket does not steer a terminal: lines of printable ASCII, `?` for every other byte.
 [[nodiscard]] std::string printable_lines(std::string text);

@@ -15,8 +15,9 @@ struct config_choice {
     std::string file;
     std::string route;   // config show
     bool strict = false; // check: warnings fail too
-    bool json = false;   // check
-    bool quiet = false;
+    bool json = false;
+    bool assume_env = false;            // check: variables that are not set count as set
+    std::vector<std::string> overrides; // config show: PATH=VALUE
 };
 
 struct simulate_choice {
@@ -50,7 +51,7 @@ struct explain_choice {
 [[nodiscard]] int schema();
 [[nodiscard]] int metrics();
 [[nodiscard]] int health(const std::string& admin, const std::string& config);
-[[nodiscard]] std::string health_table(std::string_view document); // of GET /health, at 80 columns
+[[nodiscard]] std::string health_table(std::string_view document, bool colour = false); // of GET /health, 80 columns
 [[nodiscard]] int reference();
 [[nodiscard]] int overview(); // what is said to who says nothing
 [[nodiscard]] int version();

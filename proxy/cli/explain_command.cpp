@@ -1,7 +1,7 @@
 #include "config/load.hpp"
 #include "proxy/cli/admin_place.hpp"
 #include "proxy/cli/commands.hpp"
-#include "proxy/provider/blocking_client.hpp"
+#include "proxy/cli/terminal.hpp"
 #include "proxy/simulate/hypothetical.hpp"
 #include "proxy/telemetry/request_story.hpp"
 
@@ -18,10 +18,6 @@
 namespace evenkeel::cli {
 
 namespace {
-int wrong_usage(std::string_view why) {
-    std::cerr << "evenkeel explain: " << why << '\n';
-    return 2;
-}
 int failed(std::string_view why) {
     std::cerr << telemetry::wrapped(fmt::format("evenkeel explain: {}", why));
     return 1;
@@ -38,7 +34,7 @@ std::optional<std::string> text_of_file(const std::string& path) {
 // Null: said why.
 config::snapshot settings_of(const std::string& file) {
     const auto loaded = config::load_file(file, config::process_environment());
-    if (!loaded.ok()) config::print_text(std::cerr, loaded.diagnostics);
+    if (!loaded.ok()) print_problems(loaded.diagnostics);
     return loaded.ok() ? loaded.settings : nullptr;
 }
 
@@ -58,38 +54,32 @@ std::string escaped(std::string_view id) {
 int explain_sent(const explain_choice& choice) {
     std::string why;
     const auto at = find_admin(choice.admin, choice.config, why);
-    if (!at) return wrong_usage(why);
-    try {
-        provider::blocking_client client({.host = at->host, .port = at->port});
-        provider::header_list fields;
-        if (!at->token.empty()) fields.emplace_back("authorization", "Bearer " + at->token);
-        const auto told = client.request("GET", "/-/requests/" + escaped(choice.id) + "?format=text", fields);
-        if (!told.complete()) return failed("the proxy broke off before it had said everything");
-        if (told.status == 200) {
-            std::cout << printable_lines(told.body);
-            return 0;
-        }
-        if (told.status == 401) return failed("the proxy asks for its admin token: EVENKEEL_ADMIN_TOKEN, or -c FILE");
-        return failed(told.status == 404 ? fmt::format("nothing is kept of a request '{}': it is too long ago, one of "
-                                                       "many that went well, another process served it, or `journal` "
-                                                       "is off",
-                                                       choice.id)
-                                         : fmt::format("the proxy answered {}", told.status));
-    } catch (const provider::client_error& error) {
-        return failed(fmt::format("{}:{}: {}; is the proxy running, and is this its admin.listen?", at->host, at->port,
-                                  error.what()));
+    if (!at) return wrong_usage("explain", why);
+    const admin_answer told = ask_admin(*at, "/-/requests/" + escaped(choice.id) + "?format=text");
+    if (!told.problem.empty()) return failed(told.problem);
+    if (told.status == 200) {
+        std::cout << printable_lines(told.body);
+        return 0;
     }
+    return failed(
+        told.status == 404
+            ? fmt::format("nothing is kept of a request '{}': it is too long ago, one of many that went well, "
+                          "another process served it, or `journal` is off",
+                          choice.id)
+            : fmt::format("the proxy answered {}", told.status));
 }
 
 int explain_unsent(const explain_choice& choice) {
     if (choice.path.empty())
-        return wrong_usage("say the id of a request that was sent, or with -c FILE the --path of one that was not");
-    if (choice.config.empty()) return wrong_usage("--path is looked at by a configuration file: -c FILE");
+        return wrong_usage("explain",
+                           "say the id of a request that was sent, or with -c FILE the --path of one that was not");
+    if (choice.config.empty()) return wrong_usage("explain", "--path is looked at by a configuration file: -c FILE");
     if (choice.status && !choice.fault.empty())
-        return wrong_usage("--fault stands in place of an answer: no --status with it");
+        return wrong_usage("explain", "--fault stands in place of an answer: no --status with it");
     if (!choice.status && (!choice.answer_file.empty() || !choice.retry_after.empty()))
-        return wrong_usage("--body-file and --retry-after are of an answer: say its --status");
-    if (choice.retry_after.find_first_of("\r\n") != std::string::npos) return wrong_usage("--retry-after is one line");
+        return wrong_usage("explain", "--body-file and --retry-after are of an answer: say its --status");
+    if (choice.retry_after.find_first_of("\r\n") != std::string::npos)
+        return wrong_usage("explain", "--retry-after is one line");
     simulate::hypothesis what{.method = choice.method,
                               .path = choice.path,
                               .body = {},
@@ -115,14 +105,14 @@ int explain_unsent(const explain_choice& choice) {
         std::cout << simulate::explain(settings, what);
         return 0;
     } catch (const std::invalid_argument& error) {
-        return wrong_usage(error.what());
+        return wrong_usage("explain", error.what());
     }
 }
 } // namespace
 
 int explain(const explain_choice& choice) {
     if (!choice.id.empty() && !choice.path.empty())
-        return wrong_usage("an id is of a request that was sent, --path of one that was not");
+        return wrong_usage("explain", "an id is of a request that was sent, --path of one that was not");
     return choice.id.empty() ? explain_unsent(choice) : explain_sent(choice);
 }
 

@@ -1,6 +1,7 @@
 #include "proxy/cli/admin_place.hpp"
 #include "proxy/cli/commands.hpp"
-#include "proxy/provider/blocking_client.hpp"
+#include "proxy/cli/terminal.hpp"
+#include "proxy/telemetry/request_story.hpp"
 
 #include <boost/json.hpp>
 #include <fmt/format.h>
@@ -11,6 +12,8 @@
 #include <iostream>
 #include <string>
 #include <string_view>
+
+#include <unistd.h>
 
 namespace evenkeel::cli {
 
@@ -32,10 +35,6 @@ double value_of(const json::object& of, std::string_view key) {
     const json::value* const found = of.if_contains(key);
     return found != nullptr && found->is_number() ? found->to_number<double>() : 0;
 }
-std::string fitted(std::string_view name, std::size_t width) {
-    if (name.size() <= width) return std::string{name};
-    return std::string{name.substr(0, width - 3)} + "...";
-}
 
 std::string time_left(const json::object& of, std::string_view key) {
     const double seconds = value_of(of, key);
@@ -55,32 +54,41 @@ std::string note_of(const json::object& one) {
     return circuit == "half_open" ? "half-open" : "";
 }
 
-void add_row(std::string& to, int depth, std::string_view name, const json::object& of, std::string_view note) {
+void add_row(std::string& to, int depth, std::string_view name, const json::object& of, std::string_view note,
+             bool colour) {
     const std::string row =
-        fmt::format("{:<24} {:>8} {:>7} {:>8} {:>8}  {}",
+        fmt::format("{:<24} {:>8} {:>7} {:>8} {:>8}",
                     fitted(std::string(static_cast<std::size_t>(depth) * 2, ' ') + std::string{name}, 24),
                     static_cast<std::uint64_t>(value_of(of, "requests")), number_or_dash(of, "success_rate", 100, "%"),
-                    number_or_dash(of, "avg_latency", 1, "s"), number_or_dash(of, "p95_latency", 1, "s"), note);
-    to.append(row.substr(0, std::min(row.find_last_not_of(' ') + 1, std::size_t{80}))) += '\n';
+                    number_or_dash(of, "avg_latency", 1, "s"), number_or_dash(of, "p95_latency", 1, "s"));
+    to += row;
+    constexpr std::size_t gap = 2, columns = 80;
+    if (!note.empty() && row.size() + gap < columns) {
+        const tint how = note.starts_with("open") || note == "degraded" ? tint::bad : tint::warning;
+        to += std::string(gap, ' ') + tinted(fitted(note, columns - gap - row.size()), how, colour);
+    }
+    to += '\n';
 }
 
-void add_members(std::string& to, int depth, const json::object& of, std::string_view key) {
+void add_members(std::string& to, int depth, const json::object& of, std::string_view key, bool colour) {
     const json::value* const found = of.if_contains(key);
     if (found == nullptr || !found->is_object()) return;
     for (const auto& [name, what] : found->as_object()) {
         if (!what.is_object()) continue;
-        add_row(to, depth, {name.data(), name.size()}, what.as_object(), note_of(what.as_object()));
-        add_members(to, depth + 1, what.as_object(), "endpoints");
+        add_row(to, depth, {name.data(), name.size()}, what.as_object(), note_of(what.as_object()), colour);
+        add_members(to, depth + 1, what.as_object(), "endpoints", colour);
     }
 }
 } // namespace
 
 // Of GET /health; throws where it is none.
-std::string health_table(std::string_view document) {
+std::string health_table(std::string_view document, bool colour) {
     const json::value parsed = json::parse(json::string_view(document.data(), document.size()));
     const json::object& whole = parsed.at("overall_status").as_object();
-    std::string out =
-        fmt::format("{:<24} {:>8} {:>7} {:>8} {:>8}\n", "the last minute", "requests", "success", "average", "p95");
+    std::string out = tinted(
+        fmt::format("{:<24} {:>8} {:>7} {:>8} {:>8}", "the last minute", "requests", "success", "average", "p95"),
+        tint::strong, colour);
+    out += '\n';
     for (const auto& [name, what] : parsed.at("services").as_object()) {
         const json::object& route = what.as_object();
         std::string note;
@@ -89,12 +97,14 @@ std::string health_table(std::string_view document) {
             note = "degraded";
         if (const double held = value_of(route, "held"); held > 0)
             note += fmt::format("{}{:.0f} held", note.empty() ? "" : ", ", held);
-        add_row(out, 0, {name.data(), name.size()}, route, note);
-        add_members(out, 1, route, "upstreams");
+        add_row(out, 0, {name.data(), name.size()}, route, note, colour);
+        add_members(out, 1, route, "upstreams", colour);
     }
     const auto open = static_cast<std::uint64_t>(value_of(whole, "open_circuits"));
     const auto chaos = static_cast<std::uint64_t>(value_of(whole, "chaos_rules"));
-    out += fmt::format("\n{}; {}{}\n", whole.at("healthy").as_bool() ? "healthy" : "unhealthy: nothing can be served",
+    out += fmt::format("\n{}; {}{}\n",
+                       whole.at("healthy").as_bool() ? tinted("healthy", tint::good, colour)
+                                                     : tinted("unhealthy: nothing can be served", tint::bad, colour),
                        open == 0   ? std::string{"no circuit is open"}
                        : open == 1 ? std::string{"1 circuit is open"}
                                    : fmt::format("{} circuits are open", open),
@@ -106,31 +116,20 @@ std::string health_table(std::string_view document) {
 int health(const std::string& admin, const std::string& config) {
     std::string why;
     const auto at = find_admin(admin, config, why);
-    if (!at) {
-        std::cerr << "evenkeel health: " << why << '\n';
-        return 2;
-    }
+    if (!at) return wrong_usage("health", why);
+    const auto failed = [](std::string_view problem) {
+        std::cerr << telemetry::wrapped(fmt::format("evenkeel health: {}", problem));
+        return 1;
+    };
+    const admin_answer told = ask_admin(*at, "/health?strict=1");
+    if (!told.problem.empty()) return failed(told.problem);
+    if (told.status != 200 && told.status != 503) return failed(fmt::format("the proxy answered {}", told.status));
     try {
-        provider::blocking_client client({.host = at->host, .port = at->port});
-        provider::header_list fields;
-        if (!at->token.empty()) fields.emplace_back("authorization", "Bearer " + at->token);
-        const auto told = client.request("GET", "/health?strict=1", fields);
-        if (told.complete() && (told.status == 200 || told.status == 503)) {
-            std::cout << printable_lines(health_table(told.body));
-            return told.status == 200 ? 0 : 1;
-        }
-        std::cerr << "evenkeel health: "
-                  << (told.status == 401 ? std::string{"the proxy asks for its admin token: EVENKEEL_ADMIN_TOKEN, or "
-                                                       "-c FILE"}
-                                         : fmt::format("the proxy answered {}", told.status))
-                  << '\n';
-    } catch (const provider::client_error& error) {
-        std::cerr << fmt::format("evenkeel health: {}:{}: {}\n", at->host, at->port, error.what())
-                  << "is the proxy running, and is this its admin.listen?\n";
+        std::cout << health_table(told.body, look_of(STDOUT_FILENO).colour);
     } catch (const std::exception&) {
-        std::cerr << "evenkeel health: what answers there is no evenkeel\n";
+        return failed("what answers there is no evenkeel");
     }
-    return 1;
+    return told.status == 200 ? 0 : 1;
 }
 
 } // namespace evenkeel::cli

@@ -1,5 +1,6 @@
 #include "config/load.hpp"
 #include "proxy/cli/commands.hpp"
+#include "proxy/cli/terminal.hpp"
 #include "proxy/cli/version.hpp"
 #include "proxy/server/server.hpp"
 
@@ -88,7 +89,7 @@ int run(const std::string& config_file) {
     const config::environment environment = config::process_environment();
     const auto stages = stage_names();
     const config::load_result loaded = config::load_file(config_file, environment, nullptr, stages);
-    config::print_text(std::cerr, loaded.diagnostics);
+    print_problems(loaded.diagnostics);
     if (!loaded.ok()) return 1;
     try {
         server::server proxy({.config_file = config_file,

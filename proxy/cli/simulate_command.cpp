@@ -1,5 +1,6 @@
 #include "config/load.hpp"
 #include "proxy/cli/commands.hpp"
+#include "proxy/cli/terminal.hpp"
 #include "proxy/simulate/comparison.hpp"
 #include "proxy/simulate/demonstrations.hpp"
 #include "proxy/simulate/profiles.hpp"
@@ -78,7 +79,7 @@ std::vector<simulate::subject> trace_of(const simulate_choice& choice, std::vect
 // Null: said why.
 config::snapshot settings_of(const simulate_choice& choice) {
     const auto loaded = config::load_file(choice.config, config::process_environment());
-    config::print_text(std::cerr, loaded.diagnostics);
+    print_problems(loaded.diagnostics);
     if (!loaded.ok()) return nullptr;
     auto settings = simulate::only_route(*loaded.settings, choice.route);
     if (!settings) {

@@ -29,7 +29,7 @@ TEST_CASE("commands: alone it says what there is, and that is no error; its vers
     const auto alone = evenkeel("");
     CHECK(alone.code == 0);
     CHECK(fits(alone.out));
-    for (const char* each : {"demo", "check -c FILE", "run -c FILE", "health", "explain ID", "reference"})
+    for (const char* each : {"demo", "check FILE", "run -c FILE", "health", "explain ID", "reference"})
         CHECK(has(alone.out, std::string{"evenkeel "} + each));
     const auto version = evenkeel("--version");
     CHECK(version.code == 0);
