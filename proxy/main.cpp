@@ -41,9 +41,31 @@ int main(int argc, char** argv) {
         return command;
     };
 
-    auto* run_command = with_file(app.add_subcommand(
-        "run", "Serve; SIGHUP reloads the file, SIGUSR1 reopens the logs, SIGTERM drains, a second one ends at once"));
-    run_command->callback([&] { exit_code = run(choice.file); });
+    run_choice running;
+    auto* run_command = app.add_subcommand(
+        "run", "Serve; SIGHUP reloads the file, SIGUSR1 reopens the logs, SIGTERM drains, a second one ends at once");
+    run_command->add_option("FILE,-c,--config", running.file, "Configuration file (YAML)");
+    run_command->add_option("--to", running.to,
+                            "Without a file: the URL that everything goes to; the file that this "
+                            "means is printed on stderr");
+    run_command
+        ->add_option("--then", running.then,
+                     "URL=VARIABLE that takes over where those before it fail, with the key that the environment "
+                     "variable holds; URL alone takes none; may be repeated")
+        ->allow_extra_args(false);
+    run_command->add_option("--listen", running.listen, "With --to: where, instead of 127.0.0.1:8080");
+    run_command->add_option("--admin", running.admin, "With --to: where, instead of 127.0.0.1:9901; or off");
+    run_command->add_flag("--print", running.print, "With --to: print that file on stdout, and run nothing");
+    run_command->callback([&] { exit_code = run(running); });
+
+    init_choice starting;
+    auto* init_command =
+        app.add_subcommand("init", "Write a configuration file for known providers; several take over in that order");
+    init_command->add_option("PROVIDER", starting.providers, "Names of them; - prints the file");
+    init_command->add_option("-o,--output", starting.file, "The file; - prints it")->capture_default_str();
+    init_command->add_flag("--force", starting.force, "Write over a file that is there");
+    init_command->footer(init_footer());
+    init_command->callback([&] { exit_code = init(starting); });
 
     auto* check_command = with_file(
         app.add_subcommand("check", "Report every problem of a configuration file; exit 0 ok, 1 errors, 2 usage"));

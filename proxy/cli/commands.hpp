@@ -20,6 +20,20 @@ struct config_choice {
     std::vector<std::string> overrides; // config show: PATH=VALUE
 };
 
+struct init_choice {
+    std::vector<std::string> providers; // in order; `-` among them prints
+    std::string file = "evenkeel.yaml"; // `-`: printed
+    bool force = false;
+};
+
+struct run_choice {
+    std::string file;              // or ...
+    std::string to;                // ... a URL, and
+    std::vector<std::string> then; // URL=VARIABLE, or URL
+    std::string listen, admin;     // of that; empty: as usual
+    bool print = false;            // the file that it means, and nothing is run
+};
+
 struct simulate_choice {
     std::string config; // empty: direct, classic and tuned side by side
     std::string route;  // of that file; empty: the first that calls an upstream
@@ -45,7 +59,9 @@ struct explain_choice {
 
 [[nodiscard]] std::vector<std::string_view> stage_names(); // of a request's way, outermost first
 
-[[nodiscard]] int run(const std::string& config_file);
+[[nodiscard]] int run(const run_choice& choice);
+[[nodiscard]] int init(init_choice choice);
+[[nodiscard]] std::string init_footer(); // of its --help
 [[nodiscard]] int check(const config_choice& choice);
 [[nodiscard]] int config_show(const config_choice& choice);
 [[nodiscard]] int schema();

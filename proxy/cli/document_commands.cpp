@@ -32,8 +32,9 @@ int overview() {
     std::cout << R"(evenkeel: a resilience proxy between an application and its LLM APIs
 
   evenkeel demo                      try it, on a troubled provider
+  evenkeel init openai deepseek      write a configuration for known providers
   evenkeel check FILE                every problem of a configuration at once
-  evenkeel run -c FILE               serve
+  evenkeel run -c FILE               serve; --to URL: without a file
   evenkeel health                    how a running proxy fares
   evenkeel explain ID                what happened to a request, and why
   evenkeel config show FILE          what a configuration comes to, with origins

@@ -1,5 +1,6 @@
 #include "config/load.hpp"
 #include "proxy/cli/commands.hpp"
+#include "proxy/cli/starter_file.hpp"
 #include "proxy/cli/terminal.hpp"
 #include "proxy/cli/version.hpp"
 #include "proxy/server/server.hpp"
@@ -7,11 +8,15 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <exception>
 #include <iostream>
+#include <optional>
+#include <string>
+#include <string_view>
 #include <thread>
 
 #include <unistd.h>
@@ -82,17 +87,61 @@ void end_within(std::chrono::seconds most, int exit_code) {
 }
 } // namespace
 
-int run(const std::string& config_file) {
+namespace {
+// URL=VARIABLE, or URL: it may hold equals signs itself, and no variable holds a slash.
+place_with_key place_of(const std::string& text) {
+    const auto equals = text.rfind('=');
+    if (equals == std::string::npos || text.find('/', equals) != std::string::npos) return {.url = text};
+    return {.url = text.substr(0, equals), .key = text.substr(equals + 1)};
+}
+
+bool is_variable(std::string_view name) {
+    return !name.empty() && (name[0] < '0' || name[0] > '9') && std::ranges::all_of(name, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+    });
+}
+
+// Empty: `why` says it.
+std::string file_meant(const run_choice& choice, std::string& why) {
+    plain_run wanted{.to = {.url = choice.to}, .then = {}};
+    for (const std::string& each : choice.then) wanted.then.push_back(place_of(each));
+    if (!choice.listen.empty()) wanted.listen = choice.listen;
+    if (!choice.admin.empty()) wanted.admin = choice.admin;
+    for (const place_with_key& each : wanted.then)
+        if (!each.key.empty() && !is_variable(each.key))
+            // Not quoted: who puts the key itself there has shown it to enough places.
+            why = "--then is URL=VARIABLE with the name of an environment variable that holds the key, or URL alone";
+    return why.empty() ? file_of(wanted) : std::string{};
+}
+} // namespace
+
+int run(const run_choice& choice) {
+    if (choice.file.empty() == choice.to.empty()) return wrong_usage("run", "say either FILE or --to URL");
+    if (choice.to.empty() && (!choice.then.empty() || !choice.listen.empty() || !choice.admin.empty() || choice.print))
+        return wrong_usage("run", "--then, --listen, --admin and --print go with --to");
+    std::string why;
+    const std::optional<std::string> text =
+        choice.to.empty() ? std::nullopt : std::optional<std::string>{file_meant(choice, why)};
+    if (!why.empty()) return wrong_usage("run", why);
+    const std::string config_file = text ? "(command line)" : choice.file;
+    if (choice.print) {
+        std::cout << *text;
+        return 0;
+    }
+    // Not on stdout, where the access log goes.
+    if (text) std::cerr << *text << std::flush;
     // Sent before there is anything to be read or opened anew, neither of them is a reason to die.
     std::signal(SIGHUP, SIG_IGN);
     std::signal(SIGUSR1, SIG_IGN);
     const config::environment environment = config::process_environment();
     const auto stages = stage_names();
-    const config::load_result loaded = config::load_file(config_file, environment, nullptr, stages);
+    const config::load_result loaded = text ? config::load_text(*text, config_file, environment, stages)
+                                            : config::load_file(config_file, environment, nullptr, stages);
     print_problems(loaded.diagnostics);
     if (!loaded.ok()) return 1;
     try {
         server::server proxy({.config_file = config_file,
+                              .config_text = text,
                               .environment = environment,
                               .version = std::string{program_version},
                               .stages = stages},

@@ -336,8 +336,10 @@ void server::start() {
 server::reloaded server::read_again() {
     inside& all = *inside_;
     const std::lock_guard lock(all.reloading);
+    const server_options& told = all.options;
     config::load_result loaded =
-        config::load_file(all.options.config_file, all.options.environment, nullptr, all.options.stages);
+        told.config_text ? config::load_text(*told.config_text, told.config_file, told.environment, told.stages)
+                         : config::load_file(told.config_file, told.environment, nullptr, told.stages);
     std::string failure;
     net::tls_contexts::loaded contexts;
     net::server_contexts certificates;

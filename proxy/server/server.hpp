@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,7 @@ namespace evenkeel::server {
 
 struct server_options {
     std::string config_file;
+    std::optional<std::string> config_text{}; // instead of what stands in it: then it is a mere name
     config::environment environment;
     std::string version;
     std::vector<std::string_view> stages{}; // of a request's way, by name, for who looks at the configuration
