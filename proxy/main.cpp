@@ -80,6 +80,26 @@ int main(int argc, char** argv) {
         exit_code = check(choice);
     });
 
+    try_choice tried;
+    auto* try_command = app.add_subcommand(
+        "try",
+        "One tiny call to each upstream of each route, as the proxy would send it; exit 0 if all answer, else 1");
+    try_command->add_option("FILE,-c,--config", tried.file, "Configuration file (YAML)")->required();
+    try_command->add_option("--route", tried.route, "Only this route");
+    try_command->add_option("--model", tried.model,
+                            "What the application asks for; default: as the file or the "
+                            "provider has it");
+    try_command->add_option("--header", tried.fields, "A field of the application's, 'name: value'; may be repeated")
+        ->allow_extra_args(false);
+    try_command->add_option("--timeout", tried.timeout_s, "Of each call, in seconds")
+        ->check(CLI::Range(0.1, 600.0))
+        ->capture_default_str();
+    try_command->add_flag("--dry-run", tried.dry_run, "Say what would be sent, and send nothing");
+    try_command->footer(
+        "\nEach call asks for one token. Where an upstream has no key of its own, that of its provider is taken from\n"
+        "the environment (OPENAI_API_KEY and the like), or what --header says. No credential is printed.\n");
+    try_command->callback([&] { exit_code = try_out(tried); });
+
     auto* config_command = app.add_subcommand("config", "Look at the configuration");
     config_command->require_subcommand(1);
     auto* show_command = with_file(config_command->add_subcommand(

@@ -34,6 +34,14 @@ struct run_choice {
     bool print = false;            // the file that it means, and nothing is run
 };
 
+struct try_choice {
+    std::string file, route;         // route empty: all
+    std::string model;               // empty: by the file, or one that the provider has
+    std::vector<std::string> fields; // "name: value", of the application
+    double timeout_s = 20;           // of each call
+    bool dry_run = false;
+};
+
 struct simulate_choice {
     std::string config; // empty: direct, classic and tuned side by side
     std::string route;  // of that file; empty: the first that calls an upstream
@@ -61,6 +69,7 @@ struct explain_choice {
 
 [[nodiscard]] int run(const run_choice& choice);
 [[nodiscard]] int init(init_choice choice);
+[[nodiscard]] int try_out(const try_choice& choice);
 [[nodiscard]] std::string init_footer(); // of its --help
 [[nodiscard]] int check(const config_choice& choice);
 [[nodiscard]] int config_show(const config_choice& choice);

@@ -35,6 +35,7 @@ int overview() {
   evenkeel init openai deepseek      write a configuration for known providers
   evenkeel check FILE                every problem of a configuration at once
   evenkeel run -c FILE               serve; --to URL: without a file
+  evenkeel try FILE                  one tiny call to each upstream
   evenkeel health                    how a running proxy fares
   evenkeel explain ID                what happened to a request, and why
   evenkeel config show FILE          what a configuration comes to, with origins

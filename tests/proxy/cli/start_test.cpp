@@ -172,7 +172,7 @@ TEST_CASE("check, config show: colours and a width where somebody looks; none wi
 }
 
 TEST_CASE("help: of every command within 80 columns") {
-    for (const char* command : {"", "run", "init", "check", "config show", "health", "explain", "simulate",
+    for (const char* command : {"", "run", "init", "check", "try", "config show", "health", "explain", "simulate",
                                 "demo", "schema", "metrics", "reference", "version"}) {
         const auto help = evenkeel(std::string(command) + " --help");
         CAPTURE(command);
