@@ -124,6 +124,22 @@ int main(int argc, char** argv) {
     health_command->add_option("-c,--config", health_config, "Configuration file (YAML)");
     health_command->footer("\nThe admin token, where one is needed, is that of the file, or EVENKEEL_ADMIN_TOKEN.\n");
     health_command->callback([&] { exit_code = health(health_admin, health_config); });
+    top_choices looked;
+    auto* top_command =
+        app.add_subcommand("top", "A running proxy, live: routes, upstreams, circuits and rests with their "
+                                  "reasons, the last disturbed requests");
+    top_command->add_option("--admin", looked.admin,
+                            "Where the proxy's admin pages are; default: as -c says, or http://127.0.0.1:9901");
+    top_command->add_option("-c,--config", looked.config, "Configuration file (YAML)");
+    top_command->add_option("--interval", looked.every_s, "Seconds between two looks")
+        ->check(CLI::Range(0.1, 3600.0))
+        ->capture_default_str();
+    top_command->add_flag("--once", looked.once, "Print it once; so it is where the output is no terminal, too");
+    top_command->footer(
+        "\nKeys: q quit; s sort: as in the file, busiest, failing, slowest; / filter by a part of a name;\n"
+        "arrows, j, k, space, b scroll.\n"
+        "The admin token, where one is needed, is that of the file, or EVENKEEL_ADMIN_TOKEN.\n");
+    top_command->callback([&] { exit_code = top(looked); });
     app.add_subcommand("reference", "The reference file: every key with its default, range and price")->callback([&] {
         exit_code = reference();
     });

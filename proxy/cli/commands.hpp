@@ -42,6 +42,12 @@ struct try_choice {
     bool dry_run = false;
 };
 
+struct top_choices {
+    std::string admin, config;
+    double every_s = 1;
+    bool once = false;
+};
+
 struct simulate_choice {
     std::string config; // empty: direct, classic and tuned side by side
     std::string route;  // of that file; empty: the first that calls an upstream
@@ -77,6 +83,7 @@ struct explain_choice {
 [[nodiscard]] int metrics();
 [[nodiscard]] int health(const std::string& admin, const std::string& config);
 [[nodiscard]] std::string health_table(std::string_view document, bool colour = false); // of GET /health, 80 columns
+[[nodiscard]] int top(const top_choices& choice);
 [[nodiscard]] int reference();
 [[nodiscard]] int overview(); // what is said to who says nothing
 [[nodiscard]] int version();

@@ -37,6 +37,7 @@ int overview() {
   evenkeel run -c FILE               serve; --to URL: without a file
   evenkeel try FILE                  one tiny call to each upstream
   evenkeel health                    how a running proxy fares
+  evenkeel top                       the same, live
   evenkeel explain ID                what happened to a request, and why
   evenkeel config show FILE          what a configuration comes to, with origins
   evenkeel simulate --model all      what policies make of trouble
