@@ -137,6 +137,8 @@ private:
 
     void greet() {
         const net::tls_client_context settings(to_.tls);
+        // Sessions are for those who come again, and who keeps them is not there.
+        SSL_CTX_sess_set_new_cb(settings.native(), nullptr);
         SSL_CTX_up_ref(settings.native());
         contexts_.emplace_back(settings.native());
         tls_.emplace(std::move(*plain_), contexts_.back());

@@ -2,6 +2,7 @@
 
 #include "proxy/provider/simulated_provider.hpp"
 #include "tests/proxy/cli/printed.hpp"
+#include "tests/support/certificates.hpp"
 
 #include <doctest/doctest.h>
 
@@ -158,6 +159,62 @@ TEST_CASE("try: nobody there, no such name, no TLS, no HTTP, silence: each told 
         CHECK(told.code == 1);
         CHECK_MESSAGE(has(told.out, "no"), told.out);
     }
+}
+
+TEST_CASE("try: over TLS as the configuration has it; an unknown issuer and another name are told apart") {
+    const certificate_authority authority;
+    const temporary_directory files;
+    const std::string ca = files.write("ca.pem", authority.pem());
+    const auto serving = [&](const certificate& own, const std::string& name) {
+        return provider::provider_options{
+            .tls = provider::provider_tls{files.write(name + ".pem", own.pem), files.write(name + ".key", own.key)}};
+    };
+    provider::simulated_provider good(serving(authority.issue({.dns = {}, .addresses = {"127.0.0.1"}}), "good"));
+    provider::simulated_provider other(
+        serving(authority.issue({.dns = {"elsewhere.invalid"}, .addresses = {}}), "other"));
+    struct row {
+        const std::string& url;
+        const char* tls;
+        bool trusted;
+        const char* says;
+    };
+    for (const row& each : {
+             row{good.url(), "", true, "1 of 1 calls were answered well"},
+             row{good.url(), "", false, "TLS: certificate of '127.0.0.1': "},
+             row{other.url(), "", true, "TLS: certificate of '127.0.0.1': IP address mismatch"},
+             row{other.url(), ", server_name: elsewhere.invalid", true, "1 of 1 calls were answered well"},
+             row{other.url(), ", verify: false", true, "1 of 1 calls were answered well"},
+         }) {
+        CAPTURE(each.says);
+        const std::string trust = each.trusted ? ca : std::string{"system"};
+        const written_file file("  a: {url: \"" + each.url + "\", tls: {ca_file: " + trust + each.tls + "}}\n",
+                                everything);
+        const auto told = evenkeel("try --model m " + file.name());
+        CHECK_MESSAGE(has(told.out, each.says), told.out);
+        CHECK(fits(told.out));
+    }
+}
+
+TEST_CASE("try: through an egress proxy") {
+    const certificate_authority authority;
+    const temporary_directory files;
+    const certificate own = authority.issue({.dns = {"elsewhere.invalid"}, .addresses = {}});
+    provider::simulated_provider egress(provider::provider_options{
+        .tls = provider::provider_tls{files.write("own.pem", own.pem), files.write("own.key", own.key)}});
+    egress.script({.script = "accept=tunnel"});
+    const written_file file(
+        "  a: {url: \"https://elsewhere.invalid\", proxy: \"http://127.0.0.1:" + std::to_string(egress.port()) +
+            "\", tls: {ca_file: " + files.write("ca.pem", authority.pem()) + "}}\n",
+        everything);
+    const auto told = evenkeel("try --model m " + file.name());
+    CHECK_MESSAGE(told.code == 0, told.out);
+
+    provider::simulated_provider refuses;
+    const written_file other("  a: {url: \"https://elsewhere.invalid\", proxy: \"" + refuses.url() + "\"}\n",
+                             everything);
+    const auto refused = evenkeel("try --timeout 5 --model m " + other.name());
+    CHECK(refused.code == 1);
+    CHECK_MESSAGE(has(refused.out, "egress proxy: "), refused.out);
 }
 
 TEST_CASE("try --dry-run: says what would be sent, without keys and without sending it") {
