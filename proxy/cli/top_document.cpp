@@ -40,7 +40,9 @@ std::string in_words(double seconds) { return fmt::format("{:.{}f} s", seconds, 
 endpoint_seen endpoint_of(const value& of) {
     endpoint_seen out;
     const std::string label = text_in(of, "endpoint");
-    out.name = text_in(of, "upstream") + (label.empty() ? "" : " " + label);
+    const auto scheme = label.find("://");
+    out.name = text_in(of, "upstream");
+    if (!label.empty()) out.name += ' ' + (scheme == std::string::npos ? label : label.substr(scheme + 3));
     out.minute = minute_of(part_of(of, "minute"));
     const std::string state = text_in(of, "state");
     out.state = state == "held_open"     ? "held open"
@@ -51,6 +53,7 @@ endpoint_seen endpoint_of(const value& of) {
              : state == "open" || state == "held_open" ? condition::ill
                                                        : condition::uneasy;
     out.note = text_in(of, "note");
+    if (out.note.starts_with(out.state + ' ')) out.note.erase(0, out.state.size() + 1); // stands in front of it anyway
     const value& failure = part_of(of, "last_failure");
     if (out.is != condition::well && failure.is_object()) {
         const double status = number_in(failure, "status").value_or(0);
@@ -75,11 +78,11 @@ void settle_state(endpoint_seen& out, const value& of) {
     } else if (circuit == "open") {
         out.state = circuit;
         out.is = condition::ill;
-        if (probe) out.note = "asked again in " + in_words(*probe);
+        if (probe) out.note = "probe in " + in_words(*probe);
     } else if (rest.value_or(0) > 0) {
         out.state = "rests";
         out.is = condition::uneasy;
-        out.note = fmt::format("for {} more", in_words(*rest));
+        out.note = in_words(*rest) + " more";
     } else if (!overload.empty() && overload != "normal") {
         out.state = overload;
         out.is = condition::uneasy;
@@ -127,7 +130,7 @@ top_document read_overview(std::string_view text) {
                                                                     : condition::uneasy;
         const double flying = number_in(each, "in_flight").value_or(0), held = number_in(each, "holding").value_or(0);
         if (route.state == "serves") route.state.clear();
-        if (flying > 0) route.state += fmt::format("{}{:.0f} in flight", route.state.empty() ? "" : ", ", flying);
+        if (flying > 0) route.state += fmt::format("{}{:.0f} now", route.state.empty() ? "" : ", ", flying);
         if (held > 0) route.state += fmt::format("{}{:.0f} held", route.state.empty() ? "" : ", ", held);
         for (const value& one : list_in(each, "endpoints")) route.endpoints.push_back(endpoint_of(one));
     }

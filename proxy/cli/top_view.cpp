@@ -13,7 +13,7 @@
 namespace evenkeel::cli {
 
 namespace {
-constexpr std::size_t name_columns = 26;
+constexpr std::size_t name_columns = 25; // leaves 19 to the state: "open probe in 2.5 s"
 
 std::string printable(std::string_view text) { return fitted(text, text.size()); }
 
@@ -150,7 +150,11 @@ std::vector<std::string> table_of(const top_document& what, const top_choice& ho
             // What is short stands beside the state, the rest below.
             const std::string both = each->note.empty() ? each->state : each->state + ' ' + each->note;
             const bool beside = both.size() <= to.beside_cells();
-            out.push_back(to.row(1, each->name, each->minute, beside ? both : each->state, each->is));
+            // Endpoints of one upstream differ at their ends.
+            constexpr std::size_t most = name_columns - 2;
+            const std::string name =
+                each->name.size() <= most ? each->name : ".." + each->name.substr(each->name.size() - most + 2);
+            out.push_back(to.row(1, name, each->minute, beside ? both : each->state, each->is));
             if (!beside && !each->note.empty())
                 for (auto& line : to.paragraph(each->note, tint_of(each->is), "    ")) out.push_back(std::move(line));
         }
@@ -193,7 +197,7 @@ std::vector<std::string> screen_of(const top_document& what, top_choice& how, st
     // A third of the screen for requests, or what the table leaves of it.
     const std::size_t fixed = out.size() + 1, room = height > fixed ? height - fixed : 0;
     const std::size_t left = room > table.size() + 1 ? room - table.size() - 1 : 0;
-    std::vector<std::string> requests = requests_of(what, how, to, std::max(left, room / 3));
+    std::vector<std::string> requests = requests_of(what, how, to, std::max({left, room / 3, std::size_t{1}}) - 1);
     if (requests.size() + 1 > room) requests.clear();
     const std::size_t rows = room - (requests.empty() ? 0 : requests.size() + 1);
     how.scrolled = std::min(how.scrolled, table.size() > rows ? table.size() - rows : 0);

@@ -67,6 +67,12 @@ public:
                 return screen().find(text) != std::string::npos;
         return true;
     }
+    // Until it is so, likewise.
+    bool becomes(const auto& so) {
+        const auto until = std::chrono::steady_clock::now() + std::chrono::seconds{10};
+        while (!so() && std::chrono::steady_clock::now() < until && read_some(20)) {}
+        return so();
+    }
     // Its exit code; 128 and the signal where one ended it. -1: it goes on.
     int end() {
         const auto until = std::chrono::steady_clock::now() + std::chrono::seconds{10};

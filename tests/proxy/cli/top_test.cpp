@@ -32,7 +32,7 @@ const std::string overview = R"({"version":"0.9.0","at":1000,"started_at":100,"l
    "minute":{"requests":7,"success_rate":1,"avg_s":0.1,"p95_s":0.2},"budget":{"level":9.8,"burst":10}}]},
  {"name":"chat","state":"disturbed","minute":{"requests":120,"success_rate":0.99,"avg_s":0.8,"p95_s":2.1},
   "in_flight":3,"holding":2,"endpoints":[
-   {"upstream":"deepseek","endpoint":"","state":"rests","note":"rate_limited: asked again in 12 s",
+   {"upstream":"deepseek","endpoint":"","state":"rests","note":"rests (rate_limited) for 12 s more",
     "minute":{"requests":60,"success_rate":null,"avg_s":null,"p95_s":null},
     "last_failure":{"result":"rate_limited","status":429,"ago_s":3.0},"budget":{"level":4.5,"burst":10}},
    {"upstream":"openai","endpoint":"https://10.0.0.1:443","state":"open","note":"probe in 1.5 s","minute":{}},
@@ -59,11 +59,11 @@ TEST_CASE("top: a screen and a page of the overview, whatever is in it, within t
          {"evenkeel 0.9.0  127.0.0.1:9901  up 15m 00s  50 MiB\n", "\ndeepseek rests for 12 s more; openai takes",
           "budget 4.5 of 10 at least (deepseek); resilience took 3.1 % of the tokens; cost",
           "1.75, of it 0.25 for resilience\n",
-          "\nchat                           120   99.0%    0.80s    2.10s  disturbed, 3 in...\n",
-          "\n  deepseek                      60       -        -        -  rests\n    rate_limited: asked again in 12 "
-          "s; last: rate_limited 429, 3.0 s ago\n",
-          "open\n    probe in 1.5 s\n",
-          "\n10:19:35  chat                   200 failed_over       2 attempts     3.21s\n",
+          "\nchat                          120   99.0%    0.80s    2.10s  disturbed, 3 now...\n",
+          "\n  deepseek                     60       -        -        -  rests\n    (rate_limited) for 12 s "
+          "more; last: rate_limited 429, 3.0 s ago\n",
+          "\n  openai 10.0.0.1:443           -       -        -        -  open probe in 1.5 s\n",
+          "\n10:19:35  chat                  200 failed_over       2 attempts     3.21s\n",
           "  Answered with 200 by openai, which took over.\n"})
         CHECK_MESSAGE(has(page, each), each);
     CHECK(page.find("embeddings") < page.find("chat "));
@@ -113,7 +113,7 @@ TEST_CASE("top: what a name holds does not steer the terminal") {
         CAPTURE(text);
         for (const char c : text) CHECK((c == '\n' || (c >= ' ' && c <= '~')));
         CHECK(has(text, "r???[2J?"));
-        CHECK(has(text, "  open\n    asked again in"));
+        CHECK(has(text, "  open probe in 2.5 s"));
     }
 }
 
@@ -190,6 +190,19 @@ TEST_CASE("top: live, with keys, another size, and a terminal as it was whatever
         REQUIRE(live.shows("q quit"));
         live.type("\x03"); // Ctrl-C
         CHECK(live.end() == 128 + SIGINT);
+        CHECK(live.restored());
+    }
+    {
+        // Stopped, it gives the terminal back, and takes it again when it goes on.
+        pane live(where);
+        REQUIRE(live.shows("q quit"));
+        live.signal(SIGTSTP);
+        CHECK(live.becomes([&] { return live.restored(); }));
+        live.signal(SIGCONT);
+        CHECK(live.becomes([&] { return live.in_alternate(); }));
+        CHECK(live.shows("q quit"));
+        live.type("q");
+        CHECK(live.end() == 0);
         CHECK(live.restored());
     }
     {
