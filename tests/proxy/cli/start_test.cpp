@@ -167,6 +167,11 @@ TEST_CASE("check, config show: colours and a width where somebody looks; none wi
     CHECK(has(evenkeel("config show --format json " + good).out, "\"settings\":{\"version\":1,"));
     CHECK(has(evenkeel("config show --set routes.openai.timeout.total=5 " + good).out, "--set:1:29: error: "));
     CHECK(evenkeel("config show --format json " + (at / "none.yaml")).code == 1);
+    pane shown("config show --route openai " + good, "", 80, 400);
+    CHECK(shown.end() == 0);
+    CHECK_FALSE(shown.overflown());
+    CHECK(has(shown.screen(), "\n  # each attempt: balance"));
+    CHECK(has(evenkeel("config show " + good).out, " -> timeout.attempt (adaptive)\n")); // in one line for programs
     CHECK(evenkeel("check " + good).out == evenkeel("check -c " + good).out);
     CHECK(evenkeel("check").code == 2);
 }
