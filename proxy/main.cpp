@@ -204,6 +204,8 @@ int main(int argc, char** argv) {
         ->add_option("--rate", simulated.rate, "Requests per second, instead of the model's own or the log's")
         ->check(CLI::Range(0.001, 1000.0));
     simulate_command->add_option("--format", format, "text or json")->check(CLI::IsMember({"text", "json"}));
+    simulate_command->add_option("--plot", simulated.plot,
+                                 "SVG file for success, times and attempts, a line per policy, of the first seed");
     simulate_command->footer(simulate_footer());
     simulate_command->callback([&] {
         simulated.json = format == "json";

@@ -58,6 +58,7 @@ struct simulate_choice {
     std::optional<double> rate;       // per second, instead of the recorded or the model's own
     bool json = false;
     std::string demonstrate; // instead: a demonstration's name, or all
+    std::string plot;        // SVG file to be drawn as well
 };
 
 // Of a request that was sent: its id. Of one that was not: its path, and what is supposed.

@@ -12,6 +12,4 @@ public:
     std::string make_help(const CLI::App* app, std::string name, CLI::AppFormatMode mode) const override;
 };
 
-[[nodiscard]] std::string in_columns(const std::string& text, std::size_t width);
-
 } // namespace evenkeel::cli

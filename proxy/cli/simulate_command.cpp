@@ -1,8 +1,10 @@
 #include "config/load.hpp"
 #include "proxy/cli/commands.hpp"
+#include "proxy/cli/progress.hpp"
 #include "proxy/cli/terminal.hpp"
 #include "proxy/simulate/comparison.hpp"
 #include "proxy/simulate/demonstrations.hpp"
+#include "proxy/simulate/plot.hpp"
 #include "proxy/simulate/profiles.hpp"
 #include "proxy/simulate/quiet.hpp"
 #include "proxy/simulate/report.hpp"
@@ -20,6 +22,8 @@
 #include <optional>
 #include <string_view>
 
+#include <unistd.h>
+
 namespace evenkeel::cli {
 
 namespace {
@@ -27,6 +31,12 @@ namespace {
 int usage(std::string_view why) {
     std::cerr << "evenkeel simulate: " << why << '\n';
     return 2;
+}
+
+// A table, whose first line says what the columns are.
+std::string headed(const std::string& text) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    return tinted(text.substr(0, end), tint::strong, look_of(STDOUT_FILENO).colour) + text.substr(end);
 }
 
 // "1,2,3"; nothing else, no seed twice.
@@ -71,9 +81,11 @@ std::vector<simulate::subject> trace_of(const simulate_choice& choice, std::vect
     }
     notes.push_back(choice.trace + ": " + simulate::describe(*read));
     const simulate::replay_options options{choice.requests, choice.rate};
-    return {{"trace", choice.trace, [read, options](std::uint64_t seed) {
-                 return std::make_unique<simulate::trace_traffic>(read, options, seed);
-             }}};
+    simulate::subject all{"trace", choice.trace, [read, options](std::uint64_t seed) {
+                              return std::make_unique<simulate::trace_traffic>(read, options, seed);
+                          }};
+    all.recorded = simulate::recorded(*read, options);
+    return {std::move(all)};
 }
 
 // Null: said why.
@@ -109,8 +121,13 @@ int quiet(const simulate_choice& choice, const std::vector<std::uint64_t>& seeds
     config::snapshot settings;
     if (!choice.config.empty() && !(settings = settings_of(choice))) return 1;
     std::vector<simulate::quiet_row> rows;
-    for (const auto& each : cases) rows.push_back({each, simulate::figures_of(each, seeds, settings)});
-    std::cout << (choice.json ? simulate::json_of(rows, seeds) : simulate::text_of(rows, seeds));
+    progress shown;
+    for (const auto& each : cases) {
+        rows.push_back({each, simulate::figures_of(each, seeds, settings)});
+        shown.at(rows.size(), cases.size());
+    }
+    shown.end();
+    std::cout << (choice.json ? simulate::json_of(rows, seeds) : headed(simulate::text_of(rows, seeds)));
     return 0;
 }
 
@@ -122,7 +139,8 @@ int demonstrate(const std::string& wanted) {
         ++number;
         names += fmt::format(", {}", each.name);
         if (wanted != "all" && wanted != each.name) continue;
-        std::cout << fmt::format("{}{}  {}\n", any ? "\n" : "", number, each.title) << each.play() << std::flush;
+        std::cout << fmt::format("{}{}  {}\n", any ? "\n" : "", number, each.title) << in_columns(each.play(), 80)
+                  << std::flush;
         any = true;
     }
     return any ? 0 : usage("there is no demonstration '" + wanted + "'; there are: " + names);
@@ -143,7 +161,9 @@ The real request path (routing, retries, policies) runs on a virtual clock again
 provider; the same seed and file give the same output. Clients leave after 60 s; those of the quiet
 models have the patience that their case says, and run with nothing configured, or with -c FILE.
 
-A trace is replayed with its times of arrival. A log has one line per request, so this is inferred:
+A trace is replayed with its times of arrival, and stands beside its own day (`recorded`), which
+counts by the same rules: a failure, or an answer after 60 s, counts as 60 s. A log has one line per
+request, so this is inferred:
   - of N attempts, the first N - 1 failed with a 500 after 0.4 s (or duration_s / 2N, if shorter), and
     the last one took the rest of duration_s and ended as `outcome` says: an answer, the error status,
     silence (proxy_error names a timeout), a reset, or a cut in the middle (truncated);
@@ -159,6 +179,8 @@ int simulate(const simulate_choice& choice) {
     const auto seeds = parse_seeds(choice.seeds);
     if (!seeds) return usage("--seed takes one or more different whole numbers, like 1,2,3");
     if (!choice.route.empty() && choice.config.empty()) return usage("--route names a route of the file given with -c");
+    if (!choice.plot.empty() && (!choice.demonstrate.empty() || choice.model.starts_with("quiet")))
+        return usage("--plot draws a comparison of policies: a model that is not quiet, or a trace");
     if (!choice.demonstrate.empty()) {
         if (!choice.model.empty() || !choice.trace.empty() || !choice.config.empty())
             return usage("a demonstration takes no model, trace or file");
@@ -176,9 +198,21 @@ int simulate(const simulate_choice& choice) {
         if (subjects.empty()) return 1;
         const auto contestants = contestants_of(choice);
         if (contestants.empty()) return 1;
-        auto result = simulate::compare(subjects, contestants, *seeds);
+        progress shown;
+        auto result = simulate::compare(subjects, contestants, *seeds, 0,
+                                        {.keep_samples = !choice.plot.empty(),
+                                         .progress = [&](std::size_t done, std::size_t of) { shown.at(done, of); }});
+        shown.end();
         result.notes = std::move(notes);
-        std::cout << (choice.json ? simulate::json_of(result) : simulate::text_of(result));
+        if (!choice.plot.empty()) {
+            std::ofstream out(choice.plot, std::ios::binary | std::ios::trunc);
+            out << simulate::plot_of(result) << std::flush;
+            if (!out) {
+                std::cerr << "evenkeel simulate: " << choice.plot << ": the file cannot be written\n";
+                return 1;
+            }
+        }
+        std::cout << (choice.json ? simulate::json_of(result) : headed(simulate::text_of(result)));
         return 0;
     } catch (const std::exception& error) {
         std::cerr << "evenkeel simulate: " << error.what() << '\n';

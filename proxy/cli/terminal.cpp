@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <iostream>
+#include <sstream>
 
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -18,6 +19,14 @@ namespace {
 std::string_view variable(const char* name) {
     const char* const value = std::getenv(name); // NOLINT(concurrency-mt-unsafe): before any other thread
     return value != nullptr ? value : std::string_view{};
+}
+
+// Where the text of a line begins: behind the last gap of its first columns, or its indentation.
+std::size_t text_of(const std::string& line) {
+    constexpr std::size_t names = 34; // no name of ours ends further on and leaves room beside it
+    for (std::size_t at = std::min(names, line.size()); at >= 2; --at)
+        if (line[at - 1] == ' ' && line[at - 2] == ' ' && at < line.size() && line[at] != ' ') return at;
+    return std::min(line.find_first_not_of(' '), line.size());
 }
 } // namespace
 
@@ -70,6 +79,22 @@ std::string fitted(std::string_view text, std::size_t width) {
         if (c < ' ' || c > '~') c = '?';
     if (text.size() > width)
         out.replace(width < 3 ? 0 : width - 3, 3, std::string(std::min<std::size_t>(3, width), '.'));
+    return out;
+}
+
+std::string in_columns(const std::string& text, std::size_t width) {
+    std::string out;
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) {
+        const std::size_t indent = text_of(line);
+        while (line.size() > width) {
+            const std::size_t cut = line.rfind(' ', width);
+            if (cut == std::string::npos || cut <= indent) break; // a word longer than that stays whole
+            out += line.substr(0, cut) + '\n';
+            line = std::string(indent, ' ') + line.substr(cut + 1);
+        }
+        out += line + '\n';
+    }
     return out;
 }
 

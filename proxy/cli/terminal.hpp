@@ -31,4 +31,7 @@ void print_problems(const std::vector<config::diagnostic>& diagnostics);
 // too long ends in dots.
 [[nodiscard]] std::string fitted(std::string_view text, std::size_t width);
 
+// Lines that are longer are wrapped, and go on where the text of their first one began.
+[[nodiscard]] std::string in_columns(const std::string& text, std::size_t width);
+
 } // namespace evenkeel::cli

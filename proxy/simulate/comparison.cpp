@@ -8,6 +8,7 @@
 #include <exception>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 namespace evenkeel::simulate {
 
@@ -23,7 +24,7 @@ subject subject_of(const scenario& model) {
 }
 
 comparison compare(const std::vector<subject>& subjects, const std::vector<contestant>& contestants,
-                   const std::vector<std::uint64_t>& seeds, unsigned threads) {
+                   const std::vector<std::uint64_t>& seeds, unsigned threads, const compare_options& options) {
     comparison out;
     out.seeds = seeds;
     for (const contestant& each : contestants) out.contestants.push_back(each.name);
@@ -31,11 +32,15 @@ comparison compare(const std::vector<subject>& subjects, const std::vector<conte
         cell empty;
         empty.by_seed.resize(seeds.size());
         out.rows.push_back({each.name, each.about, std::vector<cell>(contestants.size(), empty)});
+        if (!each.recorded) continue;
+        out.rows.back().recorded = figures_of(*each.recorded, {});
+        if (options.keep_samples) out.rows.back().recorded_samples = each.recorded->samples;
     }
 
     const std::size_t runs = subjects.size() * contestants.size() * seeds.size();
     std::atomic<std::size_t> next{0};
     std::mutex mutex;
+    std::size_t done = 0;
     std::exception_ptr failure;
     const auto work = [&] {
         for (std::size_t run = next++; run < runs; run = next++) {
@@ -44,12 +49,15 @@ comparison compare(const std::vector<subject>& subjects, const std::vector<conte
                 const std::size_t who = run / seeds.size() % contestants.size();
                 const std::size_t what = run / seeds.size() / contestants.size();
                 const auto fed = subjects[what].make(seeds[seed]);
-                const run_result result = simulate(*fed, contestants[who].settings, seeds[seed]);
+                run_result result = simulate(*fed, contestants[who].settings, seeds[seed]);
                 const figures found = figures_of(result, fed->facts());
                 const std::scoped_lock lock(mutex);
                 cell& into = out.rows[what].by_contestant[who];
                 into.by_seed[seed] = found;
                 into.left += result.left;
+                if (options.keep_samples && seed == 0) into.samples = std::move(result.samples);
+                ++done;
+                if (options.progress) options.progress(done, runs);
             } catch (...) {
                 const std::scoped_lock lock(mutex);
                 if (!failure) failure = std::current_exception();

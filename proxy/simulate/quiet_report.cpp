@@ -1,6 +1,7 @@
 #include "proxy/simulate/quiet.hpp"
 
 #include "proxy/telemetry/json_text.hpp"
+#include "proxy/telemetry/request_story.hpp"
 
 #include <fmt/format.h>
 
@@ -18,28 +19,31 @@ std::string back_of(const quiet_row& row) {
 } // namespace
 
 std::string text_of(const std::vector<quiet_row>& rows, const std::vector<std::uint64_t>& seeds) {
-    std::string out = fmt::format("{:<22}{:>6}{:>9}{:>9}{:>9}{:>6}{:>8}{:>10}{:>8}{:>7}\n", "quiet", "ok", "longest",
-                                  "mean", "upstream", "most", "payers", "most paid", "paid", "back");
+    // 80 columns.
+    std::string out = fmt::format("{:<22}{:>6}{:>8}{:>6}{:>6}{:>5}{:>7}{:>7}{:>7}{:>6}\n", "quiet", "ok", "longest",
+                                  "mean", "sent", "most", "payers", "worst", "paid", "back");
     for (const quiet_row& each : rows) {
         const quiet_figures& of = each.found;
         std::string line =
-            fmt::format("{:<22}{:>6.1f}{:>9.1f}{:>9.1f}{:>9.2f}{:>6}{:>8}{:>10.1f}{:>8.0f}{:>7}", each.which.name,
+            fmt::format("{:<22}{:>6.1f}{:>8.1f}{:>6.1f}{:>6.2f}{:>5}{:>7}{:>7.1f}{:>7.0f}{:>6}", each.which.name,
                         100 * of.success(), of.longest, mean_of(of.waited, of.requests), mean_of(of.sent, of.requests),
                         of.most_attempts, of.payers, of.most_paid, of.paid, back_of(each));
         while (line.back() == ' ') line.pop_back();
         out += line + '\n';
     }
-    return out +
-           fmt::format(
-               "\nFrom the moment the first upstream fell into its trouble. ok: % served whole; longest, mean: "
-               "seconds\n"
-               "until the answer was whole, or nobody waited any more; upstream: upstream requests per request;\n"
-               "most: attempts for one request; payers: callers that were not served or waited for over 1.2 times the\n"
-               "usual; most paid, paid: seconds beyond the usual, of one caller and of all; back: seconds from the "
-               "end\n"
-               "of the trouble until the first upstream serves again. Seeds: {}: ok, mean and paid are means over\n"
-               "them, the rest is the worst of them.\n",
-               seeds.size());
+    return out + '\n' +
+           telemetry::wrapped(fmt::format(
+               "From the moment the first upstream fell into its trouble. ok: % served whole; longest, mean: seconds "
+               "until "
+               "the answer was whole, or nobody waited any more; sent: upstream requests per request; most: attempts "
+               "for "
+               "one request; payers: callers that were not served or waited for over 1.2 times the usual; worst, paid: "
+               "seconds beyond the usual, of one caller and of all; back: seconds from the end of the trouble until "
+               "the "
+               "first upstream serves again. Seeds: {}: ok, mean and paid are means over them, the rest is the worst "
+               "of "
+               "them.",
+               seeds.size()));
 }
 
 std::string json_of(const std::vector<quiet_row>& rows, const std::vector<std::uint64_t>& seeds) {

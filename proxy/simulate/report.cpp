@@ -1,6 +1,7 @@
 #include "proxy/simulate/report.hpp"
 
 #include "proxy/telemetry/json_text.hpp"
+#include "proxy/telemetry/request_story.hpp"
 
 #include <fmt/format.h>
 
@@ -18,10 +19,10 @@ std::string seconds_or_dash(const std::optional<double>& recovery) {
 }
 
 constexpr std::string_view heading = "    ok  15 s   P50   P99   att   rec";
+constexpr std::size_t columns = 80;
 
-// A file's name may be longer than its columns.
-std::string shortened(const std::string& name) {
-    const std::size_t room = heading.size() - 1;
+// A file's name may be longer than its columns; its end tells more.
+std::string shortened(const std::string& name, std::size_t room) {
     return name.size() <= room ? name : "..." + name.substr(name.size() - (room - 3));
 }
 
@@ -61,28 +62,31 @@ std::string json_of(const figures& of) {
 } // namespace
 
 std::string text_of(const comparison& what) {
-    std::size_t width = std::string_view{"scenario"}.size();
-    for (const row& each : what.rows) width = std::max(width, each.name.size());
+    std::size_t subject = std::string_view{"scenario"}.size(), policy = std::string_view{"recorded"}.size();
+    for (const row& each : what.rows) subject = std::max(subject, each.name.size());
+    for (const std::string& each : what.contestants) policy = std::max(policy, each.size());
+    policy = std::min(policy, columns - heading.size() - subject - 2);
 
-    std::string out = fmt::format("{:<{}}", "", width);
-    for (const std::string& name : what.contestants)
-        out += fmt::format("  | {:<{}}", shortened(name), heading.size() - 1);
-    while (out.back() == ' ') out.pop_back();
-    out += fmt::format("\n{:<{}}", "scenario", width);
-    for (std::size_t each = 0; each < what.contestants.size(); ++each) out += fmt::format("  |{}", heading);
-    out += '\n';
+    std::string out = fmt::format("{:<{}}  {:<{}}{}\n", "scenario", subject, "policy", policy, heading);
     for (const row& each : what.rows) {
-        std::string line = fmt::format("{:<{}}", each.name, width);
-        for (const cell& one : each.by_contestant) line += fmt::format("  |{}", columns_of(one.median));
-        while (line.back() == ' ') line.pop_back();
-        out += line + '\n';
+        std::string_view name = each.name;
+        const auto add = [&](const std::string& who, const figures& of) {
+            std::string line =
+                fmt::format("{:<{}}  {:<{}}{}", name, subject, shortened(who, policy), policy, columns_of(of));
+            while (line.back() == ' ') line.pop_back();
+            out += line + '\n';
+            name = {};
+        };
+        if (each.recorded) add("recorded", *each.recorded);
+        for (std::size_t who = 0; who < each.by_contestant.size(); ++who)
+            add(what.contestants[who], each.by_contestant[who].median);
     }
-    out += fmt::format(
-        "\nok: % answered whole, correct and undegraded before the client's deadline; 15 s: % within 15 s;\n"
-        "P50, P99: seconds to the whole answer, a failure counts as the deadline; att: upstream attempts per\n"
-        "request; rec: seconds from the end of the disturbance until 95 % of the arrivals were answered within\n"
-        "15 s, for 10 s and over the rest of the run. Medians over seeds: {}.\n",
-        list(what.seeds));
+    out += fmt::format("\nok: % answered whole, correct and undegraded before the client's deadline;\n"
+                       "15 s: % within 15 s; P50, P99: seconds to the whole answer, a failure counts as\n"
+                       "the deadline; att: upstream attempts per request; rec: seconds from the end of\n"
+                       "the disturbance until 95 % of the arrivals were answered within 15 s, for 10 s\n"
+                       "and over the rest of the run. Medians over seeds: {}.\n",
+                       list(what.seeds));
     for (const std::string& each : what.notes) out += each + '\n';
     for (const row& each : what.rows) {
         for (std::size_t who = 0; who < each.by_contestant.size(); ++who) {
@@ -95,7 +99,34 @@ std::string text_of(const comparison& what) {
                 out += fmt::format("{}, {}: LEFT OVER: {}\n", each.name, what.contestants[who], leftovers_of(one.left));
         }
     }
+    if (const std::string said = conclusion_of(what); !said.empty()) out += '\n' + telemetry::wrapped(said);
     return out;
+}
+
+std::string conclusion_of(const comparison& what) {
+    if (what.rows.size() != 1 || !what.rows.front().recorded || what.contestants.empty()) return {};
+    const figures& was = *what.rows.front().recorded;
+    const figures& is = what.rows.front().by_contestant.back().median;
+    const std::string& who = what.contestants.back();
+    // Less than one request in a thousand is chance.
+    constexpr double notable = 0.001;
+    const std::string price =
+        fmt::format("with {:.2f} attempts per request instead of {:.2f}", is.attempts, was.attempts);
+    const std::string tail = fmt::format("P99 {:.1f} s instead of {:.1f} s", is.p99, was.p99);
+    if (is.success > was.success + notable)
+        return fmt::format("{} would have answered {:.1f} % of that day well instead of {:.1f} %, {}, {}.", who,
+                           100 * is.success, 100 * was.success, tail, price);
+    if (is.success < was.success - notable)
+        return fmt::format(
+            "{} would have answered less of that day well, {:.1f} % instead of {:.1f} %, {}, {}: it is no "
+            "improvement.",
+            who, 100 * is.success, 100 * was.success, tail, price);
+    const bool slower = is.p99 > 1.1 * was.p99, faster = is.p99 < was.p99 / 1.1;
+    return fmt::format("{} would have answered as much of that day well, {:.1f} %, {}: {}, {}.", who, 100 * is.success,
+                       faster   ? "and the slow ones sooner"
+                       : slower ? "but the slow ones later"
+                                : "and as fast",
+                       tail, price);
 }
 
 std::string json_of(const comparison& what) {
@@ -112,9 +143,14 @@ std::string json_of(const comparison& what) {
                 out += (seed == 0 ? "" : ",") + json_of(one.by_seed[seed]);
             out += fmt::format("],\"leftovers\":{}}}", one.left.none() ? "null" : quoted(leftovers_of(one.left)));
         }
-        out += "}}";
+        out += '}';
+        if (each.recorded) out += ",\n \"recorded\":" + json_of(*each.recorded);
+        out += '}';
     }
-    out += "\n],\"notes\":[";
+    if (const std::string said = conclusion_of(what); !said.empty())
+        out += "\n],\"conclusion\":" + quoted(said) + ",\"notes\":[";
+    else
+        out += "\n],\"notes\":[";
     for (std::size_t at = 0; at < what.notes.size(); ++at) out += (at == 0 ? "" : ",") + quoted(what.notes[at]);
     return out + "]}\n";
 }

@@ -53,6 +53,33 @@ fate nth_attempt(const trace_entry& of, unsigned attempt) {
 
 } // namespace
 
+// There is at least one entry, as for the replay.
+run_result recorded(const trace& what, const replay_options& options) {
+    run_result out;
+    const traffic_facts usual;
+    for (const trace_entry& each : what.entries) {
+        if (options.requests && out.samples.size() >= *options.requests) break;
+        const double took =
+            static_cast<double>(each.failed_after) * (each.attempts - 1) + static_cast<double>(each.whole);
+        const bool answered = each.how == trace_entry::end::answered, in_time = took <= usual.deadline;
+        const bool cut = each.how >= trace_entry::end::cut_reset;
+        out.samples.push_back({.due = each.due,
+                               .seconds = answered && in_time ? took : usual.deadline,
+                               .first_token = answered && in_time ? took - static_cast<double>(each.whole) +
+                                                                        static_cast<double>(each.first)
+                                                                  : usual.deadline,
+                               .attempts = each.attempts,
+                               .how = answered ? in_time ? model::verdict::success : model::verdict::late
+                                      : cut    ? model::verdict::broken
+                                               : model::verdict::error,
+                               .stream = each.stream});
+    }
+    const double span = out.samples.back().due;
+    if (options.rate && span > 0)
+        for (sample& each : out.samples) each.due *= static_cast<double>(out.samples.size()) / *options.rate / span;
+    return out;
+}
+
 trace_traffic::trace_traffic(std::shared_ptr<const trace> what, const replay_options& options, std::uint64_t seed)
     : trace_(std::move(what)), seed_(seed) {
     const auto& entries = trace_->entries;

@@ -4,6 +4,7 @@
 // fifty before and the fifty after: what the provider was like at that time.
 
 #include "proxy/model/traffic.hpp"
+#include "proxy/simulate/simulation.hpp"
 #include "proxy/simulate/trace.hpp"
 
 #include <cstdint>
@@ -16,6 +17,9 @@ struct replay_options {
     std::optional<unsigned> requests; // only so many, from the first
     std::optional<double> rate;       // per second on the average: arrivals are moved closer together or farther apart
 };
+
+// How the requests fared that a trace tells of, as the replay counts them: a failure counts as the client's deadline.
+[[nodiscard]] run_result recorded(const trace& what, const replay_options& options);
 
 class trace_traffic final : public model::traffic {
 public:

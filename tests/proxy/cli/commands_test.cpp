@@ -3,15 +3,19 @@
 #include "proxy/cli/commands.hpp"
 #include "proxy/cli/version.hpp"
 #include "proxy/provider/simulated_provider.hpp"
+#include "tests/proxy/cli/pane.hpp"
 #include "tests/proxy/cli/printed.hpp"
 #include "tests/proxy/server/running_proxy.hpp"
 
 #include <doctest/doctest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <sstream>
 #include <string>
+
+#include <unistd.h>
 
 namespace evenkeel::test::commands_test {
 
@@ -125,6 +129,30 @@ TEST_CASE("commands: health of a running proxy; of one that can serve nothing, o
     CHECK(ill.code == 1);
     CHECK(has(ill.out, "unhealthy: nothing can be served; "));
     CHECK(proxy.finish());
+}
+
+TEST_CASE("simulate: a bar for what takes long, on a terminal; a picture where one is asked for; 80 columns") {
+    {
+        pane live("simulate --model all --seed 1,2,3,4,5,6,7,8,9");
+        CHECK(live.shows(" %  2 s"));
+        CHECK_FALSE(live.overflown());
+    }
+    const auto file =
+        (std::filesystem::temp_directory_path() / ("evenkeel-plot-" + std::to_string(::getpid()) + ".svg")).string();
+    const auto drawn = evenkeel("simulate --model intermittent-20 --seed 1 --plot " + file);
+    CHECK(drawn.code == 0);
+    CHECK(!has(drawn.out, "\r"));
+    std::ifstream in(file);
+    const std::string svg{std::istreambuf_iterator<char>(in), {}};
+    CHECK(svg.starts_with("<?xml"));
+    CHECK(svg.ends_with("</svg>\n"));
+    std::filesystem::remove(file);
+    CHECK(evenkeel("simulate --model intermittent-20 --seed 1 --plot /none/there.svg").code == 1);
+    CHECK(evenkeel("simulate --model quiet --plot " + file).code == 2);
+    CHECK(evenkeel("simulate --demonstrate all --plot " + file).code == 2);
+    CHECK(fits(drawn.out));
+    CHECK(fits(evenkeel("simulate --model quiet:calm --seed 1").out));
+    CHECK(fits(evenkeel("simulate --demonstrate all").out));
 }
 
 } // namespace evenkeel::test::commands_test
