@@ -12,13 +12,13 @@ namespace {
 
 // Select Graphic Rendition, as every terminal knows it.
 constexpr std::string_view bold = "\x1b[1m", red = "\x1b[1;31m", yellow = "\x1b[1;33m", cyan = "\x1b[1;36m",
-                           faint = "\x1b[2m", plain = "\x1b[0m";
+                           faint = "\x1b[2m", no_tint = "\x1b[0m";
 
 std::string tinted(std::string_view text, std::string_view tint, print_style style) {
     std::string out;
     if (style.colour) out += tint;
     out += text;
-    if (style.colour) out += plain;
+    if (style.colour) out += no_tint;
     return out;
 }
 
@@ -49,17 +49,17 @@ std::string wrapped(std::string_view text, std::size_t used, std::size_t width) 
     return out;
 }
 
-struct window {
+struct visible_part {
     std::string text;
     int column = 1;
     int length = 1;
 };
 // The part of a line around its caret that fits; tabs count as one.
-window fitting(const std::string& source, int column, int length, std::size_t width) {
+visible_part fitting(const std::string& source, int column, int length, std::size_t width) {
     if (width == 0 || characters(source) <= width) return {source, column, length};
     const auto caret = static_cast<std::size_t>(std::max(1, column)) - 1;
     const std::size_t room = std::max<std::size_t>(width, 20) - 6, from = caret > room / 2 ? caret - room / 2 : 0;
-    window out;
+    visible_part out;
     if (from > 0) out.text = "...";
     std::size_t at = 0;
     for (const char c : source) {
@@ -76,7 +76,7 @@ void print_excerpt(std::ostream& out, int line, const std::string& source, int c
     const std::string number = std::to_string(line);
     const std::string margin(number.size() < 5 ? 5 - number.size() : 0, ' ');
     const std::size_t used = margin.size() + number.size() + 3;
-    const window shown = fitting(source, column, length, style.width > used ? style.width - used : style.width);
+    const visible_part shown = fitting(source, column, length, style.width > used ? style.width - used : style.width);
     out << tinted(margin + number + " | ", faint, style) << shown.text << '\n'
         << tinted(std::string(margin.size() + number.size(), ' ') + " | ", faint, style);
     // Tabs stay tabs in the caret line: a terminal widens both alike.

@@ -253,9 +253,9 @@ std::optional<std::string> show_effective(std::string_view yaml, const std::stri
     }
 }
 
-shown show(std::string_view yaml, const std::string& file_name, const environment& env,
-           std::span<const std::string_view> stages, const show_choice& choice) {
-    shown out;
+show_result show(std::string_view yaml, const std::string& file_name, const environment& env,
+                 std::span<const std::string_view> stages, const show_choice& choice) {
+    show_result out;
     const auto read = read_effective(yaml, file_name, env, choice.overrides);
     out.diagnostics = std::move(read->diagnostics);
     if (!read->root) return out;

@@ -16,11 +16,11 @@ struct show_choice {
     std::span<const std::string> overrides{}; // PATH=VALUE each (overrides.hpp)
     bool json = false;                        // instead of YAML: {file, hash, settings, origins}
 };
-struct shown {
+struct show_result {
     std::optional<std::string> text; // with the heading; empty with no error: there is no such route
     std::vector<diagnostic> diagnostics;
 };
-[[nodiscard]] shown show(std::string_view yaml, const std::string& file_name, const environment& env,
-                         std::span<const std::string_view> stages, const show_choice& choice);
+[[nodiscard]] show_result show(std::string_view yaml, const std::string& file_name, const environment& env,
+                               std::span<const std::string_view> stages, const show_choice& choice);
 
 } // namespace evenkeel::config

@@ -51,7 +51,7 @@ int config_show(const config_choice& choice) {
         std::cerr << choice.file << ": error: " << file.problem << '\n';
         return 1;
     }
-    const config::shown shown =
+    const config::show_result shown =
         config::show(*file.text, choice.file, config::process_environment(), stage_names(),
                      {.route = choice.route, .overrides = choice.overrides, .json = choice.json});
     if (config::count_problems(shown.diagnostics).errors > 0) {

@@ -2,6 +2,7 @@
 #include "proxy/cli/commands.hpp"
 #include "proxy/cli/starter_file.hpp"
 #include "proxy/cli/terminal.hpp"
+#include "proxy/telemetry/request_story.hpp"
 
 #include <fmt/format.h>
 
@@ -77,8 +78,8 @@ int init(init_choice choice) {
         std::cerr << fmt::format("evenkeel init: {}: {}\n", choice.file, why);
         return 1;
     }
-    std::cout << fmt::format("wrote {0}; next: evenkeel check {0}, evenkeel try -c {0}, evenkeel run -c {0}\n",
-                             choice.file);
+    std::cout << telemetry::wrapped(
+        fmt::format("wrote {0}; next: evenkeel check {0}, evenkeel try {0}, evenkeel run {0}", choice.file));
     return 0;
 }
 

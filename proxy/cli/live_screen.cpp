@@ -15,7 +15,7 @@ namespace evenkeel::cli {
 
 namespace {
 // What the handlers need, which take no arguments.
-termios before;
+termios as_it_was;
 std::atomic<bool> taken{false};
 std::atomic<int> asked_to_end{0};
 std::array<int, 2> wake{-1, -1}; // what a handler writes to ends a wait that began before it
@@ -34,7 +34,7 @@ void put(std::string_view text) noexcept {
 }
 
 void take() noexcept {
-    termios now = before;
+    termios now = as_it_was;
     now.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO);
     now.c_cc[VMIN] = 0;
     now.c_cc[VTIME] = 0;
@@ -46,7 +46,7 @@ void take() noexcept {
 void give_back() noexcept {
     if (!taken.exchange(false)) return;
     put(leave_text);
-    ::tcsetattr(STDIN_FILENO, TCSANOW, &before);
+    ::tcsetattr(STDIN_FILENO, TCSANOW, &as_it_was);
 }
 
 void wake_up() noexcept {
@@ -82,7 +82,7 @@ void handle(int number, void (*how)(int)) {
 
 live_screen::live_screen() {
     static_cast<void>(::pipe2(wake.data(), O_NONBLOCK | O_CLOEXEC) != 0); // without it, a wait lasts its time
-    ::tcgetattr(STDIN_FILENO, &before);
+    ::tcgetattr(STDIN_FILENO, &as_it_was);
     asked_to_end = 0;
     for (const int each : ending) handle(each, on_end);
     for (const int each : faults) handle(each, on_fault);

@@ -13,10 +13,10 @@
 namespace evenkeel::config::test {
 
 namespace {
-shown with(const std::vector<std::string>& overrides, const std::string& yaml = good()) {
+show_result with(const std::vector<std::string>& overrides, const std::string& yaml = good()) {
     return show(yaml, "conf/evenkeel.yaml", world(), stages, {.overrides = overrides});
 }
-bool shows(const shown& what, const std::string& line) {
+bool shows(const show_result& what, const std::string& line) {
     return what.text && what.text->find(line + '\n') != std::string::npos;
 }
 } // namespace
