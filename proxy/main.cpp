@@ -15,6 +15,7 @@
 #include <exception>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 int main(int argc, char** argv) {
@@ -226,6 +227,11 @@ int main(int argc, char** argv) {
     }
     try {
         app.parse(argc, argv);
+    } catch (const CLI::RequiredError& error) {
+        // The library knows FILE by its longer name only.
+        if (std::string_view{error.what()} != "--config is required") return app.exit(error) == 0 ? 0 : 2;
+        std::fputs("evenkeel: say which configuration file: FILE, or -c FILE\n", stderr);
+        return 2;
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? 0 : 2;
     } catch (const std::exception& error) {

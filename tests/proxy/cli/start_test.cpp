@@ -174,6 +174,8 @@ TEST_CASE("check, config show: colours and a width where somebody looks; none wi
     CHECK(has(evenkeel("config show " + good).out, " -> timeout.attempt (adaptive)\n")); // in one line for programs
     CHECK(evenkeel("check " + good).out == evenkeel("check -c " + good).out);
     CHECK(evenkeel("check").code == 2);
+    for (const char* each : {"check", "try", "config show"})
+        CHECK(evenkeel(each).out == "evenkeel: say which configuration file: FILE, or -c FILE\n");
 }
 
 TEST_CASE("help: of every command within 80 columns") {
