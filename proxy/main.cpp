@@ -96,9 +96,9 @@ int main(int argc, char** argv) {
         ->check(CLI::Range(0.1, 600.0))
         ->capture_default_str();
     try_command->add_flag("--dry-run", tried.dry_run, "Say what would be sent, and send nothing");
-    try_command->footer(
-        "\nEach call asks for one token. Where an upstream has no key of its own, that of its provider is taken from\n"
-        "the environment (OPENAI_API_KEY and the like), or what --header says. No credential is printed.\n");
+    try_command->footer("\nEach call asks for one token. Where an upstream has no key of its own, that of its "
+                        "provider is taken from the environment (OPENAI_API_KEY and the like), or what "
+                        "--header says. No credential is printed.\n");
     try_command->callback([&] { exit_code = try_out(tried); });
 
     auto* config_command = app.add_subcommand("config", "Look at the configuration");
@@ -136,10 +136,9 @@ int main(int argc, char** argv) {
         ->check(CLI::Range(0.1, 3600.0))
         ->capture_default_str();
     top_command->add_flag("--once", looked.once, "Print it once; so it is where the output is no terminal, too");
-    top_command->footer(
-        "\nKeys: q quit; s sort: as in the file, busiest, failing, slowest; / filter by a part of a name;\n"
-        "arrows, j, k, space, b scroll.\n"
-        "The admin token, where one is needed, is that of the file, or EVENKEEL_ADMIN_TOKEN.\n");
+    top_command->footer("\nKeys: q quit; s sort: as in the file, busiest, failing, slowest; / filter by a part "
+                        "of a name; arrows, j, k, space, b scroll.\n"
+                        "The admin token, where one is needed, is that of the file, or EVENKEEL_ADMIN_TOKEN.\n");
     top_command->callback([&] { exit_code = top(looked); });
     app.add_subcommand("reference", "The reference file: every key with its default, range and price")->callback([&] {
         exit_code = reference();

@@ -157,21 +157,28 @@ std::string simulate_footer() {
     out += "\nDemonstrations (--demonstrate):\n";
     for (const auto& each : simulate::demonstrations()) out += fmt::format("  {:<16} {}\n", each.name, each.title);
     return out + R"(
-The real request path (routing, retries, policies) runs on a virtual clock against a simulated
-provider; the same seed and file give the same output. Clients leave after 60 s; those of the quiet
-models have the patience that their case says, and run with nothing configured, or with -c FILE.
+The real request path (routing, retries, policies) runs on a virtual clock
+against a simulated provider; the same seed and file give the same output.
+Clients leave after 60 s; those of the quiet models have the patience that their
+case says, and run with nothing configured, or with -c FILE.
 
-A trace is replayed with its times of arrival, and stands beside its own day (`recorded`), which
-counts by the same rules: a failure, or an answer after 60 s, counts as 60 s. A log has one line per
-request, so this is inferred:
-  - of N attempts, the first N - 1 failed with a 500 after 0.4 s (or duration_s / 2N, if shorter), and
-    the last one took the rest of duration_s and ended as `outcome` says: an answer, the error status,
-    silence (proxy_error names a timeout), a reset, or a cut in the middle (truncated);
-  - first_token_s is when a stream's first token came; without it, a quarter of the time;
-  - client_cancelled is silence if nothing came for 10 s, else left out; so is what was rejected;
-  - attempts beyond those recorded meet what first attempts met at that time of the log;
-  - attempts do not slow each other down: a log does not tell a provider's capacity.
-Lines that are cut, too long (64 KiB) or no access log are counted and passed over.
+A trace is replayed with its times of arrival, and stands beside its own day
+(`recorded`), which counts by the same rules: a failure, or an answer after 60
+s, counts as 60 s. A log has one line per request, so this is inferred:
+  - of N attempts, the first N - 1 failed with a 500 after 0.4 s (or duration_s
+    / 2N, if shorter), and the last one took the rest of duration_s and ended as
+    `outcome` says: an answer, the error status, silence (proxy_error names a
+    timeout), a reset, or a cut in the middle (truncated);
+  - first_token_s is when a stream's first token came; without it, a quarter of
+    the time;
+  - client_cancelled is silence if nothing came for 10 s, else left out; so is
+    what was rejected;
+  - attempts beyond those recorded meet what first attempts met at that time of
+    the log;
+  - attempts do not slow each other down: a log does not tell a provider's
+    capacity.
+Lines that are cut, too long (64 KiB) or no access log are counted and passed
+over.
 )";
 }
 
