@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
+#include <cstring>
 
 namespace evenkeel::telemetry {
 
@@ -14,9 +15,33 @@ char* write_two(char* out, unsigned value) noexcept {
     return out + 2;
 }
 
+// Nothing in it that JSON has to escape, and ASCII. Eight bytes at a time: of each the highest bit tells.
+bool is_plain(std::string_view text) noexcept {
+    constexpr std::uint64_t ones = 0x0101010101010101, highest = 0x8080808080808080;
+    const auto any_zero = [](std::uint64_t of) { return (of - ones) & ~of; };
+    std::uint64_t odd = 0;
+    const char* at = text.data();
+    std::size_t left = text.size();
+    for (; left >= 8; at += 8, left -= 8) {
+        std::uint64_t eight = 0;
+        std::memcpy(&eight, at, 8);
+        odd |= eight | (eight - ones * 0x20) | any_zero(eight ^ ones * '"') | any_zero(eight ^ ones * '\\') |
+               any_zero(eight ^ ones * 0x7f);
+    }
+    bool plain = (odd & highest) == 0;
+    for (; left > 0; ++at, --left) plain = plain && *at >= ' ' && *at != '"' && *at != '\\' && *at != '\x7f';
+    return plain;
+}
+
 } // namespace
 
 void append_quoted(std::string& to, std::string_view text) {
+    if (is_plain(text)) { // nearly always
+        to += '"';
+        to += text;
+        to += '"';
+        return;
+    }
     const auto before = to.size();
     to.resize(before + 2 + text.size() * max_escape);
     to[before] = '"';

@@ -6,12 +6,15 @@
 #include <boost/json.hpp>
 #include <fmt/format.h>
 
+#include <array>
+#include <charconv>
 #include <cmath>
-#include <iterator>
 
 namespace evenkeel::telemetry {
 
 namespace {
+using namespace std::string_view_literals;
+
 // The lowest eight bits of a span's flags are the trace's; these say whether its parent is of another process.
 constexpr unsigned remote_known = 0x100, is_remote = 0x200;
 
@@ -21,43 +24,61 @@ void append_hex(std::string& to, std::uint64_t number) {
     to.append(digits, hex_digits);
 }
 
+template <class Number>
+void append_number(std::string& to, Number number) {
+    const fmt::format_int text(number);
+    to.append(text.data(), text.size());
+}
+
 void append_value(std::string& to, std::string_view text) {
-    to += R"({"stringValue":)";
+    to += R"({"stringValue":)"sv;
     append_quoted(to, text);
     to += '}';
 }
-void append_value(std::string& to, bool truth) { to += truth ? R"({"boolValue":true})" : R"({"boolValue":false})"; }
+void append_value(std::string& to, bool truth) { to += truth ? R"({"boolValue":true})"sv : R"({"boolValue":false})"sv; }
 void append_value(std::string& to, std::int64_t number) {
-    fmt::format_to(std::back_inserter(to), R"({{"intValue":"{}"}})", number);
+    to += R"({"intValue":")"sv;
+    append_number(to, number);
+    to += "\"}"sv;
 }
 void append_value(std::string& to, double number) {
-    if (!std::isfinite(number)) number = 0;
-    fmt::format_to(std::back_inserter(to), R"({{"doubleValue":{}}})", number);
+    std::array<char, 32> text{};
+    const auto end = std::to_chars(text.data(), text.data() + text.size(), std::isfinite(number) ? number : 0.0).ptr;
+    to += R"({"doubleValue":)"sv;
+    to.append(text.data(), static_cast<std::size_t>(end - text.data()));
+    to += '}';
 }
 
+// `name`: of ours, or escaped.
 template <class Value>
 void append_pair(std::string& to, std::string_view name, const Value& value) {
     if (to.back() != '[') to += ',';
-    to += R"({"key":)";
-    append_quoted(to, name);
-    to += R"(,"value":)";
+    to += R"({"key":")"sv;
+    to += name;
+    to += R"(","value":)"sv;
     append_value(to, value);
     to += '}';
 }
 
+std::string escaped(std::string_view name) {
+    std::string out;
+    append_quoted(out, name);
+    return out.substr(1, out.size() - 2);
+}
+
 void append_attributes(std::string& to, const attributes& all) {
     if (all.empty()) return;
-    to += R"(,"attributes":[)";
+    to += R"(,"attributes":[)"sv;
     for (const attribute& one : all)
         std::visit([&](const auto& value) { append_pair(to, one.name, value); }, one.value);
     to += ']';
 }
 
 void append_ids(std::string& to, std::uint64_t high, std::uint64_t low, std::uint64_t id) {
-    to += R"({"traceId":")";
+    to += R"({"traceId":")"sv;
     append_hex(to, high);
     append_hex(to, low);
-    to += R"(","spanId":")";
+    to += R"(","spanId":")"sv;
     append_hex(to, id);
     to += '"';
 }
@@ -65,21 +86,29 @@ void append_ids(std::string& to, std::uint64_t high, std::uint64_t low, std::uin
 void append_span(std::string& to, const span& one, const trace_context& in) {
     append_ids(to, in.trace_high, in.trace_low, one.id);
     if (one.parent != 0) {
-        to += R"(,"parentSpanId":")";
+        to += R"(,"parentSpanId":")"sv;
         append_hex(to, one.parent);
         to += '"';
     }
-    const auto out = std::back_inserter(to);
-    fmt::format_to(out, R"(,"flags":{},"name":)", in.flags | remote_known | (one.parent_remote ? is_remote : 0));
+    to += R"(,"flags":)"sv;
+    append_number(to, in.flags | remote_known | (one.parent_remote ? is_remote : 0));
+    to += R"(,"name":)"sv;
     append_quoted(to, one.name);
-    fmt::format_to(out, R"(,"kind":{},"startTimeUnixNano":"{}","endTimeUnixNano":"{}")", static_cast<int>(one.is),
-                   one.begin, one.end);
+    to += R"(,"kind":)"sv;
+    append_number(to, static_cast<int>(one.is));
+    to += R"(,"startTimeUnixNano":")"sv;
+    append_number(to, one.begin);
+    to += R"(","endTimeUnixNano":")"sv;
+    append_number(to, one.end);
+    to += '"';
     append_attributes(to, one.with);
     if (!one.events.empty()) {
         to += R"(,"events":[)";
         for (const span_event& each : one.events) {
             if (to.back() != '[') to += ',';
-            fmt::format_to(out, R"({{"timeUnixNano":"{}","name":)", each.at);
+            to += R"({"timeUnixNano":")"sv;
+            append_number(to, each.at);
+            to += R"(","name":)"sv;
             append_quoted(to, each.name);
             append_attributes(to, each.with);
             to += '}';
@@ -96,8 +125,7 @@ void append_span(std::string& to, const span& one, const trace_context& in) {
         }
         to += ']';
     }
-    if (one.ended != span::status::unset)
-        fmt::format_to(out, R"(,"status":{{"code":{}}})", static_cast<int>(one.ended));
+    if (one.ended == span::status::error) to += R"(,"status":{"code":2})"sv;
     to += '}';
 }
 } // namespace
@@ -106,7 +134,7 @@ otlp_batch::otlp_batch(const config::tracing_options& how, std::string_view vers
     : names_(how.semconv), text_(R"({"resourceSpans":[{"resource":{"attributes":[)") {
     append_pair(text_, "service.name", std::string_view{how.service_name});
     for (const auto& [name, value] : how.resource)
-        if (name != "service.name") append_pair(text_, name, std::string_view{value});
+        if (name != "service.name") append_pair(text_, escaped(name), std::string_view{value});
     const auto said = [&](std::string_view wanted) {
         for (const auto& [name, value] : how.resource)
             if (name == wanted) return true;

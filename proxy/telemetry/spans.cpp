@@ -68,8 +68,12 @@ std::string_view method_of(std::string_view method) noexcept {
     return found != known.end() ? *found : "_OTHER"sv;
 }
 
+// `text` outlives them.
 void add(attributes& to, std::string_view name, std::string_view text) {
-    if (!text.empty()) to.push_back({name, std::string{text}});
+    if (!text.empty()) to.push_back({name, text});
+}
+void add_made(attributes& to, std::string_view name, std::string&& text) {
+    if (!text.empty()) to.push_back({name, std::move(text)});
 }
 void add_count(attributes& to, std::string_view name, std::uint64_t count) {
     to.push_back({name, static_cast<std::int64_t>(count)});
@@ -80,6 +84,8 @@ void add_if_any(attributes& to, std::string_view name, std::uint64_t count) {
 void add_seconds(attributes& to, std::string_view name, duration length) {
     if (length > duration::zero()) to.push_back({name, in_seconds(length)});
 }
+
+constexpr std::size_t usual_attributes = 20;
 
 struct attempt_story {
     attempt_number number = 0;
@@ -160,14 +166,15 @@ private:
                   .end = clock(it_.total)};
         if (!it_.route.empty()) made.name += " " + it_.route;
         attributes& to = made.with;
+        to.reserve(usual_attributes);
         add(to, "http.request.method", method_of(it_.method));
         add(to, "http.route", it_.route);
         add(to, "url.path", it_.path);
         add(to, "client.address", it_.client);
         if (it_.status != 0) add_count(to, "http.response.status_code", static_cast<std::uint64_t>(it_.status));
-        if (const std::string error = error_of_request(); !error.empty()) {
+        if (std::string error = error_of_request(); !error.empty()) {
             made.ended = span::status::error;
-            add(to, "error.type", error);
+            add_made(to, "error.type", std::move(error));
         }
         add(to, "evenkeel.request_id", it_.id);
         add(to, "evenkeel.upstream_request_id", it_.upstream_request_id);
@@ -193,7 +200,7 @@ private:
         add_seconds(to, "evenkeel.silent_seconds", it_.silent);
         for (const kept_request::happening& each : it_.journal) {
             if (const auto* joined = std::get_if<happened::joined>(&each.what); joined != nullptr && joined->leader)
-                made.links.push_back({joined->leader, {{"evenkeel.link", std::string{"coalesced"}}}});
+                made.links.push_back({joined->leader, {{"evenkeel.link", "coalesced"sv}}});
         }
         return made;
     }
@@ -232,6 +239,7 @@ private:
                   .end = clock(end)};
         if (!it_.model.empty()) made.name += " " + it_.model;
         attributes& to = made.with;
+        to.reserve(usual_attributes);
         add(to, "gen_ai.operation.name", operation_);
         const auto* const where = endpoint_of(answers->where);
         add(to, "gen_ai.provider.name", provider_of(where != nullptr ? where->host : std::string_view{}, it_.path));
@@ -243,12 +251,12 @@ private:
             add_seconds(to, "gen_ai.response.time_to_first_chunk", it_.first_token);
         }
         add_usage(to);
-        if (const std::string error = error_of_request(); !error.empty()) {
+        if (std::string error = error_of_request(); !error.empty()) {
             made.ended = span::status::error;
-            add(to, "error.type", error);
+            add_made(to, "error.type", std::move(error));
         } else if (it_.status >= 400) {
             made.ended = span::status::error;
-            add(to, "error.type", std::to_string(it_.status));
+            add_made(to, "error.type", std::to_string(it_.status));
         }
         return made;
     }
@@ -267,6 +275,7 @@ private:
                   .begin = clock(one.began),
                   .end = clock(one.ended)};
         attributes& to = made.with;
+        to.reserve(usual_attributes);
         add(to, "http.request.method", method_of(it_.method));
         const auto* const where = endpoint_of(one.where);
         add_server(to, where);
@@ -290,17 +299,17 @@ private:
             add_spending(to, one.how.spent);
             if (one.how.result != attempt_result::success && one.how.result != attempt_result::cancelled) {
                 made.ended = span::status::error;
-                add(to, "error.type",
-                    one.how.status >= 400  ? std::to_string(one.how.status)
-                    : !one.how.why.empty() ? std::string{one.how.why}
-                                           : std::string{to_string(one.how.result)});
+                add_made(to, "error.type",
+                         one.how.status >= 400  ? std::to_string(one.how.status)
+                         : !one.how.why.empty() ? std::string{one.how.why}
+                                                : std::string{to_string(one.how.result)});
             }
         }
         for (const attempt_story& other : attempts_) {
             const bool beside = other.number < one.number && other.began <= one.began && one.began < other.ended;
             if (beside && other.as.span != 0)
-                made.links.push_back({{trace_.trace_high, trace_.trace_low, other.as.span},
-                                      {{"evenkeel.link", std::string{"launched_beside"}}}});
+                made.links.push_back(
+                    {{trace_.trace_high, trace_.trace_low, other.as.span}, {{"evenkeel.link", "launched_beside"sv}}});
         }
         return made;
     }

@@ -28,8 +28,9 @@
 namespace evenkeel::telemetry {
 
 struct attribute {
-    std::string_view name; // static
-    std::variant<std::string, bool, std::int64_t, double> value;
+    std::string_view name; // static, and nothing in it to escape
+    // A view is static, or into the kept request.
+    std::variant<std::string_view, std::string, bool, std::int64_t, double> value;
 };
 using attributes = std::vector<attribute>;
 
@@ -63,8 +64,9 @@ struct traced_request {
     trace_context trace{};
 };
 
-// The request's own first.
+// The request's own first. They look into `of`, which is to outlive them.
 [[nodiscard]] std::vector<span> spans_of(const traced_request& of, config::genai_conventions names);
+std::vector<span> spans_of(traced_request&&, config::genai_conventions) = delete;
 
 // How many those will be, of a request that has not been kept.
 [[nodiscard]] std::size_t count_spans(const request_account& of) noexcept;

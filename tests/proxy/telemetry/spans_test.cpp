@@ -8,6 +8,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <deque>
 #include <set>
 #include <string>
 #include <vector>
@@ -59,8 +60,10 @@ struct request {
     std::vector<span> spans(duration total, genai_conventions names = genai_conventions::both) {
         account.total = total;
         account.at = start + total;
-        return spans_of({keep(account), account.trace}, names);
+        told.push_back({keep(account), account.trace});
+        return spans_of(told.back(), names);
     }
+    std::deque<traced_request> told; // outlives the spans
 };
 
 const attribute* find(const attributes& in, std::string_view name) {
@@ -70,6 +73,7 @@ const attribute* find(const attributes& in, std::string_view name) {
 std::string text(const attributes& in, std::string_view name) {
     const attribute* const one = find(in, name);
     if (one == nullptr) return "absent";
+    if (const auto* it = std::get_if<std::string_view>(&one->value)) return std::string{*it};
     if (const auto* it = std::get_if<std::string>(&one->value)) return *it;
     if (const auto* it = std::get_if<std::int64_t>(&one->value)) return std::to_string(*it);
     if (const auto* it = std::get_if<bool>(&one->value)) return *it ? "true" : "false";
