@@ -221,7 +221,10 @@ cooldown::summary cooldown::report(steady_time now) {
     for (const auto& [whom, known] : entries_) {
         if (known.until <= now) continue;
         ++all.resting;
-        if (!all.until || *all.until < known.until) all.until = known.until;
+        if (all.until && *all.until >= known.until) continue;
+        all.until = known.until;
+        all.why = known.why;
+        all.guessed = known.guessed;
     }
     return all;
 }

@@ -87,8 +87,10 @@ public:
     std::size_t end_all(steady_time now) noexcept;
 
     struct summary {
-        std::size_t resting = 0;            // rests: a credential, or one model for a credential
-        std::optional<steady_time> until{}; // the latest of them
+        std::size_t resting = 0;                       // rests: a credential, or one model for a credential
+        std::optional<steady_time> until{};            // the latest of them
+        outcome_kind why = outcome_kind::rate_limited; // that one
+        bool guessed = false;                          // nobody named its length
     };
     [[nodiscard]] summary report(steady_time now);
 

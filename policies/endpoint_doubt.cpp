@@ -10,13 +10,14 @@ constexpr duration after_a_good_one = std::chrono::seconds{1}; // the next one i
 constexpr double spread = 0.2; // of the pause between probes, so that many proxies do not ask together
 } // namespace
 
-void endpoint_doubt::begin(steady_time now) noexcept {
+void endpoint_doubt::begin(bool slow, steady_time now) noexcept {
     const bool relapse = ended_ != steady_time::min() && now - ended_ < relapse_within;
     wanted_ = relapse ? std::min(wanted_ * 2, most_goods) : 1;
     since_ = heard_ = now;
     next_probe_ = now; // whoever is asked instead may tell at once
     pause_ = first_probe;
     goods_ = 0;
+    for_slowness_ = slow;
     doubted_.store(true, std::memory_order_relaxed);
 }
 
@@ -26,7 +27,7 @@ bool endpoint_doubt::silent(steady_time sent, steady_time now) noexcept {
     goods_ = 0;
     heard_ = now;
     if (doubted() || good_sent_.load(std::memory_order_relaxed) > sent.time_since_epoch().count()) return false;
-    begin(now);
+    begin(false, now);
     return true;
 }
 
@@ -48,7 +49,7 @@ bool endpoint_doubt::answered(steady_time sent, bool good, steady_time now) noex
         goods_ = 0;
         slow_any_.store(true, std::memory_order_relaxed);
         if (++slow_ < slow_in_a_row || doubted()) return false;
-        begin(now);
+        begin(true, now);
         return true;
     }
     if (sent < bad_sent_) return false; // of before the silence
@@ -94,9 +95,10 @@ steady_time endpoint_doubt::next_probe() const noexcept {
     return next_probe_;
 }
 
-std::optional<steady_time> endpoint_doubt::since() const noexcept {
+std::optional<endpoint_doubt::summary> endpoint_doubt::report() const noexcept {
     const std::scoped_lock lock(mutex_);
-    return doubted() ? std::optional{since_} : std::nullopt;
+    if (!doubted()) return std::nullopt;
+    return summary{.since = since_, .next_probe = next_probe_, .slow = for_slowness_};
 }
 
 } // namespace evenkeel

@@ -56,10 +56,14 @@ public:
     [[nodiscard]] bool begin_probing() noexcept { return !probing_.exchange(true); }
     void end_probing() noexcept { probing_.store(false); }
     [[nodiscard]] bool probed() const noexcept { return probing_.load(std::memory_order_relaxed); }
-    [[nodiscard]] std::optional<steady_time> since() const noexcept; // doubted; empty: it is not
+    struct summary {
+        steady_time since{}, next_probe{}; // next_probe: from then on a copy of a request may look
+        bool slow = false;                 // it answers, but takes far too long; else it was silent
+    };
+    [[nodiscard]] std::optional<summary> report() const noexcept; // empty: it is not doubted
 
 private:
-    void begin(steady_time now) noexcept;
+    void begin(bool slow, steady_time now) noexcept;
 
     std::atomic<bool> doubted_{false}, probing_{false};
     std::atomic<steady_time::rep> good_sent_{
@@ -72,6 +76,7 @@ private:
     int slow_ = 0;   // in a row
     int goods_ = 0;  // in a row, while doubted
     int wanted_ = 1; // of them
+    bool for_slowness_ = false;
 };
 
 } // namespace evenkeel

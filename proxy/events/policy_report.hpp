@@ -5,6 +5,7 @@
 #include "policies/bulkhead.hpp"
 #include "policies/circuit_breaker.hpp"
 #include "policies/cooldown.hpp"
+#include "policies/endpoint_doubt.hpp"
 #include "policies/endpoint_latency.hpp"
 #include "policies/hedge.hpp"
 #include "policies/overload_control.hpp"
@@ -23,9 +24,9 @@ struct endpoint_report {
     std::optional<evenkeel::cooldown::summary> cooldown; // ... likewise
     std::optional<overload_control::summary> overload;   // ... likewise
     endpoint_latency::summary latency;
-    double budget_level = 0, budget_burst = 0;  // work
-    std::string endpoint{};                     // its label; empty: the upstream has no other
-    std::optional<steady_time> doubted_since{}; // empty: it is asked in its turn
+    double budget_level = 0, budget_burst = 0;      // work
+    std::string endpoint{};                         // its label; empty: the upstream has no other
+    std::optional<endpoint_doubt::summary> doubt{}; // empty: it is asked in its turn
 };
 struct route_report {
     std::string route;

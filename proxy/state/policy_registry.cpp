@@ -146,7 +146,7 @@ telemetry::policy_report policy_registry::report(const config::settings& setting
             to.upstream = route->upstreams[i]->name;
             to.endpoint = route->upstreams[i]->endpoint.label();
             to.latency = from.latency->report(now);
-            to.doubted_since = from.doubt->since();
+            to.doubt = from.doubt->report();
             if (from.circuit != nullptr)
                 to.circuit = from.circuit->report({.alone = true, .usual_p95 = to.latency.p95}, now);
             if (from.rest != nullptr) to.cooldown = from.rest->report(now);

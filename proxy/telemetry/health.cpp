@@ -113,6 +113,14 @@ public:
         ++fallbacks_[static_cast<std::size_t>(by)];
         degraded_at_ = now;
     }
+    void failed(const failed_attempt& how) noexcept {
+        const std::lock_guard lock(mutex_);
+        last_failure_ = how;
+    }
+    [[nodiscard]] std::optional<failed_attempt> last_failure() const {
+        const std::lock_guard lock(mutex_);
+        return last_failure_;
+    }
     // How often each step answered since the start, and whether one did within the last minute.
     [[nodiscard]] std::pair<fallback_counts, bool> fallbacks(steady_time now) const {
         const std::lock_guard lock(mutex_);
@@ -124,6 +132,7 @@ private:
     health_window window_;
     fallback_counts fallbacks_{};
     std::optional<steady_time> degraded_at_;
+    std::optional<failed_attempt> last_failure_;
 };
 
 struct windows {
@@ -151,6 +160,12 @@ verdict verdict_of(const request_account& record) noexcept {
     case request_outcome::client_cancelled: return verdict::silent;
     }
     return verdict::silent;
+}
+
+// It says nothing of the endpoint's health, but may be why it rests.
+bool says_later(attempt_result result) noexcept {
+    return result == attempt_result::rate_limited || result == attempt_result::quota ||
+           result == attempt_result::credential;
 }
 
 void append_number(std::string& to, std::optional<double> value) {
@@ -200,9 +215,12 @@ void health::request_finished(const request_account& record) noexcept {
 
 void health::attempt_finished(const attempt_record& record) noexcept {
     const auto how = verdict_of(record.result);
-    if (how == verdict::silent) return;
-    if (auto* window = state_->index.find(record.route, record.upstream).pair)
-        window->record(state_->time_of(record.at), how == verdict::success, record.total);
+    if (how == verdict::silent && !says_later(record.result)) return;
+    auto* window = state_->index.find(record.route, record.upstream).pair;
+    if (window == nullptr) return;
+    const steady_time at = state_->time_of(record.at);
+    if (how != verdict::success) window->failed({record.result, record.status, at});
+    if (how != verdict::silent) window->record(at, how == verdict::success, record.total);
 }
 
 void health::configuration_loaded(const config::snapshot& snapshot) noexcept {
@@ -306,6 +324,7 @@ health_view health::view() const {
                                        .url = (address.tls ? "https://" : "http://") + address.authority,
                                        .seen = of_pair->sample(now),
                                        .endpoint = std::string(upstream->endpoint.label())});
+            shown.upstreams.back().last_failure = of_pair->last_failure();
             attempts += shown.upstreams.back().seen.requests;
             successes += shown.upstreams.back().seen.successes;
         }
@@ -361,8 +380,7 @@ void append_policies(std::string& to, const endpoint_report& seen, steady_time n
                                                              : std::nullopt);
     append_member(to, "next_probe", circuit ? left(circuit->next_probe) : std::nullopt);
     to += circuit && circuit->forced ? ",\"forced\":true" : ",\"forced\":false";
-    append_member(to, "doubted",
-                  seen.doubted_since ? std::optional(in_seconds(now - *seen.doubted_since)) : std::nullopt);
+    append_member(to, "doubted", seen.doubt ? std::optional(in_seconds(now - seen.doubt->since)) : std::nullopt);
     append_member(to, "cooldown", seen.cooldown ? left(seen.cooldown->until) : std::nullopt);
     append_word(to, "overload", overload_word(seen.overload));
     append_member(to, "budget", seen.budget_level);

@@ -62,11 +62,18 @@ private:
     std::unique_ptr<std::array<slot, slices>> slots_;
 };
 
+// How an attempt failed, or was told to come back later.
+struct failed_attempt {
+    attempt_result result = attempt_result::server_error;
+    int status = 0; // of the upstream's answer; 0: none came
+    steady_time at{};
+};
 struct upstream_health {
     std::string name, url; // url: scheme and authority, for operators only
     health_sample seen;
     std::optional<endpoint_report> policies{}; // empty: nobody reports
     std::string endpoint{};                    // its label; empty: the upstream has no other
+    std::optional<failed_attempt> last_failure{};
 };
 struct route_health {
     std::string name;

@@ -4,6 +4,7 @@
 #include "proxy/telemetry/from_start.hpp"
 #include "proxy/telemetry/metric_cells.hpp"
 #include "proxy/telemetry/metric_rows.hpp"
+#include "proxy/telemetry/metric_totals.hpp"
 #include "proxy/telemetry/series_index.hpp"
 
 #include <boost/container/small_vector.hpp>
@@ -429,6 +430,33 @@ std::string metrics::text() const {
     std::string text = out.take_text();
     state_->last_size = text.size();
     return text;
+}
+
+metric_totals metrics::totals() const {
+    metric_totals all{.version = state_->options.version,
+                      .routes = {},
+                      .pairs = {},
+                      .unrouted = total_of(state_->no_route),
+                      .process = {},
+                      .sample = sample_process()};
+    process_reporter of_process;
+    {
+        const std::lock_guard lock(state_->mutex);
+        of_process = state_->of_process;
+    }
+    if (of_process) all.process = of_process();
+    state_->index.for_each_route([&](const std::string& name, const counted::route& series) {
+        all.routes.push_back(total_of(series));
+        all.routes.back().route = name;
+    });
+    state_->index.for_each_pair([&](const std::string& route, const std::string& upstream, const std::string& endpoint,
+                                    const counted::pair& series) {
+        pair_total& one = all.pairs.emplace_back(total_of(series));
+        one.route = route;
+        one.upstream = upstream;
+        one.endpoint = endpoint;
+    });
+    return all;
 }
 
 } // namespace evenkeel::telemetry

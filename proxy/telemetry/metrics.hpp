@@ -43,6 +43,8 @@ struct process_report {
 };
 using process_reporter = std::function<process_report()>;
 
+struct metric_totals;
+
 class metrics final : public observer {
 public:
     explicit metrics(metrics_options options);
@@ -70,6 +72,8 @@ public:
     // Everything, in text format 0.0.4. From any thread; takes milliseconds where there are many routes, so not from
     // a worker's: scrape_cache stands before it.
     [[nodiscard]] std::string text() const;
+    // The same counts for people: see metric_totals.hpp. Likewise.
+    [[nodiscard]] metric_totals totals() const;
     static constexpr std::string_view content_type = "text/plain; version=0.0.4; charset=utf-8";
 
 private:

@@ -1,6 +1,7 @@
 #include "proxy/telemetry/request_story.hpp"
 
 #include "proxy/telemetry/json_text.hpp"
+#include "proxy/telemetry/kept_tries.hpp"
 
 #include <fmt/format.h>
 
@@ -549,9 +550,10 @@ std::string wrapped(std::string_view text, std::size_t columns) {
     return out;
 }
 
-std::string summary_json(const kept_request& of) {
+std::string summary_json(const kept_request& of, bool with_tries) {
     object to;
     fill_summary(to, of);
+    if (with_tries) to.raw("tries", tries_json(of));
     return to.end();
 }
 
@@ -591,6 +593,7 @@ std::string story_json(const kept_request& of) {
         story += line.end();
     }
     to.raw("story", story + ']');
+    to.raw("tries", tries_json(of));
     to.raw("journal", journal_json(of));
     if (of.left_out > 0) to.number("left_out", of.left_out);
     return to.end();

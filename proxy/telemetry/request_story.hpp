@@ -30,7 +30,8 @@ struct told_event {
 // `text` in such lines.
 [[nodiscard]] std::string wrapped(std::string_view text, std::size_t columns = 80);
 
-[[nodiscard]] std::string summary_json(const kept_request& of); // of a list: without story and journal
+// Of a list: without story and journal, with its tries if they are wanted.
+[[nodiscard]] std::string summary_json(const kept_request& of, bool with_tries = false);
 [[nodiscard]] std::string story_json(const kept_request& of);
 
 } // namespace evenkeel::telemetry

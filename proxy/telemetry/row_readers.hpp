@@ -141,7 +141,7 @@ inline maybe credentials_resting(const endpoint_report& seen, const scrape&, con
     return static_cast<double>(seen.cooldown->resting);
 }
 inline maybe is_doubted(const endpoint_report& seen, const scrape&, const series_place&) {
-    return seen.doubted_since ? maybe(1.0) : std::nullopt;
+    return seen.doubt ? maybe(1.0) : std::nullopt;
 }
 inline maybe overload_active(const endpoint_report& seen, const scrape&, const series_place&) {
     return seen.overload ? maybe(seen.overload->active ? 1.0 : 0.0) : std::nullopt;

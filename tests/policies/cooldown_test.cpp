@@ -25,6 +25,20 @@ TEST_CASE("a hint is kept to the instant, and nobody else rests") {
     CHECK_FALSE(cooldown.resting({2}, start));
 }
 
+TEST_CASE("the report names the rest that ends last, and whether its length was named") {
+    cooldown cooldown({.on = true});
+    cooldown.throttled({1}, limited, 7s, 0.5, start);
+    cooldown.throttled({2}, outcome_kind::quota, {}, 0.5, start);
+    const auto both = cooldown.report(start + 1s);
+    CHECK(both.resting == 2);
+    CHECK(both.until == start + 15min);
+    CHECK(both.why == outcome_kind::quota);
+    CHECK(both.guessed);
+    cooldown.succeeded({2}, start + 2s, start + 2s);
+    CHECK(cooldown.report(start + 2s).why == limited);
+    CHECK_FALSE(cooldown.report(start + 2s).guessed);
+}
+
 TEST_CASE("429 after 429 climbs 1, 2, 4 up to a minute, and a success begins anew") {
     cooldown cooldown({.on = true});
     steady_time now = start;

@@ -17,7 +17,8 @@ TEST_CASE("one silence is enough where nothing sent later has been answered") {
     CHECK_FALSE(doubt.answered(start, true, start + 1s));
     CHECK(doubt.silent(start + 10s, start + 15s));
     CHECK(doubt.doubted());
-    CHECK(doubt.since() == start + 15s);
+    CHECK(doubt.report()->since == start + 15s);
+    CHECK_FALSE(doubt.report()->slow);
     CHECK_FALSE(doubt.silent(start + 11s, start + 16s)); // as before
 }
 
@@ -35,7 +36,7 @@ TEST_CASE("an answer to what was sent before the silence ends no doubt; one to w
     CHECK(doubt.doubted());
     CHECK(doubt.answered(start + 17s, true, start + 18s));
     CHECK_FALSE(doubt.doubted());
-    CHECK_FALSE(doubt.since());
+    CHECK_FALSE(doubt.report());
 }
 
 TEST_CASE("a relapse asks for twice as many good answers as the last time, and a later one begins anew") {
@@ -65,6 +66,8 @@ TEST_CASE("two answers in a row that took far too long are a doubt, one is not")
     CHECK_FALSE(doubt.answered(start + 1s, true, start + 1s));
     CHECK_FALSE(doubt.answered(start + 2s, false, start + 2s));
     CHECK(doubt.answered(start + 3s, false, start + 3s));
+    CHECK(doubt.report()->slow);
+    CHECK(doubt.report()->next_probe == start + 3s);
     CHECK(doubt.doubted());
     CHECK_FALSE(doubt.answered(start + 4s, false, start + 4s));
     CHECK(doubt.answered(start + 5s, true, start + 5s));

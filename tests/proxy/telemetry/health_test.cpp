@@ -384,6 +384,28 @@ TEST_CASE("the document shows the state of every policy") {
     CHECK(health_json(seen.to.view(), false).find("secret-host") == std::string::npos);
 }
 
+TEST_CASE("an endpoint's last failure is told, a refusal to come back later too, and no success or cancellation") {
+    reported seen;
+    const auto& route = *seen.settings->routes[0];
+    const auto ends = [&](attempt_result result, int status) {
+        seen.now += 1s;
+        seen.to.attempt_finished({.route = &route,
+                                  .upstream = route.upstreams[0].get(),
+                                  .result = result,
+                                  .status = status,
+                                  .at = seen.now});
+        return seen.to.view().routes[0].upstreams[0].last_failure;
+    };
+    CHECK_FALSE(ends(attempt_result::success, 200));
+    CHECK_FALSE(ends(attempt_result::cancelled, 0));
+    CHECK(ends(attempt_result::rate_limited, 429)->result == attempt_result::rate_limited);
+    CHECK(ends(attempt_result::server_error, 500)->status == 500);
+    const auto later = ends(attempt_result::success, 200);
+    CHECK(later->result == attempt_result::server_error);
+    CHECK(later->at == seen.now - 1s);
+    CHECK_FALSE(seen.to.view().routes[1].upstreams[0].last_failure); // of another route's use of it
+}
+
 TEST_CASE("a query asks for a strict status in few words") {
     for (const char* query : {"strict", "strict=", "strict=1", "strict=true", "a=b&strict=1", "strict=1&c"})
         CHECK(asks_strict(query));

@@ -247,4 +247,46 @@ TEST_CASE("stories: every end of a request has a conclusion") {
     }
 }
 
+TEST_CASE("tries: each of a kept request with where, when, how it ended, and what it took") {
+    const auto settings = with({});
+    request_account account = calm(*settings, "r", start);
+    account.total = 3s;
+    const auto &a = *settings->upstreams[0], &b = *settings->upstreams[1];
+    const auto first = account.note(start - 3s, {.upstream = &a}, happened::launched{attempt_kind::first, "first"});
+    happened::ended lost{attempt_result::timeout, 0, 2s, "attempt_timeout", 1500ms};
+    account.note(start - 1s, {.upstream = &a, .attempt = first}, lost);
+    const auto second = account.note(start - 1s, {.upstream = &b}, happened::launched{attempt_kind::retry, "failover"});
+    account.note(start - 500ms, {.upstream = &b, .attempt = second}, happened::committed{"good"});
+    happened::ended good{attempt_result::success, 200, 900ms};
+    good.spent.tokens.at(token_kind::input) = 100;
+    good.spent.tokens.at(token_kind::output) = 20;
+    good.spent.became = spent_on::served;
+    good.spent.cost = 1'500'000;
+    account.note(start - 100ms, {.upstream = &b, .attempt = second}, good);
+    account.note(start - 50ms, {.upstream = &a}, happened::launched{attempt_kind::hedge, "hedge"}); // no end is told
+
+    const kept_request kept = keep(account);
+    for (const std::string& text : {summary_json(kept, true), story_json(kept)}) {
+        const auto tries = boost::json::parse(text).at("tries");
+        REQUIRE(tries.as_array().size() == 3);
+        CHECK(tries.at(0).at("upstream") == "deepseek");
+        CHECK(tries.at(0).at("at_s").to_number<double>() == doctest::Approx(0));
+        CHECK(tries.at(0).at("duration_s").to_number<double>() == doctest::Approx(2));
+        CHECK(tries.at(0).at("end") == "timeout");
+        CHECK(tries.at(0).at("cause") == "attempt_timeout");
+        CHECK(tries.at(0).at("silent_s").to_number<double>() == doctest::Approx(1.5));
+        CHECK_FALSE(tries.at(0).as_object().contains("committed"));
+        CHECK(tries.at(1).at("why") == "failover");
+        CHECK(tries.at(1).at("status") == 200);
+        CHECK(tries.at(1).at("committed") == true);
+        CHECK(tries.at(1).at("became") == "served");
+        CHECK(tries.at(1).at("tokens") == 120);
+        CHECK(tries.at(1).at("cost").to_number<double>() == doctest::Approx(0.0015));
+        CHECK(tries.at(2).at("end") == "under_way");
+        CHECK(tries.at(2).at("duration_s").to_number<double>() == doctest::Approx(0.05));
+    }
+    CHECK(summary_json(kept).find("tries") == std::string::npos);
+    CHECK(boost::json::parse(summary_json(keep(calm(*settings, "r", start)), true)).at("tries").as_array().empty());
+}
+
 } // namespace evenkeel::test::journal_store_test

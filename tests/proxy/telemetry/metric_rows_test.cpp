@@ -163,7 +163,7 @@ policy_report every_state() {
                 3.5,
                 10,
                 "",
-                now - 3s}},
+                endpoint_doubt::summary{.since = now - 3s}}},
               bulkhead::summary{7, 8, 2, 9}}},
             2};
 }

@@ -1,6 +1,7 @@
 #include "proxy/telemetry/metrics.hpp"
 
 #include "proxy/telemetry/cells.hpp"
+#include "proxy/telemetry/metric_totals.hpp"
 #include "proxy/telemetry/scrape_cache.hpp"
 #include "proxy/wire/refusal.hpp"
 #include "tests/proxy/telemetry/sample_config.hpp"
@@ -312,6 +313,53 @@ TEST_CASE("one request shows where it belongs") {
     CHECK(value_of(seen, R"(evenkeel_body_bytes_total{route="phase1",direction="request"})") == "700");
     CHECK(value_of(seen, R"(evenkeel_body_bytes_total{route="phase1",direction="response"})") == "2000");
     CHECK(value_of(seen, R"(evenkeel_upstream_attempts_in_flight{upstream="deepseek"})") == "0");
+}
+
+TEST_CASE("totals: the same counts as plain numbers") {
+    const auto settings = sample_settings({{"phase1", "deepseek"}, {"phase2", "backup"}});
+    metrics all(options());
+    all.configuration_loaded(settings);
+    one_request(all, *settings);
+    const auto& route = *settings->routes[0];
+    all.request_started(&route); // under way
+    spending spent{.became = spent_on::failed, .cost = 2'000};
+    spent.tokens.at(token_kind::input) = 30;
+    spent.tokens.at(token_kind::output) = 5;
+    spent.tokens.output_estimated = true;
+    for (const auto result : {attempt_result::timeout, attempt_result::cancelled, attempt_result::caller_error}) {
+        all.request_event({&route, route.upstreams[0].get()}, first_launched);
+        all.attempt_finished({.route = &route,
+                              .upstream = route.upstreams[0].get(),
+                              .kind = attempt_kind::retry,
+                              .result = result,
+                              .total = 1s,
+                              .spent = result == attempt_result::timeout ? spent : spending{}});
+    }
+    all.request_started(nullptr);
+    all.request_finished({.reason = "no_route", .status = 404, .outcome = request_outcome::rejected});
+
+    const metric_totals told = all.totals();
+    CHECK(told.version == "0.1.0");
+    REQUIRE(told.routes.size() == 2);
+    CHECK(told.routes[0].route == "phase1");
+    CHECK(told.routes[0].ended[static_cast<std::size_t>(request_ending::ok)] == 1);
+    CHECK(told.routes[0].duration.count == 1);
+    CHECK(told.routes[0].duration.seconds == doctest::Approx(1));
+    CHECK(told.routes[0].in_flight == 1);
+    CHECK(told.routes[1].in_flight == 0);
+    CHECK(told.unrouted.ended[static_cast<std::size_t>(request_ending::rejected)] == 1);
+    REQUIRE(told.pairs.size() == 2);
+    const pair_total& pair = told.pairs[0];
+    CHECK(pair.upstream == "deepseek");
+    CHECK(pair.attempts[static_cast<std::size_t>(attempt_kind::first)] == 1);
+    CHECK(pair.attempts[static_cast<std::size_t>(attempt_kind::retry)] == 3);
+    CHECK(pair.failed == 1);
+    CHECK(pair.cancelled == 1);
+    CHECK(pair.tokens[static_cast<std::size_t>(spent_on::failed)] == 35);
+    CHECK(pair.estimated == 5);
+    CHECK(pair.cost[static_cast<std::size_t>(spent_on::failed)] == 2'000);
+    CHECK_FALSE(told.process);
+    CHECK(told.sample.resident_bytes > 0);
 }
 
 TEST_CASE("a bound belongs to its bucket, the nanosecond after it does not") {
