@@ -16,14 +16,19 @@ namespace {
 struct entry {
     std::string_view path;
     endpoint is;
-    bool control;       // POST, and on the full surface only
-    bool readable;      // also on the read-only surface
-    bool open;          // needs no token: probes have none
-    bool named = false; // a name follows
-    bool both = false;  // GET shows, POST changes
+    bool control;        // POST, and on the full surface only
+    bool readable;       // also on the read-only surface
+    bool open;           // needs no token: probes have none
+    bool named = false;  // a name follows
+    bool both = false;   // GET shows, POST changes
+    bool costly = false; // goes on for as long as it is read: for no page of another origin
 };
 constexpr std::array entries{
     entry{"/", endpoint::index, false, false, false},
+    entry{"/-/overview", endpoint::overview, false, false, false},
+    entry{"/-/live", endpoint::live, false, false, false, false, false, true},
+    entry{"/-/login", endpoint::login, true, false, true},
+    entry{"/-/logout", endpoint::logout, true, false, true},
     entry{"/metrics", endpoint::metrics, false, true, false},
     entry{"/health", endpoint::health, false, true, false},
     entry{"/livez", endpoint::livez, false, true, true},
@@ -56,6 +61,15 @@ bool bears(std::string_view authorization, std::string_view token) noexcept {
     return same_secret(authorization, token);
 }
 
+// ... or of none: a tool sends neither field.
+bool is_of_own_page(const access_question& question) noexcept {
+    const auto own = [](std::string_view site) { return site == "same-origin" || site == "none"; };
+    if (question.origins.size() > 1 || !std::all_of(question.fetch_sites.begin(), question.fetch_sites.end(), own))
+        return false;
+    return question.origins.empty() ||
+           (!question.hosts.empty() && wire::is_own_origin(question.origins[0], question.hosts[0]));
+}
+
 } // namespace
 
 bool same_secret(std::string_view a, std::string_view b) noexcept {
@@ -78,7 +92,8 @@ access_decision decide(const access_rules& rules, const access_question& questio
     const auto* found =
         std::find_if(entries.begin(), entries.end(), [&](const entry& e) { return matches(e, question.path); });
     const bool known = found != entries.end() && (rules.what == surface::full || found->readable);
-    if (!rules.token.empty() && !(known && found->open)) {
+    const bool by_session = question.has_session && question.authorizations.empty();
+    if (!rules.token.empty() && !(known && found->open) && !by_session) {
         if (question.authorizations.size() != 1 || !bears(question.authorizations[0], rules.token))
             return refuse(401, "Send the admin token as `Authorization: Bearer ...`.");
     }
@@ -87,10 +102,10 @@ access_decision decide(const access_rules& rules, const access_question& questio
     const bool change = found->control || (found->both && question.method == "POST");
     if (change) {
         if (question.method != "POST") return refuse(405, "This endpoint takes POST.", "POST");
-        if (question.origins.size() > 1 ||
-            (question.origins.size() == 1 &&
-             (question.hosts.empty() || !wire::is_own_origin(question.origins[0], question.hosts[0]))))
+        if (!is_of_own_page(question) || (by_session && question.origins.empty()))
             return refuse(403, "A page of another origin may not control this process.");
+    } else if (found->costly && !is_of_own_page(question)) {
+        return refuse(403, "A page of another origin may not listen.");
     } else if (question.method != "GET" && question.method != "HEAD") {
         return found->both ? refuse(405, "This endpoint takes GET, HEAD and POST.", "GET, HEAD, POST")
                            : refuse(405, "This endpoint takes GET and HEAD.", "GET, HEAD");

@@ -6,6 +6,9 @@
 // to 127.0.0.1 (DNS rebinding; hence Host must name loopback, also for reads). Elsewhere the configuration demands a
 // token; a page cannot know it, so Host is free there: pods and services have many names. `metrics_listen` has only
 // what anyone may read; Prometheus and probes use addresses that we do not know.
+//
+// A browser that has logged in shows a session in place of the token, by itself and whoever's page asks: pages of other
+// ports of the machine are of the same site. So with a session control needs an Origin, and it must be our own.
 
 #include "config/settings.hpp"
 
@@ -18,6 +21,10 @@ namespace evenkeel::admin {
 enum class surface : unsigned char { full, read_only };
 enum class endpoint : unsigned char {
     index,
+    overview,
+    live,
+    login,
+    logout,
     metrics,
     health,
     livez,
@@ -47,6 +54,8 @@ struct access_question {
     std::vector<std::string_view> hosts;   // every Host field
     std::vector<std::string_view> origins; // every Origin field
     std::vector<std::string_view> authorizations;
+    std::vector<std::string_view> fetch_sites{}; // every Sec-Fetch-Site field
+    bool has_session = false;                    // a cookie names a session that is known
 };
 
 // Status 200: go on with `asked`. Otherwise the answer, with what to say.

@@ -1,27 +1,24 @@
 #include "proxy/admin/admin_server.hpp"
 
-#include "config/load.hpp"
 #include "proxy/admin/access_rules.hpp"
-#include "proxy/admin/chaos_document.hpp"
+#include "proxy/admin/connection.hpp"
+#include "proxy/admin/live.hpp"
+#include "proxy/admin/page.hpp"
+#include "proxy/admin/query.hpp"
+#include "proxy/admin/reply.hpp"
+#include "proxy/admin/resources.hpp"
+#include "proxy/admin/sessions.hpp"
 #include "proxy/net/io.hpp"
 #include "proxy/net/listener.hpp"
-#include "proxy/telemetry/json_text.hpp"
-#include "proxy/telemetry/request_story.hpp"
-#include "proxy/telemetry/scrape_cache.hpp"
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/basic_socket_acceptor.hpp>
-#include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <exception>
 #include <future>
 #include <set>
@@ -40,160 +37,84 @@ namespace http = beast::http;
 
 namespace {
 
-// One type for TCP and unix sockets.
-using protocol = asio::generic::stream_protocol;
-using stream_type = beast::basic_stream<protocol, net::executor>;
 using acceptor_type = asio::basic_socket_acceptor<protocol, net::executor>;
-using timer_type =
-    asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, net::executor>;
 using request_type = http::request<http::string_body>;
 using response_type = http::response<http::string_body>;
-constexpr asio::as_tuple_t<asio::use_awaitable_t<net::executor>> as_values{};
 
-steady_time now() { return std::chrono::steady_clock::now(); }
-
-constexpr std::string_view plain_text = "text/plain; charset=utf-8";
-constexpr std::string_view json_text = "application/json";
-constexpr std::string_view html_text = "text/html; charset=utf-8";
-
-constexpr std::string_view index_page = R"(<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>evenkeel</title></head><body>
-<h1>evenkeel</h1>
-<ul>
-<li><a href="/metrics">/metrics</a>: everything counted, for Prometheus</li>
-<li><a href="/health">/health</a>: the last minute of every route
-(<a href="/health?strict=1">?strict=1</a>: 503 when nothing can be served)</li>
-<li><a href="/livez">/livez</a>: whether the process works</li>
-<li><a href="/readyz">/readyz</a>: whether it takes requests</li>
-<li><a href="/-/requests">/-/requests</a>: the last requests that were disturbed, and some of the others
-(?route=, upstream=, model=, outcome=, disturbed, limit=); /-/requests/ID: what happened to one, and why
-(?format=text: in sentences)</li>
-<li>POST /-/reload: reads the configuration again</li>
-<li>POST /-/circuits/UPSTREAM?state=open|closed|auto: holds its circuits open or closed, or releases them;
-with &amp;endpoint=, as /health names it, that of one endpoint</li>
-<li>POST /-/rests/UPSTREAM: ends its rests after 429, 529, 401 and the like; with ?endpoint=, those of one
-endpoint</li>
-<li>POST /-/drain: finishes what is in flight and ends</li>
-<li><a href="/-/config">/-/config</a>: the configuration in force, each value with its origin, secrets masked</li>
-<li><a href="/-/log">/-/log</a>: the level of the log; POST /-/log?level=debug|info|warning|error changes it until the
-next reload or restart</li>
-<li><a href="/-/chaos">/-/chaos</a>: faults injected on purpose; POST sets rules, POST /-/chaos/off ends them all</li>
-</ul>
-</body></html>
-)";
-
-struct reply {
-    int status = 200;
-    std::string_view type = plain_text;
-    std::string body;
-    std::string_view allow{}; // for 405
-};
-
-reply sentence(int status, std::string_view text, std::string_view name = "error") {
-    std::string body = "{";
-    telemetry::append_quoted(body, name);
-    body += ':';
-    telemetry::append_quoted(body, text);
-    body += "}\n";
-    return {.status = status, .type = json_text, .body = std::move(body)};
-}
-
-reply told(const control_result& result) {
-    reply made = sentence(result.done ? 200 : 422, result.message, result.done ? "message" : "error");
-    made.body.resize(made.body.size() - std::string_view{"}\n"}.size());
-    if (!result.diagnostics.empty()) {
-        made.body += ",\"diagnostics\":";
-        telemetry::append_quoted(made.body, result.diagnostics);
-    }
-    if (!result.restart_required.empty()) {
-        made.body += ",\"restart_required\":[";
-        for (const std::string& key : result.restart_required) {
-            if (made.body.back() != '[') made.body += ',';
-            telemetry::append_quoted(made.body, key);
-        }
-        made.body += ']';
-    }
-    made.body += "}\n";
-    return made;
-}
-
-// The value of `name` in a query or a form; empty value for a bare name, nothing if it is not there. Not decoded: names
-// and words here need no escapes.
-std::optional<std::string_view> parameter(std::string_view query, std::string_view name) {
-    while (!query.empty()) {
-        const auto end = query.find('&');
-        const auto part = query.substr(0, end);
-        const auto equals = part.find('=');
-        if (part.substr(0, equals) == name)
-            return equals == std::string_view::npos ? std::string_view{} : part.substr(equals + 1);
-        query = end == std::string_view::npos ? std::string_view{} : query.substr(end + 1);
-    }
-    return std::nullopt;
-}
-
-// Without its escapes; nothing where they are none.
-std::optional<std::string> decoded(std::string_view text) {
-    const auto digit = [](char c) {
-        return c >= '0' && c <= '9'   ? c - '0'
-               : c >= 'a' && c <= 'f' ? c - 'a' + 10
-               : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                      : -1;
-    };
-    std::string out;
-    for (std::size_t at = 0; at < text.size(); ++at) {
-        if (text[at] != '%') {
-            out += text[at];
-            continue;
-        }
-        const int high = at + 2 < text.size() ? digit(text[at + 1]) : -1;
-        const int low = at + 2 < text.size() ? digit(text[at + 2]) : -1;
-        if (high < 0 || low < 0) return std::nullopt;
-        out += static_cast<char>(high * 16 + low);
-        at += 2;
-    }
-    return out;
-}
-
-std::optional<telemetry::request_ending> ending_named(std::string_view word) {
-    for (int i = 0; i < telemetry::request_ending_count; ++i) {
-        const auto each = static_cast<telemetry::request_ending>(i);
-        if (to_string(each) == word) return each;
-    }
-    return std::nullopt;
-}
-
-std::string_view trimmed(std::string_view text) {
-    constexpr std::string_view blank = " \t\r\n";
-    const auto begin = text.find_first_not_of(blank);
-    if (begin == std::string_view::npos) return {};
-    return text.substr(begin, text.find_last_not_of(blank) - begin + 1);
-}
-
-std::vector<std::string_view> all_of(const request_type& request, http::field name) {
+template <class Name>
+std::vector<std::string_view> all_of(const request_type& request, Name name) {
     std::vector<std::string_view> values;
     const auto [begin, end] = request.equal_range(name);
     for (auto at = begin; at != end; ++at) values.emplace_back(at->value().data(), at->value().size());
     return values;
 }
 
+std::string_view text_of(const request_type& request, http::field name) {
+    const auto value = request[name];
+    return {value.data(), value.size()};
+}
+
+void put(response_type& into, http::field name, std::string_view value) {
+    into.set(name, beast::string_view(value.data(), value.size()));
+}
+
 response_type to_message(reply made, unsigned version, bool head_only, bool keep_alive) {
     response_type response{http::int_to_status(static_cast<unsigned>(made.status)), version};
     response.set(http::field::server, "evenkeel");
-    response.set(http::field::content_type, beast::string_view(made.type.data(), made.type.size()));
+    put(response, http::field::content_type, made.type);
     response.set(http::field::cache_control, "no-store");
     response.set("X-Content-Type-Options", "nosniff");
-    if (made.type == html_text) {
-        response.set("Content-Security-Policy",
-                     "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'");
-        response.set("Referrer-Policy", "no-referrer");
-    }
+    response.set("Cross-Origin-Resource-Policy", "same-origin");
+    const std::string_view policy = made.policy.empty() ? "default-src 'none'; frame-ancestors 'none'" : made.policy;
+    response.set("Content-Security-Policy", beast::string_view(policy.data(), policy.size()));
+    // A form that is posted without one would come from the origin `null`.
+    response.set("Referrer-Policy", "same-origin");
+    if (made.type == html_text) response.set(http::field::vary, "Accept");
     if (made.status == 401) response.set(http::field::www_authenticate, "Bearer realm=\"evenkeel\"");
-    if (!made.allow.empty()) response.set(http::field::allow, beast::string_view(made.allow.data(), made.allow.size()));
+    if (!made.allow.empty()) put(response, http::field::allow, made.allow);
+    if (!made.location.empty()) put(response, http::field::location, made.location);
+    if (!made.cookie.empty()) put(response, http::field::set_cookie, made.cookie);
+    if (made.retry_after > 0) response.set(http::field::retry_after, std::to_string(made.retry_after));
     response.keep_alive(keep_alive);
     const auto length = made.body.size();
     if (!head_only) response.body() = std::move(made.body);
     response.content_length(length); // a HEAD's answer tells the length of what it leaves out
     return response;
+}
+
+// Cookies are of a host whatever its port, and several of us may be behind one.
+std::string cookie_name(const request_type& request) {
+    const std::string_view host = text_of(request, http::field::host);
+    const auto colon = host.find_last_of(":]");
+    std::string name = "evenkeel";
+    if (colon == std::string_view::npos || host[colon] == ']') return name;
+    name += '_';
+    for (const char c : host.substr(colon + 1))
+        if (c >= '0' && c <= '9') name += c;
+    return name;
+}
+
+std::string_view session_of(const request_type& request) {
+    const std::string name = cookie_name(request);
+    for (std::string_view cookies : all_of(request, http::field::cookie)) {
+        while (!cookies.empty()) {
+            const auto end = cookies.find(';');
+            const std::string_view one = trimmed(cookies.substr(0, end));
+            cookies = end == std::string_view::npos ? std::string_view{} : cookies.substr(end + 1);
+            if (one.starts_with(name) && one.substr(name.size()).starts_with('=')) return one.substr(name.size() + 1);
+        }
+    }
+    return {};
+}
+
+bool wants_page(const request_type& request) {
+    const auto accepts = all_of(request, http::field::accept);
+    return std::any_of(accepts.begin(), accepts.end(),
+                       [](std::string_view one) { return one.find("text/html") != std::string_view::npos; });
+}
+
+reply page_reply(const page& shown, int status = 200) {
+    return {.status = status, .type = html_text, .body = shown.text, .policy = shown.policy};
 }
 
 std::string show(const config::listener& on) {
@@ -216,17 +137,13 @@ struct admin_server::state : std::enable_shared_from_this<admin_server::state> {
         std::optional<net::bound_socket> socket; // and its file
         std::uint16_t port = 0;
     };
-    struct connection {
-        explicit connection(net::executor on) : stream(on) {}
-        stream_type stream;
-        steady_time since = now(); // it came, or its last request was answered
-        bool answering = false;
-        bool ended = false; // closed by us; its coroutine has yet to notice
-    };
-
     state(telemetry::background& on, const config::admin& options, admin_sources from, admin_callbacks calls,
           admin_limits given)
-        : helper(on), sources(from), callbacks(std::move(calls)), limits(given), scrapes(from.metrics) {
+        : helper(on), sources(from), callbacks(std::move(calls)), limits(given), logged_in(options.token),
+          feed({.overview = [this] { return all.overview(); },
+                .requests = [this] { return all.latest_requests(); },
+                .requests_kept = [this] { return all.requests_kept(); }},
+               given.live_interval) {
         if (options.listen)
             listeners.push_back(
                 std::make_unique<listening>(on.context(), *options.listen, surface::full, options.token));
@@ -244,33 +161,32 @@ struct admin_server::state : std::enable_shared_from_this<admin_server::state> {
     [[nodiscard]] static net::task<void> serve(std::shared_ptr<state> me, std::shared_ptr<connection> with,
                                                const access_rules& rules);
 
-    [[nodiscard]] static net::task<response_type> answer(std::shared_ptr<state> me, const access_rules& rules,
-                                                         const request_type& request);
-    struct order {
-        endpoint asked;
-        std::string_view subject, query, body;
-        bool change = false;
+    struct answered {
+        response_type response;
+        bool live = false;     // events follow
+        std::string session{}; // ... for as long as it lasts; empty: none is needed
     };
-    [[nodiscard]] reply perform(const access_rules& rules, const order& given);
-    [[nodiscard]] reply force_circuit(const order& given);
-    [[nodiscard]] reply end_rests(const order& given);
-    [[nodiscard]] reply log_level(const order& given);
-    [[nodiscard]] reply show_configuration() const;
-    [[nodiscard]] reply list_requests(const order& given) const;
-    [[nodiscard]] reply tell_request(const order& given) const;
-    [[nodiscard]] reply control(std::string_view what, const std::function<control_result()>& call);
+    [[nodiscard]] static net::task<answered> answer(std::shared_ptr<state> me, const access_rules& rules,
+                                                    const request_type& request);
+    [[nodiscard]] static net::task<void> send_live(std::shared_ptr<state> me, std::shared_ptr<connection> with,
+                                                   answered begun);
+    [[nodiscard]] reply refusal(const access_decision& decision, std::string_view path, const request_type& request);
+    [[nodiscard]] reply log_in(const access_rules& rules, const request_type& request);
+    [[nodiscard]] reply log_out(const request_type& request);
     [[nodiscard]] static net::task<reply> reload(std::shared_ptr<state> me);
 
     telemetry::background& helper;
     admin_sources sources;
     admin_callbacks callbacks;
     const admin_limits limits;
-    telemetry::scrape_cache scrapes;
 
     // Helper thread, once started.
+    resources all{sources, callbacks};
+    sessions logged_in;
+    live_feed feed;
     std::vector<std::unique_ptr<listening>> listeners;
     std::set<connection*> connections;
-    telemetry::line_limit evictions;
+    telemetry::line_limit evictions, wrong_tokens;
     bool stopping = false;
 };
 
@@ -310,7 +226,7 @@ void admin_server::state::close_all() {
         on->socket.reset();
         on->pause.cancel();
     }
-    for (auto* each : connections) each->stream.socket().close(ignored);
+    for (auto* each : connections) each->close();
 }
 
 void admin_server::state::make_room() {
@@ -327,8 +243,7 @@ void admin_server::state::make_room() {
     }
     if (longest == nullptr) return;
     longest->ended = true;
-    boost::system::error_code ignored;
-    longest->stream.socket().close(ignored);
+    longest->close();
     if (evictions.allow(wall_time{std::chrono::system_clock::now()}))
         sources.log.warning("the admin listeners are full: the connection silent longest was closed for another",
                             {{"limit", std::to_string(limits.max_connections)}});
@@ -377,10 +292,15 @@ net::task<void> admin_server::state::serve(std::shared_ptr<state> me, std::share
         response_type response;
         if (!failed) {
             with->answering = true;
-            response = co_await answer(me, rules, parser.get());
+            answered made = co_await answer(me, rules, parser.get());
+            if (me->stopping || with->ended) co_return;
+            if (made.live) {
+                co_await send_live(me, with, std::move(made));
+                co_return;
+            }
+            response = std::move(made.response);
             with->answering = false;
             with->since = now();
-            if (me->stopping || with->ended) co_return;
         } else {
             // What is not HTTP gets an answer; who left or fell asleep does not.
             if (failed.category() != make_error_code(http::error::end_of_stream).category() ||
@@ -410,151 +330,118 @@ net::task<void> admin_server::state::serve(std::shared_ptr<state> me, std::share
     }
 }
 
-net::task<response_type> admin_server::state::answer(std::shared_ptr<state> me, const access_rules& rules,
-                                                     const request_type& request) {
+net::task<admin_server::state::answered> admin_server::state::answer(std::shared_ptr<state> me,
+                                                                     const access_rules& rules,
+                                                                     const request_type& request) {
     const std::string_view target(request.target().data(), request.target().size());
     const std::string_view method(request.method_string().data(), request.method_string().size());
     const auto path = target.substr(0, target.find('?'));
     const auto query = path.size() < target.size() ? target.substr(path.size() + 1) : std::string_view{};
+    const std::string_view session = session_of(request);
 
     const auto decision = decide(rules, {.method = method,
                                          .path = path,
                                          .hosts = all_of(request, http::field::host),
                                          .origins = all_of(request, http::field::origin),
-                                         .authorizations = all_of(request, http::field::authorization)});
-    if (decision.status != 200) {
-        auto refused = sentence(decision.status, decision.explanation);
-        refused.allow = decision.allow;
-        co_return to_message(std::move(refused), request.version(), method == "HEAD", request.keep_alive());
-    }
-    if (decision.asked == endpoint::reload) {
-        reply done = co_await reload(me);
-        co_return to_message(std::move(done), request.version(), false, request.keep_alive());
-    }
-    co_return to_message(me->perform(rules, {decision.asked, decision.subject, query, request.body(), decision.change}),
-                         request.version(), decision.head_only, request.keep_alive());
-}
-
-reply admin_server::state::perform(const access_rules& rules, const order& given) {
-    switch (given.asked) {
-    case endpoint::index: return {.type = html_text, .body = std::string(index_page)};
-    case endpoint::metrics: return {.type = telemetry::metrics::content_type, .body = *scrapes.text(now())};
-    case endpoint::health: {
-        const auto view = sources.health.view();
-        auto body = telemetry::health_json(view, rules.what == surface::full);
-        body += '\n';
-        return {.status = !view.healthy && telemetry::asks_strict(given.query) ? 503 : 200,
-                .type = json_text,
-                .body = std::move(body)};
-    }
-    case endpoint::livez:
-        if (sources.liveness.alive(now())) return {.body = "ok\n"};
-        return {.status = 503, .body = "a worker has not answered for more than 10 seconds\n"};
-    case endpoint::readyz: {
-        const auto why = callbacks.why_not_ready ? callbacks.why_not_ready() : std::string{};
-        if (why.empty()) return {.body = "ok\n"};
-        return {.status = 503, .body = "not ready: " + why + '\n'};
-    }
-    case endpoint::reload: // takes a while: reload()
-        break;
-    case endpoint::drain: return control("drain", callbacks.drain);
-    case endpoint::circuit: return force_circuit(given);
-    case endpoint::rest: return end_rests(given);
-    case endpoint::chaos:
-        if (given.change)
-            return control("chaos", callbacks.set_chaos ? [&] { return callbacks.set_chaos(given.body); }
-                                                        : std::function<control_result()>{});
-        if (!callbacks.chaos_rules) return sentence(501, "This process cannot do that.");
-        return {.type = json_text, .body = chaos_document(callbacks.chaos_rules())};
-    case endpoint::requests: return list_requests(given);
-    case endpoint::request: return tell_request(given);
-    case endpoint::log: return log_level(given);
-    case endpoint::configuration: return show_configuration();
-    case endpoint::chaos_off: return control("chaos off", callbacks.chaos_off);
-    }
-    return sentence(404, "There is no such endpoint here.");
-}
-
-reply admin_server::state::log_level(const order& given) {
-    auto& log = sources.log;
-    if (!given.change) return sentence(200, telemetry::to_string(log.level()), "level");
-    const auto body = trimmed(given.body);
-    const auto in_query = parameter(given.query, "level");
-    const auto word = in_query ? in_query : parameter(body, "level");
-    const auto wanted = telemetry::log_level_named(word.value_or(body));
-    if (!wanted) return sentence(400, "Say level=debug, level=info, level=warning or level=error.");
-    // Told at the more talkative of the two.
-    const bool more = *wanted < log.level();
-    if (more) log.set_level(*wanted);
-    log.info("asked for over the admin listener", {{"action", "log"}, {"level", telemetry::to_string(*wanted)}});
-    if (!more) log.set_level(*wanted);
-    return sentence(
-        200, "the log is at level " + std::string{telemetry::to_string(*wanted)} + " until the next reload or restart",
-        "message");
-}
-
-reply admin_server::state::show_configuration() const {
-    const config::snapshot now_in_force = callbacks.configuration ? callbacks.configuration() : nullptr;
-    if (now_in_force == nullptr || now_in_force->shown == nullptr) return sentence(501, "This process cannot do that.");
-    return {.body = config::heading(*now_in_force) + *now_in_force->shown};
-}
-
-reply admin_server::state::list_requests(const order& given) const {
-    if (sources.journal == nullptr) return sentence(501, "This process cannot do that.");
-    constexpr std::size_t most = 1000;
-    bool readable = true;
-    const auto asked = [&](std::string_view name) {
-        auto text = decoded(parameter(given.query, name).value_or(""));
-        readable = readable && text.has_value();
-        return std::move(text).value_or("");
+                                         .authorizations = all_of(request, http::field::authorization),
+                                         .fetch_sites = all_of(request, "Sec-Fetch-Site"),
+                                         .has_session = me->logged_in.knows(session, now())});
+    const auto finished = [&](reply made) {
+        return answered{to_message(std::move(made), request.version(), method == "HEAD", request.keep_alive())};
     };
-    const std::string route = asked("route"), upstream = asked("upstream"), model = asked("model");
-    telemetry::journal_store::wanted which{.route = route, .upstream = upstream, .model = model};
-    if (const std::string word = asked("outcome"); !word.empty()) {
-        which.outcome = ending_named(word);
-        if (!which.outcome) return sentence(400, "There is no such outcome; see evenkeel_requests_total in README.md.");
+    if (decision.status != 200) co_return finished(me->refusal(decision, path, request));
+    switch (decision.asked) {
+    case endpoint::index:
+        if (!wants_page(request)) break;
+        co_return finished(page_reply(dashboard(!rules.token.empty())));
+    case endpoint::login: co_return finished(me->log_in(rules, request));
+    case endpoint::logout: co_return finished(me->log_out(request));
+    case endpoint::live: {
+        reply events{.type = event_text};
+        if (decision.head_only) co_return finished(std::move(events));
+        if (me->feed.listeners >= me->limits.max_listeners) {
+            auto refused = sentence(503, "As many listen as may; /-/overview tells the same.");
+            refused.retry_after = 5;
+            co_return finished(std::move(refused));
+        }
+        answered begun = finished(std::move(events));
+        begun.response.erase(http::field::content_length);
+        begun.response.keep_alive(false);
+        begun.live = true;
+        if (!rules.token.empty() && request.find(http::field::authorization) == request.end()) begun.session = session;
+        co_return begun;
     }
-    which.disturbed_only = parameter(given.query, "disturbed").has_value();
-    const std::string limit = asked("limit");
-    if (!readable) return sentence(400, "A percent sign begins an escape of two hexadecimal digits.");
-    if (!limit.empty()) {
-        const auto [end, error] = std::from_chars(limit.data(), limit.data() + limit.size(), which.limit);
-        if (error != std::errc{} || end != limit.data() + limit.size() || which.limit == 0 || which.limit > most)
-            return sentence(400, "limit is a number from 1 to 1000.");
+    case endpoint::reload: {
+        reply done = co_await reload(me);
+        co_return finished(std::move(done));
     }
-    const auto kept = sources.journal->summary();
-    std::string body = "{\"kept\":" + std::to_string(kept.requests) + ",\"bytes\":" + std::to_string(kept.bytes) +
-                       ",\"evicted\":" + std::to_string(kept.evicted) + ",\"requests\":[";
-    for (const auto& each : sources.journal->list(which)) {
-        if (body.back() != '[') body += ",\n";
-        body += telemetry::summary_json(*each);
+    default: break;
     }
-    body += "]}\n";
-    return {.type = json_text, .body = std::move(body)};
+    const order given{decision.asked, decision.subject, query, request.body(), decision.change};
+    co_return finished(me->all.perform(rules, given));
 }
 
-reply admin_server::state::tell_request(const order& given) const {
-    if (sources.journal == nullptr) return sentence(501, "This process cannot do that.");
-    const auto id = decoded(given.subject);
-    if (!id || id->empty()) return sentence(400, "That is no id of a request.");
-    const auto found = sources.journal->find(*id);
-    if (found.empty())
-        return sentence(404, "Nothing is kept of a request with this id: it is too long ago, one of many that went "
-                             "well, another process served it, or `journal` is off.");
-    const bool text = parameter(given.query, "format") == "text";
-    std::string body = text ? "" : "{\"requests\":[";
-    for (const auto& each : found) {
-        if (each != found.front()) body += text ? "\n" : ",\n";
-        body += text ? telemetry::story_text(*each) : telemetry::story_json(*each);
-    }
-    if (!text) body += "]}\n";
-    return {.type = text ? plain_text : json_text, .body = std::move(body)};
+// A browser that may not look is asked for the token.
+reply admin_server::state::refusal(const access_decision& decision, std::string_view path,
+                                   const request_type& request) {
+    if (decision.status == 401 && path == "/" && wants_page(request))
+        return page_reply(login_form(login_word::none), 401);
+    auto refused = sentence(decision.status, decision.explanation);
+    refused.allow = decision.allow;
+    return refused;
 }
 
-reply admin_server::state::control(std::string_view what, const std::function<control_result()>& call) {
-    if (!call) return sentence(501, "This process cannot do that.");
-    sources.log.info("asked for over the admin listener", {{"action", what}});
-    return told(call());
+reply admin_server::state::log_in(const access_rules& rules, const request_type& request) {
+    reply done{.status = 303, .location = "/"};
+    if (rules.token.empty()) return done;
+    auto token = decoded_form(parameter(request.body(), "token").value_or(""));
+    const sessions::attempt tried = logged_in.log_in(token.value_or(""), now());
+    if (!tried.session.empty()) {
+        sources.log.info("somebody has logged in over the admin listener");
+        done.cookie = cookie_name(request) + '=' + tried.session + "; Path=/; HttpOnly; SameSite=Strict; Max-Age=" +
+                      std::to_string(std::chrono::duration_cast<std::chrono::seconds>(sessions::lifetime).count());
+        return done;
+    }
+    if (wrong_tokens.allow(wall_time{std::chrono::system_clock::now()}))
+        sources.log.warning("a wrong token was tried over the admin listener");
+    if (tried.wait > duration::zero()) {
+        const int seconds = static_cast<int>(std::chrono::ceil<std::chrono::seconds>(tried.wait).count());
+        auto refused = wants_page(request) ? page_reply(login_form(login_word::wait), 429)
+                                           : sentence(429, "Too many wrong tokens: wait a little.");
+        refused.retry_after = seconds;
+        return refused;
+    }
+    return wants_page(request) ? page_reply(login_form(login_word::wrong), 401)
+                               : sentence(401, "That is not the token.");
+}
+
+reply admin_server::state::log_out(const request_type& request) {
+    logged_in.log_out(session_of(request));
+    return {.status = 303,
+            .location = "/",
+            .cookie = cookie_name(request) + "=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0"};
+}
+
+net::task<void> admin_server::state::send_live(std::shared_ptr<state> me, std::shared_ptr<connection> with,
+                                               answered begun) {
+    struct place {
+        explicit place(live_feed& of) : feed(of) { ++feed.listeners; }
+        ~place() { --feed.listeners; }
+        place(const place&) = delete;
+        place& operator=(const place&) = delete;
+        live_feed& feed;
+    };
+    const place taken(me->feed);
+    http::response_serializer<http::string_body> head(begun.response);
+    with->stream.expires_after(me->limits.write_timeout);
+    const auto [broken, written] = co_await http::async_write_header(with->stream, head, as_values);
+    static_cast<void>(written);
+    if (broken || me->stopping || with->ended) co_return;
+    const auto goes_on = [&] {
+        return !me->stopping && !with->ended && (begun.session.empty() || me->logged_in.knows(begun.session, now()));
+    };
+    live_terms terms{.write_timeout = me->limits.write_timeout, .goes_on = goes_on};
+    co_await send_events(me->feed, *with, std::move(terms));
 }
 
 net::task<reply> admin_server::state::reload(std::shared_ptr<state> me) {
@@ -575,49 +462,6 @@ net::task<reply> admin_server::state::reload(std::shared_ptr<state> me) {
     });
     while (!waits->result) static_cast<void>(co_await waits->told.async_wait(as_values));
     co_return told(*waits->result);
-}
-
-reply admin_server::state::force_circuit(const order& given) {
-    const auto body = trimmed(given.body);
-    const auto asked = [&](std::string_view name) {
-        const auto in_query = parameter(given.query, name);
-        return in_query ? in_query : parameter(body, name);
-    };
-    const auto word = asked("state").value_or(body);
-    circuit_order wanted{.upstream = std::string(given.subject),
-                         .route = std::string(asked("route").value_or("")),
-                         .state = {},
-                         .endpoint = std::string(asked("endpoint").value_or(""))};
-    if (word == "open")
-        wanted.state = circuit_state::open;
-    else if (word == "closed")
-        wanted.state = circuit_state::closed;
-    else if (word != "auto")
-        return sentence(400, "Say state=open, state=closed or state=auto.");
-    if (!callbacks.force_circuit) return sentence(501, "This process cannot do that.");
-    sources.log.info(
-        "asked for over the admin listener",
-        {{"action", "circuit"},
-         {"upstream", wanted.upstream},
-         {"route", wanted.route},
-         wanted.endpoint.empty() ? telemetry::log_field{} : telemetry::log_field{"endpoint", wanted.endpoint},
-         {"state", word}});
-    const auto result = callbacks.force_circuit(wanted);
-    return sentence(result.done ? 200 : 422, result.message, result.done ? "message" : "error");
-}
-
-reply admin_server::state::end_rests(const order& given) {
-    const auto in_query = parameter(given.query, "endpoint");
-    const auto endpoint = in_query ? in_query : parameter(trimmed(given.body), "endpoint");
-    const rest_order wanted{.upstream = std::string(given.subject), .endpoint = std::string(endpoint.value_or(""))};
-    if (!callbacks.end_rests) return sentence(501, "This process cannot do that.");
-    sources.log.info(
-        "asked for over the admin listener",
-        {{"action", "end rests"},
-         {"upstream", wanted.upstream},
-         wanted.endpoint.empty() ? telemetry::log_field{} : telemetry::log_field{"endpoint", wanted.endpoint}});
-    const auto result = callbacks.end_rests(wanted);
-    return sentence(result.done ? 200 : 422, result.message, result.done ? "message" : "error");
 }
 
 admin_server::admin_server(telemetry::background& on, const config::admin& options, admin_sources sources,

@@ -3,12 +3,16 @@
 // helper thread, so that neither a slow scrape nor a stuck worker can hold up the other. access_rules.hpp says who may
 // do what.
 //
+// A browser gets the dashboard at /, which needs no other file and no other host, and shows /-/overview, as it comes
+// once a second over /-/live. With a token it asks for that once (POST /-/login) and shows a session from then on
+// (sessions.hpp).
+//
 // Endpoints: GET /metrics, /health (?strict=1: 503 when nothing can be served), /livez, /readyz, / (a list of these),
-// /-/requests (what the journal keeps, newest first; route=, upstream=, model=, outcome=, disturbed, limit= of the
-// query), /-/requests/ID (all that is known of those of that id; format=text: in sentences);
-// POST /-/reload, /-/drain, /-/circuits/UPSTREAM (state=open|closed|auto, and route=NAME for a route's own circuits, in
-// the query or the body; a body may be the bare word), /-/rests/UPSTREAM (ends them), /-/chaos (rules as JSON; GET
-// shows those in force),
+// /-/requests (what the journal keeps, newest first; route=, upstream=, model=, outcome=, disturbed, limit=, tries of
+// the query), /-/requests/ID (all that is known of those of that id; format=text: in sentences); POST /-/reload,
+// /-/drain, /-/circuits/UPSTREAM (state=open|closed|auto, and route=NAME for a route's own circuits, in the query or
+// the body; a body may be the bare word), /-/rests/UPSTREAM (ends them), /-/chaos (rules as JSON; GET shows those in
+// force),
 // /-/chaos/off, /-/log?level= (until the next reload; GET shows it). GET /-/config: the configuration in force, secrets
 // masked. HEAD works wherever GET does.
 //
@@ -64,6 +68,16 @@ struct rest_order {
     std::string endpoint{}; // as /health names it; empty: all of the upstream's
 };
 
+// What became of the file, for who looks.
+struct configuration_state {
+    std::string file{}, hash{}; // of what is in force
+    wall_time loaded{};         // it
+    bool last_reload_taken = true;
+    wall_time tried{};                           // the last reload; epoch: none was
+    std::string problem{};                       // why it was not taken, as `evenkeel check` has it
+    std::vector<std::string> restart_required{}; // keys that have changed and stay as they were
+};
+
 // Called on the helper thread, which no callback holds up: what reads files answers later, from any thread.
 struct admin_callbacks {
     using answer_later = std::function<void(control_result)>; // called once
@@ -77,6 +91,7 @@ struct admin_callbacks {
     std::function<control_result(std::string_view json)> set_chaos{};
     std::function<control_result()> chaos_off{};
     std::function<config::snapshot()> configuration{}; // in force
+    std::function<admin::configuration_state()> configuration_state{};
 };
 
 struct admin_sources {
@@ -95,6 +110,9 @@ struct admin_limits {
     duration idle_timeout = std::chrono::seconds{75}; // between requests: longer than a usual scrape interval
     // Over both listeners; for a further one the one silent longest goes.
     std::uint32_t max_connections = 64;
+    // Of those, who listen to /-/live; a further one is refused.
+    std::uint32_t max_listeners = 16;
+    duration live_interval = std::chrono::seconds{1};
 };
 
 class admin_server {

@@ -120,8 +120,9 @@ struct server::inside {
     server_options options;
     std::mutex reloading;     // one reload, or change of addresses, at a time
     config::snapshot written; // by `reloading`: as the file has it, before names are looked up
-    std::mutex taking;        // settings, server_certificate_expires
+    std::mutex taking;        // settings, what is told of them, server_certificate_expires
     config::snapshot settings;
+    admin::configuration_state told;
     std::optional<double> server_certificate_expires;
 
     telemetry::background helper{"evenkeel-help"};
@@ -162,6 +163,18 @@ struct server::inside {
         chaos.load(*next);
         const std::scoped_lock lock(taking);
         settings = std::move(next);
+        told.file = settings->source;
+        told.hash = settings->hash;
+        told.loaded = wall_time{std::chrono::system_clock::now()};
+    }
+    // What came of reading the file again.
+    void tell(bool taken, std::string problem, const std::vector<std::string_view>& needs_restart) {
+        const std::scoped_lock lock(taking);
+        told.tried = wall_time{std::chrono::system_clock::now()};
+        told.last_reload_taken = taken;
+        told.problem = std::move(problem);
+        // Of a file that was not taken nothing is known: what waits for a restart goes on waiting.
+        if (taken) told.restart_required.assign(needs_restart.begin(), needs_restart.end());
     }
     // `written`, with the endpoints that its names stand for now.
     [[nodiscard]] config::snapshot with_endpoints() {
@@ -312,6 +325,11 @@ server::server(server_options options, config::snapshot settings)
                 .set_chaos = [&all](std::string_view json) { return all.chaos.set(json, *all.current()); },
                 .chaos_off = [&all] { return all.chaos.off(*all.current()); },
                 .configuration = [&all] { return all.current(); },
+                .configuration_state =
+                    [&all] {
+                        const std::scoped_lock lock(all.taking);
+                        return all.told;
+                    },
             });
         if (const auto failure = all.admin->start()) {
             throw std::runtime_error(
@@ -359,6 +377,7 @@ server::reloaded server::read_again() {
     }
     if (!failure.empty()) {
         all.everyone.configuration_failed();
+        all.tell(false, failure, {});
         all.log.error("the configuration was not taken; the old one stays in force",
                       {{"file", all.options.config_file}, {"problem", failure}});
         return {.taken = false, .problem = std::move(failure)};
@@ -381,6 +400,7 @@ server::reloaded server::read_again() {
     all.addresses.use(*all.written, longest_address_wait);
     all.take(all.with_endpoints());
     all.show_certificates(certificates);
+    all.tell(true, {}, found.needs_restart);
     for (auto& each : all.workers) each->use(certificates);
     all.hand_out();
     all.log.info("configuration reloaded", {{"file", all.options.config_file}, {"hash", all.settings->hash}});

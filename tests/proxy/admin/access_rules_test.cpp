@@ -137,6 +137,15 @@ TEST_CASE("with a token everything but the probes needs it") {
                  "Bearer sk-CANARY-admin", 403},
              row{"a circuit without", "POST", "/-/circuits/deepseek", "x", none, none, 401},
              row{"a circuit with", "POST", "/-/circuits/deepseek", "x", none, "Bearer sk-CANARY-admin", 200},
+             row{"the page's document without", "GET", "/-/overview", "x", none, none, 401},
+             row{"events without", "GET", "/-/live", "x", none, none, 401},
+             row{"events with", "GET", "/-/live", "x", none, "Bearer sk-CANARY-admin", 200},
+             row{"events with, from elsewhere", "GET", "/-/live", "x", "https://attacker.example",
+                 "Bearer sk-CANARY-admin", 403},
+             row{"to log in", "POST", "/-/login", "x", none, none, 200},
+             row{"to log in by GET", "GET", "/-/login", "x", none, none, 405},
+             row{"to be logged in by another page", "POST", "/-/login", "x", "https://attacker.example", none, 403},
+             row{"to log out", "POST", "/-/logout", "x", "http://x", none, 200},
              row{"unknown tells nothing", "GET", "/secret", "x", none, none, 401},
              row{"unknown with", "GET", "/secret", "x", none, "Bearer sk-CANARY-admin", 404},
              row{"liveness", "GET", "/livez", "10.0.0.5:9901", none, none, 200},
@@ -151,6 +160,39 @@ TEST_CASE("with a token everything but the probes needs it") {
     CHECK(status_of(loopback_token, {"local", "GET", "/metrics", "[::1]:9901", none, "Bearer sk-CANARY-admin", 200}) ==
           200);
     CHECK(status_of(loopback_token, {"local without", "GET", "/metrics", "[::1]:9901", none, none, 401}) == 401);
+}
+
+TEST_CASE("a session stands in for the token, and not for an Origin") {
+    const auto status = [](const access_question& asked) { return decide(outside, asked).status; };
+    access_question read{.method = "GET",
+                         .path = "/-/overview",
+                         .hosts = {"x:1"},
+                         .origins = {},
+                         .authorizations = {},
+                         .has_session = true};
+    CHECK(status(read) == 200);
+    read.authorizations = {"Bearer wrong"};
+    CHECK(status(read) == 401);
+    access_question change{.method = "POST",
+                           .path = "/-/reload",
+                           .hosts = {"x:1"},
+                           .origins = {},
+                           .authorizations = {},
+                           .has_session = true};
+    CHECK(status(change) == 403);
+    change.origins = {"http://x:1"};
+    CHECK(status(change) == 200);
+    change.fetch_sites = {"same-site"};
+    CHECK(status(change) == 403);
+    change.fetch_sites = {"same-origin"};
+    CHECK(status(change) == 200);
+    change.hosts = {};
+    CHECK(status(change) == 403);
+    // Where none is needed it changes nothing.
+    change = {.method = "POST", .path = "/-/reload", .hosts = {"localhost"}, .origins = {}, .authorizations = {}};
+    CHECK(decide(loopback, change).status == 200);
+    change.fetch_sites = {"cross-site"};
+    CHECK(decide(loopback, change).status == 403);
 }
 
 TEST_CASE("metrics_listen has the readable endpoints under any name, and no others") {
