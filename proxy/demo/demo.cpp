@@ -128,7 +128,8 @@ Try it:  curl -N http://{0}/v1/chat/completions \
               -H 'content-type: application/json' \
               -d '{{"model": "sim-1", "stream": true,
                    "messages": [{{"role": "user", "content": "hello"}}]}}'
-Look:    http://{1}/metrics
+Look:    http://{1}/          the dashboard
+         http://{1}/metrics
          http://{1}/health
 Yours:   set the base URL of an application to http://{0}/v1
 

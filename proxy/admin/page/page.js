@@ -28,7 +28,7 @@ function span(s) {
   if (s === null || s === undefined) return dash;
   if (s === 0) return '0 s';
   if (s < 0.0995) return `${(s * 1000).toFixed(s < 0.00995 ? 1 : 0)} ms`;
-  if (s < 9.995) return `${s.toFixed(2)} s`;
+  if (s < 9.995) return `${Number.isInteger(s) ? s : s.toFixed(2)} s`;
   if (s < 120) return `${s.toFixed(s < 100 && s % 1 ? 1 : 0)} s`;
   if (s < 7200) return `${Math.round(s / 60)} min`;
   return `${Math.round(s / 3600)} h`;
@@ -360,7 +360,7 @@ function fill(table, head, rows) {
   const row = (cells, tag) => el('tr', {role: 'row'}, ...cells.map((text, i) => {
     const first = i === 0;
     const cell = el(tag === 'th' || first ? 'th' : 'td', tag === 'th' ? {role: 'columnheader', scope: 'col'} : first ? {role: 'rowheader', scope: 'row'} : {role: 'cell'});
-    if (!first) cell.className = 'n';
+    if (!first) { cell.className = 'n'; cell.dataset.label = head[i]; }
     cell.append(el('bdi', {}, text));
     return cell;
   }));

@@ -31,12 +31,19 @@ std::string plain(const std::string& url) {
 }
 constexpr const char* with_admin = "admin: {listen: \"127.0.0.1:0\"}\n";
 
-boost::json::value reload_by_post(running_proxy& proxy, int status) {
+blocking_client operators_of(running_proxy& proxy) {
     const std::string address = proxy->admin_addresses().front();
-    blocking_client operators({.port = static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)))});
+    return blocking_client({.port = static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)))});
+}
+boost::json::value reload_by_post(running_proxy& proxy, int status) {
+    blocking_client operators = operators_of(proxy);
     const auto answer = operators.request("POST", "/-/reload", {{"content-length", "0"}});
     CHECK(answer.status == status);
     return boost::json::parse(answer.body);
+}
+// As the dashboard shows it.
+boost::json::value file_shown(running_proxy& proxy) {
+    return boost::json::parse(operators_of(proxy).request("GET", "/-/overview").body).at("configuration");
 }
 std::string text_of(const boost::json::value& from, const char* name) {
     const auto* found = from.as_object().if_contains(name);
@@ -98,7 +105,11 @@ TEST_CASE("F7: a proxy that is its own upstream says so at once, after one conne
 TEST_CASE("F6: a reload by POST that fails answers with its diagnostics, one that needs a restart says of what") {
     simulated_provider upstream;
     running_proxy proxy(plain(upstream.url()), "127.0.0.1:0", "", with_admin);
+    CHECK_FALSE(file_shown(proxy).as_object().contains("tried_at"));
     CHECK(text_of(reload_by_post(proxy, 200), "message") == "the configuration was reloaded");
+    const auto first = file_shown(proxy);
+    CHECK(first.at("last_reload_ok") == true);
+    CHECK(first.at("restart_required").as_array().empty());
 
     proxy.write("upstreams: {sim: {url: \"" + upstream.url() +
                 "\", timeuot: 1s}}\nroutes: [{name: all, upstreams: "
@@ -109,6 +120,9 @@ TEST_CASE("F6: a reload by POST that fails answers with its diagnostics, one tha
     CAPTURE(said);
     CHECK(said.find(proxy.file()) != std::string::npos);
     CHECK(said.find("timeuot") != std::string::npos);
+    CHECK(file_shown(proxy).at("last_reload_ok") == false);
+    CHECK(text_of(file_shown(proxy), "problem") == said);
+    CHECK(text_of(file_shown(proxy), "hash") == text_of(first, "hash")); // of what is in force
     CHECK(proxy.connect().request("POST", "/v1/chat/completions", with(""), body).status == 200);
     CHECK(proxy.comes_to_show("evenkeel_config_last_reload_successful 0"));
     CHECK(proxy.comes_to_show("evenkeel_config_restart_required 0"));
@@ -124,6 +138,9 @@ TEST_CASE("F6: a reload by POST that fails answers with its diagnostics, one tha
     const auto* const keys = taken.as_object().if_contains("restart_required");
     REQUIRE(keys != nullptr);
     CHECK(*keys == boost::json::array{"listen", "workers"});
+    CHECK(file_shown(proxy).at("last_reload_ok") == true);
+    CHECK(file_shown(proxy).at("restart_required") == *keys);
+    CHECK(text_of(file_shown(proxy), "problem").empty());
     CHECK(proxy.comes_to_show("evenkeel_config_restart_required 1"));
     proxy.write(plain(upstream.url()));
     CHECK(text_of(reload_by_post(proxy, 200), "message") == "the configuration was reloaded");

@@ -276,7 +276,8 @@ TEST_CASE("journal: nothing of a secret, wherever it stands") {
     const auto all = boost::json::parse(told(proxy, "s1", ""));
     CHECK(all.at("requests").at(0).at("trace_id") == "0af7651916cd43dd8448eb211c80319c");
     CHECK(all.at("requests").at(0).at("credential").as_string().size() == 16);
-    for (const char* page : {"/-/requests", "/-/requests/s1", "/-/requests/s1?format=text", "/metrics", "/health"}) {
+    for (const char* page : {"/-/requests", "/-/requests?tries", "/-/requests/s1", "/-/requests/s1?format=text",
+                             "/-/overview", "/metrics", "/health"}) {
         CAPTURE(page);
         CHECK(get(proxy, page).body.find("CANARY") == std::string::npos);
     }
