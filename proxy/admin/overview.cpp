@@ -320,7 +320,8 @@ std::string overview_json(const overview_facts& of) {
     to.number("open_circuits", of.health.open_circuits);
     const known_totals totals(of.totals);
     to.open_list("routes");
-    for (const auto& route : of.health.routes) add_route(to, route, totals, now);
+    for (const auto* list : {&of.health.routes, &of.health.fan_outs})
+        for (const auto& route : *list) add_route(to, route, totals, now);
     to.close_list();
     to.open("unrouted");
     add_counts<request_ending>(to, "ended", of.totals.unrouted.ended);

@@ -309,13 +309,18 @@ health_view health::view() const {
     std::size_t down = 0;
     std::set<std::array<std::string, 3>> open;
     for (const auto& route : current->routes) {
-        if (route->serves != config::route_serves::upstream) continue;
+        if (route->serves == config::route_serves::health) continue;
         const auto* of_route = state_->index.find(route.get());
         if (of_route == nullptr) continue;
-        auto& shown = view.routes.emplace_back();
+        const bool in_parts = route->serves == config::route_serves::fan_out;
+        auto& shown = (in_parts ? view.fan_outs : view.routes).emplace_back();
         shown.name = route->name;
         shown.seen = of_route->sample(now);
         std::tie(shown.fallbacks, shown.degraded) = of_route->fallbacks(now);
+        if (in_parts) {
+            shown.current_timeout = in_seconds(route->timeout.total);
+            continue;
+        }
         for (const auto& upstream : route->upstreams) {
             const auto* of_pair = state_->index.find(route.get(), upstream.get()).pair;
             if (of_pair == nullptr) continue;

@@ -89,7 +89,8 @@ struct route_health {
     std::vector<upstream_health> upstreams;                // with all their endpoints, side by side
 };
 struct health_view {
-    std::vector<route_health> routes; // in file order, those of the current configuration that use an upstream
+    std::vector<route_health> routes;     // in file order, those of the current configuration that use an upstream
+    std::vector<route_health> fan_outs{}; // likewise, of parts, which are told of above; not in the document
     steady_time at{};
     std::size_t chaos_rules = 0; // in force: some of this is done on purpose
     int open_circuits = 0;       // a circuit that several routes share counts once

@@ -293,6 +293,21 @@ export const cases = {
     await closePage(page);
   },
 
+  'where as many listen as may, it asks instead': async ({ browser, spare }) => {
+    const listeners = [];
+    for (let status = 200; status === 200;) {
+      listeners.push(new AbortController());
+      ({ status } = await fetch(`${spare.admin}/-/live`, { signal: listeners.at(-1).signal }));
+      assert.ok(listeners.length <= 17);
+    }
+    const page = await openPage(browser, `${spare.admin}/`);
+    await sees(page, '#verdict-sentence', /^All 3 routes serve\.$/);
+    await drawn(page, 2);
+    await sees(page, '#link', /^live$/);
+    for (const one of listeners) one.abort();
+    await closePage(page);
+  },
+
   'no serious finding of axe-core, and no sideways scrolling, in light and dark, on a desktop and a phone': async ({ browser, proxy, guarded, providers, axe }) => {
     providers[2].manner = 500;
     for (let i = 0; i < 3; i++) await proxy.ask(call('night'));

@@ -253,7 +253,7 @@ class RouteView {
     if (trouble && !this.troubled) this.unfold(true);
     this.troubled = trouble;
     const n = route.endpoints.length;
-    say(this.size, `${n} ${n === 1 ? 'endpoint' : 'endpoints'}`);
+    say(this.size, n === 0 ? 'in parts' : `${n} ${n === 1 ? 'endpoint' : 'endpoints'}`);
     if (!this.near) return;
     const waits = [];
     if (route.holding) waits.push(`${route.holding} held`);
@@ -428,7 +428,7 @@ function drawChaos(overview) {
     : rules.length ? 'Some of what is shown above is done on purpose:' : 'No fault is injected.');
   if (rules.length) fill($('chaos'), ['Route', 'Upstream', 'Fault', 'Share', 'Time left', 'Injected'],
     rules.map((rule) => [rule.route, rule.upstream || 'any', words(rule.fault || rule.profile), share(rule.probability), span(Math.ceil(rule.left_s)), count(rule.injected)]));
-  options($('chaos-route'), overview.routes.map((route) => route.name));
+  options($('chaos-route'), overview.routes.filter((route) => route.endpoints.length).map((route) => route.name));
   chaosUpstreams();
 }
 function options(select, names) {

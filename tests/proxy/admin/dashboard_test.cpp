@@ -167,6 +167,13 @@ TEST_CASE("a browser gets one page, whose policy lets run what stands in it and 
 
 TEST_CASE("the overview has routes and endpoints with their counts, the configuration and its problem, and no secret") {
     watched now;
+    const auto parts = std::make_shared<config::route>();
+    parts->name = "whole";
+    parts->serves = config::route_serves::fan_out;
+    now.settings->routes.push_back(parts);
+    now.metrics.configuration_loaded(now.settings);
+    now.health.configuration_loaded(now.settings);
+    now.health.request_finished({.route = parts.get(), .status = 200, .total = 1s});
     const auto& route = *now.settings->routes[0];
     now.metrics.request_started(&route);
     now.metrics.request_finished({.route = &route,
@@ -193,6 +200,10 @@ TEST_CASE("the overview has routes and endpoints with their counts, the configur
     CHECK(endpoint.at("url") == "http://deepseek.secret-host.example");
     CHECK(endpoint.at("state") == "up");
     CHECK(endpoint.at("circuit").is_null());
+    CHECK(document.at("routes").at(1).at("name") == "whole");
+    CHECK(document.at("routes").at(1).at("minute").at("requests") == 1);
+    CHECK(document.at("routes").at(1).at("endpoints").as_array().empty());
+    CHECK_FALSE(has(ask_admin(now.port(), "GET", "/health"), "whole"));
     const auto& file = document.at("configuration");
     CHECK(file.at("last_reload_ok") == false);
     CHECK(file.at("problem") == "evenkeel.yaml:3:1: error: no");
