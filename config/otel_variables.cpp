@@ -124,6 +124,7 @@ private:
         return base && put("otlp_endpoint", *base, "OTEL_EXPORTER_OTLP_ENDPOINT");
     }
 
+    // Of a name that is there twice the last one counts.
     void put_pairs(std::string_view key, const pairs& all, std::string_view name) {
         if (has(key) || all.empty()) return;
         const schema_node& schema = *schema_->child(key);
@@ -133,6 +134,7 @@ private:
             auto one = leaf_of(schema, value, name);
             if (!one) continue;
             one->key = member;
+            std::erase_if(list.children, [&](const entry& before) { return before.key == member; });
             list.children.push_back(std::move(*one));
         }
         if (!list.children.empty()) tracing_->children.push_back(std::move(list));

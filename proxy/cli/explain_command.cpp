@@ -1,3 +1,4 @@
+#include "config/file_text.hpp"
 #include "config/load.hpp"
 #include "proxy/cli/admin_place.hpp"
 #include "proxy/cli/commands.hpp"
@@ -23,12 +24,12 @@ int failed(std::string_view why) {
     return 1;
 }
 
-std::optional<std::string> text_of_file(const std::string& path) {
-    std::ifstream in(path, std::ios::binary);
-    if (!in) return std::nullopt;
-    std::string text{std::istreambuf_iterator<char>(in), {}};
-    if (in.bad()) return std::nullopt;
-    return text;
+constexpr std::size_t largest_body = std::size_t{64} * 1024 * 1024; // (chosen: larger ones are not looked into)
+
+config::file_text text_of_file(const std::string& path) {
+    config::file_text read = config::read_file_or_pipe(path, largest_body);
+    if (read.text && read.text->size() > largest_body) return {std::nullopt, "it is larger than 64 MiB"};
+    return read;
 }
 
 // Null: said why.
@@ -95,9 +96,9 @@ int explain_unsent(const explain_choice& choice) {
                                                 : fault::none;
     for (const auto& [file, into] : {std::pair{&choice.body_file, &what.body}, {&choice.answer_file, &what.answer}}) {
         if (file->empty()) continue;
-        auto text = text_of_file(*file);
-        if (!text) return failed(*file + ": the file cannot be read");
-        *into = std::move(*text);
+        auto read = text_of_file(*file);
+        if (!read.text) return failed(fmt::format("{}: {}", *file, read.problem));
+        *into = std::move(*read.text);
     }
     const auto settings = settings_of(choice.config);
     if (!settings) return 1;

@@ -27,6 +27,10 @@ std::optional<told_parent> parent_of(const wire::request_head& head) noexcept {
     const wire::field* const told = head.find(std::string_view{"traceparent"});
     if (told == nullptr) return std::nullopt;
     const std::string_view all = told->value;
+    const bool several = std::any_of(head.fields.begin(), head.fields.end(), [&](const wire::field& one) {
+        return &one != told && one.name.size() == told->name.size() && wire::iequals(one.name, told->name);
+    });
+    if (several) return std::nullopt; // whose child would it be?
     if (all.size() < known || all[2] != '-' || all[35] != '-' || all[52] != '-') return std::nullopt;
     const std::string_view version = all.substr(0, 2), trace = all.substr(3, 32), span = all.substr(36, 16);
     const std::string_view flags = all.substr(53, 2);
@@ -45,7 +49,7 @@ std::uint64_t number_of(std::string_view hex) noexcept {
 
 bool is_in_share(std::uint64_t trace_low, double share) noexcept {
     constexpr std::uint64_t all = std::uint64_t{1} << 56U;
-    return static_cast<double>(trace_low & (all - 1)) >= (1.0 - share) * static_cast<double>(all);
+    return share > 0 && static_cast<double>(trace_low & (all - 1)) >= (1.0 - share) * static_cast<double>(all);
 }
 } // namespace
 

@@ -15,7 +15,9 @@ char* write_two(char* out, unsigned value) noexcept {
     return out + 2;
 }
 
-// Nothing in it that JSON has to escape, and ASCII. Eight bytes at a time: of each the highest bit tells.
+} // namespace
+
+// Eight bytes at a time: of each the highest bit tells.
 bool is_plain(std::string_view text) noexcept {
     constexpr std::uint64_t ones = 0x0101010101010101, highest = 0x8080808080808080;
     const auto any_zero = [](std::uint64_t of) { return (of - ones) & ~of; };
@@ -32,8 +34,6 @@ bool is_plain(std::string_view text) noexcept {
     for (; left > 0; ++at, --left) plain = plain && *at >= ' ' && *at != '"' && *at != '\\' && *at != '\x7f';
     return plain;
 }
-
-} // namespace
 
 void append_quoted(std::string& to, std::string_view text) {
     if (is_plain(text)) { // nearly always

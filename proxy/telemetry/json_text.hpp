@@ -16,6 +16,8 @@ inline constexpr std::size_t max_escape = wire::max_json_escape;
 inline char* write_escaped(char* out, std::string_view text) noexcept { return wire::write_json_escaped(out, text); }
 
 void append_quoted(std::string& to, std::string_view text); // with its quotes
+// Nothing in it that JSON escapes, and ASCII.
+[[nodiscard]] bool is_plain(std::string_view text) noexcept;
 
 // 2026-11-23T10:19:35.123Z
 inline constexpr std::size_t timestamp_size = 24;

@@ -9,6 +9,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 
 namespace evenkeel::telemetry {
 
@@ -30,34 +31,37 @@ void append_number(std::string& to, Number number) {
     to.append(text.data(), text.size());
 }
 
-void append_value(std::string& to, std::string_view text) {
-    to += R"({"stringValue":)"sv;
-    append_quoted(to, text);
-    to += '}';
-}
-void append_value(std::string& to, bool truth) { to += truth ? R"({"boolValue":true})"sv : R"({"boolValue":false})"sv; }
-void append_value(std::string& to, std::int64_t number) {
-    to += R"({"intValue":")"sv;
-    append_number(to, number);
-    to += "\"}"sv;
-}
-void append_value(std::string& to, double number) {
-    std::array<char, 32> text{};
-    const auto end = std::to_chars(text.data(), text.data() + text.size(), std::isfinite(number) ? number : 0.0).ptr;
-    to += R"({"doubleValue":)"sv;
-    to.append(text.data(), static_cast<std::size_t>(end - text.data()));
-    to += '}';
+// All of them with one look for room.
+template <class... Pieces>
+void append_all(std::string& to, const Pieces&... pieces) {
+    const std::size_t before = to.size();
+    to.resize(before + (pieces.size() + ...));
+    char* at = to.data() + before;
+    ((std::memcpy(at, pieces.data(), pieces.size()), at += pieces.size()), ...);
 }
 
-// `name`: of ours, or escaped.
-template <class Value>
-void append_pair(std::string& to, std::string_view name, const Value& value) {
-    if (to.back() != '[') to += ',';
-    to += R"({"key":")"sv;
-    to += name;
-    to += R"(","value":)"sv;
-    append_value(to, value);
-    to += '}';
+// `name`: of ours, or escaped. `type`: of the value, with all up to it.
+void append_pair(std::string& to, std::string_view name, std::string_view type, std::string_view text,
+                 std::string_view end) {
+    append_all(to, to.back() == '[' ? R"({"key":")"sv : R"(,{"key":")"sv, name, R"(","value":{)"sv, type, text, end);
+}
+void append_pair(std::string& to, std::string_view name, std::string_view text) {
+    if (is_plain(text)) return append_pair(to, name, R"("stringValue":")"sv, text, R"("}})"sv);
+    append_pair(to, name, R"("stringValue":)"sv, ""sv, ""sv);
+    append_quoted(to, text);
+    to += "}}"sv;
+}
+void append_pair(std::string& to, std::string_view name, bool truth) {
+    append_pair(to, name, R"("boolValue":)"sv, truth ? "true"sv : "false"sv, "}}"sv);
+}
+void append_pair(std::string& to, std::string_view name, std::int64_t number) {
+    const fmt::format_int text(number);
+    append_pair(to, name, R"("intValue":")"sv, {text.data(), text.size()}, R"("}})"sv);
+}
+void append_pair(std::string& to, std::string_view name, double number) {
+    std::array<char, 32> text{};
+    const auto end = std::to_chars(text.data(), text.data() + text.size(), std::isfinite(number) ? number : 0.0).ptr;
+    append_pair(to, name, R"("doubleValue":)"sv, {text.data(), static_cast<std::size_t>(end - text.data())}, "}}"sv);
 }
 
 std::string escaped(std::string_view name) {

@@ -325,6 +325,13 @@ private:
         if (all.cost != 0) to.push_back({"evenkeel.cost", static_cast<double>(all.cost) / 1e9});
     }
 
+    // What happens to a span happens within it: attempts are timed by another clock than what becomes of them.
+    void add_event(std::size_t place, span_event&& made, bool infers) {
+        spans_[place].end = std::max(spans_[place].end, made.at);
+        if (infers && place > 0) spans_[1].end = std::max(spans_[1].end, made.at);
+        spans_[place].events.push_back(std::move(made));
+    }
+
     void tell_events(bool infers) {
         for (const kept_request::happening& each : it_.journal) {
             if (std::holds_alternative<happened::launched>(each.what) ||
@@ -341,10 +348,10 @@ private:
             const auto* const where = its == nullptr ? endpoint_of(each.where) : nullptr;
             if (where != nullptr) add(made.with, "evenkeel.upstream", where->upstream);
             if (each.times > 1) add_count(made.with, "evenkeel.times", each.times);
-            spans_[its != nullptr ? its->place : 0].events.push_back(std::move(made));
+            add_event(its != nullptr ? its->place : 0, std::move(made), infers);
         }
         if (it_.first_token > duration::zero())
-            spans_[infers ? 1 : 0].events.push_back({clock(it_.first_token), "evenkeel.first_token", {}});
+            add_event(infers ? 1 : 0, {clock(it_.first_token), "evenkeel.first_token", {}}, infers);
         if (it_.left_out > 0) add_count(spans_[0].with, "evenkeel.journal_left_out", it_.left_out);
     }
 

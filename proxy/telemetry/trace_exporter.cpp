@@ -36,6 +36,9 @@ namespace {
 namespace http = boost::beast::http;
 
 constexpr std::size_t longest_answer = 256 * 1024;
+constexpr std::size_t longest_piece = 16 * 1024;         // of it that is no body: a head, the size of a chunk (chosen)
+constexpr int most_informational = 8;                    // 1xx in front of it (chosen)
+constexpr duration longest_rest = std::chrono::hours{1}; // that a collector may ask for (chosen)
 constexpr std::string_view traces_path = "/v1/traces";
 
 // Where a batch goes, as the pool wants to know it.
@@ -43,6 +46,10 @@ struct collector {
     std::shared_ptr<const config::upstream> at;
     std::string head; // of the request, up to the length of its body
     config::tracing_options how;
+
+    [[nodiscard]] bool is_at(const collector& other) const noexcept { // and is asked alike
+        return head == other.head && at->address.tls == other.at->address.tls;
+    }
 };
 
 collector collector_of(const config::tracing_options& how, std::string_view version) {
@@ -55,8 +62,10 @@ collector collector_of(const config::tracing_options& how, std::string_view vers
     std::string path = to.base_path;
     if (!whole) path += traces_path;
     if (path.empty()) path = "/";
-    std::string head =
-        fmt::format("POST {} HTTP/1.1\r\nhost: {}\r\nuser-agent: evenkeel/{}\r\n", path, to.authority, version);
+    std::string head = fmt::format("POST {} HTTP/1.1\r\nhost: {}\r\n", path, to.authority);
+    const bool named = std::any_of(how.headers.begin(), how.headers.end(),
+                                   [](const auto& field) { return field.first == "user-agent"; });
+    if (!named) head += fmt::format("user-agent: evenkeel/{}\r\n", version);
     for (const auto& [name, value] : how.headers) {
         if (name != "host" && name != "content-type") head += fmt::format("{}: {}\r\n", name, value);
     }
@@ -113,7 +122,7 @@ struct trace_exporter::inside {
     std::mutex mutex; // what follows
     std::deque<std::unique_ptr<traced_request>> queue;
     std::shared_ptr<const collector> wanted; // null: nothing is traced
-    bool finishing = false, finished = false;
+    bool started = false, finishing = false, finished = false;
     std::condition_variable done; // finished
 
     // Of the thread.
@@ -125,7 +134,9 @@ struct trace_exporter::inside {
     net::event wake;
     net::cancel_source gone;
     net::exchange* asking = nullptr;
-    bool reached = true; // the log has not been told otherwise
+    std::shared_ptr<const collector> asked; // last
+    bool reached = true;                    // the log has not been told otherwise
+    steady_time rests_until{};              // the collector has asked for it
     std::minstd_rand chance{std::random_device{}()};
     std::thread thread;
 
@@ -137,7 +148,7 @@ struct trace_exporter::inside {
     }
 
     void start() {
-        if (thread.joinable()) return;
+        if (std::exchange(started, true)) return;
         loop.nursery().spawn(run());
         sigset_t all, before;
         sigfillset(&all);
@@ -150,6 +161,18 @@ struct trace_exporter::inside {
     [[nodiscard]] bool ends() {
         const std::lock_guard lock(mutex);
         return finishing;
+    }
+    [[nodiscard]] std::shared_ptr<const collector> current() {
+        const std::lock_guard lock(mutex);
+        return wanted;
+    }
+    // Told by another thread: who is asked at another place is asked no longer.
+    void look_again() noexcept {
+        wake.set();
+        const auto now = current();
+        if (asked == nullptr || (now && now->is_at(*asked))) return;
+        rests_until = {};
+        if (asking != nullptr) asking->close();
     }
     [[nodiscard]] std::size_t queued() {
         const std::lock_guard lock(mutex);
@@ -167,6 +190,10 @@ struct trace_exporter::inside {
                 const steady_time due = loop.now() + options.collect;
                 while (queued() < options.most_together && !ends() && loop.now() < due)
                     static_cast<void>(co_await wake.wait_until(loop.timers(), due));
+                while (loop.now() < rests_until && !ends() && current()) {
+                    const steady_time until = rests_until;
+                    static_cast<void>(co_await wake.wait_until(loop.timers(), until));
+                }
                 co_await deliver_some();
             }
         } catch (...) {
@@ -186,10 +213,9 @@ struct trace_exporter::inside {
 
     net::task<void> deliver_some() {
         std::vector<std::unique_ptr<traced_request>> taken;
-        std::shared_ptr<const collector> where;
+        const auto where = current();
         {
             const std::lock_guard lock(mutex);
-            where = wanted;
             while (!queue.empty() && taken.size() < options.most_together) {
                 taken.push_back(std::move(queue.front()));
                 queue.pop_front();
@@ -200,28 +226,32 @@ struct trace_exporter::inside {
         for (const auto& one : taken) batch.add(*one);
         taken.clear();
         const std::size_t spans = batch.spans();
-        if (!where) { // switched off meanwhile
-            count(trace_result::failed, spans);
-            co_return;
-        }
         const std::string body = std::move(batch).finish();
-        co_await deliver(*where, body, spans);
+        co_await deliver(body, spans);
     }
 
-    net::task<void> deliver(const collector& where, const std::string& body, std::size_t spans) {
+    // To whom the configuration names now, at each try.
+    net::task<void> deliver(const std::string& body, std::size_t spans) {
         const steady_time give_up = loop.now() + options.give_up;
         duration pause = options.first_pause;
         for (;;) {
             const bool last = ends();
-            const reply got = co_await ask(where, body);
+            const auto where = current();
+            if (!where || loop.now() < rests_until) { // switched off meanwhile, or it ends while the collector rests
+                count(trace_result::failed, spans);
+                co_return;
+            }
+            pool.keep_only({&where->at, 1});
+            asked = where;
+            const reply got = co_await ask(*where, body);
             if (got.status >= 200 && got.status < 300) {
                 const std::uint64_t rejected = std::min<std::uint64_t>(rejected_spans(got.body), spans);
                 count(trace_result::exported, spans - rejected);
                 count(trace_result::rejected, rejected);
-                tell_reached(where);
+                tell_reached(*where);
                 co_return;
             }
-            tell_lost(where, got);
+            tell_lost(*where, got);
             if (!is_passing(got.status)) {
                 count(trace_result::rejected, spans);
                 co_return;
@@ -230,12 +260,19 @@ struct trace_exporter::inside {
             const duration jittered{static_cast<duration::rep>(static_cast<double>(pause.count()) * share)};
             const steady_time next = loop.now() + got.retry_after.value_or(jittered);
             pause = std::min(2 * pause, options.longest_pause);
+            if (got.retry_after) rests_until = loop.now() + std::min(*got.retry_after, longest_rest);
             if (last || gone.requested() || next > give_up) {
                 count(trace_result::failed, spans);
                 co_return;
             }
-            while (loop.now() < next && !ends()) static_cast<void>(co_await wake.wait_until(loop.timers(), next));
+            while (loop.now() < next && !ends() && is_still(*where))
+                static_cast<void>(co_await wake.wait_until(loop.timers(), next));
+            if (loop.now() < next && !is_still(*where)) pause = options.first_pause; // another one owes nothing
         }
+    }
+    [[nodiscard]] bool is_still(const collector& where) {
+        const auto now = current();
+        return now && now->is_at(where);
     }
 
     // One try. A connection that was kept and has ended meanwhile is replaced.
@@ -268,27 +305,38 @@ struct trace_exporter::inside {
         asking = &over;
         const std::array<boost::asio::const_buffer, 2> parts{boost::asio::buffer(head), boost::asio::buffer(body)};
         const net::io_result sent = co_await over.write(parts);
-        http::response_parser<http::string_body> parser;
-        parser.eager(true);
-        parser.body_limit(longest_answer);
+        std::optional<http::response_parser<http::string_body>> answer;
+        const auto begin = [&] {
+            answer.emplace();
+            answer->eager(true);
+            answer->body_limit(longest_answer);
+        };
+        begin();
         std::array<char, 4096> room;
         std::string unread;
+        int informational = 0;
         // Where it could not all be written the answer may say why.
-        while (!parser.is_done()) {
+        while (!answer->is_done()) {
+            net::error_code failed;
+            unread.erase(0, answer->put(boost::asio::buffer(unread), failed));
+            if (failed && failed != http::error::need_more) break;
+            if (answer->is_done()) {
+                if (answer->get().result_int() / 100 != 1 || ++informational > most_informational) break;
+                begin(); // the answer comes behind it
+                continue;
+            }
+            if (unread.size() > longest_piece) break;
             const boost::asio::mutable_buffer into(room.data(), room.size());
             const net::io_result read = co_await over.read_some(into);
-            net::error_code failed;
             if (!read.ok()) {
-                if (sent.ok() && parser.got_some()) parser.put_eof(failed);
+                if (sent.ok() && answer->got_some()) answer->put_eof(failed);
                 break;
             }
             unread.append(room.data(), read.bytes);
-            const std::size_t used = parser.put(boost::asio::buffer(unread), failed);
-            unread.erase(0, used);
-            if (failed && failed != http::error::need_more) break;
         }
+        auto& parser = *answer;
         asking = nullptr;
-        if (!parser.is_header_done()) {
+        if (!parser.is_header_done() || parser.get().result_int() / 100 == 1) {
             got.error = gone.requested() || loop.now() >= due ? "http_response_timeout" : "connection_terminated";
             co_return got;
         }
@@ -353,10 +401,12 @@ void trace_exporter::configuration_loaded(const config::snapshot& snapshot) noex
         const config::tracing_options& how = snapshot->tracing;
         auto next = how.active() ? std::make_shared<const collector>(collector_of(how, all.options.version)) : nullptr;
         const std::lock_guard lock(all.mutex);
-        if (all.finishing) return;
+        if (all.finishing || all.finished) return;
         all.wanted = std::move(next);
+        all.on = false;
+        if (all.wanted != nullptr) all.start();
         all.on = all.wanted != nullptr;
-        if (all.on) all.start();
+        if (all.thread.joinable()) boost::asio::post(all.loop.executor(), [&all] { all.look_again(); });
     } catch (const std::exception& error) {
         all.log.error("traces are not exported", {{"problem", error.what()}});
     }

@@ -7,8 +7,10 @@
 // Kept are the requests that were drawn at their beginning, and of the others those that turned out disturbed
 // (disturbed.hpp).
 //
-// A batch that cannot be delivered for now (no connection, 429, 502, 503, 504) is sent again after a pause, as long as
-// Retry-After says, until its time is over; any other refusal is final. So the protocol has it.
+// A batch that cannot be delivered for now (no connection, 429, 502, 503, 504) is sent again after a pause, until its
+// time is over; any other refusal is final. So the protocol has it. While a collector rests, as long as its Retry-After
+// says, it is asked nothing. A configuration that is loaded counts from the next try on, and one under way for a
+// collector that it no longer names is broken off.
 
 #include "proxy/events/observer.hpp"
 #include "proxy/net/resolver.hpp"

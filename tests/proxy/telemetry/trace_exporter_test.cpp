@@ -190,6 +190,64 @@ TEST_CASE("exporter: a reload sends it elsewhere, off ends it, and it begins aga
     CHECK(it.received() == 2);
 }
 
+TEST_CASE("exporter: what is loaded counts from the next try on") {
+    exporting it({.collect = 5ms, .answer_time = 60s, .first_pause = 10ms, .longest_pause = 50ms});
+    auto next = std::make_shared<config::settings>(*it.settings);
+    SUBCASE("off is off") {
+        it.collector.script({.script = "status=503"});
+        it.tell();
+        CHECK(it.collector.wait_for([](const provider_counters& now) { return now.requests > 2; }));
+        next->tracing.on = false;
+        it.exporter.configuration_loaded(next);
+        CHECK(it.wait_for(trace_result::failed, 1));
+    }
+    SUBCASE("another place is asked at once") {
+        it.collector.script({.script = "stall_after=request", .path = "/echo"});
+        it.tell();
+        CHECK(it.collector.wait_for([](const provider_counters& now) { return now.in_flight == 1; }));
+        next->tracing.traces_endpoint->base_path = "/v1/embeddings";
+        it.exporter.configuration_loaded(next);
+        CHECK(it.wait_for(trace_result::exported, 1));
+    }
+}
+
+TEST_CASE("exporter: a collector that asks for an hour is left alone, also by the next batches") {
+    exporting it({.collect = 5ms, .first_pause = 10ms, .longest_pause = 50ms, .give_up = 300ms});
+    it.collector.script({.script = "status=429; retry_after=3600", .times = 1});
+    it.tell();
+    CHECK(it.wait_for(trace_result::failed, 1));
+    for (int i = 0; i < 20; ++i) {
+        it.tell();
+        std::this_thread::sleep_for(10ms);
+    }
+    CHECK(it.collector.records().size() == 1);
+    auto next = std::make_shared<config::settings>(*it.settings);
+    next->tracing.traces_endpoint->base_path = "/v1/embeddings"; // another one has asked for nothing
+    it.exporter.configuration_loaded(next);
+    CHECK(it.wait_for(trace_result::exported, 20));
+}
+
+TEST_CASE("exporter: an answer behind others, and one that never comes to its end") {
+    exporting it({.collect = 5ms, .answer_time = 60s});
+    SUBCASE("1xx") {
+        it.collector.script({.script = "informational=100,103"});
+        it.tell();
+        CHECK(it.wait_for(trace_result::exported, 1));
+        CHECK(it.collector.records().size() == 1);
+    }
+    SUBCASE("the size of a chunk") {
+        const std::string endless(100'000, 'e');
+        it.collector.script(
+            {.script = R"(raw=HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2)" + endless, .times = 1});
+        it.collector.script({.script = "raw=HTTP/1.1 200 OK\\r\\nx: " + endless, .times = 1});
+        it.tell();
+        for (int i = 0; i < 1000 && it.collector.records().empty(); ++i) std::this_thread::sleep_for(5ms);
+        it.tell();
+        // The first was taken, as its head says; the second is asked again.
+        CHECK(it.wait_for(trace_result::exported, 2));
+    }
+}
+
 TEST_CASE("exporter: from several threads at once, nothing is lost uncounted") {
     exporting it({.most_queued = 500, .collect = 1ms});
     constexpr int each = 2000;
