@@ -18,7 +18,7 @@ struct figures {
     // Seconds from the end of the disturbance to the first arrival from which on, for 10 s and again over the whole
     // rest of the run, at least 95 % of the arrivals were answered well within 15 s: a relapse is no recovery. Empty:
     // there is no disturbance; infinite: it did not happen before the run's end.
-    std::optional<double> recovery;
+    std::optional<double> recovery{};
 };
 
 [[nodiscard]] figures figures_of(const run_result& run, const model::traffic_facts& facts);

@@ -14,8 +14,8 @@
 namespace evenkeel::simulate {
 
 struct replay_options {
-    std::optional<unsigned> requests; // only so many, from the first
-    std::optional<double> rate;       // per second on the average: arrivals are moved closer together or farther apart
+    std::optional<unsigned> requests{}; // only so many, from the first
+    std::optional<double> rate{}; // per second on the average: arrivals are moved closer together or farther apart
 };
 
 // How the requests fared that a trace tells of, as the replay counts them: a failure counts as the client's deadline.
