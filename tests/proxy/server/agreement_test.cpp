@@ -30,7 +30,7 @@ using namespace std::chrono_literals;
 using simulate::hypothesis;
 
 namespace {
-constexpr int at_a_time = 16; // most wait
+constexpr int at_a_time = sanitized ? 4 : 16; // most wait
 
 int number_of(const char* variable, int otherwise) {
     const char* const said = std::getenv(variable);
