@@ -6,7 +6,7 @@
 namespace evenkeel::cli {
 
 namespace {
-// As their documentation says, November 2026; the models are only what a file begins with.
+// Base URLs and the fields of keys as the providers give them; the models are only what a file begins with.
 constexpr std::array table{
     provider_facts{.name = "openai",
                    .title = "OpenAI",
