@@ -313,8 +313,13 @@ server::server(server_options options, config::snapshot settings)
                     },
                 .force_circuit =
                     [&all](const admin::circuit_order& order) {
-                        const bool found = all.policies.force(order.route, order.upstream, order.endpoint, order.state,
-                                                              steady_time{std::chrono::steady_clock::now()});
+                        // What a file before this one named is still known, and would come back with it.
+                        const auto now = all.current();
+                        const bool named = std::any_of(now->upstreams.begin(), now->upstreams.end(),
+                                                       [&](const auto& one) { return one->name == order.upstream; });
+                        const bool found =
+                            named && all.policies.force(order.route, order.upstream, order.endpoint, order.state,
+                                                        steady_time{std::chrono::steady_clock::now()});
                         return found ? admin::control_result{true, "done"}
                                      : admin::control_result{
                                            false, "there is no circuit of that upstream on that route; see /health"};

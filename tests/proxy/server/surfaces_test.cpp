@@ -88,6 +88,28 @@ private:
 
 } // namespace
 
+TEST_CASE(
+    "an operator's word on an upstream that the file no longer names is refused, and does not come back with it") {
+    simulated_provider upstream;
+    running_proxy proxy(through(upstream.url()), "127.0.0.1:0", "", "admin: {listen: \"127.0.0.1:0\"}\n");
+    const std::string address = proxy->admin_addresses().front();
+    const auto port = static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
+    const auto hold = [&] {
+        blocking_client admin({.port = port});
+        return admin.request("POST", "/-/circuits/sim?state=open").status;
+    };
+    std::string other = through(upstream.url());
+    for (std::size_t at = 0; (at = other.find("sim", at)) != std::string::npos; at += 5) other.replace(at, 3, "other");
+    proxy.write(other);
+    REQUIRE(proxy->reload());
+    CHECK(hold() == 422);
+    proxy.write(through(upstream.url()));
+    REQUIRE(proxy->reload());
+    CHECK(proxy.connect().request("GET", "/v1/models").status == 200);
+    CHECK(hold() == 200);
+    CHECK(proxy.finish());
+}
+
 TEST_CASE("a page in a browser cannot spend the credential of a sidecar") {
     simulated_provider upstream;
     running_proxy proxy(through(upstream.url()), "127.0.0.1:0", "", "admin: {listen: \"127.0.0.1:0\"}\n");
