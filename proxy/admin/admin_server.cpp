@@ -94,14 +94,17 @@ std::string cookie_name(const request_type& request) {
     return name;
 }
 
-std::string_view session_of(const request_type& request) {
+// The first that is known: whoever else is at this host, at another port, can leave a cookie of this name.
+std::string_view session_of(const request_type& request, const sessions& known) {
     const std::string name = cookie_name(request);
     for (std::string_view cookies : all_of(request, http::field::cookie)) {
         while (!cookies.empty()) {
             const auto end = cookies.find(';');
             const std::string_view one = trimmed(cookies.substr(0, end));
             cookies = end == std::string_view::npos ? std::string_view{} : cookies.substr(end + 1);
-            if (one.starts_with(name) && one.substr(name.size()).starts_with('=')) return one.substr(name.size() + 1);
+            if (!one.starts_with(name) || !one.substr(name.size()).starts_with('=')) continue;
+            const std::string_view session = one.substr(name.size() + 1);
+            if (known.knows(session, now())) return session;
         }
     }
     return {};
@@ -337,7 +340,7 @@ net::task<admin_server::state::answered> admin_server::state::answer(std::shared
     const std::string_view method(request.method_string().data(), request.method_string().size());
     const auto path = target.substr(0, target.find('?'));
     const auto query = path.size() < target.size() ? target.substr(path.size() + 1) : std::string_view{};
-    const std::string_view session = session_of(request);
+    const std::string_view session = session_of(request, me->logged_in);
 
     const auto decision = decide(rules, {.method = method,
                                          .path = path,
@@ -345,7 +348,7 @@ net::task<admin_server::state::answered> admin_server::state::answer(std::shared
                                          .origins = all_of(request, http::field::origin),
                                          .authorizations = all_of(request, http::field::authorization),
                                          .fetch_sites = all_of(request, "Sec-Fetch-Site"),
-                                         .has_session = me->logged_in.knows(session, now())});
+                                         .has_session = !session.empty()});
     const auto finished = [&](reply made) {
         return answered{to_message(std::move(made), request.version(), method == "HEAD", request.keep_alive())};
     };
@@ -416,7 +419,7 @@ reply admin_server::state::log_in(const access_rules& rules, const request_type&
 }
 
 reply admin_server::state::log_out(const request_type& request) {
-    logged_in.log_out(session_of(request));
+    logged_in.log_out(session_of(request, logged_in));
     return {.status = 303,
             .location = "/",
             .cookie = cookie_name(request) + "=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0"};

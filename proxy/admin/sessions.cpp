@@ -45,6 +45,7 @@ sessions::attempt sessions::log_in(std::string_view token, steady_time now) {
         tries_left_ -= 1;
         return {};
     }
+    tries_left_ = burst;
     std::erase_if(all_, [&](const known& one) { return one.until <= now; });
     if (all_.size() >= most) all_.pop_front();
     all_.push_back({random_word(), now + lifetime});

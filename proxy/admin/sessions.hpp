@@ -2,8 +2,9 @@
 // Browsers that have shown the admin token, and what they show instead of it from then on: a random word that says
 // nothing of the token, kept in memory alone, so that a restart or a logout ends it. Not thread-safe.
 //
-// Wrong tokens are bounded: after `burst` of them in a row each further try has to wait. Who is logged in, and who
-// sends the token itself, is not held up by those who guess.
+// Wrong tokens are bounded: after `burst` of them in a row each further try has to wait, whoever makes it, for behind a
+// port-forward all have one address. Who is logged in, and who sends the token itself, is not held up by those who
+// guess.
 
 #include "policies/time.hpp"
 

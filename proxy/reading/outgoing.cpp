@@ -34,6 +34,29 @@ bool speaks_of_trace(std::string_view name) noexcept {
     default: return false;
     }
 }
+
+// A browser shows the cookie of our admin port to every port of the host, the data port too. It is no upstream's.
+constexpr std::string_view cookie = "cookie", admin_cookie = "evenkeel";
+bool has_admin_cookie(const wire::field& one) noexcept {
+    return one.name.size() == cookie.size() && same_name(one.name, cookie) &&
+           one.value.find(admin_cookie) != std::string_view::npos;
+}
+bool is_admin_cookie(std::string_view name) noexcept { // evenkeel, evenkeel_9901
+    if (!name.starts_with(admin_cookie)) return false;
+    name.remove_prefix(admin_cookie.size());
+    return name.empty() || (name[0] == '_' && name.find_first_not_of("0123456789", 1) == std::string_view::npos);
+}
+void append_other_cookies(std::string& to, std::string_view all) {
+    while (!all.empty()) {
+        const auto end = all.find(';');
+        std::string_view one = all.substr(0, end);
+        all = end == std::string_view::npos ? std::string_view{} : all.substr(end + 1);
+        one.remove_prefix(std::min(one.find_first_not_of(' '), one.size()));
+        if (one.empty() || is_admin_cookie(one.substr(0, one.find('=')))) continue;
+        if (!to.empty()) to += "; ";
+        to += one;
+    }
+}
 } // namespace
 
 std::size_t append_request_head(wire::head_text& out, const wire::request_head& head, std::string_view target,
@@ -50,13 +73,17 @@ std::size_t append_request_head(wire::head_text& out, const wire::request_head& 
     // A tracestate belongs to the traceparent that it came with.
     const bool all = trace.propagate == config::trace_propagation::all && trace.of.parent_remote;
     std::size_t span_at = 0;
-    std::string forwarded;
+    std::string forwarded, cookies;
     builder.fields(head.raw, head.fields, [&](const wire::field& one) {
         if (one.id == wire::field_id::own) return false; // meant for us
         if (plain && one.id == wire::field_id::accept_encoding) return false;
         if (traced && speaks_of_trace(one.name) && (!all || same_name(one.name, traceparent))) return false;
         if (hides && is_credential(route.credentials, one)) return false;
         if (edited && (is_edited(route.headers, one.name) || is_edited(upstream.headers, one.name))) return false;
+        if (has_admin_cookie(one)) {
+            append_other_cookies(cookies, one.value);
+            return false;
+        }
         if (upstream.forwarded && same_name(one.name, forwarded_for)) {
             if (!forwarded.empty()) forwarded += ", ";
             forwarded += one.value;
@@ -64,6 +91,7 @@ std::size_t append_request_head(wire::head_text& out, const wire::request_head& 
         }
         return true;
     });
+    if (!cookies.empty()) builder.field(cookie, cookies);
     if (plain &&
         !(edited && (is_edited(route.headers, accept_encoding) || is_edited(upstream.headers, accept_encoding))))
         builder.field(accept_encoding, "identity");

@@ -587,7 +587,7 @@ function drawEndpoint() {
   if (!looked || !current) return;
   const route = current.routes.find((one) => one.name === looked.route);
   const one = route && route.endpoints.find((each) => each.upstream === looked.upstream && each.endpoint === looked.endpoint);
-  if (!one) return;
+  if (!one) return $('endpoint').close(); // it is no longer configured
   const name = one.endpoint ? `${one.upstream} · ${one.endpoint}` : one.upstream;
   say($('endpoint-title'), `${name}, for ${route.name}`);
   say($('endpoint-note'), one.note ? `${one.upstream} ${one.note}.` : 'It is up.');
@@ -702,12 +702,18 @@ async function poll() {
   } catch { /* it is told by how long there has been no news */ }
 }
 let polls = 0;
+// A browser has six connections to one place, and a page that nobody sees needs none.
+let source = null;
+document.addEventListener('visibilitychange', () => {
+  if (document.hidden && source) { source.close(); source = null; } else if (!document.hidden && !source) listen();
+});
 function listen() {
-  const source = new EventSource('/-/live');
+  if (document.hidden) return;
+  source = new EventSource('/-/live');
   source.addEventListener('overview', (event) => take(event.data));
   source.addEventListener('requests', (event) => takeRequests(event.data));
   source.addEventListener('error', () => {
-    if (source.readyState !== EventSource.CLOSED) return; // it comes back by itself
+    if (!source || source.readyState !== EventSource.CLOSED) return; // it comes back by itself
     const again = setInterval(async () => { await poll(); if (++polls % 5 === 0) { clearInterval(again); listen(); } }, 3000);
     poll();
   });

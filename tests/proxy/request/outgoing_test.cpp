@@ -44,6 +44,19 @@ TEST_CASE("fields meant for the proxy do not go upstream") {
     CHECK(out.find("venkeel") == std::string::npos);
 }
 
+TEST_CASE("the session of the admin port, which a browser shows to every port of its host, goes to no upstream") {
+    const auto cookies = [](std::string_view value) {
+        const auto out = written(post({{"Cookie", value}}), {}, provider());
+        const auto at = out.find("ookie: ");
+        return at == std::string::npos ? "none" : out.substr(at + 7, out.find('\r', at) - at - 7);
+    };
+    CHECK(cookies("evenkeel_9901=secret") == "none");
+    CHECK(cookies("evenkeel=secret") == "none");
+    CHECK(cookies("a=1; evenkeel_9901=secret;b=2;evenkeel=secret") == "a=1; b=2");
+    CHECK(cookies("evenkeel_theme=dark; evenkeels=2; x=evenkeel") == "evenkeel_theme=dark; evenkeels=2; x=evenkeel");
+    CHECK(cookies("a=1;b=2") == "a=1;b=2"); // untouched
+}
+
 TEST_CASE("edits replace every field of a name; the upstream's edit wins over the route's") {
     config::route route;
     route.headers.set = {{"authorization", "Bearer route"}, {"x-route", "1"}};
