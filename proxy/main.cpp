@@ -13,10 +13,14 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <iostream>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <poll.h>
+#include <unistd.h>
 
 int main(int argc, char** argv) {
     using namespace evenkeel::cli;
@@ -237,5 +241,9 @@ int main(int argc, char** argv) {
         std::fprintf(stderr, "evenkeel: %s\n", error.what());
         return 1;
     }
-    return exit_code;
+    if (std::cout.flush()) return exit_code;
+    pollfd out{.fd = STDOUT_FILENO, .events = POLLOUT, .revents = 0};
+    if (::poll(&out, 1, 0) > 0 && (out.revents & POLLERR) != 0) return exit_code; // who reads no further has enough
+    std::fputs("evenkeel: what was to be told could not be written\n", stderr);
+    return exit_code != 0 ? exit_code : 1;
 }

@@ -14,6 +14,10 @@
 
 namespace evenkeel::cli {
 
+namespace {
+constexpr std::size_t most_told = std::size_t{64} * 1024 * 1024; // a thousand endpoints take 1 MB (chosen)
+}
+
 std::optional<admin_place> find_admin(const std::string& admin, const std::string& file, std::string& why) {
     admin_place at;
     if (const char* token = std::getenv("EVENKEEL_ADMIN_TOKEN")) at.token = token;
@@ -52,7 +56,8 @@ std::optional<admin_place> find_admin(const std::string& admin, const std::strin
 
 admin_answer ask_admin(const admin_place& at, const std::string& target, std::chrono::milliseconds within) {
     try {
-        provider::blocking_client client({.host = at.host, .port = at.port, .timeout = within});
+        provider::blocking_client client(
+            {.host = at.host, .port = at.port, .timeout = within, .whole = within, .most_body = most_told});
         provider::header_list fields;
         if (!at.token.empty()) fields.emplace_back("authorization", "Bearer " + at.token);
         auto told = client.request("GET", target, fields);

@@ -1,6 +1,7 @@
 #include "proxy/cli/exchange.hpp"
 
 #include "proxy/net/tls_context.hpp"
+#include "proxy/wire/content_decoder.hpp"
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
@@ -39,6 +40,8 @@ using tcp = asio::ip::tcp;
 using error_code = boost::system::error_code;
 using steady_clock = std::chrono::steady_clock;
 
+constexpr int most_informational = 8; // 1xx in front of an answer (chosen)
+
 struct looked_up {
     std::vector<tcp::endpoint> at;
     error_code error;
@@ -64,6 +67,20 @@ struct gave_up : std::runtime_error {
     explicit gave_up(const std::string& why, bool time = false) : std::runtime_error(why), timed_out(time) {}
     bool timed_out;
 };
+
+// What a server compresses that was not asked to, the proxy reads as well.
+std::string text_of(std::string body, std::string_view coding, std::size_t most) {
+    if (!wire::content_decoder::knows(coding)) return body;
+    wire::content_decoder decoder(coding);
+    decoder.take(body);
+    std::string text;
+    while (text.size() < most) {
+        const auto some = decoder.next();
+        if (!some) break;
+        text += *some;
+    }
+    return text;
+}
 
 class one_exchange {
 public:
@@ -170,26 +187,39 @@ private:
     template <class Stream>
     void ask(Stream& stream, std::string_view head, std::string_view body, exchanged& out) {
         constexpr std::size_t most = 64 * 1024; // no answer to what we ask is longer
-        http::response_parser<http::string_body> parser;
-        parser.body_limit(std::numeric_limits<std::uint64_t>::max());
+        std::optional<http::response_parser<http::string_body>> answer;
+        const auto begin = [&] {
+            answer.emplace();
+            answer->body_limit(std::numeric_limits<std::uint64_t>::max());
+        };
+        begin();
+        int informational = 0;
         beast::flat_buffer buffer;
         error_code error;
         const std::array<asio::const_buffer, 2> bytes{asio::buffer(head.data(), head.size()),
                                                       asio::buffer(body.data(), body.size())};
-        std::string& read = parser.get().body();
+        const auto is_informational = [&] { // 101 is none: nobody asked for another protocol
+            const unsigned status = answer->is_header_done() ? answer->get().result_int() : 0;
+            return status / 100 == 1 && status != 101;
+        };
         const std::function<void(const error_code&, std::size_t)> go_on = [&](const error_code& e, std::size_t) {
             error = e;
-            if (!e && !parser.is_done() && read.size() < most) http::async_read_some(stream, buffer, parser, go_on);
+            if (e) return;
+            if (answer->is_done() && is_informational() && ++informational <= most_informational) begin();
+            if (!answer->is_done() && answer->get().body().size() < most)
+                http::async_read_some(stream, buffer, *answer, go_on);
         };
         asio::async_write(stream, bytes, go_on);
         finish(error, "no answer");
-        const bool answered = parser.is_header_done();
+        const auto& parser = *answer;
+        const std::string& read = parser.get().body();
+        const bool answered = parser.is_header_done() && !is_informational();
         if (!answered)
             throw gave_up(error == http::error::end_of_stream ? "the connection was closed without an answer"
                                                               : "no HTTP answer: " + error.message());
         out.status = static_cast<int>(parser.get().result_int());
         out.content_type = std::string(parser.get()[http::field::content_type]);
-        out.body = read.substr(0, most);
+        out.body = text_of(read.substr(0, most), parser.get()[http::field::content_encoding], most);
         if (error && !parser.is_done() && read.size() < most) throw gave_up("the answer broke off: " + error.message());
     }
 

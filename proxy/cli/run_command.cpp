@@ -15,6 +15,7 @@
 #include <exception>
 #include <iostream>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -126,7 +127,11 @@ int run(const run_choice& choice) {
     const std::string config_file = text ? "(command line)" : choice.file;
     if (choice.print) {
         std::cout << *text;
-        return 0;
+        std::set<std::string> assumed; // keys may not be set where it is printed
+        const auto meant =
+            config::load_text(*text, config_file, config::assuming(config::process_environment(), assumed));
+        print_problems(meant.diagnostics);
+        return meant.ok() ? 0 : 1;
     }
     // Not on stdout, where the access log goes.
     if (text) std::cerr << *text << std::flush;

@@ -123,10 +123,16 @@ struct blocking_client::state {
     std::string events; // decoded bytes not yet an event
 
     std::atomic<bool> working{false};
+    std::optional<std::chrono::steady_clock::time_point> due; // for all of it
 
     // Runs what `start` begins, and breaks it off when it takes longer than `limit`.
     template <class Start>
     io_result within(std::chrono::milliseconds limit, Start start) {
+        if (due) {
+            using std::chrono::milliseconds;
+            const auto left = std::chrono::ceil<milliseconds>(*due - std::chrono::steady_clock::now());
+            limit = std::clamp(left, milliseconds{0}, limit);
+        }
         // Two threads would run each other's handlers, and both wait for the slower one.
         EVENKEEL_ASSERT(!working.exchange(true), "a blocking client serves one thread at a time");
         io_result out;
@@ -291,6 +297,7 @@ struct blocking_client::state {
 
 blocking_client::blocking_client(client_options options) : state_(std::make_unique<state>()) {
     state_->options = std::move(options);
+    if (state_->options.whole.count() > 0) state_->due = std::chrono::steady_clock::now() + state_->options.whole;
     state_->connect();
 }
 blocking_client::~blocking_client() = default;
@@ -344,6 +351,10 @@ client_response blocking_client::read_response(std::string_view method) {
         auto piece = state_->read_some();
         if (piece.empty()) break;
         out.body += piece;
+        const std::size_t most = state_->options.most_body;
+        if (most == 0 || out.body.size() <= most) continue;
+        state_->finish(message_end::malformed, "the answer is too large");
+        break;
     }
     out.end = state_->message;
     out.detail = state_->message_detail;

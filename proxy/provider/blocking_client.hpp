@@ -77,6 +77,8 @@ struct client_options {
     std::string host = "127.0.0.1"; // literal address
     std::uint16_t port = 0;
     std::chrono::milliseconds timeout{10'000}; // for connecting, and longest silence of any read or write
+    std::chrono::milliseconds whole{0};        // for all of it, however it drips; 0: as long as it takes
+    std::size_t most_body = 0; // bytes of an answer read by read_response(); a larger one is malformed; 0: any
     std::optional<client_tls> tls = {};
     int receive_buffer = 0; // SO_RCVBUF, for tests of back-pressure; 0: the system's
 };

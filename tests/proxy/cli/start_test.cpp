@@ -137,8 +137,9 @@ TEST_CASE("run --to: serves without a file, says which file it means, and a relo
     const auto key = evenkeel("run --to http://a --then http://b=sk-CANARY-0123456789");
     CHECK(key.code == 2);
     CHECK(!has(key.out, "CANARY"));
-    CHECK(evenkeel("run --to what --print").code == 0); // is printed as it is ...
+    CHECK(evenkeel("run --to what --print").code == 1); // is printed as it is, ...
     CHECK(evenkeel("run --to what").code == 1);         // ... and refused with the usual words
+    CHECK(evenkeel("reference > /dev/full").code == 1);
 }
 
 TEST_CASE("check, config show: colours and a width where somebody looks; none with NO_COLOR, TERM=dumb or a pipe") {

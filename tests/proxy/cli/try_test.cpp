@@ -94,6 +94,17 @@ TEST_CASE("try: the model of a server of one's own is the first that it lists") 
     CHECK(upstream.records()[0].target == "/v1/models");
 }
 
+TEST_CASE("try: what the proxy reads is read: 1xx in front of an answer, one that is compressed unasked") {
+    for (const char* script : {"informational=100,103", "encoding=gzip"}) {
+        CAPTURE(script);
+        provider::simulated_provider upstream({.script = script});
+        const written_file file("  a: {url: \"" + upstream.url() + "\"}\n", everything);
+        const auto told = evenkeel("try --model m " + file.name());
+        CAPTURE(told.out);
+        CHECK(told.code == 0);
+    }
+}
+
 TEST_CASE("try: says plainly what is wrong, and never a credential that a provider repeats") {
     struct row {
         const char* script;

@@ -247,6 +247,18 @@ TEST_CASE("a connection carries many requests, and stray bytes are told from the
     CHECK(last_record(upstream).on_connection == 21);
 }
 
+TEST_CASE("a client that gives all of it so long, and an answer so much, is not held by drops or drowned") {
+    simulated_provider upstream;
+    const auto began = std::chrono::steady_clock::now();
+    blocking_client patient({.port = upstream.port(), .timeout = 10s, .whole = 300ms});
+    CHECK(ask(patient, "drip=20ms", chat_plain).end == message_end::timeout);
+    CHECK(std::chrono::steady_clock::now() - began < 5s);
+    blocking_client modest({.port = upstream.port(), .most_body = 1000});
+    const auto large = ask(modest, "size=100KiB", chat_plain);
+    CHECK(large.end == message_end::malformed);
+    CHECK(large.body.size() < 100'000);
+}
+
 TEST_CASE("an early answer comes before the body, and then closes, drains or resets") {
     simulated_provider upstream;
     for (const char* how : {"status=413;early", "status=413;early=drain"}) {
