@@ -130,11 +130,11 @@ private:
         const schema_node& schema = *schema_->child(key);
         entry list = made(schema);
         list.single = false;
-        for (const auto& [member, value] : all) {
-            auto one = leaf_of(schema, value, name);
+        for (const auto& pair : all) {
+            auto one = leaf_of(schema, pair.second, name);
             if (!one) continue;
-            one->key = member;
-            std::erase_if(list.children, [&](const entry& before) { return before.key == member; });
+            one->key = pair.first;
+            std::erase_if(list.children, [&](const entry& before) { return before.key == pair.first; });
             list.children.push_back(std::move(*one));
         }
         if (!list.children.empty()) tracing_->children.push_back(std::move(list));
