@@ -3,14 +3,10 @@
 namespace evenkeel::request {
 
 void provenance::tell(telemetry::request_account& account) const {
+    tell_instead(account);
     account.upstream = upstream;
-    account.outcome = outcome;
-    account.service = service;
-    account.reason = reason;
-    account.proxy_error = proxy_error;
     account.denied = denied;
     account.upstream_model = upstream_model;
-    account.stream = stream;
     account.probe = probe;
     account.coalesced = coalesced;
     account.upcast = upcast;

@@ -251,7 +251,7 @@ struct trace_exporter::inside {
                 tell_reached(*where);
                 co_return;
             }
-            tell_lost(*where, got);
+            if (is_still(*where)) tell_lost(*where, got); // else it was broken off by us
             if (!is_passing(got.status)) {
                 count(trace_result::rejected, spans);
                 co_return;

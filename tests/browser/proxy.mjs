@@ -4,9 +4,10 @@
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
-import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+
+import { freePort } from '../sdk/servers.mjs';
 
 const running = [];
 
@@ -62,17 +63,6 @@ export function startProvider() {
     provider.url = `http://127.0.0.1:${server.address().port}`;
     resolve(provider);
   }));
-}
-
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const probe = net.createServer();
-    probe.on('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address();
-      probe.close(() => resolve(port));
-    });
-  });
 }
 
 // `lines`: the file without version, listen, admin and logs.

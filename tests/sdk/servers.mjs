@@ -39,7 +39,7 @@ export async function startProvider(binary) {
   return `http://${match[1]}`;
 }
 
-function freePort() {
+export function freePort() {
   return new Promise((resolve, reject) => {
     const probe = net.createServer();
     probe.on('error', reject);
