@@ -4,6 +4,7 @@
 #include "proxy/wire/field_names.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 
@@ -67,28 +68,6 @@ inline line_marks mark_line(const char* p, const char* end, const char* colon = 
     return {p, colon};
 }
 
-#if defined(__x86_64__)
-// Likewise, twice as many characters at a time: most lines are then seen in one or two looks.
-__attribute__((target("avx2"))) inline line_marks mark_line_avx2(const char* p, const char* end) noexcept {
-    const char* colon = nullptr;
-    for (; end - p >= 32; p += 32) {
-        const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-        const __m256i low = _mm256_cmpeq_epi8(_mm256_min_epu8(v, _mm256_set1_epi8(0x1f)), v);
-        const __m256i is_tab = _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\t'));
-        const __m256i is_del = _mm256_cmpeq_epi8(v, _mm256_set1_epi8(0x7f));
-        const auto controls =
-            static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_or_si256(_mm256_andnot_si256(is_tab, low), is_del)));
-        if (colon == nullptr) {
-            auto colons = static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(v, _mm256_set1_epi8(':'))));
-            colons &= controls - 1; // as above
-            if (colons != 0) colon = p + std::countr_zero(colons);
-        }
-        if (controls != 0) return {p + std::countr_zero(controls), colon};
-    }
-    return mark_line(p, end, colon);
-}
-#endif
-
 // First character in [p, end) that is no token character; sets `underscore` if a '_' was passed.
 const char* skip_token(const char* p, const char* end, bool& underscore) noexcept {
     for (; p != end; ++p) {
@@ -99,11 +78,35 @@ const char* skip_token(const char* p, const char* end, bool& underscore) noexcep
     return p;
 }
 
-// True if [p, name_end) are token characters. Names of up to 16 letters, digits and hyphens, nearly all there are, are
-// judged at one look; `end` says how far may be looked.
-inline bool is_name(const char* p, const char* name_end, const char* end, bool& underscore) noexcept {
+#if defined(__x86_64__)
+// What a name may be written in but the underscore, by the halves of a character: one is allowed if the rows of its
+// lower and its upper half have a bit in common (Mula and Lemire's vectorized classification). Rows are 16 bytes, twice
+// for the two halves of a register.
+struct name_rows {
+    alignas(32) std::array<char, 32> lower{}, upper{}, half{};
+};
+constexpr name_rows rows_of_names = [] {
+    name_rows rows;
+    rows.half.fill(15);
+    for (unsigned half = 2; half < 8; ++half) rows.upper[half] = static_cast<char>(1U << (half - 2));
+    for (unsigned c = 0; c < char_classes.size(); ++c) {
+        if ((char_classes[c] & char_class::token) == 0 || c == '_') continue;
+        rows.lower[c & 15U] = static_cast<char>(rows.lower[c & 15U] | rows.upper[c >> 4U]);
+    }
+    for (std::size_t at = 0; at < 16; ++at) {
+        rows.lower[at + 16] = rows.lower[at];
+        rows.upper[at + 16] = rows.upper[at];
+    }
+    return rows;
+}();
+#endif
+
+struct by_sixteen {
+    static line_marks mark(const char* p, const char* end) noexcept { return mark_line(p, end); }
+    // True: all of [p, p + size) may stand in a name, and none is an underscore. False: nothing is known.
+    static bool is_usual_name(const char* p, std::size_t size, const char* end) noexcept {
 #if defined(__SSE2__)
-    for (; end - p >= 16; p += 16) {
+        if (size > 16 || end - p < 16) return false;
         const __m128i v = load16(p);
         const __m128i letter = _mm_sub_epi8(_mm_or_si128(v, _mm_set1_epi8(0x20)), _mm_set1_epi8('a'));
         const __m128i is_letter = _mm_cmpeq_epi8(_mm_min_epu8(letter, _mm_set1_epi8(25)), letter);
@@ -111,15 +114,67 @@ inline bool is_name(const char* p, const char* name_end, const char* end, bool& 
         const __m128i is_digit = _mm_cmpeq_epi8(_mm_min_epu8(digit, _mm_set1_epi8(9)), digit);
         const __m128i is_usual = _mm_or_si128(_mm_or_si128(is_letter, is_digit), _mm_cmpeq_epi8(v, _mm_set1_epi8('-')));
         const unsigned unusual = 0xffffU & ~static_cast<unsigned>(_mm_movemask_epi8(is_usual));
-        if (name_end - p <= 16) {
-            if ((unusual & ((1U << (name_end - p)) - 1)) == 0) return true;
-            break;
-        }
-        if (unusual != 0) break;
-    }
+        return (unusual & ((1U << size) - 1)) == 0;
+#else
+        return false;
 #endif
-    return skip_token(p, name_end, underscore) == name_end;
-}
+    }
+};
+
+#if defined(__x86_64__)
+// Likewise, twice as many characters at a time: most lines are then seen in one or two looks. What characters are
+// compared with stays in registers: the compiler would make it anew for each line.
+class by_thirty_two {
+public:
+    __attribute__((target("avx2"))) by_thirty_two() noexcept
+        : last_low_(all(0x1f)), tab_(all('\t')), del_(all(0x7f)), colon_(all(':')) {}
+
+    __attribute__((target("avx2"))) line_marks mark(const char* p, const char* end) const noexcept {
+        const char* colon = nullptr;
+        for (; end - p >= 32; p += 32) {
+            const __m256i v = load32(p);
+            const __m256i low = _mm256_cmpeq_epi8(_mm256_min_epu8(v, last_low_), v);
+            const __m256i is_control =
+                _mm256_or_si256(_mm256_andnot_si256(_mm256_cmpeq_epi8(v, tab_), low), _mm256_cmpeq_epi8(v, del_));
+            const auto controls = static_cast<std::uint32_t>(_mm256_movemask_epi8(is_control));
+            if (colon == nullptr) {
+                auto colons = static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(v, colon_)));
+                colons &= controls - 1; // as above
+                if (colons != 0) colon = p + std::countr_zero(colons);
+            }
+            if (controls != 0) return {p + std::countr_zero(controls), colon};
+        }
+        return mark_line(p, end, colon);
+    }
+
+    __attribute__((target("avx2"))) static bool is_usual_name(const char* p, std::size_t size,
+                                                              const char* end) noexcept {
+        if (size >= 32 || end - p < 32) return false;
+        const __m256i half = _mm256_load_si256(reinterpret_cast<const __m256i*>(rows_of_names.half.data()));
+        const __m256i lower = _mm256_load_si256(reinterpret_cast<const __m256i*>(rows_of_names.lower.data()));
+        const __m256i upper = _mm256_load_si256(reinterpret_cast<const __m256i*>(rows_of_names.upper.data()));
+        const __m256i v = load32(p);
+        const __m256i common =
+            _mm256_and_si256(_mm256_shuffle_epi8(lower, _mm256_and_si256(v, half)),
+                             _mm256_shuffle_epi8(upper, _mm256_and_si256(_mm256_srli_epi16(v, 4), half)));
+        const auto unusual =
+            static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(common, _mm256_setzero_si256())));
+        return unusual << (32 - size) == 0; // size is not 0
+    }
+
+private:
+    __attribute__((target("avx2"))) static __m256i all(char c) noexcept {
+        __m256i each = _mm256_set1_epi8(c);
+        asm("" : "+x"(each)); // the compiler cannot know what it is
+        return each;
+    }
+    __attribute__((target("avx2"))) static __m256i load32(const char* p) noexcept {
+        return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    }
+
+    __m256i last_low_, tab_, del_, colon_;
+};
+#endif
 
 // HTTP-version of RFC 9112, 2.3, at the end of a request line or the start of a status line.
 bool read_version(const char* p, char& major, char& minor) noexcept {
@@ -201,9 +256,23 @@ constexpr refusal bad_name(char first) noexcept {
     return first == ' ' || first == '\t' ? refusal::obs_fold : refusal::bad_field_name;
 }
 
-struct by_sixteen {
-    static line_marks mark(const char* p, const char* end) noexcept { return mark_line(p, end); }
-};
+// Blanks around a value: hardly ever any but the one behind the colon. No control but HTAB is left in a line, so one
+// comparison knows white space, and the CR at `control` stops the first loop.
+[[gnu::noinline]] std::string_view without_blanks(const char* value, const char* control) noexcept {
+    while (*value == ' ' || *value == '\t') ++value;
+    while (control != value && static_cast<unsigned char>(control[-1]) <= ' ') --control;
+    return {value, static_cast<std::size_t>(control - value)};
+}
+inline std::string_view value_between(const char* value, const char* control) noexcept {
+    if (*value == ' ') ++value;
+    const auto is_blank = [](char c) { return static_cast<unsigned char>(c) <= ' '; };
+    if (is_blank(*value) || is_blank(control[-1])) return without_blanks(value, control);
+    return {value, static_cast<std::size_t>(control - value)};
+}
+
+inline bool ends_line(const char* control, const char* end) noexcept {
+    return end - control >= 2 && control[0] == '\r' && control[1] == '\n';
+}
 
 // Flattened, since a dozen calls per field line would cost as much as the work they do.
 template <class Lines, class StartLine>
@@ -246,14 +315,14 @@ template <class Lines, class StartLine>
     summary.seen = summary.repeated = 0;
     summary.underscore = false;
     std::uint32_t count = 0; // of the fields
+    const Lines lines;
     for (const char* p = control + 2;;) {
-        const line_marks marks = Lines::mark(p, end);
+        const line_marks marks = lines.mark(p, end);
         control = marks.control;
-        if (const refusal why = judge_line_end(control, end, refusal::bad_field_value, incomplete);
-            why != refusal::none) [[unlikely]]
-            return refuse(why);
-        if (incomplete) [[unlikely]]
-            return incomplete_head();
+        if (!ends_line(control, end)) [[unlikely]] {
+            const refusal why = judge_line_end(control, end, refusal::bad_field_value, incomplete);
+            return why != refusal::none ? refuse(why) : incomplete_head();
+        }
         if (control == p) { // the empty line
             scanned = static_cast<std::size_t>(p + 2 - begin);
             return {state::complete, scanned, refusal::none};
@@ -266,8 +335,8 @@ template <class Lines, class StartLine>
         if (count == limits.max_fields) [[unlikely]]
             return refuse(refusal::too_many_fields);
         // A name known by all its characters is a token; any other is checked.
-        if ((id == field_id::other || id == field_id::own) && !is_name(p, name_end, end, summary.underscore))
-            [[unlikely]]
+        if ((id == field_id::other || id == field_id::own) && !Lines::is_usual_name(p, name.size(), end) &&
+            skip_token(p, name_end, summary.underscore) != name_end) [[unlikely]]
             return refuse(bad_name(*p));
         if (id != field_id::other) {
             const std::uint64_t bit = bit_of(id);
@@ -275,13 +344,7 @@ template <class Lines, class StartLine>
             summary.seen |= bit;
             summary.at[static_cast<unsigned>(id)] = count;
         }
-        // No control but HTAB is left in the line, so one comparison knows white space, and the CR stops the first
-        // loop.
-        const char* value = name_end + 1;
-        while (*value == ' ' || *value == '\t') ++value;
-        const char* value_end = control;
-        while (value_end != value && static_cast<unsigned char>(value_end[-1]) <= ' ') --value_end;
-        fields.push_back({name, {value, static_cast<std::size_t>(value_end - value)}, id});
+        fields.push_back({name, value_between(name_end + 1, control), id});
         ++count;
         p = control + 2;
     }
@@ -294,12 +357,6 @@ template <class StartLine>
 }
 
 #if defined(__x86_64__)
-struct by_thirty_two {
-    __attribute__((target("avx2"))) static line_marks mark(const char* p, const char* end) noexcept {
-        return mark_line_avx2(p, end);
-    }
-};
-
 template <class StartLine>
 [[gnu::flatten]] __attribute__((target("avx2"))) head_result scan_avx2(std::string_view bytes,
                                                                        const head_limits& limits, std::size_t& scanned,

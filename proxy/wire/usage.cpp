@@ -8,6 +8,10 @@
 #include <cstring>
 #include <optional>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 namespace evenkeel::wire {
 
 namespace {
@@ -25,7 +29,7 @@ std::size_t skip_blanks(std::string_view text, std::size_t at) noexcept {
 }
 
 // Behind the closing quote of the string whose inside begins at `at`; nowhere: it has no end.
-std::size_t string_end(std::string_view text, std::size_t at) noexcept {
+std::size_t long_string_end(std::string_view text, std::size_t at) noexcept {
     for (const std::size_t begin = at;;) {
         if (at >= text.size()) return nowhere;
         const void* const found = std::memchr(text.data() + at, '"', text.size() - at);
@@ -36,6 +40,23 @@ std::size_t string_end(std::string_view text, std::size_t at) noexcept {
         at = quote + 1;
         if (slashes % 2 == 0) return at;
     }
+}
+// ... nearly all are names, and short.
+inline std::size_t string_end(std::string_view text, std::size_t at) noexcept {
+#if defined(__SSE2__)
+    constexpr std::size_t width = 16;
+    const std::size_t begin = at;
+    for (int looks = 0; looks < 2 && at + width <= text.size(); ++looks, at += width) {
+        const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text.data() + at));
+        const auto quotes = static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8('"'))));
+        if (quotes == 0) continue;
+        at += static_cast<std::size_t>(std::countr_zero(quotes));
+        if (at == begin || text[at - 1] != '\\') return at + 1;
+        break;
+    }
+    at = begin;
+#endif
+    return long_string_end(text, at);
 }
 
 // How many brackets are open at the end of `text`, less those that it closes of others. Empty: a string has no end.
@@ -211,9 +232,11 @@ private:
         default: break;
         }
         std::size_t end = at;
-        std::uint64_t plain = 0; // nearly always it is but digits
-        for (; end < text.size() && text[end] >= '0' && text[end] <= '9' && plain <= usage::most_tokens; ++end)
-            plain = plain * 10 + static_cast<std::uint64_t>(text[end] - '0');
+        std::uint64_t plain = 0; // nearly always it is but digits, and few
+        const std::size_t far = std::min(text.size(), at + 10);
+        for (unsigned digit = 0; end < far && (digit = static_cast<unsigned char>(text[end]) - unsigned{'0'}) <= 9;
+             ++end)
+            plain = plain * 10 + digit;
         if (end > at && end < text.size() && (text[end] == ',' || text[end] == '}') && plain <= usage::most_tokens) {
             if (const auto what = part_of(name, where)) found_.tell(*what, plain);
             return end;
