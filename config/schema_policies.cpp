@@ -59,7 +59,7 @@ void add_policy_keys(std::vector<key_row>& table) {
         {.path = "timeout.rescue", .kind = duration, .fallback = "auto", .min = "1ms", .max = "24h",
          .words = "auto|off",
          .documentation = "How long an attempt is silent before another one starts beside it, elsewhere if it can. "
-                          "auto: three times what is usual (timeout.rescue in the README).",
+                          "auto: three times what is usual (policies/README.md, Rescue).",
          .price = "Later: a provider that hangs costs more time. Sooner: slow answers are paid for twice.",
          .fills = by<rescue_after>},
         {.path = "timeout.stream_idle", .kind = duration, .fallback = "60s", .min = "1ms", .max = "24h",

@@ -38,8 +38,8 @@ struct named_fault {
     chaos_profile_fault what;
 };
 
-// The numbers are those of the table of faults in the README. 5 events: the client has seen content, and more is to
-// come. 20 s is FailoverBench's own figure for a slow first token.
+// The numbers are those of the table of faults in deploy/README.md. 5 events: the client has seen content, and more is
+// to come. 20 s is FailoverBench's own figure for a slow first token.
 const std::vector<named_fault>& bench_faults() {
     static const std::vector<named_fault> all{
         {"rate_limit_hint", {abort_with(429, {}, 5s)}},                   // 1

@@ -170,7 +170,9 @@ int main(int argc, char** argv) {
     explain_choice explained;
     auto* explain_command = app.add_subcommand(
         "explain", "What happened to a request, and why; or what would happen to one, by a configuration file");
-    explain_command->add_option("id", explained.id, "x-request-id of a request that was sent");
+    explain_command->add_option(
+        "id", explained.id,
+        "x-request-id of a request that was sent; or a word you saw, as circuit_open or 503: why, and what to do");
     explain_command->add_option("--admin", explained.admin,
                                 "Where the proxy's admin pages are; default: as -c says, or http://127.0.0.1:9901");
     explain_command->add_option("-c,--config", explained.config, "Configuration file (YAML)");

@@ -173,7 +173,8 @@ reply resources::list_requests(const order& given) const {
     telemetry::journal_store::wanted which{.route = route, .upstream = upstream, .model = model};
     if (const std::string word = asked("outcome"); !word.empty()) {
         which.outcome = ending_named(word);
-        if (!which.outcome) return sentence(400, "There is no such outcome; see evenkeel_requests_total in README.md.");
+        if (!which.outcome)
+            return sentence(400, "There is no such outcome; see evenkeel_requests_total in deploy/README.md.");
     }
     which.disturbed_only = parameter(given.query, "disturbed").has_value();
     const std::string limit = asked("limit");

@@ -61,7 +61,8 @@ struct simulate_choice {
     std::string plot;        // SVG file to be drawn as well
 };
 
-// Of a request that was sent: its id. Of one that was not: its path, and what is supposed.
+// Of a request that was sent: its id; or a word that somebody saw. Of one that was not sent: its path, and what is
+// supposed.
 struct explain_choice {
     std::string id;
     std::string admin; // where to ask; empty: as the file says, or the usual place

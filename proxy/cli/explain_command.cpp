@@ -2,6 +2,7 @@
 #include "config/load.hpp"
 #include "proxy/cli/admin_place.hpp"
 #include "proxy/cli/commands.hpp"
+#include "proxy/cli/symptoms.hpp"
 #include "proxy/cli/terminal.hpp"
 #include "proxy/simulate/hypothetical.hpp"
 #include "proxy/telemetry/request_story.hpp"
@@ -114,7 +115,15 @@ int explain_unsent(const explain_choice& choice) {
 int explain(const explain_choice& choice) {
     if (!choice.id.empty() && !choice.path.empty())
         return wrong_usage("explain", "an id is of a request that was sent, --path of one that was not");
-    return choice.id.empty() ? explain_unsent(choice) : explain_sent(choice);
+    if (choice.id.empty()) return explain_unsent(choice);
+    if (choice.admin.empty() && choice.config.empty()) {
+        const std::string known = symptoms_of(choice.id);
+        if (!known.empty()) {
+            std::cout << known;
+            return 0;
+        }
+    }
+    return explain_sent(choice);
 }
 
 } // namespace evenkeel::cli

@@ -33,8 +33,8 @@ bool must_be_whole(const client_request& request) {
         !wire::find_model_in_path(request.came.head->path))
         return true;
     if (!looks_for_credentials(request)) return false;
-    // What is only too large goes on unsearched where no member is named (README, credentials); what there was no room
-    // for does not: else whoever fills the memory decides what another caller's upstream is shown.
+    // What is only too large goes on unsearched where no member is named (config/README.md, Credentials); what there
+    // was no room for does not: else whoever fills the memory decides what another caller's upstream is shown.
     return route.credentials.names_body() || request.body.lacked_memory();
 }
 

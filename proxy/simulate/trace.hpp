@@ -1,6 +1,6 @@
 #pragma once
-// An access log of evenkeel (README, "Access log"), read as a record of what a provider was like. The log has one line
-// per request, not per attempt, so part of it is inferred:
+// An access log of evenkeel (deploy/README.md, "Access log"), read as a record of what a provider was like. The log has
+// one line per request, not per attempt, so part of it is inferred:
 //
 // - A request with `attempts` N had N - 1 failed attempts, each a 500 after 0.4 s, or after 1/(2 N) of `duration_s`
 //   where that is shorter. The rest of `duration_s`, pauses between attempts included, is taken for the time of the

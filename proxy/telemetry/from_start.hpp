@@ -10,8 +10,8 @@
 //   3. Everything else, the details, exists from its first event on, histograms from their first observation, and what
 //      is known for some of the time only while it is.
 //
-// The rules below are that; which row is under which stands in metric_rows.cpp, and so in README.md. What a route
-// counted stays when a reload turns the feature off or removes the route; only zeros go.
+// The rules below are that; which row is under which stands in metric_rows.cpp, and so in deploy/README.md. What a
+// route counted stays when a reload turns the feature off or removes the route; only zeros go.
 
 #include "config/settings.hpp"
 #include "proxy/telemetry/metric_rows.hpp"

@@ -1,8 +1,8 @@
 #pragma once
 // Every metric is one row: its name, what it says, whose it is, its labels with their words, which counter or reported
 // value it shows, and which of its series exist before anything happened. /metrics is these rows walked over what was
-// counted (metrics.cpp), the table in README.md is the same rows as text (metrics_reference.cpp): nothing is shown and
-// not documented, or documented and not shown.
+// counted (metrics.cpp), the table in deploy/README.md is the same rows as text (metrics_reference.cpp): nothing is
+// shown and not documented, or documented and not shown.
 
 #include "proxy/telemetry/metric_cells.hpp"
 #include "proxy/telemetry/metrics.hpp"

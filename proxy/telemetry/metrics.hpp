@@ -82,7 +82,7 @@ private:
     std::unique_ptr<state> state_;
 };
 
-// The table of all metrics for people, in Markdown: README.md has it, and a test holds it there.
+// The table of all metrics for people, in Markdown: deploy/README.md has it, and a test holds it there.
 [[nodiscard]] std::string metrics_reference();
 
 } // namespace evenkeel::telemetry

@@ -3,11 +3,13 @@
 #include "proxy/cli/commands.hpp"
 #include "proxy/cli/version.hpp"
 #include "proxy/provider/simulated_provider.hpp"
+#include "proxy/telemetry/metric_cells.hpp"
 #include "tests/proxy/cli/pane.hpp"
 #include "tests/proxy/cli/printed.hpp"
 #include "tests/proxy/server/running_proxy.hpp"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <filesystem>
 #include <fstream>
@@ -153,6 +155,32 @@ TEST_CASE("simulate: a bar for what takes long, on a terminal; a picture where o
     CHECK(fits(drawn.out));
     CHECK(fits(evenkeel("simulate --model quiet:calm --seed 1").out));
     CHECK(fits(evenkeel("simulate --demonstrate all").out));
+}
+
+TEST_CASE("explain WORD: what deploy/README.md says of a status, a word or a metric, without a proxy that runs") {
+    const auto open = evenkeel("explain circuit_open");
+    CHECK(open.code == 0);
+    CHECK(fits(open.out));
+    CHECK(open.out.starts_with("503 circuit_open with Retry-After\n"));
+    CHECK(has(open.out, "    why: no upstream of the route can be asked"));
+    CHECK(has(open.out, "    do: the provider is down"));
+    CHECK(!has(open.out, "`"));
+    const auto status = evenkeel("explain 504");
+    CHECK(has(status.out, "504 connection_timeout, attempt_timeout, deadline_exceeded\n"));
+    CHECK(has(evenkeel("explain evenkeel_config_restart_required").out, "POST /-/reload"));
+    CHECK(has(evenkeel("explain stream_idle_timeout").out, "an SDK exception in mid-stream"));
+    CHECK(has(evenkeel("explain evenkeel_hedges_refused_total").out, "hedges that are not launched\n")); // to look at
+    CHECK(has(evenkeel("explain obs_fold").out,
+              "400 obs_fold\n    why: A field value may not continue")); // a rule of HTTP
+    for (std::size_t at = 0; at < telemetry::refusal_count; ++at) {      // whatever the proxy refuses with is told of
+        const std::string_view word = telemetry::refusal_word(at);
+        if (word == "other" || word == "draining") continue;
+        CAPTURE(word);
+        CHECK(evenkeel(fmt::format("explain {}", word)).code == 0);
+    }
+    // A part of a word is none: that is an id, and so is any word where somebody is to be asked.
+    for (const char* id : {"circuit", "header", "50", "drain"}) CHECK(evenkeel(std::string{"explain "} + id).code == 1);
+    CHECK(evenkeel("explain circuit_open --admin http://127.0.0.1:1").code == 1);
 }
 
 } // namespace evenkeel::test::commands_test

@@ -1,4 +1,4 @@
-// The six demonstrations say what they are to show; README quotes them.
+// The six demonstrations say what they are to show; tests/README.md quotes them.
 
 #include "proxy/simulate/demonstrations.hpp"
 

@@ -1,5 +1,5 @@
-// Every row of the table of metrics can be made to appear, with each of its words, and README.md says what the rows
-// say.
+// Every row of the table of metrics can be made to appear, with each of its words, and deploy/README.md says what the
+// rows say.
 
 #include "proxy/telemetry/metric_rows.hpp"
 
@@ -275,7 +275,7 @@ TEST_CASE("no metric is written that the table does not have, names are unique, 
     }
 }
 
-TEST_CASE("README.md has the table of metrics as the rows say it: `evenkeel metrics` prints it") {
+TEST_CASE("deploy/README.md has the table of metrics as the rows say it: `evenkeel metrics` prints it") {
     std::ifstream in(EVENKEEL_README);
     const std::string readme{std::istreambuf_iterator<char>(in), {}};
     const std::string table = metrics_reference();

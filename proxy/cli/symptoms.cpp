@@ -1,0 +1,99 @@
+#include "proxy/cli/symptoms.hpp"
+
+#include "proxy/cli/terminal.hpp"
+#include "proxy/wire/refusal.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <string>
+
+namespace evenkeel::cli {
+
+namespace {
+// The cells of a row of a Markdown table; empty: it is none of three.
+std::array<std::string_view, 3> cells_of(std::string_view line) {
+    std::array<std::string_view, 3> cells;
+    if (!line.starts_with("| ") || !line.ends_with(" |")) return {};
+    line = line.substr(2, line.size() - 4);
+    for (std::size_t cell = 0; cell < cells.size(); ++cell) {
+        const std::size_t end = cell + 1 < cells.size() ? line.find(" | ") : line.size();
+        if (end == std::string_view::npos) return {};
+        cells[cell] = line.substr(0, end);
+        line.remove_prefix(std::min(line.size(), end + 3));
+    }
+    return cells;
+}
+
+// Whether it is the status in front, or a whole word in code.
+bool names(std::string_view cell, std::string_view word) {
+    if (cell.starts_with(word) && (cell.size() == word.size() || cell[word.size()] == ' ')) return true;
+    const auto is_of_word = [](char c) {
+        return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-';
+    };
+    bool code = false;
+    for (std::size_t at = 0; at < cell.size(); ++at) {
+        if (cell[at] == '`') code = !code;
+        if (!code || !cell.substr(at).starts_with(word)) continue;
+        const bool begins = at == 0 || !is_of_word(cell[at - 1]);
+        const std::size_t end = at + word.size();
+        if (begins && (end == cell.size() || !is_of_word(cell[end]))) return true;
+    }
+    return false;
+}
+
+// Without the marks of Markdown: of a link its words.
+std::string plain(std::string_view cell) {
+    std::string out;
+    for (std::size_t at = 0; at < cell.size(); ++at) {
+        if (cell[at] == '`' || cell[at] == '[') continue;
+        if (cell[at] == ']' && cell.substr(at).starts_with("](")) {
+            at = std::min(cell.find(')', at), cell.size() - 1);
+            continue;
+        }
+        out += cell[at];
+    }
+    return out;
+}
+} // namespace
+
+namespace {
+std::string rows_of(std::string_view word, bool anywhere) {
+    std::string out;
+    std::string_view page = operating_page;
+    page.remove_prefix(std::min(page.find("\n## Symptoms\n"), page.size()));
+    page = page.substr(0, page.find("\n## ", 1));
+    while (!page.empty()) {
+        const std::size_t end = std::min(page.find('\n'), page.size());
+        const auto [seen, why, what] = cells_of(page.substr(0, end));
+        page.remove_prefix(std::min(page.size(), end + 1));
+        if (!names(seen, word) && !(anywhere && (names(why, word) || names(what, word)))) continue;
+        if (!out.empty()) out += '\n';
+        out += plain(seen) + '\n';
+        if (!why.empty()) out += "    why: " + plain(why) + '\n';
+        if (!what.empty()) out += "    do: " + plain(what) + '\n';
+    }
+    return in_columns(out, 80);
+}
+// A request that is not strict HTTP/1.1: the rule it broke.
+std::string rule_of(std::string_view word) {
+    for (int at = 1; at <= static_cast<int>(wire::refusal::unexpected_bytes); ++at) {
+        const auto why = static_cast<wire::refusal>(at);
+        if (wire::to_string(why) == word)
+            return in_columns(fmt::format("{} {}\n    why: {}\n", wire::status_of(why), word, wire::explain(why)), 80);
+    }
+    return {};
+}
+} // namespace
+
+std::string symptoms_of(std::string_view word) {
+    if (word.empty()) return {};
+    std::string seen = rows_of(word, false);
+    if (seen.empty()) seen = rule_of(word);
+    // A key or a metric is named where it is what to look at.
+    return seen.empty() && word.find('_') != std::string_view::npos ? rows_of(word, true) : seen;
+}
+
+} // namespace evenkeel::cli
