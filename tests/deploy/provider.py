@@ -22,6 +22,9 @@ class Provider:
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def do_GET(self):
+                outer.send(self, 200, json.dumps({"object": "list", "data": [{"id": "m", "object": "model"}]}))
+
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 outer.answer(self, body["messages"][0]["content"], body.get("stream"))
