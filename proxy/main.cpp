@@ -1,6 +1,7 @@
 // Parses the command line; the commands stand in proxy/cli.
 
 #include "proxy/cli/commands.hpp"
+#include "proxy/cli/first_process.hpp"
 #include "proxy/cli/help_text.hpp"
 #include "proxy/cli/mistyped.hpp"
 
@@ -47,8 +48,8 @@ int main(int argc, char** argv) {
     };
 
     run_choice running;
-    auto* run_command = app.add_subcommand(
-        "run", "Serve; SIGHUP reloads the file, SIGUSR1 reopens the logs, SIGTERM drains, a second one ends at once");
+    auto* run_command = app.add_subcommand("run", "Serve; SIGHUP reloads the file, SIGUSR1 reopens the logs, SIGUSR2 "
+                                                  "upgrades, SIGTERM drains, a second one ends at once");
     run_command->add_option("FILE,-c,--config", running.file, "Configuration file (YAML)");
     run_command->add_option("--to", running.to,
                             "Without a file: the URL that everything goes to; the file that this "
@@ -222,6 +223,7 @@ int main(int argc, char** argv) {
 
     // A client or an upstream that goes away is an error code of a write, never a signal.
     std::signal(SIGPIPE, SIG_IGN);
+    if (::getpid() == 1) be_first_process();
     const std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
     if (arguments.empty()) return overview();
     if (const std::string wrong = mistyped(app, arguments); !wrong.empty()) {

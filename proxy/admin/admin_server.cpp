@@ -8,6 +8,7 @@
 #include "proxy/admin/reply.hpp"
 #include "proxy/admin/resources.hpp"
 #include "proxy/admin/sessions.hpp"
+#include "proxy/net/given_sockets.hpp"
 #include "proxy/net/io.hpp"
 #include "proxy/net/listener.hpp"
 
@@ -28,6 +29,7 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <sys/socket.h>
 
 namespace evenkeel::admin {
 
@@ -155,7 +157,7 @@ struct admin_server::state : std::enable_shared_from_this<admin_server::state> {
                 std::make_unique<listening>(on.context(), *options.metrics_listen, surface::read_only, ""));
     }
 
-    [[nodiscard]] boost::system::error_code open(listening& on);
+    [[nodiscard]] boost::system::error_code open(listening& on, net::given_sockets& given);
     [[nodiscard]] std::uint16_t port_of(surface what) const noexcept;
     void close_all();
     void make_room(); // for one more connection
@@ -193,7 +195,7 @@ struct admin_server::state : std::enable_shared_from_this<admin_server::state> {
     bool stopping = false;
 };
 
-boost::system::error_code admin_server::state::open(listening& on) {
+boost::system::error_code admin_server::state::open(listening& on, net::given_sockets& given) {
     boost::system::error_code error;
     // Plain text where TLS was asked for would be a surprise.
     if (on.on.tls) return asio::error::operation_not_supported;
@@ -202,7 +204,8 @@ boost::system::error_code admin_server::state::open(listening& on) {
     // Who may write to the socket may stop the process; what is only read may be scraped by another user of the group.
     if (where.unix && on.rules.what == surface::full) where.unix->mode = 0600;
     try {
-        on.socket.emplace(std::move(net::bind_listener(where, 1).front()));
+        const auto use = on.rules.what == surface::full ? net::socket_use::admin : net::socket_use::metrics;
+        on.socket.emplace(std::move(net::take_or_bind(given, where, use, 1).front()));
     } catch (const boost::system::system_error& failed) {
         return failed.code();
     }
@@ -210,7 +213,10 @@ boost::system::error_code admin_server::state::open(listening& on) {
     // Asio closes what it is given, so it gets a duplicate; the original keeps the file.
     const int duplicate = ::fcntl(on.socket->native_handle(), F_DUPFD_CLOEXEC, 0);
     if (duplicate < 0) return {errno, boost::system::system_category()};
-    const int family = where.unix ? AF_UNIX : where.host.find(':') != std::string::npos ? AF_INET6 : AF_INET;
+    sockaddr_storage bound{}; // a given socket for all addresses may be of either family
+    socklen_t size = sizeof bound;
+    ::getsockname(duplicate, reinterpret_cast<sockaddr*>(&bound), &size);
+    const int family = bound.ss_family;
     on.acceptor.assign(protocol(family, 0), duplicate, error);
     return error;
 }
@@ -474,8 +480,13 @@ admin_server::admin_server(telemetry::background& on, const config::admin& optio
 admin_server::~admin_server() { stop(); }
 
 std::optional<admin_server::listen_failure> admin_server::start() {
+    net::given_sockets none;
+    return start(none);
+}
+
+std::optional<admin_server::listen_failure> admin_server::start(net::given_sockets& given) {
     for (const auto& on : state_->listeners) {
-        if (const auto error = state_->open(*on)) {
+        if (const auto error = state_->open(*on, given)) {
             listen_failure failure{error, show(on->on)};
             state_->close_all();
             return failure;
@@ -500,6 +511,13 @@ void admin_server::stop() {
         closed.set_value();
     });
     closed.get_future().wait();
+}
+
+std::vector<std::pair<const net::bound_socket*, std::string>> admin_server::sockets() const {
+    std::vector<std::pair<const net::bound_socket*, std::string>> out;
+    for (const auto& on : state_->listeners)
+        if (on->socket) out.emplace_back(&*on->socket, on->rules.what == surface::full ? "admin" : "metrics");
+    return out;
 }
 
 std::uint16_t admin_server::port() const noexcept { return state_->port_of(surface::full); }

@@ -41,7 +41,13 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
+
+namespace evenkeel::net {
+class bound_socket;
+class given_sockets;
+} // namespace evenkeel::net
 
 namespace evenkeel::admin {
 
@@ -128,13 +134,17 @@ public:
         boost::system::error_code error;
         std::string address; // which listener
     };
-    // Binds and starts; all listeners or none. Not from the helper thread.
+    // Binds, but what was given, and starts; all listeners or none. Not from the helper thread.
+    [[nodiscard]] std::optional<listen_failure> start(net::given_sockets& given);
     [[nodiscard]] std::optional<listen_failure> start();
     void stop(); // closes listeners and connections; not from the helper thread
 
     // For port 0: what the system chose. 0 if there is no such listener.
     [[nodiscard]] std::uint16_t port() const noexcept;
     [[nodiscard]] std::uint16_t metrics_port() const noexcept;
+
+    // Of each listener, between start() and stop(): its socket, and what it is called among given ones.
+    [[nodiscard]] std::vector<std::pair<const net::bound_socket*, std::string>> sockets() const;
 
 private:
     struct state;

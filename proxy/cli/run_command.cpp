@@ -3,7 +3,10 @@
 #include "proxy/cli/starter_file.hpp"
 #include "proxy/cli/terminal.hpp"
 #include "proxy/cli/version.hpp"
+#include "proxy/net/given_sockets.hpp"
 #include "proxy/server/server.hpp"
+#include "proxy/server/service_manager.hpp"
+#include "proxy/server/successor.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -14,11 +17,13 @@
 #include <cstdlib>
 #include <exception>
 #include <iostream>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <vector>
 
 #include <unistd.h>
 
@@ -34,14 +39,17 @@ void die_of(int signal_number) {
         std::this_thread::sleep_for(last_moments);
         std::signal(signal_number, SIG_DFL);
         ::kill(::getpid(), signal_number);
+        std::_Exit(128 + signal_number); // as the first process of a container it cannot be killed from within
     }).detach();
 }
 
-// SIGHUP reloads, SIGUSR1 opens the log files anew; the first SIGTERM or SIGINT drains, the second ends at once.
+// SIGHUP reloads, SIGUSR1 opens the log files anew, SIGUSR2 starts a new process that takes over; the first SIGTERM or
+// SIGINT drains, the second ends at once.
 class signal_handling {
 public:
     explicit signal_handling(server::server& target) : target_(target), signals_(context_, SIGHUP, SIGTERM, SIGINT) {
         signals_.add(SIGUSR1);
+        signals_.add(SIGUSR2);
         wait();
         thread_ = std::thread([this] { context_.run(); });
     }
@@ -60,6 +68,8 @@ private:
                 target_.request_reload(); // may wait for a disk, which the next signal does not
             } else if (number == SIGUSR1) {
                 target_.reopen_logs();
+            } else if (number == SIGUSR2) {
+                target_.upgrade();
             } else if (!draining_) {
                 draining_ = true;
                 target_.drain();
@@ -138,6 +148,16 @@ int run(const run_choice& choice) {
     // Sent before there is anything to be read or opened anew, neither of them is a reason to die.
     std::signal(SIGHUP, SIG_IGN);
     std::signal(SIGUSR1, SIG_IGN);
+    std::signal(SIGUSR2, SIG_IGN);
+    const std::vector<std::string> command = server::own_command();
+    server::predecessor before;
+    std::optional<net::given_sockets> given;
+    try {
+        given = net::given_sockets::of_environment(before.there());
+    } catch (const std::exception& error) {
+        std::cerr << "evenkeel: " << error.what() << '\n';
+        return 1;
+    }
     const config::environment environment = config::process_environment();
     const auto stages = stage_names();
     const config::load_result loaded = text ? config::load_text(*text, config_file, environment, stages)
@@ -149,10 +169,16 @@ int run(const run_choice& choice) {
                               .config_text = text,
                               .environment = environment,
                               .version = std::string{program_version},
-                              .stages = stages},
+                              .stages = stages,
+                              .manager = std::make_shared<server::service_manager>(),
+                              .sockets = &*given,
+                              .takes_over = before.there(),
+                              .command = command},
                              loaded.settings);
         const signal_handling signals(proxy);
         proxy.start();
+        before.take_over();
+        proxy.tell_ready(); // the service manager listens to the old process until it has let go
         const int exit_code = proxy.wait() ? 0 : 1;
         end_within(std::chrono::seconds{5}, exit_code);
         return exit_code;

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <future>
 #include <utility>
 
 #include <fcntl.h>
@@ -290,6 +291,35 @@ void last_good_file::put(row kept) {
     queued_bytes_ += size;
     if (std::exchange(scheduled_, true)) return;
     thread_.post([this] { write_queued(); });
+}
+
+void last_good_file::lend(duration wait) {
+    auto over = std::make_shared<std::promise<void>>();
+    auto done = over->get_future();
+    thread_.post([this, over] {
+        write_queued();
+        {
+            const std::lock_guard lock(mutex_);
+            lent_ = !std::exchange(closed_, true);
+        }
+        close();
+        over->set_value();
+    });
+    done.wait_for(wait);
+}
+
+void last_good_file::take_back() {
+    thread_.post([this] {
+        if (!std::exchange(lent_, false)) return;
+        std::string why;
+        if (prepare(why) != state::good) {
+            close();
+            return failed("the file of last good answers cannot be used; they are kept in memory only", why);
+        }
+        works_.store(true, std::memory_order_relaxed);
+        const std::lock_guard lock(mutex_);
+        closed_ = false;
+    });
 }
 
 void last_good_file::write_queued() {

@@ -58,6 +58,11 @@ public:
     // From any thread; never waits for the disk.
     void put(row kept);
 
+    // Another process wants the file: what waits is written, and the file closed. Waits for that, no longer than told;
+    // rows are dropped from then on, until it is taken back. From any thread, once open.
+    void lend(duration wait);
+    void take_back();
+
     // The last use went well.
     [[nodiscard]] bool works() const noexcept { return works_.load(std::memory_order_relaxed); }
     [[nodiscard]] std::uint64_t dropped() const noexcept { return dropped_.load(std::memory_order_relaxed); }
@@ -95,6 +100,7 @@ private:
     std::vector<row> queue_;
     std::uint64_t queued_bytes_ = 0;
     bool scheduled_ = false, closed_ = false; // closed_: nothing is taken any more
+    bool lent_ = false;                       // on the thread
 
     sqlite3* db_ = nullptr;
     std::optional<hash_key> key_;

@@ -36,6 +36,14 @@ public:
 
     void set_limit(std::uint64_t max_bytes);
 
+    // To another process that takes over from this one, and back if that fails: what is kept here stays known.
+    void lend_file(duration wait) {
+        if (file_) file_->lend(wait);
+    }
+    void take_file_back() {
+        if (file_) file_->take_back();
+    }
+
     // The key of all hashes; empty until the file has been read.
     [[nodiscard]] const hash_key* key() const noexcept {
         return ready_.load(std::memory_order_acquire) ? &*key_ : nullptr;

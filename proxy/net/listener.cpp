@@ -12,6 +12,7 @@
 #include <boost/system/system_error.hpp>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <netinet/in.h>
@@ -115,11 +116,12 @@ struct bound_socket::socket_file {
     socket_file& operator=(const socket_file&) = delete;
     ~socket_file() {
         struct stat now {};
-        if (::lstat(path.c_str(), &now) == 0 && now.st_ino == made.st_ino && now.st_dev == made.st_dev)
+        if (!left && ::lstat(path.c_str(), &now) == 0 && now.st_ino == made.st_ino && now.st_dev == made.st_dev)
             ::unlink(path.c_str());
     }
     std::string path;
     struct stat made {};
+    std::atomic<bool> left{false};
 };
 
 bound_socket::bound_socket(bound_socket&& other) noexcept
@@ -131,6 +133,24 @@ bound_socket::~bound_socket() {
     if (fd_ >= 0) ::close(fd_);
 }
 
+bound_socket bound_socket::duplicate() const {
+    bound_socket other;
+    other.port_ = port_;
+    other.address_ = address_;
+    other.fd_ = ::fcntl(fd_, F_DUPFD_CLOEXEC, 0);
+    if (other.fd_ < 0) fail(errno, address_);
+    other.file_ = file_;
+    return other;
+}
+
+std::function<void()> bound_socket::file_to_leave() const {
+    return [file = file_] {
+        if (file) file->left = true;
+    };
+}
+
+void bound_socket::own_file(const std::string& path) { file_ = std::make_shared<socket_file>(path); }
+
 std::vector<bound_socket> bind_listener(const config::listener& where, unsigned workers) {
     std::vector<bound_socket> out;
     if (where.unix) {
@@ -138,16 +158,9 @@ std::vector<bound_socket> bind_listener(const config::listener& where, unsigned 
         bound_socket first;
         first.address_ = "unix:" + path;
         first.fd_ = bind_unix(path, static_cast<mode_t>(where.unix->mode), first.address_);
-        first.file_ = std::make_shared<bound_socket::socket_file>(path);
+        first.own_file(path);
         out.push_back(std::move(first));
-        for (unsigned i = 1; i < workers; ++i) {
-            bound_socket other;
-            other.address_ = out.front().address_;
-            other.fd_ = ::fcntl(out.front().fd_, F_DUPFD_CLOEXEC, 0);
-            if (other.fd_ < 0) fail(errno, other.address_);
-            other.file_ = out.front().file_;
-            out.push_back(std::move(other));
-        }
+        for (unsigned i = 1; i < workers; ++i) out.push_back(out.front().duplicate());
         return out;
     }
 

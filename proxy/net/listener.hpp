@@ -30,14 +30,21 @@ public:
     ~bound_socket();
 
     [[nodiscard]] int native_handle() const noexcept { return fd_; }
-    [[nodiscard]] bool is_unix() const noexcept { return file_ != nullptr; }
+    [[nodiscard]] bool is_unix() const noexcept { return address_.starts_with("unix:"); }
     [[nodiscard]] std::uint16_t port() const noexcept { return port_; }            // as bound; 0 for a unix socket
     [[nodiscard]] const std::string& address() const noexcept { return address_; } // "127.0.0.1:8080", "unix:/path"
 
+    // The same socket once more; throws where there is no descriptor left.
+    [[nodiscard]] bound_socket duplicate() const;
+    // For who hands the socket to another process: calling it leaves the file to that one. From any thread.
+    [[nodiscard]] std::function<void()> file_to_leave() const;
+
 private:
     friend std::vector<bound_socket> bind_listener(const config::listener&, unsigned);
+    friend class given_sockets;
     struct socket_file;
     bound_socket() = default;
+    void own_file(const std::string& path);
 
     int fd_ = -1;
     std::uint16_t port_ = 0;

@@ -5,12 +5,17 @@
 #include "proxy/coalesce/shared_flights.hpp"
 #include "proxy/fallback/last_good_store.hpp"
 #include "proxy/message/memory_bound.hpp"
+#include "proxy/net/given_sockets.hpp"
 #include "proxy/net/listener.hpp"
 #include "proxy/net/own_addresses.hpp"
 #include "proxy/net/resolver.hpp"
 #include "proxy/net/tls_context.hpp"
 #include "proxy/server/address_watch.hpp"
 #include "proxy/server/chaos_control.hpp"
+#include "proxy/server/descriptor_limit.hpp"
+#include "proxy/server/service_manager.hpp"
+#include "proxy/server/successor.hpp"
+#include "proxy/server/watchdog.hpp"
 #include "proxy/server/worker.hpp"
 #include "proxy/state/policy_registry.hpp"
 #include "proxy/telemetry/access_log.hpp"
@@ -32,6 +37,11 @@
 #include <random>
 #include <sstream>
 #include <stdexcept>
+#include <thread>
+#include <utility>
+
+#include <fcntl.h>
+#include <unistd.h>
 
 namespace evenkeel::server {
 
@@ -89,6 +99,9 @@ constexpr duration longest_store_wait = std::chrono::seconds{2};
 // For the addresses of names with `resolve: each`; then their upstreams have one endpoint until they come.
 constexpr duration longest_address_wait = std::chrono::seconds{1};
 
+// After that: what is torn down, the last traces and lines of the log. (chosen)
+constexpr duration longest_end = std::chrono::seconds{10};
+
 // For the collector of traces to take what is left when the process ends. (chosen)
 constexpr duration longest_last_export = std::chrono::seconds{2};
 
@@ -102,6 +115,49 @@ void open_logs(const config::settings& with, telemetry::app_log& log, telemetry:
     demand("log.path", with.log.path, log.open(with.log.path));
     demand("access_log.path", with.access_log.path, access.open(with.access_log.path));
 }
+
+// Of what `evenkeel check` would print, the first line that matters.
+std::string_view first_error(std::string_view problems) {
+    const auto at = problems.find(": error: ");
+    const auto line = at == std::string_view::npos ? at : problems.rfind('\n', at);
+    problems.remove_prefix(line == std::string_view::npos ? 0 : line + 1);
+    return problems.substr(0, problems.find('\n'));
+}
+
+// For a new process to read its files and to serve. (chosen: names that are looked up take seconds)
+constexpr duration longest_start = std::chrono::seconds{60};
+// Connections that are kept alive are to be closed by an answer: a pool comes back to each of them within that, or has
+// no hurry. (chosen)
+constexpr duration idle_grace = std::chrono::seconds{5};
+// Beside connections, and two descriptors each of them: what the process itself has open. (chosen)
+constexpr std::uint64_t own_descriptors = 128;
+
+// A listening socket to be handed on.
+struct kept_socket {
+    int fd; // of its owner's, who closes it once draining has begun
+    std::string name;
+    std::function<void()> leave_file;
+};
+
+class duplicates {
+public:
+    explicit duplicates(const std::vector<kept_socket>& of) {
+        for (const kept_socket& each : of) sockets_.emplace_back(::fcntl(each.fd, F_DUPFD_CLOEXEC, 0), each.name);
+    }
+    ~duplicates() {
+        for (const auto& [fd, name] : sockets_)
+            if (fd >= 0) ::close(fd);
+    }
+    duplicates(const duplicates&) = delete;
+    duplicates& operator=(const duplicates&) = delete;
+    [[nodiscard]] const std::vector<std::pair<int, std::string>>& all() const noexcept { return sockets_; }
+    [[nodiscard]] bool complete() const noexcept {
+        return std::all_of(sockets_.begin(), sockets_.end(), [](const auto& each) { return each.first >= 0; });
+    }
+
+private:
+    std::vector<std::pair<int, std::string>> sockets_;
+};
 
 std::uint64_t random_seed() {
     std::random_device device;
@@ -150,9 +206,15 @@ struct server::inside {
     telemetry::background loading{"evenkeel-load"}; // reloads; refers to everything above
     address_watch addresses{options.lookup, options.look_up_every,
                             [this] { loading.post([this] { follow_addresses(); }); }};
-    std::unique_ptr<admin::admin_server> admin; // last: it refers to everything above
+    std::unique_ptr<admin::admin_server> admin; // refers to everything above
+    std::optional<watchdog> signs_of_life;
+
+    std::mutex handing; // draining begins, or a new process, one after the other
+    std::vector<kept_socket> sockets;
+    std::shared_ptr<successor> next_process; // that is starting
+    std::thread upgrading;
     bool started = false;
-    std::atomic<bool> draining{false}, restart_required{false};
+    std::atomic<bool> draining{false}, restart_required{false}, handed_over{false};
     std::atomic<steady_time> serves_until{steady_time::max()};     // while draining
     std::atomic<bool> reload_waits{false}, reopening_waits{false}; // for their turn, asked for by a signal
 
@@ -204,6 +266,14 @@ struct server::inside {
         }
         hand_out();
     }
+    // To the service manager, whom there need not be.
+    [[nodiscard]] std::string serving() const {
+        return fmt::format("serving on {} with {} worker{}", fmt::join(bound, ", "), workers.size(),
+                           workers.size() == 1 ? "" : "s");
+    }
+    void open_doors(const net::server_contexts& certificates);
+    void raise_limit();
+    void take_over_from(successor& next, const config::settings& now);
     [[nodiscard]] admin::control_result end_rests(const admin::rest_order& order) {
         const auto ended =
             policies.end_rests(order.upstream, order.endpoint, steady_time{std::chrono::steady_clock::now()});
@@ -286,15 +356,7 @@ server::server(server_options options, config::snapshot settings)
         all.workers.back()->beat_for(all.beats, number);
     }
     building.unlock();
-    for (std::size_t at = 0; at < all.settings->listen.size(); ++at) {
-        auto sockets = net::bind_listener(all.settings->listen[at], all.settings->workers);
-        all.bound.push_back(sockets.front().address());
-        all.own.add(all.bound.back());
-        for (std::size_t number = 0; number < sockets.size(); ++number) {
-            const auto share = std::max<std::uint32_t>(1, all.settings->limits.max_connections / all.settings->workers);
-            all.workers[number]->add_listener(std::move(sockets[number]), certificates[at], {.max_connections = share});
-        }
-    }
+    all.open_doors(certificates);
     if (all.settings->admin.listen || all.settings->admin.metrics_listen) {
         all.admin = std::make_unique<admin::admin_server>(
             all.helper, all.settings->admin,
@@ -336,29 +398,106 @@ server::server(server_options options, config::snapshot settings)
                         return all.told;
                     },
             });
-        if (const auto failure = all.admin->start()) {
+        net::given_sockets none;
+        if (const auto failure = all.admin->start(all.options.sockets != nullptr ? *all.options.sockets : none)) {
             throw std::runtime_error(
                 fmt::format("cannot listen on {}: {}", failure->address, failure->error.message()));
+        }
+        for (auto& [socket, name] : all.admin->sockets())
+            all.sockets.push_back({socket->native_handle(), std::move(name), socket->file_to_leave()});
+    }
+    if (const auto left = all.options.sockets != nullptr ? all.options.sockets->left() : std::vector<std::string>{};
+        !left.empty()) {
+        // Clients would wait there for ever, as the service manager goes on listening.
+        if (!all.options.takes_over)
+            throw std::runtime_error(
+                fmt::format("{}: sockets were given that neither `listen` nor `admin` has: {}; it has {}",
+                            all.settings->source, fmt::join(left, ", "), fmt::join(all.bound, ", ")));
+        for (const std::string& each : left)
+            all.log.info("the process before this one listened there, and this one does not", {{"address", each}});
+        *all.options.sockets = {}; // nobody is to wait there
+    }
+    all.options.sockets = nullptr;
+}
+
+void server::inside::open_doors(const net::server_contexts& certificates) {
+    net::given_sockets none;
+    net::given_sockets& given = options.sockets != nullptr ? *options.sockets : none;
+    const bool some = given.any();
+    for (std::size_t at = 0; at < settings->listen.size(); ++at) {
+        auto from = given.take(settings->listen[at], net::socket_use::data, settings->workers);
+        const bool was_given = !from.empty();
+        if (!was_given) from = net::bind_listener(settings->listen[at], settings->workers);
+        bound.push_back(from.front().address());
+        own.add(bound.back());
+        if (some && !was_given)
+            log.warning("no socket was given for this address; it was bound here", {{"address", bound.back()}});
+        const auto share =
+            std::max<std::uint32_t>(1, settings->limits.max_connections / static_cast<std::uint32_t>(from.size()));
+        for (std::size_t number = 0; number < from.size(); ++number) {
+            sockets.push_back({from[number].native_handle(), "listen", from[number].file_to_leave()});
+            workers[number % workers.size()]->add_listener(at, std::move(from[number]), certificates[at],
+                                                           {.max_connections = share});
         }
     }
 }
 
+void server::inside::raise_limit() {
+    const descriptor_limit limit = raise_descriptor_limit();
+    log.info("descriptors", {{"limit", std::to_string(limit.now)}, {"before", std::to_string(limit.before)}});
+    const std::uint64_t wanted = 2 * std::uint64_t{settings->limits.max_connections} + own_descriptors;
+    if (limit.now < wanted)
+        log.warning("the system allows fewer descriptors than limits.max_connections may need, two each",
+                    {{"limit", std::to_string(limit.now)}, {"wanted", std::to_string(wanted)}});
+}
+
 server::~server() {
+    {
+        const std::scoped_lock lock(inside_->handing);
+        inside_->draining = true;
+        if (inside_->next_process) inside_->next_process->give_up();
+    }
+    if (inside_->upgrading.joinable()) inside_->upgrading.join();
+    inside_->signs_of_life.reset();
     if (inside_->admin) inside_->admin->stop();
     stop_now();
     static_cast<void>(wait());
 }
 
 void server::start() {
+    inside_->raise_limit();
     for (auto& each : inside_->workers) each->start();
     inside_->started = true;
     for (const auto& address : inside_->bound) inside_->log.info("listening", {{"address", address}});
     for (const auto& address : admin_addresses()) inside_->log.info("listening for operators", {{"address", address}});
 }
 
+void server::tell_ready() {
+    inside& all = *inside_;
+    if (!all.options.manager) return;
+    all.options.manager->ready(all.serving());
+    if (const auto every = all.options.manager->sign_of_life_every())
+        all.signs_of_life.emplace(all.helper, all.beats, *all.options.manager, *every);
+}
+
 server::reloaded server::read_again() {
     inside& all = *inside_;
     const std::lock_guard lock(all.reloading);
+    const bool tells = all.options.manager && !all.draining;
+    if (tells) all.options.manager->reloading();
+    reloaded found = take_file();
+    if (tells)
+        all.options.manager->ready(
+            !found.taken
+                ? fmt::format("the file was not taken, the old one stays in force: {}", first_error(found.problem))
+            : found.needs_restart.empty() ? all.serving()
+                                          : fmt::format("{}; not in force before a restart: {}", all.serving(),
+                                                        fmt::join(found.needs_restart, ", ")));
+    return found;
+}
+
+server::reloaded server::take_file() {
+    inside& all = *inside_;
     const server_options& told = all.options;
     config::load_result loaded =
         told.config_text ? config::load_text(*told.config_text, told.config_file, told.environment, told.stages)
@@ -427,11 +566,68 @@ void server::drain() {
     const config::snapshot settings = inside_->current();
     const duration delay = settings->drain_delay, within = settings->drain_timeout;
     const steady_time until = steady_time{std::chrono::steady_clock::now()} + delay;
-    if (until < inside_->serves_until.load()) inside_->serves_until = until;
-    inside_->draining = true;
+    {
+        const std::scoped_lock lock(inside_->handing);
+        if (until < inside_->serves_until.load()) inside_->serves_until = until;
+        inside_->draining = true;
+        if (inside_->next_process) inside_->next_process->give_up();
+    }
+    if (inside_->options.manager)
+        inside_->options.manager->stopping(delay + within + longest_end,
+                                           fmt::format("draining: {} s at most", in_seconds(delay + within)));
     inside_->log.info("draining", {{"delay", fmt::format("{}s", in_seconds(delay))},
                                    {"timeout", fmt::format("{}s", in_seconds(within))}});
     for (auto& each : inside_->workers) each->drain(delay, within);
+}
+
+void server::upgrade() {
+    inside& all = *inside_;
+    const auto refuse = [&](std::string_view why) {
+        all.log.warning("there will be no new process; this one goes on", {{"reason", why}});
+    };
+    if (all.options.command.empty()) return refuse("this process cannot be started again");
+    // Everything in a container ends with its first process.
+    if (::getpid() == 1) return refuse("this is the first process of its container, which is what to replace");
+    const std::scoped_lock lock(all.handing);
+    if (all.draining) return refuse("this process is draining");
+    if (all.next_process) return refuse("there is one starting already");
+    if (all.upgrading.joinable()) all.upgrading.join(); // that of a former attempt, which has ended
+    const config::snapshot now = all.current();
+    all.last_good.lend_file(longest_store_wait);
+    try {
+        const duplicates handed(all.sockets);
+        if (!handed.complete()) throw std::runtime_error("there are no descriptors left");
+        all.next_process = std::make_shared<successor>(all.options.command, handed.all());
+    } catch (const std::exception& failed) {
+        all.last_good.take_file_back();
+        return refuse(failed.what());
+    }
+    all.log.info("another process of this program is starting", {{"program", all.options.command.front()}});
+    all.upgrading = std::thread([&all, now, next = all.next_process] { all.take_over_from(*next, *now); });
+}
+
+// On a thread of its own.
+void server::inside::take_over_from(successor& next, const config::settings& now) {
+    std::string why = next.wait(longest_start);
+    std::unique_lock lock(handing);
+    next_process.reset();
+    if (why.empty() && draining) why = "this process is to end";
+    if (!why.empty()) {
+        last_good.take_file_back();
+        log.error("the new process does not take over; this one goes on", {{"reason", why}});
+        return;
+    }
+    draining = handed_over = true;
+    serves_until = steady_time{std::chrono::steady_clock::now()};
+    for (const kept_socket& each : sockets) each.leave_file();
+    lock.unlock();
+    signs_of_life.reset();
+    if (options.manager) options.manager->succeeded_by(next.id());
+    next.let_go();
+    log.info("another process has taken over; this one ends when its requests have",
+             {{"process", std::to_string(next.id())}, {"timeout", fmt::format("{}s", in_seconds(now.drain_timeout))}});
+    if (admin) admin->stop(); // what is asked from now on is asked of the new one
+    for (auto& each : workers) each->leave_doors(idle_grace, now.drain_timeout);
 }
 
 void server::reopen_logs() {

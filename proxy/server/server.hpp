@@ -14,7 +14,13 @@
 #include <string_view>
 #include <vector>
 
+namespace evenkeel::net {
+class given_sockets;
+}
+
 namespace evenkeel::server {
+
+class service_manager;
 
 struct server_options {
     std::string config_file;
@@ -26,6 +32,12 @@ struct server_options {
     duration look_up_every = std::chrono::seconds{5}; // names with `resolve: each`; chosen: as often as DNS-based
                                                       // discovery of services is asked elsewhere
     duration look_for_dead_ways_every{};              // 0: as usual (way_watch.hpp)
+    std::shared_ptr<service_manager> manager{};       // told what happens; null: nobody is
+    // Which the process was given; those of another process that it takes over from may be too many, for the file may
+    // have changed, those of a service manager may not.
+    net::given_sockets* sockets = nullptr; // outlives the constructor
+    bool takes_over = false;
+    std::vector<std::string> command{}; // that starts another process such as this; empty: upgrade() does not
 };
 
 class server {
@@ -37,6 +49,7 @@ public:
     server& operator=(const server&) = delete;
 
     void start();
+    void tell_ready(); // to the service manager: that it serves, and from then on that it lives
 
     // What came of reading the file again.
     struct reloaded {
@@ -58,7 +71,10 @@ public:
     // Not ready from now on; after drain.delay stops accepting and lets requests end, at most drain.timeout. From any
     // thread.
     void drain();
-    void stop_now();           // from any thread
+    void stop_now(); // from any thread
+    // Starts the program anew, which reads the file again and serves from the same sockets; once it does, this process
+    // lets its requests end, at most for drain.timeout. A new process that fails changes nothing. From any thread.
+    void upgrade();
     [[nodiscard]] bool wait(); // until every worker has ended; true: nothing was left over
 
     // As bound, in the order of `listen`: "127.0.0.1:8080", "unix:/path".
@@ -66,6 +82,8 @@ public:
     [[nodiscard]] std::vector<std::string> admin_addresses() const;
 
 private:
+    reloaded take_file();
+
     struct inside;
     std::unique_ptr<inside> inside_;
 };

@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <pthread.h>
+
 namespace evenkeel::server {
 
 worker::worker(const shared_parts& shared, config::snapshot settings,
@@ -38,14 +40,15 @@ worker::worker(const shared_parts& shared, config::snapshot settings,
 
 worker::~worker() = default;
 
-void worker::add_listener(net::bound_socket socket, std::shared_ptr<const net::tls_server_context> tls,
+void worker::add_listener(std::size_t of, net::bound_socket socket, std::shared_ptr<const net::tls_server_context> tls,
                           const net::listener_options& options) {
     const std::string_view host = wire::host_of(socket.address());
     const request::arrival via = socket.is_unix()             ? request::arrival::unix_socket
                                  : wire::names_loopback(host) ? request::arrival::loopback
                                                               : request::arrival::network;
     doors_.push_back(
-        {std::make_unique<net::listener>(loop_, std::move(socket), std::move(tls), options, services_.observer), via});
+        {of, std::make_unique<net::listener>(loop_, std::move(socket), std::move(tls), options, services_.observer),
+         via});
 }
 
 void worker::accept(std::unique_ptr<net::client_stream> stream, request::arrival via) {
@@ -67,6 +70,7 @@ void worker::start() {
             [this, via = one.via](std::unique_ptr<net::client_stream> stream) { accept(std::move(stream), via); });
     }
     thread_ = std::thread([this] { loop_.run(); });
+    pthread_setname_np(thread_.native_handle(), "evenkeel-work");
 }
 
 void worker::join() {
@@ -86,18 +90,28 @@ void worker::use(config::snapshot settings, std::shared_ptr<const request::polic
 }
 
 void worker::use(std::vector<std::shared_ptr<const net::tls_server_context>> certificates) {
-    boost::asio::post(loop_.executor(), [this, certificates = std::move(certificates)]() mutable {
-        for (std::size_t at = 0; at < doors_.size(); ++at) doors_[at].listener->use(std::move(certificates[at]));
+    boost::asio::post(loop_.executor(), [this, certificates = std::move(certificates)] {
+        for (const door& one : doors_) one.listener->use(certificates[one.of]);
     });
 }
 
 void worker::drain(duration delay, duration within) {
+    boost::asio::post(loop_.executor(),
+                      [this, delay, within] { wind_down_by(loop_.now() + delay, loop_.now() + delay + within); });
+}
+
+void worker::leave_doors(duration delay, duration within) {
     boost::asio::post(loop_.executor(), [this, delay, within] {
-        close_by_ = std::min(close_by_, loop_.now() + delay);
-        end_by_ = std::min(end_by_, loop_.now() + delay + within);
-        if (std::exchange(winding_down_, true)) return changed_.set();
-        winding_down_in_.spawn(wind_down());
+        for (auto& one : doors_) one.listener->stop();
+        wind_down_by(loop_.now() + delay, loop_.now() + delay + within);
     });
+}
+
+void worker::wind_down_by(steady_time close, steady_time end) {
+    close_by_ = std::min(close_by_, close);
+    end_by_ = std::min(end_by_, end);
+    if (std::exchange(winding_down_, true)) return changed_.set();
+    winding_down_in_.spawn(wind_down());
 }
 
 void worker::stop_now() { drain(duration::zero(), duration::zero()); }
@@ -125,6 +139,7 @@ net::task<void> worker::wind_down() {
     const steady_time at_last = loop_.now() + std::chrono::seconds{2};
     while ((serves() || loop_.nursery().size() > 0) && loop_.now() < at_last)
         static_cast<void>(co_await changed_.wait_until(loop_.timers(), at_last));
+    if (pulse_) pulse_->end();
     pulse_.reset();
     leftovers_ = {.tasks = loop_.nursery().size() + services_.flight_nursery.size(),
                   .connections = connections_.size(),

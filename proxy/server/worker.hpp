@@ -52,8 +52,9 @@ public:
     worker(const worker&) = delete;
     worker& operator=(const worker&) = delete;
 
-    // Before start(): listeners are the worker's own.
-    void add_listener(net::bound_socket socket, std::shared_ptr<const net::tls_server_context> tls,
+    // Before start(): listeners are the worker's own. `of`: which of `listen` the socket belongs to; there may be
+    // several of one.
+    void add_listener(std::size_t of, net::bound_socket socket, std::shared_ptr<const net::tls_server_context> tls,
                       const net::listener_options& options);
     void beat_for(telemetry::liveness& of, unsigned number) { pulse_.emplace(of, number, loop_); } // likewise
     void start();
@@ -61,12 +62,15 @@ public:
 
     // From any thread.
     void use(config::snapshot settings, std::shared_ptr<const request::policy_set> policies);
-    // One per listener, in their order.
+    // One for each of `listen`, in their order.
     void use(std::vector<std::shared_ptr<const net::tls_server_context>> certificates);
     // Serves for `delay` more, then stops accepting, lets requests end for `within`, and ends the loop. Asked again,
     // what ends sooner holds.
     void drain(duration delay, duration within);
     void stop_now();
+    // Another process serves from the same sockets: no more accepting here from now on. Otherwise as drain, but that
+    // connections that are kept alive get `delay` to be closed by an answer, and not under a request.
+    void leave_doors(duration delay, duration within);
     [[nodiscard]] net::loop& loop() noexcept { return loop_; }
 
     // After join(): what is left; all zero unless something leaked.
@@ -77,6 +81,7 @@ public:
 
 private:
     net::task<void> wind_down();
+    void wind_down_by(steady_time close, steady_time end);
     [[nodiscard]] bool serves() const noexcept { return connections_.size() + services_.flight_nursery.size() > 0; }
     void accept(std::unique_ptr<net::client_stream> stream, request::arrival via);
 
@@ -89,6 +94,7 @@ private:
     request::connection_context context_;
     request::prewarm_probes probes_;
     struct door {
+        std::size_t of;
         std::unique_ptr<net::listener> listener;
         request::arrival via;
     };

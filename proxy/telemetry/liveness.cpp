@@ -10,15 +10,20 @@ void liveness::beat(unsigned worker, steady_time now) noexcept {
     beats_[worker].nanoseconds.store(now.time_since_epoch().count(), std::memory_order_relaxed);
 }
 
-bool liveness::alive(steady_time now) const noexcept {
+bool liveness::alive(steady_time now, duration within) const noexcept {
     for (unsigned worker = 0; worker < workers_; ++worker) {
         const steady_time last{duration{beats_[worker].nanoseconds.load(std::memory_order_relaxed)}};
-        if (now - last > limit) return false;
+        if (last < now && now - last > within) return false;
     }
     return true;
 }
 
 pulse::pulse(liveness& of, unsigned worker, net::loop& loop) : of_(of), worker_(worker), loop_(loop) { on_timer(); }
+
+void pulse::end() noexcept {
+    cancel();
+    of_.ended(worker_);
+}
 
 void pulse::on_timer() {
     const auto now = loop_.now();

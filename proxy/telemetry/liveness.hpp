@@ -21,8 +21,9 @@ public:
     // All workers count as having beaten at `now`.
     liveness(unsigned workers, steady_time now);
 
-    void beat(unsigned worker, steady_time now) noexcept;     // from that worker
-    [[nodiscard]] bool alive(steady_time now) const noexcept; // no beat is older than the limit
+    void beat(unsigned worker, steady_time now) noexcept;                              // from that worker
+    void ended(unsigned worker) noexcept { beat(worker, steady_time::max()); }         // in order: it will beat no more
+    [[nodiscard]] bool alive(steady_time now, duration within = limit) const noexcept; // no beat is older
     [[nodiscard]] unsigned workers() const noexcept { return workers_; }
 
 private:
@@ -37,6 +38,7 @@ private:
 class pulse final : private net::timer_entry {
 public:
     pulse(liveness& of, unsigned worker, net::loop& loop);
+    void end() noexcept; // the loop is about to end in order
 
 private:
     void on_timer() override;
