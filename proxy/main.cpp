@@ -1,6 +1,7 @@
 // Parses the command line; the commands stand in proxy/cli.
 
 #include "proxy/cli/commands.hpp"
+#include "proxy/cli/completion.hpp"
 #include "proxy/cli/first_process.hpp"
 #include "proxy/cli/help_text.hpp"
 #include "proxy/cli/mistyped.hpp"
@@ -217,6 +218,18 @@ int main(int argc, char** argv) {
     simulate_command->callback([&] {
         simulated.json = format == "json";
         exit_code = simulate(simulated);
+    });
+
+    std::string shell;
+    auto* completion_command = app.add_subcommand(
+        "completion", "Print what makes a shell complete commands and options, for its start-up file");
+    completion_command->add_option("SHELL", shell, "bash, zsh or fish")
+        ->required()
+        ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+    completion_command->callback([&] { std::cout << completion_script(app, shell); });
+    // For who makes the manual page; hidden.
+    app.add_subcommand("manual", "The commands, for scdoc")->group("")->callback([&] {
+        std::cout << manual_of_commands(app);
     });
 
     app.add_subcommand("version", "Version, compiler and libraries")->callback([&] { exit_code = version(); });

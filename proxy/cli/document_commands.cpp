@@ -42,6 +42,7 @@ int overview() {
   evenkeel config show FILE          what a configuration comes to, with origins
   evenkeel simulate --model all      what policies make of trouble
   evenkeel reference                 every key, with default, range and price
+  evenkeel completion bash           for the shell: bash, zsh, fish
   evenkeel schema, metrics, version
 
 evenkeel COMMAND --help says what each takes.
