@@ -131,7 +131,9 @@ void endpoint_search::list(choices& to, obstacles& why, const wish& wanted, urge
 bool endpoint_search::take(choice& one, obstacles& why, const wish& wanted, urgency pressed, steady_time now,
                            policy_view& view) const {
     if (wanted.is_extra()) {
-        one.work = view.cost(one.at, wanted.took, wanted.never_sent || one.failures == 0, now);
+        // A rate limit is told without any work, however long the words were under way.
+        const bool effortless = wanted.never_sent || wanted.refused || one.failures == 0;
+        one.work = view.cost(one.at, wanted.took, effortless, now);
         if (!view.reserve(one.at, one.work, now)) {
             why.budget = true;
             why.refused.push_back({one.at, retry_denial::budget});

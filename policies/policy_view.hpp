@@ -76,7 +76,8 @@ public:
     [[nodiscard]] virtual bool begin_waiting(steady_time now) = 0;
 
     // Of the endpoint's budget: what another attempt there costs after one that took `took`, and taking that much.
-    // `effortless`: that one did not cost this endpoint anything, because it was never sent or went elsewhere.
+    // `effortless`: that one did not cost this endpoint anything, because it was never sent, met a rate limit or went
+    // elsewhere.
     [[nodiscard]] virtual double cost(endpoint_index at, duration took, bool effortless, steady_time now) = 0;
     [[nodiscard]] virtual bool reserve(endpoint_index at, double work, steady_time now) = 0;
     virtual void refund(endpoint_index at, double work, steady_time now) = 0;

@@ -44,8 +44,8 @@ void work_budget::learn(duration took, steady_time now) noexcept {
     took_.add(took, now);
 }
 
-double work_budget::cost(duration took, bool never_sent, steady_time now) noexcept {
-    if (never_sent) return least_work;
+double work_budget::cost(duration took, bool effortless, steady_time now) noexcept {
+    if (effortless) return least_work;
     const std::scoped_lock lock(mutex_);
     const auto usual = took_.value(now);
     if (!usual || *usual <= duration::zero()) return 1;

@@ -38,9 +38,9 @@ public:
     // How long a successful attempt took, to learn the median.
     void learn(duration took, steady_time now) noexcept;
 
-    // What repeating after a failed attempt costs: clamp(took / P50, 0.1, 1); 1 while unlearned; 0.1 if nothing was
-    // sent.
-    [[nodiscard]] double cost(duration took, bool never_sent, steady_time now) noexcept;
+    // What repeating after a failed attempt costs: clamp(took / P50, 0.1, 1); 1 while unlearned; 0.1 if it was no work
+    // for the upstream, because nothing was sent or it met a rate limit.
+    [[nodiscard]] double cost(duration took, bool effortless, steady_time now) noexcept;
     // Takes `cost` if there is enough. False: refused, nothing was taken.
     [[nodiscard]] bool reserve(double cost, steady_time now) noexcept;
     // Takes 1, if at least half of the burst is there afterwards. (So a burst below 2 never pays for a hedge.)

@@ -103,21 +103,27 @@ exchange_script refused() {
 
 TEST_CASE(
     "A17: a thousand at once meet a rate limit that names no time, and are served as it lets them, without a storm") {
-    for (const auto& [at_a_time, each] : {std::pair{200, 500ms}, std::pair{280, 1000ms}}) {
+    struct limit {
+        int at_a_time;
+        duration each, refusal; // how long an answer takes, and a 429: a crowd's are not there at once
+    };
+    for (const auto& [at_a_time, each, refusal] :
+         {limit{200, 500ms, 5ms}, limit{280, 1000ms, 5ms}, limit{200, 500ms, 200ms}, limit{200, 500ms, 500ms}}) {
         CAPTURE(at_a_time);
+        CAPTURE(refusal.count());
         busy f(1);
         std::vector<steady_time> ends;
         int refusals = 0;
-        f.upstream.choose(
-            [&, room = static_cast<std::size_t>(at_a_time), length = each](const config::upstream&, std::size_t) {
-                std::erase_if(ends, [&](steady_time end) { return end <= f.loop.now(); });
-                if (ends.size() >= room) {
-                    ++refusals;
-                    return after(5ms, status_answer(429));
-                }
-                ends.push_back(f.loop.now() + length);
-                return after(length, ok_json);
-            });
+        f.upstream.choose([&, room = static_cast<std::size_t>(at_a_time), length = each,
+                           wait = refusal](const config::upstream&, std::size_t) {
+            std::erase_if(ends, [&](steady_time end) { return end <= f.loop.now(); });
+            if (ends.size() >= room) {
+                ++refusals;
+                return after(wait, status_answer(429));
+            }
+            ends.push_back(f.loop.now() + length);
+            return after(length, ok_json);
+        });
         const std::string patient =
             "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nx-evenkeel-timeout: 10\r\n"
             "Content-Length: 2\r\n\r\n{}";
