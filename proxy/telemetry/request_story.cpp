@@ -510,6 +510,8 @@ std::vector<told_event> story_of(const kept_request& of) {
     if (of.ending == request_ending::upstream_error && unjudged && !told.empty())
         told.push_back({told.back().after, "It was passed on as it came: with `retry: off`, or where no further "
                                            "attempt is possible, nothing is held back."});
+    // Told in their order; what was noted behind another may have been timed a moment before it.
+    for (std::size_t at = 1; at < told.size(); ++at) told[at].after = std::max(told[at].after, told[at - 1].after);
     return told;
 }
 

@@ -232,6 +232,18 @@ TEST_CASE("stories: every event has a sentence, within 80 columns and in plain c
     }
 }
 
+TEST_CASE("stories: times do not go back, though an attempt is timed a moment before what made it end") {
+    const auto settings = with({});
+    const config::upstream& a = *settings->upstreams[0];
+    request_account account = calm(*settings, "r", start);
+    account.journal.add(start + 3ms, &a, 1, happened::committed{"good_answer"});
+    account.journal.add(start + 2ms, &a, 1, happened::ended{attempt_result::success, 200, 2ms, "", {}});
+    const auto told = story_of(keep(account));
+    REQUIRE(told.size() == 2);
+    CHECK(told[0].after == 1003ms); // it came a second before its end
+    CHECK(told[1].after == 1003ms);
+}
+
 TEST_CASE("stories: every end of a request has a conclusion") {
     const auto settings = with({});
     for (int i = 0; i < request_outcome_count; ++i) {
