@@ -110,6 +110,8 @@ public:
     [[nodiscard]] bool is_stream() const noexcept { return hold_ && hold_->format() && !hold_->assembled(); }
     // ... of server-sent events, whatever its label says.
     [[nodiscard]] bool is_events() const noexcept { return is_stream() && hold_->format() == wire::stream_format::sse; }
+    // Compressed in a way that nobody here reads.
+    [[nodiscard]] bool is_unread() const noexcept { return hold_ && hold_->is_unread(); }
     // The answer in one piece, put together from a stream; its body is then `assembled_size` bytes of JSON.
     [[nodiscard]] bool is_assembled() const noexcept { return hold_ && hold_->assembled(); }
     [[nodiscard]] std::size_t assembled_size() const noexcept { return hold_->kept().size(); }

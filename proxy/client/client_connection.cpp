@@ -46,7 +46,12 @@ constexpr duration park_after = std::chrono::milliseconds{50};
 constexpr duration linger_time = std::chrono::seconds{30};
 constexpr duration linger_silence = std::chrono::seconds{2};
 constexpr std::size_t max_request_id = 128;
+constexpr std::size_t longest_coding_told = 32; // of an upstream's words, in a message
 
+// What a client can make of that has the head of a stream already.
+bool is_readable_stream(const answer& given) noexcept {
+    return (given.events || is_event_stream(*given.head)) && content_of(*given.head).readable();
+}
 bool is_sane_id(std::string_view id) noexcept {
     return !id.empty() && id.size() <= max_request_id &&
            std::all_of(id.begin(), id.end(), [](char c) { return wire::has_class(c, wire::char_class::plain); });
@@ -402,8 +407,9 @@ net::task<bool> client_connection::handle() {
     if (!given.may_ask_again()) request.body.let_go(); // a client may take long to read, or to leave
     try {
         if (given.degraded.is && ahead_.given() && !gone_ && !co_await say_degraded(given.degraded)) gone_ = true;
-        if (given.body && !gone_ && ahead_.given()) be_readable(given);
-        if (given.body && !gone_ && ahead_.given() && !given.events && !is_event_stream(*given.head)) {
+        const bool behind_head = given.body && !gone_ && ahead_.given();
+        if (behind_head) be_readable(given);
+        if (behind_head && !is_readable_stream(given)) {
             goes_on = co_await relay_as_event(given, request);
             // What was made here costs nothing; half-closed clients may read it.
         } else if (given.body && (!gone_ || given.local)) {
@@ -660,11 +666,13 @@ net::task<bool> client_connection::relay_as_event(answer& given, client_request&
     }
     if (status < 400) {
         account.outcome = telemetry::request_outcome::upstream_error;
-        account.reason = "not_a_stream";
+        account.reason = readable ? "not_a_stream" : "unread_answer";
     }
     const wire::error_facts said = wire::read_error(body);
     const std::string message = !said.message.empty() ? said.message
-                                : !readable    ? "the upstream's answer is compressed in a way that was not asked for"
+                                : !readable           ? "the upstream's answer came compressed (" +
+                                                  std::string{content.coding.substr(0, longest_coding_told)} +
+                                                  "), which was not asked for and cannot be told behind this head"
                                 : status < 400 ? "the upstream did not answer with a stream"
                                                : "the upstream answered with status " + std::to_string(status);
     const std::string code = !said.code.empty() ? said.code : !said.type.empty() ? said.type : "upstream_error";

@@ -4,6 +4,7 @@
 #include "proxy/message/local_answer.hpp"
 #include "proxy/reading/client_hints.hpp"
 #include "proxy/reading/outgoing.hpp"
+#include "proxy/state/policy_registry.hpp"
 
 #include <algorithm>
 #include <array>
@@ -64,7 +65,7 @@ void head_ahead::on_timer() {
         return;
     const steady_time due = request_->came.received + hold_of(*request_);
     if (loop.now() < due) return arm(due);
-    if (!request_->facts.wants_events()) return;
+    if (!request_->facts.wants_events() || request_->came.policies->unread().among(*route, loop.now())) return;
     running_ = given_ = true;
     patience_ = request_->came.settings->limits.write_timeout;
     loop.nursery().spawn(run(this, head(), route->stream.heartbeat));

@@ -79,6 +79,7 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
     const bool replayable = good && from.leaves_last_words();
     const auto dialect = from.dialect();
     given.upcast = good && from.is_assembled();
+    if (from.is_unread()) request_.came.policies->unread().note(*given.upstream, now_);
     const bool unasked = good && from.tells_unasked();
     given.body = from.take_body();
     if (given.upcast) {

@@ -54,9 +54,11 @@ content_facts content_of(const wire::response_head& head) noexcept {
     content_facts content;
     for (const wire::field& one : head.fields) {
         if (one.id == wire::field_id::content_encoding) {
+            if (one.value.empty() || wire::iequals(one.value, "identity")) continue;
+            // Of several, one over the other, none is undone here.
+            content.decodable = !content.encoded && wire::content_decoder::knows(one.value);
+            content.encoded = true;
             content.coding = one.value;
-            content.encoded = !one.value.empty() && !wire::istarts_with(one.value, "identity");
-            content.decodable = content.encoded && wire::content_decoder::knows(one.value);
         } else if (one.id == wire::field_id::content_type) {
             if (wire::begins_with(one.value, "application/json")) { // as good as always
                 content.is = kind::json;

@@ -32,6 +32,7 @@
 #include "policies/waiting_line.hpp"
 #include "policies/work_budget.hpp"
 #include "proxy/events/policy_report.hpp"
+#include "proxy/state/unread_upstreams.hpp"
 #include "proxy/state/upcast_memory.hpp"
 
 #include <atomic>
@@ -85,12 +86,14 @@ public:
         return found->second;
     }
     [[nodiscard]] upcast_memory& not_upcast() const noexcept { return *not_upcast_; }
+    [[nodiscard]] unread_upstreams& unread() const noexcept { return *unread_; }
 
 private:
     friend class policy_registry;
     std::unordered_map<const config::route*, route_policies> routes_;
     std::vector<std::shared_ptr<const void>> held_; // what they point to, of endpoints
     std::unique_ptr<upcast_memory> not_upcast_ = std::make_unique<upcast_memory>();
+    std::unique_ptr<unread_upstreams> unread_ = std::make_unique<unread_upstreams>();
 };
 
 class policy_registry {

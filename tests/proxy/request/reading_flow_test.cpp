@@ -265,6 +265,75 @@ TEST_CASE("an encoding that nobody here knows is passed on as it is, and said so
     }
 }
 
+TEST_CASE("codings on top of one another are undone by nobody, and identity is none") {
+    struct row {
+        std::string fields;
+        bool unread;
+    };
+    const std::string plain = something_said;
+    for (const row& each :
+         {row{"Content-Encoding: gzip, br\r\n", true}, row{"Content-Encoding: br, gzip\r\n", true},
+          row{"Content-Encoding: br\r\nContent-Encoding: gzip\r\n", true},
+          row{"Content-Encoding: gzip\r\nContent-Encoding: gzip\r\n", true},
+          row{"Content-Encoding: identity, br\r\n", true}, row{"Content-Encoding: identity\r\n", false},
+          row{"Content-Encoding:\r\n", false}, row{"Content-Encoding: identity\r\nContent-Encoding: gzip\r\n", false},
+          row{"Content-Encoding: gzip\r\nContent-Encoding: identity\r\n", false}}) {
+        CAPTURE(each.fields);
+        retrying f;
+        const std::string bytes = each.unread                ? "\x0b\x02\x80not to be read\x03"
+                                  : has(each.fields, "gzip") ? gzip(plain)
+                                                             : plain;
+        f.upstream.next(answering(json_of(bytes, each.fields)));
+        f.connect();
+        f.send(post);
+        CHECK(has(f.client.received(), bytes));
+        CHECK(f.upstream.exchanges().size() == 1);
+        CHECK(f.seen.requests.at(0).outcome == request_outcome::ok);
+        CHECK(has(f.seen.journal, "unread") == each.unread);
+        f.expect_nothing_left();
+    }
+}
+
+TEST_CASE("an encoding that nobody here knows is never passed off as events behind a head that was given ahead") {
+    for (const bool stream : {true, false}) {
+        CAPTURE(stream);
+        retrying f;
+        f.route->stream.head_hold = 10s;
+        f.route->stream.heartbeat = 100s;
+        const std::string bytes = "\x0b\x02\x80not to be read\x03";
+        const std::string answer =
+            stream ? head_of("text/event-stream", "Content-Encoding: br\r\n") + chunk(bytes) + end_of_chunks
+                   : json_of(bytes, "Content-Encoding: br\r\n");
+        f.upstream.next(streaming({play::pause{12s}, play::send{answer}}));
+        f.connect();
+        f.send(post_stream(gzip_fields));
+        f.pass(13s);
+        CHECK(!has(f.client.received(), bytes));
+        CHECK(has(f.client.received(), "event: error"));
+        CHECK(has(f.client.received(), "came compressed (br), which was not asked for"));
+        CHECK(f.upstream.exchanges().size() == 1);
+        CHECK(f.seen.requests.at(0).outcome == request_outcome::upstream_error);
+        CHECK(f.seen.requests.at(0).reason == "unread_answer");
+        CHECK(has(f.seen.journal, "unread"));
+
+        // Now it is known of this upstream: no head goes ahead of its answers, and none is lost.
+        f.upstream.next(streaming({play::pause{12s}, play::send{answer}}));
+        scripted_client later(f.loop);
+        f.loop.nursery().spawn(
+            request::client_connection::run(std::make_unique<request::client_connection>(f.context, later.connect())));
+        later.send(post_stream(gzip_fields));
+        f.pass(11s);
+        CHECK(later.received().empty());
+        f.pass(2s);
+        CHECK(has(later.received(), "Content-Encoding: br\r\n"));
+        CHECK(has(later.received(), bytes));
+        CHECK(f.seen.requests.at(1).outcome == request_outcome::ok);
+        later.leave();
+        f.pass(1s);
+        f.expect_nothing_left();
+    }
+}
+
 TEST_CASE("B5: good events are passed on one by one, whatever their label, and judged as a stream") {
     for (const std::string type : {"application/json", "text/plain", "application/octet-stream"}) {
         for (const int retries : {3, 0}) {
