@@ -19,15 +19,6 @@ void flight_log::leave(cursor& place) noexcept {
     if (!open_) trim();
 }
 
-void flight_log::detach_followers(telemetry::coalesce_detachment why) noexcept {
-    open_ = false;
-    for (std::size_t i = 1; i < readers_.size(); ++i) {
-        readers_[i]->reads = false;
-        readers_[i]->detached = why;
-    }
-    if (readers_.size() > 1) readers_.resize(1);
-}
-
 std::uint64_t flight_log::fastest() const noexcept {
     std::uint64_t most = 0;
     for (const flight_log::cursor* one : readers_) most = std::max(most, one->position);

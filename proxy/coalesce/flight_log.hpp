@@ -42,8 +42,6 @@ public:
 
     void join(cursor& place);
     void leave(cursor& place) noexcept;
-    // All but the first who came.
-    void detach_followers(telemetry::coalesce_detachment why) noexcept;
     [[nodiscard]] bool deserted() const noexcept { return readers_.empty(); }
     [[nodiscard]] std::size_t readers() const noexcept { return readers_.size(); }
     // Somebody has read all there is.

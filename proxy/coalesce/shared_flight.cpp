@@ -32,7 +32,6 @@ shared_answer::shared_answer(const answer& of, const telemetry::request_account&
     }
     const content_facts content = content_of(head);
     const bool streams = content.is == content_facts::kind::events || content.is == content_facts::kind::lines;
-    opaque = streams && content.encoded;
     if (streams && !content.encoded)
         format = content.is == content_facts::kind::events ? wire::stream_format::sse : wire::stream_format::ndjson;
 }
@@ -49,7 +48,7 @@ std::shared_ptr<shared_flight> shared_flight::make(worker_services& services, sh
     made->request_ = std::make_unique<owned_request>(services.loop, services.buffers, of, body);
     client_request& request = made->request_->get();
     request.route = of.route;
-    // A compressed stream is opaque, and nobody could be told where it broke.
+    // Behind a compressed stream nobody could be told why it broke; one that comes all the same is read as it comes.
     if (request.facts.wants_stream()) made->request_->set_field("accept-encoding", "identity");
     return made;
 }
@@ -182,7 +181,6 @@ void shared_flight::publish(const answer& given, const client_request& request) 
     std::vector<sleeper> sleepers;
     {
         const std::lock_guard lock(mutex_);
-        if (told->opaque) log_.detach_followers(telemetry::coalesce_detachment::encoded);
         answer_ = std::move(told);
         collect_sleepers(sleepers);
     }

@@ -71,8 +71,7 @@ struct shared_answer : provenance {
     shared_answer(const answer& of, const telemetry::request_account& account);
     telemetry::request_story so_far; // of the request that it is the answer to
     wire::response_head head;
-    std::optional<wire::stream_format> format; // of a stream that may be read by anybody
-    bool opaque = false;                       // a compressed stream
+    std::optional<wire::stream_format> format; // of a stream that is not compressed: our words may stand behind it
 
 private:
     [[nodiscard]] std::string_view keep(std::string_view text) { return texts_.emplace_back(text); }

@@ -180,7 +180,6 @@ std::string_view to_string(coalesce_detachment why) noexcept {
     switch (why) {
     case coalesce_detachment::slow: return "slow";
     case coalesce_detachment::memory: return "memory";
-    case coalesce_detachment::encoded: return "encoded";
     }
     return "slow";
 }

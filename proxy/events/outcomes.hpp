@@ -132,11 +132,10 @@ inline constexpr int coalesce_role_count = 4;
 
 // Why a follower lost its flight; the label `reason` of coalesced_detached_total.
 enum class coalesce_detachment : unsigned char {
-    slow,    // it was further behind the fastest than is held
-    memory,  // limits.memory had no room for what it had yet to read
-    encoded, // the answer turned out to be a compressed stream, which nobody can follow
+    slow,   // it was further behind the fastest than is held
+    memory, // limits.memory had no room for what it had yet to read
 };
-inline constexpr int coalesce_detachment_count = 3;
+inline constexpr int coalesce_detachment_count = 2;
 [[nodiscard]] std::string_view to_string(coalesce_detachment) noexcept;
 
 // What became of a request that went upstream as a stream although its client wants the answer in one piece; the label

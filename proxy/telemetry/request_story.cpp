@@ -139,9 +139,8 @@ public:
         return "An identical request was under way: it waited for that one's answer.";
     }
     std::string operator()(const happened::detached& it) const {
-        const std::string_view why = it.why == coalesce_detachment::slow     ? "it was further behind than is held"
-                                     : it.why == coalesce_detachment::memory ? "limits.memory had no room for it"
-                                                                             : "the answer is a compressed stream";
+        const std::string_view why = it.why == coalesce_detachment::slow ? "it was further behind than is held"
+                                                                         : "limits.memory had no room for it";
         return fmt::format("It lost the shared flight, since {}, and was sent by itself.", why);
     }
     std::string operator()(const happened::shared_flight_ended&) const { return {}; }

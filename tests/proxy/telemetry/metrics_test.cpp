@@ -182,7 +182,6 @@ TEST_CASE("what alerts count exists before the first request, with zero") {
              R"(evenkeel_coalesced_flights{route="phase2"})",
              R"(evenkeel_coalesced_detached_total{route="phase2",reason="slow"})",
              R"(evenkeel_coalesced_detached_total{route="phase2",reason="memory"})",
-             R"(evenkeel_coalesced_detached_total{route="phase2",reason="encoded"})",
              R"(evenkeel_fallbacks_total{route="phase2",step="last_good"})",
              R"(evenkeel_fallbacks_exhausted_total{route="phase2"})",
              R"(evenkeel_prewarm_target_connections{upstream="backup"})",
