@@ -101,6 +101,7 @@ TEST_CASE("P2.1, through sockets: what each misbehaviour of a provider comes to"
 TEST_CASE("B1 to B4: what each misbehaviour comes to, plain and compressed, is the same") {
     simulated_provider first, second;
     running_proxy proxy(two_proxies_config(first, second));
+    second.play("");
     const std::vector<row> rows{
 #include "tests/proxy/server/misbehaviour_rows.inc"
     };
@@ -116,15 +117,18 @@ TEST_CASE("B1 to B4: what each misbehaviour comes to, plain and compressed, is t
         const std::string fault = one.fault;
         // What is announced is the length of the plain text there.
         if (fault.find("content_length") != std::string::npos || fault.find("encoding") != std::string::npos) continue;
-        for (std::size_t column = 0; column < 4; ++column) {
-            const bool stream = column % 2 == 1, once = column < 2;
+        for (std::size_t column = 0; column < one.expected.size(); ++column) {
+            const bool stream = column % 2 == 1, once = column < 2, both = column >= 4;
             const std::string nonce = "z" + std::to_string(++number);
+            if (both) trust_again(proxy, first);
             first.play(fault + "; encoding=gzip" + (once ? "; fail_times=1" : ""));
+            second.play("encoding=gzip");
             auto client = proxy.connect();
-            const auto answer = client.request("POST", "/alone/v1/chat/completions",
-                                               {{"content-type", "application/json"}, {"accept-encoding", "gzip, br"}},
-                                               chat(nonce, stream));
-            const std::string cell = fmt::format("{} {}", got(answer, nonce, stream), first.counters().requests);
+            const auto answer = client.request(
+                "POST", both ? "/both/v1/chat/completions" : "/alone/v1/chat/completions",
+                {{"content-type", "application/json"}, {"accept-encoding", "gzip, br"}}, chat(nonce, stream));
+            const std::string cell = fmt::format("{} {}{}", got(answer, nonce, stream), first.counters().requests,
+                                                 both ? fmt::format("+{}", second.counters().requests) : "");
             const std::string expected = without_frame(one.expected[column]);
             CAPTURE(fault);
             CAPTURE(column);
