@@ -63,6 +63,7 @@ int main(int argc, char** argv) {
     run_command->add_option("--listen", running.listen, "With --to: where, instead of 127.0.0.1:8080");
     run_command->add_option("--admin", running.admin, "With --to: where, instead of 127.0.0.1:9901; or off");
     run_command->add_flag("--print", running.print, "With --to: print that file on stdout, and run nothing");
+    running.command.assign(argv, argv + argc);
     run_command->callback([&] { exit_code = run(running); });
 
     init_choice starting;

@@ -27,11 +27,12 @@ struct init_choice {
 };
 
 struct run_choice {
-    std::string file;              // or ...
-    std::string to;                // ... a URL, and
-    std::vector<std::string> then; // URL=VARIABLE, or URL
-    std::string listen, admin;     // of that; empty: as usual
-    bool print = false;            // the file that it means, and nothing is run
+    std::string file;                   // or ...
+    std::string to;                     // ... a URL, and
+    std::vector<std::string> then;      // URL=VARIABLE, or URL
+    std::string listen, admin;          // of that; empty: as usual
+    bool print = false;                 // the file that it means, and nothing is run
+    std::vector<std::string> command{}; // line, with the program, for an upgrade
 };
 
 struct try_choice {

@@ -149,7 +149,6 @@ int run(const run_choice& choice) {
     std::signal(SIGHUP, SIG_IGN);
     std::signal(SIGUSR1, SIG_IGN);
     std::signal(SIGUSR2, SIG_IGN);
-    const std::vector<std::string> command = server::own_command();
     server::predecessor before;
     std::optional<net::given_sockets> given;
     try {
@@ -173,7 +172,7 @@ int run(const run_choice& choice) {
                               .manager = std::make_shared<server::service_manager>(),
                               .sockets = &*given,
                               .takes_over = before.there(),
-                              .command = command},
+                              .command = server::command_again(choice.command)},
                              loaded.settings);
         const signal_handling signals(proxy);
         proxy.start();

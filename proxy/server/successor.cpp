@@ -7,8 +7,6 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <string_view>
 #include <system_error>
 
@@ -61,16 +59,8 @@ void say(int to, const char* word, long number) noexcept {
 bool is_program(const std::string& path) { return ::access(path.c_str(), X_OK) == 0; }
 } // namespace
 
-std::vector<std::string> own_command() {
-    std::ifstream in("/proc/self/cmdline", std::ios::binary);
-    const std::string all{std::istreambuf_iterator<char>(in), {}};
-    std::vector<std::string> words;
-    for (std::size_t from = 0; from < all.size();) {
-        const auto end = std::min(all.find('\0', from), all.size());
-        words.push_back(all.substr(from, end - from));
-        from = end + 1;
-    }
-    if (words.empty()) words.emplace_back();
+std::vector<std::string> command_again(std::vector<std::string> words) {
+    if (words.empty()) return words;
     std::string& program = words.front();
     if (program.find('/') != std::string::npos && is_program(program)) return words;
     const char* const told = std::getenv("PATH");
@@ -85,7 +75,8 @@ std::vector<std::string> own_command() {
     }
     std::array<char, 4096> file{};
     const ssize_t size = ::readlink("/proc/self/exe", file.data(), file.size());
-    if (size > 0) program.assign(file.data(), static_cast<std::size_t>(size));
+    if (size <= 0) return {};
+    program.assign(file.data(), static_cast<std::size_t>(size));
     return words;
 }
 

@@ -18,8 +18,9 @@
 
 namespace evenkeel::server {
 
-// Command line of this process, with the program as it can be found when another file has taken its place.
-[[nodiscard]] std::vector<std::string> own_command();
+// What starts this program again, by the command line that started it: the program as it can be found when another file
+// has taken its place. Empty: it cannot be found.
+[[nodiscard]] std::vector<std::string> command_again(std::vector<std::string> words);
 
 class successor {
 public:
