@@ -223,7 +223,7 @@ boost::asio::mutable_buffer client_connection::expect_more() {
 }
 
 client_connection::head_state client_connection::why_no_more() const noexcept {
-    if (may_park_ && timed_out_ && !closing_) return head_state::parked;
+    if (may_park_ && timed_out_ && !closing_ && !context_.doors_closed) return head_state::parked;
     return timed_out_ && !idle_ && !closing_ ? head_state::timed_out : head_state::closed;
 }
 

@@ -30,6 +30,7 @@ struct connection_context {
     config::snapshot settings;                  // the current one; replaced by a reload
     std::shared_ptr<const policy_set> policies; // of these settings
     bool draining = false;                      // every answer closes its connection
+    bool doors_closed = false;                  // ... and nobody is waited for who says nothing
     std::uint64_t id_seed = 0;                  // of request ids, random per worker
     std::uint64_t trace_draws = 0;              // of traces' ids, likewise
     std::uint64_t next_id = 0;

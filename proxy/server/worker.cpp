@@ -120,7 +120,7 @@ net::task<void> worker::wind_down() {
     // From here on each answer closes its connection: who keeps one comes back over another, where a balancer sends it.
     context_.draining = true;
     while (loop_.now() < close_by_) static_cast<void>(co_await changed_.wait_until(loop_.timers(), close_by_));
-    doors_closed_ = true;
+    doors_closed_ = context_.doors_closed = true;
     probes_.stop();
     services_.probers_go.request();
     pool_.drain();

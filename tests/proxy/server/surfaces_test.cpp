@@ -428,6 +428,31 @@ TEST_CASE(
     CHECK(proxy.finish());
 }
 
+TEST_CASE("F3: while drain.delay lasts whoever says nothing yet is waited for as before, and for no longer") {
+    simulated_provider upstream;
+    running_proxy proxy(through(upstream.url()), "127.0.0.1:0", "drain: {delay: 2s, timeout: 20s}\n");
+    const auto ask = [](blocking_client& by, const std::string& nonce) {
+        return by.request("POST", "/v1/chat/completions", {{"content-type", "application/json"}}, chat(nonce, false));
+    };
+    auto kept = proxy.connect();
+    REQUIRE(ask(kept, "k1").status == 200);
+    const auto start = std::chrono::steady_clock::now();
+    proxy->drain();
+    auto fresh = proxy.connect(), silent = proxy.connect();
+    std::this_thread::sleep_for(500ms); // longer than it takes to be parked
+    for (auto* one : {&kept, &fresh}) {
+        const auto answer = ask(*one, "k2");
+        CHECK(answer.status == 200);
+        CHECK(answer.complete());
+        CHECK(answer.header("connection") == "close");
+    }
+    CHECK(proxy->wait()); // the silent one holds nothing up
+    const auto took = std::chrono::steady_clock::now() - start;
+    CHECK(took > 1900ms);
+    CHECK(took < 10s);
+    CHECK(proxy.finish());
+}
+
 TEST_CASE("F3: who ends at once waits for no delay") {
     simulated_provider upstream;
     running_proxy proxy(through(upstream.url()), "127.0.0.1:0", "drain: {delay: 1h}\n");
