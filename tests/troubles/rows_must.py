@@ -61,11 +61,10 @@ async def drained(stage):
     told, refused_early, refused_late, cut, served = [None], [0], [0], [0], [0]
 
     async def one(number):
-        begun = time.monotonic()
         answer = await proxy.ask(chat(stream=number % 2 == 0), patience=20)
         if answer.good:
             served[0] += 1
-        elif answer.status == 0 and told[0] is not None and begun > told[0] + 4.9:
+        elif answer.status == 0 and told[0] is not None and time.monotonic() > told[0] + 4.9:
             refused_late[0] += 1
         elif answer.status == 0:
             refused_early[0] += 1

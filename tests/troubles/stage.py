@@ -527,21 +527,21 @@ class Stage:
                                  f"    upstreams: [first, second]\n{of_route}")
         return a, b, proxy
 
-    def check(self, text, *options):
+    async def check(self, text, *options):
         """What `evenkeel check` makes of a configuration: its status, and what it prints."""
         made = self.config(text)
-        done = subprocess.run([self.program, "check", "-c", made.file, *options], capture_output=True, text=True,
-                              timeout=30)
+        done = await asyncio.to_thread(subprocess.run, [self.program, "check", "-c", made.file, *options],
+                                       capture_output=True, text=True, timeout=30)
         return done.returncode, done.stdout + done.stderr
 
-    def certificate(self, name):
+    async def certificate(self, name):
         """A key and a certificate of its own for 127.0.0.1; their files."""
         os.makedirs(self.folder, exist_ok=True)
         key, made = (os.path.join(self.folder, f"{name}.{end}") for end in ("key", "pem"))
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-                        "-nodes",
-                        "-keyout", key, "-out", made, "-days", "30", "-subj", f"/CN={name}",
-                        "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True, timeout=30)
+        make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                "-keyout", key, "-out", made, "-days", "30", "-subj", f"/CN={name}",
+                "-addext", "subjectAltName=IP:127.0.0.1"]
+        await asyncio.to_thread(subprocess.run, make, check=True, capture_output=True, timeout=30)
         return key, made
 
     def tls(self, key, certificate):
