@@ -9,6 +9,7 @@
 
 #include <cstdlib>
 #include <iostream>
+#include <set>
 #include <utility>
 #include <variant>
 
@@ -22,7 +23,9 @@ std::optional<admin_place> find_admin(const std::string& admin, const std::strin
     admin_place at;
     if (const char* token = std::getenv("EVENKEEL_ADMIN_TOKEN")) at.token = token;
     if (!file.empty()) {
-        const auto loaded = config::load_file(file, config::process_environment());
+        // Who asks needs none of the keys that the service has.
+        std::set<std::string> assumed;
+        const auto loaded = config::load_file(file, config::assuming(config::process_environment(), assumed));
         if (!loaded.ok()) {
             print_problems(loaded.diagnostics);
             why = "the file says no more than its problems";
@@ -37,8 +40,9 @@ std::optional<admin_place> find_admin(const std::string& admin, const std::strin
             at.host = told.listen->host;
             at.port = told.listen->port;
         }
-        // It is for the address in its file and no other.
-        if (admin.empty()) at.token = told.token;
+        // It is for the address in its file and no other; where it may be one of those that are not set here, the
+        // variable's is better.
+        if (admin.empty() && (assumed.empty() || at.token.empty())) at.token = told.token;
     }
     if (!admin.empty()) {
         const auto read = config::read_url(admin, true);

@@ -58,7 +58,14 @@ int explain_sent(const explain_choice& choice) {
     const auto at = find_admin(choice.admin, choice.config, why);
     if (!at) return wrong_usage("explain", why);
     const admin_answer told = ask_admin(*at, "/-/requests/" + escaped(choice.id) + "?format=text");
-    if (!told.problem.empty()) return failed(told.problem);
+    if (!told.problem.empty()) {
+        const bool alone = choice.admin.empty() && choice.config.empty();
+        return failed((alone
+                           ? fmt::format("'{}' is no word that is known here, so it is taken for the id of a request. ",
+                                         choice.id)
+                           : std::string{}) +
+                      told.problem);
+    }
     if (told.status == 200) {
         std::cout << printable_lines(told.body);
         return 0;

@@ -102,14 +102,16 @@ std::string health_table(std::string_view document, bool colour) {
     }
     const auto open = static_cast<std::uint64_t>(value_of(whole, "open_circuits"));
     const auto chaos = static_cast<std::uint64_t>(value_of(whole, "chaos_rules"));
-    out += fmt::format("\n{}; {}{}\n",
-                       whole.at("healthy").as_bool() ? tinted("healthy", tint::good, colour)
-                                                     : tinted("unhealthy: nothing can be served", tint::bad, colour),
-                       open == 0   ? std::string{"no circuit is open"}
-                       : open == 1 ? std::string{"1 circuit is open"}
-                                   : fmt::format("{} circuits are open", open),
-                       chaos == 0 ? std::string{}
-                                  : fmt::format("; chaos is on ({} {})", chaos, chaos == 1 ? "rule" : "rules"));
+    out += fmt::format(
+        "\n{}; {}{}\n",
+        whole.at("healthy").as_bool() ? tinted("healthy", tint::good, colour)
+                                      : tinted(open == 0 ? "unhealthy: every attempt of the last minute failed"
+                                                         : "unhealthy: nothing can be served",
+                                               tint::bad, colour),
+        open == 0   ? std::string{"no circuit is open"}
+        : open == 1 ? std::string{"1 circuit is open"}
+                    : fmt::format("{} circuits are open", open),
+        chaos == 0 ? std::string{} : fmt::format("; chaos is on ({} {})", chaos, chaos == 1 ? "rule" : "rules"));
     return out;
 }
 

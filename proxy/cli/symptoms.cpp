@@ -86,6 +86,20 @@ std::string rule_of(std::string_view word) {
     }
     return {};
 }
+// A metric: what it says.
+std::string metric_of(std::string_view word) {
+    constexpr std::string_view ours = "evenkeel_";
+    std::string_view page = operating_page;
+    for (const std::string_view name : {word, word.starts_with(ours) ? word.substr(ours.size()) : word}) {
+        const std::size_t at = page.find(fmt::format("\n| `{}` | ", name));
+        if (at == std::string_view::npos) continue;
+        const std::string_view row = page.substr(at + 1, page.find('\n', at + 1) - at - 1);
+        const std::size_t help = row.rfind(" | ", row.size() - 3);
+        if (help == std::string_view::npos || !row.ends_with(" |")) continue;
+        return in_columns(fmt::format("{}\n    {}\n", word, plain(row.substr(help + 3, row.size() - help - 5))), 80);
+    }
+    return {};
+}
 } // namespace
 
 std::string symptoms_of(std::string_view word) {
@@ -93,7 +107,8 @@ std::string symptoms_of(std::string_view word) {
     std::string seen = rows_of(word, false);
     if (seen.empty()) seen = rule_of(word);
     // A key or a metric is named where it is what to look at.
-    return seen.empty() && word.find('_') != std::string_view::npos ? rows_of(word, true) : seen;
+    if (seen.empty() && word.find('_') != std::string_view::npos) seen = metric_of(word) + rows_of(word, true);
+    return seen;
 }
 
 } // namespace evenkeel::cli

@@ -12,7 +12,7 @@ extern const std::string_view operating_page; // deploy/README.md
 // The rows that name `word` (circuit_open, 503, stream_idle_timeout) as what is seen, or where none does, and it is one
 // with `_` in it (evenkeel_hedges_refused_total), as what to look at: text of 80 columns, in the order of the page.
 // Empty: none. Only whole words in code count, and statuses. Of a word for a request that is not strict HTTP/1.1: the
-// rule it broke.
+// rule it broke; of a metric also what it counts.
 [[nodiscard]] std::string symptoms_of(std::string_view word);
 
 } // namespace evenkeel::cli

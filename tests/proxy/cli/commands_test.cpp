@@ -170,6 +170,9 @@ TEST_CASE("explain WORD: what deploy/README.md says of a status, a word or a met
     CHECK(has(evenkeel("explain evenkeel_config_restart_required").out, "POST /-/reload"));
     CHECK(has(evenkeel("explain stream_idle_timeout").out, "an SDK exception in mid-stream"));
     CHECK(has(evenkeel("explain evenkeel_hedges_refused_total").out, "hedges that are not launched\n")); // to look at
+    CHECK(
+        evenkeel("explain evenkeel_requests_total").out.starts_with("evenkeel_requests_total\n    Requests by what "));
+    CHECK(has(evenkeel("explain frobnicate").out, "'frobnicate' is no word that is known here"));
     CHECK(has(evenkeel("explain obs_fold").out,
               "400 obs_fold\n    why: A field value may not continue")); // a rule of HTTP
     for (std::size_t at = 0; at < telemetry::refusal_count; ++at) {      // whatever the proxy refuses with is told of
