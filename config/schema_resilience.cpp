@@ -129,7 +129,8 @@ void add_breaker_keys(std::vector<key_row>& table) {
         {.path = "circuit_breaker.scope", .kind = value_kind::word, .fallback = "endpoint",
          .words = "endpoint|upstream|route",
          .documentation = "What one circuit covers: an endpoint, whichever route asks it; an upstream with all its "
-                          "endpoints; or an endpoint as this one route sees it.",
+                          "endpoints; or an endpoint as this one route sees it. Within it a model that fails while "
+                          "others are well has one of its own.",
          .fills = breaks<&breaker_options::scope>},
         {.path = "circuit_breaker.when_open", .kind = value_kind::word, .fallback = "hold", .words = "hold|reject",
          .documentation = "What a request does when every endpoint's circuit is open: wait for the recovery and be "

@@ -68,16 +68,18 @@ void circuit_breaker::configure(const breaker_options& options) noexcept {
 }
 
 std::optional<circuit_breaker::refusal> circuit_breaker::refuse(bool probe_allowed, bool ramp_applies, double u,
-                                                                steady_time now) const noexcept {
+                                                                steady_time now, bool early) const noexcept {
     // Nearly always it is up and has been so for long.
     if (const auto* at = std::get_if<circuit::closed>(&state_); at != nullptr && !at->ramps_since) return std::nullopt;
-    return circuit::refuse(state_, options_, {probe_allowed, ramp_applies, u, usual_p95_, forced_.has_value()}, now);
+    return circuit::refuse(state_, options_, {probe_allowed, ramp_applies, u, usual_p95_, forced_.has_value(), early},
+                           now);
 }
 
-circuit_breaker::admission circuit_breaker::admit(bool probe_allowed, bool ramp_applies, double u, steady_time now) {
+circuit_breaker::admission circuit_breaker::admit(bool probe_allowed, bool ramp_applies, double u, steady_time now,
+                                                  bool early) {
     const std::scoped_lock lock(mutex_);
     admission got;
-    got.refused = refuse(probe_allowed, ramp_applies, u, now);
+    got.refused = refuse(probe_allowed, ramp_applies, u, now, early);
     if (got.refused) return got;
     if (const auto* at = std::get_if<circuit::open>(&state_))
         got.transition = enter(circuit::probe(*at, now), "recovery_time", now);
@@ -94,9 +96,9 @@ circuit_breaker::admission circuit_breaker::admit(bool probe_allowed, bool ramp_
 }
 
 std::optional<circuit_breaker::refusal> circuit_breaker::look(bool probe_allowed, bool ramp_applies, double u,
-                                                              steady_time now) {
+                                                              steady_time now, bool early) {
     const std::scoped_lock lock(mutex_);
-    return refuse(probe_allowed, ramp_applies, u, now);
+    return refuse(probe_allowed, ramp_applies, u, now, early);
 }
 
 duration circuit_breaker::patience(const std::optional<duration>& usual_p95) const noexcept {
@@ -141,8 +143,9 @@ std::optional<circuit_transition> circuit_breaker::note_verdict(permit& by, verd
     if (by.slot_ == 0 && what != verdict::neutral)
         by.slot_ = attempts_.take(patience(known.usual_p95), options_.window, now);
     const bool placed = attempts_.set(by.slot_, mark_of(what, known.timed_out), now);
-    if (!placed || what == verdict::success || what == verdict::neutral || forced_ || !trips(known, now))
-        return std::nullopt;
+    const bool may_trip =
+        placed && what != verdict::success && what != verdict::neutral && !forced_ && !known.only_counts;
+    if (!may_trip || !trips(known, now)) return std::nullopt;
     return enter(circuit::trip(options_, known.alone, u, now), "consecutive_failures", now);
 }
 

@@ -27,7 +27,8 @@
 //
 // What a circuit can be and how it gets from one state to the next is circuit_states.hpp; this is the shell around it:
 // counts what a closed circuit trips by, gives permits, holds to an operator's word, and tells of transitions. One per
-// endpoint (or upstream, or route: `scope`); thread-safe: one mutex, held for one call.
+// endpoint (or upstream, or route: `scope`), and within it one for each model that fails while others are well
+// (model_circuits.hpp); thread-safe: one mutex, held for one call.
 
 #include "policies/circuit_states.hpp"
 #include "policies/small_mutex.hpp"
@@ -58,6 +59,8 @@ public:
         bool alone = true;
         std::optional<duration> usual_p95{}; // of this endpoint; a pending attempt older than this hides nothing
         bool timed_out = false;              // of a failure: nothing was told, it only took too long
+        bool only_counts =
+            false; // of a failure: not known to be this circuit's; it is remembered, and trips nothing yet
     };
 
     // Of a row of failures that trips by itself.
@@ -109,11 +112,13 @@ public:
     void configure(const breaker_options& options) noexcept; // after a reload; state and counts are kept
 
     // `probe_allowed`: hedges and, while a closed endpoint is there, retries take no probe's place. `ramp_applies`:
-    // false where there is nowhere else to go: what ramps up is then paced by overload_control alone.
-    [[nodiscard]] admission admit(bool probe_allowed, bool ramp_applies, double u, steady_time now);
+    // false where there is nowhere else to go: what ramps up is then paced by overload_control alone. `early`: what is
+    // known of the outage need not hold for this one, which need not wait for the recovery time to find out.
+    [[nodiscard]] admission admit(bool probe_allowed, bool ramp_applies, double u, steady_time now, bool early = false);
     // The same question without taking anything: what choosing an endpoint asks. Empty: would be admitted. Not to be
     // held against a route for long: with probes under way (probes_busy) the answer may change within the second.
-    [[nodiscard]] std::optional<refusal> look(bool probe_allowed, bool ramp_applies, double u, steady_time now);
+    [[nodiscard]] std::optional<refusal> look(bool probe_allowed, bool ramp_applies, double u, steady_time now,
+                                              bool early = false);
 
     struct summary {
         circuit_state state = circuit_state::closed;
@@ -132,8 +137,8 @@ public:
 
 private:
     // All of these with the mutex held.
-    [[nodiscard]] std::optional<refusal> refuse(bool probe_allowed, bool ramp_applies, double u,
-                                                steady_time now) const noexcept;
+    [[nodiscard]] std::optional<refusal> refuse(bool probe_allowed, bool ramp_applies, double u, steady_time now,
+                                                bool early) const noexcept;
     [[nodiscard]] bool trips(const facts& known, steady_time now) const noexcept;
     [[nodiscard]] duration patience(const std::optional<duration>& usual_p95) const noexcept;
     circuit_transition enter(const circuit::state& next, std::string_view why, steady_time now) noexcept;

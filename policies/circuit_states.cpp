@@ -67,7 +67,7 @@ std::optional<refusal> refusal_of(const closed& at, const breaker_options& optio
 std::optional<refusal> refusal_of(const open& at, const breaker_options& options, const question& asked,
                                   steady_time now) noexcept {
     if (asked.forced) return refusal{refusal::reason::held_open, now + options.max_recovery_timeout, at.down.since};
-    if (now < at.until) return refusal{refusal::reason::open, at.until, at.down.since};
+    if (now < at.until && !asked.early) return refusal{refusal::reason::open, at.until, at.down.since};
     if (!asked.probe_allowed) return refusal{refusal::reason::open, now + soonest_look, at.down.since};
     return std::nullopt;
 }

@@ -79,6 +79,7 @@ struct question {
     double u;                            // in [0, 1)
     std::optional<duration> usual_p95{}; // of the endpoint
     bool forced = false;                 // an operator holds the circuit where it is
+    bool early = false;                  // a probe need not wait for the recovery time
 };
 // Would it let an attempt through? Empty: yes.
 [[nodiscard]] std::optional<refusal> refuse(const state& of, const breaker_options& options, const question& asked,

@@ -12,9 +12,9 @@
 // Nobody's request finds out whether a doubted endpoint is well again: a copy of one is sent beside (probe_due), after
 // 3 s, then less and less often, at most every 24 s, and as many good answers in a row are asked for as there were
 // relapses lately. Where no request may be copied a doubt lapses instead: a minute after the latest word of the
-// endpoint, and longer after each relapse, somebody asks it first again. One of each endpoint, as its circuit is
-// scoped. Thread-safe; on the path of a request that is answered, an endpoint that is not doubted costs two atomic
-// operations.
+// endpoint, and longer after each relapse, somebody asks it first again. One of each endpoint, and one of each of its
+// models that is silent (model_doubts.hpp). Thread-safe; on the path of a request that is answered, an endpoint that is
+// not doubted costs two atomic operations.
 
 #include "policies/small_mutex.hpp"
 #include "policies/time.hpp"
@@ -52,10 +52,6 @@ public:
     // A copy of a request is to find out now; the next one is due later. `u` in [0, 1) spreads it.
     [[nodiscard]] bool probe_due(double u, steady_time now) noexcept;
     [[nodiscard]] steady_time next_probe() const noexcept;
-    // One prober at a time. False: there is one.
-    [[nodiscard]] bool begin_probing() noexcept { return !probing_.exchange(true); }
-    void end_probing() noexcept { probing_.store(false); }
-    [[nodiscard]] bool probed() const noexcept { return probing_.load(std::memory_order_relaxed); }
     struct summary {
         steady_time since{}, next_probe{}; // next_probe: from then on a copy of a request may look
         bool slow = false;                 // it answers, but takes far too long; else it was silent
@@ -65,7 +61,7 @@ public:
 private:
     void begin(bool slow, steady_time now) noexcept;
 
-    std::atomic<bool> doubted_{false}, probing_{false};
+    std::atomic<bool> doubted_{false};
     std::atomic<steady_time::rep> good_sent_{
         steady_time::min().time_since_epoch().count()}; // latest, of those answered
     std::atomic<bool> slow_any_{false};                 // slow_ is not 0

@@ -11,9 +11,10 @@ namespace {
 // Spread, so that everybody who was told the same time does not come back at the same time. (chosen)
 constexpr duration max_hint_jitter = std::chrono::seconds{1}, max_rest_jitter = std::chrono::seconds{1};
 
-retry_denial denial_for(endpoint_refusal::reason why) noexcept {
-    switch (why) {
-    case endpoint_refusal::reason::circuit: return retry_denial::circuit_open;
+retry_denial denial_for(const endpoint_refusal& refused) noexcept {
+    switch (refused.why) {
+    case endpoint_refusal::reason::circuit:
+        return refused.of_model ? retry_denial::model_circuit_open : retry_denial::circuit_open;
     case endpoint_refusal::reason::cooldown: return retry_denial::retry_after;
     case endpoint_refusal::reason::overload: break;
     }
@@ -24,12 +25,18 @@ retry_denial denial_for(endpoint_refusal::reason why) noexcept {
 // An empty budget first: with it nothing else would have helped. Then what passes by itself.
 retry_denial endpoint_search::obstacles::denial() const noexcept {
     return budget        ? retry_denial::budget
-           : circuit     ? retry_denial::circuit_open
+           : circuit     ? circuits()
            : overload    ? retry_denial::overload
            : too_late    ? retry_denial::deadline
            : by_operator ? retry_denial::circuit_open
            : too_long    ? retry_denial::retry_after
                          : retry_denial::no_endpoint;
+}
+
+void endpoint_search::obstacles::meets_circuit(const endpoint_refusal& met) noexcept {
+    models_only = met.of_model && (models_only || !circuit);
+    circuit = true;
+    again = std::min(again, met.again);
 }
 
 endpoint_search::endpoint_search(const flight_options& options) noexcept {
@@ -81,26 +88,25 @@ void endpoint_search::list(choices& to, obstacles& why, const wish& wanted, urge
         if (const auto refused = view.look(i, wanted.what, pressed, now)) {
             switch (refused->why) {
             case endpoint_refusal::reason::circuit:
-                refuse(i, denial_for(refused->why));
+                refuse(i, denial_for(*refused));
                 if (refused->by_operator) {
                     why.by_operator = true;
                     continue;
                 }
-                why.circuit = true;
-                why.again = std::min(why.again, refused->again);
+                why.meets_circuit(*refused);
                 why.down_since = std::max(why.down_since, refused->down_since);
                 continue;
             case endpoint_refusal::reason::overload:
                 why.overload = true;
                 why.again = std::min(why.again, refused->again);
                 if (!why.passable) why.passable = i;
-                refuse(i, denial_for(refused->why));
+                refuse(i, denial_for(*refused));
                 continue;
             case endpoint_refusal::reason::cooldown: break;
             }
             if (refused->avoidable) {
                 why.avoidable = true;
-                refuse(i, denial_for(refused->why));
+                refuse(i, denial_for(*refused));
                 continue;
             }
             const duration rest = refused->again - now;
@@ -108,7 +114,7 @@ void endpoint_search::list(choices& to, obstacles& why, const wish& wanted, urge
                 // A request that has not been sent goes through: the answer is the upstream's to give.
                 why.too_long = true;
                 if (!wanted.is_extra() && !why.passable) why.passable = i;
-                refuse(i, denial_for(refused->why));
+                refuse(i, denial_for(*refused));
                 continue;
             }
             when = std::max(when, refused->again + scaled(std::min(rest / 2, max_rest_jitter), view.draw()));
@@ -146,11 +152,8 @@ bool endpoint_search::take(choice& one, obstacles& why, const wish& wanted, urge
     if (!got.refused) return true;
     view.refund(one.at, one.work, now); // somebody was quicker
     why.by_operator = why.by_operator || got.refused->by_operator;
-    if (!got.refused->by_operator) {
-        why.circuit = true;
-        why.again = std::min(why.again, got.refused->again);
-    }
-    why.refused.push_back({one.at, denial_for(got.refused->why)});
+    if (!got.refused->by_operator) why.meets_circuit(*got.refused);
+    why.refused.push_back({one.at, denial_for(*got.refused)});
     return false;
 }
 

@@ -70,11 +70,16 @@ public:
         bool too_late = false, too_long = false, budget = false;
         bool circuit = false, overload = false, avoidable = false;
         bool by_operator = false; // a circuit that a person opened; `circuit` is said of the others only
+        bool models_only = false; // those circuits are all of the model that is asked for
         std::optional<endpoint_index> passable{}; // would let a request through that has waited long enough
         steady_time again = steady_time::max(), down_since{};
         boost::container::static_vector<refusal, most_endpoints + 1> refused{}; // one by one, as they were asked
 
         [[nodiscard]] retry_denial denial() const noexcept; // the weightiest
+        [[nodiscard]] retry_denial circuits() const noexcept {
+            return models_only ? retry_denial::model_circuit_open : retry_denial::circuit_open;
+        }
+        void meets_circuit(const endpoint_refusal& met) noexcept;
     };
     struct result {
         std::optional<choice> found{};

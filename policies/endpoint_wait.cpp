@@ -39,7 +39,7 @@ endpoint_wait::verdict endpoint_wait::decide(const endpoint_search::obstacles& w
     const bool too_late = again_ + min_attempt_time > options.deadline;
     if (!may_wait || (wanted.is_extra() && too_late)) all.denied = why.denial();
     if (may_wait && why.circuit && !why.overload && (too_late || outlasts(why, options, now)))
-        all.denied = retry_denial::circuit_open;
+        all.denied = why.circuits();
     if (all.denied != retry_denial::none) return all;
     if (!in_line_ && !refused) { // who was refused goes by what is paid for, not by whose turn it is
         line_full_ = !view.begin_waiting(now);

@@ -28,6 +28,7 @@ struct endpoint_refusal {
     steady_time down_since{}; // of a circuit: when its outage began
     bool avoidable = false;   // it would let through who has nowhere else to go
     bool by_operator = false; // a person opened the circuit: it does not close by itself, so nobody waits for it
+    bool of_model = false;    // the circuit is that of the model that is asked for
 };
 // How urgent an attempt is where it asks for a permit.
 enum class urgency : unsigned char {

@@ -57,6 +57,7 @@ std::string_view to_string(retry_denial denied) noexcept {
     case retry_denial::committed: return "committed";
     case retry_denial::circuit_open: return "circuit_open";
     case retry_denial::overload: return "overload";
+    case retry_denial::model_circuit_open: return "model_circuit_open";
     }
     return "none";
 }

@@ -53,21 +53,22 @@ enum class retry_on : std::uint16_t {
 
 // Why a failed attempt was not followed by another; metric label, log field, response header.
 enum class retry_denial : unsigned char {
-    none,           // nothing was wanted
-    off,            // retry: off
-    limit,          // max_retries are used up
-    budget,         // the budget is empty
-    deadline,       // it could not have finished in time
-    retry_after,    // the upstream's hint is longer than max_retry_after
-    not_replayable, // the request may have had an effect, or its body is not held
-    not_retryable,  // this failure is the caller's, or not in retry.on
-    upstream_said,  // x-should-retry: false
-    no_endpoint,    // no endpoint may be asked again
-    committed,      // content had been passed on
-    circuit_open,   // no endpoint lets it, and it is not to wait, or has waited long enough
-    overload,       // there is no room for extra attempts, or it was a timeout of an overloaded upstream
+    none,               // nothing was wanted
+    off,                // retry: off
+    limit,              // max_retries are used up
+    budget,             // the budget is empty
+    deadline,           // it could not have finished in time
+    retry_after,        // the upstream's hint is longer than max_retry_after
+    not_replayable,     // the request may have had an effect, or its body is not held
+    not_retryable,      // this failure is the caller's, or not in retry.on
+    upstream_said,      // x-should-retry: false
+    no_endpoint,        // no endpoint may be asked again
+    committed,          // content had been passed on
+    circuit_open,       // no endpoint lets it, and it is not to wait, or has waited long enough
+    overload,           // there is no room for extra attempts, or it was a timeout of an overloaded upstream
+    model_circuit_open, // circuit_open, of the model that was asked for and no other
 };
-inline constexpr int retry_denial_count = 13;
+inline constexpr int retry_denial_count = 14;
 [[nodiscard]] std::string_view to_string(retry_denial) noexcept;
 
 enum class replay_mode : unsigned char { automatic, always, never };

@@ -135,6 +135,17 @@ void add_doubt(json_writer& to, const std::optional<endpoint_doubt::summary>& do
     to.number("next_probe_s", left(doubt->next_probe, now));
     to.close();
 }
+void add_models(json_writer& to, const std::vector<telemetry::model_report>& all, steady_time now) {
+    to.open_list("models");
+    for (const auto& one : all) {
+        to.open();
+        to.text("model", one.name.empty() ? "others" : one.name);
+        add_circuit(to, one.circuit, now);
+        add_doubt(to, one.doubt, now);
+        to.close();
+    }
+    to.close_list();
+}
 void add_overload(json_writer& to, const std::optional<overload_control::summary>& load) {
     if (!load) return to.nothing("overload");
     to.open("overload");
@@ -147,6 +158,7 @@ void add_policies(json_writer& to, const endpoint_report& of, steady_time now) {
     add_circuit(to, of.circuit, now);
     add_rest(to, of.cooldown, now);
     add_doubt(to, of.doubt, now);
+    add_models(to, of.models, now);
     add_overload(to, of.overload);
     to.open("budget");
     to.number("level", std::optional(of.budget_level));

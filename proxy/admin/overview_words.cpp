@@ -82,6 +82,35 @@ std::string why_open(const upstream_health& of, steady_time now) {
     return out;
 }
 
+// What holds for single models of an endpoint that is up.
+std::string about_models(const upstream_health& of, steady_time now) {
+    std::vector<std::string> broken, probed, second;
+    if (!of.policies) return {};
+    for (const auto& one : of.policies->models) {
+        const std::string name = one.name.empty() ? "others" : one.name;
+        const auto& circuit = one.circuit;
+        if (!circuit) {
+            second.push_back(name);
+        } else if (circuit->state == circuit_state::half_open) {
+            probed.push_back(name);
+        } else {
+            broken.push_back(circuit->next_probe && *circuit->next_probe > now
+                                 ? fmt::format("{} (next probe in {})", name, span(*circuit->next_probe - now))
+                                 : name);
+        }
+    }
+    std::string out;
+    const auto add = [&](std::string_view what, const std::vector<std::string>& names) {
+        if (names.empty()) return;
+        out += fmt::format("{}{} for the model{} {}", out.empty() ? "" : "; ", what, names.size() == 1 ? "" : "s",
+                           named(names));
+    };
+    add("has an open circuit", broken);
+    add("is probed", probed);
+    add("is asked second", second);
+    return out;
+}
+
 bool is_up(endpoint_state state) noexcept { return state <= endpoint_state::held_closed; }
 
 double failing_share(const route_health& of) noexcept { return of.seen.success_rate ? 1 - *of.seen.success_rate : 0; }
@@ -121,6 +150,20 @@ void add_endpoints(std::vector<std::string>& told, const health_view& health) {
         told.push_back(all.size() == most_named + 1
                            ? "One more endpoint is not up."
                            : fmt::format("{} more endpoints are not up.", all.size() - most_named));
+}
+
+// Endpoints that are up, but not for every model.
+bool add_models(std::vector<std::string>& told, const health_view& health) {
+    std::set<std::string> names;
+    for (const auto& route : health.routes) {
+        for (const auto& endpoint : route.upstreams) {
+            if (state_of(endpoint, health.at) != endpoint_state::up) continue;
+            const std::string says = about_models(endpoint, health.at);
+            if (says.empty() || !names.insert(name_of(endpoint)).second) continue;
+            if (names.size() <= most_named) told.push_back(fmt::format("{} {}.", name_of(endpoint), says));
+        }
+    }
+    return !names.empty();
 }
 
 void add_failures(std::vector<std::string>& told, const health_view& health) {
@@ -214,7 +257,7 @@ route_state state_of(const route_health& of, steady_time now) {
 
 std::string note_of(const upstream_health& of, steady_time now) {
     switch (state_of(of, now)) {
-    case endpoint_state::up: return {};
+    case endpoint_state::up: return about_models(of, now);
     case endpoint_state::held_closed: return "has a circuit that an operator holds closed";
     case endpoint_state::held_open: return "is held open by an operator: nothing is sent there";
     case endpoint_state::open: return why_open(of, now);
@@ -265,6 +308,7 @@ overall overall_of(const whole_state& of) {
         told.push_back(fmt::format("{} {} by the fallback.", named(degraded),
                                    degraded.size() == 1 ? "is answered" : "are answered"));
     add_endpoints(told, of.health);
+    if (add_models(told, of.health)) at_least(alarm_level::notice);
     add_failures(told, of.health);
     if (holding > 0)
         told.push_back(fmt::format("{} request{} for an upstream.", holding, holding == 1 ? " waits" : "s wait"));

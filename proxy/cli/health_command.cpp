@@ -41,6 +41,19 @@ std::string time_left(const json::object& of, std::string_view key) {
     return fmt::format("{:.{}f}s", seconds, seconds < 10 ? 1 : 0);
 }
 
+// Of an endpoint that is asked as usual but for these.
+std::string note_of_models(const json::array& models) {
+    if (models.empty() || !models.front().is_object()) return {};
+    const json::object& first = models.front().as_object();
+    const std::string_view circuit = word_of(first, "circuit_state");
+    return fmt::format("{} for {}{}",
+                       circuit == "open"        ? "open"
+                       : circuit == "half_open" ? "half-open"
+                                                : "second",
+                       word_of(first, "model"),
+                       models.size() > 1 ? fmt::format(" and {} more", models.size() - 1) : "");
+}
+
 // Why an upstream, or an endpoint of it, is not asked as usual; the first that matters.
 std::string note_of(const json::object& one) {
     const std::string_view circuit = word_of(one, "circuit_state");
@@ -51,6 +64,8 @@ std::string note_of(const json::object& one) {
     if (word_of(one, "overload") != "normal" && word_of(one, "overload") != "-") return "overloaded";
     if (const json::value* const doubt = one.if_contains("doubted"); doubt != nullptr && doubt->is_number())
         return "asked second";
+    if (const json::value* const models = one.if_contains("models"); models != nullptr && models->is_array())
+        return note_of_models(models->as_array());
     return circuit == "half_open" ? "half-open" : "";
 }
 

@@ -53,6 +53,7 @@ endpoint_seen endpoint_of(const value& of) {
              : state == "open" || state == "held_open" ? condition::ill
                                                        : condition::uneasy;
     out.note = text_in(of, "note");
+    if (out.is == condition::well && !list_in(of, "models").empty()) out.is = condition::uneasy;
     if (out.note.starts_with(out.state + ' ')) out.note.erase(0, out.state.size() + 1); // stands in front of it anyway
     const value& failure = part_of(of, "last_failure");
     if (out.is != condition::well && failure.is_object()) {
@@ -93,6 +94,11 @@ void settle_state(endpoint_seen& out, const value& of) {
     } else {
         out.state = circuit == "half_open" ? "half-open" : "up";
         out.is = circuit == "half_open" ? condition::uneasy : condition::well;
+        if (const auto& models = list_in(of, "models"); !models.empty()) {
+            out.is = condition::uneasy;
+            out.note = fmt::format("but for {}{}", text_in(models[0], "model"),
+                                   models.size() > 1 ? fmt::format(" and {} more models", models.size() - 1) : "");
+        }
     }
 }
 

@@ -44,6 +44,10 @@ struct attempt_record {
 
 // What changes at an endpoint. Its circuit may be shared by several routes: the origin says whose request, and which
 // attempt of it, made it happen.
+struct model_circuit_changed { // of one model, and none of its endpoint's
+    circuit_transition change;
+    std::string_view model; // a name, or "others": those that are too many to be told apart
+};
 struct rest_began {
     outcome_kind why;
     duration length;
@@ -57,15 +61,16 @@ struct overload_changed {
 // It is asked second, if another endpoint is up; or no longer.
 struct doubt_changed {
     bool doubted;
-    bool lapsed = false; // nobody could look: it is asked first again to find out
+    bool lapsed = false;      // nobody could look: it is asked first again to find out
+    std::string_view model{}; // for this one only; empty: for all
 };
 struct upcast_excluded {
     upcast_result why;
     std::string_view what;
 };
 // A request of `prewarm.probe` has ended; it is no client's.
-using any_endpoint_change = std::variant<circuit_transition, rest_began, rest_ended, overload_changed, doubt_changed,
-                                         upcast_excluded, probe_result>;
+using any_endpoint_change = std::variant<circuit_transition, model_circuit_changed, rest_began, rest_ended,
+                                         overload_changed, doubt_changed, upcast_excluded, probe_result>;
 
 // What changes about connections.
 struct connection_event {

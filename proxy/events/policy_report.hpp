@@ -11,6 +11,7 @@
 #include "policies/overload_control.hpp"
 #include "policies/time.hpp"
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -18,6 +19,13 @@
 
 namespace evenkeel::telemetry {
 
+// One model of an endpoint of which something is known that does not hold for the others.
+struct model_report {
+    std::uint64_t model = 0;                           // a hash
+    std::string name{};                                // empty: all those that are too many to be told apart
+    std::optional<circuit_breaker::summary> circuit{}; // empty: closed
+    std::optional<endpoint_doubt::summary> doubt{};    // empty: not asked second, or nothing but that of its endpoint
+};
 struct endpoint_report {
     std::string upstream;
     std::optional<circuit_breaker::summary> circuit;     // empty: circuit_breaker off
@@ -27,6 +35,7 @@ struct endpoint_report {
     double budget_level = 0, budget_burst = 0;      // work
     std::string endpoint{};                         // its label; empty: the upstream has no other
     std::optional<endpoint_doubt::summary> doubt{}; // empty: it is asked in its turn
+    std::vector<model_report> models{};
 };
 struct route_report {
     std::string route;

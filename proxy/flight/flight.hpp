@@ -100,6 +100,7 @@ private:
     [[nodiscard]] bool stays_doubted(endpoint_index at, steady_time now);
     [[nodiscard]] permit_request permit_request_for(endpoint_index at, attempt_purpose what,
                                                     const request_shape& shape);
+    [[nodiscard]] std::uint64_t model_asked(endpoint_index at, const request_shape& shape);
     [[nodiscard]] std::size_t ahead(endpoint_index at) const noexcept;
     [[nodiscard]] request_shape shape(endpoint_index at);
     // It is a buffered request that goes there as a stream (flight_upcast.cpp).
@@ -156,6 +157,11 @@ private:
     bool may_have_arrived_ = false;          // ... of attempts that are no longer here
     std::optional<attempt_outcome> last_failure_;
     aim_taken aim_;
+    struct asked_model {
+        endpoint_index at;
+        std::uint64_t as, is; // by the name of the client, and by that of the upstream
+    };
+    std::optional<asked_model> model_asked_{};                // where upstreams have names of their own
     std::optional<const wire::call*> called_{};               // once looked up, where a fallback's route is asked
     endpoint_permit set_aside_;                               // set aside for the launch that names its permit
     permit_id permit_given_ = 0;                              // ... the latest given

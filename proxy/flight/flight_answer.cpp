@@ -108,7 +108,7 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
 // Now that it is known to be a request that can be answered, and all of it is here.
 void flight::probe_others() {
     for (endpoint_index at = 0; at < route_.upstreams.size(); ++at) {
-        if (to_probe_.has(at)) probe_beside(services_, request_, errand_, at);
+        if (to_probe_.has(at)) probe_beside(services_, request_, errand_, at, model_asked(at, request_.facts.shape()));
     }
 }
 

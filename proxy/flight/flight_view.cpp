@@ -34,20 +34,40 @@ bool flight::is_copyable() {
 
 // A doubt that no copy can look into ends by itself after a while.
 bool flight::stays_doubted(endpoint_index at, steady_time now) {
-    endpoint_doubt& doubt = *policies_.endpoints[at].doubt;
-    if (!doubt.doubted()) return false;
+    model_doubts& doubt = *policies_.endpoints[at].doubt;
+    if (!doubt.whole().doubted() && doubt.none_of_models()) return false;
+    const std::uint64_t model = model_asked(at, request_.facts.shape());
+    if (!doubt.doubted(model, now)) return false;
     // Of a body that is still coming nobody knows yet whether it will be small enough.
     const bool can_look = request_.body.complete() && is_copyable();
-    if (doubt.probed() || can_look || !doubt.lapse(now)) return true;
-    services_.observer.endpoint_changed(
-        {.route = &route_, .upstream = route_.upstreams[at].get(), .request_id = request_.came.id},
-        telemetry::doubt_changed{.doubted = false, .lapsed = true});
-    return false;
+    if (can_look || doubt.probed(model)) return true;
+    const auto changed = doubt.lapse(model, now);
+    const telemetry::event_origin of{
+        .route = &route_, .upstream = route_.upstreams[at].get(), .request_id = request_.came.id};
+    if (changed.whole) services_.observer.endpoint_changed(of, telemetry::doubt_changed{false, true});
+    for (const auto& one : changed.ended)
+        services_.observer.endpoint_changed(of, telemetry::doubt_changed{false, true, told_name(*one)});
+    for (const auto& one : changed.begun)
+        services_.observer.endpoint_changed(of, telemetry::doubt_changed{true, false, told_name(*one)});
+    return doubt.doubted(model, now);
 }
 
 bool flight::wants_prober(endpoint_index at) {
-    const endpoint_doubt& doubt = *policies_.endpoints[at].doubt;
-    return doubt.doubted() && !doubt.probed() && is_copyable();
+    model_doubts& doubt = *policies_.endpoints[at].doubt;
+    if (!doubt.whole().doubted() && doubt.none_of_models()) return false;
+    const std::uint64_t model = model_asked(at, request_.facts.shape());
+    return doubt.doubted(model, now_) && doubt.may_begin_probing(model) && is_copyable();
+}
+
+// What is kept by model goes by the name that the upstream is asked for.
+std::uint64_t flight::model_asked(endpoint_index at, const request_shape& shape) {
+    const config::upstream& upstream = *route_.upstreams[at];
+    if (upstream.models.empty()) return shape.model;
+    if (!model_asked_ || model_asked_->at != at || model_asked_->as != shape.model) {
+        const std::string name = model_at(upstream);
+        model_asked_ = {at, shape.model, name.empty() ? shape.model : model_hash(name)};
+    }
+    return model_asked_->is;
 }
 
 std::optional<duration> flight::usual(endpoint_index at, steady_time now) {
@@ -93,14 +113,16 @@ request_shape flight::shape(endpoint_index at) {
 }
 
 permit_request flight::permit_request_for(endpoint_index at, attempt_purpose what, const request_shape& shape) {
+    const std::uint64_t model = model_asked(at, shape);
     return {.route = &route_,
             .policies = &policies_,
             .at = at,
             .purpose = what,
             .shape = shape,
+            .model = model,
             .held = ticket_.has_value(),
             .refused = last_failure_ && last_failure_->what.kind == outcome_kind::rate_limited,
-            .spared = order_.size() > 1 && policies_.endpoints[at].doubt->doubted() && is_copyable(),
+            .spared = order_.size() > 1 && policies_.endpoints[at].doubt->doubted(model, now_) && is_copyable(),
             .shard = shard_,
             .request = &request_};
 }

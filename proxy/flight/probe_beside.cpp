@@ -20,8 +20,9 @@ constexpr duration looks_again = std::chrono::seconds{1};
 
 class prober : public std::enable_shared_from_this<prober> {
 public:
-    prober(worker_services& services, const client_request& of, const errand& what, endpoint_index at)
-        : services_(services), errand_(what.without_permit()), at_(at), charge_(services.memory),
+    prober(worker_services& services, const client_request& of, const errand& what, endpoint_index at,
+           std::uint64_t model)
+        : services_(services), errand_(what.without_permit()), at_(at), model_(model), charge_(services.memory),
           settings_(of.came.settings), policies_(of.came.policies), changed_(services.loop.executor()) {
         errand_.only = at;
         errand_.shared = nullptr;
@@ -29,18 +30,19 @@ public:
     }
 
     ~prober() {
-        if (probes_) endpoint().doubt->end_probing();
+        if (probes_) endpoint().doubt->end_probing(model_);
     }
     prober(const prober&) = delete;
     prober& operator=(const prober&) = delete;
 
-    // The only one there is, until it goes, whatever way.
-    [[nodiscard]] bool begins() noexcept { return probes_ = endpoint().doubt->begin_probing(); }
+    // The only one of its model, until it goes, whatever way.
+    [[nodiscard]] bool begins() noexcept { return probes_ = endpoint().doubt->begin_probing(model_); }
     [[nodiscard]] bool copies(const client_request& of) {
         const shared_bytes body = of.body.text();
         if (!charge_.take(of.came.head->raw.size())) return false; // the body lies in blocks, which count already
         request_ = std::make_unique<owned_request>(services_.loop, services_.buffers, of, body);
         request_->get().route = of.route;
+        request_->get().note_model();
         return true;
     }
 
@@ -73,11 +75,12 @@ private:
     // A reload may have taken the endpoint out, or changed who is shown the caller's credentials.
     [[nodiscard]] bool is_over() const {
         const bool current = services_.settings == nullptr || services_.settings == settings_.get();
-        return stopped_ || !current || !endpoint().doubt->doubted();
+        return stopped_ || !current || !endpoint().doubt->doubted(model_, services_.loop.now());
     }
     [[nodiscard]] bool is_due(steady_time now) const {
         // Its circuit has a word in it as well, but not the pace.
-        return endpoint().doubt->probe_due(services_.draw(), now);
+        model_doubts& doubt = *endpoint().doubt;
+        return (!asked_ && doubt.is_news(model_, now)) || doubt.probe_due(model_, services_.draw(), now);
     }
     void stop() noexcept {
         stopped_ = true;
@@ -86,6 +89,7 @@ private:
     }
 
     net::task<void> ask() {
+        asked_ = true;
         errand mine = errand_.without_permit();
         const steady_time now = services_.loop.now();
         const auto usual = endpoint().latency->usual(request_->get().facts.shape(), now);
@@ -97,12 +101,13 @@ private:
     worker_services& services_;
     errand errand_;
     endpoint_index at_;
+    std::uint64_t model_;
     memory_charge charge_;
     config::snapshot settings_;
     std::shared_ptr<const policy_set> policies_;
     std::unique_ptr<owned_request> request_;
     net::event changed_;
-    bool stopped_ = false, probes_ = false;
+    bool stopped_ = false, probes_ = false, asked_ = false;
 };
 } // namespace
 
@@ -112,10 +117,11 @@ bool may_copy(const client_request& request) {
            (framing.kind != wire::body_kind::length || framing.length <= most_copied);
 }
 
-void probe_beside(worker_services& services, const client_request& of, const errand& what, endpoint_index at) {
+void probe_beside(worker_services& services, const client_request& of, const errand& what, endpoint_index at,
+                  std::uint64_t model) {
     if (services.probers_go.requested() || !of.body.whole() || of.body.received() > most_copied) return;
     if (services.settings != nullptr && services.settings != of.came.settings.get()) return;
-    auto made = std::make_shared<prober>(services, of, what, at);
+    auto made = std::make_shared<prober>(services, of, what, at, model);
     if (!made->copies(of) || !made->begins()) return;
     services.flight_nursery.spawn(prober::run(std::move(made)));
 }

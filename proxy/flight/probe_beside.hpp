@@ -4,13 +4,15 @@
 // order. Only of what reads or computes, and of no pictures or sound. What it is answered with nobody sees; the
 // policies hear of it like of any attempt.
 //
-// One endpoint at a time has one prober of this process, which goes on by itself for a while, up to every 24 s
-// (endpoint_doubt): after that the next request begins another. A copy shares the bytes of its request's body, holds
-// its caller's credentials for no longer than that, and is small.
+// One model of an endpoint has one prober of this process at a time, and an endpoint up to four (model_doubts); each
+// goes on by itself for a while, up to every 24 s (endpoint_doubt): after that the next request begins another. A copy
+// shares the bytes of its request's body, holds its caller's credentials for no longer than that, and is small.
 
 #include "proxy/message/client_request.hpp"
 #include "proxy/message/errand.hpp"
 #include "proxy/state/worker_services.hpp"
+
+#include <cstdint>
 
 namespace evenkeel::request {
 
@@ -19,7 +21,9 @@ inline constexpr std::uint64_t most_copied = 256 * 1024; // bytes of a request's
 // By what is known of it at its beginning: small, and with a body that is here or will be.
 [[nodiscard]] bool may_copy(const client_request& request);
 
-// `at`: an endpoint of the route that the errand asks. The request may end meanwhile.
-void probe_beside(worker_services& services, const client_request& of, const errand& what, endpoint_index at);
+// `at`: an endpoint of the route that the errand asks, `model`: what it is asked for (permit_request). The request may
+// end meanwhile.
+void probe_beside(worker_services& services, const client_request& of, const errand& what, endpoint_index at,
+                  std::uint64_t model);
 
 } // namespace evenkeel::request

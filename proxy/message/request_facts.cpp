@@ -138,10 +138,25 @@ bool request_facts::wants_events() const {
     return said ? *said : accepts_events();
 }
 
+bool request_facts::is_form() const {
+    const wire::field* const type = request_.came.head->find(wire::field_id::content_type);
+    return type != nullptr && wire::begins_with(type->value, "multipart/");
+}
+
+// Where no member of the body names it: in the path, or in a form that is all here.
+std::uint64_t request_facts::model_elsewhere() const {
+    if (called() == nullptr) return 0;
+    if (const auto named = wire::find_model_in_path(request_.came.head->path)) return model_hash(named->name);
+    if (!request_.body.whole() || !is_form()) return 0;
+    const body_model& named = model();
+    return named.as == body_model::written::form ? model_hash(named.name) : 0;
+}
+
 const request_shape& request_facts::shape() const {
     return once(shape_, [&] {
         request_shape shape = ends().shape;
         shape.stream = wants_stream();
+        if (shape.model == 0) shape.model = model_elsewhere();
         return shape;
     });
 }

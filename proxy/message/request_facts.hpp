@@ -83,6 +83,8 @@ private:
     [[nodiscard]] const body_ends& ends() const;
     [[nodiscard]] std::optional<bool> says_stream() const;
     [[nodiscard]] bool streams_unless_told() const;
+    [[nodiscard]] bool is_form() const;
+    [[nodiscard]] std::uint64_t model_elsewhere() const;
 
     const client_request& request_;
     mutable std::optional<client_hints> hints_;

@@ -14,11 +14,6 @@ namespace {
 // Bytes at each end.
 constexpr std::size_t looked_at = 2048;
 
-std::uint64_t hash_of(std::string_view text) noexcept { // FNV-1a; a clash mixes two models' latencies and nothing else
-    const std::uint64_t hash = fnv1a(text);
-    return hash == 0 ? 1 : hash;
-}
-
 std::size_t skip_blanks(std::string_view text, std::size_t at) noexcept {
     while (at < text.size() && (text[at] == ' ' || text[at] == '\t' || text[at] == '\r' || text[at] == '\n')) ++at;
     return at;
@@ -46,7 +41,7 @@ void read_member(std::string_view text, std::size_t quote, std::size_t colon, me
             into.model_name_at = quote - std::string_view{"\"model"}.size();
             into.model_at = static_cast<std::size_t>(model.data() + 1 - text.data());
             into.model_size = end - 1;
-            into.shape.model = hash_of(model.substr(1, std::min<std::size_t>(end - 1, 128)));
+            into.shape.model = model_hash(model.substr(1, end - 1));
         }
         return;
     case 'm':
@@ -110,6 +105,13 @@ std::optional<int> deeper_by(std::string_view part) noexcept {
     return depth;
 }
 } // namespace
+
+// FNV-1a; a clash mixes what is known of two models, and nothing else.
+std::uint64_t model_hash(std::string_view name) noexcept {
+    constexpr std::size_t most = 128; // bytes
+    const std::uint64_t hash = fnv1a(name.substr(0, most));
+    return hash == 0 ? 1 : hash;
+}
 
 body_ends read_ends(std::string_view body, std::uint64_t whole_size) noexcept {
     body_ends found;

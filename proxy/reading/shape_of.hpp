@@ -23,6 +23,9 @@ struct body_ends {
 };
 
 // `body` is what is held of it, `whole_size` its announced length (or what is held, if more).
+// What request_shape::model is of a name; never 0.
+[[nodiscard]] std::uint64_t model_hash(std::string_view name) noexcept;
+
 [[nodiscard]] body_ends read_ends(std::string_view body, std::uint64_t whole_size) noexcept;
 
 // Whether the member whose name begins at `at`, outside of strings, is one of the outermost object. `whole`: else only

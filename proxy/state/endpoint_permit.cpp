@@ -1,5 +1,6 @@
 #include "proxy/state/endpoint_permit.hpp"
 
+#include "config/renames.hpp"
 #include "proxy/message/client_request.hpp"
 
 #include <fmt/format.h>
@@ -23,11 +24,37 @@ bool may_probe(const permit_request& wanted, urgency how) noexcept {
     return wanted.purpose == attempt_purpose::first && !wanted.spared;
 }
 
-endpoint_refusal refusal_of(const circuit_breaker::refusal& refused) noexcept {
+endpoint_refusal refusal_of(const circuit_breaker::refusal& refused, bool of_model) noexcept {
     return {.why = endpoint_refusal::reason::circuit,
             .again = refused.again,
             .down_since = refused.down_since,
-            .by_operator = refused.why == circuit_breaker::refusal::reason::held_open};
+            .by_operator = refused.why == circuit_breaker::refusal::reason::held_open,
+            .of_model = of_model};
+}
+
+// Whether a probe of the whole need not wait. Hardly ever asked: it costs one atomic load where nobody fails.
+bool looks_early(const endpoint_policies& at, const permit_request& of, bool probe_allowed, bool taking,
+                 steady_time now) {
+    return probe_allowed && !at.models->none() && at.models->may_look_early(of.model, taking, now);
+}
+
+// The worse of the whole's word and the model's. `own`: the model's circuit, where it has one.
+std::optional<endpoint_refusal> broken(const endpoint_policies& at, const permit_request& of,
+                                       const std::shared_ptr<model_circuit>& own, bool probe_allowed, bool ramp_applies,
+                                       double u, steady_time now) {
+    const bool early = looks_early(at, of, probe_allowed, false, now);
+    const auto whole = at.circuit->look(probe_allowed, ramp_applies, u, now, early);
+    if (!own) return whole ? std::optional{refusal_of(*whole, false)} : std::nullopt;
+    const auto model = own->breaker.look(probe_allowed, ramp_applies, u, now);
+    if (!whole) return model ? std::optional{refusal_of(*model, true)} : std::nullopt;
+    endpoint_refusal worse = refusal_of(*whole, false);
+    if (model) worse.again = std::max(worse.again, model->again);
+    return worse;
+}
+
+// One atomic load where no model has one.
+std::shared_ptr<model_circuit> own_circuit_of(const endpoint_policies& at, const permit_request& of, steady_time now) {
+    return at.models == nullptr || at.models->none() ? nullptr : at.models->of(of.model, now);
 }
 
 circuit_breaker::verdict circuit_verdict(const attempt_outcome& outcome) noexcept {
@@ -66,10 +93,10 @@ std::optional<std::uint64_t> caller_of(const permit_request& of) {
 // Who rests: whose credential the endpoint was shown (0: its own), and which model was asked for. Nobody, where the
 // credential is not known: it might be another.
 std::optional<cooldown::subject> shown_to(const endpoint_policies& at, const permit_request& of) {
-    if (at.own_credential) return cooldown::subject{0, of.shape.model};
+    if (at.own_credential) return cooldown::subject{0, of.model};
     const auto caller = caller_of(of);
     if (!caller) return std::nullopt;
-    return cooldown::subject{*caller, of.shape.model};
+    return cooldown::subject{*caller, of.model};
 }
 
 // The rest an answer asks for, if it asks for one.
@@ -135,9 +162,10 @@ telemetry::event_origin endpoint_permit::origin() const noexcept { return origin
 
 endpoint_permit::endpoint_permit(endpoint_permit&& other) noexcept
     : what_(other.what_), observer_(other.observer_), attempt_(other.attempt_), circuit_(std::move(other.circuit_)),
-      place_(std::move(other.place_)), taken_(other.taken_), sent_(other.sent_), asked_(other.asked_),
-      ended_(other.ended_), first_(other.first_), holds_(std::exchange(other.holds_, false)), learned_(other.learned_),
-      answered_(other.answered_), balanced_(other.balanced_), overdue_(other.overdue_), too_slow_(other.too_slow_) {}
+      own_(std::move(other.own_)), place_(std::move(other.place_)), taken_(other.taken_), sent_(other.sent_),
+      asked_(other.asked_), ended_(other.ended_), first_(other.first_), holds_(std::exchange(other.holds_, false)),
+      learned_(other.learned_), answered_(other.answered_), balanced_(other.balanced_), overdue_(other.overdue_),
+      too_slow_(other.too_slow_), model_alone_(other.model_alone_) {}
 
 endpoint_permit::~endpoint_permit() {
     if (!holds_ || balanced_ || what_.policies->balance == nullptr) return;
@@ -149,8 +177,9 @@ std::optional<endpoint_refusal> endpoint_permit::look(const permit_request& want
     const endpoint_policies& at = wanted.policies->endpoints[wanted.at];
     if (auto refused = gone(at, how, now)) return refused;
     if (at.circuit != nullptr) {
-        if (const auto refused = at.circuit->look(may_probe(wanted, how), how == urgency::normal, u, now))
-            return refusal_of(*refused);
+        if (auto refused = broken(at, wanted, own_circuit_of(at, wanted, now), may_probe(wanted, how),
+                                  how == urgency::normal, u, now))
+            return refused;
     }
     if (how == urgency::waited) return std::nullopt;
     if (const auto refused = resting(at, wanted, how, now)) return refused;
@@ -168,6 +197,15 @@ std::string endpoint_permit::obstacle(const permit_request& wanted, steady_time 
             return circuit.next_probe && *circuit.next_probe > now
                        ? "its circuit is open for another " + seconds(*circuit.next_probe)
                        : "its circuit is open";
+        if (const auto own = own_circuit_of(at, wanted, now)) {
+            const auto model = own->breaker.report({}, now);
+            if (model.state == circuit_state::half_open)
+                return "its circuit for this model is half-open, and others probe it";
+            if (model.state == circuit_state::open)
+                return model.next_probe && *model.next_probe > now
+                           ? "its circuit for this model is open for another " + seconds(*model.next_probe)
+                           : "its circuit for this model is open";
+        }
     }
     const auto whom = at.rest != nullptr ? shown_to(at, wanted) : std::nullopt;
     if (const auto rest = whom ? at.rest->resting(*whom, now) : std::nullopt) {
@@ -187,17 +225,37 @@ std::optional<endpoint_refusal> endpoint_permit::take(const permit_request& want
     const endpoint_policies& at = wanted.policies->endpoints[wanted.at];
     if (auto refused = gone(at, how, now)) return refused;
     if (at.circuit != nullptr) {
-        circuit_breaker::admission admitted = at.circuit->admit(may_probe(wanted, how), how == urgency::normal, u, now);
+        const bool probes = may_probe(wanted, how), ramps = how == urgency::normal;
+        auto own = own_circuit_of(at, wanted, now);
+        // Asked first: the whole's own probe is not for a model that is refused.
+        if (own) {
+            if (auto refused = broken(at, wanted, own, probes, ramps, u, now)) return refused;
+        }
+        const bool early = looks_early(at, wanted, probes, false, now);
+        circuit_breaker::admission admitted = at.circuit->admit(probes, ramps, u, now, early);
+        if (early && admitted.given.is_probe()) static_cast<void>(looks_early(at, wanted, probes, true, now));
         if (admitted.transition) observer.endpoint_changed(origin_of(wanted, 0), *admitted.transition);
-        if (admitted.refused) return refusal_of(*admitted.refused);
+        if (admitted.refused) return refusal_of(*admitted.refused, false);
         into.circuit_ = std::move(admitted.given);
+        if (own) {
+            circuit_breaker::admission of_model = own->breaker.admit(probes, ramps, u, now);
+            if (of_model.transition)
+                observer.endpoint_changed(origin_of(wanted, 0),
+                                          telemetry::model_circuit_changed{*of_model.transition, told_name(*own)});
+            if (of_model.refused) { // somebody was quicker
+                into.circuit_ = {};
+                return refusal_of(*of_model.refused, true);
+            }
+            into.own_ = std::make_unique<own_circuit>(own_circuit{std::move(own), std::move(of_model.given)});
+        }
     }
-    // A probe finds out whether the endpoint is there again: nothing else is asked.
+    // A probe finds out whether the endpoint is there again: nothing else is asked. It is there for one of a model.
     if (how != urgency::waited && !into.circuit_.is_probe()) {
         auto refused = resting(at, wanted, how, now);
         if (!refused) refused = full(at, wanted, ahead, now);
         if (refused) {
             into.circuit_ = {};
+            into.own_.reset();
             return refused;
         }
     }
@@ -212,7 +270,10 @@ std::optional<endpoint_refusal> endpoint_permit::take(const permit_request& want
 
 void endpoint_permit::sent(steady_time now) noexcept {
     if (!holds_) return;
-    if (circuit_ && sent_ == steady_time{}) circuit_.sent(now); // a stale connection that was replaced keeps its place
+    if (sent_ == steady_time{}) { // a stale connection that was replaced keeps its place
+        if (circuit_) circuit_.sent(now);
+        if (own_) own_->permit.sent(now);
+    }
     sent_ = now;
 }
 
@@ -229,7 +290,10 @@ void endpoint_permit::answers(steady_time now) noexcept {
     answered_ = true;
     first_ = now - since();
     weigh(first_, now);
-    tell_circuit(circuit_breaker::verdict::success, false, unlucky, now);
+    if (circuit_ && !endpoint().models->none()) {
+        if (auto circuit = endpoint().models->answered(what_.model, sent_, now); circuit && !own_) own(circuit, now);
+    }
+    tell_circuit(circuit_breaker::verdict::success, failing::as_asked, false, unlucky, now);
     cooldown* const rest = endpoint().rest;
     if (rest == nullptr) return;
     if (!rest->idle(now)) {
@@ -262,16 +326,20 @@ void endpoint_permit::finished(steady_time now) noexcept {
 void endpoint_permit::failed(const attempt_outcome& outcome, double u, steady_time now) noexcept {
     if (!holds_) return;
     ended_ = now;
+    const failing where = sent_ == steady_time{} || outcome.what.kind == outcome_kind::connect_failure
+                              ? failing::on_the_way
+                              : failing::as_asked;
     const bool silent = outcome.what.kind == outcome_kind::timeout && sent_ != steady_time{};
     if (sent_ == steady_time{}) sent(now); // it could not even be sent
     if (silent && !learned_) {
         learned_ = true;
         endpoint().latency->record(what_.shape, now - since(), latency_sample::cut_off, true, now);
     }
-    if (silent) doubt(sent_, now);
-    tell_circuit(circuit_verdict(outcome), outcome.what.kind == outcome_kind::timeout, u, now);
+    if (silent) doubt(sent_, where, now);
+    tell_circuit(circuit_verdict(outcome), where, outcome.what.kind == outcome_kind::timeout, u, now);
     served(load_verdict(outcome), now);
-    balanced(outcome.what.is == outcome_class::success ? balancer::ending::refused : balancer::ending::failed, now);
+    const bool not_its_fault = outcome.what.is == outcome_class::success || model_alone_;
+    balanced(not_its_fault ? balancer::ending::refused : balancer::ending::failed, now);
     if (endpoint().rest == nullptr || !asks_for_rest(outcome, endpoint(), what_, now)) return;
     const auto whom = shown_to(endpoint(), what_);
     if (!whom) return;
@@ -280,16 +348,16 @@ void endpoint_permit::failed(const attempt_outcome& outcome, double u, steady_ti
 }
 
 void endpoint_permit::not_reached(steady_time now) noexcept {
-    if (holds_ && now - taken_ >= connect_silence) doubt(taken_, now);
+    if (holds_ && now - taken_ >= connect_silence) doubt(taken_, failing::on_the_way, now);
 }
 
 // Only where there is another endpoint to turn to: a lone one that is slow is still all there is.
 void endpoint_permit::overdue(bool mute, double u, steady_time now) noexcept {
     if (!holds_ || overdue_ || answered_ || sent_ == steady_time{}) return;
-    if (mute) doubt(sent_, now);
+    if (mute) doubt(sent_, failing::as_asked, now);
     if (alone(now)) return;
     overdue_ = true;
-    tell_circuit(circuit_breaker::verdict::failure, true, u, now);
+    tell_circuit(circuit_breaker::verdict::failure, failing::as_asked, true, u, now);
 }
 
 // Whether having been silent for so long, without a byte, says something of the endpoint: longer than twice what is
@@ -305,19 +373,41 @@ bool endpoint_permit::is_evidence(cancel_cause why, duration silent, bool for_ci
            (for_circuit || !is_first ? rescue_delay({}, std::nullopt, what_.shape.stream) : worth_another_order);
 }
 
-void endpoint_permit::doubt(steady_time sent, steady_time now) noexcept {
-    if (endpoint().doubt->silent(sent, now)) observer_->endpoint_changed(origin(), telemetry::doubt_changed{true});
+void endpoint_permit::doubt(steady_time sent, failing where, steady_time now) noexcept {
+    const std::uint64_t model = where == failing::as_asked ? what_.model : 0;
+    const auto changed = endpoint().doubt->silent(
+        model, sent, [this] { return model_name(); }, now);
+    model_alone_ = changed.model_alone;
+    tell(changed, true);
+}
+
+void endpoint_permit::tell(const model_doubts::change& changed, bool doubted) noexcept {
+    if (changed.whole) observer_->endpoint_changed(origin(), telemetry::doubt_changed{doubted});
+    for (const auto& one : changed.begun)
+        observer_->endpoint_changed(origin(), telemetry::doubt_changed{.doubted = true, .model = told_name(*one)});
+    for (const auto& one : changed.ended)
+        observer_->endpoint_changed(origin(), telemetry::doubt_changed{.doubted = false, .model = told_name(*one)});
+}
+
+// As its upstream is asked for it, if that is told anywhere.
+std::string endpoint_permit::model_name() const {
+    const std::string& asked = what_.request->account.model;
+    const std::string* const renamed = config::rename_of(*what_.route->upstreams[what_.at], asked);
+    const std::string& name = renamed != nullptr ? *renamed : asked;
+    constexpr std::size_t most = 128; // bytes
+    return name.empty() ? fmt::format("#{:016x}", what_.model) : name.substr(0, most);
 }
 
 // An answer that took ten times as long as another endpoint's begins a doubt. It ends one if it came as soon as is
 // usual here, or there; what has always been slower than the other need not become as fast.
 void endpoint_permit::weigh(duration took, steady_time now) noexcept {
-    const bool doubted = endpoint().doubt->doubted();
+    const bool doubted = endpoint().doubt->doubted(what_.model, now);
     std::optional<duration> other; // the quickest that may be asked instead
     bool another = false;
     const auto& all = what_.policies->endpoints;
     for (endpoint_index i = 0; i < all.size() && took >= shortest_slow; ++i) {
-        if (i == what_.at || !what_.policies->in_shard(what_.shard, i) || all[i].doubt->doubted()) continue;
+        if (i == what_.at || !what_.policies->in_shard(what_.shard, i) || all[i].doubt->doubted(what_.model, now))
+            continue;
         another = true;
         const auto usual = all[i].latency->usual(what_.shape, now);
         if (usual && (!other || *usual < *other)) other = usual;
@@ -331,8 +421,9 @@ void endpoint_permit::weigh(duration took, steady_time now) noexcept {
         // No way back on the verge of the next doubt.
         too_slow_ = slower(times_slower * 0.7) || (!as_usual && (other ? slower(times_slower / 3) : own.has_value()));
     }
-    if (endpoint().doubt->answered(sent_, !too_slow_, now))
-        observer_->endpoint_changed(origin(), telemetry::doubt_changed{too_slow_});
+    tell(endpoint().doubt->answered(
+             what_.model, sent_, !too_slow_, [this] { return model_name(); }, now),
+         too_slow_);
 }
 
 // A loser is evidence of nothing but its own slowness; so is whoever was stopped with the request, unless it had been
@@ -342,17 +433,17 @@ void endpoint_permit::cancelled(cancel_cause why, bool mute, double u, steady_ti
     ended_ = now;
     if (sent_ == steady_time{}) { // it never got a connection
         if (!mute) return;        // it stood in our own line
-        if (why == cancel_cause::overtaken && now - taken_ >= connect_silence) doubt(taken_, now);
+        if (why == cancel_cause::overtaken && now - taken_ >= connect_silence) doubt(taken_, failing::on_the_way, now);
         if (why == cancel_cause::attempt_timeout) {
-            doubt(taken_, now);
+            doubt(taken_, failing::on_the_way, now);
             sent(now);
-            tell_circuit(circuit_breaker::verdict::failure, true, u, now);
+            tell_circuit(circuit_breaker::verdict::failure, failing::on_the_way, true, u, now);
         }
         return;
     }
     const bool silent = mute && !answered_ && why != cancel_cause::lost;
     const duration waited = now - since();
-    if (silent && is_evidence(why, waited, false, now)) doubt(sent_, now);
+    if (silent && is_evidence(why, waited, false, now)) doubt(sent_, failing::as_asked, now);
     const bool lost = why == cancel_cause::lost || why == cancel_cause::overtaken;
     const auto within = limit(now);
     const bool overdue = why == cancel_cause::attempt_timeout || (!lost && mute && within && waited >= *within) ||
@@ -367,9 +458,13 @@ void endpoint_permit::cancelled(cancel_cause why, bool mute, double u, steady_ti
         balanced(balancer::ending::answered, now);
         return;
     }
-    tell_circuit(overdue ? circuit_breaker::verdict::failure : circuit_breaker::verdict::neutral, overdue, u, now);
+    tell_circuit(overdue ? circuit_breaker::verdict::failure : circuit_breaker::verdict::neutral, failing::as_asked,
+                 overdue, u, now);
     served(overdue ? overload_control::verdict::timeout : overload_control::verdict::neutral, now);
-    balanced(overdue ? balancer::ending::failed : balancer::ending::cut_off, now);
+    balanced(!overdue       ? balancer::ending::cut_off
+             : model_alone_ ? balancer::ending::refused
+                            : balancer::ending::failed,
+             now);
 }
 
 std::optional<duration> endpoint_permit::limit(steady_time now) const noexcept {
@@ -386,22 +481,52 @@ bool endpoint_permit::alone(steady_time now) const noexcept {
         const endpoint_policies& other = what_.policies->endpoints[i];
         if (gone(other, urgency::normal, now)) continue;
         if (other.circuit != nullptr && other.circuit == endpoint().circuit) continue; // it goes down with this one
-        if (other.circuit != nullptr && other.circuit->look(false, false, 0, now)) continue;
+        if (other.circuit != nullptr && broken(other, what_, own_circuit_of(other, what_, now), false, false, 0, now))
+            continue;
         if (!resting(other, what_, urgency::normal, now)) return false;
     }
     return true;
 }
 
-void endpoint_permit::tell_circuit(circuit_breaker::verdict verdict, bool timed_out, double u,
+// To the model's own circuit as well, and to it alone where it alone is to blame.
+void endpoint_permit::tell_circuit(circuit_breaker::verdict verdict, failing where, bool timed_out, double u,
                                    steady_time now) noexcept {
     if (!circuit_) return;
     circuit_breaker::facts known;
     known.timed_out = timed_out;
+    circuit_breaker::verdict to_whole = verdict, to_own = verdict;
     if (verdict == circuit_breaker::verdict::failure || verdict == circuit_breaker::verdict::overloaded) {
         known.alone = alone(now);
         known.usual_p95 = endpoint().latency->quantile(what_.shape, 0.95, now);
+        if (where == failing::as_asked) {
+            auto blame = endpoint().models->failed(
+                what_.model, sent_, [this] { return model_name(); }, now);
+            model_alone_ = !blame.whole;
+            if (!blame.whole) to_whole = circuit_breaker::verdict::neutral;
+            known.only_counts = !blame.model;
+            if (blame.own && (!own_ || own_->of != blame.own)) own(std::move(blame.own), now);
+        } else {
+            to_own = circuit_breaker::verdict::neutral;
+        }
     }
-    tell(circuit_.give_verdict(verdict, known, u, now), now);
+    tell_own(to_own, known, u, now);
+    known.only_counts = false;
+    tell(circuit_.give_verdict(to_whole, known, u, now), now);
+}
+
+void endpoint_permit::tell_own(circuit_breaker::verdict verdict, const circuit_breaker::facts& known, double u,
+                               steady_time now) noexcept {
+    if (!own_) return;
+    if (const auto moved = own_->permit.give_verdict(verdict, known, u, now))
+        observer_->endpoint_changed(origin(), telemetry::model_circuit_changed{*moved, told_name(*own_->of)});
+}
+
+// A circuit that its model has got since the attempt began. While that lets nobody through it hears of nobody.
+void endpoint_permit::own(std::shared_ptr<model_circuit> circuit, steady_time now) noexcept {
+    circuit_breaker::admission admitted = circuit->breaker.admit(false, false, 0, now);
+    if (admitted.refused) return;
+    own_ = std::make_unique<own_circuit>(own_circuit{std::move(circuit), std::move(admitted.given)});
+    own_->permit.sent(sent_ == steady_time{} ? now : sent_);
 }
 
 void endpoint_permit::tell(const std::optional<circuit_transition>& moved, steady_time now) noexcept {

@@ -29,6 +29,8 @@ struct permit_request {
     endpoint_index at = 0;
     attempt_purpose purpose = attempt_purpose::first;
     request_shape shape;
+    // Which model its endpoint is asked for, for what is kept by model: that of the shape, or what it is renamed to.
+    std::uint64_t model = 0;
     bool held = false;    // the request has waited for an endpoint already
     bool refused = false; // its latest attempt met a rate limit: nothing was done for it
     bool spared = false;  // it is silence that would be met there, and a copy can find out whether it still is
@@ -42,6 +44,11 @@ struct permit_request {
     std::optional<known_caller> caller{};
 };
 
+// A model as it is told of.
+[[nodiscard]] inline std::string_view told_name(const model_row& model) noexcept {
+    return model.name.empty() ? std::string_view{"others"} : std::string_view{model.name};
+}
+
 class endpoint_permit {
 public:
     endpoint_permit() noexcept = default;
@@ -49,8 +56,8 @@ public:
     endpoint_permit& operator=(endpoint_permit&&) = delete;
     ~endpoint_permit(); // neutral, if nothing was said
 
-    // Asks circuit, cooldown and overload control, in this order. `ahead`: how many requests stand in front in the
-    // line.
+    // Asks the circuits of the endpoint and of the model, cooldown and overload control, in this order. `ahead`: how
+    // many requests stand in front in the line.
     [[nodiscard]] static std::optional<endpoint_refusal> look(const permit_request& wanted, urgency how,
                                                               std::size_t ahead, double u, steady_time now);
     // ... and takes. Empty: `into`, which held nothing before, holds.
@@ -84,7 +91,9 @@ public:
     [[nodiscard]] duration idle_allowance(duration configured, steady_time now) const noexcept;
     void paused(duration gap, steady_time now) noexcept;
     void be_plain() noexcept { what_.shape.stream = false; } // what goes out from now on asks for no stream
-    [[nodiscard]] bool is_probe() const noexcept { return circuit_.is_probe(); }
+    [[nodiscard]] bool is_probe() const noexcept {
+        return circuit_.is_probe() || (own_ != nullptr && own_->permit.is_probe());
+    }
     void is_of(telemetry::attempt_number attempt) noexcept { attempt_ = attempt; } // what its events are told of
 
 private:
@@ -92,18 +101,32 @@ private:
     [[nodiscard]] telemetry::event_origin origin() const noexcept;
     [[nodiscard]] bool alone(steady_time now) const noexcept;
     [[nodiscard]] std::optional<duration> limit(steady_time now) const noexcept;
-    void tell_circuit(circuit_breaker::verdict verdict, bool timed_out, double u, steady_time now) noexcept;
+    // What a failure is about: whatever was asked for, or the way there, which is common to all models.
+    enum class failing : unsigned char { as_asked, on_the_way };
+    void tell_circuit(circuit_breaker::verdict verdict, failing where, bool timed_out, double u,
+                      steady_time now) noexcept;
+    void tell_own(circuit_breaker::verdict verdict, const circuit_breaker::facts& known, double u,
+                  steady_time now) noexcept;
+    void own(std::shared_ptr<model_circuit> circuit, steady_time now) noexcept;
     void tell(const std::optional<circuit_transition>& moved, steady_time now) noexcept;
+    void tell(const model_doubts::change& changed, bool doubted) noexcept;
+    [[nodiscard]] std::string model_name() const;
     void served(overload_control::verdict verdict, steady_time now) noexcept;
     void balanced(balancer::ending how, steady_time now) noexcept;
     [[nodiscard]] bool is_evidence(cancel_cause why, duration silent, bool for_circuit, steady_time now) const noexcept;
-    void doubt(steady_time sent, steady_time now) noexcept;
+    void doubt(steady_time sent, failing where, steady_time now) noexcept;
     void weigh(duration took, steady_time now) noexcept;
 
     permit_request what_;
     telemetry::observer* observer_ = nullptr;
     telemetry::attempt_number attempt_ = 0;
     circuit_breaker::permit circuit_;
+    // ... and of the model's own circuit, where it has one.
+    struct own_circuit {
+        std::shared_ptr<model_circuit> of;
+        circuit_breaker::permit permit;
+    };
+    std::unique_ptr<own_circuit> own_;
     overload_control::place place_;
     [[nodiscard]] steady_time since() const noexcept { return std::max(sent_, asked_); } // it can answer
 
@@ -114,7 +137,8 @@ private:
     bool answered_ = false;
     bool balanced_ = false;
     bool overdue_ = false;
-    bool too_slow_ = false; // it has answered, far later than is usual
+    bool too_slow_ = false;    // it has answered, far later than is usual
+    bool model_alone_ = false; // what failed is the model, not its endpoint
 };
 
 } // namespace evenkeel::request

@@ -49,6 +49,22 @@ balance_options balance_of(const config::route& route) {
     }
     return out;
 }
+
+// Those of its models whose circuit is not closed, or which alone are asked second here.
+std::vector<telemetry::model_report> models_of(const endpoint_policies& from, steady_time now) {
+    std::vector<telemetry::model_report> all;
+    if (from.models != nullptr) {
+        for (auto& one : from.models->report(now)) all.push_back({one.model, std::move(one.name), one.circuit, {}});
+    }
+    for (auto& one : from.doubt->report()) {
+        const auto known = std::find_if(all.begin(), all.end(), [&](const auto& as) { return as.model == one.model; });
+        if (known != all.end())
+            known->doubt = one.doubt;
+        else
+            all.push_back({one.model, std::move(one.name), {}, one.doubt});
+    }
+    return all;
+}
 } // namespace
 
 endpoint_policies policy_registry::endpoint_of(const config::route& route, const config::upstream& upstream,
@@ -74,6 +90,7 @@ endpoint_policies policy_registry::endpoint_of(const config::route& route, const
     if (route.circuit_breaker.on) {
         const key whose = of_all ? at_upstream(own_circuit) : at_endpoint(own_circuit ? route.name : nowhere);
         made.circuit = hold(configured(circuits_, whose, route.circuit_breaker));
+        made.models = hold(configured(models_, whose, route.circuit_breaker));
     }
     if (route.cooldown.on) made.rest = hold(configured(rests_, at_endpoint(nowhere), route.cooldown));
     if (route.overload.on || route.circuit_breaker.on) {
@@ -122,7 +139,7 @@ void policy_registry::forget_the_passed() {
     const auto forget = [](auto&... maps) {
         (std::erase_if(maps, [](const auto& one) { return one.first.passing && one.second.use_count() == 1; }), ...);
     };
-    forget(circuits_, rests_, loads_, shares_, latencies_, rescues_, doubts_, gone_);
+    forget(circuits_, models_, rests_, loads_, shares_, latencies_, rescues_, doubts_, gone_);
 }
 
 telemetry::policy_report policy_registry::report(const config::settings& settings, steady_time now) {
@@ -146,7 +163,8 @@ telemetry::policy_report policy_registry::report(const config::settings& setting
             to.upstream = route->upstreams[i]->name;
             to.endpoint = route->upstreams[i]->endpoint.label();
             to.latency = from.latency->report(now);
-            to.doubt = from.doubt->report();
+            to.doubt = from.doubt->whole().report();
+            to.models = models_of(from, now);
             if (from.circuit != nullptr)
                 to.circuit = from.circuit->report({.alone = true, .usual_p95 = to.latency.p95}, now);
             if (from.rest != nullptr) to.cooldown = from.rest->report(now);
@@ -170,6 +188,9 @@ bool policy_registry::force(const std::string& route, const std::string& upstrea
         if (!meant(whose)) continue;
         static_cast<void>(circuit->force(state, now));
         found = true;
+    }
+    for (auto& [whose, models] : models_) {
+        if (meant(whose)) models->hold(state.has_value());
     }
     for (auto& [whose, doubt] : doubts_) { // whoever closes a circuit knows that the endpoint is well
         if (state == circuit_state::closed && meant(whose)) doubt->clear();

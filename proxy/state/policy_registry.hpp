@@ -5,8 +5,8 @@
 //
 //   budget                  upstream; (route, upstream) where the route writes its own `retry.budget`
 //   circuit                 endpoint, or upstream with `circuit_breaker.scope: upstream`; with the route, where it
-//                           writes its own or says `scope: route`
-//   doubt                   endpoint; with the route, where its circuit is the route's own
+//                           writes its own or says `scope: route`; and with it the circuits of single models
+//   doubts                  endpoint (and within it the model); with the route, where its circuit is the route's own
 //   cooldown                endpoint (and within it the credential and the model)
 //   latency, rescues        (route, endpoint)
 //   balance, guard, line,   route
@@ -23,9 +23,10 @@
 #include "policies/bulkhead.hpp"
 #include "policies/circuit_breaker.hpp"
 #include "policies/cooldown.hpp"
-#include "policies/endpoint_doubt.hpp"
 #include "policies/endpoint_latency.hpp"
 #include "policies/hedge.hpp"
+#include "policies/model_circuits.hpp"
+#include "policies/model_doubts.hpp"
 #include "policies/overload_control.hpp"
 #include "policies/rescue.hpp"
 #include "policies/shuffle_shard.hpp"
@@ -53,12 +54,13 @@ struct endpoint_policies {
     work_budget* budget = nullptr;
     endpoint_latency* latency = nullptr;
     circuit_breaker* circuit = nullptr; // null: circuit_breaker off
+    model_circuits* models = nullptr;   // beside it, of single models; null where it is
     cooldown* rest = nullptr;           // null: cooldown off
     overload_control* load = nullptr;   // null: neither overload control nor a circuit whose recovery is to be paced
     // Its part of the load, where several endpoints have one between them; null: the load is its own.
     overload_control::share* share = nullptr;
     bool own_credential = false;         // it is shown none of the callers': all requests rest together
-    endpoint_doubt* doubt = nullptr;     // never null in a set that is in use
+    model_doubts* doubt = nullptr;       // never null in a set that is in use
     rescue_allowance* rescues = nullptr; // likewise
     // Its upstream no longer has it: only who has nowhere else to go still asks it. Null: that is not told.
     const std::atomic<bool>* gone = nullptr;
@@ -105,7 +107,8 @@ public:
     [[nodiscard]] telemetry::policy_report report(const config::settings& settings, steady_time now);
 
     // An operator holds the circuits of an upstream, as seen by one route or (empty) by all, of one of its endpoints or
-    // (empty) of all, open or closed, or lets them be (no state). False: there is no such circuit.
+    // (empty) of all, open or closed, or lets them be (no state); what was known of single models goes. False: there is
+    // no such circuit.
     bool force(const std::string& route, const std::string& upstream, const std::string& endpoint,
                std::optional<circuit_state> state, steady_time now);
 
@@ -131,11 +134,12 @@ private:
     std::mutex mutex_;
     by_key<work_budget> budgets_;
     by_key<circuit_breaker> circuits_;
+    by_key<model_circuits> models_;
     by_key<cooldown> rests_;
     by_key<overload_control> loads_;
     by_key<overload_control::share> shares_;
     by_key<endpoint_latency> latencies_;
-    by_key<endpoint_doubt> doubts_;
+    by_key<model_doubts> doubts_;
     by_key<rescue_allowance> rescues_;
     by_key<std::atomic<bool>> gone_;
     by_key<balance_memory> balances_;

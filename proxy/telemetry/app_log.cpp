@@ -130,7 +130,7 @@ std::optional<std::uint64_t> line_limit::allow(wall_time now) noexcept {
 }
 
 void app_log::write_limited(line_limit& limit, config::log_level level, std::string_view message,
-                            const event_origin& of, log_field one, log_field two) {
+                            const event_origin& of, log_field one, log_field two, log_field three) {
     if (!enabled(level)) return;
     const auto kept_back = limit.allow(wall_now_());
     if (!kept_back) return;
@@ -143,7 +143,7 @@ void app_log::write_limited(line_limit& limit, config::log_level level, std::str
           {if_any(of.upstream != nullptr, "upstream", of.upstream != nullptr ? of.upstream->name : std::string_view{}),
            if_any(!endpoint.empty(), "endpoint", endpoint),
            if_any(of.route != nullptr, "route", of.route != nullptr ? of.route->name : std::string_view{}), one, two,
-           if_any(!of.request_id.empty(), "request", of.request_id), if_any(of.attempt != 0, "attempt", attempt),
+           three, if_any(!of.request_id.empty(), "request", of.request_id), if_any(of.attempt != 0, "attempt", attempt),
            if_any(*kept_back != 0, "lines_left_out", skipped)});
 }
 
@@ -158,6 +158,15 @@ struct app_log::telling {
                           : change.to == circuit_state::half_open ? "a circuit is half-open: its endpoint is probed"
                                                                   : "a circuit closed: its endpoint is asked again",
                           of, {"from", to_string(change.from)}, {"why", change.why});
+    }
+    void operator()(const model_circuit_changed& own) const {
+        const bool opened = own.change.to == circuit_state::open;
+        log.write_limited(log.circuits_, opened ? config::log_level::warning : config::log_level::info,
+                          opened ? "the circuit of a model opened: its endpoint is left alone for this model"
+                          : own.change.to == circuit_state::half_open
+                              ? "the circuit of a model is half-open: its endpoint is probed for this model"
+                              : "the circuit of a model closed: its endpoint is asked for this model again",
+                          of, {"model", own.model}, {"from", to_string(own.change.from)}, {"why", own.change.why});
     }
     void operator()(const rest_began& rest) const {
         const bool money = rest.why == outcome_kind::quota || rest.why == outcome_kind::credential;
@@ -177,6 +186,7 @@ struct app_log::telling {
                           of, {"overloaded", load.active ? "true" : "false"});
     }
     void operator()(const doubt_changed& change) const {
+        if (!change.model.empty()) return of_model(change);
         log.write_limited(
             log.doubts_, change.doubted ? config::log_level::warning : config::log_level::info,
             change.doubted ? "an endpoint is asked second: it was silent, or slow, for far longer than usual"
@@ -184,6 +194,17 @@ struct app_log::telling {
                 ? "an endpoint is no longer asked second: no request could be copied to look, so one asks it"
                 : "an endpoint is no longer asked second: it answers as usual",
             of, {"doubted", change.doubted ? "true" : "false"});
+    }
+    void of_model(const doubt_changed& change) const {
+        log.write_limited(
+            log.doubts_, change.doubted ? config::log_level::warning : config::log_level::info,
+            change.doubted
+                ? "an endpoint is asked second for a model: that was silent, or slow, for far longer than usual"
+            : change.lapsed
+                ? "an endpoint is no longer asked second for a model: no request could be copied to look, so "
+                  "one asks it"
+                : "an endpoint is no longer asked second for a model: it answers as usual",
+            of, {"model", change.model}, {"doubted", change.doubted ? "true" : "false"});
     }
     void operator()(const upcast_excluded& model) const {
         log.write_limited(

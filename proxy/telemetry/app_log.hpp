@@ -92,7 +92,7 @@ public:
 private:
     struct telling;
     void write_limited(line_limit& limit, config::log_level level, std::string_view message, const event_origin& of,
-                       log_field one, log_field two = {});
+                       log_field one, log_field two = {}, log_field three = {});
 
     line_limit circuits_, cooldowns_, overloads_, doubts_, upcasts_, internal_errors_;
     std::function<wall_time()> wall_now_;

@@ -374,7 +374,24 @@ std::optional<std::string_view> overload_word(const std::optional<overload_contr
     return seen->active ? "overloaded" : seen->recovering ? "recovering" : "normal";
 }
 
-void append_policies(std::string& to, const endpoint_report& seen, steady_time now) {
+// Those of which something is known that does not hold for the others. Their names are for operators.
+void append_models(std::string& to, const std::vector<model_report>& all, steady_time now, bool with_names) {
+    if (all.empty()) return;
+    to += ",\"models\":[";
+    for (const model_report& one : all) {
+        if (&one != &all.front()) to += ',';
+        to += "{\"model\":";
+        append_quoted(to, one.name.empty() ? "others" : with_names ? one.name : fmt::format("#{:016x}", one.model));
+        append_word(to, "circuit_state", to_string(one.circuit ? one.circuit->state : circuit_state::closed));
+        const auto probe = one.circuit ? one.circuit->next_probe : std::nullopt;
+        append_member(to, "next_probe", probe && *probe > now ? std::optional(in_seconds(*probe - now)) : std::nullopt);
+        append_member(to, "doubted", one.doubt ? std::optional(in_seconds(now - one.doubt->since)) : std::nullopt);
+        to += '}';
+    }
+    to += ']';
+}
+
+void append_policies(std::string& to, const endpoint_report& seen, steady_time now, bool with_names) {
     const auto left = [&](std::optional<steady_time> until) {
         return until && *until > now ? std::optional(in_seconds(*until - now)) : std::nullopt;
     };
@@ -386,6 +403,7 @@ void append_policies(std::string& to, const endpoint_report& seen, steady_time n
     append_member(to, "next_probe", circuit ? left(circuit->next_probe) : std::nullopt);
     to += circuit && circuit->forced ? ",\"forced\":true" : ",\"forced\":false";
     append_member(to, "doubted", seen.doubt ? std::optional(in_seconds(now - seen.doubt->since)) : std::nullopt);
+    append_models(to, seen.models, now, with_names);
     append_member(to, "cooldown", seen.cooldown ? left(seen.cooldown->until) : std::nullopt);
     append_word(to, "overload", overload_word(seen.overload));
     append_member(to, "budget", seen.budget_level);
@@ -428,7 +446,7 @@ void append_upstream(std::string& json, const route_health& route, std::size_t a
     }
     json += '{';
     append_sample(json, shown.seen);
-    if (shown.policies) append_policies(json, *shown.policies, now);
+    if (shown.policies) append_policies(json, *shown.policies, now, with_hosts);
     if (with_hosts) {
         json += ",\"url\":";
         append_quoted(json, shown.url);

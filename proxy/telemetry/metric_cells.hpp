@@ -135,7 +135,8 @@ struct rare_pair_cells {
     counts<transition_count> transitions{};
     counts<cooldown_reasons.size()> cooldowns{};
     counts<overload_changes.size()> overload{};
-    counts<overload_changes.size()> doubts{};
+    counts<overload_changes.size()> doubts{}, model_doubts{};
+    counts<circuit_state_count> model_transitions{}; // by the state it came into
     counts<budget_kinds.size()> budget_refusals{};
     cell unread{0};
 };

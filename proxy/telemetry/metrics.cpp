@@ -188,7 +188,12 @@ struct metrics::counting {
     void operator()(const rest_began& rest) const { count(&rare_pair_cells::cooldowns, cooldown_reason_of(rest.why)); }
     void operator()(const rest_ended&) const {} // how long rests took is a gauge
     void operator()(const overload_changed& change) const { count(&rare_pair_cells::overload, change.active ? 1 : 0); }
-    void operator()(const doubt_changed& change) const { count(&rare_pair_cells::doubts, change.doubted ? 1 : 0); }
+    void operator()(const model_circuit_changed& own) const {
+        count(&rare_pair_cells::model_transitions, place(own.change.to));
+    }
+    void operator()(const doubt_changed& change) const {
+        count(change.model.empty() ? &rare_pair_cells::doubts : &rare_pair_cells::model_doubts, change.doubted ? 1 : 0);
+    }
     void operator()(const upcast_excluded&) const {} // the attempts that showed it are counted
     void operator()(const probe_result& how) const {
         if (auto* found = all.index.find(of.upstream)) add(found->rare.mine().probed[place(how)]);

@@ -38,6 +38,7 @@ std::string_view clause_of(retry_denial why) {
     case retry_denial::committed: return "part of the answer had been passed on";
     case retry_denial::circuit_open: return "its circuit is open";
     case retry_denial::overload: return "it is overloaded, and has no room for this";
+    case retry_denial::model_circuit_open: return "its circuit for this model is open";
     }
     return "";
 }
@@ -190,6 +191,8 @@ public:
     std::string operator()(const happened::holding& it) const {
         if (it.why == retry_denial::circuit_open)
             return "The request waited for an upstream to recover: every circuit is open.";
+        if (it.why == retry_denial::model_circuit_open)
+            return "The request waited for its model to recover: no upstream's circuit lets it through.";
         return fmt::format("The request waited for an upstream that may be asked: {}.", clause_of(it.why));
     }
     std::string operator()(const happened::held& it) const {

@@ -143,6 +143,19 @@ inline maybe credentials_resting(const endpoint_report& seen, const scrape&, con
 inline maybe is_doubted(const endpoint_report& seen, const scrape&, const series_place&) {
     return seen.doubt ? maybe(1.0) : std::nullopt;
 }
+inline maybe models_broken(const endpoint_report& seen, const scrape&, const series_place& at) {
+    const auto is = [&](circuit_state state) {
+        return std::count_if(seen.models.begin(), seen.models.end(),
+                             [&](const model_report& one) { return one.circuit && one.circuit->state == state; });
+    };
+    if (is(circuit_state::open) + is(circuit_state::half_open) == 0) return std::nullopt;
+    return static_cast<double>(is(static_cast<circuit_state>(at[0])));
+}
+inline maybe models_doubted(const endpoint_report& seen, const scrape&, const series_place&) {
+    const auto doubted = std::count_if(seen.models.begin(), seen.models.end(),
+                                       [](const model_report& one) { return one.doubt.has_value(); });
+    return doubted > 0 ? maybe(static_cast<double>(doubted)) : std::nullopt;
+}
 inline maybe overload_active(const endpoint_report& seen, const scrape&, const series_place&) {
     return seen.overload ? maybe(seen.overload->active ? 1.0 : 0.0) : std::nullopt;
 }

@@ -95,13 +95,8 @@ TEST_CASE("probes are due at once, then after 3 s and more, at most 20 s and a f
     CHECK(doubt.next_probe() == now + 2s);
 }
 
-TEST_CASE("one prober at a time; an operator's word ends a doubt") {
+TEST_CASE("an operator's word ends a doubt") {
     endpoint_doubt doubt;
-    CHECK(doubt.begin_probing());
-    CHECK_FALSE(doubt.begin_probing());
-    CHECK(doubt.probed());
-    doubt.end_probing();
-    CHECK(doubt.begin_probing());
     REQUIRE(doubt.silent(start, start));
     doubt.clear();
     CHECK_FALSE(doubt.doubted());

@@ -16,7 +16,7 @@
 namespace evenkeel::testing {
 
 namespace {
-using urgency = overload_control::priority;
+using how_urgent = overload_control::priority;
 using ending = overload_control::verdict;
 using model::draw;
 using model::lognormal;
@@ -99,8 +99,8 @@ private:
         for (int e = 0; e < rules_.endpoints; ++e) alone = alone && (e == endpoint || refused(e, false));
         return {alone, length(8)};
     }
-    urgency of(const request& one) const {
-        return one.extra || (one.held && rules_.paced) ? urgency::can_wait : urgency::now;
+    how_urgent of(const request& one) const {
+        return one.extra || (one.held && rules_.paced) ? how_urgent::can_wait : how_urgent::now;
     }
     double patience(const request& one) const {
         return one.stream ? rules_.first_token_timeout : rules_.answer_timeout;
@@ -275,7 +275,7 @@ void simulation::happen(const event& next) {
     case what::timeout:
         // A lone endpoint's whole answers are waited for: nothing else could be tried.
         if (next.plan != one.plan || one.committed || !rules_.retries || (rules_.endpoints == 1 && !one.stream)) return;
-        if (rules_.room && control_.room(length(patience(one)), at(now_), urgency::can_wait) == 0) {
+        if (rules_.room && control_.room(length(patience(one)), at(now_), how_urgent::can_wait) == 0) {
             return later(seconds(control_.ask_again(at(now_))), what::timeout, next.who);
         }
         return failed(next.who, ending::timeout);

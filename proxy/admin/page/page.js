@@ -596,6 +596,7 @@ function drawEndpoint() {
   else rows.push(['Circuit', 'off']);
   rows.push(['Rest', one.rest ? `${words(one.rest.why)}, ${span(Math.ceil(one.rest.left_s))} more${one.rest.guessed ? ' (our guess)' : ' (as it asked)'}` : 'none']);
   if (one.doubt) rows.push(['Doubt', `${one.doubt.why} for ${span(Math.floor(one.doubt.for_s))}` + (one.doubt.next_probe_s === null ? '; the next request may look' : `; looked at in ${span(Math.ceil(one.doubt.next_probe_s))}`)]);
+  for (const own of one.models || []) rows.push([`Model ${own.model}`, [own.circuit && `circuit ${words(own.circuit.state)}` + (own.circuit.next_probe_s === null ? '' : `, next probe in ${span(Math.ceil(own.circuit.next_probe_s))}`), own.doubt && `asked second: ${own.doubt.why} for ${span(Math.floor(own.doubt.for_s))}`].filter(Boolean).join('; ')]);
   if (one.overload) rows.push(['Overload', words(one.overload.state) + (one.overload.limit === null ? '' : `, ${one.overload.in_service} of ${Math.round(one.overload.limit)} in service`)]);
   if (one.last_failure) rows.push(['Last failure', `${words(one.last_failure.result)}${one.last_failure.status ? ` ${one.last_failure.status}` : ''}, ${span(Math.floor(one.last_failure.ago_s))} ago`]);
   rows.push(['Learned', one.learned.samples ? `P50 ${span(one.learned.p50_s)}, P95 ${span(one.learned.p95_s)}, from ${count(one.learned.samples)} attempts` : 'nothing yet'],

@@ -155,6 +155,20 @@ TEST_CASE("overview: a state and a note for each trouble of an endpoint") {
     check(one, endpoint_state::second, "is asked second, since it was silent 30 s ago");
     one.policies->doubt->slow = true;
     check(one, endpoint_state::second, "is asked second, slow for 30 s");
+    one = up("a"); // up, but not for every model
+    telemetry::model_report big{.model = 1, .name = "big"}, small{.model = 2, .name = "small"};
+    big.circuit.emplace().state = circuit_state::open;
+    big.circuit->next_probe = now + 4s;
+    small.doubt.emplace();
+    one.policies->models = {big};
+    check(one, endpoint_state::up, "has an open circuit for the model big (next probe in 4 s)");
+    one.policies->models = {big, small, small};
+    check(one, endpoint_state::up,
+          "has an open circuit for the model big (next probe in 4 s); is asked second for the models small and small");
+    big.circuit->state = circuit_state::half_open;
+    big.name.clear();
+    one.policies->models = {big};
+    check(one, endpoint_state::up, "is probed for the model others");
     one = resting("a");
     one.policies->cooldown->resting = 3;
     one.policies->cooldown->why = outcome_kind::quota;

@@ -67,7 +67,17 @@ struct listener final : telemetry::observer {
         CHECK(of.upstream != nullptr);
         const bool probe = std::holds_alternative<telemetry::probe_result>(what);
         CHECK(of.request_id.empty() == probe);
+        const auto told = [&](std::string_view model, std::string_view became) {
+            changes.push_back(of.upstream->name + (model.empty() ? "" : "/") + std::string{model} + ' ' +
+                              std::string{became});
+        };
+        if (const auto* whole = std::get_if<circuit_transition>(&what)) told("", to_string(whole->to));
+        if (const auto* own = std::get_if<telemetry::model_circuit_changed>(&what))
+            told(own->model, to_string(own->change.to));
+        if (const auto* doubt = std::get_if<telemetry::doubt_changed>(&what))
+            told(doubt->model, doubt->doubted ? "second" : "first");
     }
+    std::vector<std::string> changes; // of circuits and doubts: "provider open", "provider/big open"
     void attempt_finished(const telemetry::attempt_record& record) noexcept override {
         const auto begun = under_way.find({std::string{record.request_id}, record.attempt});
         CHECK(begun != under_way.end());
@@ -161,6 +171,7 @@ struct fixture {
             CHECK((!shown.bulkhead || shown.bulkhead->in_use + shown.bulkhead->queued == 0));
             for (const auto& at : shown.endpoints) {
                 CHECK((!at.circuit || at.circuit->probes == 0));
+                for (const auto& one : at.models) CHECK((!one.circuit || one.circuit->probes == 0));
                 CHECK((!at.overload || at.overload->in_service == 0));
             }
         }

@@ -318,6 +318,29 @@ TEST_CASE("a route's circuit is that of the upstream it would ask, and open only
     }
 }
 
+TEST_CASE("what holds for single models is listed beside the endpoint's own, by name for operators only") {
+    reported seen;
+    CHECK(health_json(seen.to.view(), true).find("\"models\"") == std::string::npos);
+    seen.to.report_from([&] {
+        policy_report all = seen.report();
+        model_report big{.model = 0xb16, .name = "b\"ig"}, rest{.model = 1};
+        big.circuit.emplace().state = opened;
+        big.circuit->next_probe = seen.now + 1500ms;
+        rest.doubt.emplace().since = seen.now - 3s;
+        all.routes[0].endpoints[0].models = {big, rest};
+        return all;
+    });
+    const auto view = seen.to.view();
+    CHECK(view.open_circuits == 0);
+    const std::string json = health_json(view, true);
+    CHECK(json.find(R"("circuit_state":"closed")") != std::string::npos);
+    CHECK(json.find(R"("models":[{"model":"b\"ig","circuit_state":"open","next_probe":1.5,"doubted":null},)"
+                    R"({"model":"others","circuit_state":"closed","next_probe":null,"doubted":3}])") !=
+          std::string::npos);
+    CHECK(health_json(view, false).find(R"("models":[{"model":"#0000000000000b16",)") != std::string::npos);
+    CHECK(health_json(view, false).find("ig\"") == std::string::npos);
+}
+
 TEST_CASE("a circuit that a route has for itself counts by itself") {
     reported seen;
     seen.states[0].circuit = opened;

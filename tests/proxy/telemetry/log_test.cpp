@@ -653,6 +653,36 @@ TEST_CASE("the log tells of circuits, cooldowns and overload, a line each, at th
     CHECK(boost::json::parse(lines[3]).at("seconds") == "1.5");
 }
 
+TEST_CASE("the log names the model whose own circuit or doubt it is, and takes it for none of the endpoint's") {
+    const scratch folder;
+    background helper;
+    app_log to(helper, [] { return wall_time{1'790'000'000s}; });
+    to.configure({.level = config::log_level::info, .json = true, .path = folder.file("app.log")});
+    const auto settings = sample_settings({{"phase1", "deepseek"}});
+    const event_origin caused{settings->routes[0].get(), settings->upstreams[0].get(), "r-1", 2};
+    using enum circuit_state;
+    to.endpoint_changed(caused, model_circuit_changed{{closed, open, "consecutive_failures"}, "b\"ig"});
+    to.endpoint_changed(caused, model_circuit_changed{{open, half_open, "recovery_time"}, "b\"ig"});
+    to.endpoint_changed(caused, model_circuit_changed{{half_open, closed, "probe_succeeded"}, "b\"ig"});
+    to.endpoint_changed(caused, doubt_changed{.doubted = true, .model = "b\"ig"});
+    to.endpoint_changed(caused, doubt_changed{.doubted = false, .model = "b\"ig"});
+    to.endpoint_changed(caused, doubt_changed{.doubted = false, .lapsed = true, .model = "b\"ig"});
+    to.flush();
+    const auto lines = lines_in(folder.file("app.log"));
+    REQUIRE(lines.size() == 6);
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+        CAPTURE(lines[i]);
+        const auto line = boost::json::parse(lines[i]).as_object();
+        CHECK(line.at("level") == (i == 0 || i == 3 ? "warning" : "info"));
+        CHECK(line.at("model") == "b\"ig");
+        CHECK(line.at("upstream") == "deepseek");
+        CHECK(line.at("request") == "r-1");
+        CHECK(lines[i].find("model") < lines[i].find("\"model\"")); // in its sentence
+    }
+    CHECK(boost::json::parse(lines[0]).at("from") == "closed");
+    CHECK(boost::json::parse(lines[0]).at("why") == "consecutive_failures");
+}
+
 TEST_CASE("the log says nothing of a request where none was the cause, and nothing of probes of pre-warming") {
     const scratch folder;
     background helper;

@@ -131,7 +131,13 @@ void every_change(metrics& to, const event_origin& of) {
                            outcome_kind::credential, outcome_kind::timeout})
         to.endpoint_changed(of, rest_began{why, 1s});
     for (const bool overloaded : {true, false}) to.endpoint_changed(of, overload_changed{overloaded});
-    for (const bool doubted : {true, false}) to.endpoint_changed(of, doubt_changed{doubted});
+    for (const bool doubted : {true, false}) {
+        to.endpoint_changed(of, doubt_changed{doubted});
+        to.endpoint_changed(of, doubt_changed{.doubted = doubted, .model = "m"});
+    }
+    for_each<circuit_state>(circuit_state_count, [&](auto state) {
+        to.endpoint_changed(of, model_circuit_changed{{circuit_state::closed, state, "recovery_time"}, "m"});
+    });
     for_each<probe_result>(probe_result_count, [&](auto how) { to.endpoint_changed({nullptr, of.upstream}, how); });
     for_each<prewarm_event>(prewarm_event_count, [&](auto what) {
         to.connection_changed({.is = connection_event::kind::prewarmed, .upstream = of.upstream, .warm = what});
@@ -163,7 +169,9 @@ policy_report every_state() {
                 3.5,
                 10,
                 "",
-                endpoint_doubt::summary{.since = now - 3s}}},
+                endpoint_doubt::summary{.since = now - 3s},
+                {{1, "m", circuit_breaker::summary{circuit_state::half_open, {}, {}, {}, 0, 0, 0, 0, {}}, {}},
+                 {2, "", {}, endpoint_doubt::summary{.since = now - 3s}}}}},
               bulkhead::summary{7, 8, 2, 9}}},
             2};
 }
