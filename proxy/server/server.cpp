@@ -214,7 +214,7 @@ struct server::inside {
     std::shared_ptr<successor> next_process; // that is starting
     std::thread upgrading;
     bool started = false;
-    std::atomic<bool> draining{false}, restart_required{false}, handed_over{false};
+    std::atomic<bool> draining{false}, restart_required{false};
     std::atomic<steady_time> serves_until{steady_time::max()};     // while draining
     std::atomic<bool> reload_waits{false}, reopening_waits{false}; // for their turn, asked for by a signal
 
@@ -617,7 +617,7 @@ void server::inside::take_over_from(successor& next, const config::settings& now
         log.error("the new process does not take over; this one goes on", {{"reason", why}});
         return;
     }
-    draining = handed_over = true;
+    draining = true;
     serves_until = steady_time{std::chrono::steady_clock::now()};
     for (const kept_socket& each : sockets) each.leave_file();
     lock.unlock();

@@ -137,7 +137,7 @@ successor::successor(const std::vector<std::string>& command, const std::vector<
 }
 
 successor::~successor() {
-    if (!ready_ && id_ > 0) ::kill(id_, SIGTERM);
+    if (!let_go_ && id_ > 0) ::kill(id_, SIGTERM);
     ::close(connection_);
 }
 
@@ -172,13 +172,12 @@ std::string successor::wait(duration most) {
         };
         if (line.starts_with("pid ")) id_ = number("pid ");
         if (line.starts_with("exec ")) return std::system_category().message(number("exec "));
-        if (line == "ready") {
-            ready_ = true;
-            return {};
-        }
+        if (line == "ready") return {};
     }
     if (given_up_) return "this process is to end";
-    return left() <= duration::zero() ? "it was not ready in time" : "it ended before it was ready; it has said why";
+    if (left() <= duration::zero()) return "it was not ready in time";
+    id_ = 0; // may be another's by now
+    return "it ended before it was ready; it has said why";
 }
 
 void successor::give_up() noexcept {
@@ -186,7 +185,10 @@ void successor::give_up() noexcept {
     ::shutdown(connection_, SHUT_RDWR);
 }
 
-void successor::let_go() { static_cast<void>(::send(connection_, "go\n", 3, MSG_NOSIGNAL)); }
+void successor::let_go() {
+    let_go_ = true;
+    static_cast<void>(::send(connection_, "go\n", 3, MSG_NOSIGNAL));
+}
 
 predecessor::predecessor() {
     const char* const told = std::getenv(connection_variable);

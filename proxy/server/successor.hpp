@@ -26,7 +26,7 @@ class successor {
 public:
     // Descriptor and name of each socket; the descriptors stay the caller's. Throws std::system_error.
     successor(const std::vector<std::string>& command, const std::vector<std::pair<int, std::string>>& sockets);
-    ~successor(); // to one that is not ready: SIGTERM
+    ~successor(); // to one that was not let go: SIGTERM
     successor(const successor&) = delete;
     successor& operator=(const successor&) = delete;
 
@@ -42,7 +42,7 @@ private:
     int connection_ = -1;
     std::string read_;
     pid_t id_ = 0;
-    bool ready_ = false;
+    bool let_go_ = false;
     std::atomic<bool> given_up_{false};
 };
 

@@ -211,6 +211,20 @@ TEST_CASE("a pulse beats once a second for as long as it lives") {
     CHECK_FALSE(beats.alive(start + 1h + 11s));
 }
 
+TEST_CASE("a loop that ended in order is none that hangs, and how long is too long can be told") {
+    net::loop loop(start);
+    liveness beats(2, start);
+    {
+        pulse of_loop(beats, 0, loop);
+        of_loop.end();
+        CHECK(loop.timers().armed() == 0);
+    }
+    beats.beat(1, start + 1h);
+    CHECK(beats.alive(start + 1h + 9s));
+    CHECK_FALSE(beats.alive(start + 1h + 3s, 2s));
+    CHECK_FALSE(beats.alive(start + 1h + 11s));
+}
+
 TEST_CASE("an upstream's health: what shows that it lives, what shows that it does not, and what shows nothing") {
     struct row {
         attempt_result result;
