@@ -133,7 +133,8 @@ std::string zsh_arguments(const shell_command& of) {
                                                                       fmt::join(one.values, " "))
                                                         : fmt::format(":{}:_files", with_escapes(one.name, ":", "\\"));
         const std::string listed = one.values.empty() ? "_files" : fmt::format("({})", fmt::join(one.values, " "));
-        if (one.dashed.empty()) out += fmt::format(" \\\n                {}", in_quotes("*:" + says + ":" + listed));
+        if (one.dashed.empty())
+            out += fmt::format(" \\\n                {}", in_quotes(fmt::format("*:{}:{}", says, listed)));
         for (const auto& dashed : one.dashed)
             out += fmt::format(" \\\n                {}", in_quotes(fmt::format("*{}[{}]{}", dashed, says, value)));
     }

@@ -1,6 +1,7 @@
 #include "proxy/cli/first_process.hpp"
 
 #include <csignal>
+#include <initializer_list>
 
 #include <unistd.h>
 

@@ -31,7 +31,7 @@ constexpr int first_given = 3;    // SD_LISTEN_FDS_START
 constexpr long most_given = 1024; // chosen: more is a mistake
 
 std::string variable(const char* name) {
-    const char* const value = std::getenv(name);
+    const char* const value = std::getenv(name); // NOLINT(concurrency-mt-unsafe): before any other thread
     return value != nullptr ? value : "";
 }
 std::optional<long> number_in(const std::string& text) {
@@ -88,7 +88,8 @@ given_sockets given_sockets::of_environment(bool files_too) {
     given_sockets out;
     const auto count = number_in(variable("LISTEN_FDS")), to = number_in(variable("LISTEN_PID"));
     const std::vector<std::string> names = split(variable("LISTEN_FDNAMES"), ':');
-    for (const char* const name : {"LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"}) ::unsetenv(name);
+    for (const char* const name : {"LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"})
+        ::unsetenv(name);                                      // NOLINT(concurrency-mt-unsafe)
     if (!count || *count <= 0 || to != ::getpid()) return out; // they are another process's
     if (*count > most_given) throw std::runtime_error(fmt::format("LISTEN_FDS={} is more than anybody needs", *count));
     for (int at = 0; at < *count; ++at) {

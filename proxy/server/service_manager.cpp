@@ -20,7 +20,7 @@ namespace {
 constexpr std::size_t longest_status = 500; // bytes; chosen: a line of `systemctl status`
 
 std::string_view variable(const char* name) {
-    const char* const value = std::getenv(name);
+    const char* const value = std::getenv(name); // NOLINT(concurrency-mt-unsafe): before any other thread
     return value != nullptr ? value : std::string_view{};
 }
 std::optional<long long> number_in(const char* name) {

@@ -32,6 +32,7 @@ constexpr std::array not_inherited{
 
 std::vector<char*> pointers(std::vector<std::string>& to) {
     std::vector<char*> out;
+    out.reserve(to.size() + 1);
     for (std::string& each : to) out.push_back(each.data());
     out.push_back(nullptr);
     return out;
@@ -63,7 +64,7 @@ std::vector<std::string> command_again(std::vector<std::string> words) {
     if (words.empty()) return words;
     std::string& program = words.front();
     if (program.find('/') != std::string::npos && is_program(program)) return words;
-    const char* const told = std::getenv("PATH");
+    const char* const told = std::getenv("PATH"); // NOLINT(concurrency-mt-unsafe): before any other thread
     const std::string path = told != nullptr ? told : "/usr/bin:/bin";
     for (std::size_t from = 0; program.find('/') == std::string::npos && !program.empty() && from <= path.size();) {
         const auto end = std::min(path.find(':', from), path.size());
@@ -191,12 +192,12 @@ void successor::let_go() {
 }
 
 predecessor::predecessor() {
-    const char* const told = std::getenv(connection_variable);
+    const char* const told = std::getenv(connection_variable); // NOLINT(concurrency-mt-unsafe): before any other thread
     if (told == nullptr) return;
     const std::string_view text = told;
     int fd = -1;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), fd);
-    ::unsetenv(connection_variable);
+    ::unsetenv(connection_variable); // NOLINT(concurrency-mt-unsafe)
     if (error != std::errc{} || fd < first_given || ::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) return;
     connection_ = fd;
 }
