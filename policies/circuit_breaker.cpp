@@ -130,6 +130,8 @@ std::optional<circuit_transition> circuit_breaker::note_verdict(permit& by, verd
                                                                 steady_time now) noexcept {
     const std::scoped_lock lock(mutex_);
     if (known.usual_p95) usual_p95_ = known.usual_p95;
+    if (what == verdict::success) reached_ = false;
+    if (what == verdict::failure || what == verdict::overloaded) reached_ = reached_ || !known.unreached;
     const bool first = std::exchange(by.owes_, false);
     if (by.generation_ != generation_) return std::nullopt;
     if (by.probe_) {
@@ -175,6 +177,7 @@ circuit_transition circuit_breaker::enter(const circuit::state& next, std::strin
     state_ = next;
     ++generation_;
     since_ = now;
+    unreached_.store(std::holds_alternative<circuit::open>(state_) && !reached_ && !forced_, std::memory_order_relaxed);
     return {from, circuit::name_of(state_), why};
 }
 
@@ -184,6 +187,13 @@ std::optional<circuit_transition> circuit_breaker::follow(const circuit::state& 
     if (next.index() != state_.index()) return enter(next, why, now);
     state_ = next;
     return std::nullopt;
+}
+
+void circuit_breaker::connected(bool made, steady_time now) noexcept {
+    const std::scoped_lock lock(mutex_);
+    auto* const at = std::get_if<circuit::open>(&state_);
+    if (at == nullptr || !unreached_.load(std::memory_order_relaxed)) return;
+    at->until = made ? std::min(at->until, now) : std::max(at->until, now + away_for);
 }
 
 circuit_breaker::summary circuit_breaker::report(const facts& known, steady_time now) {
@@ -208,6 +218,7 @@ std::optional<circuit_transition> circuit_breaker::force(std::optional<circuit_s
     const std::scoped_lock lock(mutex_);
     if (!state && !forced_) return std::nullopt;
     forced_ = state;
+    reached_ = true; // a person says what it is, not a connection
     const circuit_state to = state.value_or(circuit::name_of(state_));
     const auto change = enter(circuit::forced(state_, to, now), "forced", now);
     if (!state || to == circuit_state::closed) attempts_.clear();

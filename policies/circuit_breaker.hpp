@@ -35,6 +35,7 @@
 #include "policies/start_order.hpp"
 #include "policies/time.hpp"
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -60,7 +61,8 @@ public:
         std::optional<duration> usual_p95{}; // of this endpoint; a pending attempt older than this hides nothing
         bool timed_out = false;              // of a failure: nothing was told, it only took too long
         bool only_counts =
-            false; // of a failure: not known to be this circuit's; it is remembered, and trips nothing yet
+            false;              // of a failure: not known to be this circuit's; it is remembered, and trips nothing yet
+        bool unreached = false; // of a failure: no connection was made
     };
 
     // Of a row of failures that trips by itself.
@@ -115,6 +117,13 @@ public:
     // false where there is nowhere else to go: what ramps up is then paced by overload_control alone. `early`: what is
     // known of the outage need not hold for this one, which need not wait for the recovery time to find out.
     [[nodiscard]] admission admit(bool probe_allowed, bool ramp_applies, double u, steady_time now, bool early = false);
+    // It is open, and all that has failed since its latest success is that no connection was made: one that is made,
+    // or is not, says whether it is there again.
+    [[nodiscard]] bool unreached() const noexcept { return unreached_.load(std::memory_order_relaxed); }
+    // What is found out by such a connection, beside all requests: made, the next request may be a probe; not made,
+    // none is for as long as the next connection may take to come.
+    static constexpr duration away_for = std::chrono::seconds{40};
+    void connected(bool made, steady_time now) noexcept;
     // The same question without taking anything: what choosing an endpoint asks. Empty: would be admitted. Not to be
     // held against a route for long: with probes under way (probes_busy) the answer may change within the second.
     [[nodiscard]] std::optional<refusal> look(bool probe_allowed, bool ramp_applies, double u, steady_time now,
@@ -158,6 +167,8 @@ private:
     start_order attempts_;                // of the time while it is closed; told until it closes again
     std::optional<duration> usual_p95_;   // as last told
     std::optional<circuit_state> forced_; // by an operator: stands above what the state learns
+    bool reached_ = false;                // what was sent has failed since the latest success
+    std::atomic<bool> unreached_{false};  // written with the mutex held
 };
 
 } // namespace evenkeel

@@ -2,32 +2,73 @@
 
 #include <algorithm>
 #include <mutex>
+#include <utility>
 
 namespace evenkeel {
 
 namespace {
 constexpr duration after_a_good_one = std::chrono::seconds{1}; // the next one is asked for
+constexpr double part_of_gap = 0.85;                           // as much of it lies between two copies, at least
+constexpr duration longest_gap = std::chrono::minutes{1};
 constexpr double spread = 0.2; // of the pause between probes, so that many proxies do not ask together
 } // namespace
+
+duration probe_pace::next(double u) noexcept {
+    return scaled(std::exchange(pause_, std::min(pause_ + pause_ / 2, last)), 1 + spread * u);
+}
 
 void endpoint_doubt::begin(bool slow, steady_time now) noexcept {
     const bool relapse = ended_ != steady_time::min() && now - ended_ < relapse_within;
     wanted_ = relapse ? std::min(wanted_ * 2, most_goods) : 1;
-    since_ = heard_ = now;
+    since_ = heard_ = bad_ = now;
     next_probe_ = now; // whoever is asked instead may tell at once
-    pause_ = first_probe;
+    pace_ = {};
+    passed_ = now;
+    gap_ = {};
     goods_ = 0;
-    for_slowness_ = slow;
+    silent_.store(!slow, std::memory_order_relaxed);
+    shown_.store(false, std::memory_order_relaxed);
+    no_way_ = no_way_ && !slow;
     doubted_.store(true, std::memory_order_relaxed);
 }
 
-bool endpoint_doubt::silent(steady_time sent, steady_time now) noexcept {
+void endpoint_doubt::end(steady_time now) noexcept {
+    slow_ = 0;
+    slow_any_.store(false, std::memory_order_relaxed);
+    ended_ = now;
+    doubted_.store(false, std::memory_order_relaxed);
+}
+
+bool endpoint_doubt::silent(steady_time sent, steady_time now, silence how) noexcept {
     const std::scoped_lock lock(mutex_);
     bad_sent_ = std::max(bad_sent_, sent);
     goods_ = 0;
-    heard_ = now;
-    if (doubted() || good_sent_.load(std::memory_order_relaxed) > sent.time_since_epoch().count()) return false;
-    begin(false, now);
+    heard_ = bad_ = now;
+    const bool was = doubted();
+    const bool stale = good_sent_.load(std::memory_order_relaxed) > sent.time_since_epoch().count();
+    no_way_ = how == silence::no_way && (!was || no_way_);
+    if (!was && !stale) begin(false, now);
+    if (!stale && how != silence::so_far) {
+        silent_.store(true, std::memory_order_relaxed); // of one that was slow: it is worse by now
+        shown_.store(true, std::memory_order_relaxed);
+    }
+    return !was && !stale;
+}
+
+bool endpoint_doubt::connected(bool made, steady_time now) noexcept {
+    const std::scoped_lock lock(mutex_);
+    if (!doubted()) return false;
+    if (!made) {
+        goods_ = 0;
+        heard_ = bad_ = now;
+        return false;
+    }
+    if (!no_way_) return false;
+    if (++goods_ < wanted_) {
+        next_probe_ = std::min(next_probe_, now + after_a_good_one);
+        return false;
+    }
+    end(now);
     return true;
 }
 
@@ -47,20 +88,18 @@ bool endpoint_doubt::answered(steady_time sent, bool good, steady_time now) noex
     heard_ = now;
     if (!good) {
         goods_ = 0;
+        bad_ = now;
         slow_any_.store(true, std::memory_order_relaxed);
         if (++slow_ < slow_in_a_row || doubted()) return false;
         begin(true, now);
         return true;
     }
     if (sent < bad_sent_) return false; // of before the silence
-    if (++goods_ < wanted_) {
+    if (++goods_ < wanted_ && now - bad_ < good_for * wanted_) {
         next_probe_ = std::min(next_probe_, now + after_a_good_one);
         return false;
     }
-    slow_ = 0;
-    slow_any_.store(false, std::memory_order_relaxed);
-    ended_ = now;
-    doubted_.store(false, std::memory_order_relaxed);
+    end(now);
     return true;
 }
 
@@ -74,10 +113,7 @@ void endpoint_doubt::clear() noexcept {
 bool endpoint_doubt::lapse(steady_time now) noexcept {
     const std::scoped_lock lock(mutex_);
     if (!doubted() || now - heard_ < lapses_after * wanted_) return false;
-    slow_ = 0;
-    slow_any_.store(false, std::memory_order_relaxed);
-    ended_ = now;
-    doubted_.store(false, std::memory_order_relaxed);
+    end(now);
     return true;
 }
 
@@ -85,9 +121,14 @@ bool endpoint_doubt::probe_due(double u, steady_time now) noexcept {
     const std::scoped_lock lock(mutex_);
     if (now < next_probe_) return false;
     heard_ = now;
-    next_probe_ = now + scaled(pause_, 1 + spread * u);
-    pause_ = std::min(pause_ + pause_ / 2, last_probe);
+    next_probe_ = now + std::max(pace_.next(u), scaled(gap_, part_of_gap * (1 + spread * u)));
     return true;
+}
+
+void endpoint_doubt::passed(steady_time now) noexcept {
+    const std::scoped_lock lock(mutex_);
+    gap_ = std::clamp<duration>(now - passed_, duration::zero(), longest_gap);
+    passed_ = now;
 }
 
 steady_time endpoint_doubt::next_probe() const noexcept {
@@ -98,7 +139,7 @@ steady_time endpoint_doubt::next_probe() const noexcept {
 std::optional<endpoint_doubt::summary> endpoint_doubt::report() const noexcept {
     const std::scoped_lock lock(mutex_);
     if (!doubted()) return std::nullopt;
-    return summary{.since = since_, .next_probe = next_probe_, .slow = for_slowness_};
+    return summary{.since = since_, .next_probe = next_probe_, .slow = !silent()};
 }
 
 } // namespace evenkeel

@@ -329,6 +329,7 @@ bool flight_plan::rescue(steady_time now, policy_view& view) {
     const flying& latest = flying_.back();
     const rescue_schedule::silence of{latest.id, latest.at, latest.launched, in_flight(), extra_left()};
     const auto got = rescues_.ask(of, endpoints_, options_, now, view);
+    if (got.evidence) add(flight_action::silent{of.latest});
     if (got.permit != 0) launch(got.at, got.permit, attempt_purpose::rescue, "rescue", now, view);
     if (got.tell) add(flight_action::no_rescue{got.at, got.why});
     return got.permit != 0;

@@ -118,6 +118,10 @@ struct cancel {
 struct overdue {
     attempt_id id;
 };
+// Silent for longer than is usual: evidence against its endpoint, although it goes on.
+struct silent {
+    attempt_id id;
+};
 // This attempt's answer is the flight's answer.
 struct commit {
     attempt_id id;
@@ -171,7 +175,7 @@ using any_flight_action =
     std::variant<flight_action::launch, flight_action::cancel, flight_action::overdue, flight_action::commit,
                  flight_action::finish, flight_action::wait_until, flight_action::refuse, flight_action::deny,
                  flight_action::no_hedge, flight_action::hold, flight_action::end_hold, flight_action::no_rescue,
-                 flight_action::probe>;
+                 flight_action::probe, flight_action::silent>;
 
 class flight_plan {
 public:

@@ -12,15 +12,15 @@ bool model_doubts::is_evidence(std::uint64_t model, steady_time sent, bool mute)
     return own <= sent && (own != steady_time::min() || goods.forgotten() <= sent);
 }
 
-model_doubts::change model_doubts::against_whole(steady_time sent, bool mute, steady_time now) {
-    return of_whole(mute ? whole_.silent(sent, now) : whole_.answered(sent, false, now));
+model_doubts::change model_doubts::against_whole(steady_time sent, std::optional<silence> mute, steady_time now) {
+    return of_whole(mute ? whole_.silent(sent, now, *mute) : whole_.answered(sent, false, now));
 }
 
 model_doubts::change model_doubts::blamed(const std::shared_ptr<model_doubt>& own, std::uint64_t model,
-                                          steady_time sent, bool mute, steady_time now) {
+                                          steady_time sent, std::optional<silence> mute, steady_time now) {
     own->bad(sent, now);
     const auto whose = places_.judge(model, *own, now);
-    const bool begins = mute ? own->doubt.silent(sent, now) : own->doubt.answered(sent, false, now);
+    const bool begins = mute ? own->doubt.silent(sent, now, *mute) : own->doubt.answered(sent, false, now);
     change all;
     if (whose.whole) all = against_whole(sent, mute, now);
     all.model_alone = !whose.whole;
@@ -55,10 +55,24 @@ void model_doubts::tell_who_stays(change& to) const {
     }
 }
 
-bool model_doubts::own_doubted(std::uint64_t model, steady_time now) {
+bool model_doubts::own(std::uint64_t model, steady_time now, bool (endpoint_doubt::*is)() const noexcept) {
     const std::scoped_lock lock(mutex_);
-    const auto own = places_.find(model, now);
-    return own && own->doubt.doubted();
+    const auto found = places_.find(model, now);
+    return found && (found->doubt.*is)();
+}
+
+void model_doubts::passed(std::uint64_t model, steady_time now) {
+    if (whole_.doubted()) whole_.passed(now);
+    if (places_.none()) return;
+    const std::scoped_lock lock(mutex_);
+    if (const auto found = places_.find(model, now)) found->doubt.passed(now);
+}
+
+model_doubts::change model_doubts::connected(bool made, steady_time now) {
+    const std::scoped_lock lock(mutex_);
+    change all = of_whole(whole_.connected(made, now));
+    if (all.whole) tell_who_stays(all);
+    return all;
 }
 
 void model_doubts::clear() noexcept {
@@ -99,6 +113,11 @@ bool model_doubts::is_probing(std::uint64_t model) const noexcept {
 bool model_doubts::probed(std::uint64_t model) noexcept {
     const std::scoped_lock lock(mutex_);
     return is_probing(model);
+}
+
+bool model_doubts::probed() noexcept {
+    const std::scoped_lock lock(mutex_);
+    return std::any_of(probing_.begin(), probing_.end(), [](const auto& one) { return one.has_value(); });
 }
 
 bool model_doubts::may_begin_probing(std::uint64_t model) noexcept {

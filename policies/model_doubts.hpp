@@ -18,6 +18,7 @@
 #include "policies/small_mutex.hpp"
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -47,11 +48,13 @@ public:
     };
     // As of endpoint_doubt, for a model; 0: not known, or it was the way there that was silent. `name()`: the model's,
     // asked for once.
+    using silence = endpoint_doubt::silence;
     template <class Name>
-    change silent(std::uint64_t model, steady_time sent, const Name& name, steady_time now) {
-        if (model == 0) return of_whole(whole_.silent(sent, now));
+    change silent(std::uint64_t model, steady_time sent, const Name& name, steady_time now,
+                  silence how = silence::given_up) {
+        if (model == 0) return of_whole(whole_.silent(sent, now, how));
         const std::scoped_lock lock(mutex_);
-        return held_against(model, sent, true, name, now);
+        return held_against(model, sent, how, name, now);
     }
     template <class Name>
     change answered(std::uint64_t model, steady_time sent, bool good, const Name& name, steady_time now) {
@@ -63,17 +66,28 @@ public:
         }
         if (model == 0) return of_whole(whole_.answered(sent, false, now));
         const std::scoped_lock lock(mutex_);
-        return held_against(model, sent, false, name, now);
+        return held_against(model, sent, {}, name, now);
     }
 
     [[nodiscard]] bool doubted(std::uint64_t model, steady_time now) {
-        return whole_.doubted() || (model != 0 && !places_.none() && own_doubted(model, now));
+        return whole_.doubted() || (model != 0 && !places_.none() && own(model, now, &endpoint_doubt::doubted));
+    }
+    // ... for a silence; and it is more than a suspicion.
+    [[nodiscard]] bool silent(std::uint64_t model, steady_time now) {
+        return whole_.silent() || (model != 0 && !places_.none() && own(model, now, &endpoint_doubt::silent));
+    }
+    [[nodiscard]] bool shown(std::uint64_t model, steady_time now) {
+        return whole_.shown() || (model != 0 && !places_.none() && own(model, now, &endpoint_doubt::shown));
     }
     [[nodiscard]] const endpoint_doubt& whole() const noexcept { return whole_; }
     [[nodiscard]] bool none_of_models() const noexcept { return places_.none(); }
     void clear() noexcept; // an operator knows better
 
     [[nodiscard]] change lapse(std::uint64_t model, steady_time now);
+    // A request for it goes elsewhere instead.
+    void passed(std::uint64_t model, steady_time now);
+    // A connection was made, or not, beside all requests: a word about the whole.
+    [[nodiscard]] change connected(bool made, steady_time now);
     // Nobody has asked this model yet since another one was silent: the first copy need not wait for its turn.
     [[nodiscard]] bool is_news(std::uint64_t model, steady_time now);
     [[nodiscard]] bool probe_due(std::uint64_t model, double u, steady_time now);
@@ -81,6 +95,11 @@ public:
     [[nodiscard]] bool probed(std::uint64_t model) noexcept;
     [[nodiscard]] bool begin_probing(std::uint64_t model) noexcept; // false: there is one, or they are too many
     void end_probing(std::uint64_t model) noexcept;
+    [[nodiscard]] bool probed() noexcept; // for any model
+    // One opens connections at a time. False: there is one.
+    [[nodiscard]] bool begin_connecting() noexcept { return !connecting_.exchange(true); }
+    void end_connecting() noexcept { connecting_.store(false); }
+    [[nodiscard]] bool connecting() const noexcept { return connecting_.load(std::memory_order_relaxed); }
 
     struct summary {
         std::uint64_t model = 0;
@@ -91,26 +110,29 @@ public:
 
 private:
     static change of_whole(bool changed) { return {.whole = changed}; }
-    // All with the mutex held.
+    // All with the mutex held. `mute`: how it was silent; empty: it was answered, far too late.
     template <class Name>
-    change held_against(std::uint64_t model, steady_time sent, bool mute, const Name& name, steady_time now) {
-        if (!is_evidence(model, sent, mute)) return against_whole(sent, mute, now);
+    change held_against(std::uint64_t model, steady_time sent, std::optional<silence> mute, const Name& name,
+                        steady_time now) {
+        if (!is_evidence(model, sent, mute.has_value())) return against_whole(sent, mute, now);
         const auto make = [&](std::uint64_t of, bool shared) {
             return std::make_shared<model_doubt>(of, shared ? std::string{} : name());
         };
         return blamed(places_.find_or_make(model, make, now), model, sent, mute, now);
     }
     [[nodiscard]] bool is_evidence(std::uint64_t model, steady_time sent, bool mute) const noexcept;
-    change against_whole(steady_time sent, bool mute, steady_time now);
-    change blamed(const std::shared_ptr<model_doubt>& own, std::uint64_t model, steady_time sent, bool mute,
-                  steady_time now);
+    change against_whole(steady_time sent, std::optional<silence> mute, steady_time now);
+    change blamed(const std::shared_ptr<model_doubt>& own, std::uint64_t model, steady_time sent,
+                  std::optional<silence> mute, steady_time now);
     change good_for(std::uint64_t model, steady_time sent, steady_time now);
     // The whole is well: those that are not begin to count.
     void tell_who_stays(change& to) const;
-    [[nodiscard]] bool own_doubted(std::uint64_t model, steady_time now);
+    // Without it.
+    [[nodiscard]] bool own(std::uint64_t model, steady_time now, bool (endpoint_doubt::*is)() const noexcept);
     [[nodiscard]] bool is_probing(std::uint64_t model) const noexcept;
 
     endpoint_doubt whole_;
+    std::atomic<bool> connecting_{false};
     small_mutex mutex_; // of all below; but for what places_ gives without
     places places_;
     std::array<std::optional<std::uint64_t>, most_probers> probing_{};

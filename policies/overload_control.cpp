@@ -268,6 +268,12 @@ bool overload_control::room_at(const share& endpoint, std::size_t ahead, steady_
     return endpoint.firsts == 0 && here < static_cast<std::size_t>(endpoint.shown);
 }
 
+bool overload_control::takes_over(const share& endpoint, steady_time now) {
+    const std::scoped_lock lock(mutex_);
+    turn(now);
+    return !recovering_ && endpoint.extras < std::max(endpoint.shown, most_moved);
+}
+
 // As a window of TCP grows: only while it is used, and by what came back in time.
 void overload_control::learn_share(share& endpoint, verdict what, duration took) const noexcept {
     const bool usual = !known() || in_seconds(took) <= served_well * in_seconds(usual_time());

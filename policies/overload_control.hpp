@@ -66,6 +66,8 @@ public:
         can_wait, // an extra attempt, or a request that was held while no endpoint was up
     };
 
+    static constexpr int most_moved = 32; // (chosen: what a pod has under way at a time)
+
     // One endpoint of those that share a control, which alone touches it.
     struct share {
         int firsts = 0, extras = 0; // in service
@@ -113,6 +115,9 @@ public:
     // For a retry elsewhere, where room() has none: whether there is some at this endpoint, for one behind `ahead`
     // others.
     [[nodiscard]] bool room_at(const share& endpoint, std::size_t ahead, steady_time now);
+    // For what takes the place of attempts at an endpoint that hangs: most_moved of them at a time, or as many as it
+    // has shown that it can be given. They are no additional load, but the endpoint may never have had it.
+    [[nodiscard]] bool takes_over(const share& endpoint, steady_time now);
     [[nodiscard]] bool overload_active(steady_time now);
     // Enters without asking: room() was asked. `endpoint` outlives the place.
     [[nodiscard]] place enter(steady_time now, priority who = priority::now, share* endpoint = nullptr);

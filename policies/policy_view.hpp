@@ -90,6 +90,13 @@ public:
     // A rescue, which the silent endpoint pays for.
     [[nodiscard]] virtual bool pay_rescue(endpoint_index silent, steady_time now) = 0;
     virtual void refund_rescue(endpoint_index silent) = 0;
+    // `from` is silent to all who ask it, as far as is known, and nothing of the kind is known of `to`: what asks there
+    // in its place is no more than `from` was given.
+    [[nodiscard]] virtual bool takes_over([[maybe_unused]] endpoint_index from, [[maybe_unused]] endpoint_index to) {
+        return false;
+    }
+    // ... and others have been answered elsewhere who waited there in vain.
+    [[nodiscard]] virtual bool shown_silent([[maybe_unused]] endpoint_index at) { return false; }
     // An endpoint that is asked second, or not at all, is to be probed beside this request, by a copy of it.
     [[nodiscard]] virtual bool wants_prober(endpoint_index at) = 0;
 

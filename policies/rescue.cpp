@@ -10,7 +10,6 @@ constexpr double usual_times = 3;
 constexpr duration seconds_long = std::chrono::seconds{1}; // what "answers take seconds" begins at
 constexpr duration least_short = std::chrono::seconds{1}, least_long = std::chrono::seconds{5};
 constexpr double room_for_other = 1.3;
-constexpr double still_usual = 1.5; // x P95: one answer in a hundred takes longer
 constexpr int most_doublings = 8;
 } // namespace
 
@@ -22,7 +21,9 @@ duration rescue_delay(const rescue_options& options, const std::optional<duratio
 
 steady_time rescue_due(const rescue_options& options, const rescue_question& of) noexcept {
     const duration wait = rescue_delay(options, of.own, of.stream);
-    const steady_time due = of.since + wait * (1 << std::min(of.joined, most_doublings));
+    steady_time due = of.since + wait * (1 << std::min(of.joined, most_doublings));
+    if (const auto& known = of.own ? of.own : of.other; of.shown && known && !options.after)
+        due = std::min(due, of.since + std::max(scaled(*known, still_usual), least_short));
     // Nothing else is known of patience than the deadline; where it is far away, this is later.
     const steady_time latest =
         of.other ? of.deadline - scaled(*of.other, room_for_other) : of.launched + (of.deadline - of.launched) / 2;

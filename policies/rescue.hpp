@@ -5,13 +5,16 @@
 //
 //     nothing known               10 s for a stream, 30 s for an answer in one piece
 //     usual P95 known             3 x it, at least 1 s, or 5 s where answers take a second and more
+//     others show that it hangs   1.5 x the usual P95, its own or else the other's: who waited there was answered
+//                                 elsewhere, and this is no guess any more
 //     no byte has left for 1 s    at once: the way there is dead, not the provider slow
 //     little time is left         at the latest when 1.3 x the other's usual P95 still fits, or after half of the time
 //                                 where nothing is known; not while the silence is one in which answers still come
 //
 // Paid for by the endpoint that is silent: `free_rescues` to begin with, `per_request` for each request that it is
 // asked first for. Never by the one that helps: it would pay for the failures of others. (chosen: what is under
-// way when a provider begins to hang, and a tenth more of the requests where it keeps failing by halves)
+// way when a provider begins to hang, and a tenth more of the requests where it keeps failing by halves) What others
+// have shown needs no payment.
 
 #include "policies/time.hpp"
 
@@ -29,6 +32,8 @@ struct rescue_options {
 };
 
 inline constexpr duration connect_silence = std::chrono::seconds{1};
+// Times the usual P95: one answer in a hundred takes longer; and what takes longer than that is evidence.
+inline constexpr double still_usual = 1.5, no_longer_usual = 2;
 
 // Of an attempt whose latest sign of life was `since`; `own` and `other`: the usual P95 of the endpoint that is silent
 // and of the one that would be asked.
@@ -36,7 +41,8 @@ struct rescue_question {
     steady_time since{}, launched{}, deadline{};
     std::optional<duration> own{}, other{};
     bool stream = false;
-    int joined = 0; // rescues of this request so far: each waits twice as long as the one before
+    int joined = 0;     // rescues of this request so far: each waits twice as long as the one before
+    bool shown = false; // others show that the silent endpoint hangs
 };
 [[nodiscard]] duration rescue_delay(const rescue_options& options, const std::optional<duration>& usual_p95,
                                     bool stream) noexcept;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 namespace evenkeel {
 
@@ -17,6 +18,7 @@ bool passes(rescue_refusal why) noexcept {
 
 void rescue_schedule::launched(const flight_options& options, bool may_join, steady_time now) noexcept {
     due_ = steady_time::max();
+    evident_ = false;
     if (!options.rescue.on || !may_join) return;
     // Not before this, whatever is usual.
     duration soonest = std::min(connect_silence, (options.deadline - now) / 2);
@@ -27,6 +29,7 @@ void rescue_schedule::launched(const flight_options& options, bool may_join, ste
 rescue_schedule::verdict rescue_schedule::ask(const silence& of, const endpoint_search& endpoints,
                                               const flight_options& options, steady_time now, policy_view& view) {
     verdict got = choose(of, endpoints, options, now, view);
+    got.evidence = got.evidence && !std::exchange(evident_, evident_ || got.evidence);
     if (got.permit != 0) {
         ++joined_;
         if (of.in_flight.has(got.at)) alone_ = true;
@@ -38,6 +41,12 @@ rescue_schedule::verdict rescue_schedule::ask(const silence& of, const endpoint_
     got.tell = (told_ & bit) == 0;
     told_ |= bit;
     return got;
+}
+
+// Between what is still usual and the time at which it is due others may find out that its endpoint hangs.
+steady_time rescue_schedule::next_look(const rescue_question& of, steady_time due, steady_time now) const noexcept {
+    const steady_time unusual = of.since + scaled(of.own ? *of.own : of.other.value_or(duration::zero()), still_usual);
+    return std::min(due, std::max(unusual, now + ask_again));
 }
 
 // What costs nothing to ask comes first, what takes something last.
@@ -53,35 +62,45 @@ rescue_schedule::verdict rescue_schedule::choose(const silence& of, const endpoi
     const auto own = view.usual(of.at, now);
     const auto other = lone ? own : view.usual(target, now);
     const bool no_way = connecting && !lone && now >= of.launched + connect_silence; // a lone one has no other
+    const bool shown = !lone && view.takes_over(of.at, target) && view.shown_silent(of.at);
+    bool evidence = false;
     if (!no_way) {
-        const steady_time due = rescue_due(options.rescue, {.since = since,
-                                                            .launched = of.launched,
-                                                            .deadline = options.deadline,
-                                                            .own = own,
-                                                            .other = other,
-                                                            .stream = view.sent_as_stream(),
-                                                            .joined = joined_});
+        const rescue_question asked{.since = since,
+                                    .launched = of.launched,
+                                    .deadline = options.deadline,
+                                    .own = own,
+                                    .other = other,
+                                    .stream = view.sent_as_stream(),
+                                    .joined = joined_,
+                                    .shown = shown};
+        const steady_time due = rescue_due(options.rescue, asked);
+        evidence = !lone && !connecting && own && now - since >= scaled(*own, no_longer_usual);
         if (due > now) {
-            due_ = connecting && !lone ? std::min(due, of.launched + connect_silence) : due;
-            return {rescue_refusal::none, target};
+            due_ = lone ? due : connecting ? std::min(due, of.launched + connect_silence) : next_look(asked, due, now);
+            return {.why = rescue_refusal::none, .at = target, .evidence = evidence};
         }
     }
-    if (!view.repeatable(target)) return {rescue_refusal::not_replayable, target};
+    const auto refused = [&](rescue_refusal why, endpoint_index at) {
+        return verdict{.why = why, .at = at, .evidence = evidence};
+    };
+    if (!view.repeatable(target)) return refused(rescue_refusal::not_replayable, target);
     if (now + std::max(min_attempt_time, view.quickest(target, now)) > options.deadline)
-        return {rescue_refusal::deadline, target};
+        return refused(rescue_refusal::deadline, target);
     if (lone) {
         if (!of.in_flight.only(of.at)) return {rescue_refusal::no_endpoint, of.at}; // others have been asked
         if (alone_) return {rescue_refusal::limit, of.at};
         if (view.look(target, attempt_purpose::rescue, urgency::last_resort, now))
             return {rescue_refusal::no_endpoint, target};
     }
-    if (view.overload_active(target, now)) return {rescue_refusal::overload, target};
-    if (!view.pay_rescue(of.at, now)) return {rescue_refusal::budget, of.at};
+    // Both are slow; unless what makes it so is the one that hangs.
+    if (view.overload_active(target, now) && !(!lone && view.takes_over(of.at, target)))
+        return refused(rescue_refusal::overload, target);
+    if (!shown && !view.pay_rescue(of.at, now)) return refused(rescue_refusal::budget, of.at);
     const admission got =
         view.admit(target, attempt_purpose::rescue, beside ? beside->second : urgency::last_resort, now);
-    if (!got.refused) return {rescue_refusal::none, target, got.permit};
-    view.refund_rescue(of.at); // somebody was quicker
-    return {rescue_refusal::no_endpoint, target};
+    if (!got.refused) return {.why = rescue_refusal::none, .at = target, .permit = got.permit, .evidence = evidence};
+    if (!shown) view.refund_rescue(of.at); // somebody was quicker
+    return refused(rescue_refusal::no_endpoint, target);
 }
 
 } // namespace evenkeel

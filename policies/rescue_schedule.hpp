@@ -4,7 +4,9 @@
 //
 // The silence is that of the attempt launched last, counted from its latest sign of life: a byte that moved in either
 // direction. What is usual is looked up only after a second of it, before which nothing would be done anyhow, so that
-// a request that is answered soon costs nothing. The rescue goes elsewhere, if another endpoint may be asked. A lone
+// a request that is answered soon costs nothing; and again from where few answers take longer, each second, since what
+// others find out meanwhile counts. A silence of twice what is usual is told (evidence), whether or not it is joined.
+// The rescue goes elsewhere, if another endpoint may be asked. A lone
 // endpoint is asked once more a request, over a fresh connection: what thinks for 100 s is billed twice, not six times.
 //
 // Owned by one flight_plan.
@@ -38,19 +40,22 @@ public:
         endpoint_index at = 0;                     // where it goes, or would have gone as far as that is known
         permit_id permit = 0;                      // 0, without a reason: it is not time yet
         bool tell = false;                         // this reason has not been told of this request
+        bool evidence = false; // the latest attempt has been silent for longer than is usual; told once
     };
     // Its time has come: launch, or ask again when due() says.
     [[nodiscard]] verdict ask(const silence& of, const endpoint_search& endpoints, const flight_options& options,
                               steady_time now, policy_view& view);
 
 private:
+    [[nodiscard]] steady_time next_look(const rescue_question& of, steady_time due, steady_time now) const noexcept;
     [[nodiscard]] verdict choose(const silence& of, const endpoint_search& endpoints, const flight_options& options,
                                  steady_time now, policy_view& view);
 
     steady_time due_ = steady_time::max();
     int joined_ = 0;
     bool alone_ = false;
-    unsigned told_ = 0; // reasons, as bits
+    bool evident_ = false; // the silence of the latest attempt has been told
+    unsigned told_ = 0;    // reasons, as bits
 };
 
 } // namespace evenkeel

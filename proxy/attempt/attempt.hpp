@@ -100,6 +100,8 @@ public:
     void allow_until(steady_time deadline) noexcept { order_.deadline = deadline; }
     // Silent for longer than an attempt may be; goes on.
     void overdue() noexcept { permit_.overdue(is_mute(), order_.luck, services_.loop.now()); }
+    // Silent for longer than is usual; goes on.
+    void silent_so_far() noexcept { permit_.silent_so_far(is_mute(), services_.loop.now()); }
     [[nodiscard]] bool queued() const noexcept { return !call_ && cancel_.queued(); } // for a connection of ours
     // Its latest sign of life: a byte that moved, in either direction; now, while its request is the client's to send.
     [[nodiscard]] steady_time last_moved(steady_time now) const noexcept;

@@ -62,15 +62,21 @@ struct overload_changed {
 struct doubt_changed {
     bool doubted;
     bool lapsed = false;      // nobody could look: it is asked first again to find out
+    bool reached = false;     // a connection was made, which is all that was held against it
     std::string_view model{}; // for this one only; empty: for all
+};
+// A connection was opened to find out whether its endpoint is there again, beside all requests.
+struct connection_probed {
+    bool made;
 };
 struct upcast_excluded {
     upcast_result why;
     std::string_view what;
 };
 // A request of `prewarm.probe` has ended; it is no client's.
-using any_endpoint_change = std::variant<circuit_transition, model_circuit_changed, rest_began, rest_ended,
-                                         overload_changed, doubt_changed, upcast_excluded, probe_result>;
+using any_endpoint_change =
+    std::variant<circuit_transition, model_circuit_changed, rest_began, rest_ended, overload_changed, doubt_changed,
+                 upcast_excluded, probe_result, connection_probed>;
 
 // What changes about connections.
 struct connection_event {

@@ -4,6 +4,7 @@
 #include "config/renames.hpp"
 #include "policies/assert.hpp"
 #include "proxy/attempt/inject_fault.hpp"
+#include "proxy/flight/probe_beside.hpp"
 #include "proxy/flight/resumed_body.hpp"
 #include "proxy/message/local_answer.hpp"
 #include "proxy/reading/credentials.hpp"
@@ -345,7 +346,12 @@ void flight::keep(const any_flight_action& what) {
     } else if (const auto* left = std::get_if<flight_action::no_rescue>(&what)) {
         tell(left->endpoint, happened::not_rescued{left->why});
     } else if (const auto* sick = std::get_if<flight_action::probe>(&what)) {
-        to_probe_.add(sick->endpoint);
+        if (wants_copy(sick->endpoint))
+            to_probe_.add(sick->endpoint);
+        else
+            probe_connection(services_, request_, errand_, sick->endpoint);
+    } else if (const auto* mute = std::get_if<flight_action::silent>(&what)) {
+        find(mute->id)->made->silent_so_far();
     } else if (const auto* waits = std::get_if<flight_action::hold>(&what)) {
         tell(nowhere, happened::holding{waits->why});
     }

@@ -78,7 +78,14 @@ private:
     steady_time last_moved(attempt_id id, steady_time now) override;
     bool pay_rescue(endpoint_index silent, steady_time now) override;
     void refund_rescue(endpoint_index silent) override;
+    bool takes_over(endpoint_index from, endpoint_index to) override;
+    bool shown_silent(endpoint_index at) override {
+        model_doubts& doubt = *policies_.endpoints[at].doubt;
+        if (!doubt.whole().doubted() && doubt.none_of_models()) return false;
+        return doubt.shown(model_asked(at, request_.facts.shape()), now_);
+    }
     bool wants_prober(endpoint_index at) override;
+    [[nodiscard]] bool wants_copy(endpoint_index at);
     std::optional<duration> usual(endpoint_index at, steady_time now) override;
     bool same_upstream(endpoint_index one, endpoint_index other) override;
     std::span<const endpoint_index> order(steady_time now) override;

@@ -105,10 +105,15 @@ answer flight::upstream_answer(flying& winner, const flight_action::finish& what
     return given;
 }
 
-// Now that it is known to be a request that can be answered, and all of it is here.
+// Now that it is known to be a request that can be answered, and all of it is here. Where it was this one that found an
+// endpoint out of reach, the next one is not to.
 void flight::probe_others() {
-    for (endpoint_index at = 0; at < route_.upstreams.size(); ++at) {
-        if (to_probe_.has(at)) probe_beside(services_, request_, errand_, at, model_asked(at, request_.facts.shape()));
+    if (to_probe_.empty() && tries() < 2) return;
+    for (const endpoint_index at : order(now_)) {
+        if (to_probe_.has(at))
+            probe_beside(services_, request_, errand_, at, model_asked(at, request_.facts.shape()));
+        else if (order_.size() > 1 && wants_prober(at) && !wants_copy(at))
+            probe_connection(services_, request_, errand_, at);
     }
 }
 

@@ -23,6 +23,12 @@ steady_time flight::last_moved(attempt_id id, steady_time now) {
 bool flight::pay_rescue(endpoint_index silent, steady_time) { return policies_.endpoints[silent].rescues->take(); }
 void flight::refund_rescue(endpoint_index silent) { policies_.endpoints[silent].rescues->give_back(); }
 
+bool flight::takes_over(endpoint_index from, endpoint_index to) {
+    const request_shape& shape = request_.facts.shape();
+    return from != to && policies_.endpoints[from].doubt->silent(model_asked(from, shape), now_) &&
+           !policies_.endpoints[to].doubt->doubted(model_asked(to, shape), now_);
+}
+
 // Of what reads or computes only, whatever else may be sent twice: a copy comes late, and again and again. A PUT would
 // undo a newer one, and who says `replay: always` means what was not answered. A copy of a copy tells nothing new.
 bool flight::is_copyable() {
@@ -38,6 +44,7 @@ bool flight::stays_doubted(endpoint_index at, steady_time now) {
     if (!doubt.whole().doubted() && doubt.none_of_models()) return false;
     const std::uint64_t model = model_asked(at, request_.facts.shape());
     if (!doubt.doubted(model, now)) return false;
+    doubt.passed(model, now);
     // Of a body that is still coming nobody knows yet whether it will be small enough.
     const bool can_look = request_.body.complete() && is_copyable();
     if (can_look || doubt.probed(model)) return true;
@@ -46,13 +53,24 @@ bool flight::stays_doubted(endpoint_index at, steady_time now) {
         .route = &route_, .upstream = route_.upstreams[at].get(), .request_id = request_.came.id};
     if (changed.whole) services_.observer.endpoint_changed(of, telemetry::doubt_changed{false, true});
     for (const auto& one : changed.ended)
-        services_.observer.endpoint_changed(of, telemetry::doubt_changed{false, true, told_name(*one)});
+        services_.observer.endpoint_changed(
+            of, telemetry::doubt_changed{.doubted = false, .lapsed = true, .model = told_name(*one)});
     for (const auto& one : changed.begun)
-        services_.observer.endpoint_changed(of, telemetry::doubt_changed{true, false, told_name(*one)});
+        services_.observer.endpoint_changed(of, telemetry::doubt_changed{.doubted = true, .model = told_name(*one)});
     return doubt.doubted(model, now);
 }
 
 bool flight::wants_prober(endpoint_index at) {
+    const endpoint_policies& sick = policies_.endpoints[at];
+    const bool away = sick.circuit != nullptr && sick.circuit->unreached();
+    model_doubts& doubt = *sick.doubt;
+    if (!away && !doubt.whole().doubted() && doubt.none_of_models()) return false;
+    const std::uint64_t model = model_asked(at, request_.facts.shape());
+    if (!(away || doubt.doubted(model, now_)) || doubt.probed(model)) return false;
+    return !doubt.connecting() || wants_copy(at);
+}
+
+bool flight::wants_copy(endpoint_index at) {
     model_doubts& doubt = *policies_.endpoints[at].doubt;
     if (!doubt.whole().doubted() && doubt.none_of_models()) return false;
     const std::uint64_t model = model_asked(at, request_.facts.shape());
@@ -123,6 +141,9 @@ permit_request flight::permit_request_for(endpoint_index at, attempt_purpose wha
             .held = ticket_.has_value(),
             .refused = last_failure_ && last_failure_->what.kind == outcome_kind::rate_limited,
             .spared = order_.size() > 1 && policies_.endpoints[at].doubt->doubted(model, now_) && is_copyable(),
+            .moved = what == attempt_purpose::rescue &&
+                     std::any_of(attempts_.begin(), attempts_.end(),
+                                 [&](const flying& one) { return !one.over && takes_over(one.at, at); }),
             .shard = shard_,
             .request = &request_};
 }

@@ -161,7 +161,7 @@ quiet_run play_quiet(const quiet_case& which, std::uint64_t seed, const config::
 quiet_figures figures_of(const quiet_case& which, const quiet_run& run) {
     quiet_figures found{.requests = run.requests.size(), .sent = run.sent};
     found.back = std::numeric_limits<double>::infinity();
-    std::size_t number = 0;
+    std::size_t number = 0, since = 0;
     for (const quiet_request& each : run.requests) {
         const bool served = each.how == quiet_end::served;
         ++number;
@@ -174,7 +174,10 @@ quiet_figures figures_of(const quiet_case& which, const quiet_run& run) {
         found.unserved += !served && number > std::max(1U, which.at_once);
         found.most_paid = std::max(found.most_paid, each.beyond);
         found.paid += each.beyond;
-        if (!each.during && each.by_first) found.back = std::min(found.back, each.came - which.lasts);
+        since += !each.during;
+        if (each.during || !each.by_first || found.back_by > 0) continue;
+        found.back = each.came - which.lasts;
+        found.back_by = since;
     }
     return found;
 }
@@ -196,6 +199,7 @@ quiet_figures figures_of(const quiet_case& which, const std::vector<std::uint64_
         all.most_paid = std::max(all.most_paid, one.most_paid);
         all.paid += one.paid / static_cast<double>(seeds.size());
         all.back = std::max(all.back, one.back);
+        all.back_by = std::max(all.back_by, one.back_by);
     }
     return all;
 }

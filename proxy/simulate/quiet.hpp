@@ -91,6 +91,7 @@ struct quiet_figures {
     double most_paid = 0;     // by one caller
     double paid = 0;          // by all of them, mean over the seeds
     double back = 0;          // from the end of the trouble until the first upstream serves again
+    std::size_t back_by = 0;  // ... the how-many-th request since then it serves; never: 0
     std::size_t seeds = 1;
     [[nodiscard]] double success() const { return static_cast<double>(served) / static_cast<double>(requests); }
 };

@@ -154,6 +154,7 @@ std::optional<endpoint_refusal> full(const endpoint_policies& at, const permit_r
     if (room > 0 && ahead < static_cast<std::size_t>(room)) return std::nullopt;
     const bool elsewhere = wanted.purpose == attempt_purpose::retry || wanted.purpose == attempt_purpose::rescue;
     if (elsewhere && at.share != nullptr && at.load->room_at(*at.share, ahead, now)) return std::nullopt;
+    if (wanted.moved && at.share != nullptr && at.load->takes_over(*at.share, now)) return std::nullopt;
     return endpoint_refusal{endpoint_refusal::reason::overload, at.load->ask_again(now)};
 }
 } // namespace
@@ -165,7 +166,7 @@ endpoint_permit::endpoint_permit(endpoint_permit&& other) noexcept
       own_(std::move(other.own_)), place_(std::move(other.place_)), taken_(other.taken_), sent_(other.sent_),
       asked_(other.asked_), ended_(other.ended_), first_(other.first_), holds_(std::exchange(other.holds_, false)),
       learned_(other.learned_), answered_(other.answered_), balanced_(other.balanced_), overdue_(other.overdue_),
-      too_slow_(other.too_slow_), model_alone_(other.model_alone_) {}
+      unreached_(other.unreached_), too_slow_(other.too_slow_), model_alone_(other.model_alone_) {}
 
 endpoint_permit::~endpoint_permit() {
     if (!holds_ || balanced_ || what_.policies->balance == nullptr) return;
@@ -330,7 +331,8 @@ void endpoint_permit::failed(const attempt_outcome& outcome, double u, steady_ti
                               ? failing::on_the_way
                               : failing::as_asked;
     const bool silent = outcome.what.kind == outcome_kind::timeout && sent_ != steady_time{};
-    if (sent_ == steady_time{}) sent(now); // it could not even be sent
+    unreached_ = sent_ == steady_time{};
+    if (unreached_) sent(now); // it could not even be sent
     if (silent && !learned_) {
         learned_ = true;
         endpoint().latency->record(what_.shape, now - since(), latency_sample::cut_off, true, now);
@@ -348,13 +350,19 @@ void endpoint_permit::failed(const attempt_outcome& outcome, double u, steady_ti
 }
 
 void endpoint_permit::not_reached(steady_time now) noexcept {
-    if (holds_ && now - taken_ >= connect_silence) doubt(taken_, failing::on_the_way, now);
+    if (holds_ && now - taken_ >= connect_silence)
+        doubt(taken_, failing::on_the_way, now, endpoint_doubt::silence::no_way);
+}
+
+void endpoint_permit::silent_so_far(bool mute, steady_time now) noexcept {
+    if (holds_ && mute && !answered_ && sent_ != steady_time{})
+        doubt(sent_, failing::as_asked, now, endpoint_doubt::silence::so_far);
 }
 
 // Only where there is another endpoint to turn to: a lone one that is slow is still all there is.
 void endpoint_permit::overdue(bool mute, double u, steady_time now) noexcept {
     if (!holds_ || overdue_ || answered_ || sent_ == steady_time{}) return;
-    if (mute) doubt(sent_, failing::as_asked, now);
+    if (mute) doubt(sent_, failing::as_asked, now, endpoint_doubt::silence::so_far);
     if (alone(now)) return;
     overdue_ = true;
     tell_circuit(circuit_breaker::verdict::failure, failing::as_asked, true, u, now);
@@ -364,8 +372,10 @@ void endpoint_permit::overdue(bool mute, double u, steady_time now) noexcept {
 // usual. Where nothing is known a little is enough to ask another one first, which costs nothing; for its circuit it
 // has to be as long as a rescue waits.
 bool endpoint_permit::is_evidence(cancel_cause why, duration silent, bool for_circuit, steady_time now) const noexcept {
-    // Whoever told how long it waits has waited; who leaves may have other reasons.
-    const double usual_times = why == cancel_cause::deadline ? 1.5 : 2;
+    // Whoever told how long it waits has waited, and who was answered elsewhere knows; who leaves may have other
+    // reasons.
+    const bool known = why == cancel_cause::deadline || (why == cancel_cause::overtaken && !for_circuit);
+    const double usual_times = known ? still_usual : no_longer_usual;
     constexpr duration worth_another_order = std::chrono::seconds{2};
     if (const auto usual = endpoint().latency->usual(what_.shape, now)) return silent >= scaled(*usual, usual_times);
     const bool is_first = what_.purpose == attempt_purpose::first; // what was launched later had less time
@@ -373,10 +383,10 @@ bool endpoint_permit::is_evidence(cancel_cause why, duration silent, bool for_ci
            (for_circuit || !is_first ? rescue_delay({}, std::nullopt, what_.shape.stream) : worth_another_order);
 }
 
-void endpoint_permit::doubt(steady_time sent, failing where, steady_time now) noexcept {
+void endpoint_permit::doubt(steady_time sent, failing where, steady_time now, endpoint_doubt::silence how) noexcept {
     const std::uint64_t model = where == failing::as_asked ? what_.model : 0;
     const auto changed = endpoint().doubt->silent(
-        model, sent, [this] { return model_name(); }, now);
+        model, sent, [this] { return model_name(); }, now, how);
     model_alone_ = changed.model_alone;
     tell(changed, true);
 }
@@ -433,9 +443,10 @@ void endpoint_permit::cancelled(cancel_cause why, bool mute, double u, steady_ti
     ended_ = now;
     if (sent_ == steady_time{}) { // it never got a connection
         if (!mute) return;        // it stood in our own line
-        if (why == cancel_cause::overtaken && now - taken_ >= connect_silence) doubt(taken_, failing::on_the_way, now);
+        if (why == cancel_cause::overtaken) not_reached(now);
         if (why == cancel_cause::attempt_timeout) {
-            doubt(taken_, failing::on_the_way, now);
+            doubt(taken_, failing::on_the_way, now, endpoint_doubt::silence::no_way);
+            unreached_ = true;
             sent(now);
             tell_circuit(circuit_breaker::verdict::failure, failing::on_the_way, true, u, now);
         }
@@ -443,7 +454,10 @@ void endpoint_permit::cancelled(cancel_cause why, bool mute, double u, steady_ti
     }
     const bool silent = mute && !answered_ && why != cancel_cause::lost;
     const duration waited = now - since();
-    if (silent && is_evidence(why, waited, false, now)) doubt(sent_, failing::as_asked, now);
+    const bool shows = why == cancel_cause::overtaken || why == cancel_cause::attempt_timeout;
+    if (silent && is_evidence(why, waited, false, now))
+        doubt(sent_, failing::as_asked, now,
+              shows ? endpoint_doubt::silence::given_up : endpoint_doubt::silence::so_far);
     const bool lost = why == cancel_cause::lost || why == cancel_cause::overtaken;
     const auto within = limit(now);
     const bool overdue = why == cancel_cause::attempt_timeout || (!lost && mute && within && waited >= *within) ||
@@ -494,6 +508,7 @@ void endpoint_permit::tell_circuit(circuit_breaker::verdict verdict, failing whe
     if (!circuit_) return;
     circuit_breaker::facts known;
     known.timed_out = timed_out;
+    known.unreached = unreached_;
     circuit_breaker::verdict to_whole = verdict, to_own = verdict;
     if (verdict == circuit_breaker::verdict::failure || verdict == circuit_breaker::verdict::overloaded) {
         known.alone = alone(now);

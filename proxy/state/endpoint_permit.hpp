@@ -34,6 +34,7 @@ struct permit_request {
     bool held = false;    // the request has waited for an endpoint already
     bool refused = false; // its latest attempt met a rate limit: nothing was done for it
     bool spared = false;  // it is silence that would be met there, and a copy can find out whether it still is
+    bool moved = false;   // it takes the place of an attempt at an endpoint that hangs
     shuffle_shard::members shard = shuffle_shard::all; // the endpoints the request may turn to
     // Whose credentials it has; lives until the attempt has ended, or is cancelled. Its body is there until the
     // attempt is committed, and then `caller` is known.
@@ -84,6 +85,8 @@ public:
     // Silent for too long, but goes on: a failure until it answers. `mute`: not a byte has come from there, and it is
     // not us that it waits for.
     void overdue(bool mute, double u, steady_time now) noexcept;
+    // Silent for longer than is usual, but goes on: a doubt, no failure.
+    void silent_so_far(bool mute, steady_time now) noexcept;
     void cancelled(cancel_cause why, bool mute, double u, steady_time now) noexcept;
 
     // Silences inside the stream it answers with: how long one may be, given what this endpoint does; and one that was
@@ -114,7 +117,8 @@ private:
     void served(overload_control::verdict verdict, steady_time now) noexcept;
     void balanced(balancer::ending how, steady_time now) noexcept;
     [[nodiscard]] bool is_evidence(cancel_cause why, duration silent, bool for_circuit, steady_time now) const noexcept;
-    void doubt(steady_time sent, failing where, steady_time now) noexcept;
+    void doubt(steady_time sent, failing where, steady_time now,
+               endpoint_doubt::silence how = endpoint_doubt::silence::given_up) noexcept;
     void weigh(duration took, steady_time now) noexcept;
 
     permit_request what_;
@@ -137,6 +141,7 @@ private:
     bool answered_ = false;
     bool balanced_ = false;
     bool overdue_ = false;
+    bool unreached_ = false;   // no connection was made
     bool too_slow_ = false;    // it has answered, far later than is usual
     bool model_alone_ = false; // what failed is the model, not its endpoint
 };

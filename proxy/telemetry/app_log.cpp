@@ -189,7 +189,8 @@ struct app_log::telling {
         if (!change.model.empty()) return of_model(change);
         log.write_limited(
             log.doubts_, change.doubted ? config::log_level::warning : config::log_level::info,
-            change.doubted ? "an endpoint is asked second: it was silent, or slow, for far longer than usual"
+            change.doubted   ? "an endpoint is asked second: it was silent, or slow, for far longer than usual"
+            : change.reached ? "an endpoint is no longer asked second: connections to it are made again"
             : change.lapsed
                 ? "an endpoint is no longer asked second: no request could be copied to look, so one asks it"
                 : "an endpoint is no longer asked second: it answers as usual",
@@ -212,7 +213,8 @@ struct app_log::telling {
             "a model's answers cannot be put together from its streams: its requests go as they are for an hour", of,
             {"why", to_string(model.why)}, {"what", model.what});
     }
-    void operator()(const probe_result&) const {} // one every few seconds, and counted
+    void operator()(const connection_probed&) const {} // one every few seconds, and counted
+    void operator()(const probe_result&) const {}      // likewise
 };
 
 void app_log::endpoint_changed(const event_origin& of, const any_endpoint_change& what) noexcept {

@@ -31,6 +31,7 @@ inline constexpr std::array<std::string_view, 3> probe_verdicts{"success", "fail
 inline constexpr std::array<std::string_view, 5> cooldown_reasons{"rate_limited", "overloaded", "quota", "credential",
                                                                   "other"};
 inline constexpr std::array<std::string_view, 2> overload_changes{"left", "entered"};
+inline constexpr std::array<std::string_view, 2> connection_ends{"made", "failed"}; // of connection_probed
 inline constexpr std::array<std::string_view, 2> budget_kinds{"retry", "hedge"};
 inline constexpr std::array<std::string_view, 2> hold_ends{"gave_up", "went_on"};
 inline constexpr std::array<std::string_view, 3> connection_refusals{"max_connections", "no_fds", "other"};
@@ -137,6 +138,7 @@ struct rare_pair_cells {
     counts<overload_changes.size()> overload{};
     counts<overload_changes.size()> doubts{}, model_doubts{};
     counts<circuit_state_count> model_transitions{}; // by the state it came into
+    counts<connection_ends.size()> connections{};
     counts<budget_kinds.size()> budget_refusals{};
     cell unread{0};
 };

@@ -194,6 +194,7 @@ struct metrics::counting {
     void operator()(const doubt_changed& change) const {
         count(change.model.empty() ? &rare_pair_cells::doubts : &rare_pair_cells::model_doubts, change.doubted ? 1 : 0);
     }
+    void operator()(const connection_probed& probe) const { count(&rare_pair_cells::connections, probe.made ? 0 : 1); }
     void operator()(const upcast_excluded&) const {} // the attempts that showed it are counted
     void operator()(const probe_result& how) const {
         if (auto* found = all.index.find(of.upstream)) add(found->rare.mine().probed[place(how)]);

@@ -431,6 +431,50 @@ TEST_CASE("P5.7: after the circuit closed the share that passes grows, and says 
     CHECK_FALSE(bench.breaker.look(true, true, 0.9999999999, closed + 10s));
 }
 
+TEST_CASE("where no connection was made one that is, or is not, says whether the next request may be a probe") {
+    constexpr circuit_breaker::facts unreached{.alone = false, .usual_p95 = 5s, .unreached = true};
+    bench bench(classic);
+    CHECK_FALSE(bench.breaker.unreached());
+    bench.some(1, verdict::failure); // of before a success
+    bench.some(1, verdict::success);
+    REQUIRE(bench.some(3, verdict::failure, unreached));
+    CHECK(bench.breaker.unreached());
+    bench.now += 20s;
+    bench.breaker.connected(false, bench.now);
+    bench.now += circuit_breaker::away_for - 1s; // longer than its own 30 s
+    CHECK(bench.look());
+    bench.breaker.connected(false, bench.now);
+    bench.now += 5s;
+    CHECK(bench.look());
+    bench.breaker.connected(true, bench.now);
+    CHECK_FALSE(bench.look());
+    bench.some(1, verdict::failure, unreached); // the probe finds nobody
+    CHECK(bench.state() == circuit_state::open);
+    CHECK(bench.breaker.unreached());
+    bench.breaker.connected(true, bench.now);
+    bench.some(2, verdict::success);
+    CHECK(bench.state() == circuit_state::closed);
+    CHECK_FALSE(bench.breaker.unreached());
+
+    SUBCASE("what was sent and failed is not proved well by a connection") {
+        bench.some(1, verdict::failure);
+        REQUIRE(bench.some(2, verdict::failure, unreached));
+        CHECK_FALSE(bench.breaker.unreached());
+        bench.breaker.connected(true, bench.now);
+        CHECK(bench.look());
+        bench.breaker.connected(false, bench.now);
+        bench.now += 30s;
+        CHECK_FALSE(bench.look());
+    }
+    SUBCASE("nor is what a person holds") {
+        bench.breaker.force(circuit_state::open, bench.now);
+        bench.breaker.connected(true, bench.now);
+        CHECK(bench.look());
+        bench.breaker.force(std::nullopt, bench.now);
+        CHECK_FALSE(bench.breaker.unreached());
+    }
+}
+
 TEST_CASE("an operator's word stays until it is taken back") {
     bench bench;
     const auto change = bench.breaker.force(circuit_state::open, bench.now);

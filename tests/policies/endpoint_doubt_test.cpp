@@ -146,4 +146,93 @@ TEST_CASE("a doubt that nobody looks into lapses a minute after the latest word,
     CHECK_FALSE(doubt.lapse(now + 2min));
 }
 
+TEST_CASE("a suspicion is a doubt, and shows others nothing; what is given up does, and slowness never") {
+    using silence = endpoint_doubt::silence;
+    endpoint_doubt doubt;
+    REQUIRE(doubt.silent(start, start + 10s, silence::so_far));
+    CHECK(doubt.silent());
+    CHECK_FALSE(doubt.shown());
+    CHECK_FALSE(doubt.silent(start, start + 15s));
+    CHECK(doubt.shown());
+    CHECK(doubt.answered(start + 16s, true, start + 17s));
+    CHECK_FALSE(doubt.silent());
+    CHECK_FALSE(doubt.shown());
+    CHECK_FALSE(doubt.silent(start + 15s, start + 30s)); // of before the answer: as if nothing had been said
+    CHECK_FALSE(doubt.shown());
+
+    endpoint_doubt slow;
+    CHECK_FALSE(slow.answered(start, false, start + 1s));
+    REQUIRE(slow.answered(start + 1s, false, start + 2s));
+    CHECK_FALSE(slow.silent());
+    CHECK_FALSE(slow.silent(start + 3s, start + 20s, silence::so_far));
+    CHECK_FALSE(slow.silent());
+    CHECK_FALSE(slow.silent(start + 3s, start + 30s)); // it has become worse
+    CHECK(slow.shown());
+    CHECK_FALSE(slow.report()->slow);
+}
+
+TEST_CASE("a connection ends a doubt that began because none could be made, and no other one") {
+    using silence = endpoint_doubt::silence;
+    endpoint_doubt away;
+    REQUIRE(away.silent(start, start + 1s, silence::no_way));
+    CHECK_FALSE(away.connected(false, start + 50s));
+    CHECK_FALSE(away.lapse(start + 100s)); // it was looked at, and is still away
+    CHECK(away.connected(true, start + 101s));
+    CHECK_FALSE(away.doubted());
+    CHECK_FALSE(away.connected(true, start + 102s)); // nothing to end
+    REQUIRE(away.silent(start + 200s, start + 201s, silence::no_way));
+    CHECK_FALSE(away.connected(true, start + 202s)); // a relapse asks for more
+    CHECK(away.connected(true, start + 203s));
+
+    endpoint_doubt silent;
+    REQUIRE(silent.silent(start, start + 10s));
+    CHECK_FALSE(silent.silent(start + 11s, start + 12s, silence::no_way));
+    for (int i = 0; i < 10; ++i) CHECK_FALSE(silent.connected(true, start + 20s));
+    CHECK(silent.lapse(start + 72s)); // a connection is no word of it
+    REQUIRE(silent.silent(start + 80s, start + 90s, silence::no_way));
+    CHECK_FALSE(silent.silent(start + 81s, start + 95s)); // a later attempt was connected, and silent
+    CHECK_FALSE(silent.connected(true, start + 96s));
+    CHECK_FALSE(silent.connected(true, start + 97s));
+    CHECK_FALSE(silent.connected(false, start + 200s)); // ... and now it cannot even be reached
+    CHECK_FALSE(silent.lapse(start + 250s));
+    CHECK(silent.doubted());
+}
+
+TEST_CASE("where answers take long, one of them and a while without a bad word is enough") {
+    endpoint_doubt doubt;
+    steady_time now = start;
+    for (int relapse = 0; relapse < 3; ++relapse) { // then four are asked for
+        now += 10s;
+        REQUIRE(doubt.silent(now, now + 1s));
+        while (doubt.doubted()) {
+            now += 2s;
+            static_cast<void>(doubt.answered(now, true, now));
+        }
+    }
+    now += 10s;
+    REQUIRE(doubt.silent(now, now));
+    const steady_time bad = now;
+    CHECK_FALSE(doubt.answered(bad + 1s, true, bad + 8 * endpoint_doubt::good_for - 1s));
+    CHECK(doubt.answered(bad + 1s, true, bad + 8 * endpoint_doubt::good_for));
+}
+
+TEST_CASE("where few requests come few copies are sent: about one for each") {
+    const auto copies = [](duration gap) {
+        endpoint_doubt doubt;
+        REQUIRE(doubt.silent(start, start + 10s));
+        int all = 0;
+        for (steady_time now = start + 10s; now < start + 10s + 1h; now += 1s) {
+            if ((now - start - 10s) % gap == 0s) doubt.passed(now);
+            all += doubt.probe_due(0.5, now);
+        }
+        return all;
+    };
+    CHECK(copies(10s) > 150); // as it would be without
+    CHECK(copies(10s) < 180);
+    CHECK(copies(60s) >= 60);
+    CHECK(copies(60s) <= 70);
+    CHECK(copies(300s) >= 60); // a minute between them is enough, as long as somebody sends any
+    CHECK(copies(300s) <= 80);
+}
+
 } // namespace evenkeel::test::endpoint_doubt_test

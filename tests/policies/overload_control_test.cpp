@@ -250,6 +250,21 @@ TEST_CASE("places end once, however they are moved") {
     CHECK(control.report(start).in_service == 0);
 }
 
+TEST_CASE("what takes the place of attempts at an endpoint that hangs finds room, but not without end") {
+    overload_control control({.on = true});
+    overload_control::share helper;
+    std::vector<overload_control::place> held;
+    while (control.takes_over(helper, steady_time{1000s})) {
+        REQUIRE(held.size() < 100);
+        held.push_back(control.enter(steady_time{1000s}, overload_control::priority::can_wait, &helper));
+    }
+    CHECK(held.size() == overload_control::most_moved);
+    held.pop_back();
+    CHECK(control.takes_over(helper, steady_time{1001s}));
+    control.circuit_closed(10s, steady_time{1002s}); // it is just back
+    CHECK_FALSE(control.takes_over(helper, steady_time{1002s}));
+}
+
 TEST_CASE("years of silence cost a moment and leave nothing usual behind") {
     bench bench;
     bench.run(60s);

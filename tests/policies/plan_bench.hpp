@@ -84,6 +84,9 @@ struct plan_bench : policy_view {
         return true;
     }
     void refund_rescue(endpoint_index) override { ++rescues_left; }
+    std::vector<endpoint_index> hangs; // as others have shown
+    bool shown_silent(endpoint_index at) override { return std::find(hangs.begin(), hangs.end(), at) != hangs.end(); }
+    bool takes_over(endpoint_index from, endpoint_index to) override { return shown_silent(from) && !shown_silent(to); }
     std::vector<endpoint_index> sick;
     bool wants_prober(endpoint_index at) override { return std::find(sick.begin(), sick.end(), at) != sick.end(); }
     bool flat = false; // every attempt costs 1

@@ -59,6 +59,25 @@ TEST_CASE("rescue: patience moves it forward, but never into what is usual") {
     CHECK(due(8s, std::nullopt, std::nullopt) == 4s);
 }
 
+TEST_CASE("rescue: what others have shown is waited for no longer than is usual") {
+    const auto due = [](std::optional<duration> own, std::optional<duration> other, const rescue_options& how = {}) {
+        return rescue_due(how, {.since = start,
+                                .launched = start,
+                                .deadline = start + 600s,
+                                .own = own,
+                                .other = other,
+                                .stream = false,
+                                .joined = 1,
+                                .shown = true}) -
+               start;
+    };
+    CHECK(due(4s, 2s) == 6s);
+    CHECK(due(std::nullopt, 2s) == 3s);
+    CHECK(due(20ms, 20ms) == 1s);
+    CHECK(due(std::nullopt, std::nullopt) == 60s); // nothing is known of what is usual
+    CHECK(due(4s, 4s, {.on = true, .after = 20s}) == 40s);
+}
+
 TEST_CASE("rescue: an endpoint has some, then a tenth of its requests") {
     rescue_allowance paid;
     for (int i = 0; i < rescue_allowance::free_rescues; ++i) REQUIRE(paid.take());
@@ -222,6 +241,75 @@ TEST_CASE("what is sick is probed beside the first attempt, and nobody waits for
     for (const auto& one : bench.reasons)
         if (const auto* probe = std::get_if<flight_action::probe>(&one)) probed.push_back(probe->endpoint);
     CHECK(probed == std::vector<endpoint_index>{0, 2});
+}
+
+TEST_CASE("a silence of twice what is usual is told, once, and the attempt goes on") {
+    rescuing bench(2);
+    bench.usually = {{0, 4s}, {1, 4s}};
+    bench.begin();
+    std::vector<steady_time> told;
+    do {
+        REQUIRE(bench.now <= start + 12s);
+        bench.sleep();
+        for (const auto& one : bench.reasons)
+            if (const auto* mute = std::get_if<flight_action::silent>(&one)) {
+                CHECK(mute->id == 1);
+                told.push_back(bench.now);
+            }
+    } while (!bench.launched);
+    CHECK(bench.now == start + 12s);
+    REQUIRE(told.size() == 1);
+    CHECK(told[0] >= start + 8s);
+    CHECK(told[0] <= start + 9s);
+
+    rescuing lone(1); // there is no order to change
+    lone.usually = {{0, 4s}};
+    lone.begin();
+    do {
+        lone.sleep();
+        CHECK(lone.reasons.empty());
+    } while (!lone.launched);
+}
+
+TEST_CASE("once others have been answered elsewhere nobody who waits there waits longer than is usual, or pays") {
+    rescuing bench(2);
+    bench.usually = {{0, 4s}, {1, 4s}};
+    bench.rescues_left = 0;
+    bench.begin();
+    while (bench.now < start + 7s) bench.sleep();
+    CHECK_FALSE(bench.launched);
+    bench.hangs = {0};
+    REQUIRE(bench.until_launch());
+    CHECK(bench.now <= start + 8100ms); // it is looked at each second
+    CHECK(bench.launched->endpoint == 1);
+    CHECK(bench.launched->purpose == attempt_purpose::rescue);
+    CHECK(bench.rescues_paid.empty());
+
+    rescuing later(2); // who came since waits for what is usual, and a half
+    later.usually = {{0, 4s}, {1, 4s}};
+    later.hangs = {0};
+    later.begin();
+    REQUIRE(later.until_launch());
+    CHECK(later.now == start + 6s);
+
+    rescuing both(2);
+    both.usually = {{0, 4s}, {1, 4s}};
+    both.hangs = {0, 1};
+    both.begin();
+    REQUIRE(both.until_launch());
+    CHECK(both.now == start + 12s);
+}
+
+TEST_CASE("overload keeps no rescue from an endpoint that takes the place of one that hangs") {
+    for (const bool hangs : {false, true}) {
+        rescuing bench(2);
+        bench.usually = {{0, 4s}, {1, 4s}};
+        bench.learned_timeout.reset();
+        bench.overloaded_now = true;
+        if (hangs) bench.hangs = {0};
+        bench.begin();
+        CHECK(bench.until_launch(100s) == hangs);
+    }
 }
 
 } // namespace evenkeel::test::rescue_test

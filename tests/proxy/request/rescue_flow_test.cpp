@@ -40,6 +40,13 @@ struct quiet : retrying {
         for (int i = 0; i < requests; ++i) static_cast<void>(ask());
         asked.clear();
     }
+    // Requests that were written to it from the `from`-th exchange on: a connection alone is none.
+    int written_to(const std::string& name, std::size_t from) const {
+        const auto& all = upstream.exchanges();
+        return static_cast<int>(
+            std::count_if(all.begin() + static_cast<std::ptrdiff_t>(from), all.end(),
+                          [&](const auto& one) { return one->upstream == name && !one->written.empty(); }));
+    }
     int calls_of(const std::string& name) const {
         return static_cast<int>(std::count(asked.begin(), asked.end(), name));
     }
@@ -162,9 +169,11 @@ TEST_CASE("a copy has its caller's credential and bytes, and none is made of wha
     static_cast<void>(f.ask());
     f.asked.clear();
     const std::string once = "POST /v1/files HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}";
+    const std::size_t first = f.upstream.exchanges().size();
     static_cast<void>(f.ask(once));
     f.pass(60s);
-    CHECK(f.calls_of("provider") == 0);
+    CHECK(f.written_to("provider", first) == 0);
+    CHECK(f.calls_of("provider") >= 3); // connections
     const std::size_t before = f.upstream.exchanges().size();
     const std::string keyed = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "
                               "k\r\nContent-Length: 2\r\n\r\n{}";
@@ -230,7 +239,7 @@ TEST_CASE("a prober ends with its worker") {
     f.silent = true;
     static_cast<void>(f.ask());
     static_cast<void>(f.ask());
-    CHECK(f.services.flight_nursery.size() == 1);
+    CHECK(f.services.flight_nursery.size() == 2); // the prober, and the copy under way
     f.services.probers_go.request();
     f.pass(1ms);
     CHECK(f.services.flight_nursery.size() == 0);
@@ -298,9 +307,10 @@ TEST_CASE("what changes something is never copied, whatever may be sent twice") 
             f.warm(3);
             f.silent = true;
             f.leave_after(2500ms);
+            const std::size_t before = f.upstream.exchanges().size();
             CHECK(f.asks_first("backup", request));
             f.pass(50s);
-            CHECK(f.calls_of("provider") == 0);
+            CHECK(f.written_to("provider", before) == 0);
             f.expect_nothing_left();
         }
     }
@@ -408,7 +418,7 @@ TEST_CASE("a reload ends a prober: the endpoint may be gone, or not be shown the
     f.services.settings = f.settings.get();
     static_cast<void>(f.ask());
     static_cast<void>(f.ask());
-    CHECK(f.services.flight_nursery.size() == 1);
+    CHECK(f.services.flight_nursery.size() == 2); // the prober, and the copy under way
     const config::settings other;
     f.services.settings = &other;
     f.pass(31s); // the copy under way
@@ -436,6 +446,132 @@ TEST_CASE("a request of several clients is looked for the endpoint's health like
     f.asked.clear();
     static_cast<void>(f.ask());
     CHECK(f.asked.front() == "provider");
+    f.expect_nothing_left();
+}
+
+namespace {
+// Two upstreams; the first of them may be out of reach: connections to it are neither made nor refused, or refused.
+struct unreachable : steady {
+    bool away = false, refuses = false;
+    int connects = 0; // to the first upstream, while it was away
+    unreachable() {
+        route->retry.replay = replay_mode::automatic;
+        route->circuit_breaker.on = true;
+        upstream.choose([this](const config::upstream& to, std::size_t) {
+            asked.push_back(to.name);
+            exchange_script plays{.steps = {play::whole{}, play::pause{after(to.name)}, play::send{ok_json}}};
+            if (silent && to.name == "provider") plays.steps = {play::whole{}, play::silence{}};
+            if (!away || to.name != "provider") return plays;
+            ++connects;
+            plays.connect_after = refuses ? 1ms : 1h;
+            plays.connect_failure.emplace().is = net::transport_error::kind::refused;
+            return plays;
+        });
+    }
+    [[nodiscard]] bool doubted() {
+        return registry.report(*settings, loop.now()).routes.front().endpoints.front().doubt.has_value();
+    }
+};
+const std::string once = asking("POST", "/v1/threads/t/runs"); // may be neither copied nor sent twice
+} // namespace
+
+TEST_CASE("where no request may be copied a connection finds out, and no caller does") {
+    unreachable f;
+    f.warm(3);
+    f.away = true;
+    CHECK(f.ask(once) <= 6100ms); // nothing was sent, so the other one is asked once no connection came in time
+    CHECK(f.doubted());
+    // Ten minutes, in which a doubt that nobody looks into would have lapsed again and again.
+    for (int i = 0; i < 20; ++i) {
+        f.pass(29s);
+        CHECK(f.ask(once) <= 1100ms);
+    }
+    CHECK(f.doubted());
+    CHECK(f.connects >= 25);
+    f.away = false;
+    f.pass(40s);
+    CHECK_FALSE(f.doubted());
+    CHECK(f.asks_first("provider", once));
+    f.pass(5s);
+    CHECK(f.asks_first("provider", once));
+    CHECK(f.services.flight_nursery.size() == 0);
+    f.expect_nothing_left();
+}
+
+TEST_CASE("a connection that is made proves nothing of an endpoint that was silent behind it; one that is not, does") {
+    unreachable f;
+    f.warm(3);
+    f.silent = true;
+    f.leave_after(2500ms, once);
+    REQUIRE(f.doubted());
+    CHECK(f.asks_first("backup", once));
+    f.pass(50s);
+    CHECK(f.doubted());
+    f.pass(15s);
+    f.silent = false;
+    CHECK(f.asks_first("provider", once)); // it lapsed: a minute after its latest word
+    f.silent = true;
+    f.leave_after(2500ms, once);
+    REQUIRE(f.doubted());
+    f.away = true; // now it cannot even be reached
+    CHECK(f.asks_first("backup", once));
+    f.pass(5min);
+    CHECK(f.doubted());
+    f.client = scripted_client{f.loop}; // the other one was idle for too long
+    f.connect();
+    CHECK(f.ask(once) <= 1100ms); // elsewhere
+    f.expect_nothing_left();
+}
+
+TEST_CASE("a circuit that opened because connections are refused closes soon after one is made, and not before") {
+    unreachable f;
+    f.warm(3);
+    f.away = f.refuses = true;
+    for (int i = 0; i < 4; ++i) {
+        CHECK(f.ask(once) <= 1100ms);
+        f.pass(1s);
+    }
+    REQUIRE(f.circuit() == circuit_state::open);
+    CHECK_FALSE(f.doubted());
+    for (int i = 0; i < 10; ++i) { // its own recovery time is seconds
+        f.pass(28s);
+        CHECK(f.asks_first("backup", once));
+    }
+    CHECK(f.connects >= 10);
+    f.away = false;
+    f.pass(28s);
+    CHECK(f.asks_first("provider", once));
+    f.expect_nothing_left();
+}
+
+TEST_CASE("a connection prober ends with its worker, and with what is to be found out") {
+    unreachable f;
+    f.warm(3);
+    f.away = true;
+    static_cast<void>(f.ask(once));
+    CHECK(f.services.flight_nursery.size() == 1);
+    f.services.probers_go.request();
+    f.pass(1ms);
+    CHECK(f.services.flight_nursery.size() == 0);
+    f.expect_nothing_left();
+}
+
+TEST_CASE("a copy that hangs holds up no other one, and two of them are under way at most") {
+    steady f;
+    f.warm(3);
+    f.silent = true;
+    static_cast<void>(f.ask());
+    const std::size_t before = f.upstream.exchanges().size();
+    static_cast<void>(f.ask());
+    std::size_t most = 0;
+    for (int i = 0; i < 120; ++i) {
+        f.pass(1s);
+        most = std::max(most, f.services.flight_nursery.size());
+    }
+    CHECK(most <= 3); // and the prober
+    CHECK(f.written_to("provider", before) >= 5);
+    f.pass(60s);
+    CHECK(f.services.flight_nursery.size() == 0);
     f.expect_nothing_left();
 }
 

@@ -8,6 +8,7 @@
 
 #include <cmath>
 #include <iostream>
+#include <limits>
 #include <sstream>
 #include <string>
 
@@ -39,7 +40,11 @@ std::vector<goal_check> checks_of(const quiet_case& which, const quiet_goal& goa
     };
     if (goal.late) all.push_back({'L', static_cast<double>(found.late), 0});
     if (goal.unserved) all.push_back({'U', static_cast<double>(found.unserved), 0});
-    if (which.trouble != quiet_trouble::none) all.push_back({'B', found.back, goal.back});
+    const bool troubled = which.trouble != quiet_trouble::none;
+    if (troubled) all.push_back({'B', found.back, goal.back});
+    // Never: later than any.
+    const double back_by = found.back_by == 0 ? std::numeric_limits<double>::max() : static_cast<double>(found.back_by);
+    if (troubled && which.gap >= 60) all.push_back({'N', back_by, goal.back_by});
     std::erase_if(all, [](const goal_check& each) { return each.wanted == quiet_goal::any; });
     return all;
 }
