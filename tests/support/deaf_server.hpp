@@ -1,7 +1,7 @@
 #pragma once
 // A server on loopback that answers every request with "ok" over connections that it keeps, and whose connections can
 // be made deaf: the kernel drops what comes for them, as a firewall on the way would, and acknowledges nothing. New
-// ones are well.
+// ones are well, unless it is made unreachable: then they are neither made nor refused.
 
 #include <algorithm>
 #include <atomic>
@@ -51,21 +51,29 @@ public:
 
     void turn_deaf() { // those that are open
         const std::lock_guard lock(mutex_);
-        sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
-        const sock_fprog program{1, &nothing};
-        for (const auto& each : open_) ::setsockopt(each.fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+        for (const auto& each : open_) drop_all(each.fd);
     }
     void hear_again() {
         const std::lock_guard lock(mutex_);
-        const int none = 0;
-        for (const auto& each : open_) ::setsockopt(each.fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none);
+        for (const auto& each : open_) drop_none(each.fd);
     }
+    void be_unreachable() { drop_all(listener_); }
+    void be_reachable() { drop_none(listener_); }
     void say_nothing() { // it does not even read from now on
         const std::lock_guard lock(mutex_);
         silent_ = true;
     }
 
 private:
+    static void drop_all(int fd) {
+        sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+        const sock_fprog program{1, &nothing};
+        ::setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+    }
+    static void drop_none(int fd) {
+        const int none = 0;
+        ::setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none);
+    }
     struct connection {
         int fd;
         std::string received;

@@ -146,4 +146,44 @@ TEST_CASE("A8: a pooled connection whose packets are dropped is noticed, and the
     }
 }
 
+// Requests that may neither be copied nor sent twice: only a connection can find out.
+TEST_CASE("one caller pays for an upstream that cannot be reached; connections find out when it can be") {
+    deaf_server first("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfirst");
+    deaf_server second("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nsecond");
+    const auto url = [](const deaf_server& of) { return "http://127.0.0.1:" + std::to_string(of.port()); };
+    running_proxy proxy(
+        "upstreams: {first: {url: \"" + url(first) + "\"}, second: {url: \"" + url(second) +
+        "\", caller_credentials: drop}}\nroutes:\n  - {name: all, match: {path_prefix: /}, upstreams: [first, second], "
+        "timeout: {connect: 1200ms}}\n");
+    auto client = proxy.connect();
+    duration took{};
+    const auto ask = [&] {
+        const auto began = steady::now();
+        const auto answer =
+            client.request("POST", "/v1/threads/t/runs", {{"content-type", "application/json"}}, R"({"a":1})");
+        took = steady::now() - began;
+        CHECK(answer.status == 200);
+        return answer.body;
+    };
+    first.be_unreachable();
+    CHECK(ask() == "second");
+    CHECK(took >= 1s);
+    for (int i = 0; i < 16; ++i) {
+        std::this_thread::sleep_for(250ms);
+        CHECK(ask() == "second");
+        CHECK(took < 800ms);
+    }
+    CHECK(first.connections() == 0);
+    first.be_reachable();
+    const auto began = steady::now();
+    while (ask() != "first" && steady::now() - began < 30s) {
+        CHECK(took < 800ms);
+        std::this_thread::sleep_for(50ms);
+    }
+    CHECK(steady::now() - began < 15s);
+    CHECK(first.connections() <= 2); // that which was opened to find out, and one for the request
+    CHECK(proxy.finish());
+    CHECK(proxy.log_text().find("connections to it are made again") != std::string::npos);
+}
+
 } // namespace evenkeel::test::patience_test
