@@ -121,7 +121,9 @@ bool endpoint_doubt::probe_due(double u, steady_time now) noexcept {
     const std::scoped_lock lock(mutex_);
     if (now < next_probe_) return false;
     heard_ = now;
-    next_probe_ = now + std::max(pace_.next(u), scaled(gap_, part_of_gap * (1 + spread * u)));
+    const duration pause = pace_.next(u);
+    // What finds no way costs nobody anything.
+    next_probe_ = now + (no_way_ ? pause : std::max(pause, scaled(gap_, part_of_gap * (1 + spread * u))));
     return true;
 }
 
