@@ -62,6 +62,7 @@ bool flight::stays_doubted(endpoint_index at, steady_time now) {
 
 bool flight::wants_prober(endpoint_index at) {
     const endpoint_policies& sick = policies_.endpoints[at];
+    if (errand_.only || errand_.earlier != nullptr) return false; // it came to this by a request that has looked
     const bool away = sick.circuit != nullptr && sick.circuit->unreached();
     model_doubts& doubt = *sick.doubt;
     if (!away && !doubt.whole().doubted() && doubt.none_of_models()) return false;
