@@ -1,5 +1,6 @@
 #include "policies/model_circuits.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace evenkeel {
@@ -25,7 +26,11 @@ bool model_circuits::may_look_early(std::uint64_t model, bool taking, steady_tim
         if (!one->fails(now)) continue;
         if (one->model == model || one->model == places::shared_place || ++fail > 1) return false;
     }
-    if (fail == 1 && taking) next_look_ = now + options_.recovery_timeout;
+    if (fail == 1 && taking) {
+        look_pause_ = std::clamp(2 * look_pause_, options_.recovery_timeout,
+                                 std::max(options_.recovery_timeout, options_.max_recovery_timeout));
+        next_look_ = now + look_pause_;
+    }
     return fail == 1;
 }
 
@@ -40,6 +45,7 @@ std::shared_ptr<model_circuit> model_circuits::answered(std::uint64_t model, ste
     if (none() || model == 0) return nullptr;
     const std::scoped_lock lock(mutex_);
     places_.goods().note(model, sent);
+    look_pause_ = {};
     auto own = places_.find(model, now);
     if (!own) return nullptr;
     const bool of_before = own->failing_since && sent < *own->failing_since;

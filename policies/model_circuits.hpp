@@ -8,7 +8,7 @@
 // because nothing but one model was asked, and is closed by another one, is not opened by the first again: its row of
 // failures stands, and the next one opens its own circuit. That other one need not wait for the recovery time, or a
 // model that is asked all the time would have all the probes: while one model fails and no other, who asks for
-// another probes at once, once in a recovery time. A good answer helps both.
+// another probes at once, and again in recovery times that double. A good answer helps both.
 //
 // That a model is well is only noted while one is not, so that an endpoint without trouble costs one atomic load. What
 // its own circuit counts therefore begins with its first failure. One for each circuit of a whole, and scoped as that
@@ -88,6 +88,7 @@ private:
     breaker_options options_;
     bool held_ = false;
     steady_time next_look_ = steady_time::min();
+    duration look_pause_{}; // to the next one; grows until somebody is answered well
     places places_;
 };
 

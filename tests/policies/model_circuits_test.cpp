@@ -176,8 +176,11 @@ TEST_CASE("while one model fails alone another one probes at once, once in a rec
         CHECK_FALSE(at.lets(third)); // a person's word
         static_cast<void>(at.whole.force(std::nullopt, at.now));
         CHECK_FALSE(at.models.may_look_early(third, false, at.now)); // not so soon
-        at.now += 2s;
-        CHECK(at.models.may_look_early(third, false, at.now));
+        for (const duration pause : {2s, 4s, 8s, 16s, 25s, 25s}) {
+            CHECK_FALSE(at.models.may_look_early(third, false, at.now + pause - 1ms));
+            at.now += pause;
+            CHECK(at.models.may_look_early(third, true, at.now));
+        }
     }
 }
 
