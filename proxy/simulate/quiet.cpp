@@ -114,21 +114,31 @@ quiet_run play_quiet(const quiet_case& which, std::uint64_t seed, const config::
     const auto troubles = [&](std::string_view upstream, double now) {
         return upstream == first && now >= began && now < began + which.lasts;
     };
+    const stage* asked = nullptr;
+    const auto is_spared = [&] {
+        return which.one_model && asked != nullptr && asked->written().find(R"("model":"m")") == std::string_view::npos;
+    };
     stage on(
         plays,
         [&](std::string_view upstream, unsigned attempt, double now) {
             const double time = which.answer * (1 - spread + 2 * spread * model::draw(seed, attempt, 0, 0));
-            return troubles(upstream, now) ? troubled(which, time, model::draw(seed, attempt, 0, 1))
-                                           : well(which, time);
+            return troubles(upstream, now) && !is_spared() ? troubled(which, time, model::draw(seed, attempt, 0, 1))
+                                                           : well(which, time);
         },
         seed,
         [&](std::string_view upstream, double now) {
             return which.trouble != quiet_trouble::black_hole || !troubles(upstream, now);
         });
 
+    asked = &on;
+
     const caller who = caller_of(which);
+    caller other = who;
+    other.body.replace(other.body.find(R"("m")"), 3, R"("other")");
+    unsigned turn = 0;
+    const auto whose = [&]() -> const caller& { return which.one_model && turn++ % 2 == 1 ? other : who; };
     for (unsigned known = 0; known < which.known; ++known) {
-        static_cast<void>(on.ask(who));
+        static_cast<void>(on.ask(whose()));
         on.run_until(on.now() + which.gap);
     }
     if (which.at_once > 0) on.run_until(on.now() + idle);
@@ -142,7 +152,7 @@ quiet_run play_quiet(const quiet_case& which, std::uint64_t seed, const config::
         on.run_until(end);
     } else {
         while (on.now() < end) {
-            static_cast<void>(on.ask(who));
+            static_cast<void>(on.ask(whose()));
             on.run_until(on.now() + which.gap);
         }
     }

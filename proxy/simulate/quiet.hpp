@@ -49,10 +49,11 @@ struct quiet_case {
     quiet_patience patience = quiet_patience::endless;
     double patient = 0; // for so long
     double lasts = 1800;
-    double after = 600;   // goes on for so long when the trouble is over
-    unsigned at_once = 0; // so many when it begins, after an hour of nothing
-    bool hedge = false;   // hedge: {}
-    bool in_step = false; // requests come every `gap`, whether or not earlier ones were answered
+    double after = 600;     // goes on for so long when the trouble is over
+    unsigned at_once = 0;   // so many when it begins, after an hour of nothing
+    bool hedge = false;     // hedge: {}
+    bool in_step = false;   // requests come every `gap`, whether or not earlier ones were answered
+    bool one_model = false; // two models are asked for in turn, and the trouble is that of the first alone
 };
 
 enum class quiet_end : unsigned char { served, failed, cut, left };

@@ -113,6 +113,13 @@ const std::vector<quiet_case>& quiet_cases() {
         {.name = "throttled", .about = "429 without a hint", .trouble = t::throttles},
         {.name = "throttled-hint", .about = "429 with retry-after: 30", .trouble = t::throttles_with_hint},
 
+        {.name = "model-silent", .about = "of two models, asked in turn, one is silent", .gap = 10, .one_model = true},
+        {.name = "model-errors",
+         .about = "... one has 500 after 0.3 s",
+         .trouble = t::errors,
+         .gap = 10,
+         .one_model = true},
+
         {.name = "patient-100s",
          .about = "one upstream, answers of 100 s, no trouble",
          .trouble = t::none,

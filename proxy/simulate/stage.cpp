@@ -66,7 +66,9 @@ void append_chunk(std::string& out, std::string_view data) {
 // Answers when the time has come, whatever was written.
 class staged_exchange final : public net::exchange, private net::timer_entry {
 public:
-    staged_exchange(net::loop& worker, std::function<reply()> asks) : loop_(worker), asks_(std::move(asks)) {}
+    using first_write = std::span<const boost::asio::const_buffer>;
+    staged_exchange(net::loop& worker, std::function<reply(first_write)> asks)
+        : loop_(worker), asks_(std::move(asks)) {}
     ~staged_exchange() override { close(); }
 
     void start_read(boost::asio::mutable_buffer into, net::completion<net::io_result> done) override {
@@ -80,7 +82,7 @@ public:
         boost::asio::defer(loop_.executor(), [done = std::move(done), bytes]() mutable {
             std::move(done)(net::io_result{{}, bytes});
         });
-        if (!std::exchange(asked_, true)) begin(asks_());
+        if (!std::exchange(asked_, true)) begin(asks_(from));
     }
     void close() noexcept override {
         ended_ = boost::asio::error::operation_aborted;
@@ -140,7 +142,7 @@ private:
 
     static constexpr double never = std::numeric_limits<double>::infinity();
     net::loop& loop_;
-    std::function<reply()> asks_;
+    std::function<reply(first_write)> asks_;
     reply what_{.silent = true};
     steady_time began_{};
     std::size_t said_ = 0; // events of the stream
@@ -167,18 +169,25 @@ public:
                 co_return net::open_result{nullptr, {kind::cancelled, "connection_terminated", 502, {}, "cancelled"}};
             co_return net::open_result{nullptr, {kind::connect_timeout, "connection_timeout", 504, {}, "timed out"}};
         }
-        co_return net::open_result{
-            std::make_unique<staged_exchange>(
-                loop_, [this, to] { return asks_(to->name, ++attempts_, since_begin(loop_.now())); }),
-            {}};
+        co_return net::open_result{std::make_unique<staged_exchange>(
+                                       loop_,
+                                       [this, to](staged_exchange::first_write from) {
+                                           written_.clear();
+                                           for (const auto& part : from)
+                                               written_.append(static_cast<const char*>(part.data()), part.size());
+                                           return asks_(to->name, ++attempts_, since_begin(loop_.now()));
+                                       }),
+                                   {}};
     }
     [[nodiscard]] unsigned attempts() const noexcept { return attempts_; }
+    [[nodiscard]] std::string_view written() const noexcept { return written_; }
 
 private:
     net::loop& loop_;
     stage::provider asks_;
     stage::network lets_through_;
     unsigned attempts_ = 0;
+    std::string written_; // by the latest, at first
 };
 
 // Leaves when its patience is over.
@@ -341,6 +350,7 @@ const std::vector<request_seen>& stage::requests() const noexcept { return insid
 const std::vector<attempt_seen>& stage::attempts() const noexcept { return inside_->seen.attempts; }
 const std::vector<circuit_seen>& stage::circuits() const noexcept { return inside_->seen.circuits; }
 unsigned stage::sent() const noexcept { return inside_->transport.attempts(); }
+std::string_view stage::written() const noexcept { return inside_->transport.written(); }
 telemetry::policy_report stage::policies() { return inside_->registry.report(*inside_->settings, inside_->loop.now()); }
 
 } // namespace evenkeel::simulate

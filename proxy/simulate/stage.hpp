@@ -98,6 +98,8 @@ public:
     [[nodiscard]] const std::vector<attempt_seen>& attempts() const noexcept; // ended, in that order
     [[nodiscard]] const std::vector<circuit_seen>& circuits() const noexcept;
     [[nodiscard]] unsigned sent() const noexcept; // attempts that the provider was asked for
+    // ... and what the latest of them wrote at first: for the provider, while it is asked.
+    [[nodiscard]] std::string_view written() const noexcept;
     [[nodiscard]] telemetry::policy_report policies();
 
 private:

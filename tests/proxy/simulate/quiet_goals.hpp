@@ -94,6 +94,9 @@ inline const std::vector<quiet_goal>& quiet_goals() {
         {.name = "throttled", .due = "PMLSUBNART", .payers = 0, .most_paid = 0, .back = 120},
         {.name = "throttled-hint", .due = "PMLSUBNART", .payers = 0, .most_paid = 0, .back = 120},
 
+        {.name = "model-silent", .due = "PMLSUBART", .payers = 1, .most_paid = known_pays(4), .back = 30},
+        {.name = "model-errors", .due = "PMLSUBART", .payers = 0, .most_paid = 0, .back = 30},
+
         {.name = "patient-100s", .due = "PMLSUBART", .payers = 0, .most_paid = 0, .requests = 2},
         {.name = "patient-stream-100s", .due = "PMLSUBART", .payers = 0, .most_paid = 0, .requests = 2},
         {.name = "patient-signs-100s", .due = "PMLSUBART", .payers = 0, .most_paid = 0, .attempts = 1, .requests = 1},
