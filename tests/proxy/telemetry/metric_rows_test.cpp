@@ -133,6 +133,7 @@ void every_change(metrics& to, const event_origin& of) {
     for (const bool overloaded : {true, false}) to.endpoint_changed(of, overload_changed{overloaded});
     for (const bool doubted : {true, false}) {
         to.endpoint_changed(of, doubt_changed{doubted});
+        to.endpoint_changed(of, connection_probed{doubted});
         to.endpoint_changed(of, doubt_changed{.doubted = doubted, .model = "m"});
     }
     for_each<circuit_state>(circuit_state_count, [&](auto state) {
