@@ -3,6 +3,8 @@
 
 #include "policies/endpoint_search.hpp"
 
+#include "policies/credential_lanes.hpp"
+
 #include <algorithm>
 
 namespace evenkeel {
@@ -136,7 +138,8 @@ void endpoint_search::list(choices& to, obstacles& why, const wish& wanted, urge
 // The budget before the permit: what is reserved can be given back without a trace, a probe's place cannot.
 bool endpoint_search::take(choice& one, obstacles& why, const wish& wanted, urgency pressed, steady_time now,
                            policy_view& view) const {
-    if (wanted.is_extra()) {
+    const bool pays = wanted.is_extra() && !(wanted.of_credential && known_[one.at].next_credential);
+    if (pays) {
         // A rate limit is told without any work, however long the words were under way.
         const bool effortless = wanted.never_sent || wanted.refused || one.failures == 0;
         one.work = view.cost(one.at, wanted.took, effortless, now);
@@ -205,9 +208,11 @@ std::optional<std::pair<endpoint_index, urgency>> endpoint_search::to_rescue(end
 void endpoint_search::learn(endpoint_index where, const attempt_outcome& outcome, const retry_options& retry,
                             steady_time now, policy_view& view) {
     known& at = known_[where];
+    at.next_credential = is_of_credential(outcome.what.kind) && view.another_credential(where, now);
+    if (at.next_credential) return;
     ++at.failures;
     at.silent = at.silent || outcome.what.kind == outcome_kind::timeout;
-    // The other endpoints of its upstream have the same credential, and would say the same.
+    // The other endpoints of its upstream have the same credentials, and would say the same.
     if (needs_another_credential(outcome.what.kind) || outcome.what.kind == outcome_kind::caller_error) {
         for (endpoint_index i = 0; i < known_.size(); ++i)
             known_[i].barred = known_[i].barred || view.same_upstream(where, i);

@@ -7,6 +7,9 @@
 // time, it asked for a longer one than anybody waits, it fell silent, or it will not have this request at all. What
 // circuits, rests, load and budgets say is asked each time, since it changes with what others do.
 //
+// What is said of a credential is no failure of the endpoint as long as it can be asked with another one: it is asked
+// again at once, as often as it has credentials that may be shown, and out of no budget, since a refusal had no effect.
+//
 // What is found is paid for (an extra attempt) and, where its time is now, let through: it carries the permit. Nothing
 // else stays reserved or taken. An endpoint with an attempt of this request in flight is never found, nor one that has
 // failed while one that has not can be asked as soon.
@@ -47,11 +50,12 @@ public:
     struct wish {
         attempt_purpose what = attempt_purpose::first; // or retry
         endpoint_set in_flight{};                      // where attempts of this request are
-        bool now_or_never = false; // no longer than the pause, and none that has failed while others are in flight
-        duration pause{};          // before an endpoint that has failed this request is asked again
-        duration took{};           // by the attempt that failed
-        bool never_sent = false;   // ... and nothing of it had left
-        bool refused = false;      // ... or it met a rate limit, which had no effect and passes by itself
+        bool now_or_never = false;  // no longer than the pause, and none that has failed while others are in flight
+        duration pause{};           // before an endpoint that has failed this request is asked again
+        duration took{};            // by the attempt that failed
+        bool never_sent = false;    // ... and nothing of it had left
+        bool refused = false;       // ... or it met a rate limit, which had no effect and passes by itself
+        bool of_credential = false; // ... or it is its credential that was refused, limited or spent
         [[nodiscard]] bool is_extra() const noexcept { return what != attempt_purpose::first; }
     };
     struct choice {
@@ -108,11 +112,12 @@ public:
 
     // What has been learned of an endpoint in this request.
     struct known {
-        int failures = 0;      // of this request's attempts here
-        bool barred = false;   // not again for this request
-        bool too_long = false; // it asked for a longer wait than max_retry_after
-        bool silent = false;   // it let an attempt time out
-        steady_time ready{};   // not before: its own hint
+        int failures = 0;             // of this request's attempts here
+        bool barred = false;          // not again for this request
+        bool too_long = false;        // it asked for a longer wait than max_retry_after
+        bool silent = false;          // it let an attempt time out
+        bool next_credential = false; // its latest refusal was of a credential, and it has another one to be asked with
+        steady_time ready{};          // not before: its own hint
     };
     [[nodiscard]] const known& of(endpoint_index at) const noexcept { return known_[at]; }
     void learn(endpoint_index at, const attempt_outcome& outcome, const retry_options& retry, steady_time now,

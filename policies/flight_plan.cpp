@@ -3,6 +3,8 @@
 
 #include "policies/flight_plan.hpp"
 
+#include "policies/credential_lanes.hpp"
+
 #include <algorithm>
 #include <utility>
 
@@ -120,7 +122,8 @@ retry_denial flight_plan::seek(eagerness how, duration pause, steady_time now, p
                                        pause,
                                        cause_.took,
                                        cause_.outcome.never_sent,
-                                       cause_.outcome.what.kind == outcome_kind::rate_limited};
+                                       cause_.outcome.what.kind == outcome_kind::rate_limited,
+                                       is_of_credential(cause_.outcome.what.kind)};
     const auto [found, why] = endpoints_.find(wanted, options_, now, view);
     for (const auto& [at, word] : why.refused) add(flight_action::refuse{at, wanted.what, word});
     if (found) {
@@ -155,8 +158,10 @@ void flight_plan::go_to(const endpoint_search::choice& found, duration pause, st
 
 void flight_plan::launch_next(steady_time now, policy_view& view) {
     const attempt_purpose what = purpose();
+    const bool next_credential = is_of_credential(cause_.outcome.what.kind) && endpoints_.of(next_.at).next_credential;
     launch(next_.at, next_.permit, what,
            what == attempt_purpose::first                                        ? "first"
+           : next_credential                                                     ? "next_credential"
            : endpoints_.of(next_.at).failures == 0 && !in_flight().has(next_.at) ? "failover"
                                                                                  : "retry",
            now, view);
@@ -281,9 +286,12 @@ retry_denial flight_plan::wanted(endpoint_index at, const attempt_outcome& outco
     const retry_options& retry = *options_.retry;
     const outcome_kind kind = outcome.what.kind;
     if (retry.max_retries == 0) return retry_denial::off;
-    if (outcome.should_retry == false) return retry_denial::upstream_said;
+    // What is said to whoever shows this credential, the provider would not say to the next one.
+    const bool next_credential = is_of_credential(kind) && endpoints_.of(at).next_credential;
+    if (outcome.should_retry == false && !next_credential) return retry_denial::upstream_said;
     const bool own_opinion = kind == outcome_kind::caller_error && retryable_seen_;
-    const bool listed = own_opinion || needs_another_credential(kind) || includes(retry.on, word_for(outcome));
+    const bool listed =
+        next_credential || own_opinion || needs_another_credential(kind) || includes(retry.on, word_for(outcome));
     if (!listed && outcome.should_retry != true) return retry_denial::not_retryable;
     if (outcome.empty && empty_seen_) return retry_denial::not_retryable;
     if (!extra_left()) return retry_denial::limit;

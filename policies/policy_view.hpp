@@ -62,7 +62,9 @@ public:
     // Its latest sign of life: a byte that moved, in either direction; or now, while it is the client that is slow.
     [[nodiscard]] virtual steady_time last_moved(attempt_id attempt, steady_time now) = 0;
 
-    // Two endpoints of one upstream: one credential.
+    // What was refused there was the credential, and another one of that upstream may be asked at once.
+    [[nodiscard]] virtual bool another_credential(endpoint_index, steady_time) { return false; }
+    // Two endpoints of one upstream: the same credentials.
     [[nodiscard]] virtual bool same_upstream(endpoint_index one, endpoint_index other) { return one == other; }
     // All endpoints, the one to ask first in front. The span lives until the next call.
     [[nodiscard]] virtual std::span<const endpoint_index> order(steady_time now) = 0;

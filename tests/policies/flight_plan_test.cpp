@@ -70,6 +70,54 @@ TEST_CASE("head, meaningful and complete commit the attempt and end the flight")
     }
 }
 
+TEST_CASE("what is said of a credential leaves the endpoint as it is while it has another one: at once, unpaid") {
+    for (const auto kind : {outcome_kind::rate_limited, outcome_kind::quota, outcome_kind::credential}) {
+        CAPTURE(to_string(kind));
+        plan_bench bench(2);
+        bench.may_repeat = false;
+        bench.is_held = true;
+        bench.other_keys = 2;
+        bench.level[0] = 0;
+        bench.begin();
+        auto said =
+            answered_with(kind, kind == outcome_kind::rate_limited ? std::optional<duration>{8s} : std::nullopt);
+        said.no_effect = true;
+        said.should_retry = false;
+        for (const attempt_id id : {1U, 2U}) {
+            bench.fail(id, said);
+            REQUIRE(bench.launched);
+            CHECK(bench.launched->endpoint == 0);
+            CHECK(bench.launched->purpose == attempt_purpose::retry);
+            CHECK(bench.launched->why == "next_credential");
+            CHECK(bench.costs.empty());
+        }
+        // None is left: from now on it is the endpoint's word, as ever.
+        said.should_retry.reset();
+        bench.fail(3, said);
+        REQUIRE(bench.launched);
+        CHECK(bench.launched->endpoint == 1);
+        CHECK(bench.launched->why == "failover");
+    }
+}
+
+TEST_CASE("another credential is one of max_retries, and no help against anything but a refusal of one") {
+    plan_bench bench;
+    bench.other_keys = 9;
+    bench.retry.max_retries = 1;
+    bench.begin();
+    bench.fail(1, answered_with(outcome_kind::credential));
+    REQUIRE(bench.launched);
+    bench.fail(2, answered_with(outcome_kind::credential));
+    CHECK(bench.finished->denied == retry_denial::limit);
+    plan_bench other;
+    other.other_keys = 9;
+    other.begin();
+    other.fail(1, answered_with(outcome_kind::server_error));
+    CHECK_FALSE(other.launched); // a pause comes first
+    CHECK(other.sleep().launched->why == "retry");
+    CHECK(other.other_keys == 9);
+}
+
 TEST_CASE("P3.4: an untried endpoint is asked at once, a tried one after its pause") {
     plan_bench bench(2);
     bench.begin();

@@ -66,6 +66,8 @@ struct plan_bench : policy_view {
     bool repeatable(endpoint_index) override { return may_repeat; }
     bool is_held = false;
     bool held(endpoint_index) override { return is_held || may_repeat; }
+    int other_keys = 0; // that may still be asked, of each endpoint
+    bool another_credential(endpoint_index, steady_time) override { return other_keys > 0 && other_keys-- > 0; }
     bool unsent(attempt_id) override { return nothing_left; }
     std::map<attempt_id, steady_time> moved; // absent: not since it was launched
     steady_time last_moved(attempt_id id, steady_time) override {
