@@ -74,7 +74,8 @@ upstream builder::build_upstream(const entry& from) const {
     out.name = from.key;
     fill(from, into(out));
     for (const entry& each : elements(from, "prices")) fill(each, into(out.prices[each.key]));
-    out.own_credential = has_secret(out.headers);
+    for (const entry& each : elements(from, "credentials")) fill(each, into(out.credentials.emplace_back()));
+    out.own_credential = !out.credentials.empty() || has_secret(out.headers);
     return out;
 }
 

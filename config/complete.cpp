@@ -100,6 +100,7 @@ void completer::complete_block(entry& block, const entry* inherited) const {
                                                                     : block.find("url");
     const entry* resolve = upstream ? block.find("resolve") : nullptr;
     const bool without_choice = upstream && urls == nullptr && (resolve == nullptr || !resolve->is_word("each"));
+    const bool without_keys = upstream && block.find("credentials") == nullptr;
     const bool without_tls = url != nullptr && lower_case(url->text()).rfind("http:", 0) == 0;
     std::vector<entry> ordered;
     for (const auto& schema : block.schema->children) {
@@ -113,6 +114,8 @@ void completer::complete_block(entry& block, const entry* inherited) const {
             // ... and one with a single endpoint nothing to choose from.
             if (without_choice && schema->name == "balance") continue;
             if (upstream && schema->name == (urls != nullptr ? "resolve" : "urls")) continue;
+            // ... and one without a list of keys none to choose.
+            if (without_keys && (schema->name == "credential_order" || schema->name == "quota_scope")) continue;
             if (parent != nullptr) {
                 ordered.push_back(*parent);
             } else {

@@ -26,17 +26,27 @@ std::string route_name(const entry& route) {
     return name != nullptr ? name->text() : std::string{};
 }
 
-// The names that a block of header edits sets as credentials.
+// The names that a block of header edits sets as credentials, and those of an upstream's list of keys.
 std::vector<const entry*> secrets_of(const entry& owner, const credential_rules& rules) {
     std::vector<const entry*> out;
+    const auto add = [&](const entry* set) {
+        for (const entry& each : children_of(set)) {
+            if (sets_credential(rules, each.key, each.text())) out.push_back(&each);
+        }
+    };
     const entry* headers = owner.find("headers");
-    for (const entry& each : children_of(headers != nullptr ? headers->find("set") : nullptr)) {
-        if (sets_credential(rules, each.key, each.text())) out.push_back(&each);
-    }
+    add(headers != nullptr ? headers->find("set") : nullptr);
+    for (const entry& key : children_of(owner.find("credentials"))) add(key.find("set"));
     return out;
 }
 
 bool edits(const entry& owner, std::string_view name) {
+    const auto& keys = children_of(owner.find("credentials"));
+    const auto sets = [&](const entry& key) {
+        const entry* set = key.find("set");
+        return set != nullptr && set->find(name) != nullptr;
+    };
+    if (!keys.empty() && std::all_of(keys.begin(), keys.end(), sets)) return true;
     const entry* headers = owner.find("headers");
     if (headers == nullptr) return false;
     const entry* set = headers->find("set");
@@ -104,7 +114,7 @@ private:
         const entry* word = to.find("caller_credentials");
         return !secrets_of(to, rules_).empty() || !secrets_of(by, rules_).empty() ||
                (word != nullptr && (word->is_word("drop") || word->is_word("pass"))) ||
-               to.was_refused("caller_credentials") || to.was_refused("headers");
+               to.was_refused("caller_credentials") || to.was_refused("headers") || to.was_refused("credentials");
     }
 
     struct home {

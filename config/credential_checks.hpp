@@ -12,6 +12,8 @@
 namespace evenkeel::config {
 
 void check_credentials(const entry& root, problem_list& problems);
+// The keys of each upstream among themselves, and beside what else it sets (credential_lists.cpp).
+void check_credential_lists(const entry& root, problem_list& problems);
 
 [[nodiscard]] credential_rules build_credential_rules(const entry& root);
 

@@ -78,10 +78,12 @@ void check_prewarm(const entry& root, const entry& upstream, problem_list& probl
     const entry* probe = prewarm->find("probe");
     const entry* headers = upstream.find("headers");
     const entry* set = headers != nullptr ? headers->find("set") : nullptr;
-    if (probe != nullptr && !probe->is_off() && (set == nullptr || set->children.empty())) {
+    const entry* keys = upstream.find("credentials");
+    const bool has_own = (set != nullptr && !set->children.empty()) || (keys != nullptr && !keys->children.empty());
+    if (probe != nullptr && !probe->is_off() && !has_own) {
         problems.error(probe->key_at, "has-no-effect",
-                       fmt::format("'prewarm.probe' needs a credential of upstream '{}' itself (headers.set): those of "
-                                   "the applications are not sent for it",
+                       fmt::format("'prewarm.probe' needs a credential of upstream '{}' itself (headers.set, or "
+                                   "credentials): those of the applications are not sent for it",
                                    upstream.key));
     }
     const entry* idle = pool->find("idle_timeout");
@@ -338,6 +340,7 @@ void check_relations(const entry& root, problem_list& problems, const environmen
     check_routes(root, problems);
     check_fallbacks(root, problems, env, directory);
     // Of a file that was read whole: an upstream whose key could not be read would look as if it had none.
+    if (!problems.has_errors()) check_credential_lists(root, problems);
     if (!problems.has_errors()) check_credentials(root, problems);
     check_chaos(root, problems);
     check_retry(root.find("defaults"), problems);

@@ -16,7 +16,7 @@ void add_upstream_keys(std::vector<key_row>& table) {
     using enum value_shape;
     const std::initializer_list<key_row> rows{
         {.path = "upstreams", .kind = block, .shape = map,
-         .documentation = "The providers, by name. One upstream is one credential: several keys are several upstreams.",
+         .documentation = "The providers, by name. Several keys of one of them are its `credentials`.",
          .map_keys = "name"},
         {.path = "upstreams.url", .kind = url,
          .documentation = "Absolute http or https URL. A base path is put before each request's path; Host is its "
@@ -53,11 +53,37 @@ void add_upstream_keys(std::vector<key_row>& table) {
          .fills = member<&upstream::headers, &header_edits::set>},
         {.path = "upstreams.headers.remove", .kind = header_name, .shape = list,
          .documentation = "Header names that are dropped.", .fills = member<&upstream::headers, &header_edits::remove>},
+        {.path = "upstreams.credentials", .kind = block, .shape = list,
+         .documentation = "Several keys of this provider, in place of one in headers.set: each attempt shows one of "
+                          "them. What a key is refused (a rate limit, money, itself) is kept of it and the model, "
+                          "and the request goes on with the next one.",
+         .price = "One more attempt for each key that a request finds refused."},
+        {.path = "upstreams.credentials.name", .kind = name,
+         .documentation = "Unique in its upstream. Metrics, logs, traces and x-evenkeel-tries tell of a key by this "
+                          "name, and what is known of it outlives a reload by it.",
+         .required = true, .fills = member<&credential::name>},
+        {.path = "upstreams.credentials.set", .kind = header_value, .shape = map,
+         .documentation = "The fields that show this key: credentials by name, built in or of `credential_fields`. "
+                          "Take them from ${env:NAME} or ${file:PATH}; after a reload another value begins with "
+                          "nothing against it.",
+         .secret = true, .required = true, .map_keys = "header_name", .fills = member<&credential::set>},
+        {.path = "upstreams.credential_order", .kind = value_kind::word, .fallback = "fill_first",
+         .words = "fill_first|spread",
+         .documentation = "fill_first: the first key of the list that may be asked. spread: the one with the fewest "
+                          "attempts under way.",
+         .price = "spread: what the provider caches for one key, it caches for each.",
+         .fills = member<&upstream::credential_order>},
+        {.path = "upstreams.quota_scope", .kind = value_kind::word, .fallback = "credential",
+         .words = "credential|upstream",
+         .documentation = "Whose a rate limit and spent money are. credential: the key's that met it. upstream: all "
+                          "keys draw on one quota (an organisation's), so that all rest with one.",
+         .price = "credential, where it is not so: each request asks key after key in vain.",
+         .fills = member<&upstream::quota_scope>},
         {.path = "upstreams.caller_credentials", .kind = value_kind::word, .fallback = "auto",
          .words = "auto|pass|drop",
-         .documentation = "Whether the applications' own credentials go to this upstream. auto: not if headers.set "
-                          "has one; else to the authority of a route's first upstream alone, and any other must "
-                          "have one of its own or say pass or drop here.",
+         .documentation = "Whether the applications' own credentials go to this upstream. auto: not if it "
+                          "has one of its own; else to the authority of a route's first upstream alone, and any other "
+                          "must have one of its own or say pass or drop here.",
          .price = "pass: whoever runs this upstream can use its callers' credentials at the first one.",
          .fills = member<&upstream::caller_credentials>},
         {.path = "upstreams.models", .kind = text, .shape = map,
@@ -134,8 +160,9 @@ void add_upstream_keys(std::vector<key_row>& table) {
                           "to need; at most 32 idle per worker.",
          .price = "More idle connections for a while after each burst.", .fills = prewarms<&prewarm_options::predict>},
         {.path = "upstreams.prewarm.probe", .kind = block, .fallback = "off", .words = "off",
-         .documentation = "A GET with this upstream's own credential on one of its idle connections now and then, "
-                          "so that a dead way and a refused credential are found early. It changes no circuit.",
+         .documentation = "A GET with this upstream's own credential (each of several in turn) on one of its idle "
+                          "connections now and then, so that a dead way and a refused credential are found early. "
+                          "It changes no circuit.",
          .price = "One request per interval and worker, which the provider may count."},
         {.path = "upstreams.prewarm.probe.path", .kind = path,
          .documentation = "Path of that request, behind the URL's base path.", .required = true,

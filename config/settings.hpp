@@ -10,6 +10,7 @@
 #include "policies/circuit_breaker.hpp"
 #include "policies/coalesce.hpp"
 #include "policies/cooldown.hpp"
+#include "policies/credential_lanes.hpp"
 #include "policies/fallback.hpp"
 #include "policies/hedge.hpp"
 #include "policies/overload_control.hpp"
@@ -94,6 +95,20 @@ struct connection_options {
 // seen to it that it is then of the authority that they belong to.
 enum class caller_credentials : unsigned char { automatic, pass, drop };
 
+// One of several keys of an upstream: what it is called wherever it is told of, and the fields that show it.
+struct credential {
+    std::string name;
+    std::vector<std::pair<std::string, std::string>> set; // lower-case names; values are secret
+    bool operator==(const credential&) const = default;
+
+    [[nodiscard]] bool sets(std::string_view field) const noexcept {
+        for (const auto& one : set) {
+            if (one.first == field) return true;
+        }
+        return false;
+    }
+};
+
 // Which of its upstream's endpoints this is: what circuits, rests, latency, overload and connections belong to.
 struct endpoint {
     std::string authority;   // host[:port]: what it is known by, unique within the upstream
@@ -134,7 +149,11 @@ struct upstream {
     prewarm_options prewarm;
     bool forwarded = false; // append X-Forwarded-*
     config::caller_credentials caller_credentials = caller_credentials::automatic;
-    bool own_credential = false; // `headers.set` has a credential: it never sees a caller's
+    // Each attempt shows one of them, beside what `headers` sets; empty: there is no choice.
+    std::vector<credential> credentials;
+    evenkeel::credential_order credential_order = evenkeel::credential_order::fill_first;
+    evenkeel::quota_scope quota_scope = evenkeel::quota_scope::credential;
+    bool own_credential = false; // it has `credentials`, or one in `headers.set`: it never sees a caller's
     bool operator==(const upstream&) const = default;
 };
 

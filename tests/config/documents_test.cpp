@@ -93,6 +93,7 @@ bool below_unavailable(const key_row& row) {
 TEST_CASE("the reference file and all examples check clean, without a warning") {
     std::vector<std::string> names = example_names();
     names.push_back("reference.yaml");
+    names.push_back("examples/several-keys.yaml");
     for (const std::string& name : names) {
         CAPTURE(name);
         const load_result result = load_file(config_file(name), process_environment());
@@ -114,6 +115,16 @@ TEST_CASE("the examples listen on this machine only and leave the application's 
         CHECK(s.admin.listen->port == 9901);
         for (const auto& u : s.upstreams) CHECK(u->headers == header_edits{});
     }
+}
+
+TEST_CASE("the example of several keys has two, and another secret for each from the environment") {
+    const load_result result =
+        load_file(config_file("examples/several-keys.yaml"), world({{"TEAM_KEY", "one"}, {"SPARE_KEY", "two"}}));
+    REQUIRE(result.ok());
+    const auto& keys = result.settings->upstreams[0]->credentials;
+    REQUIRE(keys.size() == 2);
+    CHECK(keys[0] == credential{"team", {{"authorization", "Bearer one"}}});
+    CHECK(keys[1] == credential{"spare", {{"authorization", "Bearer two"}}});
 }
 
 TEST_CASE("every key of the table is in the reference file") {
@@ -208,6 +219,7 @@ TEST_CASE("the schema file is what the table makes of it") {
 TEST_CASE("the schema accepts the reference file and all examples") {
     std::vector<std::string> names = example_names();
     names.push_back("reference.yaml");
+    names.push_back("examples/several-keys.yaml");
     for (const std::string& name : names) {
         CAPTURE(name);
         const std::vector<std::string> errors = schema_errors(read_file(config_file(name)));
