@@ -179,9 +179,28 @@ std::uint64_t provider_core::turns(const std::string& key) const {
 provider_script provider_core::pick(const script_choice& choice, const std::string& key, std::uint64_t nth) {
     // Luck is a function of (seed, request, how often it was seen), not of the order of arrival.
     const auto& script = choice.pick(draw(std::hash<std::string>{}(key), nth));
+    if (script.quota > 0) return within_quota(script, script.key + "\n" + choice.text());
     if (script.fail_times < 0) return script;
     const auto failures = count_turn("fail_times\n" + (script.key.empty() ? key : script.key) + "\n" + choice.text());
     return failures <= static_cast<std::uint64_t>(script.fail_times) ? script : provider_script{};
+}
+
+provider_script provider_core::within_quota(const provider_script& script, const std::string& whose) {
+    using namespace std::chrono;
+    const auto now = steady_clock::now();
+    const std::lock_guard lock{mutex_};
+    spent_quota& spent = quotas_[whose];
+    const nanoseconds window{script.quota_window_ns};
+    if (spent.until == steady_clock::time_point{}) spent.until = now + window;
+    if (spent.until <= now) spent = {spent.until + window * ((now - spent.until) / window + 1), 0};
+    if (spent.requests < script.quota) {
+        ++spent.requests;
+        return script;
+    }
+    provider_script refusal;
+    refusal.error = error_kind::rate;
+    refusal.retry_after_ms = std::to_string(ceil<milliseconds>(spent.until - now).count());
+    return refusal;
 }
 
 double provider_core::draw(std::uint64_t a, std::uint64_t b) const noexcept {

@@ -4,6 +4,7 @@
 #include "proxy/provider/script.hpp"
 #include "proxy/provider/simulated_provider.hpp"
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -44,6 +45,8 @@ public:
     [[nodiscard]] std::uint64_t turns(const std::string& key) const;
     // The alternative for the nth request of this key, or the healthy script once fail_times is used up.
     [[nodiscard]] provider_script pick(const script_choice& choice, const std::string& key, std::uint64_t nth);
+    // ... or, once its quota is spent, what says so.
+    [[nodiscard]] provider_script within_quota(const provider_script& script, const std::string& whose);
     // A draw in [0, 1), a function of the seed and the arguments.
     [[nodiscard]] double draw(std::uint64_t a, std::uint64_t b) const noexcept;
 
@@ -81,6 +84,11 @@ private:
     mutable std::condition_variable changed_;
     std::deque<active_rule> rules_;
     std::map<std::string, std::uint64_t, std::less<>> turns_; // of a key: for fail_times and draws
+    struct spent_quota {
+        std::chrono::steady_clock::time_point until{};
+        std::uint64_t requests = 0;
+    };
+    std::map<std::string, spent_quota, std::less<>> quotas_; // of a script and its key: the window under way
     std::deque<std::shared_ptr<attempt_record>> records_;
 };
 

@@ -153,6 +153,14 @@ const std::vector<std::pair<std::string_view, setter>>& setters() {
              s.keepalives = number<int>(fields[0]);
              s.keepalive_interval = time_of(fields[1]);
          }},
+        {"quota",
+         [](script& s, text v) {
+             const auto fields = split(v, '/');
+             if (fields.size() != 2) fail(v, "quota is N/T");
+             s.quota = number<std::uint64_t>(fields[0]);
+             s.quota_window_ns = parse_script_duration(fields[1]);
+             if (s.quota == 0 || s.quota_window_ns <= 0) fail(v, "quota is N/T, both more than nothing");
+         }},
         {"keepalive_form",
          [](script& s, text v) {
              using enum keepalive_form;

@@ -18,6 +18,8 @@
 // When it applies
 //   fail_times=N         only for the first N requests (of this key); later ones are healthy
 //   key=K                counts apart for K; without it for the request's nonce, else for the path
+//   quota=N/T            N requests in each T, one T after the other since the first of all requests that have this
+//                        script and key; beyond them 429, with the time until the next T in retry-after-ms
 // Time
 //   delay=T              before the head, after the request was read
 //   first=T              between head (and preamble) and the first content
@@ -131,6 +133,8 @@ enum class accept_action : unsigned char { none, reset, close, silence, garbage,
 struct provider_script {
     int fail_times = -1; // -1: always
     std::string key;
+    std::uint64_t quota = 0; // requests in each window; 0: any number
+    std::int64_t quota_window_ns = 0;
 
     script_time delay, first, gap;
     bool late_preamble = false;

@@ -336,6 +336,23 @@ TEST_CASE("the plain endpoints tell what they received") {
     CHECK(head.header("content-length") == "10");
 }
 
+TEST_CASE("a quota lets so many requests through in each window, and says when the next one begins") {
+    simulated_provider upstream;
+    const std::string script = "quota=2/30s; key=a";
+    CHECK(ask(upstream, script).status == 200);
+    CHECK(ask(upstream, script).status == 200);
+    const auto refused = ask(upstream, script);
+    CHECK(refused.status == 429);
+    const int left = std::stoi(refused.header("retry-after-ms"));
+    CHECK(left > 0);
+    CHECK(left <= 30000);
+    CHECK(ask(upstream, "quota=2/30s; key=b").status == 200);
+    const std::string quick = "quota=1/50ms; key=c";
+    CHECK(ask(upstream, quick).status == 200);
+    std::this_thread::sleep_for(std::chrono::milliseconds{60});
+    CHECK(ask(upstream, quick).status == 200);
+}
+
 TEST_CASE("rules serve the next n requests, by path and field, and fail_times counts by nonce") {
     simulated_provider upstream;
 

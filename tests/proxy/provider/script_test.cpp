@@ -46,10 +46,16 @@ TEST_CASE("alternatives share the unit interval, and the rest is healthy") {
     CHECK(script_choice{"0.5: status=500 | delay=lognormal:800ms:0.45"}.pick(0.7).delay.value_ns == 800'000'000);
 }
 
+TEST_CASE("a quota is a number of requests and a time") {
+    const auto script = script_choice{"quota=20/500ms; key=k"}.pick(0);
+    CHECK(script.quota == 20);
+    CHECK(script.quota_window_ns == 500'000'000);
+}
+
 TEST_CASE("a bad script names what is wrong") {
-    for (const char* text :
-         {"bogus", "status=x", "gap=5", "gap=5m", "error=nothing", "keepalive=3", "header=x", "delay=lognormal:1s",
-          "close_after=far", "x: status=500", "split=", "events=1 2", R"(raw=\q)", R"(raw=\x4g)", "raw=\\"}) {
+    for (const char* text : {"bogus", "status=x", "gap=5", "gap=5m", "error=nothing", "keepalive=3", "header=x",
+                             "delay=lognormal:1s", "close_after=far", "quota=5", "quota=0/1s", "quota=5/0ms",
+                             "x: status=500", "split=", "events=1 2", R"(raw=\q)", R"(raw=\x4g)", "raw=\\"}) {
         CAPTURE(std::string{text});
         CHECK_THROWS_AS(script_choice{text}, script_error);
     }
