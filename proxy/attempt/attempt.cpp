@@ -176,9 +176,11 @@ void attempt::begin_record(attempt_kind kind, std::string_view why) {
     record_.upstream = order_.upstream.get();
     record_.kind = kind;
     record_.why = why;
+    record_.credential = permit_.credential();
     record_.probe = permit_.is_probe();
     recording_ = true;
-    record_.attempt = tell(launched_, telemetry::happened::launched{kind, why, record_.probe, begin_span()});
+    record_.attempt =
+        tell(launched_, telemetry::happened::launched{kind, why, record_.probe, begin_span(), record_.credential});
     permit_.is_of(record_.attempt);
 }
 
@@ -411,7 +413,7 @@ void attempt::conclude(const any_flight_event& event, steady_time now) {
 
 telemetry::event_origin attempt::origin() const noexcept {
     const std::string_view id = order_.account != nullptr ? order_.account->request_id : std::string_view{};
-    return {order_.route.get(), order_.upstream.get(), id, record_.attempt};
+    return {order_.route.get(), order_.upstream.get(), id, record_.attempt, order_.shown};
 }
 
 telemetry::attempt_number attempt::tell(steady_time now, const telemetry::any_happening& what) {

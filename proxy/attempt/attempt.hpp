@@ -54,7 +54,8 @@ struct attempt_order {
     std::shared_ptr<const config::upstream> upstream;
     // Of which the permit is: after a reload a loser may be the last to need it.
     std::shared_ptr<const policy_set> policies;
-    wire::head_text head;         // outgoing, complete
+    const config::credential* shown = nullptr; // of its upstream's; null: there is no choice
+    wire::head_text head;                      // outgoing, complete
     std::size_t span_at = 0;      // in the head: where the id of its span goes, anew with each try; 0: nowhere
     request_body* body = nullptr; // of the client's request; used only until cancel() or the end of its call
     telemetry::request_account* account = nullptr; // ... likewise; used only until cancel() or its own end
@@ -118,6 +119,7 @@ public:
     [[nodiscard]] bool is_assembled() const noexcept { return hold_ && hold_->assembled(); }
     [[nodiscard]] std::size_t assembled_size() const noexcept { return hold_->kept().size(); }
     [[nodiscard]] bool is_probe() const noexcept { return permit_.is_probe(); }
+    [[nodiscard]] lane_index credential() const noexcept { return permit_.credential(); }
     // An event stream whose breaking is told by whoever reads it.
     [[nodiscard]] bool leaves_last_words() const noexcept {
         return order_.leaves_last_words && is_events() && !call_->is_counted() && !hold_->is_encoded();

@@ -3,6 +3,8 @@
 #include "proxy/attempt/ask_plainly.hpp"
 #include "proxy/wire/head_builder.hpp"
 
+#include <algorithm>
+#include <deque>
 #include <string_view>
 #include <utility>
 
@@ -26,12 +28,17 @@ probe_result result_of(int status) noexcept {
 class prewarm_probes::probe final : public std::enable_shared_from_this<probe>, private net::timer_entry {
 public:
     probe(const services& with, std::shared_ptr<const config::upstream> to) : with_(with), to_(std::move(to)) {
-        wire::head_builder head(head_);
-        head.request_line("GET", to_->address.base_path + to_->prewarm.probe_path);
-        head.field("host", to_->address.authority);
-        head.field("accept", "application/json");
-        for (const auto& [name, value] : to_->headers.set) head.field(name, value);
-        head.finish();
+        for (std::size_t key = 0; key < std::max<std::size_t>(to_->credentials.size(), 1); ++key) {
+            wire::head_builder head(heads_.emplace_back());
+            head.request_line("GET", to_->address.base_path + to_->prewarm.probe_path);
+            head.field("host", to_->address.authority);
+            head.field("accept", "application/json");
+            for (const auto& [name, value] : to_->headers.set) head.field(name, value);
+            if (!to_->credentials.empty()) {
+                for (const auto& [name, value] : to_->credentials[key].set) head.field(name, value);
+            }
+            head.finish();
+        }
     }
     ~probe() override = default;
 
@@ -70,8 +77,9 @@ private:
 
     net::task<probe_result> ask() {
         std::uint64_t passed = 0;
+        const wire::head_text& head = heads_[next_++ % heads_.size()];
         const plain_answer got = co_await ask_plainly(
-            *on_, head_.view(), [&](std::string_view data) { return (passed += data.size()) <= max_body; });
+            *on_, head.view(), [&](std::string_view data) { return (passed += data.size()) <= max_body; });
         if (got.reusable) {
             on_->recycle(got.keep_alive);
         } else {
@@ -82,7 +90,8 @@ private:
 
     const services& with_;
     std::shared_ptr<const config::upstream> to_;
-    wire::head_text head_;
+    std::deque<wire::head_text> heads_; // of each of its credentials, which take turns
+    std::size_t next_ = 0;
     std::unique_ptr<net::exchange> on_; // of the request under way
     limit limit_{*this};
     bool stopped_ = false;

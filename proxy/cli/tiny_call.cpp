@@ -76,7 +76,8 @@ made head_for(const config::route& route, const config::upstream& to, std::strin
     out.target = request::upstream_target(route, to, head, room);
     wire::head_text written;
     request::append_request_head(written, head, out.target, route, to, head.body, "127.0.0.1",
-                                 request::answer_coding::identity);
+                                 request::answer_coding::identity, {},
+                                 to.credentials.empty() ? nullptr : &to.credentials.front());
     out.head = written.view();
     return out;
 }
@@ -160,7 +161,9 @@ field_list fields_for(const config::route& route, const config::upstream& to, co
         if (!has_wildcard(each.glob)) out.emplace_back(each.name, each.glob);
     if (dialect == "anthropic") out.emplace_back("anthropic-version", "2023-06-01");
     if (to.own_credential || route.own_credential) {
-        key_of = to.own_credential ? "its own" : "the route's";
+        key_of = !to.credentials.empty() ? fmt::format("its credential '{}'", to.credentials.front().name)
+                 : to.own_credential     ? "its own"
+                                         : "the route's";
     } else if (to.caller_credentials == config::caller_credentials::drop) {
         key_of.clear();
     } else if (brings_credential(route.credentials, from.fields)) {

@@ -8,6 +8,7 @@
 #include "config/settings.hpp"
 #include "policies/bulkhead.hpp"
 #include "policies/chaos_fault.hpp"
+#include "policies/credential_lanes.hpp"
 #include "policies/fallback.hpp"
 #include "policies/flight_plan.hpp"
 #include "policies/hedge.hpp"
@@ -31,6 +32,7 @@ struct event_origin {
     const config::upstream* upstream = nullptr; // the endpoint; null: none in particular
     std::string_view request_id{};              // as its client knows it; during the call only
     attempt_number attempt = 0;
+    const config::credential* credential = nullptr; // which of several of that upstream; null: there is no choice
 };
 
 namespace happened {
@@ -56,9 +58,10 @@ struct shared_flight_ended {}; // once for each leader
 // The plan of a flight: what it did, and what it did not.
 struct launched {
     attempt_kind kind;
-    std::string_view why;   // first | retry | failover | hedge | rescue | stale_connection | plain
+    std::string_view why;   // first | retry | failover | next_credential | hedge | rescue | stale_connection | plain
     bool probe = false;     // of a circuit that is half-open
     std::uint64_t span = 0; // in its request's trace; 0: nothing is traced
+    lane_index credential = no_lane; // which of its upstream's; no_lane: there is no choice
 };
 struct passed_over { // an attempt was wanted, and this endpoint is not asked now
     attempt_purpose wanted;

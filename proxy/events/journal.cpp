@@ -83,6 +83,9 @@ std::string text_of(const journal& of, steady_time began) {
         if (one.upstream != nullptr) fmt::format_to(std::back_inserter(out), " upstream={}", one.upstream->name);
         if (one.upstream != nullptr && !one.upstream->endpoint.label().empty())
             fmt::format_to(std::back_inserter(out), " endpoint={}", one.upstream->endpoint.label());
+        if (const auto* as = std::get_if<happened::launched>(&one.what);
+            as != nullptr && one.upstream != nullptr && as->credential < one.upstream->credentials.size())
+            fmt::format_to(std::back_inserter(out), " credential={}", one.upstream->credentials[as->credential].name);
         if (const auto* over = std::get_if<happened::ended>(&one.what); over != nullptr && over->status != 0)
             fmt::format_to(std::back_inserter(out), " status={}", over->status);
         if (one.times > 1) fmt::format_to(std::back_inserter(out), " times={}", one.times);

@@ -25,7 +25,8 @@ struct attempt_record {
     std::string_view request_id{};
     attempt_number attempt = 0;
     attempt_kind kind = attempt_kind::first;
-    std::string_view why{}; // it was launched (happened::launched)
+    std::string_view why{};          // it was launched (happened::launched)
+    lane_index credential = no_lane; // likewise
     attempt_result result = attempt_result::success;
     std::string_view error{}; // RFC 9209 token, empty if none
     int status = 0;           // of the upstream's answer; 0: none came

@@ -5,6 +5,7 @@
 #include "policies/bulkhead.hpp"
 #include "policies/circuit_breaker.hpp"
 #include "policies/cooldown.hpp"
+#include "policies/credential_lane.hpp"
 #include "policies/endpoint_doubt.hpp"
 #include "policies/endpoint_latency.hpp"
 #include "policies/hedge.hpp"
@@ -26,6 +27,11 @@ struct model_report {
     std::optional<circuit_breaker::summary> circuit{}; // empty: closed
     std::optional<endpoint_doubt::summary> doubt{};    // empty: not asked second, or nothing but that of its endpoint
 };
+// One of several of an upstream; never more of it than its name.
+struct credential_report {
+    std::string name;
+    credential_lane::summary seen;
+};
 struct endpoint_report {
     std::string upstream;
     std::optional<circuit_breaker::summary> circuit;     // empty: circuit_breaker off
@@ -36,6 +42,7 @@ struct endpoint_report {
     std::string endpoint{};                         // its label; empty: the upstream has no other
     std::optional<endpoint_doubt::summary> doubt{}; // empty: it is asked in its turn
     std::vector<model_report> models{};
+    std::vector<credential_report> credentials{}; // of its upstream, in their order; empty: there is no choice
 };
 struct route_report {
     std::string route;

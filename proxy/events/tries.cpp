@@ -25,6 +25,12 @@ void for_each_told(const all_tries& all, Function tell) {
 duration time_of(const tried& one, steady_time now) noexcept {
     return one.over ? one.how.took : std::max(now - one.began, duration::zero());
 }
+
+// Which of its upstream's keys it had, by name; empty: there is no choice.
+std::string_view key_of(const tried& one) noexcept {
+    if (one.upstream == nullptr || one.as.credential >= one.upstream->credentials.size()) return {};
+    return std::string_view{one.upstream->credentials[one.as.credential].name}.substr(0, max_name);
+}
 } // namespace
 
 all_tries tries_of(const journal& of) {
@@ -63,7 +69,8 @@ std::string tries_label(const journal& of, steady_time now) {
         const bool token = (name.front() >= 'a' && name.front() <= 'z') || (name.front() >= 'A' && name.front() <= 'Z');
         const auto to = std::back_inserter(out);
         const std::string_view quote = token ? "" : "\"";
-        fmt::format_to(to, "{}{}{}", quote, name, quote);
+        const std::string_view key = key_of(one);
+        fmt::format_to(to, "{}{}{}{}{}", quote, name, key.empty() ? "" : "/", key, quote);
         const std::string_view kind = to_string(one.as.kind);
         fmt::format_to(to, ";kind={}", kind);
         if (one.as.why != kind) fmt::format_to(to, ";why={}", one.as.why);
@@ -89,6 +96,8 @@ std::string tries_json(const journal& of, steady_time began, steady_time now) {
             fmt::format_to(to, R"("upstream":"{}",)", std::string_view{one.upstream->name}.substr(0, max_name));
             const std::string_view label = one.upstream->endpoint.label();
             if (!label.empty()) fmt::format_to(to, R"("endpoint":"{}",)", label.substr(0, max_label));
+            if (const std::string_view key = key_of(one); !key.empty())
+                fmt::format_to(to, R"("credential":"{}",)", key);
         }
         fmt::format_to(to, R"("kind":"{}","why":"{}")", to_string(one.as.kind), one.as.why);
         if (one.as.probe) out += R"(,"probe":true)";

@@ -30,14 +30,14 @@ using all_tries = boost::container::small_vector<tried, 4>;
 // Where there are more, those in the middle are left out.
 inline constexpr std::size_t most_tries_told = 8;
 
-// A list of RFC 8941, as the client may see it (names of upstreams, but of no host):
-// a;kind=first;end=timeout;s=2.500, b;kind=rescue;end=answering;s=0.310
+// A list of RFC 8941, as the client may see it (names of upstreams and of their credentials, but of no host):
+// a;kind=first;end=timeout;s=2.500, b/team;kind=rescue;end=answering;s=0.310
 // With `why` where that is another word than the kind, `cause` and `status` where there is one. Empty: none was made.
 [[nodiscard]] std::string tries_label(const journal& of, steady_time now);
 
-// An array of JSON objects: upstream, endpoint, kind, why, end, cause, status, at_s (since `began`), duration_s,
-// silent_s. Empty: none was made.
-inline constexpr std::size_t max_tries_json = most_tries_told * 720 + 32;
+// An array of JSON objects: upstream, endpoint, credential (its name), kind, why, end, cause, status, at_s (since
+// `began`), duration_s, silent_s. Empty: none was made.
+inline constexpr std::size_t max_tries_json = most_tries_told * 808 + 32;
 [[nodiscard]] std::string tries_json(const journal& of, steady_time began, steady_time now);
 
 } // namespace evenkeel::telemetry

@@ -225,15 +225,18 @@ void flight::fill(attempt_order& order, const flight_action::launch& what) {
     const std::string_view target = aim(what.endpoint).target;
     const wire::dialect spoken = dialect_of(*upstream, called());
     if (route_.stream.asks_usage && spoken == wire::dialect::openai) ask_for_usage(order, framing);
+    const lane_index lane = attempts_.back().made->credential();
+    const config::credential* const shown = lane == no_lane ? nullptr : &upstream->credentials[lane];
     order.route = errand_.asked;
     order.upstream = upstream;
+    order.shown = shown;
     order.policies = request_.came.policies;
     // What is judged has to be readable; so does what is only read along with.
     const bool judged = what.hold != holding::nothing || request_.facts.wants_stream();
     order.span_at =
         append_request_head(order.head, *request_.came.head, target, route_, *upstream, framing,
                             request_.came.client_address, judged ? answer_coding::identity : answer_coding::as_asked,
-                            {request_.account.trace, request_.came.settings->tracing.propagate});
+                            {request_.account.trace, request_.came.settings->tracing.propagate}, shown);
     order.body = &request_.body;
     order.account = &request_.account;
     order.why = what.why;
@@ -363,6 +366,8 @@ void flight::take_in(const any_flight_event& event) {
     flying* const one = find(failed->id);
     if (one == nullptr || one->over) return;
     last_failure_ = failed->outcome;
+    if (one->made->credential() != no_lane && is_of_credential(failed->outcome.what.kind))
+        note_refused(*one, failed->outcome);
     one->answered = failed->outcome.has_answer;
     one->refused = failed->outcome.no_effect && route_.retry.replay != replay_mode::never;
     one->empty = failed->outcome.empty && !failed->outcome.embedded;

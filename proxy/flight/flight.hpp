@@ -41,6 +41,11 @@ public:
     [[nodiscard]] any_flight_event next_event() { return box_.take(); } // a wake-up without an event is the timer's
 
 private:
+    // What the upstream that a refusal came from has said of its credentials to this request.
+    struct refused_credentials {
+        const credential_lanes* of;
+        lane_set for_good{}, limited{};
+    };
     struct flying {
         flying(attempt_id named, endpoint_index where, attempt_purpose what,
                std::shared_ptr<attempt> just_made) noexcept
@@ -88,6 +93,7 @@ private:
     [[nodiscard]] bool wants_copy(endpoint_index at);
     std::optional<duration> usual(endpoint_index at, steady_time now) override;
     bool same_upstream(endpoint_index one, endpoint_index other) override;
+    bool another_credential(endpoint_index at, steady_time now) override;
     std::span<const endpoint_index> order(steady_time now) override;
     std::optional<endpoint_refusal> look(endpoint_index at, attempt_purpose what, urgency how,
                                          steady_time now) override;
@@ -108,6 +114,9 @@ private:
     [[nodiscard]] permit_request permit_request_for(endpoint_index at, attempt_purpose what,
                                                     const request_shape& shape);
     [[nodiscard]] std::uint64_t model_asked(endpoint_index at, const request_shape& shape);
+    void fill_credentials(permit_request& wanted);
+    void note_refused(const flying& one, const attempt_outcome& outcome);
+    [[nodiscard]] const refused_credentials* refused_by(endpoint_index at) const noexcept;
     [[nodiscard]] std::size_t ahead(endpoint_index at) const noexcept;
     [[nodiscard]] request_shape shape(endpoint_index at);
     // It is a buffered request that goes there as a stream (flight_upcast.cpp).
@@ -158,6 +167,7 @@ private:
     flight_plan plan_;
     net::cancel_source::hook client_left_;
     boost::container::small_vector<flying, 2> attempts_;
+    boost::container::small_vector<refused_credentials, 1> refused_; // nearly always none
     attempt_id committed_ = 0;
     std::optional<endpoint_index> first_at_; // where the first attempt went
     endpoint_index first_choice_ = 0;        // where it goes in calm

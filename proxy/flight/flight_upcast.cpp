@@ -47,10 +47,10 @@ void flight::fill_upcast(attempt_order& order, const flight_action::launch& what
     made->model = request_.facts.members().model;
     made->exclusions = &request_.came.policies->not_upcast();
     made->plain_hold = what.hold;
-    made->span_at = append_request_head(made->head, *request_.came.head, target, route_, *order.upstream,
-                                        {wire::body_kind::length, body->size()}, request_.came.client_address,
-                                        answer_coding::identity,
-                                        {request_.account.trace, request_.came.settings->tracing.propagate});
+    made->span_at = append_request_head(
+        made->head, *request_.came.head, target, route_, *order.upstream, {wire::body_kind::length, body->size()},
+        request_.came.client_address, answer_coding::identity,
+        {request_.account.trace, request_.came.settings->tracing.propagate}, order.shown);
     order.hold = holding::answers; // the last attempt's as well: nothing of a stream may be passed on
     order.leaves_last_words = false;
     order.upcast = std::move(made);

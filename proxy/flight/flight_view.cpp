@@ -131,22 +131,60 @@ request_shape flight::shape(endpoint_index at) {
     return shape;
 }
 
+// A limited one may be asked again later; one that is not accepted says the same to the end of this request.
+void flight::note_refused(const flying& one, const attempt_outcome& outcome) {
+    const credential_lanes* const of = policies_.endpoints[one.at].lanes;
+    auto known = std::find_if(refused_.begin(), refused_.end(), [&](const auto& each) { return each.of == of; });
+    if (known == refused_.end()) known = refused_.insert(refused_.end(), {of});
+    (needs_another_credential(outcome.what.kind) ? known->for_good : known->limited).add(one.made->credential());
+}
+
+const flight::refused_credentials* flight::refused_by(endpoint_index at) const noexcept {
+    const auto known = std::find_if(refused_.begin(), refused_.end(),
+                                    [&](const auto& each) { return each.of == policies_.endpoints[at].lanes; });
+    return known == refused_.end() ? nullptr : &*known;
+}
+
+bool flight::another_credential(endpoint_index at, steady_time now) {
+    const credential_lanes* const lanes = policies_.endpoints[at].lanes;
+    if (lanes == nullptr) return false;
+    const refused_credentials* const told = refused_by(at);
+    const lane_set refused = told != nullptr ? told->for_good | told->limited : lane_set{};
+    return lanes->any_free(model_asked(at, sent_as_), refused, now);
+}
+
+// What is sent beside an attempt that is silent there had better not have its credential, which may be why.
+void flight::fill_credentials(permit_request& wanted) {
+    if (const refused_credentials* const told = refused_by(wanted.at)) {
+        wanted.never = told->for_good;
+        wanted.rather_not = told->limited;
+    }
+    for (const flying& one : attempts_) {
+        if (!one.over && one.at == wanted.at && one.made->credential() != no_lane)
+            wanted.rather_not.add(one.made->credential());
+    }
+    wanted.can_follow = !errand_.only && plan_.attempts() < route_.retry.max_retries && held(wanted.at);
+}
+
 permit_request flight::permit_request_for(endpoint_index at, attempt_purpose what, const request_shape& shape) {
     const std::uint64_t model = model_asked(at, shape);
-    return {.route = &route_,
-            .policies = &policies_,
-            .at = at,
-            .purpose = what,
-            .shape = shape,
-            .model = model,
-            .held = ticket_.has_value(),
-            .refused = last_failure_ && last_failure_->what.kind == outcome_kind::rate_limited,
-            .spared = order_.size() > 1 && policies_.endpoints[at].doubt->doubted(model, now_) && is_copyable(),
-            .moved = what == attempt_purpose::rescue &&
-                     std::any_of(attempts_.begin(), attempts_.end(),
-                                 [&](const flying& one) { return !one.over && takes_over(one.at, at); }),
-            .shard = shard_,
-            .request = &request_};
+    permit_request wanted{.route = &route_,
+                          .policies = &policies_,
+                          .at = at,
+                          .purpose = what,
+                          .shape = shape,
+                          .model = model,
+                          .held = ticket_.has_value(),
+                          .refused = last_failure_ && last_failure_->what.kind == outcome_kind::rate_limited,
+                          .spared =
+                              order_.size() > 1 && policies_.endpoints[at].doubt->doubted(model, now_) && is_copyable(),
+                          .moved = what == attempt_purpose::rescue &&
+                                   std::any_of(attempts_.begin(), attempts_.end(),
+                                               [&](const flying& one) { return !one.over && takes_over(one.at, at); }),
+                          .shard = shard_,
+                          .request = &request_};
+    if (policies_.endpoints[at].lanes != nullptr) fill_credentials(wanted);
+    return wanted;
 }
 
 // Who has an attempt in flight stands in no line: a hedge, or what is to take the place of a silent attempt, asks now

@@ -62,7 +62,7 @@ void append_other_cookies(std::string& to, std::string_view all) {
 std::size_t append_request_head(wire::head_text& out, const wire::request_head& head, std::string_view target,
                                 const config::route& route, const config::upstream& upstream,
                                 const wire::body_framing& body, std::string_view client_address, answer_coding coding,
-                                const trace_fields& trace) {
+                                const trace_fields& trace, const config::credential* shown) {
     wire::head_builder builder(out);
     builder.request_line(head.method, target);
     builder.field("host", upstream.address.authority);
@@ -80,6 +80,10 @@ std::size_t append_request_head(wire::head_text& out, const wire::request_head& 
         if (traced && speaks_of_trace(one.name) && (!all || same_name(one.name, traceparent))) return false;
         if (hides && is_credential(route.credentials, one)) return false;
         if (edited && (is_edited(route.headers, one.name) || is_edited(upstream.headers, one.name))) return false;
+        // Whatever its caller calls by the name of a field that shows the key.
+        if (shown != nullptr && std::any_of(shown->set.begin(), shown->set.end(),
+                                            [&](const auto& field) { return same_name(one.name, field.first); }))
+            return false;
         if (has_admin_cookie(one)) {
             append_other_cookies(cookies, one.value);
             return false;
@@ -98,9 +102,13 @@ std::size_t append_request_head(wire::head_text& out, const wire::request_head& 
     if (edited) {
         // The upstream's own edits come last in meaning: they carry its credential.
         for (const auto& [name, value] : route.headers.set) {
-            if (!is_edited(upstream.headers, name)) builder.field(name, value);
+            const bool its_own = shown != nullptr && shown->sets(name);
+            if (!its_own && !is_edited(upstream.headers, name)) builder.field(name, value);
         }
         for (const auto& [name, value] : upstream.headers.set) builder.field(name, value);
+    }
+    if (shown != nullptr) {
+        for (const auto& [name, value] : shown->set) builder.field(name, value);
     }
     if (traced && trace.propagate != config::trace_propagation::none &&
         !(edited && (is_edited(route.headers, traceparent) || is_edited(upstream.headers, traceparent)))) {

@@ -43,11 +43,14 @@ struct trace_fields {
 // The one place where a request's head is written: of the fields of a caller only this decides which an upstream is
 // shown. Where it is shown no caller's credentials, `target` is without them too (upstream_target).
 //
+// `shown`: which of the upstream's credentials it is sent with; null: it has no choice.
+//
 // Where in `out` the id of the span is (16 digits): each time that the head is sent it has one of its own. 0: nowhere.
 std::size_t append_request_head(wire::head_text& out, const wire::request_head& head, std::string_view target,
                                 const config::route& route, const config::upstream& upstream,
                                 const wire::body_framing& body, std::string_view client_address,
-                                answer_coding coding = answer_coding::as_asked, const trace_fields& trace = {});
+                                answer_coding coding = answer_coding::as_asked, const trace_fields& trace = {},
+                                const config::credential* shown = nullptr);
 
 void append_response_head(wire::head_text& out, const wire::response_head& head, const wire::body_framing& body,
                           const answer_labels& labels);

@@ -140,6 +140,8 @@ std::uint64_t tenant_of(const wire::request_head& head, const config::credential
     return found.value.empty() ? short_hash_of("") : short_hash_of('=' + found.value);
 }
 
+std::uint64_t secret_hash(std::string_view text) { return short_hash_of(text); }
+
 bool shows_key(const wire::request_head& head, const config::credential_rules& rules) {
     return !tenants_credential(head, rules).value.empty();
 }

@@ -58,6 +58,8 @@ private:
 [[nodiscard]] std::uint64_t principal_of(const wire::request_head& head, const config::credential_rules& rules,
                                          std::string_view body);
 [[nodiscard]] std::uint64_t tenant_of(const wire::request_head& head, const config::credential_rules& rules);
+// Likewise of any text: whether it is still the same.
+[[nodiscard]] std::uint64_t secret_hash(std::string_view text);
 // The head shows a credential that a provider lets its caller in by: then none is to be looked for in the body.
 [[nodiscard]] bool shows_key(const wire::request_head& head, const config::credential_rules& rules);
 

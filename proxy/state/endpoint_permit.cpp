@@ -114,6 +114,22 @@ bool asks_for_rest(const attempt_outcome& outcome, const endpoint_policies& at, 
     const auto caller = caller_of(of);
     return caller && at.rest->refused_to_several(*caller, now);
 }
+
+// Of its upstream's credentials: none may be had.
+credential_lanes::wish lane_wish(const permit_request& of, urgency how) noexcept {
+    return {.model = of.model,
+            .never = of.never,
+            .rather_not = of.rather_not,
+            .can_follow = of.can_follow,
+            .pressed = how != urgency::normal,
+            .waited = how == urgency::waited};
+}
+endpoint_refusal refusal_of(const credential_lanes::refusal& refused) noexcept {
+    return {.why = refused.by_operator ? endpoint_refusal::reason::circuit : endpoint_refusal::reason::cooldown,
+            .again = refused.again,
+            .avoidable = refused.avoidable,
+            .by_operator = refused.by_operator};
+}
 } // namespace
 
 namespace {
@@ -159,14 +175,19 @@ std::optional<endpoint_refusal> full(const endpoint_policies& at, const permit_r
 }
 } // namespace
 
-telemetry::event_origin endpoint_permit::origin() const noexcept { return origin_of(what_, attempt_); }
+telemetry::event_origin endpoint_permit::origin() const noexcept {
+    telemetry::event_origin from = origin_of(what_, attempt_);
+    if (lane_) from.credential = &from.upstream->credentials[lane_.at()];
+    return from;
+}
 
 endpoint_permit::endpoint_permit(endpoint_permit&& other) noexcept
     : what_(other.what_), observer_(other.observer_), attempt_(other.attempt_), circuit_(std::move(other.circuit_)),
-      own_(std::move(other.own_)), place_(std::move(other.place_)), taken_(other.taken_), sent_(other.sent_),
-      asked_(other.asked_), ended_(other.ended_), first_(other.first_), holds_(std::exchange(other.holds_, false)),
-      learned_(other.learned_), answered_(other.answered_), balanced_(other.balanced_), overdue_(other.overdue_),
-      unreached_(other.unreached_), too_slow_(other.too_slow_), model_alone_(other.model_alone_) {}
+      own_(std::move(other.own_)), place_(std::move(other.place_)), lane_(std::move(other.lane_)), taken_(other.taken_),
+      sent_(other.sent_), asked_(other.asked_), ended_(other.ended_), first_(other.first_),
+      holds_(std::exchange(other.holds_, false)), learned_(other.learned_), answered_(other.answered_),
+      balanced_(other.balanced_), overdue_(other.overdue_), unreached_(other.unreached_), too_slow_(other.too_slow_),
+      model_alone_(other.model_alone_) {}
 
 endpoint_permit::~endpoint_permit() {
     if (!holds_ || balanced_ || what_.policies->balance == nullptr) return;
@@ -181,6 +202,9 @@ std::optional<endpoint_refusal> endpoint_permit::look(const permit_request& want
         if (auto refused = broken(at, wanted, own_circuit_of(at, wanted, now), may_probe(wanted, how),
                                   how == urgency::normal, u, now))
             return refused;
+    }
+    if (at.lanes != nullptr) {
+        if (const auto none = at.lanes->look(lane_wish(wanted, how), u, now)) return refusal_of(*none);
     }
     if (how == urgency::waited) return std::nullopt;
     if (const auto refused = resting(at, wanted, how, now)) return refused;
@@ -207,6 +231,11 @@ std::string endpoint_permit::obstacle(const permit_request& wanted, steady_time 
                            ? "its circuit for this model is open for another " + seconds(*model.next_probe)
                            : "its circuit for this model is open";
         }
+    }
+    if (at.lanes != nullptr) {
+        const auto none = at.lanes->look(lane_wish(wanted, urgency::normal), 0, now);
+        if (none && none->by_operator) return "an operator keeps back its keys";
+        if (none) return "each of its keys rests, the first for another " + seconds(none->again);
     }
     const auto whom = at.rest != nullptr ? shown_to(at, wanted) : std::nullopt;
     if (const auto rest = whom ? at.rest->resting(*whom, now) : std::nullopt) {
@@ -260,6 +289,14 @@ std::optional<endpoint_refusal> endpoint_permit::take(const permit_request& want
             return refused;
         }
     }
+    if (at.lanes != nullptr) {
+        const auto wish = lane_wish(wanted, into.circuit_.is_probe() ? urgency::waited : how);
+        if (const auto none = at.lanes->take(wish, u, now, into.lane_)) {
+            into.circuit_ = {};
+            into.own_.reset();
+            return refusal_of(*none);
+        }
+    }
     if (at.load != nullptr) into.place_ = at.load->enter(now, hurry(wanted), at.share);
     if (wanted.policies->balance != nullptr) wanted.policies->balance->started(wanted.at);
     into.what_ = wanted;
@@ -297,6 +334,8 @@ void endpoint_permit::answers(steady_time now) noexcept {
     tell_circuit(circuit_breaker::verdict::success, failing::as_asked, false, unlucky, now);
     cooldown* const rest = endpoint().rest;
     if (rest == nullptr) return;
+    if (lane_ && endpoint().lanes->answered(lane_.at(), what_.model, sent_, now))
+        observer_->endpoint_changed(origin(), telemetry::rest_ended{});
     if (!rest->idle(now)) {
         const auto whom = shown_to(endpoint(), what_);
         if (whom && rest->succeeded(*whom, sent_, now)) observer_->endpoint_changed(origin(), telemetry::rest_ended{});
@@ -342,10 +381,23 @@ void endpoint_permit::failed(const attempt_outcome& outcome, double u, steady_ti
     served(load_verdict(outcome), now);
     const bool not_its_fault = outcome.what.is == outcome_class::success || model_alone_;
     balanced(not_its_fault ? balancer::ending::refused : balancer::ending::failed, now);
-    if (endpoint().rest == nullptr || !asks_for_rest(outcome, endpoint(), what_, now)) return;
+    if (endpoint().rest == nullptr) return;
+    if (lane_ && is_of_credential(outcome.what.kind)) return lane_refused(outcome, u, now);
+    if (!asks_for_rest(outcome, endpoint(), what_, now)) return;
     const auto whom = shown_to(endpoint(), what_);
     if (!whom) return;
     const steady_time until = endpoint().rest->throttled(*whom, outcome.what.kind, outcome.retry_after, u, now);
+    if (until > now) observer_->endpoint_changed(origin(), telemetry::rest_began{outcome.what.kind, until - now});
+}
+
+// What the answer says of the key that it was shown: nothing of the endpoint, nor of the other keys.
+void endpoint_permit::lane_refused(const attempt_outcome& outcome, double u, steady_time now) noexcept {
+    const credential_lanes& lanes = *endpoint().lanes;
+    if (outcome.what.kind == outcome_kind::credential && outcome.over != refused_over::key) {
+        const auto caller = outcome.over == refused_over::unknown ? caller_of(what_) : std::nullopt;
+        if (!caller || !lanes.refused_to_several(lane_.at(), *caller, now)) return;
+    }
+    const steady_time until = lanes.refused(lane_.at(), what_.model, outcome.what.kind, outcome.retry_after, u, now);
     if (until > now) observer_->endpoint_changed(origin(), telemetry::rest_began{outcome.what.kind, until - now});
 }
 
@@ -497,6 +549,7 @@ bool endpoint_permit::alone(steady_time now) const noexcept {
         if (other.circuit != nullptr && other.circuit == endpoint().circuit) continue; // it goes down with this one
         if (other.circuit != nullptr && broken(other, what_, own_circuit_of(other, what_, now), false, false, 0, now))
             continue;
+        if (other.lanes != nullptr && !other.lanes->any_free(what_.model, {}, now)) continue;
         if (!resting(other, what_, urgency::normal, now)) return false;
     }
     return true;

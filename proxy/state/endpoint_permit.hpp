@@ -36,6 +36,9 @@ struct permit_request {
     bool spared = false;  // it is silence that would be met there, and a copy can find out whether it still is
     bool moved = false;   // it takes the place of an attempt at an endpoint that hangs
     shuffle_shard::members shard = shuffle_shard::all; // the endpoints the request may turn to
+    // Of its upstream's credentials those that refused this request for good, and those that it had better not have.
+    lane_set never{}, rather_not{};
+    bool can_follow = false; // whoever refuses it, it can be sent again
     // Whose credentials it has; lives until the attempt has ended, or is cancelled. Its body is there until the
     // attempt is committed, and then `caller` is known.
     const client_request* request = nullptr;
@@ -97,6 +100,7 @@ public:
     [[nodiscard]] bool is_probe() const noexcept {
         return circuit_.is_probe() || (own_ != nullptr && own_->permit.is_probe());
     }
+    [[nodiscard]] lane_index credential() const noexcept { return lane_.at(); }    // no_lane: there is no choice
     void is_of(telemetry::attempt_number attempt) noexcept { attempt_ = attempt; } // what its events are told of
 
 private:
@@ -119,6 +123,7 @@ private:
     [[nodiscard]] bool is_evidence(cancel_cause why, duration silent, bool for_circuit, steady_time now) const noexcept;
     void doubt(steady_time sent, failing where, steady_time now,
                endpoint_doubt::silence how = endpoint_doubt::silence::given_up) noexcept;
+    void lane_refused(const attempt_outcome& outcome, double u, steady_time now) noexcept;
     void weigh(duration took, steady_time now) noexcept;
 
     permit_request what_;
@@ -132,6 +137,7 @@ private:
     };
     std::unique_ptr<own_circuit> own_;
     overload_control::place place_;
+    credential_lanes::place lane_;
     [[nodiscard]] steady_time since() const noexcept { return std::max(sent_, asked_); } // it can answer
 
     steady_time taken_{}, sent_{}, asked_{}, ended_{};

@@ -7,6 +7,7 @@ namespace evenkeel::request {
 namespace {
 bool admits(const endpoint_policies& at, steady_time now) {
     if (at.circuit != nullptr && at.circuit->look(false, false, 0, now)) return false;
+    if (at.lanes != nullptr && !at.lanes->any_free(0, {}, now)) return false; // by whichever key: it is one endpoint
     return at.rest == nullptr || at.rest->nobody_rests(now) || !at.own_credential || !at.rest->resting({}, now);
 }
 } // namespace

@@ -1,5 +1,7 @@
 #include "proxy/state/policy_registry.hpp"
 
+#include "proxy/reading/principal.hpp"
+
 #include <algorithm>
 #include <set>
 #include <utility>
@@ -37,6 +39,25 @@ std::shared_ptr<const shuffle_shard> shard_of(const config::route& route) {
         route.shuffle_shard.size);
 }
 
+// Whether a name still stands for the same secret, and nothing else: the key of the hash is this process's own.
+std::uint64_t secret_of(const config::credential& shown) {
+    std::string all;
+    for (const auto& [name, value] : shown.set) all.append(name).append(1, '\0').append(value).append(1, '\0');
+    return secret_hash(all);
+}
+
+// What was shown before may still be refused, to requests that are under way: that is nothing to the next one under
+// this name, which has but an operator's word in common with it.
+std::shared_ptr<credential_lane> in_place_of(credential_lane& before, std::uint64_t secret,
+                                             const cooldown_options& options) {
+    auto next = std::make_shared<credential_lane>(options);
+    static_cast<void>(next->shows(secret));
+    const credential_lane::summary said = before.report(steady_time{});
+    if (said.state == credential_state::drained) next->drain();
+    if (said.by_operator && said.until) next->rest_until(*said.until);
+    return next;
+}
+
 balance_options balance_of(const config::route& route) {
     balance_options out{.kind = route.balance, .upstreams = {}};
     for (std::size_t at = 0; at < route.upstreams.size(); ++at) {
@@ -68,7 +89,7 @@ std::vector<telemetry::model_report> models_of(const endpoint_policies& from, st
 } // namespace
 
 endpoint_policies policy_registry::endpoint_of(const config::route& route, const config::upstream& upstream,
-                                               policy_set& holder) {
+                                               policy_set& holder, purpose what) {
     const bool own_circuit = route.own_circuit || route.circuit_breaker.scope == circuit_scope::route;
     const bool of_all = route.circuit_breaker.scope == circuit_scope::upstream;
     const bool passing = !upstream.endpoint.address.empty();
@@ -98,17 +119,35 @@ endpoint_policies policy_registry::endpoint_of(const config::route& route, const
         made.load = hold(configured(loads_, each ? at_endpoint(route.name) : key{route.name, {}, {}}, route.overload));
         if (!each && route.upstreams.size() > 1) made.share = hold(existing_or_new(shares_, at_endpoint(route.name)));
     }
+    if (!upstream.credentials.empty()) made.lanes = hold(lanes_of(route, upstream, what));
     if (upstream.endpoint.of_several) made.gone = hold(existing_or_new(gone_, at_endpoint(nowhere)));
     return made;
 }
 
-std::shared_ptr<policy_set> policy_registry::make_set(const config::settings& settings) {
+std::shared_ptr<const credential_lanes> policy_registry::lanes_of(const config::route& route,
+                                                                  const config::upstream& upstream, purpose what) {
+    std::vector<std::shared_ptr<credential_lane>> all;
+    for (const config::credential& one : upstream.credentials) {
+        const key whose{{}, upstream.name, one.name};
+        auto lane = configured(lanes_, whose, route.cooldown);
+        // A report may be of a configuration that another has taken the place of since.
+        if (what == purpose::use && lane->shows(secret_of(one)))
+            lane = lanes_[whose] = in_place_of(*lane, secret_of(one), route.cooldown);
+        all.push_back(std::move(lane));
+    }
+    std::shared_ptr<cooldown> common;
+    if (upstream.quota_scope == quota_scope::upstream)
+        common = configured(quotas_, key{{}, upstream.name, {}}, route.cooldown);
+    return std::make_shared<const credential_lanes>(std::move(all), upstream.credential_order, std::move(common));
+}
+
+std::shared_ptr<policy_set> policy_registry::make_set(const config::settings& settings, purpose what) {
     auto set = std::make_shared<policy_set>();
     for (const auto& route : settings.routes) {
         const key whole{route->name, {}, {}};
         route_policies& policies = set->routes_[route.get()];
         for (const auto& upstream : route->upstreams)
-            policies.endpoints.push_back(endpoint_of(*route, *upstream, *set));
+            policies.endpoints.push_back(endpoint_of(*route, *upstream, *set, what));
         policies.line = existing_or_new(lines_, whole).get();
         if (route->hedge.on) policies.guard = existing_or_new(guards_, whole).get();
         if (route->bulkhead.on) policies.bulkhead = configured(bulkheads_, whole, route->bulkhead).get();
@@ -121,7 +160,7 @@ std::shared_ptr<policy_set> policy_registry::make_set(const config::settings& se
 
 std::shared_ptr<const policy_set> policy_registry::prepare(const config::settings& settings) {
     const std::scoped_lock lock(mutex_);
-    auto set = make_set(settings);
+    auto set = make_set(settings, purpose::use);
     tell_who_is_gone(settings);
     forget_the_passed();
     return set;
@@ -142,10 +181,31 @@ void policy_registry::forget_the_passed() {
     forget(circuits_, models_, rests_, loads_, shares_, latencies_, rescues_, doubts_, gone_);
 }
 
+namespace {
+// Where all of them rest, the endpoint does, until the first of them may be asked.
+void report_credentials(const config::upstream& upstream, const credential_lanes& lanes, telemetry::endpoint_report& to,
+                        steady_time now) {
+    cooldown::summary all;
+    bool any_left = false;
+    for (lane_index at = 0; at < lanes.size(); ++at) {
+        const auto& one = to.credentials.emplace_back(
+            telemetry::credential_report{upstream.credentials[at].name, lanes.report(at, now)});
+        any_left = any_left || one.seen.state == credential_state::well;
+        ++all.resting;
+        if (!one.seen.until || (all.until && *all.until <= *one.seen.until)) continue;
+        all.until = one.seen.until;
+        all.why = one.seen.why;
+    }
+    if (any_left || !all.until || *all.until <= now) return;
+    if (to.cooldown && to.cooldown->until && *to.cooldown->until > *all.until) return;
+    to.cooldown = all;
+}
+} // namespace
+
 telemetry::policy_report policy_registry::report(const config::settings& settings, steady_time now) {
     const auto set = [&] {
         const std::scoped_lock lock(mutex_);
-        return make_set(settings);
+        return make_set(settings, purpose::report);
     }();
     telemetry::policy_report all;
     all.at = now;
@@ -168,6 +228,7 @@ telemetry::policy_report policy_registry::report(const config::settings& setting
             if (from.circuit != nullptr)
                 to.circuit = from.circuit->report({.alone = true, .usual_p95 = to.latency.p95}, now);
             if (from.rest != nullptr) to.cooldown = from.rest->report(now);
+            if (from.lanes != nullptr) report_credentials(*route->upstreams[i], *from.lanes, to, now);
             if (from.load != nullptr && route->overload.on) to.overload = from.load->report(now);
             to.budget_level = from.budget->level(now);
             to.budget_burst = route->retry.budget.burst;
@@ -206,7 +267,35 @@ std::optional<std::size_t> policy_registry::end_rests(const std::string& upstrea
         if (whose.upstream != upstream || (!endpoint.empty() && whose.endpoint != endpoint)) continue;
         ended = ended.value_or(0) + rest->end_all(now);
     }
+    if (!endpoint.empty()) return ended;
+    for (auto& [whose, quota] : quotas_) {
+        if (whose.upstream == upstream) ended = ended.value_or(0) + quota->end_all(now);
+    }
+    for (auto& [whose, lane] : lanes_) {
+        if (whose.upstream == upstream) ended = ended.value_or(0) + lane->end_rests(now);
+    }
     return ended;
+}
+
+std::size_t policy_registry::say(const std::string& upstream, const std::string& credential,
+                                 const credential_word& word, steady_time now) {
+    const std::scoped_lock lock(mutex_);
+    std::size_t meant = 0;
+    for (auto& [whose, lane] : lanes_) {
+        if (whose.upstream != upstream || (!credential.empty() && whose.endpoint != credential)) continue;
+        ++meant;
+        switch (word.is) {
+        case credential_word::kind::drained: lane->drain(); break;
+        case credential_word::kind::resting: lane->rest_until(word.until); break;
+        case credential_word::kind::well: lane->revive(now); break;
+        }
+    }
+    if (word.is == credential_word::kind::well && meant > 0) {
+        for (auto& [whose, quota] : quotas_) {
+            if (whose.upstream == upstream) static_cast<void>(quota->end_all(now));
+        }
+    }
+    return meant;
 }
 
 } // namespace evenkeel::request

@@ -8,6 +8,8 @@
 //                           writes its own or says `scope: route`; and with it the circuits of single models
 //   doubts                  endpoint (and within it the model); with the route, where its circuit is the route's own
 //   cooldown                endpoint (and within it the credential and the model)
+//   lane                    (upstream, name of one of its credentials); with `quota_scope: upstream` a cooldown of the
+//                           upstream beside it
 //   latency, rescues        (route, endpoint)
 //   balance, guard, line,   route
 //   bulkhead, shard         ... likewise
@@ -23,6 +25,7 @@
 #include "policies/bulkhead.hpp"
 #include "policies/circuit_breaker.hpp"
 #include "policies/cooldown.hpp"
+#include "policies/credential_lanes.hpp"
 #include "policies/endpoint_latency.hpp"
 #include "policies/hedge.hpp"
 #include "policies/model_circuits.hpp"
@@ -59,9 +62,10 @@ struct endpoint_policies {
     overload_control* load = nullptr;   // null: neither overload control nor a circuit whose recovery is to be paced
     // Its part of the load, where several endpoints have one between them; null: the load is its own.
     overload_control::share* share = nullptr;
-    bool own_credential = false;         // it is shown none of the callers': all requests rest together
-    model_doubts* doubt = nullptr;       // never null in a set that is in use
-    rescue_allowance* rescues = nullptr; // likewise
+    bool own_credential = false;             // it is shown none of the callers': all requests rest together
+    model_doubts* doubt = nullptr;           // never null in a set that is in use
+    rescue_allowance* rescues = nullptr;     // likewise
+    const credential_lanes* lanes = nullptr; // its upstream's credentials; null: there is no choice
     // Its upstream no longer has it: only who has nowhere else to go still asks it. Null: that is not told.
     const std::atomic<bool>* gone = nullptr;
 };
@@ -112,8 +116,19 @@ public:
     bool force(const std::string& route, const std::string& upstream, const std::string& endpoint,
                std::optional<circuit_state> state, steady_time now);
 
-    // Nobody rests any longer at an upstream, or at one of its endpoints: how many did. Empty: no such is known.
+    // Nobody rests any longer at an upstream, or at one of its endpoints: how many did. Empty: no such is known. Of the
+    // upstream as a whole its credentials too: none is dead.
     std::optional<std::size_t> end_rests(const std::string& upstream, const std::string& endpoint, steady_time now);
+
+    // An operator's word on one credential of an upstream, or (no name) on all of them: it is not used, for so long or
+    // until another word; or it is as well as any. How many of them were meant; 0: there is none of that name.
+    struct credential_word {
+        enum class kind : unsigned char { well, resting, drained };
+        kind is = kind::well;
+        steady_time until{}; // of resting
+    };
+    std::size_t say(const std::string& upstream, const std::string& credential, const credential_word& word,
+                    steady_time now);
 
 private:
     // Whose state it is; empty: of none in particular.
@@ -125,9 +140,12 @@ private:
     template <class Policy>
     using by_key = std::map<key, std::shared_ptr<Policy>>;
 
-    [[nodiscard]] std::shared_ptr<policy_set> make_set(const config::settings& settings);
+    enum class purpose : unsigned char { use, report };
+    [[nodiscard]] std::shared_ptr<policy_set> make_set(const config::settings& settings, purpose what);
     [[nodiscard]] endpoint_policies endpoint_of(const config::route& route, const config::upstream& upstream,
-                                                policy_set& holder);
+                                                policy_set& holder, purpose what);
+    [[nodiscard]] std::shared_ptr<const credential_lanes> lanes_of(const config::route& route,
+                                                                   const config::upstream& upstream, purpose what);
     void tell_who_is_gone(const config::settings& settings);
     void forget_the_passed();
 
@@ -142,6 +160,8 @@ private:
     by_key<model_doubts> doubts_;
     by_key<rescue_allowance> rescues_;
     by_key<std::atomic<bool>> gone_;
+    by_key<credential_lane> lanes_; // in the place of an endpoint the name of the credential
+    by_key<cooldown> quotas_;
     by_key<balance_memory> balances_;
     by_key<hedge_guard> guards_;
     by_key<waiting_line> lines_;

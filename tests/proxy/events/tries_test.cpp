@@ -27,8 +27,9 @@ struct story {
         b.endpoint.of_several = true;
         b.endpoint.authority = "host.example:443";
     }
-    attempt_number launch(duration at, const config::upstream& where, attempt_kind kind, std::string_view why) {
-        return account.note(start + at, {.upstream = &where}, happened::launched{kind, why});
+    attempt_number launch(duration at, const config::upstream& where, attempt_kind kind, std::string_view why,
+                          lane_index key = no_lane) {
+        return account.note(start + at, {.upstream = &where}, happened::launched{kind, why, false, 0, key});
     }
     void end(duration at, const config::upstream& where, attempt_number which, happened::ended how) {
         account.note(start + at, {.upstream = &where, .attempt = which}, how);
@@ -64,12 +65,32 @@ TEST_CASE("tries: which went where, why, how it ended, and how long it took") {
     CHECK(told.at(2).at("end") == "answering");
 }
 
+TEST_CASE("tries: which of several keys, by its name") {
+    story s;
+    s.a.credentials = {{"team", {{"authorization", "Bearer sk-CANARY"}}}, {"spare", {}}};
+    s.b.credentials = {{"3rd", {}}};
+    s.launch(0s, s.a, attempt_kind::first, "first", 1);
+    s.launch(0s, s.b, attempt_kind::first, "first", 0);
+    s.launch(0s, s.a, attempt_kind::first, "first");
+    CHECK(tries_label(s.account.journal, start) == "a/spare;kind=first;end=under_way;s=0.000, "
+                                                   "\"2nd/3rd\";kind=first;end=under_way;s=0.000, "
+                                                   "a;kind=first;end=under_way;s=0.000");
+    const std::string json = tries_json(s.account.journal, start, start);
+    CHECK(boost::json::parse(json).at(0).at("credential") == "spare");
+    CHECK(boost::json::parse(json).at(2).as_object().if_contains("credential") == nullptr);
+    CHECK(json.find("CANARY") == std::string::npos);
+    CHECK(text_of(s.account.journal, start)
+              .find("launched first attempt=2 upstream=2nd endpoint=host.example:443 "
+                    "credential=3rd") != std::string::npos);
+}
+
 TEST_CASE("tries: of very many the first and the last are told, within a bound that holds for the longest names") {
     story s;
     s.b.name = std::string(64, 'x');
+    s.b.credentials = {{std::string(64, 'k'), {}}};
     s.b.endpoint.authority = std::string(300, 'h');
     for (int i = 0; i < 11; ++i) {
-        const auto which = s.launch(i * 1s, s.b, attempt_kind::stale_retry, "stale_connection");
+        const auto which = s.launch(i * 1s, s.b, attempt_kind::stale_retry, "stale_connection", 0);
         s.end(
             i * 1s, s.b, which,
             {attempt_result::connect_failure, 503, duration::max(), "http_response_transfer_coding", duration::max()});
