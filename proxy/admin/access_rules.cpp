@@ -36,6 +36,7 @@ constexpr std::array entries{
     entry{"/-/reload", endpoint::reload, true, false, false},
     entry{"/-/drain", endpoint::drain, true, false, false},
     entry{"/-/circuits/", endpoint::circuit, true, false, false, true},
+    entry{"/-/credentials/", endpoint::credential, true, false, false, true},
     entry{"/-/rests/", endpoint::rest, true, false, false, true},
     entry{"/-/chaos", endpoint::chaos, false, false, false, false, true},
     entry{"/-/requests", endpoint::requests, false, false, false},

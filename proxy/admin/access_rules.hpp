@@ -33,6 +33,7 @@ enum class endpoint : unsigned char {
     drain,
     circuit,
     rest,
+    credential,
     chaos,
     chaos_off,
     requests,
@@ -62,11 +63,11 @@ struct access_question {
 struct access_decision {
     int status = 200;
     endpoint asked = endpoint::index;
-    std::string_view
-        subject{};            // of /-/circuits/NAME, /-/rests/NAME, /-/requests/ID: the name, as it stands in the path
-    bool head_only = false;   // the method was HEAD
-    bool change = false;      // the method was POST
-    std::string_view allow{}; // for 405
+    std::string_view subject{}; // of /-/circuits/NAME, /-/rests/NAME, /-/credentials/NAME, /-/requests/ID: the name, as
+                                // it stands in the path
+    bool head_only = false;     // the method was HEAD
+    bool change = false;        // the method was POST
+    std::string_view allow{};   // for 405
     std::string_view explanation{}; // one sentence for people
 };
 [[nodiscard]] access_decision decide(const access_rules& rules, const access_question& question);

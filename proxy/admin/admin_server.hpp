@@ -11,8 +11,8 @@
 // /-/requests (what the journal keeps, newest first; route=, upstream=, model=, outcome=, disturbed, limit=, tries of
 // the query), /-/requests/ID (all that is known of those of that id; format=text: in sentences); POST /-/reload,
 // /-/drain, /-/circuits/UPSTREAM (state=open|closed|auto, and route=NAME for a route's own circuits, in the query or
-// the body; a body may be the bare word), /-/rests/UPSTREAM (ends them), /-/chaos (rules as JSON; GET shows those in
-// force),
+// the body; a body may be the bare word), /-/rests/UPSTREAM (ends them), /-/credentials/UPSTREAM (name=NAME and
+// state=drained|resting|well; resting takes for=DURATION), /-/chaos (rules as JSON; GET shows those in force),
 // /-/chaos/off, /-/log?level= (until the next reload; GET shows it). GET /-/config: the configuration in force, secrets
 // masked. HEAD works wherever GET does.
 //
@@ -74,6 +74,15 @@ struct rest_order {
     std::string endpoint{}; // as /health names it; empty: all of the upstream's
 };
 
+// A word on one credential of an upstream.
+struct credential_word {
+    std::string upstream;
+    std::string name; // empty: all of them
+    enum class state : unsigned char { well, resting, drained };
+    state wanted = state::well;
+    duration length{}; // of resting
+};
+
 // What became of the file, for who looks.
 struct configuration_state {
     std::string file{}, hash{}; // of what is in force
@@ -92,7 +101,8 @@ struct admin_callbacks {
     std::function<control_result()> drain;
     // Not done: there is no such upstream or circuit.
     std::function<control_result(const circuit_order&)> force_circuit{};
-    std::function<control_result(const rest_order&)> end_rests{}; // likewise
+    std::function<control_result(const rest_order&)> end_rests{};           // likewise
+    std::function<control_result(const credential_word&)> set_credential{}; // likewise
     std::function<chaos::summary()> chaos_rules{};
     std::function<control_result(std::string_view json)> set_chaos{};
     std::function<control_result()> chaos_off{};

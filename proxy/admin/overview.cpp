@@ -127,6 +127,20 @@ void add_rest(json_writer& to, const std::optional<cooldown::summary>& rest, ste
     to.flag("guessed", rest->guessed);
     to.close();
 }
+void add_credentials(json_writer& to, const std::vector<credential_report>& all, steady_time now) {
+    to.open_list("credentials");
+    for (const credential_report& one : all) {
+        to.open();
+        to.text("name", one.name);
+        to.text("state", to_string(one.seen.state));
+        to.number("in_flight", one.seen.in_flight);
+        to.number("asked_again_s", left(one.seen.until, now));
+        const bool well = one.seen.state == credential_state::well;
+        to.text("why", well ? "" : one.seen.by_operator ? "operator" : to_string(one.seen.why));
+        to.close();
+    }
+    to.close_list();
+}
 void add_doubt(json_writer& to, const std::optional<endpoint_doubt::summary>& doubt, steady_time now) {
     if (!doubt) return to.nothing("doubt");
     to.open("doubt");
@@ -157,6 +171,7 @@ void add_overload(json_writer& to, const std::optional<overload_control::summary
 void add_policies(json_writer& to, const endpoint_report& of, steady_time now) {
     add_circuit(to, of.circuit, now);
     add_rest(to, of.cooldown, now);
+    add_credentials(to, of.credentials, now);
     add_doubt(to, of.doubt, now);
     add_models(to, of.models, now);
     add_overload(to, of.overload);

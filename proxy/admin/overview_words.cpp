@@ -166,6 +166,29 @@ bool add_models(std::vector<std::string>& told, const health_view& health) {
     return !names.empty();
 }
 
+// What does not pass by itself, or somebody should remember. True: there is some of it.
+bool add_credentials(std::vector<std::string>& told, const health_view& health) {
+    std::vector<std::string> dead, drained;
+    std::set<std::string> seen;
+    for (const auto& route : health.routes) {
+        for (const auto& endpoint : route.upstreams) {
+            if (!endpoint.policies || !seen.insert(endpoint.name).second) continue;
+            for (const auto& key : endpoint.policies->credentials) {
+                const std::string name = fmt::format("'{}' of {}", key.name, endpoint.name);
+                if (key.seen.state == credential_state::drained) drained.push_back(name);
+                if (key.seen.state == credential_state::dead)
+                    dead.push_back(
+                        fmt::format("{} ({})", name, key.seen.why == outcome_kind::quota ? "money" : "not accepted"));
+            }
+        }
+    }
+    if (!dead.empty()) told.push_back(fmt::format("Dead credential{}: {}.", dead.size() == 1 ? "" : "s", named(dead)));
+    if (!drained.empty())
+        told.push_back(
+            fmt::format("Drained by an operator: credential{} {}.", drained.size() == 1 ? "" : "s", named(drained)));
+    return !dead.empty() || !drained.empty();
+}
+
 void add_failures(std::vector<std::string>& told, const health_view& health) {
     std::size_t failing = 0;
     for (const auto& route : health.routes) {
@@ -309,6 +332,7 @@ overall overall_of(const whole_state& of) {
                                    degraded.size() == 1 ? "is answered" : "are answered"));
     add_endpoints(told, of.health);
     if (add_models(told, of.health)) at_least(alarm_level::notice);
+    if (add_credentials(told, of.health)) at_least(alarm_level::notice);
     add_failures(told, of.health);
     if (holding > 0)
         told.push_back(fmt::format("{} request{} for an upstream.", holding, holding == 1 ? " waits" : "s wait"));

@@ -1,6 +1,7 @@
 #include "proxy/admin/resources.hpp"
 
 #include "config/load.hpp"
+#include "config/value.hpp"
 #include "proxy/admin/chaos_document.hpp"
 #include "proxy/admin/overview.hpp"
 #include "proxy/admin/query.hpp"
@@ -33,6 +34,9 @@ POST /-/circuits/UPSTREAM?state=open|closed|auto
                          holds its circuits open or closed, or releases them; with &endpoint=, as /health names it,
                          that of one endpoint; with &route= a route's own
 POST /-/rests/UPSTREAM   ends its rests after 429, 529, 401 and the like; with ?endpoint=, those of one endpoint
+POST /-/credentials/UPSTREAM?name=NAME&state=drained|resting|well
+                         no new request uses that credential, or none for=10m (an hour, if that is left out), or it is
+                         asked again as if nothing had been said of it; without name= all of that upstream
 POST /-/drain            finishes what is in flight and ends
 GET  /-/config           the configuration in force, each value with its origin, secrets masked
 GET  /-/log              the level of the log; POST /-/log?level=debug|info|warning|error changes it until the next
@@ -42,6 +46,7 @@ POST /-/login            token=...: a session for a browser; POST /-/logout ends
 )";
 constexpr std::string_view bad_escape = "A percent sign begins an escape of two hexadecimal digits.";
 constexpr std::size_t requests_of_the_page = 25;
+constexpr duration longest_rest = std::chrono::hours{24}; // by an operator's word; whoever wants more says drained
 
 std::optional<telemetry::request_ending> ending_named(std::string_view word) {
     for (int i = 0; i < telemetry::request_ending_count; ++i) {
@@ -121,6 +126,7 @@ reply resources::perform(const access_rules& rules, const order& given) {
     case endpoint::drain: return control("drain", callbacks_.drain);
     case endpoint::circuit: return force_circuit(given);
     case endpoint::rest: return end_rests(given);
+    case endpoint::credential: return set_credential(given);
     case endpoint::chaos:
         if (given.change)
             return control("chaos", callbacks_.set_chaos ? [&] { return callbacks_.set_chaos(given.body); }
@@ -255,6 +261,41 @@ reply resources::end_rests(const order& given) {
          {"upstream", wanted.upstream},
          wanted.endpoint.empty() ? telemetry::log_field{} : telemetry::log_field{"endpoint", wanted.endpoint}});
     const auto result = callbacks_.end_rests(wanted);
+    return sentence(result.done ? 200 : 422, result.message, result.done ? "message" : "error");
+}
+
+reply resources::set_credential(const order& given) {
+    const auto body = trimmed(given.body);
+    const auto asked = [&](std::string_view name) {
+        const auto in_query = parameter(given.query, name);
+        return in_query ? in_query : parameter(body, name);
+    };
+    const auto word = asked("state").value_or("");
+    auto upstream = decoded(given.subject), name = decoded(asked("name").value_or("")),
+         length = decoded(asked("for").value_or("1h"));
+    if (!upstream || !name || !length) return sentence(400, bad_escape);
+    using state = credential_word::state;
+    credential_word wanted{.upstream = std::move(*upstream), .name = std::move(*name)};
+    if (word == "drained")
+        wanted.wanted = state::drained;
+    else if (word == "resting")
+        wanted.wanted = state::resting;
+    else if (word != "well")
+        return sentence(400, "Say state=drained, state=resting or state=well.");
+    const auto time = config::read_duration(*length);
+    const auto* const read = std::get_if<duration>(&time);
+    if (read == nullptr || *read <= duration::zero() || *read > longest_rest)
+        return sentence(400, "for is a time of at most 24h, like for=10m.");
+    wanted.length = *read;
+    if (!callbacks_.set_credential) return sentence(501, "This process cannot do that.");
+    sources_.log.info(
+        "asked for over the admin listener",
+        {{"action", "credential"},
+         {"upstream", wanted.upstream},
+         wanted.name.empty() ? telemetry::log_field{} : telemetry::log_field{"credential", wanted.name},
+         {"state", word},
+         wanted.wanted == state::resting ? telemetry::log_field{"for", *length} : telemetry::log_field{}});
+    const auto result = callbacks_.set_credential(wanted);
     return sentence(result.done ? 200 : 422, result.message, result.done ? "message" : "error");
 }
 

@@ -35,6 +35,7 @@ public:
 private:
     [[nodiscard]] reply force_circuit(const order& given);
     [[nodiscard]] reply end_rests(const order& given);
+    [[nodiscard]] reply set_credential(const order& given);
     [[nodiscard]] reply log_level(const order& given);
     [[nodiscard]] reply show_configuration() const;
     [[nodiscard]] reply list_requests(const order& given) const;

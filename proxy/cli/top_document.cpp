@@ -37,6 +37,19 @@ figures sample_of(const value& of) {
 
 std::string in_words(double seconds) { return fmt::format("{:.{}f} s", seconds, seconds < 10 ? 1 : 0); }
 
+credential_seen credential_of(std::string name, const value& of, std::optional<double> again) {
+    credential_seen out{.name = std::move(name), .state = text_in(of, "state"), .note = {}};
+    out.is = out.state == "well" ? condition::well : out.state == "dead" ? condition::ill : condition::uneasy;
+    if (out.is == condition::well) {
+        const double flying = number_in(of, "in_flight").value_or(0);
+        if (flying > 0) out.note = fmt::format("{:.0f} now", flying);
+        return out;
+    }
+    out.note = text_in(of, "why");
+    if (again) out.note += fmt::format("{}{} more", out.note.empty() ? "" : ", ", in_words(*again));
+    return out;
+}
+
 endpoint_seen endpoint_of(const value& of) {
     endpoint_seen out;
     const std::string label = text_in(of, "endpoint");
@@ -64,6 +77,8 @@ endpoint_seen endpoint_of(const value& of) {
     }
     out.budget = number_in(part_of(of, "budget"), "level");
     out.burst = number_in(part_of(of, "budget"), "burst");
+    for (const value& one : list_in(of, "credentials"))
+        out.credentials.push_back(credential_of(text_in(one, "name"), one, number_in(one, "asked_again_s")));
     return out;
 }
 
@@ -175,6 +190,10 @@ top_document read_health(std::string_view text) {
                 seen.name = std::string(upstream) + (label.empty() ? "" : " " + label);
                 seen.minute = sample_of(what);
                 settle_state(seen, what);
+                const value& keys = part_of(what, "credentials");
+                if (!keys.is_object()) return;
+                for (const auto& [key, told] : keys.as_object())
+                    seen.credentials.push_back(credential_of(std::string(key), told, number_in(told, "asked_again")));
             };
             if (!several.is_object())
                 add("", one);

@@ -15,12 +15,17 @@ enum class condition : unsigned char { well, uneasy, ill };
 struct figures {
     std::optional<double> requests, success, average_s, p95_s; // of the last minute
 };
+struct credential_seen {
+    std::string name, state, note; // note: why, and for how long
+    condition is = condition::well;
+};
 struct endpoint_seen {
     std::string name; // of the upstream, and which endpoint of it
     figures minute;
     condition is = condition::well;
     std::string state{}, note{}; // a word; why, with its times
     std::optional<double> budget{}, burst{};
+    std::vector<credential_seen> credentials{}; // of its upstream; empty: there is no choice
 };
 struct route_seen {
     std::string name;

@@ -157,6 +157,10 @@ std::vector<std::string> table_of(const top_document& what, const top_choice& ho
             out.push_back(to.row(1, name, each->minute, beside ? both : each->state, each->is));
             if (!beside && !each->note.empty())
                 for (auto& line : to.paragraph(each->note, tint_of(each->is), "    ")) out.push_back(std::move(line));
+            for (const credential_seen& key : each->credentials)
+                out.push_back(to.line(
+                    fmt::format("    key {}: {}{}{}", key.name, key.state, key.note.empty() ? "" : ", ", key.note),
+                    key.is == condition::well ? tint::faint : tint_of(key.is)));
         }
     }
     if (out.empty())

@@ -282,6 +282,26 @@ struct server::inside {
                       : *ended == 1 ? std::string{"1 rest was ended"}
                                     : fmt::format("{} rests were ended", *ended)};
     }
+    // What a file before this one named is still known, and would come back with it.
+    [[nodiscard]] admin::control_result set_credential(const admin::credential_word& order) {
+        const auto now = current();
+        const bool named = std::any_of(now->upstreams.begin(), now->upstreams.end(), [&](const auto& one) {
+            return one->name == order.upstream &&
+                   (order.name.empty() ? !one->credentials.empty()
+                                       : std::any_of(one->credentials.begin(), one->credentials.end(),
+                                                     [&](const auto& key) { return key.name == order.name; }));
+        });
+        using wanted = admin::credential_word::state;
+        using word = request::policy_registry::credential_word;
+        const steady_time at{std::chrono::steady_clock::now()};
+        const word said{order.wanted == wanted::drained   ? word::kind::drained
+                        : order.wanted == wanted::resting ? word::kind::resting
+                                                          : word::kind::well,
+                        at + order.length};
+        if (!named || policies.say(order.upstream, order.name, said, at) == 0)
+            return {false, "there is no credential of that name in that upstream's list; see /health"};
+        return {true, "done"};
+    }
     void show_certificates(const net::server_contexts& shown) {
         const std::scoped_lock lock(taking);
         server_certificate_expires = first_to_expire(shown);
@@ -387,6 +407,7 @@ server::server(server_options options, config::snapshot settings)
                                            false, "there is no circuit of that upstream on that route; see /health"};
                     },
                 .end_rests = [&all](const admin::rest_order& order) { return all.end_rests(order); },
+                .set_credential = [&all](const admin::credential_word& order) { return all.set_credential(order); },
                 .chaos_rules =
                     [&all] { return all.chaos.rules().report(steady_time{std::chrono::steady_clock::now()}); },
                 .set_chaos = [&all](std::string_view json) { return all.chaos.set(json, *all.current()); },

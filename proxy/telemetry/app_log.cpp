@@ -142,6 +142,8 @@ void app_log::write_limited(line_limit& limit, config::log_level level, std::str
     write(level, message,
           {if_any(of.upstream != nullptr, "upstream", of.upstream != nullptr ? of.upstream->name : std::string_view{}),
            if_any(!endpoint.empty(), "endpoint", endpoint),
+           if_any(of.credential != nullptr, "credential",
+                  of.credential != nullptr ? of.credential->name : std::string_view{}),
            if_any(of.route != nullptr, "route", of.route != nullptr ? of.route->name : std::string_view{}), one, two,
            three, if_any(!of.request_id.empty(), "request", of.request_id), if_any(of.attempt != 0, "attempt", attempt),
            if_any(*kept_back != 0, "lines_left_out", skipped)});
@@ -171,11 +173,20 @@ struct app_log::telling {
     void operator()(const rest_began& rest) const {
         const bool money = rest.why == outcome_kind::quota || rest.why == outcome_kind::credential;
         const std::string seconds = fmt::format("{:.3g}", in_seconds(rest.length));
+        if (of.credential != nullptr)
+            return log.write_limited(log.cooldowns_, money ? config::log_level::warning : config::log_level::info,
+                                     money ? "a credential is dead: it is asked again now and then, and used when it "
+                                             "is accepted"
+                                           : "a credential rests, for the model that it was refused",
+                                     of, {"why", evenkeel::to_string(rest.why)}, {"seconds", seconds});
         log.write_limited(log.cooldowns_, money ? config::log_level::warning : config::log_level::info,
                           "an endpoint rests, for the credential and the model that it refused", of,
                           {"why", evenkeel::to_string(rest.why)}, {"seconds", seconds});
     }
     void operator()(const rest_ended&) const {
+        if (of.credential != nullptr)
+            return log.write_limited(log.cooldowns_, config::log_level::info,
+                                     "a credential is used again: it is accepted, sooner than was thought", of, {});
         log.write_limited(log.cooldowns_, config::log_level::info,
                           "an endpoint rests no longer: it answers, sooner than was thought", of, {});
     }
@@ -227,6 +238,9 @@ void app_log::attempt_finished(const attempt_record& record) noexcept {
                       seconds = fmt::format("{:.3f}", in_seconds(record.total));
     const std::string_view endpoint =
         record.upstream != nullptr ? record.upstream->endpoint.label() : std::string_view{};
+    const std::string_view key = record.upstream != nullptr && record.credential < record.upstream->credentials.size()
+                                     ? record.upstream->credentials[record.credential].name
+                                     : std::string_view{};
     const auto if_any = [](bool any, std::string_view name, std::string_view value) {
         return any ? log_field{name, value} : log_field{};
     };
@@ -235,6 +249,7 @@ void app_log::attempt_finished(const attempt_record& record) noexcept {
            if_any(record.attempt != 0, "attempt", attempt),
            {"upstream", record.upstream != nullptr ? std::string_view{record.upstream->name} : "none"},
            if_any(!endpoint.empty(), "endpoint", endpoint),
+           if_any(!key.empty(), "credential", key),
            {"kind", to_string(record.kind)},
            if_any(!record.why.empty(), "why", record.why),
            {"result", to_string(record.result)},

@@ -415,6 +415,28 @@ void append_policies(std::string& to, const endpoint_report& seen, steady_time n
     to += '}';
 }
 
+// By name. Its words are operators' alone, as hosts are.
+void append_credentials(std::string& to, const endpoint_report& seen, steady_time now) {
+    if (seen.credentials.empty()) return;
+    to += ",\"credentials\":";
+    char before = '{';
+    for (const credential_report& one : seen.credentials) {
+        to += std::exchange(before, ',');
+        append_quoted(to, one.name);
+        fmt::format_to(std::back_inserter(to), R"(:{{"state":"{}","in_flight":{})", to_string(one.seen.state),
+                       one.seen.in_flight);
+        const bool away = one.seen.until && *one.seen.until > now;
+        append_member(to, "asked_again", away ? std::optional(in_seconds(*one.seen.until - now)) : std::nullopt);
+        const bool told = one.seen.state != credential_state::well;
+        append_word(to, "why",
+                    !told                  ? std::nullopt
+                    : one.seen.by_operator ? std::optional<std::string_view>("operator")
+                                           : std::optional(to_string(one.seen.why)));
+        to += '}';
+    }
+    to += '}';
+}
+
 } // namespace
 
 bool asks_strict(std::string_view query) noexcept {
@@ -448,6 +470,7 @@ void append_upstream(std::string& json, const route_health& route, std::size_t a
     append_sample(json, shown.seen);
     if (shown.policies) append_policies(json, *shown.policies, now, with_hosts);
     if (with_hosts) {
+        if (shown.policies) append_credentials(json, *shown.policies, now);
         json += ",\"url\":";
         append_quoted(json, shown.url);
     }

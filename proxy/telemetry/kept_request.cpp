@@ -26,10 +26,23 @@ std::int16_t place_of(const config::upstream* where, std::vector<const config::u
     }
     return static_cast<std::int16_t>(found - known.begin());
 }
+
+// By its name: an index would outlive the list that it is of.
+std::int16_t key_of(const journal::entry& one, std::vector<std::string>& into) {
+    const auto* launched = std::get_if<happened::launched>(&one.what);
+    if (launched == nullptr || one.upstream == nullptr || launched->credential >= one.upstream->credentials.size())
+        return -1;
+    const std::string& name = one.upstream->credentials[launched->credential].name;
+    auto found = std::find(into.begin(), into.end(), name);
+    if (found == into.end()) found = into.insert(into.end(), name);
+    return static_cast<std::int16_t>(found - into.begin());
+}
 } // namespace
 
 std::size_t kept_request::bytes() const noexcept {
     std::size_t all = sizeof *this + journal.capacity() * sizeof(happening) + endpoints.capacity() * sizeof(endpoint);
+    all += keys.capacity() * sizeof(std::string);
+    for (const std::string& one : keys) all += apart(one);
     for (const endpoint& one : endpoints) all += apart(one.upstream) + apart(one.label) + apart(one.host);
     for (const auto* text : {&id, &trace_id, &upstream_request_id, &client, &method, &path, &model, &upstream_model,
                              &route, &upstream, &part_of, &reason, &proxy_error, &parts, &degraded_route})
@@ -89,6 +102,7 @@ kept_request keep(const request_account& what) {
     for (const journal::entry& one : what.journal)
         kept.journal.push_back({.after = std::max(one.at - came, duration::zero()),
                                 .where = place_of(one.upstream, known, kept.endpoints),
+                                .key = key_of(one, kept.keys),
                                 .attempt = one.attempt,
                                 .times = one.times,
                                 .what = one.what});

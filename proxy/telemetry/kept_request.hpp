@@ -20,6 +20,7 @@ struct kept_request {
     struct happening {
         duration after{};        // since the request came
         std::int16_t where = -1; // in `endpoints`; -1: none in particular
+        std::int16_t key = -1;   // in `keys`, of an attempt that was launched; -1: there was no choice
         attempt_number attempt = 0;
         std::uint16_t times = 1;
         any_happening what{};
@@ -53,6 +54,7 @@ struct kept_request {
     duration total{}, first_byte{}, first_token{}, overhead{}, lost{}, paused{}, silent{};
     std::uint64_t bytes_in = 0, bytes_out = 0;
     std::vector<endpoint> endpoints;
+    std::vector<std::string> keys; // names of upstreams' credentials
     std::vector<happening> journal;
     std::size_t left_out = 0; // of the journal, in its middle
     std::size_t left_out_at = 0;

@@ -77,6 +77,7 @@ std::string tries_json(const kept_request& of) {
             add_word(out, "upstream", where.upstream);
             add_word(out, "endpoint", where.label);
         }
+        if (one.launched->key >= 0) add_word(out, "credential", of.keys[static_cast<std::size_t>(one.launched->key)]);
         add_word(out, "kind", to_string(launched.kind));
         add_word(out, "why", launched.why);
         const duration took = one.ended != nullptr ? std::get<happened::ended>(one.ended->what).took

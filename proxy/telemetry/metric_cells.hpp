@@ -152,6 +152,12 @@ struct rare_upstream_cells {
     counts<probe_result_count> probed{};
     cell prewarm_target{0};
 };
+struct credential_cells {
+    counts<attempt_result_count> attempts{};
+};
+struct rare_credential_cells {
+    counts<cooldown_reasons.size()> refused{};
+};
 struct process_cells {
     counts<connection_refusals.size()> connections_refused{};
     counts<refusal_count> requests_refused{};
@@ -171,6 +177,7 @@ struct counted {
     using route = counted_about<route_cells, rare_route_cells>;
     using pair = counted_about<pair_cells, rare_pair_cells>;
     using upstream = counted_about<upstream_cells, rare_upstream_cells>;
+    using credential = counted_about<credential_cells, rare_credential_cells>;
 };
 
 } // namespace evenkeel::telemetry

@@ -170,6 +170,12 @@ void add_policies(std::vector<metric_row>& to) {
          {listed<probe_verdicts>("result")}, count<&rare_pair_cells::probes>, with_its_first},
         {pair, counter, "cooldowns_total", "Rests that began because an endpoint asked for less, by reason.",
          {listed<cooldown_reasons>("reason")}, count<&rare_pair_cells::cooldowns>, with_its_first},
+        {credential, counter, "upstream_credential_attempts_total",
+         "Attempts that showed one of several credentials of an upstream, by its name and their result.",
+         {words<attempt_result>("result", attempt_result_count)}, count<&credential_cells::attempts>, with_its_first},
+        {credential, counter, "upstream_credential_refusals_total",
+         "Rests (rate_limited) and deaths (quota, credential) of one that began, by reason.",
+         {listed<cooldown_reasons>("reason")}, count<&rare_credential_cells::refused>, with_its_first},
         {pair, counter, "endpoint_doubt_changes_total",
          "Times at which an endpoint came to be asked second, because it was silent or slow, and no longer.",
          {listed<overload_changes>("change")}, count<&rare_pair_cells::doubts>, with_its_first},
@@ -227,6 +233,14 @@ void add_policy_states(std::vector<metric_row>& to) {
          {}, of_endpoint<rest_left>, while_told("while one rests")},
         {pair, gauge, "cooldown_credentials", "Rests of an endpoint, each of a credential or of one model with it.",
          {}, of_endpoint<credentials_resting>, while_told("while one rests")},
+        {credential, gauge, "upstream_credential_state", "1 for the state a credential is in, 0 for the others.",
+         {words<credential_state>("state", credential_state_count)}, state_of_credential,
+         while_told("from the start, of upstreams with `credentials`")},
+        {credential, gauge, "upstream_credential_in_flight", "Attempts under way that show it.",
+         {}, credential_in_flight, while_told("from the start, of upstreams with `credentials`")},
+        {credential, gauge, "upstream_credential_asked_again_seconds",
+         "Time until the last of its rests ends, or until it is asked again although it is dead.",
+         {}, credential_left, while_told("while it rests or is dead")},
         {pair, gauge, "endpoint_doubted", "1 while an endpoint is asked second: it was silent or slow.",
          {}, of_endpoint<is_doubted>, while_told("while it is")},
         {pair, gauge, "models_doubted", "Models for which alone an endpoint is asked second.",
@@ -425,11 +439,16 @@ const std::vector<label>& labels_of(about whom) {
     static const label endpoint{"endpoint", [](const subject& of, std::size_t) {
                                     return of.endpoint_name.empty() ? std::string_view{} : of.endpoint_name;
                                 }};
+    static const label credential{"credential", [](const subject& of, std::size_t) { return of.credential_name; }};
     static const label side{"side", [](const subject& of, std::size_t) -> std::string_view {
                                 return of.upstream_name.empty() ? "downstream" : "upstream";
                             }};
-    static const std::array<std::vector<label>, about_count> of{
-        {{}, {route}, {route, upstream, endpoint}, {upstream, endpoint}, {side, upstream, endpoint}}};
+    static const std::array<std::vector<label>, about_count> of{{{},
+                                                                 {route},
+                                                                 {route, upstream, endpoint},
+                                                                 {upstream, endpoint},
+                                                                 {side, upstream, endpoint},
+                                                                 {upstream, credential}}};
     return of[static_cast<std::size_t>(whom)];
 }
 

@@ -34,23 +34,25 @@ struct scrape {
 // the policies, null where nobody reports it.
 struct subject {
     const scrape* at = nullptr;
-    std::string_view route_name{}, upstream_name{}, endpoint_name{};
+    std::string_view route_name{}, upstream_name{}, endpoint_name{}, credential_name{};
     bool in_force = true;
     const counted::route* route = nullptr;
     const counted::pair* pair = nullptr;
     const counted::upstream* upstream = nullptr;
+    const counted::credential* credential = nullptr;
     const sharded<process_cells>* process = nullptr;
     const config::route* configured_route = nullptr;
     const config::upstream* configured_upstream = nullptr;
     const route_report* reported_route = nullptr;
     const endpoint_report* reported_endpoint = nullptr;
+    const credential_report* reported_credential = nullptr;
 };
 
 // Each has the labels of its subjects: none, `route`, `route` and `upstream`, `upstream`; with `upstream` an
-// `endpoint`, where there are several. Requests without a route have the route `none`. What is open is about upstreams
-// and about clients, with `side`.
-enum class about : unsigned char { process, route, pair, upstream, connections };
-inline constexpr std::size_t about_count = 5;
+// `endpoint`, where there are several, but where it is about a `credential`, which all of them are shown. Requests
+// without a route have the route `none`. What is open is about upstreams and about clients, with `side`.
+enum class about : unsigned char { process, route, pair, upstream, connections, credential };
+inline constexpr std::size_t about_count = 6;
 enum class metric_type : unsigned char { counter, gauge, histogram };
 [[nodiscard]] std::string_view to_string(metric_type) noexcept;
 

@@ -185,7 +185,13 @@ struct metrics::counting {
     void operator()(const circuit_transition& change) const {
         if (const std::size_t at = place_of(change); at < transition_count) count(&rare_pair_cells::transitions, at);
     }
-    void operator()(const rest_began& rest) const { count(&rare_pair_cells::cooldowns, cooldown_reason_of(rest.why)); }
+    void operator()(const rest_began& rest) const {
+        count(&rare_pair_cells::cooldowns, cooldown_reason_of(rest.why));
+        if (of.credential == nullptr) return;
+        const auto at = static_cast<std::size_t>(of.credential - of.upstream->credentials.data());
+        if (auto* found = all.index.find(of.upstream, at))
+            add(found->rare.mine().refused[cooldown_reason_of(rest.why)]);
+    }
     void operator()(const rest_ended&) const {} // how long rests took is a gauge
     void operator()(const overload_changed& change) const { count(&rare_pair_cells::overload, change.active ? 1 : 0); }
     void operator()(const model_circuit_changed& own) const {
@@ -260,6 +266,9 @@ void metrics::attempt_finished(const attempt_record& record) noexcept {
         add(found.pair->rare.mine().hedges[record.committed                             ? hedge_won
                                            : record.result == attempt_result::cancelled ? hedge_lost
                                                                                         : hedge_failed]);
+    if (record.credential != no_lane) [[unlikely]]
+        if (auto* key = state_->index.find(record.upstream, record.credential))
+            add(key->usual.mine().attempts[place(record.result)]);
     if (record.probe) add(found.pair->rare.mine().probes[place(verdict_of(record.result))]);
 }
 
@@ -332,10 +341,14 @@ subjects metrics::state::subjects_of(const scrape& at) const {
     const from_start shown(at.in_force);
     std::map<std::string_view, const route_report*> routes;
     std::map<names, const endpoint_report*> endpoints;
+    std::map<std::pair<std::string_view, std::string_view>, const credential_report*> credentials;
     for (const route_report& route : at.policies.routes) {
         routes.emplace(route.route, &route);
         for (const endpoint_report& one : route.endpoints)
             endpoints.emplace(names{route.route, one.upstream, one.endpoint}, &one);
+        for (const endpoint_report& one : route.endpoints)
+            for (const credential_report& each : one.credentials)
+                credentials.emplace(std::pair(std::string_view(one.upstream), std::string_view(each.name)), &each);
     }
     const auto in = [](const auto& map, const auto& key) {
         const auto found = map.find(key);
@@ -369,6 +382,16 @@ subjects metrics::state::subjects_of(const scrape& at) const {
                           .configured_route = configured,
                           .reported_endpoint = in(endpoints, names{route, upstream, endpoint})});
     });
+    index.for_each_credential(
+        [&](const std::string& upstream, const std::string& name, const counted::credential& series) {
+            const auto reported = in(credentials, std::pair(std::string_view(upstream), std::string_view(name)));
+            put(about::credential, {.at = &at,
+                                    .upstream_name = upstream,
+                                    .credential_name = name,
+                                    .in_force = reported != nullptr,
+                                    .credential = &series,
+                                    .reported_credential = reported});
+        });
     put(about::connections, {.at = &at, .upstream = &clients});
     index.for_each_upstream([&](const std::string& name, const std::string& endpoint, const counted::upstream& series) {
         const config::upstream* configured = shown.upstream(name, endpoint);

@@ -148,9 +148,12 @@ public:
 
     std::string operator()(const happened::launched& it) const {
         std::string out = who();
+        if (at_.key >= 0) out += fmt::format(", with credential '{}',", of_.keys[static_cast<std::size_t>(at_.key)]);
         switch (it.kind) {
         case attempt_kind::first: out += " was asked"; break;
-        case attempt_kind::retry: out += it.why == "failover" ? " was asked instead" : " was asked again"; break;
+        case attempt_kind::retry:
+            out += it.why == "failover" || it.why == "next_credential" ? " was asked instead" : " was asked again";
+            break;
         case attempt_kind::stale_retry:
             out += " was asked again over a fresh connection: the one that had been kept open was dead";
             break;
@@ -434,6 +437,7 @@ std::string journal_json(const kept_request& of) {
             event.text("upstream", of.endpoints[static_cast<std::size_t>(one.where)].upstream);
             event.text("endpoint", of.endpoints[static_cast<std::size_t>(one.where)].label);
         }
+        if (one.key >= 0) event.text("credential", of.keys[static_cast<std::size_t>(one.key)]);
         if (const auto* launched = std::get_if<happened::launched>(&one.what))
             event.text("kind", to_string(launched->kind));
         if (const auto* over = std::get_if<happened::ended>(&one.what)) {

@@ -29,6 +29,8 @@ const sharded<Cells>& counted_of(const subject& of) {
     if constexpr (std::is_same_v<Cells, rare_pair_cells>) return of.pair->rare;
     if constexpr (std::is_same_v<Cells, upstream_cells>) return of.upstream->usual;
     if constexpr (std::is_same_v<Cells, rare_upstream_cells>) return of.upstream->rare;
+    if constexpr (std::is_same_v<Cells, credential_cells>) return of.credential->usual;
+    if constexpr (std::is_same_v<Cells, rare_credential_cells>) return of.credential->rare;
     if constexpr (std::is_same_v<Cells, process_cells>) return *of.process;
 }
 inline const cell& at_place(const cell& single, const series_place&) { return single; }
@@ -139,6 +141,17 @@ inline maybe rest_left(const endpoint_report& seen, const scrape& from, const se
 inline maybe credentials_resting(const endpoint_report& seen, const scrape&, const series_place&) {
     if (!seen.cooldown || seen.cooldown->resting == 0) return std::nullopt;
     return static_cast<double>(seen.cooldown->resting);
+}
+inline maybe state_of_credential(const subject& of, const series_place& at) {
+    if (of.reported_credential == nullptr) return std::nullopt;
+    return static_cast<std::size_t>(of.reported_credential->seen.state) == at[0] ? 1.0 : 0.0;
+}
+inline maybe credential_in_flight(const subject& of, const series_place&) {
+    return of.reported_credential == nullptr ? std::nullopt : maybe(of.reported_credential->seen.in_flight);
+}
+inline maybe credential_left(const subject& of, const series_place&) {
+    if (of.reported_credential == nullptr || !of.reported_credential->seen.until) return std::nullopt;
+    return seconds_left(of.reported_credential->seen.until, of.at->policies.at);
 }
 inline maybe is_doubted(const endpoint_report& seen, const scrape&, const series_place&) {
     return seen.doubt ? maybe(1.0) : std::nullopt;

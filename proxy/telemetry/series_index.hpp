@@ -71,10 +71,27 @@ private:
     int shift_;
 };
 
-// `Series` names the types `route`, `pair` (a route's use of an upstream) and `upstream`, each built from a `context`.
+// Of an index that counts nothing by credential.
+struct no_credential_series {
+    template <class Context>
+    explicit no_credential_series(const Context&) {}
+};
+template <class Series>
+struct credential_series_of {
+    using type = no_credential_series;
+};
+template <class Series>
+requires requires { typename Series::credential; }
+struct credential_series_of<Series> {
+    using type = typename Series::credential;
+};
+
+// `Series` names the types `route`, `pair` (a route's use of an upstream) and `upstream`, each built from a `context`;
+// and, if it likes, `credential` (one of several of an upstream, whichever endpoint it is shown to).
 template <class Series>
 class series_index {
 public:
+    using credential_series = typename credential_series_of<Series>::type;
     using route_series = typename Series::route;
     using pair_series = typename Series::pair;
     using upstream_series = typename Series::upstream;
@@ -82,7 +99,8 @@ public:
         std::string name, endpoint; // its label
         auto operator<=>(const upstream_key&) const = default;
     };
-    using pair_key = std::pair<std::string, upstream_key>; // whose route
+    using pair_key = std::pair<std::string, upstream_key>;      // whose route
+    using credential_key = std::pair<std::string, std::string>; // whose upstream
 
     explicit series_index(typename Series::context context) : context_(std::move(context)) {
         const std::lock_guard lock(mutex_);
@@ -95,8 +113,11 @@ public:
         std::vector<held_route> routes;
         std::vector<held_upstream> upstreams;
         const auto add_upstream = [&](const std::shared_ptr<const config::upstream>& upstream) -> upstream_series* {
-            upstreams.push_back({upstream, upstream.get(), &get(upstreams_, key_of(*upstream))});
-            return upstreams.back().series;
+            upstreams.push_back({upstream, upstream.get(), {&get(upstreams_, key_of(*upstream)), {}}});
+            for (const auto& one : upstream->credentials)
+                upstreams.back().entry.credentials.push_back(
+                    &get(credentials_, credential_key{upstream->name, one.name}));
+            return upstreams.back().entry.series;
         };
         for (const auto& upstream : snapshot->upstreams) add_upstream(upstream);
         for (const auto& route : snapshot->routes) {
@@ -118,12 +139,12 @@ public:
 
         auto next = std::make_shared<table>(routes.size(), upstreams.size());
         for (const auto& held : routes) next->routes.insert(held.address, held.entry);
-        for (const auto& held : upstreams) next->upstreams.insert(held.address, held.series);
+        for (const auto& held : upstreams) next->upstreams.insert(held.address, held.entry);
         held_routes_ = std::move(routes);
         held_upstreams_ = std::move(upstreams);
         publish(std::move(next));
         std::set<const void*> used;
-        for (const auto& held : held_upstreams_) used.insert(held.series);
+        for (const auto& held : held_upstreams_) used.insert(held.entry.series);
         for (const auto& held : held_routes_)
             for (const auto& one : held.entry.pairs) used.insert(one.pair);
         std::set<const void*> unused;
@@ -147,7 +168,11 @@ public:
     }
     [[nodiscard]] upstream_series* find(const config::upstream* upstream) const {
         const auto* found = current().upstreams.find(upstream);
-        return found == nullptr ? nullptr : *found;
+        return found == nullptr ? nullptr : found->series;
+    }
+    [[nodiscard]] credential_series* find(const config::upstream* upstream, std::size_t credential) const {
+        const auto* found = current().upstreams.find(upstream);
+        return found == nullptr || credential >= found->credentials.size() ? nullptr : found->credentials[credential];
     }
     // The route's alone where it has no such upstream. Three pointers come back through memory where it is a call: a
     // tenth of what observing a request costs (telemetry_cost).
@@ -173,6 +198,11 @@ public:
             function(names.first, names.second.name, names.second.endpoint, *series);
     }
     template <class Function>
+    void for_each_credential(Function function) const {
+        const std::lock_guard lock(mutex_);
+        for (const auto& [names, series] : credentials_) function(names.first, names.second, *series);
+    }
+    template <class Function>
     void for_each_upstream(Function function) const {
         const std::lock_guard lock(mutex_);
         for (const auto& [key, series] : upstreams_) function(key.name, key.endpoint, *series);
@@ -188,11 +218,15 @@ private:
         route_series* series = nullptr;
         std::vector<used_upstream> pairs; // a handful: searched in order
     };
+    struct upstream_entry {
+        upstream_series* series = nullptr;
+        std::vector<credential_series*> credentials; // by place in its list
+    };
     struct table {
         table() : table(0, 0) {}
         table(std::size_t route_count, std::size_t upstream_count) : routes(route_count), upstreams(upstream_count) {}
         pointer_table<route_entry> routes;
-        pointer_table<upstream_series*> upstreams;
+        pointer_table<upstream_entry> upstreams;
     };
     struct held_route {
         std::weak_ptr<const config::route> alive;
@@ -202,7 +236,7 @@ private:
     struct held_upstream {
         std::weak_ptr<const config::upstream> alive;
         const config::upstream* address;
-        upstream_series* series;
+        upstream_entry entry;
     };
     struct cached_table {
         std::uint64_t version = 0;
@@ -251,6 +285,7 @@ private:
     std::map<std::string, std::unique_ptr<route_series>> routes_;
     std::map<upstream_key, std::unique_ptr<upstream_series>> upstreams_;
     std::map<pair_key, std::unique_ptr<pair_series>> pairs_;
+    std::map<credential_key, std::unique_ptr<credential_series>> credentials_; // as many as files have named
     std::vector<held_route> held_routes_;
     std::vector<held_upstream> held_upstreams_;
     std::set<const void*> unused_; // series, at the last load

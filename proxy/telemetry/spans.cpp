@@ -89,7 +89,7 @@ constexpr std::size_t usual_attributes = 20;
 
 struct attempt_story {
     attempt_number number = 0;
-    std::int16_t where = -1;
+    std::int16_t where = -1, key = -1;
     happened::launched as{};
     duration began{}, ended{};
     bool committed = false, over = false;
@@ -134,6 +134,7 @@ private:
             if (const auto* launched = std::get_if<happened::launched>(&each.what)) {
                 attempts_.push_back({.number = each.attempt,
                                      .where = each.where,
+                                     .key = each.key,
                                      .as = *launched,
                                      .began = each.after,
                                      .ended = it_.total});
@@ -285,6 +286,7 @@ private:
             add(to, "evenkeel.upstream", where->upstream);
             add(to, "evenkeel.endpoint", where->label);
         }
+        if (one.key >= 0) add(to, "evenkeel.credential", it_.keys[static_cast<std::size_t>(one.key)]);
         add_count(to, "evenkeel.attempt.number", one.number);
         add(to, "evenkeel.attempt.kind", to_string(one.as.kind));
         add(to, "evenkeel.attempt.why", one.as.why);

@@ -595,6 +595,7 @@ function drawEndpoint() {
   if (one.circuit) rows.push(['Circuit', `${words(one.circuit.state)}${one.circuit.forced ? ', held by an operator' : ''}; ${one.circuit.failures} of ${one.circuit.calls} attempts failed in its window` + (one.circuit.next_probe_s === null ? '' : `; next probe in ${span(Math.ceil(one.circuit.next_probe_s))}`)]);
   else rows.push(['Circuit', 'off']);
   rows.push(['Rest', one.rest ? `${words(one.rest.why)}, ${span(Math.ceil(one.rest.left_s))} more${one.rest.guessed ? ' (our guess)' : ' (as it asked)'}` : 'none']);
+  for (const key of one.credentials || []) rows.push([`Key ${key.name}`, key.state === 'well' ? `well, ${key.in_flight} under way` : `${words(key.state)} (${words(key.why)})${key.asked_again_s === null ? '' : `, ${span(Math.ceil(key.asked_again_s))} more`}, ${key.in_flight} under way`]);
   if (one.doubt) rows.push(['Doubt', `${one.doubt.why} for ${span(Math.floor(one.doubt.for_s))}` + (one.doubt.next_probe_s === null ? '; the next request may look' : `; looked at in ${span(Math.ceil(one.doubt.next_probe_s))}`)]);
   for (const own of one.models || []) rows.push([`Model ${own.model}`, [own.circuit && `circuit ${words(own.circuit.state)}` + (own.circuit.next_probe_s === null ? '' : `, next probe in ${span(Math.ceil(own.circuit.next_probe_s))}`), own.doubt && `asked second: ${own.doubt.why} for ${span(Math.floor(own.doubt.for_s))}`].filter(Boolean).join('; ')]);
   if (one.overload) rows.push(['Overload', words(one.overload.state) + (one.overload.limit === null ? '' : `, ${one.overload.in_service} of ${Math.round(one.overload.limit)} in service`)]);
@@ -603,7 +604,7 @@ function drawEndpoint() {
     ['Timeout', `streams ${span(one.learned.timeout_stream_s)}, whole answers ${span(one.learned.timeout_buffered_s)}`],
     ['Attempts', `${count(sum(one.total.attempts))} since the start, ${count(one.total.failed)} failed, ${count(one.total.cancelled)} cancelled`]);
   facts($('endpoint-facts'), rows);
-  const controls = $('endpoint-controls'), key = JSON.stringify([one.circuit && one.circuit.forced && one.circuit.state, Boolean(one.circuit), Boolean(one.rest), looked]);
+  const controls = $('endpoint-controls'), key = JSON.stringify([one.circuit && one.circuit.forced && one.circuit.state, Boolean(one.circuit), Boolean(one.rest), (one.credentials || []).map((key) => [key.name, key.state, key.why]), looked]);
   if (controls.dataset.key === key) return;
   controls.dataset.key = key;
   const target = encodeURIComponent(one.upstream), which = one.endpoint ? `endpoint=${encodeURIComponent(one.endpoint)}` : '';
@@ -616,6 +617,11 @@ function drawEndpoint() {
     if (one.circuit.forced) made.push(button('Release its circuit', 'quiet', `Release ${name}?`, 'Its circuit goes by what happens again.', 'Release it', circuit('auto')));
   }
   if (one.rest) made.push(button('End its rest', 'quiet', `End the rests of ${name}?`, 'It is asked again at once, for every credential and model. If it still refuses, it rests anew.', 'End them', `/-/rests/${target}${which && `?${which}`}`));
+  for (const key of one.credentials || []) {
+    const put = (state) => `/-/credentials/${target}?name=${encodeURIComponent(key.name)}&state=${state}`;
+    if (key.state !== 'drained') made.push(button(`Drain key ${key.name}`, 'danger', `Drain ${key.name}?`, `No new request of any route uses ${key.name}, until it is released. What is under way with it ends by itself.`, 'Drain it', put('drained')));
+    if (key.state !== 'well') made.push(button(`Release key ${key.name}`, 'quiet', `Release ${key.name}?`, 'It is asked again, as if nothing had been said of it. If it is refused again, it rests anew.', 'Release it', put('well')));
+  }
   if (!made.length) made.push(el('p', {class: 'dim'}, 'It has no circuit (circuit_breaker: off) and does not rest.'));
   const focused = controls.contains(document.activeElement);
   controls.replaceChildren(...made);

@@ -48,39 +48,48 @@ struct running {
         options.token = std::move(token);
         server = std::make_unique<admin_server>(
             helper, options, admin_sources{metrics, health, heartbeat, log},
-            admin_callbacks{.why_not_ready = [this] { return ready ? std::string{} : std::string("draining"); },
-                            .reload =
-                                [this](admin_callbacks::answer_later answer) {
-                                    ++reloads;
-                                    elsewhere.post([this, answer = std::move(answer)] {
-                                        while (reload_hangs) std::this_thread::sleep_for(1ms);
-                                        answer(reload_works ? control_result{true, "generation 2"}
-                                                            : control_result{false, "line 3: unknown key \"liste\""});
-                                    });
-                                },
-                            .drain =
-                                [this] {
-                                    ready = false;
-                                    return control_result{true, "draining"};
-                                },
-                            .force_circuit =
-                                [this](const circuit_order& wanted) {
-                                    if (wanted.upstream != "deepseek")
-                                        return control_result{false, "there is no such upstream"};
-                                    orders.push_back(wanted.route +
-                                                     (wanted.state
-                                                          ? *wanted.state == circuit_state::open ? ":open" : ":closed"
-                                                          : ":auto"));
-                                    return control_result{true, "done"};
-                                },
-                            .end_rests =
-                                [this](const rest_order& wanted) {
-                                    if (wanted.upstream != "deepseek")
-                                        return control_result{false, "there is no such upstream"};
-                                    orders.push_back("rests:" + wanted.endpoint);
-                                    return control_result{true, "1 rest was ended"};
-                                },
-                            .configuration = [this] { return settings; }},
+            admin_callbacks{
+                .why_not_ready = [this] { return ready ? std::string{} : std::string("draining"); },
+                .reload =
+                    [this](admin_callbacks::answer_later answer) {
+                        ++reloads;
+                        elsewhere.post([this, answer = std::move(answer)] {
+                            while (reload_hangs) std::this_thread::sleep_for(1ms);
+                            answer(reload_works ? control_result{true, "generation 2"}
+                                                : control_result{false, "line 3: unknown key \"liste\""});
+                        });
+                    },
+                .drain =
+                    [this] {
+                        ready = false;
+                        return control_result{true, "draining"};
+                    },
+                .force_circuit =
+                    [this](const circuit_order& wanted) {
+                        if (wanted.upstream != "deepseek") return control_result{false, "there is no such upstream"};
+                        orders.push_back(
+                            wanted.route +
+                            (wanted.state ? *wanted.state == circuit_state::open ? ":open" : ":closed" : ":auto"));
+                        return control_result{true, "done"};
+                    },
+                .end_rests =
+                    [this](const rest_order& wanted) {
+                        if (wanted.upstream != "deepseek") return control_result{false, "there is no such upstream"};
+                        orders.push_back("rests:" + wanted.endpoint);
+                        return control_result{true, "1 rest was ended"};
+                    },
+                .set_credential =
+                    [this](const credential_word& wanted) {
+                        if (wanted.upstream != "deepseek") return control_result{false, "there is no such upstream"};
+                        using state = credential_word::state;
+                        orders.push_back(wanted.name +
+                                         (wanted.wanted == state::drained ? ":drained"
+                                          : wanted.wanted == state::resting
+                                              ? ":resting:" + std::to_string(wanted.length / std::chrono::seconds{1})
+                                              : ":well"));
+                        return control_result{true, "done"};
+                    },
+                .configuration = [this] { return settings; }},
             limits);
         const auto failed = server->start();
         REQUIRE_FALSE(failed);
@@ -314,6 +323,31 @@ TEST_CASE("rests are ended by POST, all of an upstream or those of one endpoint"
     CHECK(status_of(ask(port, "POST", "/-/rests/deepseek", "Origin: https://attacker.example\r\n")) == 403);
     CHECK(status_of(ask(now.server->metrics_port(), "POST", "/-/rests/deepseek")) == 404);
     CHECK(now.orders.size() == 3);
+}
+
+TEST_CASE("a credential is drained, rested and revived by POST, by its name or all of an upstream") {
+    running now;
+    const auto port = now.server->port();
+    const auto post = [&](const std::string& target, const std::string& body = "") {
+        return ask(port, "POST", target, "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+    };
+    CHECK(body_of(post("/-/credentials/deepseek?name=team&state=drained")) == "{\"message\":\"done\"}\n");
+    CHECK(status_of(post("/-/credentials/deepseek", "name=te%61m&state=resting&for=10m")) == 200);
+    CHECK(status_of(post("/-/credentials/deepseek?name=team&state=resting")) == 200);
+    CHECK(status_of(post("/-/credentials/deepseek?state=well")) == 200);
+    CHECK(now.orders == std::vector<std::string>{"team:drained", "team:resting:600", "team:resting:3600", ":well"});
+
+    for (const char* wrong : {"?name=team", "?name=team&state=dead", "?state=resting&for=10", "?state=resting&for=0s",
+                              "?state=resting&for=25h", "?name=%zz&state=well"}) {
+        CAPTURE(wrong);
+        CHECK(status_of(post(std::string("/-/credentials/deepseek") + wrong)) == 400);
+    }
+    CHECK(status_of(post("/-/credentials/nobody?state=well")) == 422);
+    CHECK(status_of(ask(port, "GET", "/-/credentials/deepseek?state=well")) == 405);
+    CHECK(status_of(ask(port, "POST", "/-/credentials/deepseek?state=well", "Origin: https://attacker.example\r\n")) ==
+          403);
+    CHECK(status_of(ask(now.server->metrics_port(), "POST", "/-/credentials/deepseek?state=well")) == 404);
+    CHECK(now.orders.size() == 4);
 }
 
 TEST_CASE("open circuits show in /health and flip ?strict=1 only where nothing can be served, and never /readyz") {

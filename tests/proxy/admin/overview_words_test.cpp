@@ -53,6 +53,22 @@ overall of(const health_view& health) { return overall_of({.health = health}); }
 
 } // namespace
 
+TEST_CASE("overview: keys that are dead, and those that somebody keeps back, once however many routes use them") {
+    using telemetry::credential_report;
+    auto upstream = up("openai");
+    const auto key = [&](const char* name, credential_state state, outcome_kind why = outcome_kind::credential) {
+        upstream.policies->credentials.push_back({name, {.state = state, .why = why}});
+    };
+    key("team", credential_state::dead);
+    key("poor", credential_state::dead, outcome_kind::quota);
+    key("last", credential_state::resting);
+    key("kept", credential_state::drained);
+    const auto told = of(view({route("a", {upstream}), route("b", {upstream})}));
+    CHECK(told.sentence == "Both routes serve. Dead credentials: 'team' of openai (not accepted) and 'poor' of openai "
+                           "(money). Drained by an operator: credential 'kept' of openai.");
+    CHECK(told.level == alarm_level::notice);
+}
+
 TEST_CASE("overview: in calm one sentence") {
     const auto three = of(view({route("a", {up("x")}), route("b", {up("x")}), route("c", {up("y")})}));
     CHECK(three.level == alarm_level::calm);

@@ -89,6 +89,23 @@ TEST_CASE("top: a screen and a page of the overview, whatever is in it, within t
     CHECK_THROWS(cli::read_health("[]"));
 }
 
+TEST_CASE("top: the keys of an upstream below it, each with its state, of either document") {
+    const auto page_of = [](const cli::top_document& document) { return cli::page_of(document, {}, 80, false); };
+    const std::string page = page_of(cli::read_overview(
+        R"({"routes":[{"name":"r","endpoints":[{"upstream":"a","state":"up","credentials":[)"
+        R"({"name":"team","state":"dead","in_flight":0,"asked_again_s":899.2,"why":"credential"},)"
+        R"({"name":"spare","state":"well","in_flight":3,"asked_again_s":null,"why":""},)"
+        R"({"name":"kept","state":"drained","in_flight":1,"asked_again_s":null,"why":"operator"}]}]}]})"));
+    CAPTURE(page);
+    CHECK(has(page, "\n    key team: dead, credential, 899 s more\n    key spare: well, 3 now\n"
+                    "    key kept: drained, operator\n"));
+    const std::string other = page_of(cli::read_health(
+        R"({"services":{"r":{"upstreams":{"a":{"credentials":{"team":{"state":"resting","in_flight":0,)"
+        R"("asked_again":5.2,"why":"rate_limited"}}}}}},"overall_status":{"healthy":true,"open_circuits":0}})"));
+    CAPTURE(other);
+    CHECK(has(other, "\n    key team: resting, rate_limited, 5.2 s more\n"));
+}
+
 TEST_CASE("top: more lines than a screen are scrolled, and never beyond the last") {
     std::string routes;
     for (int i = 0; i < 50; ++i)

@@ -73,6 +73,7 @@ void every_attempt(metrics& to, const event_origin& of) {
             to.attempt_finished({.route = of.route,
                                  .upstream = of.upstream,
                                  .kind = kind,
+                                 .credential = 0,
                                  .result = result,
                                  .total = 1s,
                                  .events = 1,
@@ -172,9 +173,25 @@ policy_report every_state() {
                 "",
                 endpoint_doubt::summary{.since = now - 3s},
                 {{1, "m", circuit_breaker::summary{circuit_state::half_open, {}, {}, {}, 0, 0, 0, 0, {}}, {}},
-                 {2, "", {}, endpoint_doubt::summary{.since = now - 3s}}}}},
+                 {2, "", {}, endpoint_doubt::summary{.since = now - 3s}}},
+                {credential_report{"team",
+                                   {.state = credential_state::dead,
+                                    .until = now + 9s,
+                                    .why = outcome_kind::credential,
+                                    .by_operator = false,
+                                    .in_flight = 2}}}}},
               bulkhead::summary{7, 8, 2, 9}}},
             2};
+}
+
+// One that has a choice of credentials.
+void give_key(config::settings& to) {
+    auto used = std::make_shared<config::upstream>(*to.upstreams[0]);
+    used->credentials = {{"team", {{"authorization", "Bearer sk-CANARY-team"}}}};
+    auto route = std::make_shared<config::route>(*to.routes[0]);
+    route->upstreams = {used};
+    to.upstreams[0] = used;
+    to.routes[0] = route;
 }
 
 // Of a text, by family: its HELP, its TYPE and its series.
@@ -195,8 +212,11 @@ std::string full_name(const metric_row& row) {
 TEST_CASE("every metric of the table appears once everything has happened, with every word of its labels") {
     metrics seen({.version = "1", .workers = 2});
     const auto settings = sample_settings({{"one", "a"}});
+    give_key(*settings);
     seen.configuration_loaded(settings);
-    const event_origin of{settings->routes[0].get(), settings->upstreams[0].get()};
+    const event_origin of{.route = settings->routes[0].get(),
+                          .upstream = settings->upstreams[0].get(),
+                          .credential = &settings->upstreams[0]->credentials[0]};
     every_request(seen, of);
     every_attempt(seen, of);
     every_event(seen, of);
@@ -224,6 +244,45 @@ TEST_CASE("every metric of the table appears once everything has happened, with 
             }
         }
     }
+}
+
+TEST_CASE("credentials are counted by name, over reloads and over endpoints, and nothing else of them is shown") {
+    metrics seen({.version = "1", .workers = 2});
+    auto settings = sample_settings({{"one", "a"}});
+    give_key(*settings);
+    seen.configuration_loaded(settings);
+    const auto ends = [&](const config::settings& in, lane_index key, attempt_result result) {
+        const auto* route = in.routes[0].get();
+        seen.request_event({route, route->upstreams[0].get()}, happened::launched{attempt_kind::first, "first"});
+        seen.attempt_finished(
+            {.route = route, .upstream = route->upstreams[0].get(), .credential = key, .result = result});
+    };
+    ends(*settings, 0, attempt_result::success);
+    ends(*settings, no_lane, attempt_result::success);
+    auto next = sample_settings({{"one", "a"}});
+    give_key(*next);
+    auto changed = std::make_shared<config::upstream>(*next->upstreams[0]);
+    changed->credentials.insert(changed->credentials.begin(), {"spare", {{"authorization", "Bearer sk-CANARY-spare"}}});
+    auto route = std::make_shared<config::route>(*next->routes[0]);
+    route->upstreams = {changed};
+    next->upstreams[0] = changed;
+    next->routes[0] = route;
+    seen.configuration_loaded(next);
+    ends(*settings, 0, attempt_result::success); // of the configuration before
+    ends(*next, 1, attempt_result::success);
+    ends(*next, 0, attempt_result::rate_limited);
+    seen.endpoint_changed({.route = route.get(), .upstream = changed.get(), .credential = &changed->credentials[0]},
+                          rest_began{outcome_kind::rate_limited, 1s});
+    const std::string text = seen.text();
+    const auto shows = [&](const std::string& line) {
+        CAPTURE(line);
+        CHECK(text.find("\nevenkeel_" + line + "\n") != std::string::npos);
+    };
+    shows(R"(upstream_credential_attempts_total{upstream="a",credential="team",result="success"} 3)");
+    shows(R"(upstream_credential_attempts_total{upstream="a",credential="spare",result="rate_limited"} 1)");
+    shows(R"(upstream_credential_refusals_total{upstream="a",credential="spare",reason="rate_limited"} 1)");
+    CHECK(lines_of(text, "evenkeel_upstream_credential_attempts_total").size() == 2);
+    CHECK(text.find("CANARY") == std::string::npos);
 }
 
 TEST_CASE("tokens are counted by kind, by what became of them and whether they were told; what they cost likewise") {

@@ -1,6 +1,7 @@
 // A request that is over as spans, and as what a collector is sent of them: for every shape a request can have.
 
 #include "proxy/telemetry/otlp_json.hpp"
+#include "proxy/telemetry/request_story.hpp"
 #include "proxy/telemetry/spans.hpp"
 #include "tests/proxy/telemetry/sample_config.hpp"
 
@@ -86,6 +87,35 @@ std::vector<std::string> names_of(const std::vector<span_event>& events) {
 }
 using words = std::vector<std::string>;
 } // namespace
+
+TEST_CASE("spans: which of several keys an attempt showed, by its name, which outlives the list") {
+    request it;
+    auto keyed = std::make_shared<config::upstream>(*it.settings->upstreams[0]);
+    keyed->credentials = {{"team", {{"authorization", "Bearer sk-CANARY-team"}}},
+                          {"spare", {{"authorization", "Bearer sk-CANARY-spare"}}}};
+    it.settings->upstreams[0] = keyed;
+    const auto ask = [&](duration after, attempt_kind kind, std::string_view why, lane_index key) {
+        return it.account.note(start + after, {.upstream = keyed.get()},
+                               happened::launched{kind, why, false, it.account.trace.next_span(), key});
+    };
+    const auto first = ask(1ms, attempt_kind::first, "first", 0);
+    it.note(2ms, first, happened::ended{attempt_result::rate_limited, 429, 1ms, {}, {}, {}});
+    const auto second = ask(2ms, attempt_kind::retry, "next_credential", 1);
+    it.note(3ms, second, happened::committed{"first_answer"});
+    auto all = it.spans(10ms);
+    keyed->credentials.clear();
+    REQUIRE(all.size() == 4);
+    CHECK(text(all[2].with, "evenkeel.credential") == "team");
+    CHECK(text(all[3].with, "evenkeel.credential") == "spare");
+    CHECK(text(all[3].with, "evenkeel.attempt.why") == "next_credential");
+    CHECK(text(all[0].with, "evenkeel.credential") == "absent");
+    const std::string story = story_text(it.told.back().kept);
+    CHECK(story.find("a, with credential 'team', was asked.") != std::string::npos);
+    CHECK(story.find("a, with credential 'spare', was asked instead.") != std::string::npos);
+    const std::string json = story_json(it.told.back().kept);
+    CHECK(json.find(R"("credential":"spare")") != std::string::npos);
+    CHECK((story + json).find("CANARY") == std::string::npos);
+}
 
 TEST_CASE("spans: a plain request is three, one within the other") {
     request it;
