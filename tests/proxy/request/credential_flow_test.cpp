@@ -144,7 +144,8 @@ TEST_CASE("credentials: a limited key rests for the model as its upstream is ask
 TEST_CASE(
     "credentials: the circuit of a model is of no key: any may probe it, and one that is limited fails no probe") {
     with_keys f;
-    f.route->circuit_breaker.failure_ratio = 0; // three in a row
+    f.route->circuit_breaker.failure_ratio = 0; // three in a row,
+    f.route->circuit_breaker.min_calls = 3;     // although it is all there is
     f.route->circuit_breaker.ramp = duration::zero();
     f.by_model = {{"team/big", status_answer(500)}, {"spare/big", status_answer(500)}};
     f.begin();
