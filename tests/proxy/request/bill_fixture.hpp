@@ -55,7 +55,7 @@ struct billed : retrying {
     [[nodiscard]] const exchange_log& exchange(std::size_t n) const { return *upstream.exchanges().at(n); }
     void expect_nothing_billed_left() {
         for (auto& one : clients) one->leave();
-        pass(3min);
+        pass(everything_over);
         CHECK(billed_context.open.empty());
         expect_nothing_left();
     }

@@ -92,7 +92,7 @@ struct crowd : fixture {
     }
     void expect_nothing_shared_left() {
         for (auto& one : clients) one.leave();
-        pass(3min);
+        pass(everything_over);
         CHECK(flights.size() == 0);
         CHECK(shared_services.flight_nursery.size() == 0);
         CHECK(counted.leaders == counted.ended);

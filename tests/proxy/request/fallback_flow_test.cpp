@@ -82,7 +82,7 @@ struct laddered : fixture {
         return out;
     }
     void expect_nothing_left() {
-        pass(3min);
+        pass(everything_over);
         CHECK(loop.nursery().size() == 0);
         CHECK(loop.timers().armed() == 0);
         CHECK(upstream.open_now() == 0);

@@ -107,7 +107,7 @@ struct upcasting : fixture {
     }
     void over() {
         for (auto& one : clients) one->leave();
-        pass(3min);
+        pass(everything_over);
         CHECK(loop.nursery().size() == 0);
         CHECK(loop.timers().armed() == 0);
         CHECK(upstream.open_now() == 0);

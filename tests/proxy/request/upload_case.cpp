@@ -481,7 +481,7 @@ std::vector<std::string> upload_case::run(upload_tally& sum) {
         one->stir.set();
         if (!one->left) one->client.leave();
     }
-    f_.pass(3min);
+    f_.pass(everything_over);
     check_leftovers();
     sum.hedges += f_.seen.hedges;
     sum.retries += static_cast<int>(f_.seen.extra.size()) - f_.seen.hedges;
