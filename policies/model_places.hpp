@@ -31,6 +31,11 @@ namespace evenkeel {
 // good answer: no lock, one word where the model is known already.
 class good_answers {
 public:
+    good_answers() noexcept = default;
+    ~good_answers() { delete known_.load(); }
+    good_answers(const good_answers&) = delete;
+    good_answers& operator=(const good_answers&) = delete;
+
     void note(std::uint64_t model, steady_time sent) noexcept;
     [[nodiscard]] steady_time of(std::uint64_t model) const noexcept; // min(): none that is known
     // ... of those that are known no longer.
@@ -39,7 +44,9 @@ public:
     template <class Counts>
     [[nodiscard]] steady_time latest_but(std::uint64_t model, const Counts& counts) const {
         steady_time latest = steady_time::min();
-        for (const slot& one : slots_) {
+        const slots* const known = known_.load(std::memory_order_acquire);
+        if (known == nullptr) return latest;
+        for (const slot& one : *known) {
             const std::uint64_t whose = one.model.load(std::memory_order_relaxed);
             if (whose != 0 && whose != model && at(one.sent) > latest && counts(whose)) latest = at(one.sent);
         }
@@ -60,7 +67,10 @@ private:
     [[nodiscard]] static std::size_t place(std::uint64_t model, std::size_t by) noexcept {
         return (static_cast<std::size_t>(model) + by) % size;
     }
-    std::array<slot, size> slots_;
+    using slots = std::array<slot, size>;
+    // Null: without memory for it.
+    [[nodiscard]] slots* make() noexcept;
+    std::atomic<slots*> known_{nullptr}; // made by the first answer: most endpoints of a file are never asked
     moment forgotten_{never};
 };
 

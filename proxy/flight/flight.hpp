@@ -111,6 +111,7 @@ private:
     hedge_refusal hedge_wanted(steady_time now) override;
     [[nodiscard]] bool is_copyable();
     [[nodiscard]] bool stays_doubted(endpoint_index at, steady_time now);
+    [[nodiscard]] bool takes_a_place(endpoint_index at, attempt_purpose what);
     [[nodiscard]] permit_request permit_request_for(endpoint_index at, attempt_purpose what,
                                                     const request_shape& shape);
     [[nodiscard]] std::uint64_t model_asked(endpoint_index at, const request_shape& shape);

@@ -166,6 +166,14 @@ void flight::fill_credentials(permit_request& wanted) {
     wanted.can_follow = !errand_.only && plan_.attempts() < route_.retry.max_retries && held(wanted.at);
 }
 
+// It takes the place of an attempt at an endpoint that hangs: of one that is silent there, or that has failed there.
+bool flight::takes_a_place(endpoint_index at, attempt_purpose what) {
+    if (what != attempt_purpose::rescue && what != attempt_purpose::retry) return false;
+    return std::any_of(attempts_.begin(), attempts_.end(), [&](const flying& one) {
+        return (what == attempt_purpose::retry || !one.over) && takes_over(one.at, at);
+    });
+}
+
 permit_request flight::permit_request_for(endpoint_index at, attempt_purpose what, const request_shape& shape) {
     const std::uint64_t model = model_asked(at, shape);
     permit_request wanted{.route = &route_,
@@ -178,9 +186,7 @@ permit_request flight::permit_request_for(endpoint_index at, attempt_purpose wha
                           .refused = last_failure_ && last_failure_->what.kind == outcome_kind::rate_limited,
                           .spared =
                               order_.size() > 1 && policies_.endpoints[at].doubt->doubted(model, now_) && is_copyable(),
-                          .moved = what == attempt_purpose::rescue &&
-                                   std::any_of(attempts_.begin(), attempts_.end(),
-                                               [&](const flying& one) { return !one.over && takes_over(one.at, at); }),
+                          .moved = takes_a_place(at, what),
                           .shard = shard_,
                           .request = &request_};
     if (policies_.endpoints[at].lanes != nullptr) fill_credentials(wanted);
