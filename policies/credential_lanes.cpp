@@ -33,7 +33,7 @@ std::optional<credential_lanes::refusal> credential_lanes::choose(const wish& wa
     boost::container::static_vector<lane_index, most_credentials> free, second, due;
     lane_index soonest = no_lane; // of those that rest, the one to be had first
     steady_time again = steady_time::max(), again_at_all = steady_time::max(), soonest_rest = steady_time::max();
-    for (lane_index at = 0; at < lanes_.size(); ++at) {
+    for (lane_index at = 0; at < count(); ++at) {
         const credential_lane::outlook seen = look_at(at, wanted.model, now);
         if (!seen.drained) again_at_all = std::min(again_at_all, std::max(seen.until, now));
         if (wanted.never.has(at)) continue;
@@ -92,7 +92,7 @@ std::optional<credential_lanes::refusal> credential_lanes::take(const wish& want
 }
 
 bool credential_lanes::any_free(std::uint64_t model, lane_set but, steady_time now) const {
-    for (lane_index at = 0; at < lanes_.size(); ++at) {
+    for (lane_index at = 0; at < count(); ++at) {
         if (!but.has(at) && look_at(at, model, now).free) return true;
     }
     return false;

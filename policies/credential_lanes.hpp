@@ -109,6 +109,7 @@ public:
     [[nodiscard]] credential_lane::summary report(lane_index at, steady_time now) const;
 
 private:
+    [[nodiscard]] lane_index count() const noexcept { return static_cast<lane_index>(lanes_.size()); }
     [[nodiscard]] std::optional<refusal> choose(const wish& wanted, double u, steady_time now, bool takes,
                                                 lane_index& found) const;
     [[nodiscard]] lane_index pick(std::span<const lane_index> among, double u) const noexcept;
