@@ -92,14 +92,7 @@ async def ended_at_once(stage):
     _, proxy = await stage.one(hello(30), top="drain: {delay: 20s, timeout: 20s}\n")
     load = asyncio.gather(*(proxy.ask(chat(stream=n % 2 == 0)) for n in range(50)))
     await asyncio.sleep(1)
-    proxy.send(signal.SIGTERM)
-    await asyncio.sleep(0.5)
-    waits = not proxy.ended
-    proxy.send(signal.SIGTERM)
-    begun = time.monotonic()
-    while not proxy.ended and time.monotonic() < begun + 10:
-        await asyncio.sleep(0.005)
-    took = time.monotonic() - begun
+    waits, took = await proxy.terminate_twice()
     stage.say(f"gone after {1000 * took:.0f} ms" if proxy.ended else "there after 10 s")
     stage.expect(waits and proxy.ended and took < 0.2, "gone within 200 ms, and not before")
     load.cancel()

@@ -48,14 +48,7 @@ async def term_twice(stage):
     asked = asyncio.ensure_future(proxy.ask(chat()))
     while not upstream.asked():
         await asyncio.sleep(0.05)
-    proxy.send(signal.SIGTERM)
-    await asyncio.sleep(0.3)
-    waits = not proxy.ended
-    proxy.send(signal.SIGTERM)
-    begun = time.monotonic()
-    while not proxy.ended and time.monotonic() < begun + 10:
-        await asyncio.sleep(0.005)
-    took = time.monotonic() - begun
+    waits, took = await proxy.terminate_twice()
     stage.say(f"gone {1000 * took:.0f} ms after the second" if proxy.ended else "there 10 s after the second")
     stage.expect(waits and proxy.ended, "the first drains, the second ends")
     stage.expect(took < 0.2, "within 200 ms")

@@ -66,7 +66,18 @@ def free_port():
     raise RuntimeError("no port is free")
 
 
-class Request:
+class Message:
+    """What has a body."""
+
+    @property
+    def json(self):
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return {}
+
+
+class Request(Message):
     def __init__(self, head):
         lines = head.decode("latin-1").split("\r\n")
         self.method, self.target, _ = lines[0].split(" ", 2)
@@ -77,13 +88,6 @@ class Request:
                 self.headers[name.strip().lower()] = value.strip()
         self.body = b""
         self.at = time.monotonic()
-
-    @property
-    def json(self):
-        try:
-            return json.loads(self.body)
-        except ValueError:
-            return {}
 
     @property
     def streams(self):
@@ -243,18 +247,11 @@ def in_turn(*plays):
     return play
 
 
-class Answer:
+class Answer(Message):
     def __init__(self):
         self.status, self.headers, self.body, self.whole = 0, {}, b"", False
         self.seconds = self.first = None  # until it was over; until the first byte of its body
         self.left = False                 # our patience was over
-
-    @property
-    def json(self):
-        try:
-            return json.loads(self.body)
-        except ValueError:
-            return {}
 
     @property
     def text(self):
@@ -425,6 +422,17 @@ class Proxy:
     def said(self):
         with open(self.log, errors="replace") as file:
             return file.read()
+
+    async def terminate_twice(self):
+        """Whether it waited for the second SIGTERM, and how long it then took; at most 10 s."""
+        self.send(signal.SIGTERM)
+        await asyncio.sleep(0.5)
+        waits = not self.ended
+        self.send(signal.SIGTERM)
+        begun = time.monotonic()
+        while not self.ended and time.monotonic() < begun + 10:
+            await asyncio.sleep(0.005)
+        return waits, time.monotonic() - begun
 
     def send(self, what):
         self.child.send_signal(what)
