@@ -25,7 +25,7 @@ worker::worker(const shared_parts& shared, config::snapshot settings,
           },
           shared.look_for_dead_ways_every),
       chaos_(shared.chaos),
-      services_{loop_, pool_, shared.observer, shared.memory, shared.health_document, std::mt19937_64{seed}},
+      services_{loop_, pool_, shared.observer, shared.memory, shared.health_document, split_mix64{seed}},
       context_{.services = services_, .settings = {}, .policies = {}, .id_seed = seed, .trace_draws = ~seed},
       probes_({loop_, pool_, shared.observer, [this](const config::upstream& to) {
                    return request::may_warm(*context_.settings, *context_.policies, to, loop_.now());
@@ -61,7 +61,8 @@ void worker::start() {
                          [this](const config::upstream& to) {
                              return request::may_warm(*context_.settings, *context_.policies, to, loop_.now());
                          },
-                     .draw = [this] { return services_.draw(); },
+                     // Not of the requests' draws: they are the same whether or not anything is kept warm.
+                     .draw = [chance = split_mix64{context_.trace_draws}]() mutable { return unit_interval(chance()); },
                      .workers = context_.settings->workers},
                     context_.settings->upstreams);
     probes_.use(context_.settings->upstreams);

@@ -145,7 +145,7 @@ telemetry::kept_request suppose(const config::snapshot& settings, const hypothes
         [&](std::string_view upstream, unsigned, double) {
             return is_supposed(upstream) ? bad_answer(what) : good_answer(what);
         },
-        1,
+        hypothesis::draws,
         [&](std::string_view upstream, double) {
             return !(is_supposed(upstream) && what.does == hypothesis::fault::unreachable);
         });

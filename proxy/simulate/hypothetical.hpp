@@ -6,6 +6,7 @@
 #include "config/settings.hpp"
 #include "proxy/telemetry/kept_request.hpp"
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,6 +14,8 @@
 namespace evenkeel::simulate {
 
 struct hypothesis {
+    static constexpr std::uint64_t draws = 1; // the seed of what is drawn: pauses and the spread of rests
+
     std::string method = "POST";
     std::string path{}; // and query
     std::string body{};

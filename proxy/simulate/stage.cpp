@@ -212,7 +212,7 @@ struct stage::inside {
     inside(config::snapshot all, provider asks, std::uint64_t seed, network lets_through)
         : settings(std::move(all)), transport(loop, std::move(asks), std::move(lets_through)),
           policies(registry.prepare(*settings)),
-          services{loop, transport, seen, memory, [] { return std::string{"{}"}; }, std::mt19937_64{seed}} {
+          services{loop, transport, seen, memory, [] { return std::string{"{}"}; }, split_mix64{seed}} {
         services.last_good = &last_good;
     }
     static net::task<void> play(inside& me, double when, std::string text, std::optional<double> patience,

@@ -13,7 +13,6 @@
 #include "proxy/net/transport.hpp"
 
 #include <functional>
-#include <random>
 #include <string>
 
 namespace evenkeel::request {
@@ -36,7 +35,7 @@ struct worker_services {
     telemetry::observer& observer;
     memory_bound& memory;
     std::function<health_text()> health_document; // for `serve: health` routes
-    std::mt19937_64 chance{};                     // of pauses; seeded by the worker
+    split_mix64 chance{};                         // of pauses; seeded by the worker
     buffer_pool buffers{memory};
     net::departure_watch departures{loop};
     last_good_store* last_good = nullptr;                          // of all workers; null: none
