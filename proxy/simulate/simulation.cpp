@@ -118,6 +118,7 @@ private:
     std::size_t under_way_ = 0;
     bool too_many_ = false;
     run_result result_;
+    request::virtual_end end_{services_};
 };
 
 void simulation::wait_for_next() {

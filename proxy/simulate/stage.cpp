@@ -230,6 +230,7 @@ struct stage::inside {
     no_client nobody{loop};
     std::vector<request_seen> requests;
     std::function<void(const telemetry::request_account&)> tells;
+    request::virtual_end end{services};
 };
 
 net::task<void> stage::inside::play(inside& me, double when, std::string text, std::optional<double> patience,

@@ -40,6 +40,7 @@ struct billed : retrying {
     request::connection_context billed_context{
         .services = billed_services, .settings = {}, .policies = {}, .id_seed = 1};
     std::vector<std::unique_ptr<scripted_client>> clients;
+    request::virtual_end billed_end{billed_services};
 
     explicit billed(bool two = false) : retrying(two) { route->timeout.rescue.on = false; }
     // One more client, which sends this at once.

@@ -290,6 +290,7 @@ TEST_CASE("the bill of a request lies in its journal, attempt by attempt") {
     } journal;
     request::worker_services services{f.loop, f.upstream, journal, f.memory, [] { return std::string{"{}"}; }};
     request::connection_context context{.services = services, .settings = {}, .policies = {}, .id_seed = 1};
+    const request::virtual_end end{services};
     context.use(f.settings, f.registry.prepare(*f.settings));
     f.upstream.next(gives(json_answer(R"({"choices":[],)" + counts + "}")));
     f.upstream.next(gives(untold));
@@ -328,6 +329,7 @@ TEST_CASE("what several clients share is paid for once") {
     request::worker_services services{f.loop, f.upstream, sums, f.memory, [] { return std::string{"{}"}; }};
     services.flights = &f.flights;
     request::connection_context context{.services = services, .settings = {}, .policies = {}, .id_seed = 1};
+    const request::virtual_end end{services};
     context.use(f.settings, f.registry.prepare(*f.settings));
     f.upstream.next(gives(told, 1s));
     std::vector<std::unique_ptr<scripted_client>> clients;

@@ -393,6 +393,7 @@ private:
     request::connection_context context_{.services = services_, .settings = {}, .policies = {}, .id_seed = 1};
     std::vector<std::unique_ptr<visitor>> visitors_;
     std::vector<std::shared_ptr<ledger_entry>> entries_;
+    request::virtual_end end_{services_};
 };
 
 int requests_to_run() {

@@ -74,6 +74,7 @@ struct crowd : fixture {
     request::connection_context shared_context{
         .services = shared_services, .settings = {}, .policies = {}, .id_seed = 1};
     std::deque<scripted_client> clients;
+    request::virtual_end shared_end{shared_services};
 
     crowd() {
         shared_services.flights = &flights;

@@ -52,6 +52,7 @@ struct laddered : fixture {
     request::connection_context own{.services = own_services, .settings = {}, .policies = {}, .id_seed = 2};
     std::shared_ptr<config::upstream> other = std::make_shared<config::upstream>();
     std::shared_ptr<config::route> cheap = std::make_shared<config::route>();
+    request::virtual_end own_end{own_services};
 
     explicit laddered(std::vector<config::fallback_step> steps) {
         own_services.last_good = &store;

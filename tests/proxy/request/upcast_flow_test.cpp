@@ -76,6 +76,7 @@ struct upcasting : fixture {
     request::worker_services listened{loop, upstream, told, memory, [] { return std::string{"{}"}; }};
     request::connection_context listening{.services = listened, .settings = {}, .policies = {}, .id_seed = 1};
     std::vector<std::unique_ptr<scripted_client>> clients;
+    request::virtual_end listened_end{listened};
 
     upcasting() {
         route->retry.max_retries = 2;

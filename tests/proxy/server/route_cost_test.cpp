@@ -42,6 +42,10 @@ void discounted(void* block) noexcept {
 } // namespace
 
 void* operator new(std::size_t size) { return counted(std::malloc(size)); }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+    void* const block = std::malloc(size);
+    return block == nullptr ? nullptr : counted(block);
+}
 void* operator new(std::size_t size, std::align_val_t alignment) {
     const auto to = static_cast<std::size_t>(alignment);
     return counted(std::aligned_alloc(to, (size + to - 1) / to * to));
