@@ -151,15 +151,16 @@ public:
         pooled_connection& one = *self;
         one.leave();
         if (!one.home_->pools() || !one.stream_->at_rest()) return;
-        if (one.home_->warms()) one.given_back(upstream_keep_alive);
-        keep(std::move(self), upstream_keep_alive);
+        const steady_time now = one.home_->worker.now();
+        if (one.home_->warms()) one.given_back(upstream_keep_alive, now);
+        keep(std::move(self), upstream_keep_alive, now);
     }
     // Opened ahead of demand. To whoever takes it it is a reused one: the server may have given it up meanwhile.
     static void keep_warm(std::unique_ptr<pooled_connection> self) {
         pooled_connection& one = *self;
         one.unused_ = true;
         tell(one.home_->observer, *one.upstream_, telemetry::prewarm_event::opened);
-        if (one.home_->pools()) keep(std::move(self), one.home_->keep_alive);
+        if (one.home_->pools()) keep(std::move(self), one.home_->keep_alive, one.home_->worker.now());
     }
     // Also for one that was handed to somebody who no longer wants it.
     static void settle(std::unique_ptr<pooled_connection> self) {
@@ -173,41 +174,39 @@ public:
 
     void begin() noexcept { home_->ways->join(*this); } // an exchange
     // Where the endpoint is kept warm: likewise.
-    void lend() noexcept {
-        lent_at_ = home_->worker.now();
+    void lend(steady_time now) noexcept {
+        lent_at_ = now;
         if (std::exchange(unused_, false)) tell(home_->observer, *upstream_, telemetry::prewarm_event::used);
     }
 
     [[nodiscard]] bool lost() const noexcept { return stream_->closed() || (slot_ && slot_->is_outdated()); }
     [[nodiscard]] bool spoiled(steady_time now) const noexcept { return lost() || now >= best_before_; }
-    [[nodiscard]] bool spoiled() const noexcept { return spoiled(home_->worker.now()); }
 
     void rest() {
         resting_ = true;
         home_->worker.timers().arm(*this, best_before_);
     }
     // Fit for another exchange? Call once, on leaving the idle state.
-    [[nodiscard]] bool awaken() noexcept {
+    [[nodiscard]] bool awaken(steady_time now) noexcept {
         resting_ = false;
         cancel();
         stream_->unwatch();
-        return !spoiled() && stream_->quiet();
+        return !spoiled(now) && stream_->quiet();
     }
 
 private:
-    static void keep(std::unique_ptr<pooled_connection> self, duration upstream_keep_alive) {
+    static void keep(std::unique_ptr<pooled_connection> self, duration upstream_keep_alive, steady_time now) {
         pooled_connection& one = *self;
         one.reused_ = true;
         const config::connection_options& limits = one.home_->upstream->connections;
         duration unused = limits.idle_timeout;
         if (upstream_keep_alive > duration::zero()) unused = std::min(unused, upstream_keep_alive - keep_alive_margin);
-        const steady_time now = one.home_->worker.now();
         one.best_before_ = std::min(now + unused, one.opened_ + limits.max_age);
         if (!one.spoiled(now)) settle(std::move(self));
     }
-    void given_back(duration upstream_keep_alive) noexcept {
+    void given_back(duration upstream_keep_alive, steady_time now) noexcept {
         home_->keep_alive = upstream_keep_alive;
-        if (lent_at_) home_->warm->released(home_->worker.now() - *std::exchange(lent_at_, {}));
+        if (lent_at_) home_->warm->released(now - *std::exchange(lent_at_, {}));
     }
     void no_longer_warm() noexcept {
         if (lent_at_) home_->warm->released(home_->worker.now() - *lent_at_);
@@ -255,13 +254,15 @@ void endpoint::warm_as_told(const std::optional<warming>& how) {
 }
 
 std::unique_ptr<pooled_connection> endpoint::take() {
+    if (idle.empty()) return nullptr;
+    const steady_time now = worker.now();
     while (!idle.empty()) {
         auto one = std::move(idle.back());
         idle.pop_back();
         observer.connection_changed({connection_kind::idle, upstream.get(), -1});
-        if (!one->awaken()) continue;
+        if (!one->awaken(now)) continue;
         if (warms()) {
-            one->lend();
+            one->lend(now);
             warm->taken(true);
         }
         return one;
@@ -278,10 +279,11 @@ void endpoint::place(std::unique_ptr<pooled_connection> back) {
         return;
     }
     // A fresh one wants the slot, which the connection leaves behind when it is dropped here.
-    if (waiters.front()->fresh || !back->awaken()) return;
+    const steady_time now = worker.now();
+    if (waiters.front()->fresh || !back->awaken(now)) return;
     waiter& first = *waiters.front();
     waiters.pop_front();
-    if (warms()) back->lend();
+    if (warms()) back->lend(now);
     first.connection = std::move(back);
     first.wake->set();
 }
@@ -519,7 +521,7 @@ task<open_result> connection_pool::open(const std::shared_ptr<const config::upst
     auto connection =
         std::make_unique<pooled_connection>(std::move(*place), std::move(made.stream), all->worker.now() - began);
     all->observer.connection_changed({connection_kind::cold, to.get()});
-    if (home->warms()) connection->lend();
+    if (home->warms()) connection->lend(all->worker.now());
     co_return opened(std::move(connection));
 }
 
