@@ -1,5 +1,7 @@
-// A tree of windows by shape, and what was last read from each. Recording touches five windows; reading is what costs
-// (a quantile walks its buckets), so that is what is kept.
+// A tree of windows by shape, and what was last read from each. Reading is what costs (a quantile walks its buckets),
+// so that is what is kept. Recording touches as many windows as differ: a level below which there has only been one
+// shape has learned what that one has, and they share a window until there is another. So where all requests are of one
+// shape there is one window and not five.
 
 #include "policies/endpoint_latency.hpp"
 
@@ -81,18 +83,31 @@ private:
     std::size_t next_ = 0, held_ = 0;
 };
 
-// One shape at one level.
-struct node {
-    node(const level_key& named, node* above, const adaptive_options& options)
-        : key(named), parent(above), learned(options.window, options.min_samples) {}
+// What was recorded of a shape at one level, or at several that have seen the same.
+struct experience {
+    explicit experience(const adaptive_options& options) : learned(options.window, options.min_samples) {}
+    experience(const experience& of, const adaptive_options& options) : experience(options) {
+        learned.merge(of.learned);
+        added = of.added;
+        has_answered = of.has_answered;
+        latest = of.latest;
+    }
 
-    level_key key;
-    node* parent;
-    std::uint64_t used = 0; // when last, as a number; a parent's is later than its children's
     latency_window learned;
     std::uint32_t added = 0; // to learned, so far
     bool has_answered = false;
-    latest_answers latest; // of the levels of a kind, of a model and of its tokens
+    latest_answers latest; // read at the levels of a kind, of a model and of its tokens
+};
+
+// One shape at one level.
+struct node {
+    node(const level_key& named, node* above, std::shared_ptr<experience> of)
+        : key(named), parent(above), seen(std::move(of)) {}
+
+    level_key key;
+    node* parent;
+    std::uint64_t used = 0;           // when last, as a number; a parent's is later than its children's
+    std::shared_ptr<experience> seen; // its parent's as well, if that has no other child
     kept<duration> usual;
     adaptive_timeout timeout;
 
@@ -114,16 +129,13 @@ struct node {
     [[nodiscard]] bool fresh(const kept<Value>& one, steady_time now) noexcept {
         if (!one.value) return false;
         const duration age = now - one.read_at;
-        return age < read_again || (age < read_anyway && (added - one.added) * few_new < learned.samples(now));
+        return age < read_again ||
+               (age < read_anyway && (seen->added - one.added) * few_new < seen->learned.samples(now));
     }
     template <class Value>
     const Value& keep(kept<Value>& in, Value read, steady_time now) noexcept {
-        in = {std::move(read), now, added};
+        in = {std::move(read), now, seen->added};
         return *in.value;
-    }
-    void add(latency_code sample, steady_time now) noexcept {
-        learned.add(sample, now);
-        ++added;
     }
 };
 } // namespace
@@ -167,7 +179,7 @@ struct endpoint_latency::state {
 
     // The deepest level that holds enough, not above `highest`.
     [[nodiscard]] node* read_from(node* at, int highest, steady_time now) const {
-        while (at != nullptr && at->learned.samples(now) < options.min_samples) at = at->parent;
+        while (at != nullptr && at->seen->learned.samples(now) < options.min_samples) at = at->parent;
         return at != nullptr && at->key.level >= highest ? at : nullptr;
     }
 
@@ -181,17 +193,30 @@ struct endpoint_latency::state {
 
     node* grow(const request_shape& shape) {
         node* parent = nullptr;
+        std::shared_ptr<experience> fresh; // of what is new here
         for (int level = 0; level < levels; ++level) {
             node* at = find(shape, level);
             if (at == nullptr) {
                 if (nodes.size() >= max_shapes) forget_one();
+                if (!fresh) {
+                    part_from_children(parent);
+                    fresh = std::make_shared<experience>(options);
+                }
                 const level_key key = key_of(shape, level);
-                at = nodes.emplace(key, std::make_unique<node>(key, parent, options)).first->second.get();
+                at = nodes.emplace(key, std::make_unique<node>(key, parent, fresh)).first->second.get();
             }
             at->used = ++uses; // what is needed here is not forgotten for what comes next
             parent = at;
         }
         return parent;
+    }
+
+    // It gets another child: what it has seen, and those above with it, is from now on more than its only one has.
+    void part_from_children(node* from) {
+        if (from == nullptr) return;
+        const std::shared_ptr<experience> shared = from->seen;
+        const auto own = std::make_shared<experience>(*shared, options);
+        for (; from != nullptr && from->seen == shared; from = from->parent) from->seen = own;
     }
 
     // A walk over all, since it happens once for a shape that is new when there are max_shapes already.
@@ -208,7 +233,7 @@ struct endpoint_latency::state {
         if (at == nullptr) return options.initial.of(streamed);
         kept<duration>& known = at->timeouts[streamed ? 1 : 0];
         if (at->fresh(known, now)) return *known.value;
-        duration timeout = at->timeout.decide(options, at->learned, streamed, now);
+        duration timeout = at->timeout.decide(options, at->seen->learned, streamed, now);
         if (at->key.level == mixed_level) timeout = std::max(timeout, options.initial.of(streamed));
         return at->keep(known, timeout, now);
     }
@@ -220,8 +245,8 @@ struct endpoint_latency::state {
             if (at->fresh(known, now) && known.value->q == q) return known.value->value;
         }
         auto& place = at->quantiles[at->next_quantile++ % at->quantiles.size()];
-        auto value = at->learned.quantile(q, abandoned_as::cut_off, now);
-        if (!value) value = at->learned.last_answer(now);
+        auto value = at->seen->learned.quantile(q, abandoned_as::cut_off, now);
+        if (!value) value = at->seen->learned.last_answer(now);
         return at->keep(place, node::quantile{q, value}, now).value;
     }
 
@@ -232,7 +257,7 @@ struct endpoint_latency::state {
         constexpr std::uint32_t enough = 32; // answers of which a window knows the P95
         node* at = deepest(shape);
         bool of_its_kind =
-            shape.size_class < large_size || (at != nullptr && at->key.level == leaf_level && at->has_answered);
+            shape.size_class < large_size || (at != nullptr && at->key.level == leaf_level && at->seen->has_answered);
         while (at != nullptr && at->key.level > tokens_level) at = at->parent;
         of_its_kind = of_its_kind && at != nullptr && at->key.level == tokens_level;
         for (; at != nullptr && at->key.level >= stream_level; at = at->parent) {
@@ -240,8 +265,9 @@ struct endpoint_latency::state {
             if (at->fresh(at->usual, now)) {
                 value = at->usual.value;
             } else {
-                if (at->learned.answered(now) >= enough) value = at->learned.quantile_of_answered(usual_quantile, now);
-                if (!value) value = at->latest.high();
+                if (at->seen->learned.answered(now) >= enough)
+                    value = at->seen->learned.quantile_of_answered(usual_quantile, now);
+                if (!value) value = at->seen->latest.high();
                 if (value) at->keep(at->usual, *value, now);
             }
             if (value) return of_its_kind ? *value : std::max(*value, of_another_kind);
@@ -268,7 +294,7 @@ void endpoint_latency::configure(const adaptive_options& options) {
     if (state_->options == options) return;
     state_->options = options;
     for (auto& [key, at] : state_->nodes) {
-        at->learned.configure(options.window, options.min_samples);
+        at->seen->learned.configure(options.window, options.min_samples);
         at->timeouts = {};
     }
 }
@@ -281,12 +307,15 @@ void endpoint_latency::record(const request_shape& shape, duration took, latency
     // The level that decides for this shape is the one whose timeout it ran into, or did not.
     node* const decides = state_->read_from(leaf, mixed_level, now);
     (decides != nullptr ? decides : leaf)->timeout.attempt_ended(shape.stream, took, timed_out, state_->options, now);
+    const experience* last = nullptr;
     for (node* at = leaf; at != nullptr; at = at->parent) {
-        at->add(sample, now);
-        at->has_answered = at->has_answered || kind == latency_sample::answered;
-        if (is_usual && kind == latency_sample::answered && at->key.level >= stream_level &&
-            at->key.level <= tokens_level)
-            at->latest.add(took);
+        experience& seen = *at->seen;
+        if (std::exchange(last, &seen) == &seen) continue;
+        seen.learned.add(sample, now);
+        ++seen.added;
+        if (kind != latency_sample::answered) continue;
+        seen.has_answered = true;
+        if (is_usual) seen.latest.add(took);
     }
 }
 
@@ -312,7 +341,7 @@ std::optional<duration> endpoint_latency::hedge_delay(const request_shape& shape
     node* const at = state_->read_from(state_->deepest(shape), stream_level, now);
     if (at == nullptr) return std::nullopt;
     if (at->fresh(at->hedge_delay, now) && at->hedge_delay.value->of == options) return at->hedge_delay.value->value;
-    const auto delay = evenkeel::hedge_delay(options, at->learned, state_->options.min_samples, now);
+    const auto delay = evenkeel::hedge_delay(options, at->seen->learned, state_->options.min_samples, now);
     return at->keep(at->hedge_delay, node::delay{options, delay}, now).value;
 }
 
@@ -340,7 +369,7 @@ endpoint_latency::summary endpoint_latency::report(steady_time now) {
     out.current_timeout_stream = timeout(true);
     out.current_timeout_buffered = timeout(false);
     if (all == nullptr) return out;
-    out.samples = all->learned.samples(now);
+    out.samples = all->seen->learned.samples(now);
     if (out.samples == 0) return out;
     out.p50 = state_->quantile_at(all, 0.5, now);
     out.p95 = state_->quantile_at(all, 0.95, now);
@@ -355,8 +384,11 @@ std::size_t endpoint_latency::shapes() {
 std::size_t endpoint_latency::memory_bytes() {
     const std::scoped_lock lock(mutex_);
     std::size_t bytes = sizeof(state);
-    for (const auto& [key, at] : state_->nodes)
-        bytes += sizeof(node) + at->learned.memory_bytes() - sizeof(latency_window);
+    for (const auto& [key, at] : state_->nodes) {
+        bytes += sizeof(node);
+        const bool shares = at->parent != nullptr && at->parent->seen == at->seen;
+        if (!shares) bytes += sizeof(experience) + at->seen->learned.memory_bytes() - sizeof(latency_window);
+    }
     return bytes;
 }
 

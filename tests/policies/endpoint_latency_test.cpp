@@ -1,10 +1,15 @@
 #include "policies/endpoint_latency.hpp"
 
+#include "policies/latency_window.hpp"
+
 #include "tests/policies/latency_draws.hpp"
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <optional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace evenkeel::test::endpoint_latency_test {
@@ -192,6 +197,61 @@ TEST_CASE("silences of streams widen the idle timeout: 1.5 x the longest, at mos
     latency.note_gap(3h, start + 700s);
     CHECK(latency.widened_idle(60s, start + 700s) == 180s);
     CHECK(latency.widened_idle(60s, start + 700s + 1h) == 60s);
+}
+
+TEST_CASE("levels share a window until there is another shape: told apart as if each had had its own") {
+    const adaptive_options options;
+    // A window for each level of each shape, as the documentation has it.
+    struct level {
+        int depth;
+        request_shape of;
+        bool operator==(const level&) const = default;
+    };
+    const auto levels_of = [](request_shape shape) {
+        std::vector<level> all;
+        for (int depth = 4; depth >= 0; --depth) {
+            all.push_back({depth, shape});
+            if (depth == 4) shape.size_class = 0;
+            if (depth == 3) shape.tokens_class = 0;
+            if (depth == 2) shape.model = 0;
+            if (depth == 1) shape.stream = false;
+        }
+        return all;
+    };
+    for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+        draws random(seed);
+        endpoint_latency latency(options);
+        std::vector<std::pair<level, latency_window>> each;
+        const auto window_of = [&](const level& at) -> latency_window& {
+            const auto found = std::find_if(each.begin(), each.end(), [&](const auto& one) { return one.first == at; });
+            if (found != each.end()) return found->second;
+            return each.emplace_back(at, latency_window(options.window, options.min_samples)).second;
+        };
+        std::vector<request_shape> shapes;
+        steady_time now = start;
+        for (int step = 0; step < 300; ++step) {
+            now += 2s + duration{1ms} * random.below(seed % 2 == 0 ? 500 : 20000);
+            if (shapes.empty() || random.chance(0.03))
+                shapes.push_back({.stream = random.chance(0.5),
+                                  .model = 7u + random.below(2),
+                                  .tokens_class = static_cast<std::uint8_t>(random.below(2)),
+                                  .size_class = static_cast<std::uint8_t>(random.below(2))});
+            const request_shape& shape = shapes[random.below(shapes.size())];
+            const duration took = std::chrono::milliseconds{1 + random.below(20000)};
+            const auto kind = random.chance(0.8) ? latency_sample::answered : latency_sample::cut_off;
+            latency.record(shape, took, kind, false, now);
+            for (const level& at : levels_of(shape)) window_of(at).add(took, kind, now);
+            std::optional<duration> expected;
+            for (const level& at : levels_of(shape)) {
+                latency_window& window = window_of(at);
+                if (window.samples(now) < options.min_samples) continue;
+                expected = window.quantile(0.95, abandoned_as::cut_off, now);
+                if (!expected) expected = window.last_answer(now);
+                break;
+            }
+            CHECK(latency.quantile(shape, 0.95, now) == expected);
+        }
+    }
 }
 
 TEST_CASE("shapes are bounded: the longest unused goes, what is in use stays known") {
