@@ -5,8 +5,6 @@
 #include "proxy/message/local_answer.hpp"
 #include "proxy/reading/judgement.hpp"
 
-#include <boost/asio/post.hpp>
-
 #include <algorithm>
 #include <exception>
 #include <utility>
@@ -14,7 +12,7 @@
 namespace evenkeel::request {
 
 void flight_reader::state::wake() {
-    boost::asio::post(loop.executor(), [self = shared_from_this()] { self->ready.set(); });
+    loop.post([self = shared_from_this()] { self->ready.set(); });
 }
 
 void flight_reader::leave() noexcept {
@@ -79,9 +77,7 @@ bool shared_flight::join(flight_reader& reader, steady_time deadline) {
         later = deadline > latest_;
         latest_ = std::max(latest_, deadline);
     }
-    if (later)
-        boost::asio::post(services_.loop.executor(),
-                          [self = shared_from_this(), deadline] { self->allow_until(deadline); });
+    if (later) services_.loop.post([self = shared_from_this(), deadline] { self->allow_until(deadline); });
     reader.flight_ = shared_from_this();
     return true;
 }
@@ -97,7 +93,7 @@ void shared_flight::remove(const sleeper& reader) noexcept {
     }
     if (!last) return;
     among_.erase(key_, *this);
-    boost::asio::post(services_.loop.executor(), [self = shared_from_this()] { self->cancel_now(); });
+    services_.loop.post([self = shared_from_this()] { self->cancel_now(); });
 }
 
 shared_flight::seen shared_flight::look(flight_reader& reader) {
@@ -129,7 +125,7 @@ shared_flight::taken shared_flight::take(flight_reader& reader, bool waits) {
             who.waits = waits;
         }
     }
-    if (poke) boost::asio::post(services_.loop.executor(), [self = shared_from_this()] { self->progress_.set(); });
+    if (poke) services_.loop.post([self = shared_from_this()] { self->progress_.set(); });
     return out;
 }
 

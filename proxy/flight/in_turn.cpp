@@ -2,10 +2,9 @@
 
 #include "proxy/message/local_answer.hpp"
 #include "proxy/net/event.hpp"
+#include "proxy/net/loop.hpp"
 #include "proxy/reading/principal.hpp"
 #include "proxy/state/shard_of.hpp"
-
-#include <boost/asio/post.hpp>
 
 #include <fmt/format.h>
 
@@ -19,7 +18,7 @@ namespace {
 // over: then it finds nobody.
 class turn final : public bulkhead::waiter, public std::enable_shared_from_this<turn> {
 public:
-    explicit turn(net::executor worker) noexcept : worker_(worker), ready_(worker) {}
+    explicit turn(net::loop& worker) noexcept : worker_(worker), ready_(worker.executor()) {}
 
     [[nodiscard]] net::task<bool> wait_until(net::timer_queue& timers, steady_time due) {
         return ready_.wait_until(timers, due);
@@ -32,10 +31,10 @@ public:
 
 private:
     void wake() noexcept override {
-        boost::asio::post(worker_, [self = shared_from_this()] { self->ready_.set(); });
+        worker_.post([self = shared_from_this()] { self->ready_.set(); });
     }
 
-    net::executor worker_;
+    net::loop& worker_;
     net::event ready_;
     bool gone_ = false;
 };
@@ -92,7 +91,7 @@ net::task<answer> wait_in_turn(worker_services& services, client_request& reques
     steady_time until = longest ? came + *longest : steady_time::max();
     // Who waits for a shared flight leaves it by himself, and another's time may be longer.
     if (what.shared == nullptr) until = std::min(until, what.deadline);
-    const auto mine = std::make_shared<turn>(services.loop.executor());
+    const auto mine = std::make_shared<turn>(services.loop);
     duration queued_for{};
     bulkhead::entry entry = at.wait(mine, requester_of(request, what), until, came);
     const bool queued = !entry.given && entry.refused == bulkhead_refusal::none;

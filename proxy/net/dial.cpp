@@ -130,8 +130,7 @@ task<dialled> connect(opening& work, const dial_context& with, const config::url
     work.at = opening::phase::resolving;
     std::vector<boost::asio::ip::address> addresses;
     {
-        const resolver::query query(with.resolver, hop.host, work.in().now(), work.in().executor(), work.wake,
-                                    with.owner);
+        const resolver::query query(with.resolver, hop.host, work.in().now(), work.in(), work.wake, with.owner);
         while (!query.ready() && !work.ended()) co_await work.wake.wait();
         if (work.ended()) co_return dialled{nullptr, work.error(to)};
         const resolved& found = query.answer();

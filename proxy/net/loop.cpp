@@ -4,9 +4,16 @@
 
 #include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
 
 #include <algorithm>
 #include <ctime>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include <sys/eventfd.h>
 
 namespace evenkeel::net {
 
@@ -36,12 +43,54 @@ struct loop::wake_timer {
     steady_time armed_for_{};
 };
 
+// What other threads have posted. Whoever puts something into an empty one rings; the loop takes all there is.
+struct loop::inbox {
+    explicit inbox(loop& owner) : loop_(owner), bell_(owner.executor(), ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+        listen();
+    }
+
+    void put(std::function<void()> work) {
+        bool rings = false;
+        {
+            const std::lock_guard lock(mutex_);
+            rings = letters_.empty();
+            letters_.push_back(std::move(work));
+        }
+        if (rings) static_cast<void>(::eventfd_write(bell_.native_handle(), 1));
+    }
+
+    void listen() {
+        bell_.async_wait(boost::asio::posix::descriptor_base::wait_read, [this](error_code error) {
+            if (error) return;
+            eventfd_t rung = 0;
+            static_cast<void>(::eventfd_read(bell_.native_handle(), &rung));
+            listen();
+            std::vector<std::function<void()>> taken;
+            {
+                const std::lock_guard lock(mutex_);
+                taken.swap(letters_);
+            }
+            for (auto& work : taken) {
+                loop_.failures_.guard(work);
+                work = nullptr; // what it holds goes with it, and not after the others
+            }
+        });
+    }
+
+    loop& loop_;
+    boost::asio::posix::basic_stream_descriptor<net::executor> bell_;
+    std::mutex mutex_;
+    std::vector<std::function<void()>> letters_; // by mutex_
+};
+
 loop::loop()
-    : timers_(std::chrono::steady_clock::now()), nursery_(executor(), failures_),
-      wake_(std::make_unique<wake_timer>(*this)) {}
+    : context_(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE), timers_(std::chrono::steady_clock::now()),
+      nursery_(executor(), failures_), wake_(std::make_unique<wake_timer>(*this)),
+      inbox_(std::make_unique<inbox>(*this)) {}
 
 loop::loop(steady_time virtual_start)
-    : virtual_(true), virtual_now_(virtual_start), timers_(virtual_start), nursery_(executor(), failures_) {}
+    : context_(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO), virtual_(true), virtual_now_(virtual_start),
+      timers_(virtual_start), nursery_(executor(), failures_) {}
 
 loop::~loop() = default;
 
@@ -59,10 +108,21 @@ wall_time loop::wall_now() const noexcept {
 }
 
 void loop::run() {
+    EVENKEEL_ASSERT(!virtual_ && is_ours(), "one thread runs a loop, and none a virtual one");
+    running_on_.store(std::this_thread::get_id(), std::memory_order_relaxed);
     while (!context_.stopped()) failures_.guard([this] { context_.run(); });
+    running_on_.store(std::thread::id{}, std::memory_order_relaxed);
 }
 
-void loop::stop() { context_.stop(); }
+void loop::stop() {
+    if (runs_here()) return context_.stop();
+    post([this] { context_.stop(); });
+}
+
+void loop::post(std::function<void()> work) {
+    if (virtual_ || runs_here()) return boost::asio::post(context_, std::move(work));
+    inbox_->put(std::move(work));
+}
 
 void loop::run_virtual(std::optional<steady_time> until) {
     for (;;) {

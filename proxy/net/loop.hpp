@@ -3,7 +3,11 @@
 //
 // Real time: run() drives the timer queue with one Asio timer. Virtual time (tests, simulate): no Asio timer exists;
 // run_virtual() polls until idle, sets the clock to the earliest timer entry, advances, and so on.
+//
+// One thread runs it; everything here is that thread's (before run(): its maker's), but post() and stop(). So Asio
+// locks nothing where the time is real: seven locks a request, which nobody else ever asked for.
 
+#include "policies/assert.hpp"
 #include "policies/time.hpp"
 #include "proxy/net/failure_sink.hpp"
 #include "proxy/net/io.hpp"
@@ -12,8 +16,11 @@
 
 #include <boost/asio/io_context.hpp>
 
+#include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <thread>
 
 namespace evenkeel::net {
 
@@ -25,8 +32,10 @@ public:
     loop(const loop&) = delete;
     loop& operator=(const loop&) = delete;
 
-    [[nodiscard]] boost::asio::io_context& context() noexcept { return context_; }
-    [[nodiscard]] net::executor executor() noexcept { return context_.get_executor(); }
+    [[nodiscard]] net::executor executor() noexcept {
+        EVENKEEL_ASSERT(is_ours(), "other threads post(), for nothing here is locked");
+        return context_.get_executor();
+    }
     [[nodiscard]] timer_queue& timers() noexcept { return timers_; }
     [[nodiscard]] net::nursery& nursery() noexcept { return nursery_; }
     [[nodiscard]] failure_sink& failures() noexcept { return failures_; }
@@ -36,6 +45,10 @@ public:
     void run();  // until stop(), whatever is thrown; real time only
     void stop(); // from any thread
 
+    // From any thread: runs `work` on the loop's, never within this call. What is posted once the loop has ended is
+    // destroyed with it.
+    void post(std::function<void()> work);
+
     // Runs until nothing is ready and no timer is due at or before `until` (no bound: until nothing is left).
     void run_virtual(std::optional<steady_time> until = std::nullopt);
 
@@ -44,14 +57,23 @@ public:
 
 private:
     struct wake_timer;
-    // One thread runs it, others post to it: the queue is locked, the sockets are not.
-    boost::asio::io_context context_{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO};
+    struct inbox;
+    [[nodiscard]] bool runs_here() const noexcept {
+        return running_on_.load(std::memory_order_relaxed) == std::this_thread::get_id();
+    }
+    [[nodiscard]] bool is_ours() const noexcept {
+        return runs_here() || running_on_.load(std::memory_order_relaxed) == std::thread::id{};
+    }
+
+    boost::asio::io_context context_;
+    std::atomic<std::thread::id> running_on_{}; // nobody's: it does not run, or in virtual time
     bool virtual_ = false;
     steady_time virtual_now_{};
     timer_queue timers_;
     failure_sink failures_;
     net::nursery nursery_;
     std::unique_ptr<wake_timer> wake_; // null in virtual time
+    std::unique_ptr<inbox> inbox_;     // likewise
 };
 
 } // namespace evenkeel::net

@@ -1,7 +1,8 @@
 #include "proxy/net/resolver.hpp"
 
+#include "proxy/net/loop.hpp"
+
 #include <boost/asio/error.hpp>
-#include <boost/asio/post.hpp>
 
 #include <algorithm>
 #include <csignal>
@@ -18,8 +19,8 @@ namespace evenkeel::net {
 
 // Touched on the query's loop only, except that the helper thread holds the pointer.
 struct resolver::query::waiting {
-    waiting(executor on, event& signal, const void* by) : where(on), wake(&signal), owner(by) {}
-    executor where;
+    waiting(loop& on, event& signal, const void* by) : where(on), wake(&signal), owner(by) {}
+    loop& where;
     event* wake; // null once the query is gone
     const void* owner;
     std::optional<resolved> answer;
@@ -101,7 +102,7 @@ void resolver::state::finish(entry& of, resolved answer) {
     for (const auto& one : of.waiting) {
         // Posting under the lock: forget() and ~query take it too, so that no answer reaches a loop after they
         // returned.
-        boost::asio::post(one->where, [one, found = of.last]() mutable {
+        one->where.post([one, found = of.last]() mutable {
             if (one->wake == nullptr) return;
             one->answer = std::move(found);
             one->wake->set();
@@ -120,7 +121,7 @@ resolver::~resolver() {
     for (auto& [host, one] : state_->entries) one.waiting.clear();
 }
 
-resolver::query::query(resolver& from, std::string_view host, steady_time now, executor where, event& wake,
+resolver::query::query(resolver& from, std::string_view host, steady_time now, loop& where, event& wake,
                        const void* owner)
     : from_(from.state_) {
     error_code not_literal;

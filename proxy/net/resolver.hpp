@@ -19,6 +19,8 @@
 
 namespace evenkeel::net {
 
+class loop;
+
 struct resolved {
     error_code error;
     bool not_found = false;                          // the name does not exist, as opposed to "could not be asked"
@@ -53,7 +55,7 @@ public:
     class query {
     public:
         // `owner` groups the queries of one worker, for forget().
-        query(resolver& from, std::string_view host, steady_time now, executor where, event& wake, const void* owner);
+        query(resolver& from, std::string_view host, steady_time now, loop& where, event& wake, const void* owner);
         ~query();
         query(const query&) = delete;
         query& operator=(const query&) = delete;

@@ -5,8 +5,6 @@
 #include "proxy/state/may_warm.hpp"
 #include "proxy/wire/authority.hpp"
 
-#include <boost/asio/post.hpp>
-
 #include <algorithm>
 #include <utility>
 
@@ -79,30 +77,28 @@ void worker::join() {
 }
 
 void worker::use(config::snapshot settings, std::shared_ptr<const request::policy_set> policies) {
-    boost::asio::post(loop_.executor(),
-                      [this, settings = std::move(settings), policies = std::move(policies)]() mutable {
-                          services_.chaos = settings->chaos.enabled ? &chaos_ : nullptr;
-                          services_.settings = settings.get();
-                          context_.use(std::move(settings), std::move(policies));
-                          pool_.keep_only(context_.settings->upstreams);
-                          if (doors_closed_) return;
-                          probes_.use(context_.settings->upstreams);
-                      });
+    loop_.post([this, settings = std::move(settings), policies = std::move(policies)]() mutable {
+        services_.chaos = settings->chaos.enabled ? &chaos_ : nullptr;
+        services_.settings = settings.get();
+        context_.use(std::move(settings), std::move(policies));
+        pool_.keep_only(context_.settings->upstreams);
+        if (doors_closed_) return;
+        probes_.use(context_.settings->upstreams);
+    });
 }
 
 void worker::use(std::vector<std::shared_ptr<const net::tls_server_context>> certificates) {
-    boost::asio::post(loop_.executor(), [this, certificates = std::move(certificates)] {
+    loop_.post([this, certificates = std::move(certificates)] {
         for (const door& one : doors_) one.listener->use(certificates[one.of]);
     });
 }
 
 void worker::drain(duration delay, duration within) {
-    boost::asio::post(loop_.executor(),
-                      [this, delay, within] { wind_down_by(loop_.now() + delay, loop_.now() + delay + within); });
+    loop_.post([this, delay, within] { wind_down_by(loop_.now() + delay, loop_.now() + delay + within); });
 }
 
 void worker::leave_doors(duration delay, duration within) {
-    boost::asio::post(loop_.executor(), [this, delay, within] {
+    loop_.post([this, delay, within] {
         for (auto& one : doors_) one.listener->stop();
         wind_down_by(loop_.now() + delay, loop_.now() + delay + within);
     });

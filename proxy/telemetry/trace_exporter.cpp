@@ -10,7 +10,6 @@
 #include "proxy/telemetry/otlp_json.hpp"
 #include "proxy/wire/retry_hint.hpp"
 
-#include <boost/asio/post.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <fmt/format.h>
@@ -144,7 +143,7 @@ struct trace_exporter::inside {
         counted[static_cast<std::size_t>(as)].fetch_add(spans, std::memory_order_relaxed);
     }
     void post_wake() {
-        boost::asio::post(loop.executor(), [this] { wake.set(); });
+        loop.post([this] { wake.set(); });
     }
 
     void start() {
@@ -406,7 +405,7 @@ void trace_exporter::configuration_loaded(const config::snapshot& snapshot) noex
         all.on = false;
         if (all.wanted != nullptr) all.start();
         all.on = all.wanted != nullptr;
-        if (all.thread.joinable()) boost::asio::post(all.loop.executor(), [&all] { all.look_again(); });
+        if (all.thread.joinable()) all.loop.post([&all] { all.look_again(); });
     } catch (const std::exception& error) {
         all.log.error("traces are not exported", {{"problem", error.what()}});
     }
@@ -420,7 +419,7 @@ void trace_exporter::finish(duration within) noexcept {
         all.post_wake();
         all.done.wait_for(lock, within, [&] { return all.finished; });
         lock.unlock();
-        boost::asio::post(all.loop.executor(), [&all] {
+        all.loop.post([&all] {
             all.gone.request();
             if (all.asking != nullptr) all.asking->close();
             all.wake.set();

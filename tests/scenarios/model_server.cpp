@@ -120,17 +120,19 @@ struct model_server::state {
         of->close();
     }
 
+    static net::task<void> wind_down(state& me) {
+        for (auto& each : me.listeners) each->stop();
+        for (const connection* each : me.live) each->close();
+        const steady_time at_last = me.loop.now() + std::chrono::seconds{1};
+        while (me.loop.nursery().size() > 1 && me.loop.now() < at_last) // all but this
+            co_await me.loop.sleep_until(me.loop.now() + std::chrono::milliseconds{1});
+        me.loop.stop();
+    }
+
     void stop() {
         if (!thread.joinable()) return;
-        loop.stop();
+        loop.post([this] { loop.nursery().spawn(wind_down(*this)); });
         thread.join();
-        // What is still under way winds down here.
-        for (auto& each : listeners) each->stop();
-        for (const connection* each : live) each->close();
-        for (int turn = 0; turn < 1000 && loop.nursery().size() > 0; ++turn) {
-            loop.context().restart();
-            loop.context().poll();
-        }
         for (auto& each : listeners) each.reset();
     }
 

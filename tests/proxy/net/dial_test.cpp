@@ -112,8 +112,7 @@ TEST_CASE("a dead first address is passed over at once and tried last from then 
     CHECK(bench.ask(*first.exchange) == "abcd");
 
     net::event wake(bench.worker.executor());
-    const net::resolver::query after(bench.names, "two.example", bench.worker.now(), bench.worker.executor(), wake,
-                                     nullptr);
+    const net::resolver::query after(bench.names, "two.example", bench.worker.now(), bench.worker, wake, nullptr);
     REQUIRE(after.ready());
     CHECK(after.answer().addresses.front().to_string() == "127.0.0.2");
 }

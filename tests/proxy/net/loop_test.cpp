@@ -3,6 +3,11 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <thread>
 #include <vector>
 
 namespace evenkeel::test::loop_test {
@@ -67,6 +72,54 @@ TEST_CASE("real time: a short sleep ends and the loop stops") {
     }(worker));
     worker.run();
     CHECK(worker.now() - before >= 5ms);
+}
+
+TEST_CASE("what other threads post runs on the loop's, each in the order of its own") {
+    loop worker;
+    constexpr int threads = 4, each = 2000;
+    std::vector<std::vector<int>> seen(threads);
+    bool elsewhere = false;
+    int left = threads * each;
+    std::thread runs([&] { worker.run(); });
+    const std::thread::id here = runs.get_id();
+    std::vector<std::thread> posting;
+    for (int who = 0; who < threads; ++who) {
+        posting.emplace_back([&, who] {
+            for (int i = 0; i < each; ++i) {
+                worker.post([&, who, i] {
+                    elsewhere |= std::this_thread::get_id() != here;
+                    seen[static_cast<std::size_t>(who)].push_back(i);
+                    if (--left == 0) worker.stop();
+                });
+            }
+        });
+    }
+    for (auto& one : posting) one.join();
+    runs.join();
+    CHECK(!elsewhere);
+    for (const auto& one : seen) {
+        CHECK(one.size() == each);
+        CHECK(std::is_sorted(one.begin(), one.end()));
+    }
+}
+
+TEST_CASE("one that throws takes none of the others with it, and what comes too late goes with the loop") {
+    const auto held = std::make_shared<int>();
+    int ran = 0;
+    {
+        loop worker;
+        std::vector<std::string> told;
+        worker.failures().tell([&](std::string_view what) { told.emplace_back(what); });
+        worker.post([] { throw std::runtime_error("thrown"); }); // before it runs
+        worker.post([&] { ++ran; });
+        worker.stop();
+        worker.run();
+        CHECK(ran == 1);
+        CHECK(told == std::vector<std::string>{"thrown"});
+        worker.post([held] {});
+        CHECK(held.use_count() == 2);
+    }
+    CHECK(held.use_count() == 1);
 }
 
 } // namespace evenkeel::test::loop_test

@@ -55,7 +55,7 @@ struct resolver_bench {
     net::resolver names{[held = fake](const std::string&) { return held->look_up(); }};
 
     std::unique_ptr<net::resolver::query> ask() {
-        return std::make_unique<net::resolver::query>(names, "a.example", worker.now(), worker.executor(), wake, this);
+        return std::make_unique<net::resolver::query>(names, "a.example", worker.now(), worker, wake, this);
     }
     bool pump(const std::function<bool()>& done) {
         for (int i = 0; i < 5000; ++i) {
@@ -81,10 +81,8 @@ struct resolver_bench {
 
 TEST_CASE("a literal address is never looked up") {
     resolver_bench bench;
-    const net::resolver::query four(bench.names, "192.0.2.1", bench.worker.now(), bench.worker.executor(), bench.wake,
-                                    nullptr);
-    const net::resolver::query six(bench.names, "2001:db8::1", bench.worker.now(), bench.worker.executor(), bench.wake,
-                                   nullptr);
+    const net::resolver::query four(bench.names, "192.0.2.1", bench.worker.now(), bench.worker, bench.wake, nullptr);
+    const net::resolver::query six(bench.names, "2001:db8::1", bench.worker.now(), bench.worker, bench.wake, nullptr);
     REQUIRE(four.ready());
     REQUIRE(six.ready());
     CHECK(six.answer().addresses.front().is_v6());
@@ -192,9 +190,9 @@ TEST_CASE("a lookup that hangs holds up neither the query that leaves nor the en
         net::loop worker(steady_time{1000s});
         net::event wake(worker.executor());
         net::resolver names([fake](const std::string&) { return fake->look_up(); });
-        const net::resolver::query left(names, "a.example", worker.now(), worker.executor(), wake, nullptr);
+        const net::resolver::query left(names, "a.example", worker.now(), worker, wake, nullptr);
         {
-            const net::resolver::query other(names, "b.example", worker.now(), worker.executor(), wake, &names);
+            const net::resolver::query other(names, "b.example", worker.now(), worker, wake, &names);
             names.forget(&names);
         }
         for (int i = 0; i < 1000 && fake->count() < 2; ++i) std::this_thread::sleep_for(1ms);
@@ -230,7 +228,7 @@ TEST_CASE(
         return addresses({"192.0.2.1"});
     }};
     const auto ask = [&](const std::string& host) {
-        return std::make_unique<net::resolver::query>(resolver, host, worker.now(), worker.executor(), wake, &worker);
+        return std::make_unique<net::resolver::query>(resolver, host, worker.now(), worker, wake, &worker);
     };
     const auto pump = [&](const auto& done) {
         for (int i = 0; i < 5000; ++i) {
