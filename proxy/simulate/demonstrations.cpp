@@ -110,7 +110,7 @@ std::string backoff() {
         const request_seen& got = on.ask(std::string{chat});
         std::string pauses;
         for (std::size_t i = 1; i < on.attempts().size(); ++i)
-            fmt::format_to(std::back_inserter(pauses), "{}{:.2f} s", i > 1 ? ", " : "",
+            fmt::format_to(std::back_inserter(pauses), "{}{:.3f} s", i > 1 ? ", " : "",
                            on.attempts()[i].began - on.attempts()[i - 1].ended);
         text += sentence(fmt::format("pauses {}; answered {} after {:.1f} s and {} attempts", pauses, got.status,
                                      got.took, got.attempts));
