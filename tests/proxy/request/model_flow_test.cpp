@@ -119,6 +119,10 @@ struct moody : fixture {
     bool told(const std::string& change) const {
         return std::find(seen.changes.begin(), seen.changes.end(), change) != seen.changes.end();
     }
+    ~moody() { // also of what hangs at the end
+        for (auto& each : clients) each->leave();
+        loop.run_virtual(loop.now());
+    }
     void expect_all_over() {
         for (auto& each : clients) each->leave();
         connect();
