@@ -1,6 +1,12 @@
 #include "proxy/admin/query.hpp"
 
+#include "config/value.hpp"
+
 #include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <ctime>
+#include <variant>
 
 namespace evenkeel::admin {
 
@@ -49,6 +55,29 @@ std::string_view trimmed(std::string_view text) {
     const auto begin = text.find_first_not_of(blank);
     if (begin == std::string_view::npos) return {};
     return text.substr(begin, text.find_last_not_of(blank) - begin + 1);
+}
+
+std::optional<wall_time> moment(std::string_view text, wall_time now) {
+    const auto ago = config::read_duration(text);
+    if (const auto* length = std::get_if<duration>(&ago)) return now - *length;
+    const std::string copy(text);
+    std::tm fields{}, zone{};
+    const char* at = ::strptime(copy.c_str(), "%Y-%m-%dT%H:%M", &fields);
+    if (at != nullptr && *at == ':') at = ::strptime(at, ":%S", &fields);
+    if (at == nullptr) return std::nullopt;
+    if (*at == '.') at += 1 + std::strspn(at + 1, "0123456789");
+    const char sign = *at;
+    if (sign == '+' || sign == '-') {
+        at = ::strptime(at + 1, "%H:%M", &zone);
+    } else if (sign == 'Z') {
+        ++at;
+    }
+    if (at == nullptr || *at != '\0') return std::nullopt;
+    const int day = fields.tm_mday;
+    const std::time_t local = ::timegm(&fields);
+    if (fields.tm_mday != day) return std::nullopt; // the 30th of February
+    const std::time_t east = 3600 * zone.tm_hour + 60 * zone.tm_min;
+    return std::chrono::system_clock::from_time_t(local - (sign == '-' ? -east : east));
 }
 
 } // namespace evenkeel::admin

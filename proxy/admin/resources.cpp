@@ -27,7 +27,8 @@ GET  /livez              whether the process works
 GET  /readyz             whether it takes requests
 GET  /-/overview         what the dashboard shows, in one document; /-/live: once a second, as server-sent events
 GET  /-/requests         the last requests that were disturbed, and some of the others
-                         (?route=, upstream=, model=, outcome=, disturbed, limit=, tries)
+                         (?route=, upstream=, model=, outcome=, disturbed, limit=, tries, and of when they came
+                         since=15m or since=2026-11-30T03:10Z, until=)
 GET  /-/requests/ID      what happened to one, and why (?format=text: in sentences)
 POST /-/reload           reads the configuration again
 POST /-/circuits/UPSTREAM?state=open|closed|auto
@@ -183,12 +184,19 @@ reply resources::list_requests(const order& given) const {
             return sentence(400, "There is no such outcome; see evenkeel_requests_total in deploy/README.md.");
     }
     which.disturbed_only = parameter(given.query, "disturbed").has_value();
-    const std::string limit = asked("limit");
+    const std::string limit = asked("limit"), since = asked("since"), until = asked("until");
     if (!readable) return sentence(400, bad_escape);
     if (!limit.empty()) {
         const auto [end, error] = std::from_chars(limit.data(), limit.data() + limit.size(), which.limit);
         if (error != std::errc{} || end != limit.data() + limit.size() || which.limit == 0 || which.limit > most)
             return sentence(400, "limit is a number from 1 to 1000.");
+    }
+    const wall_time now = std::chrono::system_clock::now();
+    for (const auto& [text, bound] : {std::pair{&since, &which.since}, std::pair{&until, &which.until}}) {
+        if (text->empty()) continue;
+        const auto read = moment(*text, now);
+        if (!read) return sentence(400, "since and until are times, 2026-11-30T03:10:00Z, or how long ago, 15m.");
+        *bound = *read;
     }
     const bool with_tries = parameter(given.query, "tries").has_value();
     return {.type = json_text, .body = requests_json(*sources_.journal, which, with_tries, ",\n") + '\n'};

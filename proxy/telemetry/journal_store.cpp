@@ -77,7 +77,7 @@ std::vector<journal_store::kept> journal_store::list(const wanted& which) const 
         return (which.route.empty() || it.route == which.route) &&
                (which.upstream.empty() || it.upstream == which.upstream) &&
                (which.model.empty() || it.model == which.model) && (!which.outcome || it.ending == *which.outcome) &&
-               (!which.disturbed_only || it.disturbed);
+               (!which.disturbed_only || it.disturbed) && it.started >= which.since && it.started < which.until;
     };
     std::vector<kept> found;
     const std::lock_guard lock(mutex_);

@@ -34,6 +34,7 @@ public:
         std::string_view route{}, upstream{}, model{}; // empty: any
         std::optional<request_ending> outcome{};
         bool disturbed_only = false;
+        wall_time since = wall_time::min(), until = wall_time::max(); // of when they came; without `until` itself
         std::size_t limit = 100;
     };
     [[nodiscard]] std::vector<kept> list(const wanted& which) const; // newest first

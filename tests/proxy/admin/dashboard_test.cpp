@@ -2,6 +2,7 @@
 // listens to.
 
 #include "proxy/admin/admin_server.hpp"
+#include "proxy/admin/query.hpp"
 #include "tests/proxy/admin/http_client.hpp"
 #include "tests/proxy/telemetry/sample_config.hpp"
 
@@ -217,6 +218,33 @@ TEST_CASE("the list of requests has their tries where they are wanted") {
     CHECK(with.at("requests").at(0).at("tries").at(0).at("upstream") == "deepseek");
     const auto without = boost::json::parse(body_of(ask_admin(now.port(), "GET", "/-/requests?disturbed")));
     CHECK_FALSE(without.at("requests").at(0).as_object().contains("tries"));
+}
+
+TEST_CASE("the list of requests may be of a time") {
+    const wall_time now = wall_time{} + 1'000'000s;
+    CHECK(admin::moment("15m", now) == now - 15min);
+    const wall_time night{std::chrono::sys_days{std::chrono::year{2026} / 11 / 30} + 3h + 10min};
+    for (const char* same : {"2026-11-30T03:10", "2026-11-30T03:10Z", "2026-11-30T03:10:00Z", "2026-11-30T03:10:00.25Z",
+                             "2026-11-30T05:40+02:30", "2026-11-29T22:10:00-05:00"}) {
+        CAPTURE(same);
+        CHECK(admin::moment(same, now) == night);
+    }
+    for (const char* none : {"", "yesterday", "2026-02-30T03:10", "2026-11-30", "2026-11-30T25:00",
+                             "2026-11-30T03:10:00Zz", "2026-11-30T03:10+", "15"}) {
+        CAPTURE(none);
+        CHECK_FALSE(admin::moment(none, now));
+    }
+    watched on;
+    on.disturb("r-1");
+    const auto listed = [&](const std::string& query) {
+        return boost::json::parse(body_of(ask_admin(on.port(), "GET", "/-/requests?" + query)))
+            .at("requests")
+            .as_array()
+            .size();
+    };
+    CHECK(listed("until=2026-11-30T03:10%2B02:00&since=1970-01-01T00:00Z") == 1); // it has no time of its own
+    CHECK(listed("since=15m") == 0);
+    CHECK(status_of(ask_admin(on.port(), "GET", "/-/requests?since=soon")) == 400);
 }
 
 TEST_CASE("names in an address may be escaped") {

@@ -148,6 +148,19 @@ TEST_CASE("journal store: filters, newest first; a smaller bound takes effect at
     CHECK(store.summary().bytes == 0);
 }
 
+TEST_CASE("journal store: of a time") {
+    journal_store store;
+    const auto settings = with({});
+    store.configuration_loaded(settings);
+    request_account dated = troubled(*settings, "dated", start, 1);
+    dated.started = wall_time{} + 100s;
+    store.request_finished(dated);
+    CHECK(store.list({.since = wall_time{} + 100s}).size() == 1);
+    CHECK(store.list({.since = wall_time{} + 101s}).empty());
+    CHECK(store.list({.since = wall_time{} + 1s, .until = wall_time{} + 101s}).size() == 1);
+    CHECK(store.list({.since = wall_time{} + 1s, .until = wall_time{} + 100s}).empty());
+}
+
 TEST_CASE("journal store: workers write while somebody reads") {
     journal_store store;
     const auto settings = with({.keep = 50});
