@@ -52,6 +52,9 @@ std::variant<listener, bad_network_text> read_address(std::string_view text) {
     if (text.find("://") != std::string_view::npos)
         return bad_network_text{"an address has no scheme: write 127.0.0.1:8080"};
     const std::size_t colon = text.rfind(':');
+    if (colon == std::string_view::npos && !text.empty() && read_port(text))
+        return bad_network_text{"an address is written address:port: 127.0.0.1:" + std::string(text) +
+                                " for this machine only, 0.0.0.0:" + std::string(text) + " for all interfaces"};
     if (colon == std::string_view::npos)
         return bad_network_text{"an address is written address:port, like 127.0.0.1:8080"};
     const auto port = read_port(text.substr(colon + 1));

@@ -221,9 +221,19 @@ private:
             return out;
         }
         wrong_type(n, schema,
-                   fmt::format("'{}' must be a mapping of keys, not {}", schema.name.empty() ? "this" : schema.name,
-                               describe(n.kind)));
+                   fmt::format("'{}' must be a mapping of keys{}, not {}", schema.name.empty() ? "this" : schema.name,
+                               some_keys_of(schema), describe(n.kind)));
         return std::nullopt;
+    }
+
+    // " (total, attempt, connect ...)"; none of what has names of the user's own.
+    static std::string some_keys_of(const schema_node& schema) {
+        constexpr std::size_t enough = 3;
+        std::string out;
+        for (std::size_t i = 0; i < schema.children.size() && i < enough; ++i)
+            out += (out.empty() ? " (" : ", ") + std::string{schema.children[i]->name};
+        if (!out.empty()) out += schema.children.size() > enough ? " ...)" : ")";
+        return out;
     }
 
     // How a message names the block that a key stands in: by the user's own name where it has one.

@@ -27,6 +27,14 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 std::optional<std::string_view> nearest(std::string_view word, const std::vector<std::string_view>& candidates) {
     if (word.empty() || word.size() > longest) return std::nullopt;
+    // Of several there is one: `retries` is `retry`, `hedges` is `hedge`.
+    const auto one_of_several = [word](std::string_view one) {
+        if (one.empty() || !word.starts_with(one.substr(0, one.size() - 1))) return false;
+        return word == std::string{one} + "s" ||
+               (one.back() == 'y' && word == std::string{one.substr(0, one.size() - 1)} + "ies");
+    };
+    const auto singular = std::find_if(candidates.begin(), candidates.end(), one_of_several);
+    if (singular != candidates.end()) return *singular;
     std::optional<std::string_view> best;
     std::size_t best_distance = 0;
     for (const std::string_view candidate : candidates) {

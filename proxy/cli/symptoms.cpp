@@ -4,6 +4,7 @@
 #include "proxy/wire/refusal.hpp"
 
 #include <fmt/format.h>
+#include <yaml-cpp/yaml.h>
 
 #include <algorithm>
 #include <array>
@@ -100,10 +101,56 @@ std::string metric_of(std::string_view word) {
     }
     return {};
 }
+// An annotation without the marks of Prometheus' templates: what they stand for as a word in capitals.
+std::string without_templates(std::string_view text) {
+    std::string out, in_question; // what a `with` is about
+    for (std::size_t open; (open = text.find("{{")) != std::string_view::npos;) {
+        out += text.substr(0, open);
+        const std::size_t close = std::min(text.find("}}", open), text.size() - 2);
+        const std::string_view mark = text.substr(open + 2, close - open - 2);
+        text.remove_prefix(close + 2);
+        std::string name{in_question};
+        if (const std::size_t label = mark.find("$labels."); label != std::string_view::npos) {
+            name.clear();
+            for (std::size_t at = label + 8; at < mark.size() && (std::isalpha(static_cast<unsigned char>(mark[at])));
+                 ++at)
+                name += static_cast<char>(std::toupper(static_cast<unsigned char>(mark[at])));
+        } else if (mark.find("$value") != std::string_view::npos) {
+            name = "N";
+        }
+        if (mark.find("with") != std::string_view::npos)
+            in_question = name;
+        else if (mark.find("end") == std::string_view::npos)
+            out += name;
+    }
+    return out.append(text);
+}
+
+std::string alert_of(std::string_view word) {
+    constexpr std::string_view ours = "Evenkeel";
+    if (word.empty() || !std::isupper(static_cast<unsigned char>(word.front()))) return {};
+    for (const YAML::Node& group : YAML::Load(std::string{alert_rules})["groups"]) {
+        for (const YAML::Node& rule : group["rules"]) {
+            const auto name = rule["alert"].as<std::string>("");
+            if (name.empty() || (name != word && name.substr(ours.size()) != word)) continue;
+            const auto told = [&](const char* what) {
+                std::string text = without_templates(rule["annotations"][what].as<std::string>(""));
+                std::erase(text, '`');
+                return text;
+            };
+            return in_columns(fmt::format("{} ({}): {}\n    why: {}\n    do: {}\n", name,
+                                          rule["labels"]["severity"].as<std::string>(""), told("summary"),
+                                          told("description"), told("runbook")),
+                              80);
+        }
+    }
+    return {};
+}
 } // namespace
 
 std::string symptoms_of(std::string_view word) {
     if (word.empty()) return {};
+    if (std::string alert = alert_of(word); !alert.empty()) return alert;
     std::string seen = rows_of(word, false);
     if (seen.empty()) seen = rule_of(word);
     // A key or a metric is named where it is what to look at.

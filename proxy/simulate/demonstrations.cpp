@@ -123,7 +123,7 @@ std::string hedging() {
         sentence("400 requests, 2 a second; one attempt in five takes 30 s, the others 2 s (sigma 0.3); 24 more "
                  "before, all of them well.") +
         sentence("Overload control is off: it would hold hedges back while more than usual is under way.") +
-        fmt::format("   {:36}{:>8}{:>8}{:>8}{:>22}\n", "", "P50", "P95", "P99", "attempts per request");
+        fmt::format("   {:36}{:>8}{:>8}{:>8}{:>17}\n", "", "P50", "P95", "P99", "attempts/request");
     struct way {
         std::string_view name, policies;
     };
@@ -144,7 +144,7 @@ std::string hedging() {
         for (int i = 0; i < 424; ++i) on.request_at(0.5 * i, std::string{chat});
         on.run_until(400);
         const totals all = sum(on, 12);
-        text += fmt::format("   {:36}{:6.1f} s{:6.1f} s{:6.1f} s{:22.2f}\n", each.name, all.p50, all.p95, all.p99,
+        text += fmt::format("   {:36}{:6.1f} s{:6.1f} s{:6.1f} s{:17.2f}\n", each.name, all.p50, all.p95, all.p99,
                             all.attempts);
     }
     return text;

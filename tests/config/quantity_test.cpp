@@ -109,6 +109,8 @@ TEST_CASE("a suggestion is close, and there is none for a word that is not") {
     CHECK(nearest("lisetn", keys) == "listen");
     CHECK(nearest("route", keys) == "routes");
     CHECK(nearest("ulr", keys) == "url");
+    CHECK(nearest("retries", {"max_retries", "retry"}) == "retry");
+    CHECK(nearest("hedges", {"hedge"}) == "hedge");
     CHECK_FALSE(nearest("banana", keys));
     CHECK_FALSE(nearest("", keys));
     CHECK_FALSE(nearest("x", keys));

@@ -1,6 +1,7 @@
 // The small commands, and what becomes of a command line that is wrong.
 
 #include "proxy/cli/commands.hpp"
+#include "proxy/cli/symptoms.hpp"
 #include "proxy/cli/version.hpp"
 #include "proxy/provider/simulated_provider.hpp"
 #include "proxy/telemetry/metric_cells.hpp"
@@ -180,6 +181,25 @@ TEST_CASE("explain WORD: what deploy/README.md says of a status, a word or a met
         CAPTURE(word);
         CHECK(evenkeel(fmt::format("explain {}", word)).code == 0);
     }
+    const auto alert = evenkeel("explain EvenkeelCircuitOpen");
+    CHECK(alert.code == 0);
+    CHECK(fits(alert.out));
+    CHECK(alert.out.starts_with("EvenkeelCircuitOpen (warning): The circuit of upstream UPSTREAM stays open\n"));
+    CHECK(has(alert.out, "    why: Upstream UPSTREAM at ENDPOINT has been left alone for five"));
+    CHECK(has(alert.out, "    do: sum by (result)"));
+    CHECK(has(alert.out, "{upstream=\"UPSTREAM\"}[15m]))"));
+    CHECK(evenkeel("explain CircuitOpen").out == alert.out);
+    int alerts = 0;
+    for (std::size_t at = 0; (at = cli::alert_rules.find("- alert: ", at)) != std::string_view::npos; ++alerts) {
+        at += std::string_view{"- alert: "}.size();
+        const std::string name{cli::alert_rules.substr(at, cli::alert_rules.find('\n', at) - at)};
+        CAPTURE(name);
+        const std::string text = evenkeel("explain " + name).out;
+        CHECK(text.starts_with(name));
+        for (const char* part : {"): ", "    why: ", "    do: "}) CHECK(has(text, part));
+        for (const char* part : {"{{", "}}", "`", "why: \n", "do: \n"}) CHECK(!has(text, part));
+    }
+    CHECK(alerts == 27);
     // A part of a word is none: that is an id, and so is any word where somebody is to be asked.
     for (const char* id : {"circuit", "header", "50", "drain"}) CHECK(evenkeel(std::string{"explain "} + id).code == 1);
     CHECK(evenkeel("explain circuit_open --admin http://127.0.0.1:1").code == 1);
