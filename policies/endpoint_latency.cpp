@@ -215,6 +215,9 @@ struct endpoint_latency::state {
     void part_from_children(node* from) {
         if (from == nullptr) return;
         const std::shared_ptr<experience> shared = from->seen;
+        long above = 0; // that have it, from here on
+        for (const node* at = from; at != nullptr && at->seen == shared; at = at->parent) ++above;
+        if (shared.use_count() == above + 1) return; // no child has it: they parted long ago, or are forgotten
         const auto own = std::make_shared<experience>(*shared, options);
         for (; from != nullptr && from->seen == shared; from = from->parent) from->seen = own;
     }

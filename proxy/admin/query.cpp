@@ -60,7 +60,10 @@ std::string_view trimmed(std::string_view text) {
 std::optional<wall_time> moment(std::string_view text, wall_time now) {
     const auto ago = config::read_duration(text);
     if (const auto* length = std::get_if<duration>(&ago)) return now - *length;
-    const std::string copy(text);
+    std::string copy(text);
+    if (copy.find(' ') != std::string::npos) return std::nullopt; // which strptime reads over
+    std::replace(copy.begin(), copy.end(), 't', 'T');
+    std::replace(copy.begin(), copy.end(), 'z', 'Z');
     std::tm fields{}, zone{};
     const char* at = ::strptime(copy.c_str(), "%Y-%m-%dT%H:%M", &fields);
     if (at != nullptr && *at == ':') at = ::strptime(at, ":%S", &fields);
@@ -77,7 +80,12 @@ std::optional<wall_time> moment(std::string_view text, wall_time now) {
     const std::time_t local = ::timegm(&fields);
     if (fields.tm_mday != day) return std::nullopt; // the 30th of February
     const std::time_t east = 3600 * zone.tm_hour + 60 * zone.tm_min;
-    return std::chrono::system_clock::from_time_t(local - (sign == '-' ? -east : east));
+    const std::chrono::seconds at_utc{local - (sign == '-' ? -east : east)};
+    // Whoever names a year that the clock does not reach means no bound.
+    if (at_utc >= std::chrono::floor<std::chrono::seconds>(wall_time::max().time_since_epoch()))
+        return wall_time::max();
+    if (at_utc <= std::chrono::ceil<std::chrono::seconds>(wall_time::min().time_since_epoch())) return wall_time::min();
+    return wall_time{at_utc};
 }
 
 } // namespace evenkeel::admin

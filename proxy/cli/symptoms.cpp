@@ -107,21 +107,28 @@ std::string without_templates(std::string_view text) {
     for (std::size_t open; (open = text.find("{{")) != std::string_view::npos;) {
         out += text.substr(0, open);
         const std::size_t close = std::min(text.find("}}", open), text.size() - 2);
-        const std::string_view mark = text.substr(open + 2, close - open - 2);
+        std::string_view mark = text.substr(open + 2, close - open - 2);
         text.remove_prefix(close + 2);
+        mark.remove_prefix(std::min(mark.find_first_not_of(" -"), mark.size()));
+        const std::string_view first = mark.substr(0, mark.find(' '));
         std::string name{in_question};
         if (const std::size_t label = mark.find("$labels."); label != std::string_view::npos) {
             name.clear();
-            for (std::size_t at = label + 8; at < mark.size() && (std::isalpha(static_cast<unsigned char>(mark[at])));
+            for (std::size_t at = label + 8; at < mark.size() && std::isalpha(static_cast<unsigned char>(mark[at]));
                  ++at)
                 name += static_cast<char>(std::toupper(static_cast<unsigned char>(mark[at])));
         } else if (mark.find("$value") != std::string_view::npos) {
             name = "N";
         }
-        if (mark.find("with") != std::string_view::npos)
+        if (first == "with") {
             in_question = name;
-        else if (mark.find("end") == std::string_view::npos)
+        } else if (first == "else") {
+            out += " or ";
+        } else if (first == "end") {
+            in_question.clear();
+        } else if (first != "if") {
             out += name;
+        }
     }
     return out.append(text);
 }

@@ -43,33 +43,22 @@ struct loop::wake_timer {
     steady_time armed_for_{};
 };
 
-// What other threads have posted. Whoever puts something into an empty one rings; the loop takes all there is.
-struct loop::inbox {
-    explicit inbox(loop& owner) : loop_(owner), bell_(owner.executor(), ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+// Rings for what other threads have posted: whoever puts something into an empty box does, and the loop takes all there
+// is.
+struct loop::bell {
+    explicit bell(loop& owner) : loop_(owner), rung_(owner.executor(), ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
         listen();
     }
 
-    void put(std::function<void()> work) {
-        bool rings = false;
-        {
-            const std::lock_guard lock(mutex_);
-            rings = letters_.empty();
-            letters_.push_back(std::move(work));
-        }
-        if (rings) static_cast<void>(::eventfd_write(bell_.native_handle(), 1));
-    }
+    void ring() noexcept { static_cast<void>(::eventfd_write(rung_.native_handle(), 1)); }
 
     void listen() {
-        bell_.async_wait(boost::asio::posix::descriptor_base::wait_read, [this](error_code error) {
+        rung_.async_wait(boost::asio::posix::descriptor_base::wait_read, [this](error_code error) {
             if (error) return;
-            eventfd_t rung = 0;
-            static_cast<void>(::eventfd_read(bell_.native_handle(), &rung));
+            eventfd_t times = 0;
+            static_cast<void>(::eventfd_read(rung_.native_handle(), &times));
             listen();
-            std::vector<std::function<void()>> taken;
-            {
-                const std::lock_guard lock(mutex_);
-                taken.swap(letters_);
-            }
+            auto taken = loop_.posted_.take();
             for (auto& work : taken) {
                 loop_.failures_.guard(work);
                 work = nullptr; // what it holds goes with it, and not after the others
@@ -78,21 +67,33 @@ struct loop::inbox {
     }
 
     loop& loop_;
-    boost::asio::posix::basic_stream_descriptor<net::executor> bell_;
-    std::mutex mutex_;
-    std::vector<std::function<void()>> letters_; // by mutex_
+    boost::asio::posix::basic_stream_descriptor<net::executor> rung_;
 };
+
+bool loop::letterbox::put(std::function<void()>& work) {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return false;
+    letters_.push_back(std::move(work));
+    return letters_.size() == 1;
+}
+
+std::vector<std::function<void()>> loop::letterbox::take(bool at_last) {
+    const std::lock_guard lock(mutex_);
+    closed_ = closed_ || at_last;
+    return std::exchange(letters_, {});
+}
 
 loop::loop()
     : context_(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE), timers_(std::chrono::steady_clock::now()),
       nursery_(executor(), failures_), wake_(std::make_unique<wake_timer>(*this)),
-      inbox_(std::make_unique<inbox>(*this)) {}
+      bell_(std::make_unique<bell>(*this)) {}
 
 loop::loop(steady_time virtual_start)
     : context_(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO), virtual_(true), virtual_now_(virtual_start),
       timers_(virtual_start), nursery_(executor(), failures_) {}
 
-loop::~loop() = default;
+// What still hangs in the context dies with it, behind everything else here, and may want to post.
+loop::~loop() { static_cast<void>(posted_.take(true)); }
 
 steady_time loop::now() const noexcept {
     if (virtual_) return virtual_now_;
@@ -121,7 +122,7 @@ void loop::stop() {
 
 void loop::post(std::function<void()> work) {
     if (virtual_ || runs_here()) return boost::asio::post(context_, std::move(work));
-    inbox_->put(std::move(work));
+    if (posted_.put(work)) bell_->ring();
 }
 
 void loop::run_virtual(std::optional<steady_time> until) {

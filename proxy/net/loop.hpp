@@ -19,8 +19,10 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <thread>
+#include <vector>
 
 namespace evenkeel::net {
 
@@ -57,7 +59,18 @@ public:
 
 private:
     struct wake_timer;
-    struct inbox;
+    struct bell;
+    // What other threads have posted. Outlives the context.
+    class letterbox {
+    public:
+        [[nodiscard]] bool put(std::function<void()>& work);                         // true: it was empty
+        [[nodiscard]] std::vector<std::function<void()>> take(bool at_last = false); // from then on nothing is kept
+
+    private:
+        std::mutex mutex_;
+        std::vector<std::function<void()>> letters_;
+        bool closed_ = false;
+    };
     [[nodiscard]] bool runs_here() const noexcept {
         return running_on_.load(std::memory_order_relaxed) == std::this_thread::get_id();
     }
@@ -65,6 +78,7 @@ private:
         return runs_here() || running_on_.load(std::memory_order_relaxed) == std::thread::id{};
     }
 
+    letterbox posted_;
     boost::asio::io_context context_;
     std::atomic<std::thread::id> running_on_{}; // nobody's: it does not run, or in virtual time
     bool virtual_ = false;
@@ -73,7 +87,7 @@ private:
     failure_sink failures_;
     net::nursery nursery_;
     std::unique_ptr<wake_timer> wake_; // null in virtual time
-    std::unique_ptr<inbox> inbox_;     // likewise
+    std::unique_ptr<bell> bell_;       // likewise
 };
 
 } // namespace evenkeel::net

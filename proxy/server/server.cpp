@@ -372,7 +372,7 @@ server::server(server_options options, config::snapshot settings)
                               all.options.look_for_dead_ways_every};
     for (unsigned number = 0; number < all.settings->workers; ++number) {
         all.workers.push_back(std::make_unique<worker>(shared, all.settings, all.policies.prepare(*all.settings),
-                                                       all.options.seed ? *all.options.seed : random_seed()));
+                                                       all.options.seed ? *all.options.seed + number : random_seed()));
         all.workers.back()->beat_for(all.beats, number);
     }
     building.unlock();

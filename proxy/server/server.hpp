@@ -32,8 +32,8 @@ struct server_options {
     duration look_up_every = std::chrono::seconds{5}; // names with `resolve: each`; chosen: as often as DNS-based
                                                       // discovery of services is asked elsewhere
     duration look_for_dead_ways_every{};              // 0: as usual (way_watch.hpp)
-    std::optional<std::uint64_t> seed{};              // of what every worker draws; empty: another one for each
-    std::shared_ptr<service_manager> manager{};       // told what happens; null: nobody is
+    std::optional<std::uint64_t> seed{};        // of what the first worker draws, the next one its next; empty: any
+    std::shared_ptr<service_manager> manager{}; // told what happens; null: nobody is
     // Which the process was given; those of another process that it takes over from may be too many, for the file may
     // have changed, those of a service manager may not.
     net::given_sockets* sockets = nullptr; // outlives the constructor

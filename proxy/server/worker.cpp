@@ -25,6 +25,7 @@ worker::worker(const shared_parts& shared, config::snapshot settings,
       chaos_(shared.chaos),
       services_{loop_, pool_, shared.observer, shared.memory, shared.health_document, split_mix64{seed}},
       context_{.services = services_, .settings = {}, .policies = {}, .id_seed = seed, .trace_draws = ~seed},
+      warm_chance_(~seed),
       probes_({loop_, pool_, shared.observer, [this](const config::upstream& to) {
                    return request::may_warm(*context_.settings, *context_.policies, to, loop_.now());
                }}) {
@@ -60,7 +61,7 @@ void worker::start() {
                              return request::may_warm(*context_.settings, *context_.policies, to, loop_.now());
                          },
                      // Not of the requests' draws: they are the same whether or not anything is kept warm.
-                     .draw = [chance = split_mix64{context_.trace_draws}]() mutable { return unit_interval(chance()); },
+                     .draw = [this] { return unit_interval(warm_chance_()); },
                      .workers = context_.settings->workers},
                     context_.settings->upstreams);
     probes_.use(context_.settings->upstreams);

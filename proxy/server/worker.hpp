@@ -92,6 +92,7 @@ private:
     evenkeel::chaos& chaos_;
     request::worker_services services_;
     request::connection_context context_;
+    split_mix64 warm_chance_; // all endpoints that are kept warm draw from it, or they would be dialled in step
     request::prewarm_probes probes_;
     struct door {
         std::size_t of;

@@ -230,10 +230,13 @@ TEST_CASE("the list of requests may be of a time") {
         CHECK(admin::moment(same, now) == night);
     }
     for (const char* none : {"", "yesterday", "2026-02-30T03:10", "2026-11-30", "2026-11-30T25:00",
-                             "2026-11-30T03:10:00Zz", "2026-11-30T03:10+", "15"}) {
+                             "2026-11-30T03:10:00Zz", "2026-11-30T03:10+", "15", " 2026- 1- 1T 3: 1"}) {
         CAPTURE(none);
         CHECK_FALSE(admin::moment(none, now));
     }
+    CHECK(admin::moment("2026-11-30t03:10:00z", now) == night);
+    CHECK(admin::moment("9999-12-31T23:59:59Z", now) == wall_time::max());
+    CHECK(admin::moment("0001-01-01T00:00Z", now) == wall_time::min());
     watched on;
     on.disturb("r-1");
     const auto listed = [&](const std::string& query) {

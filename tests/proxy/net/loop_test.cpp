@@ -1,6 +1,7 @@
 #include "proxy/net/event.hpp"
 #include "proxy/net/loop.hpp"
 
+#include <boost/asio/post.hpp>
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace evenkeel::test::loop_test {
@@ -118,6 +120,27 @@ TEST_CASE("one that throws takes none of the others with it, and what comes too 
         CHECK(told == std::vector<std::string>{"thrown"});
         worker.post([held] {});
         CHECK(held.use_count() == 2);
+    }
+    CHECK(held.use_count() == 1);
+}
+
+TEST_CASE("who hangs in a loop that ends may post to it still: that goes nowhere") {
+    const auto held = std::make_shared<int>();
+    struct poster {
+        poster(loop& to, std::shared_ptr<int> what) : in(to), with(std::move(what)) {}
+        ~poster() {
+            in.post([kept = with] {});
+        }
+        poster(const poster&) = delete;
+        poster& operator=(const poster&) = delete;
+        loop& in;
+        std::shared_ptr<int> with;
+    };
+    {
+        loop worker;
+        boost::asio::post(worker.executor(), [last = std::make_shared<poster>(worker, held)] { FAIL("it never ran"); });
+        worker.post([last = std::make_shared<poster>(worker, held)] { FAIL("it never ran"); });
+        CHECK(held.use_count() == 3);
     }
     CHECK(held.use_count() == 1);
 }

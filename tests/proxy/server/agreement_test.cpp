@@ -206,7 +206,7 @@ std::string happened_to(const tried& one, const simulated_provider& upstream) {
     for (std::size_t at; (at = file.find("{}/")) != std::string::npos;) file.replace(at, 2, upstream.url());
     server::server_options options;
     options.seed = simulate::hypothesis::draws; // of two rests the one that ends first is up to what is drawn
-    running_proxy proxy(file, "127.0.0.1:0", "", "admin: {listen: \"127.0.0.1:0\"}\n", std::move(options));
+    running_proxy proxy(file, "127.0.0.1:0", "workers: 1\n", "admin: {listen: \"127.0.0.1:0\"}\n", std::move(options));
     header_list fields{{"x-request-id", "asked"}};
     for (const std::string& field : one.what.fields) {
         const auto colon = field.find(": ");
