@@ -1,6 +1,7 @@
 #include "config/build.hpp"
 
 #include "config/chaos_rules.hpp"
+#include "config/client_keys.hpp"
 #include "config/credential_checks.hpp"
 #include "config/endpoints.hpp"
 #include "config/expand.hpp"
@@ -8,6 +9,7 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <stdexcept>
 
 namespace evenkeel::config {
 namespace {
@@ -48,6 +50,7 @@ private:
     }
 
     void build_process();
+    [[nodiscard]] client build_client(const entry& from) const;
     [[nodiscard]] upstream build_upstream(const entry& from) const;
     [[nodiscard]] route build_route(const entry& from) const;
     [[nodiscard]] fallback_step build_step(const entry& from) const;
@@ -67,6 +70,17 @@ void builder::build_process() {
     out_.credentials = build_credential_rules(root_);
     if (const entry* chaos = root_.find("chaos")) out_.chaos.rules = build_chaos_rules(*chaos);
     for (const entry& each : elements(root_, "listen")) fill(each, into(out_.listen.emplace_back()));
+}
+
+client builder::build_client(const entry& from) const {
+    client out;
+    fill(from, into(out));
+    if (out.key_file.empty()) return out;
+    // It was there a moment ago; without it nobody would be let in.
+    const auto text = read_file_ ? read_file_(out.key_file) : std::nullopt;
+    if (!text) throw std::runtime_error("a key file is gone");
+    for (const std::string_view key : keys_in(*text)) out.keys.push_back(digest_of(key));
+    return out;
 }
 
 upstream builder::build_upstream(const entry& from) const {
@@ -127,6 +141,11 @@ route builder::build_route(const entry& from) const {
 
 settings builder::build() {
     build_process();
+    for (const entry& each : elements(root_, "clients")) {
+        client one = build_client(each);
+        one.place = out_.clients.size();
+        out_.clients.push_back(std::make_shared<const client>(std::move(one)));
+    }
     for (const entry& each : elements(root_, "upstreams")) {
         for (auto& endpoint : endpoints_of(build_upstream(each))) out_.upstreams.push_back(std::move(endpoint));
     }

@@ -71,14 +71,18 @@ public:
         const entry* routes = root_.find("routes");
         if (root_.find("upstreams") == nullptr || routes == nullptr) return;
         for (const entry& each : root_.find("upstreams")->children) check_word(each);
+        const bool known = !children_of(root_.find("clients")).empty();
         for (const entry& each : routes->children) {
-            if (is_fan_out(each)) {
+            if (known) { // then no caller's credential goes anywhere
+                if (!is_fan_out(each)) check_kept(each);
+                check_own(each);
+            } else if (is_fan_out(each)) {
                 check_parts(each);
             } else {
                 check_route(each);
             }
         }
-        check_listeners();
+        if (!known) check_listeners();
     }
 
 private:
@@ -190,6 +194,25 @@ private:
             if (part == nullptr || is_fan_out(*part)) continue;
             check_upstreams(*of, *part, &parts[i]);
             check_ladder(*of, *part, &parts[i]);
+        }
+    }
+
+    // What callers show is a key of this proxy.
+    void check_kept(const entry& one) {
+        for (const entry& reference : children_of(one.find("upstreams"))) {
+            const entry* to = upstream(reference);
+            if (to == nullptr || !secrets_of(*to, rules_).empty() || !secrets_of(one, rules_).empty()) continue;
+            const entry* word = to->find("caller_credentials");
+            if (word != nullptr && word->is_word("drop")) continue;
+            if (!said_.emplace(to->key_at.begin, to->key).second) continue;
+            const bool passes = word != nullptr && word->is_word("pass");
+            problems_.error(
+                passes ? word->at : to->key_at, "client-key-crosses",
+                fmt::format("upstream '{0}' of route '{1}' would be shown its callers' keys, which are this proxy's "
+                            "(`clients`, {2}) and go no further; give '{0}' a credential of its own (`headers: {{set: "
+                            "{{authorization: ...}}}}`), or write there `caller_credentials: drop` if it wants none",
+                            to->key, route_name(one), problems_.line(root_.find("clients")->key_at)),
+                {{root_.find("clients")->key_at, "the clients"}});
         }
     }
 

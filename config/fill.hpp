@@ -16,7 +16,8 @@ namespace evenkeel::config {
 
 // What a block of the tree becomes. A row for another owner than the one at hand is a bug of the table (it throws).
 struct destination {
-    std::variant<settings*, listener*, upstream*, route*, fallback_step*, chaos_rule*, price*, credential*> owner;
+    std::variant<settings*, listener*, upstream*, route*, fallback_step*, chaos_rule*, price*, credential*, client*>
+        owner;
     std::string_view directory; // that relative paths start from
 };
 

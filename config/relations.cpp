@@ -1,6 +1,7 @@
 #include "config/relations.hpp"
 
 #include "config/chaos_rules.hpp"
+#include "config/client_checks.hpp"
 #include "config/credential_checks.hpp"
 #include "config/expand.hpp"
 #include "config/grammar.hpp"
@@ -339,6 +340,7 @@ void check_relations(const entry& root, problem_list& problems, const environmen
     check_upstreams(root, problems, env, directory);
     check_routes(root, problems);
     check_fallbacks(root, problems, env, directory);
+    check_clients(root, problems, env, directory);
     // Of a file that was read whole: an upstream whose key could not be read would look as if it had none.
     if (!problems.has_errors()) check_credential_lists(root, problems);
     if (!problems.has_errors()) check_credentials(root, problems);

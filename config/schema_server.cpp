@@ -2,6 +2,7 @@
 
 #include "config/schema_table.hpp"
 
+#include "config/client_keys.hpp"
 #include "config/grammar.hpp"
 
 #include <algorithm>
@@ -26,6 +27,11 @@ void allowed_origins(const entry& from, settings& to) { to.pages.origins = in_sm
 void worker_count(const entry& from, settings& to) {
     if (from.is_word("auto")) to.workers = std::max(1U, std::thread::hardware_concurrency());
     put(from, to.workers, {});
+}
+
+void key_digests(const entry& from, client& to) {
+    for (const entry& each : from.children)
+        if (const auto read = read_digest(each.text())) to.keys.push_back(*read);
 }
 
 template <auto Key>
@@ -76,6 +82,30 @@ void add_listening_keys(std::vector<key_row>& table) {
                           "those on loopback: scheme://host[:port], null, or * for all.",
          .price = "Such a page spends the proxy's credentials. null is any sandboxed frame.",
          .fills = by<allowed_origins>},
+
+        {.path = "clients", .kind = block, .shape = list,
+         .documentation = "Who may use the data port, each known by a key of its own that it shows where the SDKs put "
+                          "theirs: authorization: Bearer, x-api-key, api-key or x-goog-api-key. Anybody else gets a "
+                          "401. The key goes no further: upstreams have credentials of their own. Without this "
+                          "list whoever reaches the port may use it."},
+        {.path = "clients.name", .kind = name,
+         .documentation = "Unique. Its tenant in bulkheads and shards, and what logs, metrics and the bill call it.",
+         .required = true, .fills = member<&client::name>},
+        {.path = "clients.key_file", .kind = file,
+         .documentation = "A file, relative to this one, with its key or, while one takes another's place, its keys, "
+                          "one a line. A reload reads it anew.",
+         .required = true, .instead = "key_sha256", .fills = member<&client::key_file>},
+        {.path = "clients.key_sha256", .kind = token, .shape = one_or_list,
+         .documentation = "In place of it, or beside it: the SHA-256 of its key, or of each, in hexadecimal.",
+         .secret = true, .fills = by<key_digests>},
+        {.path = "clients.routes", .kind = name, .shape = list,
+         .documentation = "The routes that it may ask, and with them what they fall back on; others get a 403. "
+                          "Without it: all.",
+         .fills = member<&client::routes>},
+        {.path = "clients.max_concurrent", .kind = integer, .min = "1", .max = "1000000",
+         .documentation = "Requests that it may have under way at a time; a further one gets a 503 with Retry-After. "
+                          "Without it: as many as the routes take.",
+         .fills = member<&client::max_concurrent>},
 
         {.path = "workers", .kind = integer, .fallback = "1", .min = "1", .max = "256", .words = "auto",
          .documentation = "Event loops, each on a thread of its own; auto: one per core. Changing it needs a restart.",

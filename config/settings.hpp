@@ -20,6 +20,7 @@
 #include "policies/shuffle_shard.hpp"
 #include "policies/time.hpp"
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -374,6 +375,19 @@ struct page_options {
     bool operator==(const page_options&) const = default;
 };
 
+using key_digest = std::array<unsigned char, 32>; // SHA-256
+
+// Who may ask, known by the key it shows.
+struct client {
+    std::string name;
+    std::string key_file;             // what its keys were read from; empty: none
+    std::vector<key_digest> keys;     // any of them
+    std::vector<std::string> routes;  // by name; empty: all
+    std::uint32_t max_concurrent = 0; // requests at a time; 0: as many as there are
+    std::size_t place = 0;            // in the list
+    bool operator==(const client&) const = default;
+};
+
 struct settings {
     std::vector<listener> listen;
     page_options pages;
@@ -389,6 +403,7 @@ struct settings {
     last_good_options last_good;
     chaos_options chaos;
     credential_rules credentials;
+    std::vector<std::shared_ptr<const client>> clients; // in file order; empty: whoever comes may ask
     duration drain_delay{}, drain_timeout = std::chrono::seconds{30};
     // defaults.retry.replay_buffer: where a body must be read to choose the route.
     std::uint64_t replay_buffer = std::uint64_t{32} * 1024 * 1024;

@@ -14,6 +14,7 @@
 #include "proxy/events/disturbed.hpp"
 #include "proxy/events/tries.hpp"
 #include "proxy/message/local_answer.hpp"
+#include "proxy/reading/client_key.hpp"
 #include "proxy/reading/judgement.hpp"
 #include "proxy/reading/outgoing.hpp"
 #include "proxy/reading/trace_id.hpp"
@@ -360,6 +361,7 @@ net::task<bool> client_connection::handle() {
          .head = &head_,
          .client_address = stream_->peer(),
          .via = via_,
+         .client = context_.settings->clients.empty() ? nullptr : client_of(*context_.settings, head_),
          .id = told_id != nullptr && is_sane_id(told_id->value) ? std::string{told_id->value} : make_id(),
          .received = services_.loop.now(),
          .started = services_.loop.wall_now()},
@@ -558,6 +560,9 @@ void client_connection::gather(relaying& of) {
         of.whole = true;
         if (of.chunked) of.add(wire::last_chunk);
     }
+    // Before the last bytes go: who has them may come again at once.
+    if (of.whole && of.request.came.client != nullptr) [[unlikely]]
+        of.request.place = {};
 }
 
 bool client_connection::relay_now(relaying& of) {

@@ -4,6 +4,7 @@
 
 #include "policies/bulkhead.hpp"
 #include "policies/circuit_breaker.hpp"
+#include "policies/client_limit.hpp"
 #include "policies/cooldown.hpp"
 #include "policies/credential_lane.hpp"
 #include "policies/endpoint_doubt.hpp"
@@ -51,10 +52,16 @@ struct route_report {
     std::vector<endpoint_report> endpoints;                // in order of preference
     std::optional<evenkeel::bulkhead::summary> bulkhead{}; // empty: bulkhead off
 };
+// Of one of `clients`.
+struct client_report {
+    std::string name;
+    client_limit::summary seen;
+};
 struct policy_report {
     steady_time at{};
     std::vector<route_report> routes; // of the current configuration, in file order
     std::size_t chaos_rules = 0;      // in force
+    std::vector<client_report> clients{};
 };
 using policy_reporter = std::function<policy_report()>;
 

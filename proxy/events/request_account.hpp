@@ -54,8 +54,9 @@ struct request_account {
     const config::route* route = nullptr; // nullptr: none matched, or refused before routing
     const config::upstream* upstream = nullptr;
     wall_time started{};
-    std::string_view method{}, path{}; // path without query
-    std::string_view client{};         // its address
+    std::string_view method{}, path{};  // path without query
+    std::string_view client{};          // its address
+    const config::client* by = nullptr; // whose key it showed; null: nobody's, or none is asked for
     std::string_view request_id{}, upstream_request_id{};
     std::string model{}; // as its client named it; empty: nowhere, or nowhere that was looked
     // Of a refusal, or why the ladder was climbed: a word of wire::refusal or of ours (no_route, ...).

@@ -44,7 +44,7 @@ bulkhead& bulkhead_of(const client_request& request, const errand& what) {
 }
 
 bulkhead::requester requester_of(const client_request& request, const errand& what) noexcept {
-    return {.known = tenant_by_header(request, *what.asked),
+    return {.known = told_tenant(request, *what.asked),
             .context = &request,
             // Asked by any thread: only what does not change while the request is served may be looked at.
             .identify = [](const void* of) noexcept {

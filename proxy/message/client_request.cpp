@@ -13,6 +13,8 @@ const telemetry::request_account& client_request::close_account(steady_time now)
     account.bytes_in = body.received();
     account.at = now;
     account.total = now - came.received;
+    if (came.client != nullptr) [[unlikely]]
+        place = {};
     if (account.outcome == telemetry::request_outcome::client_cancelled) account.note_departure();
     return account;
 }

@@ -6,6 +6,7 @@
 // and ends before it does.
 
 #include "config/settings.hpp"
+#include "policies/client_limit.hpp"
 #include "policies/time.hpp"
 #include "proxy/events/request_account.hpp"
 #include "proxy/message/incoming.hpp"
@@ -38,7 +39,8 @@ struct client_request final : private telemetry::request_witness {
     std::shared_ptr<const config::route> route{}; // the first that matches, once it is chosen
     const request_facts facts{*this};
     telemetry::request_account account{};
-    net::cancel_source gone; // requested when the client has left
+    net::cancel_source gone;      // requested when the client has left
+    client_limit::permit place{}; // among those that its caller may have under way; to the end of its answer
 
     // While the body is here.
     void note_model() {
@@ -51,6 +53,7 @@ private:
     void open_account() noexcept {
         account.request_id = came.id;
         account.client = came.client_address;
+        account.by = came.client;
         account.witness = this;
     }
     [[nodiscard]] std::optional<std::uint64_t> credential() const override;

@@ -21,6 +21,7 @@ struct incoming {
     const wire::request_head* head = nullptr;     // of the owner; its views last as long as this request
     std::string_view client_address{};
     arrival via = arrival::unix_socket;
+    const config::client* client = nullptr; // whose key it shows, of `settings`; null: nobody's, or none is asked for
     std::string id{};
     steady_time received{};
     wall_time started{};

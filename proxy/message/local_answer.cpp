@@ -54,6 +54,7 @@ answer make_local_answer(const local_failure& failure, wire::dialect dialect, wa
     body->status(failure.status);
     body->add_field("content-type", std::string{wire::error_content_type});
     body->add_field("date", http_date(now));
+    if (failure.status == 401) body->add_field("www-authenticate", "Bearer"); // RFC 9110 15.5.2
     if (failure.status == 405) body->add_field("allow", std::string{wire::allowed_methods});
     if (failure.retry_after > duration::zero()) {
         // Whole seconds are rounded up: who comes back too early is refused again.

@@ -15,6 +15,7 @@ owned_request::owned_request(net::loop& worker, buffer_pool& buffers, const clie
                 .policies = of.came.policies,
                 .head = &head_,
                 .client_address = keep(std::string{of.came.client_address}),
+                .client = of.came.client,
                 .id = of.came.id,
                 .received = of.came.received,
                 .started = of.came.started},

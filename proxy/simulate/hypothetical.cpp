@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
 #include <stdexcept>
 #include <string_view>
 
@@ -135,13 +136,16 @@ std::string route_of(const config::settings& settings, const std::string& taken)
 telemetry::kept_request suppose(const config::snapshot& settings, const hypothesis& what) {
     check(what);
     read_as_request(what);
+    // Of one whose caller may ask: that he shows a client's key is supposed too.
+    const auto open = std::make_shared<config::settings>(*settings);
+    open->clients.clear();
     std::string first; // asked
     const auto is_supposed = [&](std::string_view upstream) {
         if (first.empty()) first = upstream;
         return misbehaves(what) && (what.everywhere || upstream == first);
     };
     stage played(
-        settings,
+        open,
         [&](std::string_view upstream, unsigned, double) {
             return is_supposed(upstream) ? bad_answer(what) : good_answer(what);
         },

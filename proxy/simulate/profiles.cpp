@@ -63,6 +63,7 @@ config::snapshot only_route(const config::settings& all, std::string_view route)
             upstream = speaking;
         }
         auto made = std::make_shared<config::settings>(all);
+        made->clients.clear(); // whoever asks here may
         made->upstreams = alone->upstreams;
         made->routes = {alone};
         return made;

@@ -143,6 +143,10 @@ std::shared_ptr<const credential_lanes> policy_registry::lanes_of(const config::
 
 std::shared_ptr<policy_set> policy_registry::make_set(const config::settings& settings, purpose what) {
     auto set = std::make_shared<policy_set>();
+    for (const auto& who : settings.clients)
+        set->clients_.push_back(
+            configured(clients_, key{who->name, {}, {}}, client_limit_options{.max_concurrent = who->max_concurrent})
+                .get());
     for (const auto& route : settings.routes) {
         const key whole{route->name, {}, {}};
         route_policies& policies = set->routes_[route.get()];
@@ -209,6 +213,7 @@ telemetry::policy_report policy_registry::report(const config::settings& setting
     }();
     telemetry::policy_report all;
     all.at = now;
+    for (const auto& who : settings.clients) all.clients.push_back({who->name, set->of(*who).report()});
     for (const auto& route : settings.routes) {
         if (route->upstreams.empty()) continue;
         const route_policies& policies = set->of(*route);

@@ -13,6 +13,7 @@
 //   latency, rescues        (route, endpoint)
 //   balance, guard, line,   route
 //   bulkhead, shard         ... likewise
+//   client                  name of one of `clients`
 //   load                    route: several upstreams may be one server, and their sum is what is usual; (route,
 //   endpoint)
 //                           where an upstream has several: those are several servers; and with `shuffle_shard`: what a
@@ -24,6 +25,7 @@
 #include "policies/balance.hpp"
 #include "policies/bulkhead.hpp"
 #include "policies/circuit_breaker.hpp"
+#include "policies/client_limit.hpp"
 #include "policies/cooldown.hpp"
 #include "policies/credential_lanes.hpp"
 #include "policies/endpoint_latency.hpp"
@@ -91,12 +93,17 @@ public:
         EVENKEEL_ASSERT(found != routes_.end(), "a route is asked for that these policies were not made for");
         return found->second;
     }
+    [[nodiscard]] client_limit& of(const config::client& who) const noexcept {
+        EVENKEEL_ASSERT(who.place < clients_.size(), "a client is asked for that these policies were not made for");
+        return *clients_[who.place];
+    }
     [[nodiscard]] upcast_memory& not_upcast() const noexcept { return *not_upcast_; }
     [[nodiscard]] unread_upstreams& unread() const noexcept { return *unread_; }
 
 private:
     friend class policy_registry;
     std::unordered_map<const config::route*, route_policies> routes_;
+    std::vector<client_limit*> clients_;            // in the order of `clients`
     std::vector<std::shared_ptr<const void>> held_; // what they point to, of endpoints
     std::unique_ptr<upcast_memory> not_upcast_ = std::make_unique<upcast_memory>();
     std::unique_ptr<unread_upstreams> unread_ = std::make_unique<unread_upstreams>();
@@ -166,6 +173,7 @@ private:
     by_key<hedge_guard> guards_;
     by_key<waiting_line> lines_;
     by_key<bulkhead> bulkheads_;
+    by_key<client_limit> clients_; // in the place of a route the name of the client
 };
 
 } // namespace evenkeel::request

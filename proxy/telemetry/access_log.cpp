@@ -20,7 +20,7 @@ constexpr std::size_t max_path = 2048;    // bytes, before escaping
 constexpr std::size_t max_word = 256;     // of every other text
 constexpr std::size_t max_parts = 8192;   // JSON of ours; more is left out
 constexpr std::size_t max_endpoint = 272; // a host's name, which needs no escaping, and a port
-static_assert((max_path + 12 * max_word) * max_escape + max_parts + max_tries_json + max_endpoint + 1824 <=
+static_assert((max_path + 12 * max_word) * max_escape + max_parts + max_tries_json + max_endpoint + 1920 <=
                   max_access_line,
               "the worst line fits the buffer");
 
@@ -128,6 +128,7 @@ char* write_access_line(char* out, const request_account& record) noexcept {
     if (record.witness != nullptr) to.text_if_any(R"(,"trace_id":)", record.witness->trace_id());
     to.text_if_any(R"(,"upstream_request_id":)", record.upstream_request_id);
     to.text_if_any(R"(,"client":)", record.client);
+    if (record.by != nullptr) to.word(R"(,"client_name":)", record.by->name); // a name of the file
     if (record.witness != nullptr) {
         if (const auto whose = record.witness->credential()) to.hash(R"(,"credential":)", *whose);
     }

@@ -95,6 +95,7 @@ std::string access_text(const request_account& record, bool colour) {
     if (record.first_token > duration::zero()) add_if_room(tail, width(), "first " + time_of(record.first_token));
     const bill& served = record.effort.served;
     if (served.all() > 0) add_if_room(tail, width(), fmt::format("{}+{} tokens", served.input(), served.output()));
+    if (record.by != nullptr) add_if_room(tail, width(), "by " + shown(record.by->name, longest_name));
 
     const std::string_view paint = colour ? colour_of(record) : std::string_view{}, reset = colour ? "\x1b[0m" : "";
     std::string out = fmt::format("{} {}{} {}{}{}\n", clock, paint, status, word, reset, tail);

@@ -44,8 +44,9 @@ std::size_t kept_request::bytes() const noexcept {
     all += keys.capacity() * sizeof(std::string);
     for (const std::string& one : keys) all += apart(one);
     for (const endpoint& one : endpoints) all += apart(one.upstream) + apart(one.label) + apart(one.host);
-    for (const auto* text : {&id, &trace_id, &upstream_request_id, &client, &method, &path, &model, &upstream_model,
-                             &route, &upstream, &part_of, &reason, &proxy_error, &parts, &degraded_route})
+    for (const auto* text :
+         {&id, &trace_id, &upstream_request_id, &client, &client_name, &method, &path, &model, &upstream_model, &route,
+          &upstream, &part_of, &reason, &proxy_error, &parts, &degraded_route})
         all += apart(*text);
     return all;
 }
@@ -55,6 +56,7 @@ kept_request keep(const request_account& what) {
     kept.id = cut(what.request_id);
     kept.upstream_request_id = cut(what.upstream_request_id);
     kept.client = cut(what.client);
+    if (what.by != nullptr) kept.client_name = what.by->name;
     kept.method = cut(what.method);
     // A query may hold a credential; the account has none, and if it had, it would end here.
     kept.path = cut(what.path.substr(0, what.path.find('?')), longest_path);

@@ -32,9 +32,10 @@ struct kept_request {
     };
 
     std::string id, trace_id, upstream_request_id, client, method, path, model, upstream_model;
-    std::string route;    // empty: none
-    std::string upstream; // whose answer it was, or whom it waited for; empty: none
-    std::string part_of;  // the route of the fan-out that sent it; empty: none
+    std::string client_name; // of `clients`; empty: none
+    std::string route;       // empty: none
+    std::string upstream;    // whose answer it was, or whom it waited for; empty: none
+    std::string part_of;     // the route of the fan-out that sent it; empty: none
     std::string reason, proxy_error;
     std::string parts; // JSON, of a fan-out
     std::optional<std::uint64_t> credential{};

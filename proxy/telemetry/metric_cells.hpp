@@ -24,6 +24,7 @@ namespace evenkeel::telemetry {
 // The places in an array of cells that are no enumeration's, with their words. Where a list ends with `other`, that
 // counts what the list does not name.
 inline constexpr std::array<std::string_view, 5> code_classes{"2xx", "3xx", "4xx", "5xx", "none"};
+inline constexpr std::array<std::string_view, 2> bill_sides{"served", "lost"};
 inline constexpr std::array<std::string_view, 2> body_directions{"request", "response"};
 enum hedge_end : std::size_t { hedge_won, hedge_lost, hedge_failed };
 inline constexpr std::array<std::string_view, 3> hedge_ends{"won", "lost", "failed"};
@@ -63,7 +64,7 @@ inline constexpr std::array<known_transition, transition_count> transitions{{
 }};
 
 // Why a request was rejected: the gate's words, then those of the request path.
-inline constexpr std::array<std::string_view, 17> own_refusals{"no_route",
+inline constexpr std::array<std::string_view, 20> own_refusals{"no_route",
                                                                "foreign_host",
                                                                "foreign_origin",
                                                                "body_not_split",
@@ -78,6 +79,9 @@ inline constexpr std::array<std::string_view, 17> own_refusals{"no_route",
                                                                "bulkhead_full",
                                                                "bulkhead_timeout",
                                                                "bulkhead_tenant_share",
+                                                               "client_key_unknown",
+                                                               "client_route_denied",
+                                                               "client_limit",
                                                                "internal_error",
                                                                "other"};
 inline constexpr std::size_t gate_refusal_count = static_cast<std::size_t>(wire::refusal::unexpected_bytes);
@@ -158,6 +162,11 @@ struct credential_cells {
 struct rare_credential_cells {
     counts<cooldown_reasons.size()> refused{};
 };
+struct client_cells {
+    counts<code_classes.size()> finished{};
+    count_table<bill_sides.size(), token_kind_count> tokens{};
+    counts<bill_sides.size()> cost{}; // billionths
+};
 struct process_cells {
     counts<connection_refusals.size()> connections_refused{};
     counts<refusal_count> requests_refused{};
@@ -178,6 +187,7 @@ struct counted {
     using pair = counted_about<pair_cells, rare_pair_cells>;
     using upstream = counted_about<upstream_cells, rare_upstream_cells>;
     using credential = counted_about<credential_cells, rare_credential_cells>;
+    using client = sharded<client_cells>;
 };
 
 } // namespace evenkeel::telemetry

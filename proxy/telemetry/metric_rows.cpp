@@ -107,6 +107,17 @@ void add_requests(std::vector<metric_row>& to) {
          {}, spread<&route_cells::overhead>, when_observed},
         {route, counter, "body_bytes_total", "Body bytes read from clients (request) and sent to them (response).",
          {listed<body_directions>("direction")}, count<&route_cells::body_bytes>, with_its_first},
+        {client, counter, "client_requests_total",
+         "Requests that showed the key of one of `clients`, by its name and the class of the status it got.",
+         {listed<code_classes>("code_class")}, count<&client_cells::finished>, with_its_first},
+        {client, counter, "client_tokens_total",
+         "Tokens that its requests took, by kind: served with the answers it got, or lost with other attempts.",
+         {listed<bill_sides>("outcome"), words<token_kind>("kind", token_kind_count)}, count<&client_cells::tokens>,
+         with_its_first},
+        {client, counter, "client_cost_total", "What those tokens cost, by the prices of their upstreams.",
+         {listed<bill_sides>("outcome")}, billionths<&client_cells::cost>, with_its_first},
+        {client, gauge, "client_requests_in_flight", "Requests of one of `clients` that are under way.",
+         {}, client_in_flight, while_told("from the start, with `clients`")},
     });
 }
 
@@ -440,6 +451,7 @@ const std::vector<label>& labels_of(about whom) {
                                     return of.endpoint_name.empty() ? std::string_view{} : of.endpoint_name;
                                 }};
     static const label credential{"credential", [](const subject& of, std::size_t) { return of.credential_name; }};
+    static const label client{"client", [](const subject& of, std::size_t) { return of.client_name; }};
     static const label side{"side", [](const subject& of, std::size_t) -> std::string_view {
                                 return of.upstream_name.empty() ? "downstream" : "upstream";
                             }};
@@ -448,7 +460,8 @@ const std::vector<label>& labels_of(about whom) {
                                                                  {route, upstream, endpoint},
                                                                  {upstream, endpoint},
                                                                  {side, upstream, endpoint},
-                                                                 {upstream, credential}}};
+                                                                 {upstream, credential},
+                                                                 {client}}};
     return of[static_cast<std::size_t>(whom)];
 }
 

@@ -34,25 +34,28 @@ struct scrape {
 // the policies, null where nobody reports it.
 struct subject {
     const scrape* at = nullptr;
-    std::string_view route_name{}, upstream_name{}, endpoint_name{}, credential_name{};
+    std::string_view route_name{}, upstream_name{}, endpoint_name{}, credential_name{}, client_name{};
     bool in_force = true;
     const counted::route* route = nullptr;
     const counted::pair* pair = nullptr;
     const counted::upstream* upstream = nullptr;
     const counted::credential* credential = nullptr;
+    const sharded<client_cells>* client = nullptr;
     const sharded<process_cells>* process = nullptr;
     const config::route* configured_route = nullptr;
     const config::upstream* configured_upstream = nullptr;
     const route_report* reported_route = nullptr;
     const endpoint_report* reported_endpoint = nullptr;
     const credential_report* reported_credential = nullptr;
+    const client_report* reported_client = nullptr;
 };
 
 // Each has the labels of its subjects: none, `route`, `route` and `upstream`, `upstream`; with `upstream` an
 // `endpoint`, where there are several, but where it is about a `credential`, which all of them are shown. Requests
-// without a route have the route `none`. What is open is about upstreams and about clients, with `side`.
-enum class about : unsigned char { process, route, pair, upstream, connections, credential };
-inline constexpr std::size_t about_count = 6;
+// without a route have the route `none`. What is open is about upstreams and about clients, with `side`. `client`: one
+// of `clients`, by its name.
+enum class about : unsigned char { process, route, pair, upstream, connections, credential, client };
+inline constexpr std::size_t about_count = 7;
 enum class metric_type : unsigned char { counter, gauge, histogram };
 [[nodiscard]] std::string_view to_string(metric_type) noexcept;
 

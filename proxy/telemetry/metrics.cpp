@@ -80,6 +80,17 @@ void count_spending(const spending& spent, pair_cells& into) noexcept {
     if (spent.cost > 0) telemetry::add(into.cost[became][estimated ? 1 : 0], spent.cost);
 }
 
+void count_of(const request_account& what, client_cells& into) noexcept {
+    telemetry::add(into.finished[code_class_of(what.status)]);
+    const std::array<const bill*, bill_sides.size()> sides{&what.effort.served, &what.effort.lost};
+    for (std::size_t side = 0; side < sides.size(); ++side) {
+        for (std::size_t kind = 0; kind < token_kind_count; ++kind)
+            if (const std::uint64_t tokens = sides[side]->tokens[kind]; tokens > 0)
+                telemetry::add(into.tokens[side][kind], tokens);
+        if (sides[side]->cost > 0) telemetry::add(into.cost[side], sides[side]->cost);
+    }
+}
+
 // Of one scrape, whom the series of each kind are about, in their order.
 using subjects = std::array<std::vector<subject>, about_count>;
 
@@ -241,6 +252,8 @@ void metrics::request_finished(const request_account& account) noexcept {
     }
     if (account.outcome == request_outcome::rejected)
         add(state_->process.mine().requests_refused[refusal_of(account.reason)]);
+    if (account.by != nullptr && account.part_of == nullptr) [[unlikely]]
+        if (auto* client = state_->index.find(account.by)) count_of(account, client->mine());
     if (found.pair != nullptr && (account.first_byte > duration::zero() || account.first_token > duration::zero())) {
         pair_cells& pair = found.pair->usual.mine();
         if (account.first_byte > duration::zero()) pair.first_byte.observe(account.first_byte);
@@ -342,6 +355,8 @@ subjects metrics::state::subjects_of(const scrape& at) const {
     std::map<std::string_view, const route_report*> routes;
     std::map<names, const endpoint_report*> endpoints;
     std::map<std::pair<std::string_view, std::string_view>, const credential_report*> credentials;
+    std::map<std::string_view, const client_report*> known;
+    for (const client_report& one : at.policies.clients) known.emplace(one.name, &one);
     for (const route_report& route : at.policies.routes) {
         routes.emplace(route.route, &route);
         for (const endpoint_report& one : route.endpoints)
@@ -392,6 +407,14 @@ subjects metrics::state::subjects_of(const scrape& at) const {
                                     .credential = &series,
                                     .reported_credential = reported});
         });
+    index.for_each_client([&](const std::string& name, const sharded<client_cells>& series) {
+        const auto reported = in(known, std::string_view(name));
+        put(about::client, {.at = &at,
+                            .client_name = name,
+                            .in_force = reported != nullptr,
+                            .client = &series,
+                            .reported_client = reported});
+    });
     put(about::connections, {.at = &at, .upstream = &clients});
     index.for_each_upstream([&](const std::string& name, const std::string& endpoint, const counted::upstream& series) {
         const config::upstream* configured = shown.upstream(name, endpoint);

@@ -544,7 +544,7 @@ std::string story_text(const kept_request& of, std::size_t columns) {
     add("route", of.route.empty() ? "none" : of.route);
     add("part of", of.part_of);
     add("model", of.model);
-    add("client", of.client);
+    add("client", of.client_name.empty() ? of.client : fmt::format("'{}' at {}", of.client_name, of.client));
     if (of.credential) add("credential", fmt::format("{:016x}", *of.credential));
     add("trace", of.trace_id);
     append_wrapped(out, "", printable(about), columns);
@@ -571,6 +571,7 @@ std::string story_json(const kept_request& of) {
     to.text("trace_id", of.trace_id);
     to.text("upstream_request_id", of.upstream_request_id);
     to.text("client", of.client);
+    if (!of.client_name.empty()) to.text("client_name", of.client_name);
     if (of.credential) to.text("credential", fmt::format("{:016x}", *of.credential));
     to.text("upstream_model", of.upstream_model);
     to.text("proxy_error", of.proxy_error);

@@ -31,6 +31,7 @@ const sharded<Cells>& counted_of(const subject& of) {
     if constexpr (std::is_same_v<Cells, rare_upstream_cells>) return of.upstream->rare;
     if constexpr (std::is_same_v<Cells, credential_cells>) return of.credential->usual;
     if constexpr (std::is_same_v<Cells, rare_credential_cells>) return of.credential->rare;
+    if constexpr (std::is_same_v<Cells, client_cells>) return *of.client;
     if constexpr (std::is_same_v<Cells, process_cells>) return *of.process;
 }
 inline const cell& at_place(const cell& single, const series_place&) { return single; }
@@ -152,6 +153,9 @@ inline maybe credential_in_flight(const subject& of, const series_place&) {
 inline maybe credential_left(const subject& of, const series_place&) {
     if (of.reported_credential == nullptr || !of.reported_credential->seen.until) return std::nullopt;
     return seconds_left(of.reported_credential->seen.until, of.at->policies.at);
+}
+inline maybe client_in_flight(const subject& of, const series_place&) {
+    return of.reported_client == nullptr ? std::nullopt : maybe(of.reported_client->seen.in_use);
 }
 inline maybe is_doubted(const endpoint_report& seen, const scrape&, const series_place&) {
     return seen.doubt ? maybe(1.0) : std::nullopt;

@@ -71,27 +71,38 @@ private:
     int shift_;
 };
 
-// Of an index that counts nothing by credential.
-struct no_credential_series {
+// Of an index that counts nothing by credential, or by client.
+struct no_series {
     template <class Context>
-    explicit no_credential_series(const Context&) {}
+    explicit no_series(const Context&) {}
 };
 template <class Series>
 struct credential_series_of {
-    using type = no_credential_series;
+    using type = no_series;
 };
 template <class Series>
 requires requires { typename Series::credential; }
 struct credential_series_of<Series> {
     using type = typename Series::credential;
 };
+template <class Series>
+struct client_series_of {
+    using type = no_series;
+};
+template <class Series>
+requires requires { typename Series::client; }
+struct client_series_of<Series> {
+    using type = typename Series::client;
+};
 
 // `Series` names the types `route`, `pair` (a route's use of an upstream) and `upstream`, each built from a `context`;
-// and, if it likes, `credential` (one of several of an upstream, whichever endpoint it is shown to).
+// and, if it likes, `credential` (one of several of an upstream, whichever endpoint it is shown to) and `client` (one
+// that is known by its key).
 template <class Series>
 class series_index {
 public:
     using credential_series = typename credential_series_of<Series>::type;
+    using client_series = typename client_series_of<Series>::type;
     using route_series = typename Series::route;
     using pair_series = typename Series::pair;
     using upstream_series = typename Series::upstream;
@@ -128,18 +139,25 @@ public:
             }
             routes.push_back(std::move(held));
         }
+        std::vector<held_client> clients;
+        for (const auto& one : snapshot->clients) clients.push_back({one, one.get(), &get(clients_, one->name)});
         // A snapshot may share what did not change with the one before it.
         std::set<const void*> listed;
         for (const auto& held : routes) listed.insert(held.address);
         for (const auto& held : upstreams) listed.insert(held.address);
+        for (const auto& held : clients) listed.insert(held.address);
+        for (auto& held : held_clients_)
+            if (!held.alive.expired() && !listed.contains(held.address)) clients.push_back(std::move(held));
         for (auto& held : held_routes_)
             if (!held.alive.expired() && !listed.contains(held.address)) routes.push_back(std::move(held));
         for (auto& held : held_upstreams_)
             if (!held.alive.expired() && !listed.contains(held.address)) upstreams.push_back(std::move(held));
 
-        auto next = std::make_shared<table>(routes.size(), upstreams.size());
+        auto next = std::make_shared<table>(routes.size(), upstreams.size(), clients.size());
         for (const auto& held : routes) next->routes.insert(held.address, held.entry);
         for (const auto& held : upstreams) next->upstreams.insert(held.address, held.entry);
+        for (const auto& held : clients) next->clients.insert(held.address, held.series);
+        held_clients_ = std::move(clients);
         held_routes_ = std::move(routes);
         held_upstreams_ = std::move(upstreams);
         publish(std::move(next));
@@ -165,6 +183,10 @@ public:
     [[nodiscard]] route_series* find(const config::route* route) const {
         const auto* found = current().routes.find(route);
         return found == nullptr ? nullptr : found->series;
+    }
+    [[nodiscard]] client_series* find(const config::client* client) const {
+        const auto* found = current().clients.find(client);
+        return found == nullptr ? nullptr : *found;
     }
     [[nodiscard]] upstream_series* find(const config::upstream* upstream) const {
         const auto* found = current().upstreams.find(upstream);
@@ -203,6 +225,11 @@ public:
         for (const auto& [names, series] : credentials_) function(names.first, names.second, *series);
     }
     template <class Function>
+    void for_each_client(Function function) const {
+        const std::lock_guard lock(mutex_);
+        for (const auto& [name, series] : clients_) function(name, *series);
+    }
+    template <class Function>
     void for_each_upstream(Function function) const {
         const std::lock_guard lock(mutex_);
         for (const auto& [key, series] : upstreams_) function(key.name, key.endpoint, *series);
@@ -223,10 +250,12 @@ private:
         std::vector<credential_series*> credentials; // by place in its list
     };
     struct table {
-        table() : table(0, 0) {}
-        table(std::size_t route_count, std::size_t upstream_count) : routes(route_count), upstreams(upstream_count) {}
+        table() : table(0, 0, 0) {}
+        table(std::size_t route_count, std::size_t upstream_count, std::size_t client_count)
+            : routes(route_count), upstreams(upstream_count), clients(client_count) {}
         pointer_table<route_entry> routes;
         pointer_table<upstream_entry> upstreams;
+        pointer_table<client_series*> clients;
     };
     struct held_route {
         std::weak_ptr<const config::route> alive;
@@ -237,6 +266,11 @@ private:
         std::weak_ptr<const config::upstream> alive;
         const config::upstream* address;
         upstream_entry entry;
+    };
+    struct held_client {
+        std::weak_ptr<const config::client> alive;
+        const config::client* address;
+        client_series* series;
     };
     struct cached_table {
         std::uint64_t version = 0;
@@ -286,6 +320,8 @@ private:
     std::map<upstream_key, std::unique_ptr<upstream_series>> upstreams_;
     std::map<pair_key, std::unique_ptr<pair_series>> pairs_;
     std::map<credential_key, std::unique_ptr<credential_series>> credentials_; // as many as files have named
+    std::map<std::string, std::unique_ptr<client_series>> clients_;            // likewise
+    std::vector<held_client> held_clients_;
     std::vector<held_route> held_routes_;
     std::vector<held_upstream> held_upstreams_;
     std::set<const void*> unused_; // series, at the last load

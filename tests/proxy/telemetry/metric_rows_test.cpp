@@ -66,6 +66,15 @@ void every_request(metrics& to, const event_origin& of) {
     });
 }
 
+void every_client(metrics& to, const event_origin& of, const config::client& who) {
+    for (const int status : {200, 302, 404, 500, 0})
+        to.request_finished({.route = of.route,
+                             .by = &who,
+                             .status = status,
+                             .effort = {.served = {.tokens = {1, 2, 3, 4, 5}, .cost = 1'500'000'000},
+                                        .lost = {.tokens = {6, 7, 8, 9, 10}, .cost = 7}}});
+}
+
 void every_attempt(metrics& to, const event_origin& of) {
     for_each<attempt_kind>(attempt_kind_count, [&](attempt_kind kind) {
         for_each<attempt_result>(attempt_result_count, [&](attempt_result result) {
@@ -181,7 +190,8 @@ policy_report every_state() {
                                     .by_operator = false,
                                     .in_flight = 2}}}}},
               bulkhead::summary{7, 8, 2, 9}}},
-            2};
+            2,
+            {{"search", {.in_use = 1, .limit = 2}}}};
 }
 
 // One that has a choice of credentials.
@@ -192,6 +202,14 @@ void give_key(config::settings& to) {
     route->upstreams = {used};
     to.upstreams[0] = used;
     to.routes[0] = route;
+}
+
+// One caller that is known by its key.
+std::shared_ptr<const config::client> give_client(config::settings& to) {
+    auto who = std::make_shared<config::client>();
+    who->name = "search";
+    to.clients = {who};
+    return who;
 }
 
 // Of a text, by family: its HELP, its TYPE and its series.
@@ -213,11 +231,13 @@ TEST_CASE("every metric of the table appears once everything has happened, with 
     metrics seen({.version = "1", .workers = 2});
     const auto settings = sample_settings({{"one", "a"}});
     give_key(*settings);
+    const auto who = give_client(*settings);
     seen.configuration_loaded(settings);
     const event_origin of{.route = settings->routes[0].get(),
                           .upstream = settings->upstreams[0].get(),
                           .credential = &settings->upstreams[0]->credentials[0]};
     every_request(seen, of);
+    every_client(seen, of, *who);
     every_attempt(seen, of);
     every_event(seen, of);
     every_change(seen, of);
@@ -283,6 +303,38 @@ TEST_CASE("credentials are counted by name, over reloads and over endpoints, and
     shows(R"(upstream_credential_refusals_total{upstream="a",credential="spare",reason="rate_limited"} 1)");
     CHECK(lines_of(text, "evenkeel_upstream_credential_attempts_total").size() == 2);
     CHECK(text.find("CANARY") == std::string::npos);
+}
+
+TEST_CASE(
+    "clients are counted by name, over reloads, with what their requests took; parts of one are no further ones") {
+    metrics seen({.version = "1", .workers = 2});
+    const auto settings = sample_settings({{"one", "a"}});
+    const auto who = give_client(*settings);
+    seen.configuration_loaded(settings);
+    const auto* route = settings->routes[0].get();
+    const auto ends = [&](const config::client& by, const config::route* part_of = nullptr) {
+        seen.request_finished({.route = route,
+                               .by = &by,
+                               .status = 200,
+                               .effort = {.served = {.tokens = {10, 0, 0, 20, 0}, .cost = 500'000'000}},
+                               .part_of = part_of});
+    };
+    ends(*who);
+    ends(*who, route);
+    const auto next = sample_settings({{"one", "a"}});
+    const auto again = give_client(*next);
+    seen.configuration_loaded(next);
+    ends(*who); // of the configuration before
+    ends(*again);
+    const std::string text = seen.text();
+    for (const char* line : {R"(client_requests_total{client="search",code_class="2xx"} 3)",
+                             R"(client_tokens_total{client="search",outcome="served",kind="input"} 30)",
+                             R"(client_tokens_total{client="search",outcome="served",kind="output"} 60)",
+                             R"(client_cost_total{client="search",outcome="served"} 1.5)"}) {
+        CAPTURE(line);
+        CHECK(text.find("\nevenkeel_" + std::string(line) + "\n") != std::string::npos);
+    }
+    CHECK(lines_of(text, "evenkeel_client_requests_total").size() == 1);
 }
 
 TEST_CASE("tokens are counted by kind, by what became of them and whether they were told; what they cost likewise") {
