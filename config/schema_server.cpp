@@ -107,6 +107,12 @@ void add_listening_keys(std::vector<key_row>& table) {
                           "Without it: as many as the routes take.",
          .fills = member<&client::max_concurrent>},
 
+        {.path = "watch", .kind = value_kind::word, .fallback = "off", .words = "off|on",
+         .documentation = "on: a change of this file, or of a file that it takes a secret, a key or a certificate "
+                          "from, is a reload, however it is made: in place, by renaming another over it, or by "
+                          "Kubernetes, which swaps the link that they lie behind.",
+         .fills = member<&settings::watch>},
+
         {.path = "workers", .kind = integer, .fallback = "1", .min = "1", .max = "256", .words = "auto",
          .documentation = "Event loops, each on a thread of its own; auto: one per core. Changing it needs a restart.",
          .price = "Each worker has its own connection pools, so upstreams see up to that many times more connections.",

@@ -404,6 +404,7 @@ struct settings {
     chaos_options chaos;
     credential_rules credentials;
     std::vector<std::shared_ptr<const client>> clients; // in file order; empty: whoever comes may ask
+    bool watch = false;                                 // a change of the file, or of a file that it names, is a reload
     duration drain_delay{}, drain_timeout = std::chrono::seconds{30};
     // defaults.retry.replay_buffer: where a body must be read to choose the route.
     std::uint64_t replay_buffer = std::uint64_t{32} * 1024 * 1024;

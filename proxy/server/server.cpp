@@ -10,9 +10,11 @@
 #include "proxy/net/own_addresses.hpp"
 #include "proxy/net/resolver.hpp"
 #include "proxy/net/tls_context.hpp"
+#include "proxy/reading/principal.hpp"
 #include "proxy/server/address_watch.hpp"
 #include "proxy/server/chaos_control.hpp"
 #include "proxy/server/descriptor_limit.hpp"
+#include "proxy/server/file_watch.hpp"
 #include "proxy/server/service_manager.hpp"
 #include "proxy/server/successor.hpp"
 #include "proxy/server/watchdog.hpp"
@@ -32,6 +34,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <filesystem>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <random>
@@ -159,6 +163,28 @@ private:
     std::vector<std::pair<int, std::string>> sockets_;
 };
 
+// What stood in files, without it: they hold secrets.
+using file_marks = std::map<std::string, std::uint64_t>;
+std::uint64_t mark_of(const std::optional<std::string>& text) { return text ? request::secret_hash(*text) : 0; }
+
+// Reads the file again and notes what it is made of: itself, if it is no pipe, and whatever it names.
+config::load_result read_noting(const server_options& how, file_marks& into) {
+    config::environment noted = how.environment;
+    noted.file = [&into, read = how.environment.file](const std::string& path) {
+        auto text = read ? read(path) : std::nullopt;
+        into[path] = mark_of(text);
+        return text;
+    };
+    if (how.config_text) return config::load_text(*how.config_text, how.config_file, noted, how.stages);
+    std::string text;
+    config::load_result loaded = config::load_file(how.config_file, noted, &text, how.stages);
+    std::error_code failed;
+    const bool pipe = std::filesystem::is_fifo(how.config_file, failed);
+    const bool unread = text.empty() && !loaded.diagnostics.empty() && loaded.diagnostics[0].code == "unreadable-file";
+    if (!pipe) into[how.config_file] = mark_of(unread ? std::nullopt : std::optional{text});
+    return loaded;
+}
+
 std::uint64_t random_seed() {
     std::random_device device;
     return (std::uint64_t{device()} << 32) | device();
@@ -208,6 +234,8 @@ struct server::inside {
                             [this] { loading.post([this] { follow_addresses(); }); }};
     std::unique_ptr<admin::admin_server> admin; // refers to everything above
     std::optional<watchdog> signs_of_life;
+    file_marks seen;                   // by `reloading`: what was read last, be it that it was not taken
+    std::unique_ptr<file_watch> files; // null: has not started
 
     std::mutex handing; // draining begins, or a new process, one after the other
     std::vector<kept_socket> sockets;
@@ -215,8 +243,9 @@ struct server::inside {
     std::thread upgrading;
     bool started = false;
     std::atomic<bool> draining{false}, restart_required{false};
-    std::atomic<steady_time> serves_until{steady_time::max()};     // while draining
-    std::atomic<bool> reload_waits{false}, reopening_waits{false}; // for their turn, asked for by a signal
+    std::atomic<steady_time> serves_until{steady_time::max()}; // while draining
+    std::atomic<bool> reload_waits{false}, reopening_waits{false},
+        look_waits{false}; // for their turn, asked for by a signal
 
     void take(config::snapshot next) {
         memory.set_limit(next->limits.memory);
@@ -252,6 +281,20 @@ struct server::inside {
         const duration left = serves_until.load() - steady_time{std::chrono::steady_clock::now()};
         if (left <= duration::zero()) return "draining";
         return fmt::format("draining; requests are served for another {:.1f} s", in_seconds(left));
+    }
+    // By `reloading`.
+    void follow_files() {
+        if (!files) return;
+        std::vector<std::string> names;
+        if (written->watch)
+            for (const auto& [name, mark] : seen) names.push_back(name);
+        files->use(std::move(names));
+    }
+    // ... Empty: none is another one than it was.
+    [[nodiscard]] std::string changed_file() const {
+        for (const auto& [name, mark] : seen)
+            if (mark_of(options.environment.file ? options.environment.file(name) : std::nullopt) != mark) return name;
+        return {};
     }
     void follow_addresses() {
         const std::lock_guard lock(reloading);
@@ -481,6 +524,8 @@ server::~server() {
     if (inside_->upgrading.joinable()) inside_->upgrading.join();
     inside_->signs_of_life.reset();
     if (inside_->admin) inside_->admin->stop();
+    inside_->loading.stop(); // which uses what is here
+    inside_->files.reset();
     stop_now();
     static_cast<void>(wait());
 }
@@ -489,6 +534,19 @@ void server::start() {
     inside_->raise_limit();
     for (auto& each : inside_->workers) each->start();
     inside_->started = true;
+    inside_->files = std::make_unique<file_watch>(
+        inside_->options.watching,
+        [this] {
+            if (!inside_->look_waits.exchange(true))
+                inside_->loading.post([this] {
+                    inside_->look_waits = false;
+                    look_at_files();
+                });
+        },
+        [this](const std::string& why) {
+            inside_->log.warning("a folder cannot be watched; its files are looked at now and then", {{"error", why}});
+        });
+    inside_->loading.post([this] { watch_files(); });
     for (const auto& address : inside_->bound) inside_->log.info("listening", {{"address", address}});
     for (const auto& address : admin_addresses()) inside_->log.info("listening for operators", {{"address", address}});
 }
@@ -520,9 +578,8 @@ server::reloaded server::read_again() {
 server::reloaded server::take_file() {
     inside& all = *inside_;
     const server_options& told = all.options;
-    config::load_result loaded =
-        told.config_text ? config::load_text(*told.config_text, told.config_file, told.environment, told.stages)
-                         : config::load_file(told.config_file, told.environment, nullptr, told.stages);
+    file_marks seen;
+    config::load_result loaded = read_noting(told, seen);
     std::string failure;
     net::tls_contexts::loaded contexts;
     net::server_contexts certificates;
@@ -541,6 +598,10 @@ server::reloaded server::take_file() {
         }
     }
     if (!failure.empty()) {
+        // Whatever the one in force is made of counts still: the next change may be there.
+        seen.insert(all.seen.begin(), all.seen.end());
+        all.seen = std::move(seen);
+        all.follow_files();
         all.everyone.configuration_failed();
         all.tell(false, failure, {});
         all.log.error("the configuration was not taken; the old one stays in force",
@@ -562,6 +623,8 @@ server::reloaded server::take_file() {
             fmt::format("# not in force before a restart: {}\n{}", fmt::join(found.needs_restart, ", "), *next->shown));
     all.tls.use(std::move(contexts));
     all.written = std::move(next);
+    all.seen = std::move(seen);
+    all.follow_files();
     all.addresses.use(*all.written, longest_address_wait);
     all.take(all.with_endpoints());
     all.show_certificates(certificates);
@@ -570,6 +633,33 @@ server::reloaded server::take_file() {
     all.hand_out();
     all.log.info("configuration reloaded", {{"file", all.options.config_file}, {"hash", all.settings->hash}});
     return found;
+}
+
+// What the process began with was read by somebody else, a moment ago.
+void server::watch_files() {
+    inside& all = *inside_;
+    bool same = true;
+    {
+        const std::lock_guard lock(all.reloading);
+        if (!all.written->watch || !all.seen.empty()) return;
+        const config::load_result now = read_noting(all.options, all.seen);
+        same = now.ok() && now.settings->hash == all.written->hash;
+        all.follow_files();
+    }
+    if (!same) read_again();
+}
+
+void server::look_at_files() {
+    inside& all = *inside_;
+    std::string file;
+    {
+        const std::lock_guard lock(all.reloading);
+        if (all.draining || !all.written->watch) return;
+        file = all.changed_file();
+    }
+    if (file.empty()) return;
+    all.log.info("a file has changed, and the configuration is read again", {{"file", file}});
+    read_again();
 }
 
 void server::request_reload(std::function<void(const reloaded&)> told) {

@@ -5,6 +5,7 @@
 #include "config/settings.hpp"
 #include "policies/time.hpp"
 #include "proxy/net/resolver.hpp"
+#include "proxy/server/file_watch.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -31,6 +32,7 @@ struct server_options {
     net::resolver::lookup_function lookup = net::resolver::system_lookup; // names to addresses
     duration look_up_every = std::chrono::seconds{5}; // names with `resolve: each`; chosen: as often as DNS-based
                                                       // discovery of services is asked elsewhere
+    file_watch_options watching{};                    // of `watch: on`
     duration look_for_dead_ways_every{};              // 0: as usual (way_watch.hpp)
     std::optional<std::uint64_t> seed{};        // of what the first worker draws, the next one its next; empty: any
     std::shared_ptr<service_manager> manager{}; // told what happens; null: nobody is
@@ -84,6 +86,8 @@ public:
 
 private:
     reloaded take_file();
+    void watch_files();
+    void look_at_files();
 
     struct inside;
     std::unique_ptr<inside> inside_;

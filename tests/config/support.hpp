@@ -97,7 +97,7 @@ inline bool same_meaning(const settings& a, const settings& b) {
         if (!(left == right)) return false;
     }
     return a.listen == b.listen && a.pages == b.pages && a.workers == b.workers && a.admin == b.admin &&
-           same_pointees(a.upstreams, b.upstreams) && same_pointees(a.clients, b.clients) &&
+           same_pointees(a.upstreams, b.upstreams) && same_pointees(a.clients, b.clients) && a.watch == b.watch &&
            a.access_log == b.access_log && a.log == b.log && a.limits == b.limits && a.tracing == b.tracing &&
            a.last_good == b.last_good && a.chaos == b.chaos && a.replay_buffer == b.replay_buffer &&
            a.budget == b.budget && a.circuit_breaker == b.circuit_breaker && a.drain_delay == b.drain_delay &&

@@ -67,7 +67,8 @@ public:
     [[nodiscard]] std::string file() const { return (directory_ / "evenkeel.yaml").string(); }
     [[nodiscard]] std::string access_log() const { return (directory_ / "access.ndjson").string(); }
     [[nodiscard]] std::filesystem::path directory() const { return directory_; }
-    void write(const std::string& rest) { std::ofstream(file()) << head_ << rest; }
+    [[nodiscard]] std::string text(const std::string& rest) const { return head_ + rest; } // of the file
+    void write(const std::string& rest) { std::ofstream(file()) << text(rest); }
     [[nodiscard]] std::string log_text() const {
         std::ifstream in(directory_ / "log");
         std::ostringstream text;
