@@ -1,9 +1,11 @@
 // The manifests of deploy/kubernetes: `kubernetes.mjs PROGRAM FOLDER`. Each is what the published schemas say, without
 // a field that they do not know; what refers to each other fits; the program takes the files that the pods get, serves
-// with them where the probes ask, and has the time and memory that they give it. Exit 1 with a line for each breach.
+// with them where the probes ask, takes an update of them as the kubelet makes one, and has the time and memory that they
+// give it. Exit 1 with a line for each breach.
 
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync,
+         writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
@@ -67,7 +69,7 @@ const documents = (text, of) => parseAllDocuments(text).map((one) => {
 const filesOf = (room) => readdirSync(join(folder, room))
   .filter((name) => name.endsWith('.yaml') && !['kustomization.yaml', 'evenkeel.yaml'].includes(name));
 const manifests = {};
-for (const room of ['sidecar', 'gateway', 'monitoring']) {
+for (const room of ['sidecar', 'gateway', 'own-models', 'monitoring']) {
   manifests[room] = [];
   for (const name of filesOf(room)) {
     const of = `${room}/${name}`;
@@ -77,6 +79,51 @@ for (const room of ['sidecar', 'gateway', 'monitoring']) {
     }
   }
 }
+
+// As kustomize does it: what stands in another folder, patched (RFC 6902, `remove` and `replace`).
+function patched(all, patches) {
+  const out = structuredClone(all);
+  for (const { target, patch } of patches) {
+    const [hit] = out.filter((one) => one.kind === target.kind && one.metadata.name === target.name);
+    hold(hit, `there is no ${target.kind} ${target.name} to be patched`);
+    for (const { op, path, value } of documents(patch, 'a patch')[0]) {
+      const keys = path.split('/').slice(1);
+      const last = keys.pop();
+      const at = keys.reduce((from, key) => from?.[key], hit ?? {});
+      hold(at?.[last] !== undefined, `a patch of ${target.kind} ${target.name} is about ${path}, which is not there`);
+      if (op === 'remove') at?.splice(Number(last), 1);
+      else if (at) at[last] = value;
+    }
+  }
+  return out;
+}
+const kustomizationOf = (room) => documents(readFileSync(join(folder, room, 'kustomization.yaml'), 'utf8'), room)[0];
+manifests['own-models'].unshift(...patched(manifests.gateway, kustomizationOf('own-models').patches));
+for (const manifest of manifests['own-models'])
+  for (const problem of problemsOf(manifest)) breaches.push(`own-models, as patched: ${problem}`);
+hold(JSON.stringify(manifests['own-models']).includes('"port":8000') &&
+     !JSON.stringify(manifests['own-models']).includes('evenkeel-keys'), 'own-models: its patches do something else');
+
+// In one order, without the image, which kustomize names.
+function inOrder(value) {
+  if (Array.isArray(value)) return `[${value.map(inOrder)}]`;
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+  return `{${Object.keys(value).filter((key) => key !== 'image').sort().map((key) => `${key}:${inOrder(value[key])}`)}}`;
+}
+// What kustomize itself makes of it, where there is one.
+let really = 'without kubectl';
+try {
+  const built = documents(execFileSync('kubectl', ['kustomize', join(folder, 'own-models')], { encoding: 'utf8' }), 'kustomize');
+  really = 'as kubectl builds them';
+  for (const own of manifests['own-models']) {
+    const same = built.find((one) => one.kind === own.kind && one.metadata.name === own.metadata.name);
+    hold(inOrder(same?.spec) === inOrder(own.spec),
+         `own-models: kustomize makes another ${own.kind} ${own.metadata.name}`);
+  }
+} catch (error) {
+  hold(error.code === 'ENOENT', `kubectl kustomize: ${error.message}`);
+}
+
 const made = execFileSync(join(folder, 'monitoring/prometheus-rule'), { encoding: 'utf8' });
 const [rule] = documents(made, 'prometheus-rule');
 for (const problem of problemsOf(rule)) breaches.push(`prometheus-rule: ${problem}`);
@@ -98,21 +145,34 @@ const freePort = () => new Promise((resolve) => {
 // Starts the program with what the pod's volume holds, and asks where the probes do.
 async function serves(room, pod, container, config) {
   const place = mkdtempSync(join(tmpdir(), 'evenkeel-pod-'));
+  // As the kubelet writes a volume: names are links into ..data, which is a link to a folder that is never changed.
+  let updates = 0;
+  const update = (text) => {
+    const now = `..2026_11_30_${++updates}`;
+    const items = pod.volumes.find((one) => one.name === 'evenkeel').projected.sources
+      .flatMap((source) => source.secret?.items ?? []);
+    for (const [path, content] of [['evenkeel.yaml', text],
+                                   ...items.map((item) => [item.path, `a-key-of-${item.key}-0123456789\n`])]) {
+      mkdirSync(dirname(join(place, now, path)), { recursive: true });
+      writeFileSync(join(place, now, path), content);
+    }
+    symlinkSync(now, join(place, '..data_tmp'));
+    renameSync(join(place, '..data_tmp'), join(place, '..data'));
+    for (const name of readdirSync(join(place, now)))
+      if (!lstatSync(join(place, name), { throwIfNoEntry: false })) symlinkSync(join('..data', name), join(place, name));
+    if (updates > 1) rmSync(join(place, `..2026_11_30_${updates - 1}`), { recursive: true });
+  };
   try {
-    for (const source of pod.volumes.find((one) => one.name === 'evenkeel').projected.sources)
-      for (const item of source.secret?.items ?? []) {
-        mkdirSync(dirname(join(place, item.path)), { recursive: true });
-        writeFileSync(join(place, item.path), 'a-key\n');
-      }
     const file = join(place, 'evenkeel.yaml');
-    writeFileSync(file, config.text);
+    update(config.text);
     const checked = execFileSync(program, ['check', '--format', 'json', '-c', file], { encoding: 'utf8' });
-    hold(!checked.includes('"error"'), `${room}: ${checked}`);
+    hold(!checked.includes('"error"') && (room === 'sidecar' || !checked.includes('"warning"')), `${room}: ${checked}`);
 
     const ports = { main: await freePort(), admin: await freePort(), metrics: await freePort() };
-    writeFileSync(file, config.text.replace(/^listen: .*$/m, `listen: 127.0.0.1:${ports.main}`)
+    const text = (config.text.replace(/^listen: .*$/m, `listen: 127.0.0.1:${ports.main}`)
       .replace(/^ {2}listen: \S+/m, `  listen: 127.0.0.1:${ports.admin}`)
       .replace(/^ {2}metrics_listen: \S+/m, `  metrics_listen: 127.0.0.1:${ports.metrics}`));
+    update(text);
     const [, ...words] = container.command;
     const server = spawn(program, words.map((word) => word.replace('/etc/evenkeel', place)), { stdio: 'ignore' });
     const ended = new Promise((resolve) => server.on('exit', (code, signal) => resolve(code ?? signal)));
@@ -128,6 +188,16 @@ async function serves(room, pod, container, config) {
         }
         hold(status === 200, `${room}: ${name} fails`);
       }
+      const inForce = async () => (await (await fetch(`http://127.0.0.1:${ports.metrics}/metrics`)).text())
+        .match(/config_info\{hash="(\w+)"/)?.[1];
+      const before = await inForce();
+      update(`${text}log: {level: warning}\n`);
+      let after = before;
+      for (const until = Date.now() + 20_000; after === before && Date.now() < until;) {
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        after = await inForce();
+      }
+      hold(before && after !== before, `${room}: an update of its config map is not taken`);
     } finally {
       server.kill('SIGTERM');
     }
@@ -137,9 +207,10 @@ async function serves(room, pod, container, config) {
   }
 }
 
-for (const room of ['sidecar', 'gateway']) {
-  const kustomization = documents(readFileSync(join(folder, room, 'kustomization.yaml'), 'utf8'), room)[0];
-  hold([...kustomization.resources].sort().join() === filesOf(room).sort().join(),
+for (const room of ['sidecar', 'gateway', 'own-models']) {
+  const kustomization = kustomizationOf(room);
+  const others = kustomization.resources.filter((one) => one.startsWith('../')).map((one) => one.slice(3));
+  hold(kustomization.resources.filter((one) => !one.startsWith('../')).sort().join() === filesOf(room).sort().join(),
        `${room}: kustomization.yaml does not name its files`);
   const text = readFileSync(join(folder, room, 'evenkeel.yaml'), 'utf8');
   const [settings] = documents(text, `${room}/evenkeel.yaml`);
@@ -151,12 +222,21 @@ for (const room of ['sidecar', 'gateway']) {
   const labels = deployment.spec.template.metadata.labels;
   const picks = (selector) => Object.entries(selector).every(([key, value]) => labels[key] === value);
   hold(picks(deployment.spec.selector.matchLabels), `${room}: the Deployment does not pick its own pods`);
-  const [monitor, ...others] = manifests.monitoring.filter((one) => picks(one.spec.selector.matchLabels));
-  hold(monitor && others.length === 0, `${room}: not one PodMonitor is about it`);
+  const [monitor, ...further] = manifests.monitoring.filter((one) => picks(one.spec.selector.matchLabels));
+  hold(monitor && further.length === 0, `${room}: not one PodMonitor is about it`);
   for (const { port } of monitor?.spec.podMetricsEndpoints ?? [])
     hold(container.ports.some((own) => own.name === port), `${room}: its PodMonitor asks at no port`);
   for (const one of manifests[room]) {
     const { selector = one.spec.podSelector } = one.spec;
+    if (one.spec.clusterIP === 'None') { // of those that are asked
+      const asked = Object.values(settings.upstreams).find((to) => new URL(to.url).hostname === one.metadata.name);
+      const [{ port }] = one.spec.ports;
+      hold(asked?.resolve === 'each' && Number(new URL(asked.url).port) === port, `${room}: nobody asks ${one.metadata.name}`);
+      const ways = manifests[room].find((other) => other.kind === 'NetworkPolicy').spec.egress;
+      hold(ways.some((way) => way.ports.some((open) => open.port === port) &&
+           way.to.some((to) => to.podSelector?.matchLabels.app === one.spec.selector.app)), `${room}: there is no way there`);
+      continue;
+    }
     const selected = one.kind === 'Service' ? selector : selector?.matchLabels;
     hold(!selected || picks(selected), `${room}: the ${one.kind} does not pick its pods`);
     if (one.kind === 'HorizontalPodAutoscaler') {
@@ -176,7 +256,8 @@ for (const room of ['sidecar', 'gateway']) {
   const { configMap } = sources.find((one) => one.configMap);
   const generated = kustomization.configMapGenerator.find((one) => one.name === configMap.name);
   hold(generated?.files.join() === 'evenkeel.yaml', `${room}: its config map is not made`);
-  hold(kustomization.images.some((one) => one.name === container.image), `${room}: its image is not set`);
+  const images = [room, ...others].flatMap((one) => kustomizationOf(one).images ?? []);
+  hold(images.some((one) => one.name === container.image), `${room}: its image is not set`);
 
   const drain = seconds(settings.drain?.delay) + seconds(settings.drain?.timeout ?? '30s');
   hold(pod.terminationGracePeriodSeconds > drain, `${room}: it is killed while it drains`);
@@ -199,6 +280,6 @@ hold(problemsOf(broken).length === 2, 'fields that are not there are not found')
 broken.spec.replicas = 'two';
 hold(problemsOf(broken).some((problem) => problem.includes('replicas')), 'a wrong type is not found');
 
-console.log(`${Object.values(manifests).flat().length} manifests and the rules`);
+console.log(`${Object.values(manifests).flat().length} manifests and the rules, ${really}`);
 for (const breach of breaches) console.log(breach);
 process.exit(breaches.length ? 1 : 0);
