@@ -245,6 +245,11 @@ std::optional<wall_time> parse_http_date(std::string_view text) noexcept {
     return at.done() ? moment(year, month, day, hour, minute, second) : std::nullopt;
 }
 
+std::optional<duration> parse_reset(std::string_view text, wall_time now) noexcept {
+    if (const auto wait = read_units(text)) return wait;
+    return until(read_rfc3339(text), now);
+}
+
 std::optional<duration> parse_seconds(std::string_view text) noexcept {
     const auto seconds = read_seconds(text);
     return seconds && *seconds > duration::zero() ? seconds : std::nullopt;

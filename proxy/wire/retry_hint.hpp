@@ -20,6 +20,9 @@ namespace evenkeel::wire {
 // x-should-retry: true | false; anything else is no word.
 [[nodiscard]] std::optional<bool> should_retry(const response_head& head) noexcept;
 
+// When a limit is whole again, of its reset field: "6m0s", "20ms", plain seconds, or a moment (RFC 3339).
+[[nodiscard]] std::optional<duration> parse_reset(std::string_view text, wall_time now) noexcept;
+
 // Seconds with a fraction as clients tell their timeouts (x-stainless-timeout, X-Server-Timeout); empty: not a positive
 // finite number.
 [[nodiscard]] std::optional<duration> parse_seconds(std::string_view text) noexcept;
