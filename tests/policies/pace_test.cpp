@@ -314,12 +314,46 @@ void expect_bounds(const scenario& in, double least_done, double least_share) {
 }
 } // namespace
 
-TEST_CASE("pace: one quota, 1, 10 and 100 sidecars, a bucket that is told of") {
-    for (const int sidecars : {1, 10, 100}) {
-        for (const double load : {0.7, 3.0}) {
-            scenario in{.sidecars = sidecars, .load = load, .length = 15min};
-            expect_bounds(in, sidecars == 1 ? 0.95 : 0.9, 0.7);
-        }
+TEST_CASE("pace: one quota, 1, 4, 10 and 100 sidecars, a bucket that is told of") {
+    for (const int sidecars : {1, 4, 10, 100}) {
+        for (const double load : {0.7, 1.0, 1.5, 3.0})
+            expect_bounds({.sidecars = sidecars, .load = load}, sidecars < 10 ? 0.95 : 0.9, 0.7);
+    }
+}
+
+TEST_CASE("pace: ... in the fields of each family, and where what is refused counts") {
+    using pace_bench::fields;
+    for (const fields family : {fields::anthropic, fields::azure, fields::groq}) {
+        for (const int sidecars : {1, 10})
+            expect_bounds({.sidecars = sidecars, .load = 3, .family = family}, sidecars == 1 ? 0.95 : 0.9, 0.7);
+    }
+    for (const int sidecars : {1, 10, 100})
+        expect_bounds({.sidecars = sidecars, .load = 3, .refused_count = true}, sidecars == 1 ? 0.95 : 0.9, 0.7);
+}
+
+TEST_CASE("pace: ... a limit of tokens") {
+    for (const int sidecars : {1, 10})
+        expect_bounds({.sidecars = sidecars, .per_minute = 6000, .tokens_per_minute = 300000, .load = 0.15},
+                      sidecars == 1 ? 0.95 : 0.9, 0.7);
+}
+
+TEST_CASE("pace: ... a window that is whole again at its end") {
+    for (const int sidecars : {1, 4, 10}) {
+        for (const double load : {0.7, 3.0})
+            expect_bounds({.sidecars = sidecars,
+                           .load = load,
+                           .family = pace_bench::fields::ietf,
+                           .fills = pace_bench::kind::window},
+                          sidecars < 10 ? 0.95 : 0.9, 0.7);
+    }
+}
+
+// How they share it is chance, within ten minutes: a refusal is all they learn.
+TEST_CASE("pace: ... and none at all") {
+    for (const int sidecars : {1, 4, 10, 100}) {
+        for (const double load : {0.7, 3.0})
+            expect_bounds({.sidecars = sidecars, .load = load, .family = pace_bench::fields::none},
+                          sidecars < 10 ? 0.95 : 0.9, 0.3);
     }
 }
 
