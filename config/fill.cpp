@@ -28,6 +28,7 @@ void put(const entry& from, bool& to, std::string_view) {
 
 void put(const entry& from, double& to, std::string_view) {
     if (const double* written = from.get<double>()) to = *written;
+    if (const auto* written = from.get<per_minute>()) to = static_cast<double>(written->count);
     if (from.is_off()) to = 0;
 }
 

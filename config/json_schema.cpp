@@ -65,6 +65,7 @@ json::object written_out(const key_row& row) {
     case value_kind::duration: return text_with(duration_pattern);
     case value_kind::delay: return text_with(delay_pattern);
     case value_kind::size: return text_with(size_pattern);
+    case value_kind::rate: return text_with("^[0-9]+/min$");
     case value_kind::name: return text_with("^[A-Za-z0-9._-]{1,64}$");
     case value_kind::address: return text_with(R"(^(unix:/.+|[0-9.]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5})$)");
     case value_kind::url: return text_with("^https?://[^@?#]+$");

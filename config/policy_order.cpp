@@ -104,6 +104,21 @@ lines flight_lines(const entry& route) {
     return out;
 }
 
+// One of its upstreams has `pace`.
+bool paces(const entry& route, const entry* upstreams) {
+    const entry* const called = route.find("upstreams");
+    if (called == nullptr || upstreams == nullptr) return false;
+    return std::any_of(called->children.begin(), called->children.end(), [&](const entry& reference) {
+        const entry* const name = reference.find("name");
+        const entry* const one = upstreams->find(name != nullptr ? name->text() : reference.text());
+        return one != nullptr && is_on(*one, "pace");
+    });
+}
+// Before the last of what an attempt meets.
+void put_pace(std::string& line) {
+    if (const std::size_t at = line.rfind(" -> "); at != std::string::npos) line.insert(at, " -> pace");
+}
+
 // What a stage of the request path is to a route.
 struct stage_of {
     std::string_view name;
@@ -119,7 +134,8 @@ constexpr std::array<stage_of, 6> described{{{"in_parts", parts_lines, true},
 
 } // namespace
 
-std::vector<std::string> policy_order(const entry& route, std::span<const std::string_view> stages) {
+std::vector<std::string> policy_order(const entry& route, std::span<const std::string_view> stages,
+                                      const entry* upstreams) {
     if (route.find("serve") != nullptr || route.find("timeout") == nullptr) return {};
     std::vector<std::string> out;
     for (const std::string_view name : stages) {
@@ -127,6 +143,7 @@ std::vector<std::string> policy_order(const entry& route, std::span<const std::s
             std::find_if(described.begin(), described.end(), [&](const stage_of& one) { return one.name == name; });
         if (found == described.end()) continue; // the same for every route
         lines said = found->describe(route);
+        if (name == "run_flight" && paces(route, upstreams)) put_pace(said.back());
         out.insert(out.end(), said.begin(), said.end());
         if (found->ends && !said.empty()) break;
     }

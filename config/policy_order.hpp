@@ -12,7 +12,8 @@
 namespace evenkeel::config {
 
 // Lines, outermost policy first; empty for a route that calls no upstream. What is off is left out. `stages`: their
-// names, outermost first.
-[[nodiscard]] std::vector<std::string> policy_order(const entry& route, std::span<const std::string_view> stages);
+// names, outermost first. `upstreams`: of the file, by name; null: there are none.
+[[nodiscard]] std::vector<std::string> policy_order(const entry& route, std::span<const std::string_view> stages,
+                                                    const entry* upstreams = nullptr);
 
 } // namespace evenkeel::config

@@ -127,6 +127,15 @@ std::variant<bytes, failure> read_size(std::string_view text) {
     return grammar;
 }
 
+std::variant<per_minute, failure> read_rate(std::string_view text) {
+    constexpr std::string_view unit = "/min";
+    const failure grammar{"bad-rate", "a rate is written like 600/min"};
+    if (!text.ends_with(unit)) return grammar;
+    const auto count = read_integer(text.substr(0, text.size() - unit.size()));
+    if (std::holds_alternative<failure>(count)) return grammar;
+    return per_minute{std::get<std::int64_t>(count)};
+}
+
 std::variant<std::int64_t, failure> read_integer(std::string_view text) {
     const bool negative = !text.empty() && text.front() == '-';
     const std::string_view digits = text.substr(negative ? 1 : 0);

@@ -21,6 +21,7 @@ enum class value_kind : unsigned char {
     duration,     // 250ms, 1m30s
     delay,        // a duration, or a quantile that is learned: p50 to p99, p99.9
     size,         // 64KiB
+    rate,         // 600/min
     word,         // one of `words`
     text,         // any non-empty string without control characters
     name,         // of a route or an upstream; becomes a metric label

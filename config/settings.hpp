@@ -14,6 +14,7 @@
 #include "policies/fallback.hpp"
 #include "policies/hedge.hpp"
 #include "policies/overload_control.hpp"
+#include "policies/pace_options.hpp"
 #include "policies/prewarm.hpp"
 #include "policies/rescue.hpp"
 #include "policies/retry.hpp"
@@ -154,6 +155,7 @@ struct upstream {
     std::vector<credential> credentials;
     evenkeel::credential_order credential_order = evenkeel::credential_order::fill_first;
     evenkeel::quota_scope quota_scope = evenkeel::quota_scope::credential;
+    pace_options pace;
     bool own_credential = false; // it has `credentials`, or one in `headers.set`: it never sees a caller's
     bool operator==(const upstream&) const = default;
 };

@@ -75,7 +75,9 @@ std::string heading(std::string_view file, std::string_view hash) {
 
 class printer {
 public:
-    printer(const source_text& source, std::span<const std::string_view> stages) : source_(&source), stages_(stages) {}
+    // `upstreams`: of the whole file.
+    printer(const source_text& source, std::span<const std::string_view> stages, const entry* upstreams)
+        : source_(&source), stages_(stages), upstreams_(upstreams) {}
 
     void members(const entry& block, int indent) {
         for (const entry& each : block.children) member(each, indent);
@@ -108,7 +110,8 @@ private:
             line(indent, "- " + value_of(e), e);
             return;
         }
-        if (e.schema->row != nullptr && e.schema->row->path == "routes") comment(indent, policy_order(e, stages_));
+        if (e.schema->row != nullptr && e.schema->row->path == "routes")
+            comment(indent, policy_order(e, stages_, upstreams_));
         const std::size_t dash = out_.size() + static_cast<std::size_t>(indent);
         members(e, indent + 2);
         if (dash < out_.size()) out_[dash] = '-';
@@ -131,6 +134,7 @@ private:
 
     const source_text* source_;
     std::span<const std::string_view> stages_;
+    const entry* upstreams_;
     std::string out_;
 };
 
@@ -232,7 +236,7 @@ std::optional<entry> narrowed(const entry& root, std::string_view route_name) {
 } // namespace
 
 std::string show_whole(const effective& read, std::span<const std::string_view> stages) {
-    printer out(*read.source, stages);
+    printer out(*read.source, stages, read.root->find("upstreams"));
     out.members(*read.root, 0);
     return out.take();
 }
@@ -245,7 +249,7 @@ std::optional<std::string> show_effective(std::string_view yaml, const std::stri
         if (route.empty()) return show_whole(*read, stages);
         const std::optional<entry> shown = narrowed(*read->root, route);
         if (!shown) return std::nullopt;
-        printer out(*read->source, stages);
+        printer out(*read->source, stages, read->root->find("upstreams"));
         out.members(*shown, 0);
         return out.take();
     } catch (const std::exception&) {
@@ -268,7 +272,7 @@ show_result show(std::string_view yaml, const std::string& file_name, const envi
         out.text = fmt::format("{{\"file\":{},\"hash\":{},\"settings\":{},\"origins\":{}}}\n", json_string(file_name),
                                json_string(hash), all, printed.origins());
     } else {
-        printer printed(*read->source, stages);
+        printer printed(*read->source, stages, read->root->find("upstreams"));
         printed.members(*narrow, 0);
         out.text = heading(file_name, hash) + printed.take();
     }

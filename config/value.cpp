@@ -127,6 +127,7 @@ leaf_or_failure read_leaf(const key_row& row, const std::string& text, written h
         if (wrong != nullptr && !echo && wrong->code == "bad-size") wrong->message = "this is not a size like 64KiB";
         return result;
     }
+    case value_kind::rate: return either(quantity<per_minute>(row, text, read_rate));
     default: break;
     }
     if (text.empty()) {
@@ -173,6 +174,7 @@ std::string format_leaf(const leaf& value) {
         std::string operator()(double d) const { return fmt::format("{}", d); }
         std::string operator()(duration d) const { return format_duration(d); }
         std::string operator()(bytes b) const { return format_size(b); }
+        std::string operator()(per_minute r) const { return std::to_string(r.count) + "/min"; }
         std::string operator()(const word& w) const { return w.text; }
         std::string operator()(const std::string& s) const { return s; }
     };

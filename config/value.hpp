@@ -16,12 +16,16 @@ struct bytes {
     std::uint64_t count = 0;
     auto operator<=>(const bytes&) const = default;
 };
+struct per_minute {
+    std::int64_t count = 0;
+    auto operator<=>(const per_minute&) const = default;
+};
 // One of the words that a key accepts beside its own kind: auto, off, stdout.
 struct word {
     std::string text;
     bool operator==(const word&) const = default;
 };
-using leaf = std::variant<std::monostate, bool, std::int64_t, double, duration, bytes, word, std::string>;
+using leaf = std::variant<std::monostate, bool, std::int64_t, double, duration, bytes, per_minute, word, std::string>;
 
 struct failure {
     std::string code;
@@ -41,6 +45,7 @@ struct written {
 
 [[nodiscard]] std::variant<duration, failure> read_duration(std::string_view text);
 [[nodiscard]] std::variant<bytes, failure> read_size(std::string_view text);
+[[nodiscard]] std::variant<per_minute, failure> read_rate(std::string_view text);
 [[nodiscard]] std::variant<std::int64_t, failure> read_integer(std::string_view text);
 [[nodiscard]] std::variant<double, failure> read_number(std::string_view text);
 [[nodiscard]] std::string format_duration(duration value);

@@ -15,6 +15,11 @@ credential_lane::outlook credential_lanes::look_at(lane_index at, std::uint64_t 
     return {.free = false, .until = rest->until, .why = seen.free ? rest->why : seen.why};
 }
 
+std::shared_ptr<paced_quota> credential_lanes::quota_of(lane_index at, const wish& wanted, steady_time now) const {
+    if (wanted.pace == nullptr || paces_.empty()) return nullptr;
+    return paces_[at]->of(wanted.pace->key, wanted.pace->name, now);
+}
+
 // By the order: the first, or one of those with the fewest attempts in flight.
 lane_index credential_lanes::pick(std::span<const lane_index> among, double u) const noexcept {
     if (order_ == credential_order::fill_first) return among.front();
@@ -31,13 +36,23 @@ lane_index credential_lanes::pick(std::span<const lane_index> among, double u) c
 std::optional<credential_lanes::refusal> credential_lanes::choose(const wish& wanted, double u, steady_time now,
                                                                   bool takes, lane_index& found) const {
     boost::container::static_vector<lane_index, most_credentials> free, second, due;
-    lane_index soonest = no_lane; // of those that rest, the one to be had first
+    lane_index soonest = no_lane;      // of those that rest, the one to be had first
+    std::shared_ptr<paced_quota> line; // of those that would do, the one that has something for it first
+    std::optional<paced_quota::delay> turn;
     steady_time again = steady_time::max(), again_at_all = steady_time::max(), soonest_rest = steady_time::max();
     for (lane_index at = 0; at < count(); ++at) {
         const credential_lane::outlook seen = look_at(at, wanted.model, now);
         if (!seen.drained) again_at_all = std::min(again_at_all, std::max(seen.until, now));
         if (wanted.never.has(at)) continue;
         if (seen.free) {
+            if (const auto quota = wanted.waited ? nullptr : quota_of(at, wanted, now)) {
+                const auto not_now = quota->look(wanted.pace->ask, wanted.pace->at, now);
+                if (not_now && (!turn || not_now->again < turn->again)) {
+                    turn = not_now;
+                    line = quota;
+                }
+                if (not_now) continue;
+            }
             if (order_ == credential_order::fill_first && !wanted.rather_not.has(at) && due.empty()) {
                 found = at; // all there is to decide, nearly always
                 return std::nullopt;
@@ -66,6 +81,10 @@ std::optional<credential_lanes::refusal> credential_lanes::choose(const wish& wa
         found = pick({best.data(), best.size()}, u);
         return std::nullopt;
     }
+    if (turn) {
+        if (takes && wanted.pace->may_stand) paced_quota::wait(line, wanted.pace->ask, wanted.pace->at);
+        return refusal{.again = turn->again, .avoidable = turn->in_vain && !wanted.pressed, .paced = true};
+    }
     if (!due.empty()) {
         if (!wanted.can_follow && !wanted.pressed && !wanted.waited) return refusal{.again = now, .avoidable = true};
         if (ask_dead()) return std::nullopt;
@@ -84,9 +103,16 @@ std::optional<credential_lanes::refusal> credential_lanes::look(const wish& want
 }
 
 std::optional<credential_lanes::refusal> credential_lanes::take(const wish& wanted, double u, steady_time now,
-                                                                place& into) const {
+                                                                place& into, pace_pass& pass) const {
     lane_index found = no_lane;
     if (auto refused = choose(wanted, u, now, true, found)) return refused;
+    if (auto quota = quota_of(found, wanted, now)) {
+        pace_ask ask = wanted.pace->ask;
+        if (wanted.waited) ask.since = steady_time::min();
+        if (const auto quicker = quota->take(ask, wanted.pace->at, now, pass.taken))
+            return refusal{.again = quicker->again, .paced = true};
+        pass.of = std::move(quota);
+    }
     into = place(*lanes_[found], found);
     return std::nullopt;
 }

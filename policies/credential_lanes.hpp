@@ -10,12 +10,16 @@
 // `quota_scope: upstream`: all of them draw on one quota, so a limit and spent money hold for all; that one is not
 // accepted stays its own.
 //
+// Where quotas are paced (pace.hpp), who would have to wait for one takes another; where it would for each, it waits
+// for the one that has something for it first.
+//
 // Immutable: those of an upstream in one configuration. What they have in common with those of another
 // (credential_lane) is kept by name.
 
 #include "policies/cooldown.hpp"
 #include "policies/credential_lane.hpp"
 #include "policies/outcome.hpp"
+#include "policies/pace.hpp"
 #include "policies/time.hpp"
 
 #include <cstddef>
@@ -52,16 +56,18 @@ class credential_lanes {
 public:
     struct wish {
         std::uint64_t model = 0;
-        lane_set never{};        // it was refused this request for good
-        lane_set rather_not{};   // it was limited for this request, or is being asked beside
-        bool can_follow = false; // who is refused can be sent elsewhere
-        bool pressed = false;    // there is nowhere else to go
-        bool waited = false;     // ... and it has waited for long enough: only an operator's word holds it
+        lane_set never{};                // it was refused this request for good
+        lane_set rather_not{};           // it was limited for this request, or is being asked beside
+        bool can_follow = false;         // who is refused can be sent elsewhere
+        bool pressed = false;            // there is nowhere else to go
+        bool waited = false;             // ... and it has waited for long enough: only an operator's word holds it
+        const pace_wish* pace = nullptr; // null: it is not paced
     };
     struct refusal {
         steady_time again;
         bool avoidable = false;   // who has nowhere else to go is let through
         bool by_operator = false; // a person keeps all of them back
+        bool paced = false;       // their quotas have nothing for it just now
     };
     // One that is taken; given back when this goes.
     class place {
@@ -85,15 +91,21 @@ public:
         lane_index at_ = no_lane;
     };
 
-    // `common`: of quota_scope upstream, what limits all of them; else null.
+    // `common`: of quota_scope upstream, what limits all of them; else null. `paces`: their quotas by place, or none.
     credential_lanes(std::vector<std::shared_ptr<credential_lane>> lanes, credential_order order,
-                     std::shared_ptr<cooldown> common)
-        : lanes_(std::move(lanes)), order_(order), common_(std::move(common)) {}
+                     std::shared_ptr<cooldown> common, std::vector<std::shared_ptr<pace>> paces = {})
+        : lanes_(std::move(lanes)), order_(order), common_(std::move(common)), paces_(std::move(paces)) {}
 
     // Empty: one may be taken. `u` in [0, 1) draws among equals.
     [[nodiscard]] std::optional<refusal> look(const wish& wanted, double u, steady_time now) const;
     // ... and is.
-    [[nodiscard]] std::optional<refusal> take(const wish& wanted, double u, steady_time now, place& into) const;
+    [[nodiscard]] std::optional<refusal> take(const wish& wanted, double u, steady_time now, place& into) const {
+        pace_pass none;
+        return take(wanted, u, now, into, none);
+    }
+    // ... of its quota as well, where that is paced; who is to wait for one stands in its line then.
+    [[nodiscard]] std::optional<refusal> take(const wish& wanted, double u, steady_time now, place& into,
+                                              pace_pass& pass) const;
     // Another one than these could be asked at once.
     [[nodiscard]] bool any_free(std::uint64_t model, lane_set but, steady_time now) const;
 
@@ -107,17 +119,22 @@ public:
 
     [[nodiscard]] std::size_t size() const noexcept { return lanes_.size(); }
     [[nodiscard]] credential_lane::summary report(lane_index at, steady_time now) const;
+    [[nodiscard]] std::vector<paced_quota::summary> report_pace(lane_index at, steady_time now) const {
+        return paces_.empty() ? std::vector<paced_quota::summary>{} : paces_[at]->report(now);
+    }
 
 private:
     [[nodiscard]] lane_index count() const noexcept { return static_cast<lane_index>(lanes_.size()); }
     [[nodiscard]] std::optional<refusal> choose(const wish& wanted, double u, steady_time now, bool takes,
                                                 lane_index& found) const;
+    [[nodiscard]] std::shared_ptr<paced_quota> quota_of(lane_index at, const wish& wanted, steady_time now) const;
     [[nodiscard]] lane_index pick(std::span<const lane_index> among, double u) const noexcept;
     [[nodiscard]] credential_lane::outlook look_at(lane_index at, std::uint64_t model, steady_time now) const;
 
     std::vector<std::shared_ptr<credential_lane>> lanes_;
     credential_order order_;
     std::shared_ptr<cooldown> common_;
+    std::vector<std::shared_ptr<pace>> paces_;
 };
 
 // What says something of the credential alone: another one may well be served.

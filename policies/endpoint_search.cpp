@@ -18,6 +18,7 @@ retry_denial denial_for(const endpoint_refusal& refused) noexcept {
     case endpoint_refusal::reason::circuit:
         return refused.of_model ? retry_denial::model_circuit_open : retry_denial::circuit_open;
     case endpoint_refusal::reason::cooldown: return retry_denial::retry_after;
+    case endpoint_refusal::reason::pace: return retry_denial::paced;
     case endpoint_refusal::reason::overload: break;
     }
     return retry_denial::overload;
@@ -87,6 +88,7 @@ void endpoint_search::list(choices& to, obstacles& why, const wish& wanted, urge
             continue;
         }
         steady_time when = at.failures == 0 ? now : std::max(now + wanted.pause, at.ready);
+        bool in_line = false;
         if (const auto refused = view.look(i, wanted.what, pressed, now)) {
             switch (refused->why) {
             case endpoint_refusal::reason::circuit:
@@ -104,6 +106,7 @@ void endpoint_search::list(choices& to, obstacles& why, const wish& wanted, urge
                 if (!why.passable) why.passable = i;
                 refuse(i, denial_for(*refused));
                 continue;
+            case endpoint_refusal::reason::pace: in_line = !refused->avoidable; break;
             case endpoint_refusal::reason::cooldown: break;
             }
             if (refused->avoidable) {
@@ -112,11 +115,16 @@ void endpoint_search::list(choices& to, obstacles& why, const wish& wanted, urge
                 continue;
             }
             const duration rest = refused->again - now;
-            if (rest > options.retry->max_retry_after || refused->again + min_attempt_time > options.deadline) {
+            if (!in_line &&
+                (rest > options.retry->max_retry_after || refused->again + min_attempt_time > options.deadline)) {
                 // A request that has not been sent goes through: the answer is the upstream's to give.
                 why.too_long = true;
                 if (!wanted.is_extra() && !why.passable) why.passable = i;
                 refuse(i, denial_for(*refused));
+                continue;
+            }
+            if (in_line) {
+                to.push_back({.at = i, .when = std::max(when, refused->again), .rank = when, .failures = at.failures});
                 continue;
             }
             when = std::max(when, refused->again + scaled(std::min(rest / 2, max_rest_jitter), view.draw()));
@@ -128,10 +136,10 @@ void endpoint_search::list(choices& to, obstacles& why, const wish& wanted, urge
                 continue;
             }
         }
-        to.push_back({.at = i, .when = when, .failures = at.failures});
+        to.push_back({.at = i, .when = when, .rank = when, .failures = at.failures});
     }
     std::stable_sort(to.begin(), to.end(), [](const choice& a, const choice& b) {
-        return a.when != b.when ? a.when < b.when : a.failures < b.failures;
+        return a.rank != b.rank ? a.rank < b.rank : a.failures < b.failures;
     });
 }
 
@@ -153,6 +161,10 @@ bool endpoint_search::take(choice& one, obstacles& why, const wish& wanted, urge
     const admission got = view.admit(one.at, wanted.what, pressed, now);
     one.permit = got.permit;
     if (!got.refused) return true;
+    if (got.refused->why == endpoint_refusal::reason::pace) { // somebody was quicker; it stands in line now
+        one.when = got.refused->again;
+        return true;
+    }
     view.refund(one.at, one.work, now); // somebody was quicker
     why.by_operator = why.by_operator || got.refused->by_operator;
     if (!got.refused->by_operator) why.meets_circuit(*got.refused);

@@ -61,7 +61,8 @@ public:
     struct choice {
         endpoint_index at = 0;
         steady_time when{};
-        double work = 0; // reserved of its budget
+        steady_time rank{}; // ... by which it is chosen: who waits its turn in line is not passed over for that
+        double work = 0;    // reserved of its budget
         int failures = 0;
         permit_id permit = 0; // if its time is now
     };

@@ -7,7 +7,7 @@ namespace evenkeel {
 
 namespace {
 constexpr duration stretch = std::chrono::seconds{10}; // over which is measured what is let in (chosen)
-constexpr double telling = 20;                          // (chosen)
+constexpr double telling = 20;                         // (chosen)
 constexpr double slowest = 1.0 / 60;                   // a second
 } // namespace
 

@@ -23,7 +23,12 @@ enum class attempt_purpose : unsigned char { first, retry, hedge, rescue };
 
 // Why an endpoint does not let an attempt through.
 struct endpoint_refusal {
-    enum class reason : unsigned char { circuit, cooldown, overload } why;
+    enum class reason : unsigned char {
+        circuit,
+        cooldown,
+        overload,
+        pace, // its quota has nothing for it just now: it stands in line for that, and asks again
+    } why;
     steady_time again;        // no use in asking before
     steady_time down_since{}; // of a circuit: when its outage began
     bool avoidable = false;   // it would let through who has nowhere else to go

@@ -58,6 +58,7 @@ std::string_view to_string(retry_denial denied) noexcept {
     case retry_denial::circuit_open: return "circuit_open";
     case retry_denial::overload: return "overload";
     case retry_denial::model_circuit_open: return "model_circuit_open";
+    case retry_denial::paced: return "paced";
     }
     return "none";
 }

@@ -67,8 +67,9 @@ enum class retry_denial : unsigned char {
     circuit_open,       // no endpoint lets it, and it is not to wait, or has waited long enough
     overload,           // there is no room for extra attempts, or it was a timeout of an overloaded upstream
     model_circuit_open, // circuit_open, of the model that was asked for and no other
+    paced,              // its quota would have nothing for it in time
 };
-inline constexpr int retry_denial_count = 14;
+inline constexpr int retry_denial_count = 15;
 [[nodiscard]] std::string_view to_string(retry_denial) noexcept;
 
 enum class replay_mode : unsigned char { automatic, always, never };

@@ -288,6 +288,8 @@ std::optional<held_verdict> attempt::begin_hold() {
     note_upload(false);
     record_.status = head.status;
     record_.to_head = head_at_ - launched_;
+    if (permit_.is_paced()) [[unlikely]]
+        permit_.hear(head, services_.loop.wall_now(), head_at_);
     const bool recognise = order_.rules.dialect == wire::dialect::generic &&
                            order_.upstream->dialect == config::dialect_setting::automatic;
     const hold_order order{.what = order_.hold,
@@ -464,6 +466,8 @@ void attempt::tell_result(attempt_result result, steady_time now, duration silen
         record_.bytes_received = call_->bytes_received();
     }
     record_.spent = spending(result);
+    if (permit_.is_paced()) [[unlikely]]
+        permit_.settle(record_.spent.tokens);
     if (result == attempt_result::success && order_.budget != nullptr) order_.budget->learn(record_.total, record_.at);
     if (order_.account != nullptr) {
         const std::string_view why = cancelled_ ? to_string(*cancelled_) : error_;

@@ -9,7 +9,7 @@ namespace evenkeel::telemetry {
 [[nodiscard]] inline bool is_disturbed(const request_account& what) noexcept {
     return what.outcome != request_outcome::ok || what.service == request_service::degraded ||
            what.effort.attempts > 1 || what.effort.chaos != 0 ||
-           what.effort.held + what.effort.queued > duration::zero();
+           what.effort.held + what.effort.paced + what.effort.queued > duration::zero();
 }
 
 } // namespace evenkeel::telemetry

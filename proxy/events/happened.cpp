@@ -34,6 +34,11 @@ struct naming {
     happening_words operator()(const happened::held& at) const noexcept {
         return {"held", at.went_on ? "went_on" : "gave_up"};
     }
+    happening_words operator()(const happened::pacing&) const noexcept { return {"pacing", "quota"}; }
+    happening_words operator()(const happened::paced& at) const noexcept {
+        using enum happened::paced::end;
+        return {"paced", at.how == went_on ? "went_on" : at.how == went_through ? "went_through" : "gave_up"};
+    }
     happening_words operator()(const happened::gave_up& at) const noexcept { return {"gave_up", at.why}; }
     happening_words operator()(const happened::ended& at) const noexcept { return {to_string(at.result), at.why}; }
     happening_words operator()(const happened::faulted& at) const noexcept { return {"chaos", to_string(at.with)}; }

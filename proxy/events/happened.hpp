@@ -87,6 +87,15 @@ struct held { // ... no longer: it goes on, is refused, or its client leaves
     duration waited;
     bool went_on;
 };
+struct pacing {}; // it waits for its turn at a quota
+struct paced {    // ... no longer
+    duration waited;
+    enum class end : unsigned char {
+        went_on,
+        went_through,
+        left
+    } how; // went_through: after pace.max_wait; left: gave up
+};
 struct gave_up { // the flight is over without a good answer
     std::string_view why;
     retry_denial denied;
@@ -127,8 +136,9 @@ using any_happening =
     std::variant<happened::queued, happened::joined, happened::detached, happened::shared_flight_ended,
                  happened::launched, happened::passed_over, happened::not_followed, happened::not_hedged,
                  happened::not_rescued, happened::overdue, happened::committed, happened::holding, happened::held,
-                 happened::gave_up, happened::ended, happened::faulted, happened::upcast, happened::unread,
-                 happened::resumed, happened::step_skipped, happened::step_taken, happened::ladder_exhausted>;
+                 happened::pacing, happened::paced, happened::gave_up, happened::ended, happened::faulted,
+                 happened::upcast, happened::unread, happened::resumed, happened::step_skipped, happened::step_taken,
+                 happened::ladder_exhausted>;
 
 // The event's name and its reason, as they stand in logs: "launched failover".
 struct happening_words {

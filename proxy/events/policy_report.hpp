@@ -11,6 +11,7 @@
 #include "policies/endpoint_latency.hpp"
 #include "policies/hedge.hpp"
 #include "policies/overload_control.hpp"
+#include "policies/pace.hpp"
 #include "policies/time.hpp"
 
 #include <cstdint>
@@ -33,6 +34,11 @@ struct credential_report {
     std::string name;
     credential_lane::summary seen;
 };
+// A quota of a model, of its upstream or of one of its credentials.
+struct pace_report {
+    std::string credential{}; // empty: the upstream's
+    paced_quota::summary seen;
+};
 struct endpoint_report {
     std::string upstream;
     std::optional<circuit_breaker::summary> circuit;     // empty: circuit_breaker off
@@ -44,6 +50,8 @@ struct endpoint_report {
     std::optional<endpoint_doubt::summary> doubt{}; // empty: it is asked in its turn
     std::vector<model_report> models{};
     std::vector<credential_report> credentials{}; // of its upstream, in their order; empty: there is no choice
+    bool paces = false;
+    std::vector<pace_report> pace{}; // what is known of its upstream's quotas
 };
 struct route_report {
     std::string route;

@@ -14,6 +14,8 @@ attempt_number request_account::note(steady_time now, const event_origin& of, co
         effort.hedges += launched->kind == attempt_kind::hedge;
     } else if (const auto* over = std::get_if<happened::held>(&what)) {
         effort.held += over->waited;
+    } else if (const auto* went = std::get_if<happened::paced>(&what)) {
+        effort.paced += went->waited;
     } else if (const auto* turn = std::get_if<happened::queued>(&what)) {
         effort.queued = turn->waited;
     } else if (const auto* fault = std::get_if<happened::faulted>(&what)) {
@@ -34,7 +36,7 @@ void request_account::split_time(steady_time received, steady_time answering, st
                                  steady_time now) noexcept {
     const bool answered = answering != steady_time{};
     const steady_time until = answered ? answering : now;
-    const duration waited = effort.queued + effort.held + effort.uploading;
+    const duration waited = effort.queued + effort.held + effort.paced + effort.uploading;
     lost = paused = duration::zero();
     if (effort.attempts > 1 || !answered) {
         const all_tries tries = tries_of(journal);
@@ -49,6 +51,8 @@ void request_account::split_time(steady_time received, steady_time answering, st
         for (const journal::entry& one : journal) { // those have a name of their own
             const auto* held = std::get_if<happened::held>(&one.what);
             if (held != nullptr && one.at > first) paused -= std::min(held->waited, one.at - first);
+            const auto* went = std::get_if<happened::paced>(&one.what);
+            if (went != nullptr && one.at > first) paused -= std::min(went->waited, one.at - first);
         }
         paused = std::max(paused, duration::zero());
     }
@@ -77,6 +81,7 @@ void request_account::follow(const request_story& flight, const request_story& k
     if (!leads) return;
     effort.resumed += flight.effort.resumed - known.effort.resumed;
     effort.held += flight.effort.held - known.effort.held;
+    effort.paced += flight.effort.paced - known.effort.paced;
     effort.queued += flight.effort.queued - known.effort.queued;
     effort.uploading += flight.effort.uploading - known.effort.uploading;
     effort.served.add_since(flight.effort.served, known.effort.served);

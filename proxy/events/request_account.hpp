@@ -27,6 +27,7 @@ struct request_effort {
     int hedges = 0;                // of them
     int resumed = 0;               // how often its stream was asked for again after it broke
     duration held{};               // waited for an endpoint to become admissible
+    duration paced{};              // waited for its turn at a quota
     duration queued{};             // waited for the bulkhead
     duration uploading{};          // waited for the client's body before anything could be sent
     std::uint16_t chaos = 0;       // faults injected into its attempts: a bit each, by chaos_fault

@@ -9,6 +9,7 @@
 #include "proxy/message/local_answer.hpp"
 #include "proxy/reading/credentials.hpp"
 #include "proxy/reading/outgoing.hpp"
+#include "proxy/reading/principal.hpp"
 #include "proxy/reading/repeatable.hpp"
 #include "proxy/reading/router.hpp"
 #include "proxy/state/shard_of.hpp"
@@ -56,6 +57,17 @@ flight::flight(worker_services& services, client_request& request, const errand&
     if (policies_.guard != nullptr && what.earlier == nullptr && !what.only)
         policies_.guard->request_started(services.loop.now());
     if (what.shared != nullptr) what.shared->under_way = this;
+    if (policies_.tokens != nullptr) [[unlikely]]
+        begin_to_pace();
+}
+
+void flight::begin_to_pace() {
+    pace_ = std::make_unique<paced_request>();
+    pace_->ask.priority = request_.facts.hints().batch ? pace_priority::batch : pace_priority::interactive;
+    const std::uint64_t named = tenant_by_header(request_, route_);
+    pace_->ask.tenant = named != 0 ? named : tenant_of(*request_.came.head, rules_of(request_));
+    pace_->ask.since = services_.loop.now();
+    pace_->ask.deadline = deadline_;
 }
 
 flight::~flight() {
@@ -67,6 +79,7 @@ flight::~flight() {
 void flight::allow_until(steady_time deadline) noexcept {
     deadline_ = std::max(deadline_, deadline);
     plan_.allow_until(deadline_);
+    if (pace_) pace_->ask.deadline = deadline_;
     for (auto& each : attempts_) each.made->allow_until(deadline_);
 }
 
@@ -287,6 +300,11 @@ void flight::launch(const flight_action::launch& what) {
         first_at_ = what.endpoint;
         policies_.endpoints[what.endpoint].rescues->asked_first();
     }
+    if (pace_) [[unlikely]] {
+        using enum happened::paced::end;
+        end_pacing(set_aside_.went_through() ? went_through : went_on);
+        pace_->place.leave(); // of another's line
+    }
     injected_fault fault;
     if (services_.chaos != nullptr) [[unlikely]]
         fault = inject_fault(services_, request_, route_, *route_.upstreams[what.endpoint]);
@@ -328,6 +346,26 @@ void flight::end_hold(const flight_action::end_hold& what) {
     tell(nowhere, happened::held{now_ - waiting_since_, what.goes_on});
 }
 
+void flight::note_pace(endpoint_index at, attempt_purpose what,
+                       const std::optional<endpoint_refusal>& refused) noexcept {
+    const bool stands = what == attempt_purpose::first || what == attempt_purpose::retry;
+    if (stands && refused && refused->why == endpoint_refusal::reason::pace && !refused->avoidable) pace_refused_ = at;
+}
+
+// Beside an attempt nobody waits for a turn.
+void flight::begin_pacing() {
+    if (std::any_of(attempts_.begin(), attempts_.end(), [](const flying& one) { return !one.over; })) return;
+    pacing_since_ = now_;
+    tell(*pace_refused_, happened::pacing{});
+}
+
+void flight::end_pacing(happened::paced::end how) {
+    pace_refused_.reset();
+    if (!pacing_since_) return;
+    tell(nowhere, happened::paced{now_ - *pacing_since_, how});
+    pacing_since_.reset();
+}
+
 void flight::tell(endpoint_index at, const telemetry::any_happening& what) {
     const config::upstream* const where = at == nowhere ? nullptr : route_.upstreams[at].get();
     request_.account.tell(services_.observer, now_, {.route = &route_, .upstream = where}, what);
@@ -366,6 +404,7 @@ void flight::take_in(const any_flight_event& event) {
     flying* const one = find(failed->id);
     if (one == nullptr || one->over) return;
     last_failure_ = failed->outcome;
+    if (pace_) pace_->ask.since = now_; // the next one is wanted from now on
     if (one->made->credential() != no_lane && is_of_credential(failed->outcome.what.kind))
         note_refused(*one, failed->outcome);
     one->answered = failed->outcome.has_answer;
@@ -382,6 +421,7 @@ void flight::hedge_over(const flying& one, bool won) {
 
 std::optional<answer> flight::perform(const any_flight_event& event) {
     now_ = services_.loop.now();
+    pace_refused_.reset();
     take_in(event);
     for (const any_flight_action& action : plan_.step(event, now_, *this)) {
         if (const auto* launched = std::get_if<flight_action::launch>(&action)) {
@@ -400,6 +440,7 @@ std::optional<answer> flight::perform(const any_flight_event& event) {
         } else if (const auto* ended = std::get_if<flight_action::finish>(&action)) {
             if (ended->how != flight_action::ending::answered || ended->denied != retry_denial::none)
                 note(nullptr, happened::gave_up{ended->why, ended->denied});
+            end_pacing(happened::paced::end::left);
             return finish(*ended);
         } else if (const auto* over = std::get_if<flight_action::end_hold>(&action)) {
             end_hold(*over);
@@ -407,6 +448,8 @@ std::optional<answer> flight::perform(const any_flight_event& event) {
             keep(action);
         }
     }
+    if (pace_refused_ && !pacing_since_) [[unlikely]]
+        begin_pacing();
     return std::nullopt;
 }
 

@@ -116,6 +116,13 @@ private:
                                                     const request_shape& shape);
     [[nodiscard]] std::uint64_t model_asked(endpoint_index at, const request_shape& shape);
     void fill_credentials(permit_request& wanted);
+    void begin_to_pace();
+    // How it asks a quota that is paced there; null: there is none.
+    [[nodiscard]] paced_request* paced_at(endpoint_index at, attempt_purpose what, std::uint64_t model);
+    [[nodiscard]] std::uint64_t body_size();
+    void note_pace(endpoint_index at, attempt_purpose what, const std::optional<endpoint_refusal>& refused) noexcept;
+    void begin_pacing();
+    void end_pacing(telemetry::happened::paced::end how);
     void note_refused(const flying& one, const attempt_outcome& outcome);
     [[nodiscard]] const refused_credentials* refused_by(endpoint_index at) const noexcept;
     [[nodiscard]] std::size_t ahead(endpoint_index at) const noexcept;
@@ -189,6 +196,9 @@ private:
     endpoint_set to_probe_;                                   // beside this request, once it is answered
     std::optional<waiting_line::ticket> ticket_;
     steady_time waiting_since_{};
+    std::unique_ptr<paced_request> pace_;        // null: none of its endpoints is paced
+    std::optional<endpoint_index> pace_refused_; // in the step under way: it stands in line there
+    std::optional<steady_time> pacing_since_;
     steady_time wake_ = deadline_;
 };
 

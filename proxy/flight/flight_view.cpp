@@ -2,6 +2,8 @@
 
 #include "proxy/flight/flight.hpp"
 
+#include "config/renames.hpp"
+#include "policies/hash64.hpp"
 #include "proxy/flight/probe_beside.hpp"
 
 #include <algorithm>
@@ -190,7 +192,36 @@ permit_request flight::permit_request_for(endpoint_index at, attempt_purpose wha
                           .shard = shard_,
                           .request = &request_};
     if (policies_.endpoints[at].lanes != nullptr) fill_credentials(wanted);
+    if (policies_.endpoints[at].paces) [[unlikely]]
+        wanted.pace = paced_at(at, what, model);
     return wanted;
+}
+
+std::uint64_t flight::body_size() {
+    const wire::body_framing& framing = request_.body.framing();
+    if (framing.kind == wire::body_kind::length) return framing.length;
+    return request_.body.whole() ? request_.body.text().size() : 0;
+}
+
+// A quota of a caller's own is one of each caller; of one who cannot be told from others, none.
+paced_request* flight::paced_at(endpoint_index at, attempt_purpose what, std::uint64_t model) {
+    std::uint64_t whose = 0;
+    if (!policies_.endpoints[at].own_credential) {
+        const auto caller = request_.facts.caller();
+        if (!caller) return nullptr;
+        whose = *caller;
+    }
+    paced_request& asks = *pace_;
+    asks.key = std::max<std::uint64_t>(mix64(model ^ mix64(whose)), 1);
+    const std::string* const renamed = config::rename_of(*route_.upstreams[at], request_.account.model);
+    asks.name = renamed != nullptr ? *renamed : request_.account.model;
+    asks.bytes = body_size();
+    const wire::call* const sent = called();
+    const bool takes = sent != nullptr && sent->tokens != wire::token_use::none;
+    asks.ask.tokens = takes ? policies_.tokens->of(model, asks.bytes) : token_estimates::tokens{};
+    asks.may_stand = what == attempt_purpose::first || what == attempt_purpose::retry;
+    if (!asks.may_stand) asks.ask.since = now_; // what is sent beside another one has not waited
+    return &asks;
 }
 
 // Who has an attempt in flight stands in no line: a hedge, or what is to take the place of a silent attempt, asks now
@@ -206,14 +237,17 @@ std::optional<endpoint_refusal> flight::look(endpoint_index at, attempt_purpose 
     // While an attempt is silent this is asked again and again: what is read of the body anew would be copied each
     // time.
     const bool beside = what == attempt_purpose::rescue;
-    return endpoint_permit::look(permit_request_for(at, what, beside ? sent_as_ : shape(at)), how, ahead(at),
-                                 services_.draw(), now);
+    const auto refused = endpoint_permit::look(permit_request_for(at, what, beside ? sent_as_ : shape(at)), how,
+                                               ahead(at), services_.draw(), now);
+    note_pace(at, what, refused);
+    return refused;
 }
 
 admission flight::admit(endpoint_index at, attempt_purpose what, urgency how, steady_time now) {
     sent_as_ = shape(at);
     auto refused = endpoint_permit::take(permit_request_for(at, what, sent_as_), how, ahead(at), services_.draw(), now,
                                          services_.observer, set_aside_);
+    note_pace(at, what, refused);
     if (refused) return {0, refused};
     return {++permit_given_, {}};
 }

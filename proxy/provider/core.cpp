@@ -9,6 +9,10 @@
 #include <boost/json/serialize.hpp>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
+#include <ctime>
+#include <string>
 
 namespace evenkeel::provider {
 
@@ -185,22 +189,62 @@ provider_script provider_core::pick(const script_choice& choice, const std::stri
     return failures <= static_cast<std::uint64_t>(script.fail_times) ? script : provider_script{};
 }
 
+namespace {
+// As its provider writes them; times in seconds.
+void tell_quota(provider_script& in, const std::string& says, std::uint64_t limit, std::uint64_t left, double whole_in,
+                double window) {
+    const auto put = [&](const char* name, const std::string& value) { in.headers.emplace_back(name, value); };
+    const auto seconds = [](double count) { return std::to_string(static_cast<long>(std::ceil(count))); };
+    if (says == "openai") {
+        put("x-ratelimit-limit-requests", std::to_string(limit));
+        put("x-ratelimit-remaining-requests", std::to_string(left));
+        put("x-ratelimit-reset-requests", std::to_string(static_cast<long>(std::ceil(whole_in * 1000))) + "ms");
+    } else if (says == "anthropic") {
+        const std::time_t at = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now()) +
+                               static_cast<std::time_t>(std::ceil(whole_in));
+        std::tm parts{};
+        gmtime_r(&at, &parts);
+        std::array<char, 32> text{};
+        const std::size_t size = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
+        put("anthropic-ratelimit-requests-limit", std::to_string(limit));
+        put("anthropic-ratelimit-requests-remaining", std::to_string(left));
+        put("anthropic-ratelimit-requests-reset", std::string(text.data(), size));
+    } else if (says == "azure") {
+        put("x-ratelimit-remaining-requests", std::to_string(left));
+    } else if (says == "ietf") {
+        put("ratelimit-policy", "\"default\";q=" + std::to_string(limit) + ";w=" + seconds(window));
+        put("ratelimit", "\"default\";r=" + std::to_string(left) + ";t=" + seconds(whole_in));
+    }
+}
+} // namespace
+
 provider_script provider_core::within_quota(const provider_script& script, const std::string& whose) {
     using namespace std::chrono;
     const auto now = steady_clock::now();
     const std::lock_guard lock{mutex_};
     spent_quota& spent = quotas_[whose];
     const nanoseconds window{script.quota_window_ns};
-    if (spent.until == steady_clock::time_point{}) spent.until = now + window;
-    if (spent.until <= now) spent = {spent.until + window * ((now - spent.until) / window + 1), 0};
-    if (spent.requests < script.quota) {
-        ++spent.requests;
-        return script;
+    const auto limit = static_cast<double>(script.quota), length = duration<double>(window).count();
+    if (spent.until == steady_clock::time_point{}) spent = {now + window, limit, now};
+    if (script.quota_fills_steadily) {
+        const double came = duration<double>(now - spent.filled).count() * limit / length;
+        spent.left = std::min(limit, spent.left + came);
+        spent.filled = now;
+    } else if (spent.until <= now) {
+        spent = {spent.until + window * ((now - spent.until) / window + 1), limit, now};
     }
-    provider_script refusal;
-    refusal.error = error_kind::rate;
-    refusal.retry_after_ms = std::to_string(ceil<milliseconds>(spent.until - now).count());
-    return refusal;
+    const bool in = spent.left >= 1;
+    if (in) spent.left -= 1;
+    const double next = script.quota_fills_steadily ? std::max(1 - spent.left, 0.0) * length / limit
+                                                    : duration<double>(spent.until - now).count();
+    const double whole_in = script.quota_fills_steadily ? (limit - spent.left) * length / limit : next;
+    provider_script told = in ? script : provider_script{};
+    if (!in) {
+        told.error = error_kind::rate;
+        told.retry_after_ms = std::to_string(static_cast<long>(std::ceil(next * 1000)));
+    }
+    tell_quota(told, script.quota_says, script.quota, static_cast<std::uint64_t>(spent.left), whole_in, length);
+    return told;
 }
 
 double provider_core::draw(std::uint64_t a, std::uint64_t b) const noexcept {

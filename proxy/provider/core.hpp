@@ -86,7 +86,8 @@ private:
     std::map<std::string, std::uint64_t, std::less<>> turns_; // of a key: for fail_times and draws
     struct spent_quota {
         std::chrono::steady_clock::time_point until{};
-        std::uint64_t requests = 0;
+        double left = 0;
+        std::chrono::steady_clock::time_point filled{};
     };
     std::map<std::string, spent_quota, std::less<>> quotas_; // of a script and its key: the window under way
     std::deque<std::shared_ptr<attempt_record>> records_;

@@ -161,6 +161,15 @@ const std::vector<std::pair<std::string_view, setter>>& setters() {
              s.quota_window_ns = parse_script_duration(fields[1]);
              if (s.quota == 0 || s.quota_window_ns <= 0) fail(v, "quota is N/T, both more than nothing");
          }},
+        {"quota_fills",
+         [](script& s, text v) {
+             s.quota_fills_steadily = word_of<bool>(v, {{"steadily", true}, {"whole", false}});
+         }},
+        {"quota_says",
+         [](script& s, text v) {
+             s.quota_says = word_of<std::string>(
+                 v, {{"openai", "openai"}, {"anthropic", "anthropic"}, {"azure", "azure"}, {"ietf", "ietf"}});
+         }},
         {"keepalive_form",
          [](script& s, text v) {
              using enum keepalive_form;

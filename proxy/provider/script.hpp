@@ -20,6 +20,8 @@
 //   key=K                counts apart for K; without it for the request's nonce, else for the path
 //   quota=N/T            N requests in each T, one T after the other since the first of all requests that have this
 //                        script and key; beyond them 429, with the time until the next T in retry-after-ms
+//   quota_fills=W        whole (each T begins with all of them; default) | steadily (a bucket of N that fills in T)
+//   quota_says=W         openai | anthropic | azure | ietf: the fields that tell of it, in every answer
 // Time
 //   delay=T              before the head, after the request was read
 //   first=T              between head (and preamble) and the first content
@@ -135,6 +137,8 @@ struct provider_script {
     std::string key;
     std::uint64_t quota = 0; // requests in each window; 0: any number
     std::int64_t quota_window_ns = 0;
+    bool quota_fills_steadily = false;
+    std::string quota_says; // whose fields; empty: nothing
 
     script_time delay, first, gap;
     bool late_preamble = false;

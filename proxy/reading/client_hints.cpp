@@ -21,6 +21,7 @@ client_hints read_client_hints(const wire::request_head& head) noexcept {
         switch (one.id) {
         case wire::field_id::own:
             if (wire::iequals(one.name, "x-evenkeel-cost")) told.cost = one.value != "0" && one.value != "off";
+            if (wire::iequals(one.name, "x-evenkeel-priority")) told.batch = wire::iequals(one.value, "batch");
             if (!wire::iequals(one.name, "x-evenkeel-timeout")) break;
             shorten(told.timeout, wire::parse_seconds(one.value));
             told.unreadable = told.unreadable || !wire::parse_seconds(one.value);

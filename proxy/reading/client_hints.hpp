@@ -4,6 +4,7 @@
 //
 //   x-evenkeel-timeout        seconds, for anybody; anything but a positive number is refused
 //   x-evenkeel-cost           anything but 0 or off: the answer is to say what it took (in a field of that name)
+//   x-evenkeel-priority       batch: goes after whoever is interactive, where a quota is paced; anything else is that
 //   x-stainless-timeout       seconds, until the head of the answer (OpenAI and Anthropic SDKs)
 //   x-server-timeout          seconds, until the end of the answer (Google's SDKs)
 //   x-stainless-read-timeout  seconds of silence that the client puts up with (Python SDKs)
@@ -21,6 +22,7 @@ struct client_hints {
     std::optional<duration> silence;
     bool retry = false;
     bool cost = false;
+    bool batch = false;
     bool unreadable = false; // x-evenkeel-timeout is not a positive number
 };
 

@@ -32,7 +32,7 @@ constexpr stage order[] = {
     {"shared", shared, "coalesce: identical requests of one caller share a flight"},
     {"in_turn", in_turn, "bulkhead: a permit, or a bounded wait for one"},
     {"run_flight", run_flight,
-     "attempts, retries and hedges: balance, cooldown, circuit breaker, overload, budget, chaos, transport"},
+     "attempts, retries and hedges: balance, circuit breaker, cooldown, overload, pace, budget, chaos, transport"},
 };
 } // namespace
 

@@ -2,6 +2,7 @@
 
 #include "config/renames.hpp"
 #include "proxy/message/client_request.hpp"
+#include "proxy/wire/rate_limits.hpp"
 
 #include <fmt/format.h>
 
@@ -116,16 +117,30 @@ bool asks_for_rest(const attempt_outcome& outcome, const endpoint_policies& at, 
 }
 
 // Of its upstream's credentials: none may be had.
-credential_lanes::wish lane_wish(const permit_request& of, urgency how) noexcept {
+credential_lanes::wish lane_wish(const permit_request& of, urgency how, const pace_wish* quota) noexcept {
     return {.model = of.model,
             .never = of.never,
             .rather_not = of.rather_not,
             .can_follow = of.can_follow,
             .pressed = how != urgency::normal,
-            .waited = how == urgency::waited};
+            .waited = how == urgency::waited,
+            .pace = quota};
+}
+// Empty: it is not paced there.
+std::optional<pace_wish> pace_wish_of(const permit_request& of) noexcept {
+    if (of.pace == nullptr || of.pace->key == 0) return std::nullopt;
+    return pace_wish{of.pace->ask, of.pace->key, of.pace->name, of.pace->place, of.pace->may_stand};
+}
+const pace_wish* pointer_to(const std::optional<pace_wish>& wish) noexcept { return wish ? &*wish : nullptr; }
+endpoint_refusal refusal_of(const paced_quota::delay& not_now, urgency how) noexcept {
+    return {.why = endpoint_refusal::reason::pace,
+            .again = not_now.again,
+            .avoidable = not_now.in_vain && how == urgency::normal};
 }
 endpoint_refusal refusal_of(const credential_lanes::refusal& refused) noexcept {
-    return {.why = refused.by_operator ? endpoint_refusal::reason::circuit : endpoint_refusal::reason::cooldown,
+    return {.why = refused.by_operator ? endpoint_refusal::reason::circuit
+                   : refused.paced     ? endpoint_refusal::reason::pace
+                                       : endpoint_refusal::reason::cooldown,
             .again = refused.again,
             .avoidable = refused.avoidable,
             .by_operator = refused.by_operator};
@@ -152,6 +167,21 @@ std::optional<endpoint_refusal> resting(const endpoint_policies& at, const permi
     if (!rest || (rest->avoidable() && how != urgency::normal)) return std::nullopt;
     return endpoint_refusal{
         .why = endpoint_refusal::reason::cooldown, .again = rest->until, .avoidable = rest->avoidable()};
+}
+
+// Of a quota that is its upstream's; who is to wait for it stands in its line then.
+std::optional<paced_quota::delay> take_part(pace& at, const pace_wish& wanted, urgency how, steady_time now,
+                                            pace_pass& into) {
+    const auto quota = at.of(wanted.key, wanted.name, now);
+    if (!quota) return std::nullopt;
+    pace_ask ask = wanted.ask;
+    if (how == urgency::waited) ask.since = steady_time::min();
+    if (const auto not_now = quota->take(ask, wanted.at, now, into.taken)) {
+        if (wanted.may_stand) paced_quota::wait(quota, ask, wanted.at);
+        return not_now;
+    }
+    into.of = quota;
+    return std::nullopt;
 }
 
 // A request that has just come need not wait for room: whatever came before it had its turn. Nor need one that met a
@@ -183,13 +213,14 @@ telemetry::event_origin endpoint_permit::origin() const noexcept {
 
 endpoint_permit::endpoint_permit(endpoint_permit&& other) noexcept
     : what_(other.what_), observer_(other.observer_), attempt_(other.attempt_), circuit_(std::move(other.circuit_)),
-      own_(std::move(other.own_)), place_(std::move(other.place_)), lane_(std::move(other.lane_)), taken_(other.taken_),
-      sent_(other.sent_), asked_(other.asked_), ended_(other.ended_), first_(other.first_),
-      holds_(std::exchange(other.holds_, false)), learned_(other.learned_), answered_(other.answered_),
-      balanced_(other.balanced_), overdue_(other.overdue_), unreached_(other.unreached_), too_slow_(other.too_slow_),
-      model_alone_(other.model_alone_) {}
+      own_(std::move(other.own_)), pace_(std::move(other.pace_)), place_(std::move(other.place_)),
+      lane_(std::move(other.lane_)), taken_(other.taken_), sent_(other.sent_), asked_(other.asked_),
+      ended_(other.ended_), first_(other.first_), holds_(std::exchange(other.holds_, false)), learned_(other.learned_),
+      answered_(other.answered_), balanced_(other.balanced_), overdue_(other.overdue_), unreached_(other.unreached_),
+      too_slow_(other.too_slow_), model_alone_(other.model_alone_) {}
 
 endpoint_permit::~endpoint_permit() {
+    if (pace_ && sent_ == steady_time{}) pace_->pass.of->never_sent(pace_->pass.taken);
     if (!holds_ || balanced_ || what_.policies->balance == nullptr) return;
     what_.policies->balance->left(what_.at);
 }
@@ -203,12 +234,17 @@ std::optional<endpoint_refusal> endpoint_permit::look(const permit_request& want
                                   how == urgency::normal, u, now))
             return refused;
     }
+    const auto paced = pace_wish_of(wanted);
     if (at.lanes != nullptr) {
-        if (const auto none = at.lanes->look(lane_wish(wanted, how), u, now)) return refusal_of(*none);
+        const pace_wish* const by_key = at.paced == nullptr ? pointer_to(paced) : nullptr;
+        if (const auto none = at.lanes->look(lane_wish(wanted, how, by_key), u, now)) return refusal_of(*none);
     }
     if (how == urgency::waited) return std::nullopt;
     if (const auto refused = resting(at, wanted, how, now)) return refused;
-    return full(at, wanted, ahead, now);
+    if (const auto refused = full(at, wanted, ahead, now)) return refused;
+    const auto quota = paced && at.paced != nullptr ? at.paced->of(paced->key, paced->name, now) : nullptr;
+    const auto not_now = quota ? quota->look(paced->ask, paced->at, now) : std::nullopt;
+    return not_now ? std::optional{refusal_of(*not_now, how)} : std::nullopt;
 }
 
 std::string endpoint_permit::obstacle(const permit_request& wanted, steady_time now) {
@@ -233,7 +269,7 @@ std::string endpoint_permit::obstacle(const permit_request& wanted, steady_time 
         }
     }
     if (at.lanes != nullptr) {
-        const auto none = at.lanes->look(lane_wish(wanted, urgency::normal), 0, now);
+        const auto none = at.lanes->look(lane_wish(wanted, urgency::normal, nullptr), 0, now);
         if (none && none->by_operator) return "an operator keeps back its keys";
         if (none) return "each of its keys rests, the first for another " + seconds(none->again);
     }
@@ -289,17 +325,30 @@ std::optional<endpoint_refusal> endpoint_permit::take(const permit_request& want
             return refused;
         }
     }
+    const auto paced = pace_wish_of(wanted);
+    const urgency pressed = into.circuit_.is_probe() ? urgency::waited : how;
+    pace_pass pass;
     if (at.lanes != nullptr) {
-        const auto wish = lane_wish(wanted, into.circuit_.is_probe() ? urgency::waited : how);
-        if (const auto none = at.lanes->take(wish, u, now, into.lane_)) {
+        const auto wish = lane_wish(wanted, pressed, at.paced == nullptr ? pointer_to(paced) : nullptr);
+        if (const auto none = at.lanes->take(wish, u, now, into.lane_, pass)) {
             into.circuit_ = {};
             into.own_.reset();
             return refusal_of(*none);
         }
     }
+    if (paced && at.paced != nullptr) {
+        if (const auto not_now = take_part(*at.paced, *paced, pressed, now, pass)) {
+            into.circuit_ = {};
+            into.own_.reset();
+            into.lane_ = {};
+            return refusal_of(*not_now, how);
+        }
+    }
+    if (pass.of) into.pace_ = std::make_unique<paced_part>(paced_part{std::move(pass), wanted.pace->bytes});
     if (at.load != nullptr) into.place_ = at.load->enter(now, hurry(wanted), at.share);
     if (wanted.policies->balance != nullptr) wanted.policies->balance->started(wanted.at);
     into.what_ = wanted;
+    into.what_.pace = nullptr;
     into.observer_ = &observer;
     into.taken_ = now;
     into.holds_ = true;
@@ -350,6 +399,25 @@ void endpoint_permit::committed() {
         what_.caller = permit_request::known_caller{caller_of(what_)};
 }
 
+void endpoint_permit::hear(const wire::response_head& head, wall_time wall, steady_time now) {
+    const quota_fields said = wire::read_rate_limits(head, wall);
+    pace_->pass.told = said.any();
+    pace_->pass.of->told(pace_->pass.taken, said, now);
+    if (head.status < 400) pace_->pass.of->let_in(pace_->pass.taken, now);
+}
+
+// Estimates are no news.
+void endpoint_permit::settle(const telemetry::token_count& tokens) noexcept {
+    using enum telemetry::token_kind;
+    if (pace_->settled || !tokens.any() || tokens.input_estimated || tokens.output_estimated) return;
+    pace_->settled = true;
+    const token_estimates::tokens took{static_cast<double>(tokens.at(input)) + tokens.at(cached_read) +
+                                           tokens.at(cached_write),
+                                       static_cast<double>(tokens.at(output)) + tokens.at(reasoning)};
+    pace_->pass.of->settle(pace_->pass.taken, took);
+    if (what_.policies->tokens != nullptr) what_.policies->tokens->learn(what_.model, pace_->bytes, took);
+}
+
 void endpoint_permit::took(steady_time now) noexcept {
     if (!holds_ || learned_) return;
     learned_ = true;
@@ -371,12 +439,15 @@ void endpoint_permit::failed(const attempt_outcome& outcome, double u, steady_ti
                               : failing::as_asked;
     const bool silent = outcome.what.kind == outcome_kind::timeout && sent_ != steady_time{};
     unreached_ = sent_ == steady_time{};
+    if (unreached_ && pace_) pace_->pass.of->never_sent(pace_->pass.taken);
     if (unreached_) sent(now); // it could not even be sent
     if (silent && !learned_) {
         learned_ = true;
         endpoint().latency->record(what_.shape, now - since(), latency_sample::cut_off, true, now);
     }
     if (silent) doubt(sent_, where, now);
+    if (pace_ && outcome.what.kind == outcome_kind::rate_limited) [[unlikely]]
+        pace_->pass.of->limited(pace_->pass.taken, pace_->pass.told, now);
     tell_circuit(circuit_verdict(outcome), where, outcome.what.kind == outcome_kind::timeout, u, now);
     served(load_verdict(outcome), now);
     const bool not_its_fault = outcome.what.is == outcome_class::success || model_alone_;

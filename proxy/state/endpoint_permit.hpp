@@ -8,7 +8,9 @@
 
 #include "config/settings.hpp"
 #include "policies/flight_plan.hpp"
+#include "policies/pace.hpp"
 #include "proxy/events/observer.hpp"
+#include "proxy/events/spending.hpp"
 #include "proxy/state/policy_registry.hpp"
 #include "proxy/wire/head.hpp"
 
@@ -21,6 +23,16 @@
 namespace evenkeel::request {
 
 struct client_request;
+
+// How a request stands to quotas that are paced: of its flight, as it asks now.
+struct paced_request {
+    pace_ask ask;
+    std::uint64_t key = 0;    // of the quota, within its upstream's or its credential's; 0: it has none
+    std::string name;         // of the model
+    std::uint64_t bytes = 0;  // of its body, as far as that is known
+    paced_quota::place place; // in line
+    bool may_stand = true;    // ... if it has to
+};
 
 // What an attempt brings along for the policies, beside its endpoint.
 struct permit_request {
@@ -38,7 +50,8 @@ struct permit_request {
     shuffle_shard::members shard = shuffle_shard::all; // the endpoints the request may turn to
     // Of its upstream's credentials those that refused this request for good, and those that it had better not have.
     lane_set never{}, rather_not{};
-    bool can_follow = false; // whoever refuses it, it can be sent again
+    paced_request* pace = nullptr; // during the call; null: that endpoint is not paced, or nobody's quota is known
+    bool can_follow = false;       // whoever refuses it, it can be sent again
     // Whose credentials it has; lives until the attempt has ended, or is cancelled. Its body is there until the
     // attempt is committed, and then `caller` is known.
     const client_request* request = nullptr;
@@ -60,8 +73,8 @@ public:
     endpoint_permit& operator=(endpoint_permit&&) = delete;
     ~endpoint_permit(); // neutral, if nothing was said
 
-    // Asks the circuits of the endpoint and of the model, cooldown and overload control, in this order. `ahead`: how
-    // many requests stand in front in the line.
+    // Asks the circuits of the endpoint and of the model, cooldown, overload control and its quota, in this order.
+    // `ahead`: how many requests stand in front in the line.
     [[nodiscard]] static std::optional<endpoint_refusal> look(const permit_request& wanted, urgency how,
                                                               std::size_t ahead, double u, steady_time now);
     // ... and takes. Empty: `into`, which held nothing before, holds.
@@ -79,6 +92,10 @@ public:
     void answers(steady_time now) noexcept; // content is there: the endpoint works
     // The body of the request, which may say who its caller is, need not be there from now on.
     void committed();
+    // Of one that is paced: a head has come, and what it says of limits; and what it took, if that was told.
+    [[nodiscard]] bool is_paced() const noexcept { return pace_ != nullptr; }
+    void hear(const wire::response_head& head, wall_time wall, steady_time now);
+    void settle(const telemetry::token_count& tokens) noexcept;
     // The latency that is learned: first event, or whole answer.
     void took(steady_time now) noexcept;
     void finished(steady_time now) noexcept; // the answer has been read to its end
@@ -100,10 +117,18 @@ public:
     [[nodiscard]] bool is_probe() const noexcept {
         return circuit_.is_probe() || (own_ != nullptr && own_->permit.is_probe());
     }
+    // As long as it may wait for its quota.
+    [[nodiscard]] bool went_through() const noexcept { return pace_ != nullptr && pace_->pass.taken.went_through; }
     [[nodiscard]] lane_index credential() const noexcept { return lane_.at(); }    // no_lane: there is no choice
     void is_of(telemetry::attempt_number attempt) noexcept { attempt_ = attempt; } // what its events are told of
 
 private:
+    // Its part of a quota.
+    struct paced_part {
+        pace_pass pass{};
+        std::uint64_t bytes = 0;
+        bool settled = false;
+    };
     [[nodiscard]] const endpoint_policies& endpoint() const noexcept { return what_.policies->endpoints[what_.at]; }
     [[nodiscard]] telemetry::event_origin origin() const noexcept;
     [[nodiscard]] bool alone(steady_time now) const noexcept;
@@ -136,6 +161,7 @@ private:
         circuit_breaker::permit permit;
     };
     std::unique_ptr<own_circuit> own_;
+    std::unique_ptr<paced_part> pace_; // null: it is not paced
     overload_control::place place_;
     credential_lanes::place lane_;
     [[nodiscard]] steady_time since() const noexcept { return std::max(sent_, asked_); } // it can answer

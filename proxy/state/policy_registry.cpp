@@ -119,6 +119,9 @@ endpoint_policies policy_registry::endpoint_of(const config::route& route, const
         made.load = hold(configured(loads_, each ? at_endpoint(route.name) : key{route.name, {}, {}}, route.overload));
         if (!each && route.upstreams.size() > 1) made.share = hold(existing_or_new(shares_, at_endpoint(route.name)));
     }
+    made.paces = upstream.pace.on;
+    if (upstream.pace.on && (upstream.credentials.empty() || upstream.quota_scope == quota_scope::upstream))
+        made.paced = hold(configured(paces_, at_upstream(false), upstream.pace));
     if (!upstream.credentials.empty()) made.lanes = hold(lanes_of(route, upstream, what));
     if (upstream.endpoint.of_several) made.gone = hold(existing_or_new(gone_, at_endpoint(nowhere)));
     return made;
@@ -138,7 +141,15 @@ std::shared_ptr<const credential_lanes> policy_registry::lanes_of(const config::
     std::shared_ptr<cooldown> common;
     if (upstream.quota_scope == quota_scope::upstream)
         common = configured(quotas_, key{{}, upstream.name, {}}, route.cooldown);
-    return std::make_shared<const credential_lanes>(std::move(all), upstream.credential_order, std::move(common));
+    std::vector<std::shared_ptr<pace>> paces;
+    if (upstream.pace.on) {
+        for (const config::credential& one : upstream.credentials) {
+            const bool own = upstream.quota_scope == quota_scope::credential;
+            paces.push_back(configured(paces_, key{{}, upstream.name, own ? one.name : std::string{}}, upstream.pace));
+        }
+    }
+    return std::make_shared<const credential_lanes>(std::move(all), upstream.credential_order, std::move(common),
+                                                    std::move(paces));
 }
 
 std::shared_ptr<policy_set> policy_registry::make_set(const config::settings& settings, purpose what) {
@@ -153,6 +164,8 @@ std::shared_ptr<policy_set> policy_registry::make_set(const config::settings& se
         for (const auto& upstream : route->upstreams)
             policies.endpoints.push_back(endpoint_of(*route, *upstream, *set, what));
         policies.line = existing_or_new(lines_, whole).get();
+        if (std::any_of(policies.endpoints.begin(), policies.endpoints.end(), [](const auto& at) { return at.paces; }))
+            policies.tokens = existing_or_new(tokens_, whole).get();
         if (route->hedge.on) policies.guard = existing_or_new(guards_, whole).get();
         if (route->bulkhead.on) policies.bulkhead = configured(bulkheads_, whole, route->bulkhead).get();
         if (route->shuffle_shard.on) policies.shard = shard_of(*route);
@@ -187,6 +200,17 @@ void policy_registry::forget_the_passed() {
 
 namespace {
 // Where all of them rest, the endpoint does, until the first of them may be asked.
+void report_pace(const config::upstream& upstream, const endpoint_policies& from, telemetry::endpoint_report& to,
+                 steady_time now) {
+    if (from.paced != nullptr) {
+        for (auto& one : from.paced->report(now)) to.pace.push_back({{}, std::move(one)});
+    } else if (from.lanes != nullptr) {
+        for (lane_index at = 0; at < from.lanes->size(); ++at) {
+            for (auto& one : from.lanes->report_pace(at, now))
+                to.pace.push_back({upstream.credentials[at].name, std::move(one)});
+        }
+    }
+}
 void report_credentials(const config::upstream& upstream, const credential_lanes& lanes, telemetry::endpoint_report& to,
                         steady_time now) {
     cooldown::summary all;
@@ -233,6 +257,8 @@ telemetry::policy_report policy_registry::report(const config::settings& setting
             if (from.circuit != nullptr)
                 to.circuit = from.circuit->report({.alone = true, .usual_p95 = to.latency.p95}, now);
             if (from.rest != nullptr) to.cooldown = from.rest->report(now);
+            to.paces = from.paces;
+            if (from.paces) report_pace(*route->upstreams[i], from, to, now);
             if (from.lanes != nullptr) report_credentials(*route->upstreams[i], *from.lanes, to, now);
             if (from.load != nullptr && route->overload.on) to.overload = from.load->report(now);
             to.budget_level = from.budget->level(now);

@@ -10,9 +10,12 @@
 //   cooldown                endpoint (and within it the credential and the model)
 //   lane                    (upstream, name of one of its credentials); with `quota_scope: upstream` a cooldown of the
 //                           upstream beside it
+//   pace                    upstream, or with `credentials` and `quota_scope: credential` one of those by name; within
+//                           it by model and, of callers' own credentials, caller
 //   latency, rescues        (route, endpoint)
 //   balance, guard, line,   route
 //   bulkhead, shard         ... likewise
+//   tokens                  ... likewise: what its requests take, by model
 //   client                  name of one of `clients`
 //   load                    route: several upstreams may be one server, and their sum is what is usual; (route,
 //   endpoint)
@@ -33,8 +36,10 @@
 #include "policies/model_circuits.hpp"
 #include "policies/model_doubts.hpp"
 #include "policies/overload_control.hpp"
+#include "policies/pace.hpp"
 #include "policies/rescue.hpp"
 #include "policies/shuffle_shard.hpp"
+#include "policies/token_estimates.hpp"
 #include "policies/waiting_line.hpp"
 #include "policies/work_budget.hpp"
 #include "proxy/events/policy_report.hpp"
@@ -68,6 +73,8 @@ struct endpoint_policies {
     model_doubts* doubt = nullptr;           // never null in a set that is in use
     rescue_allowance* rescues = nullptr;     // likewise
     const credential_lanes* lanes = nullptr; // its upstream's credentials; null: there is no choice
+    pace* paced = nullptr; // its upstream's quotas, unless they are its credentials' (lanes); null: off
+    bool paces = false;    // either
     // Its upstream no longer has it: only who has nowhere else to go still asks it. Null: that is not told.
     const std::atomic<bool>* gone = nullptr;
 };
@@ -79,6 +86,7 @@ struct route_policies {
     waiting_line* line = nullptr;
     evenkeel::bulkhead* bulkhead = nullptr;     // null: bulkhead off
     std::shared_ptr<const shuffle_shard> shard; // null: every request may go to every endpoint
+    token_estimates* tokens = nullptr;          // null: none of its upstreams is paced
 
     [[nodiscard]] bool in_shard(shuffle_shard::members shard_of_request, std::size_t at) const noexcept {
         return shard == nullptr || (shard_of_request >> at & 1U) != 0;
@@ -169,6 +177,8 @@ private:
     by_key<std::atomic<bool>> gone_;
     by_key<credential_lane> lanes_; // in the place of an endpoint the name of the credential
     by_key<cooldown> quotas_;
+    by_key<pace> paces_; // likewise
+    by_key<token_estimates> tokens_;
     by_key<balance_memory> balances_;
     by_key<hedge_guard> guards_;
     by_key<waiting_line> lines_;

@@ -179,6 +179,7 @@ char* write_access_line(char* out, const request_account& record) noexcept {
     if (record.first_byte > duration::zero()) to.seconds(R"(,"first_byte_s":)", record.first_byte);
     if (record.first_token > duration::zero()) to.seconds(R"(,"first_token_s":)", record.first_token);
     if (record.effort.held > duration::zero()) to.seconds(R"(,"held_s":)", record.effort.held);
+    if (record.effort.paced > duration::zero()) to.seconds(R"(,"pace_s":)", record.effort.paced);
     if (record.effort.queued > duration::zero()) to.seconds(R"(,"queue_s":)", record.effort.queued);
     if (record.effort.uploading > duration::zero()) to.seconds(R"(,"upload_s":)", record.effort.uploading);
     if (record.lost > duration::zero()) to.seconds(R"(,"lost_s":)", record.lost);

@@ -55,8 +55,8 @@ std::string second_line(const request_account& record) {
     if (!record.reason.empty()) add(shown(record.reason, longest_name));
     if (!record.proxy_error.empty() && record.proxy_error != record.reason)
         add(shown(record.proxy_error, longest_name));
-    if (record.effort.held + record.effort.queued > duration::zero())
-        add("waited " + time_of(record.effort.held + record.effort.queued));
+    const duration waited = record.effort.held + record.effort.paced + record.effort.queued;
+    if (waited > duration::zero()) add("waited " + time_of(waited));
     const all_tries tries = tries_of(record.journal);
     for (std::size_t place = 0; place < tries.size(); ++place) {
         const tried& one = tries[place];

@@ -153,6 +153,9 @@ inline bool asks_upstreams(const config::route& route, const series_place&) { //
     return route.serves == config::route_serves::upstream;
 }
 inline constexpr presence of_asking{"from the start, of routes that ask upstreams", route_has<asks_upstreams>};
+inline bool paces(const config::route& route, const series_place&) {
+    return std::any_of(route.upstreams.begin(), route.upstreams.end(), [](const auto& one) { return one->pace.on; });
+}
 inline bool has_bulkhead(const config::route& route, const series_place&) { return route.bulkhead.on; }
 inline bool resumes(const config::route& route, const series_place&) {
     return route.stream.resume == config::stream_resume::verified_replay;

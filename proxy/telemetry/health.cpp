@@ -437,6 +437,33 @@ void append_credentials(std::string& to, const endpoint_report& seen, steady_tim
     to += '}';
 }
 
+// Models are operators' alone, as names of credentials are.
+void append_pace(std::string& to, const endpoint_report& seen) {
+    if (!seen.paces) return;
+    to += ",\"pace\":[";
+    char before = 0;
+    for (const pace_report& one : seen.pace) {
+        if (before != 0) to += before;
+        before = ',';
+        to += "{\"model\":";
+        append_quoted(to, one.seen.name);
+        if (!one.credential.empty()) append_word(to, "credential", std::optional<std::string_view>(one.credential));
+        append_member(to, "waiting", static_cast<double>(one.seen.waiting));
+        append_member(to, "guessed_per_second", one.seen.guessed);
+        for (const auto& unit : one.seen.units) {
+            fmt::format_to(std::back_inserter(to), ",\"{}\":{{\"limit\":", to_string(unit.unit));
+            append_number(to, unit.limit);
+            append_member(to, "window", in_seconds(unit.window));
+            append_member(to, "remaining", unit.left);
+            append_member(to, "per_second", unit.pace);
+            append_member(to, "share", unit.share);
+            to += '}';
+        }
+        to += '}';
+    }
+    to += ']';
+}
+
 } // namespace
 
 bool asks_strict(std::string_view query) noexcept {
@@ -471,6 +498,7 @@ void append_upstream(std::string& json, const route_health& route, std::size_t a
     if (shown.policies) append_policies(json, *shown.policies, now, with_hosts);
     if (with_hosts) {
         if (shown.policies) append_credentials(json, *shown.policies, now);
+        if (shown.policies) append_pace(json, *shown.policies);
         json += ",\"url\":";
         append_quoted(json, shown.url);
     }

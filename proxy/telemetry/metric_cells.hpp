@@ -34,6 +34,8 @@ inline constexpr std::array<std::string_view, 5> cooldown_reasons{"rate_limited"
 inline constexpr std::array<std::string_view, 2> overload_changes{"left", "entered"};
 inline constexpr std::array<std::string_view, 2> connection_ends{"made", "failed"}; // of connection_probed
 inline constexpr std::array<std::string_view, 2> budget_kinds{"retry", "hedge"};
+// By happened::paced::end.
+inline constexpr std::array<std::string_view, 3> pace_ends{"went_on", "went_through", "gave_up"};
 inline constexpr std::array<std::string_view, 2> hold_ends{"gave_up", "went_on"};
 inline constexpr std::array<std::string_view, 3> connection_refusals{"max_connections", "no_fds", "other"};
 
@@ -113,6 +115,9 @@ struct rare_route_cells {
     cell holding{0};
     counts<hold_ends.size()> held{};
     long_histogram hold;
+    cell pacing{0};
+    counts<pace_ends.size()> paced{};
+    long_histogram pace_wait;
     counts<bulkhead_refusal_count> bulkhead_refused{};
     cell tenant_limited{0};
     long_histogram bulkhead_wait;

@@ -167,6 +167,14 @@ struct metrics::counting {
         add(found->held[wait.went_on ? 1 : 0]);
         found->hold.observe(wait.waited);
     }
+    void operator()(const happened::pacing&) const { count(&rare_route_cells::pacing); }
+    void operator()(const happened::paced& wait) const {
+        auto* found = cells<rare_route_cells>();
+        if (found == nullptr) return;
+        subtract(found->pacing);
+        add(found->paced[place(wait.how)]);
+        found->pace_wait.observe(wait.waited);
+    }
     void operator()(const happened::queued& turn) const {
         auto* found = cells<rare_route_cells>();
         if (found == nullptr) return;

@@ -39,6 +39,7 @@ std::string_view clause_of(retry_denial why) {
     case retry_denial::circuit_open: return "its circuit is open";
     case retry_denial::overload: return "it is overloaded, and has no room for this";
     case retry_denial::model_circuit_open: return "its circuit for this model is open";
+    case retry_denial::paced: return "its quota has nothing for it in time";
     }
     return "";
 }
@@ -201,6 +202,16 @@ public:
     std::string operator()(const happened::held& it) const {
         return it.went_on ? fmt::format("After {} one could be asked.", span_of(it.waited))
                           : fmt::format("It had waited {} in vain.", span_of(it.waited));
+    }
+    std::string operator()(const happened::pacing&) const {
+        return fmt::format("It waited for its turn at the quota of {}.", who());
+    }
+    std::string operator()(const happened::paced& it) const {
+        using enum happened::paced::end;
+        if (it.how == went_on) return fmt::format("After {} it was its turn.", span_of(it.waited));
+        if (it.how == went_through)
+            return fmt::format("After {}, as long as pace.max_wait allows, it went through.", span_of(it.waited));
+        return fmt::format("It had waited {} in vain.", span_of(it.waited));
     }
     std::string operator()(const happened::gave_up& it) const {
         if (it.why == "client_gone") return "Its client had left: nothing more was done.";
@@ -368,6 +379,7 @@ std::string times_of(const kept_request& of) {
     add(of.effort.uploading, "waiting for the client's body");
     add(of.effort.queued, "in the bulkhead's queue");
     add(of.effort.held, "waiting for an upstream to recover");
+    add(of.effort.paced, "waiting for its turn at a quota");
     add(of.lost, "in attempts that did not answer it");
     add(of.paused, "between attempts");
     out += fmt::format(", {:.6f} s our own", in_seconds(of.overhead));
@@ -585,6 +597,7 @@ std::string story_json(const kept_request& of) {
     to.seconds("first_token_s", of.first_token);
     to.seconds("queue_s", of.effort.queued);
     to.seconds("held_s", of.effort.held);
+    to.seconds("pace_s", of.effort.paced);
     to.seconds("upload_s", of.effort.uploading);
     to.seconds("lost_s", of.lost);
     to.seconds("pause_s", of.paused);

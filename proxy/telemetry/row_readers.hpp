@@ -157,6 +157,29 @@ inline maybe credential_left(const subject& of, const series_place&) {
 inline maybe client_in_flight(const subject& of, const series_place&) {
     return of.reported_client == nullptr ? std::nullopt : maybe(of.reported_client->seen.in_use);
 }
+template <class Read>
+maybe sum_of_quotas(const endpoint_report& seen, const series_place& at, const Read& read) {
+    maybe sum;
+    for (const pace_report& one : seen.pace) {
+        for (const auto& unit : one.seen.units) {
+            if (static_cast<std::size_t>(unit.unit) == at[0]) sum = sum.value_or(0) + read(unit);
+        }
+    }
+    return sum;
+}
+inline maybe pace_limit(const endpoint_report& seen, const scrape&, const series_place& at) {
+    return sum_of_quotas(seen, at, [](const auto& one) { return one.limit / std::max(in_seconds(one.window), 1e-3); });
+}
+inline maybe pace_remaining(const endpoint_report& seen, const scrape&, const series_place& at) {
+    return sum_of_quotas(seen, at, [](const auto& one) { return one.left; });
+}
+inline maybe pace_guessed(const endpoint_report& seen, const scrape&, const series_place&) {
+    maybe sum;
+    for (const pace_report& one : seen.pace) {
+        if (one.seen.guessed) sum = sum.value_or(0) + *one.seen.guessed;
+    }
+    return sum;
+}
 inline maybe is_doubted(const endpoint_report& seen, const scrape&, const series_place&) {
     return seen.doubt ? maybe(1.0) : std::nullopt;
 }

@@ -194,6 +194,7 @@ private:
         add_seconds(to, "evenkeel.first_byte_seconds", it_.first_byte);
         add_seconds(to, "evenkeel.queued_seconds", it_.effort.queued);
         add_seconds(to, "evenkeel.held_seconds", it_.effort.held);
+        add_seconds(to, "evenkeel.pace_seconds", it_.effort.paced);
         add_seconds(to, "evenkeel.uploading_seconds", it_.effort.uploading);
         add_seconds(to, "evenkeel.paused_seconds", it_.paused);
         add_seconds(to, "evenkeel.lost_seconds", it_.lost);
@@ -346,6 +347,8 @@ private:
                 add_seconds(made.with, "evenkeel.waited_seconds", queued->waited);
             if (const auto* held = std::get_if<happened::held>(&each.what))
                 add_seconds(made.with, "evenkeel.waited_seconds", held->waited);
+            if (const auto* went = std::get_if<happened::paced>(&each.what))
+                add_seconds(made.with, "evenkeel.waited_seconds", went->waited);
             attempt_story* const its = find(each.attempt);
             const auto* const where = its == nullptr ? endpoint_of(each.where) : nullptr;
             if (where != nullptr) add(made.with, "evenkeel.upstream", where->upstream);

@@ -372,7 +372,7 @@ TEST_CASE("the table is consistent with itself") {
         }
         const bool quantity = row.kind == value_kind::integer || row.kind == value_kind::duration ||
                               row.kind == value_kind::size || row.kind == value_kind::ratio ||
-                              row.kind == value_kind::delay;
+                              row.kind == value_kind::delay || row.kind == value_kind::rate;
         CHECK(quantity == !row.max.empty());
     }
 }
@@ -635,6 +635,20 @@ TEST_CASE("a range includes its ends and nothing beyond") {
         CHECK(load(r.file(r.least)).ok());
         CHECK(load(r.file(r.most)).ok());
         CHECK_FALSE(load(r.file(r.above)).ok());
+    }
+}
+
+TEST_CASE("pace is off until it is written, and learns what is not said") {
+    const auto paced = [](const std::string& line) { return load(good("", line)).settings->upstreams.at(0)->pace; };
+    CHECK(paced("") == evenkeel::pace_options{});
+    CHECK(paced("    pace: off\n") == evenkeel::pace_options{});
+    CHECK(paced("    pace: {}\n") == evenkeel::pace_options{.on = true});
+    CHECK(paced("    pace: {requests: 600/min, tokens: learn, headroom: 0.1, max_wait: 30s}\n") ==
+          evenkeel::pace_options{.on = true, .requests = 600, .headroom = 0.1, .max_wait = std::chrono::seconds{30}});
+    for (const char* wrong : {"requests: 600", "requests: 10/s", "requests: /min", "requests: 0/min", "requests: x/min",
+                              "tokens: off", "headroom: 0.6", "requests: 1.5/min"}) {
+        CAPTURE(wrong);
+        CHECK_FALSE(load(good("", std::string{"    pace: {"} + wrong + "}\n")).diagnostics.empty());
     }
 }
 

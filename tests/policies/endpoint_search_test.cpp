@@ -67,6 +67,23 @@ TEST_CASE("the endpoint in front takes a first attempt and no other is asked; wh
     CHECK(bench.admitted.size() == 1);
 }
 
+TEST_CASE("who stands in line at an endpoint waits there; who cannot be in time there is sent elsewhere") {
+    searching bench(2);
+    endpoint_refusal in_line = shut(2s, reason::pace);
+    bench.refusing[0] = in_line;
+    const auto waits = bench.find().found;
+    REQUIRE(waits);
+    CHECK(waits->at == 0);
+    CHECK(waits->when == start + 2s);
+    CHECK(waits->permit == 0);
+    in_line.avoidable = true;
+    bench.refusing[0] = in_line;
+    const auto elsewhere = bench.find();
+    REQUIRE(elsewhere.found);
+    CHECK(elsewhere.found->at == 1);
+    CHECK(searching::words(elsewhere.why) == "0 paced");
+}
+
 TEST_CASE("what can be asked first, then what failed least, then what is in front") {
     searching bench(3);
     bench.wanted.pause = 1s;

@@ -50,12 +50,34 @@ TEST_CASE("a quota is a number of requests and a time") {
     const auto script = script_choice{"quota=20/500ms; key=k"}.pick(0);
     CHECK(script.quota == 20);
     CHECK(script.quota_window_ns == 500'000'000);
+    CHECK_FALSE(script.quota_fills_steadily);
+    CHECK(script.quota_says.empty());
+    const auto told = script_choice{"quota=20/1s; quota_fills=steadily; quota_says=openai"}.pick(0);
+    CHECK(told.quota_fills_steadily);
+    CHECK(told.quota_says == "openai");
 }
 
 TEST_CASE("a bad script names what is wrong") {
-    for (const char* text : {"bogus", "status=x", "gap=5", "gap=5m", "error=nothing", "keepalive=3", "header=x",
-                             "delay=lognormal:1s", "close_after=far", "quota=5", "quota=0/1s", "quota=5/0ms",
-                             "x: status=500", "split=", "events=1 2", R"(raw=\q)", R"(raw=\x4g)", "raw=\\"}) {
+    for (const char* text : {"bogus",
+                             "status=x",
+                             "gap=5",
+                             "gap=5m",
+                             "error=nothing",
+                             "keepalive=3",
+                             "header=x",
+                             "delay=lognormal:1s",
+                             "close_after=far",
+                             "quota=5",
+                             "quota=0/1s",
+                             "quota=5/0ms",
+                             "quota_says=nobody",
+                             "quota_fills=never",
+                             "x: status=500",
+                             "split=",
+                             "events=1 2",
+                             R"(raw=\q)",
+                             R"(raw=\x4g)",
+                             "raw=\\"}) {
         CAPTURE(std::string{text});
         CHECK_THROWS_AS(script_choice{text}, script_error);
     }

@@ -113,6 +113,11 @@ void every_event(metrics& to, const event_origin& of) {
         to.request_event(of, happened::holding{retry_denial::circuit_open});
         to.request_event(of, happened::held{1s, went_on});
     }
+    for (const auto how :
+         {happened::paced::end::went_on, happened::paced::end::went_through, happened::paced::end::left}) {
+        to.request_event(of, happened::pacing{});
+        to.request_event(of, happened::paced{1s, how});
+    }
     for_each<bulkhead_refusal>(
         bulkhead_refusal_count,
         [&](auto why) {
@@ -188,7 +193,16 @@ policy_report every_state() {
                                     .until = now + 9s,
                                     .why = outcome_kind::credential,
                                     .by_operator = false,
-                                    .in_flight = 2}}}}},
+                                    .in_flight = 2}}},
+                true,
+                {pace_report{"team",
+                             {.name = "m",
+                              .units = {{quota_unit::requests, 60, 59, 1, 60s, 1},
+                                        {quota_unit::tokens, 6000, 5900, 100, 60s, 1},
+                                        {quota_unit::input_tokens, 3000, 2900, 50, 60s, 1},
+                                        {quota_unit::output_tokens, 3000, 2900, 50, 60s, 1}},
+                              .guessed = 2.5,
+                              .waiting = 1}}}}},
               bulkhead::summary{7, 8, 2, 9}}},
             2,
             {{"search", {.in_use = 1, .limit = 2}}}};
@@ -198,6 +212,7 @@ policy_report every_state() {
 void give_key(config::settings& to) {
     auto used = std::make_shared<config::upstream>(*to.upstreams[0]);
     used->credentials = {{"team", {{"authorization", "Bearer sk-CANARY-team"}}}};
+    used->pace.on = true;
     auto route = std::make_shared<config::route>(*to.routes[0]);
     route->upstreams = {used};
     to.upstreams[0] = used;
