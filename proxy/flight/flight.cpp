@@ -64,7 +64,7 @@ flight::flight(worker_services& services, client_request& request, const errand&
 void flight::begin_to_pace() {
     pace_ = std::make_unique<paced_request>();
     pace_->ask.priority = request_.facts.hints().batch ? pace_priority::batch : pace_priority::interactive;
-    const std::uint64_t named = tenant_by_header(request_, route_);
+    const std::uint64_t named = told_tenant(request_, route_);
     pace_->ask.tenant = named != 0 ? named : tenant_of(*request_.came.head, rules_of(request_));
     pace_->ask.since = services_.loop.now();
     pace_->ask.deadline = deadline_;

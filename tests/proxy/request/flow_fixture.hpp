@@ -145,7 +145,7 @@ struct fixture {
     std::shared_ptr<config::upstream> provider = std::make_shared<config::upstream>();
     std::shared_ptr<config::route> route = std::make_shared<config::route>();
     std::shared_ptr<config::settings> settings = std::make_shared<config::settings>();
-    request::virtual_end end{services};
+    request::virtual_end winds_down{services};
 
     fixture() {
         provider->name = "provider";

@@ -115,7 +115,7 @@ struct warmed {
     std::shared_ptr<config::route> route = std::make_shared<config::route>();
     std::deque<scripted_client> clients;
     std::mt19937_64 dice{20};
-    request::virtual_end end{services};
+    request::virtual_end winds_down{services};
 
     explicit warmed(const prewarm_options& how = {.on = true}) {
         provider->name = "provider";
