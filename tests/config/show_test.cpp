@@ -30,6 +30,7 @@ TEST_CASE("each value shows where it comes from: built-in, defaults, route") {
                    "    url: https://api.openai.com  # upstream:7\n"
                    "    resolve: any  # built-in\n"
                    "    dialect: openai  # upstream:8\n"
+                   "    pace: off  # built-in\n"
                    "    caller_credentials: auto  # built-in\n"
                    "    tls:\n"
                    "      ca_file: system  # built-in\n"
