@@ -8,8 +8,6 @@ namespace evenkeel {
 
 namespace {
 constexpr duration after_a_good_one = std::chrono::seconds{1}; // the next one is asked for
-constexpr double part_of_gap = 0.85;                           // as much of it lies between two copies, at least
-constexpr duration longest_gap = std::chrono::minutes{1};
 constexpr double spread = 0.2; // of the pause between probes, so that many proxies do not ask together
 } // namespace
 
@@ -23,6 +21,7 @@ void endpoint_doubt::begin(bool slow, steady_time now) noexcept {
     since_ = heard_ = bad_ = now;
     next_probe_ = now; // whoever is asked instead may tell at once
     pace_ = {};
+    probed_.reset();
     passed_ = now;
     gap_ = {};
     goods_ = 0;
@@ -42,8 +41,8 @@ void endpoint_doubt::end(steady_time now) noexcept {
 bool endpoint_doubt::silent(steady_time sent, steady_time now, silence how) noexcept {
     const std::scoped_lock lock(mutex_);
     bad_sent_ = std::max(bad_sent_, sent);
-    goods_ = 0;
     heard_ = bad_ = now;
+    if (std::exchange(goods_, 0) > 0 && probed_) next_probe_ = std::max(next_probe_, scheduled());
     const bool was = doubted();
     const bool stale = good_sent_.load(std::memory_order_relaxed) > sent.time_since_epoch().count();
     no_way_ = how == silence::no_way && (!was || no_way_);
@@ -117,20 +116,46 @@ bool endpoint_doubt::lapse(steady_time now) noexcept {
     return true;
 }
 
-bool endpoint_doubt::probe_due(double u, steady_time now) noexcept {
+// Where requests are rarer than copies may be: so long before the next one that all that are asked for have been
+// answered by then; before the one after that, where it would follow the latest copy too closely.
+steady_time endpoint_doubt::scheduled() const noexcept {
+    const steady_time soonest = *probed_ + pause_;
+    if (no_way_ || gap_ <= pause_) return soonest; // what finds no way costs nobody anything
+    steady_time aimed = passed_ + gap_ - std::min(takes_ * (wanted_ - goods_), gap_);
+    if (aimed < soonest) aimed += gap_ * ((soonest - aimed + gap_ - duration{1}) / gap_);
+    return aimed;
+}
+
+bool endpoint_doubt::probe_due(double u, duration takes, steady_time now) noexcept {
     const std::scoped_lock lock(mutex_);
     if (now < next_probe_) return false;
     heard_ = now;
-    const duration pause = pace_.next(u);
-    // What finds no way costs nobody anything.
-    next_probe_ = now + (no_way_ ? pause : std::max(pause, scaled(gap_, part_of_gap * (1 + spread * u))));
+    probed_ = now;
+    pause_ = pace_.next(u);
+    takes_ = takes;
+    next_probe_ = goods_ > 0 ? now + after_a_good_one : scheduled();
     return true;
+}
+
+// From the first one on: from the second, what fails by halves is back 20 s later. (Simulated: quiet, half, 20 seeds.)
+bool endpoint_doubt::goes_on_well(int under_way) const noexcept {
+    const std::scoped_lock lock(mutex_);
+    return goods_ > 0 && goods_ + under_way < wanted_;
 }
 
 void endpoint_doubt::passed(steady_time now) noexcept {
     const std::scoped_lock lock(mutex_);
-    gap_ = std::clamp<duration>(now - passed_, duration::zero(), longest_gap);
-    passed_ = now;
+    const steady_time before = std::exchange(passed_, now);
+    gap_ = std::clamp<duration>(now - before, duration::zero(), longest_gap);
+    if (!probed_) return;
+    // One that came sooner than was expected, before any copy of the latest: it has one beside itself.
+    const steady_time due = *probed_ <= before ? *probed_ + pause_ : scheduled();
+    next_probe_ = goods_ > 0 ? std::min(next_probe_, due) : due;
+}
+
+duration endpoint_doubt::gap() const noexcept {
+    const std::scoped_lock lock(mutex_);
+    return gap_;
 }
 
 steady_time endpoint_doubt::next_probe() const noexcept {

@@ -11,14 +11,20 @@
 // one that is given up, or overtaken by another endpoint, shows others who wait there that they wait in vain.
 //
 // Nobody's request finds out whether a doubted endpoint is well again: a copy of one is sent beside (probe_due), after
-// 3 s, then less and less often, at most every 24 s, though hardly more than one for each request; and as many good
-// answers in a row are asked for as there were relapses lately; or one after as long without a bad word, since long
-// answers would take minutes to prove it. Where no request may be copied connections are opened instead, at the same
-// pace: one that is made ends a doubt that began because none could be made, and says nothing of an endpoint that was
-// silent behind it; one that is not made keeps the endpoint away. Without such a word a doubt lapses there: a minute
-// after the latest word of the endpoint, and longer after each relapse, somebody asks it first again. One of each
-// endpoint, and one of each of its models that is silent (model_doubts.hpp). Thread-safe; on the path of a request that
-// is answered, an endpoint that is not doubted costs two atomic operations.
+// 3 s, then less and less often, at most every 24 s. Where requests come more rarely than that one copy for each is
+// enough, if it goes when it is of most use: shortly before the next request, so that what it is answered with is known
+// by then. When that comes is told by the time between the latest two.
+//
+// As many good answers in a row are asked for as there were relapses lately; or one after as long without a bad word,
+// since long answers would take minutes to prove it. From the first of them on the next ones are asked for in pairs,
+// as far as they are needed: what is well again would else be away for as long as all of them take together.
+//
+// Where no request may be copied connections are opened instead, at the same pace: one that is made ends a doubt that
+// began because none could be made, and says nothing of an endpoint that was silent behind it; one that is not made
+// keeps the endpoint away. Without such a word a doubt lapses there: a minute after the latest word of the endpoint,
+// and longer after each relapse, somebody asks it first again. One of each endpoint, and one of each of its models that
+// is silent (model_doubts.hpp). Thread-safe; on the path of a request that is answered, an endpoint that is not doubted
+// costs two atomic operations.
 
 #include "policies/small_mutex.hpp"
 #include "policies/time.hpp"
@@ -50,6 +56,7 @@ public:
     static constexpr int most_goods = 8;
     static constexpr duration good_for = std::chrono::seconds{15};    // without a bad word, instead of a good one more
     static constexpr duration lapses_after = std::chrono::minutes{1}; // times the goods that are asked for
+    static constexpr duration longest_gap = std::chrono::minutes{6};  // between requests, for which one copy is kept
 
     enum class silence : unsigned char {
         so_far,   // the attempt goes on, or whoever waited for it went
@@ -76,8 +83,12 @@ public:
     [[nodiscard]] bool shown() const noexcept { return silent() && shown_.load(std::memory_order_relaxed); }
     // A request goes elsewhere instead. Where few come, few copies are sent: about one for each.
     void passed(steady_time now) noexcept;
-    // A copy of a request is to find out now; the next one is due later. `u` in [0, 1) spreads it.
-    [[nodiscard]] bool probe_due(double u, steady_time now) noexcept;
+    [[nodiscard]] duration gap() const noexcept; // between the latest two of them, at most longest_gap
+    // A copy of a request is to find out now; the next one is due later. `u` in [0, 1) spreads it; `takes`: until it is
+    // answered, if all is well.
+    [[nodiscard]] bool probe_due(double u, duration takes, steady_time now) noexcept;
+    // Of the copies that are asked for in a row `under_way` are, and another one need not wait for them.
+    [[nodiscard]] bool goes_on_well(int under_way) const noexcept;
     [[nodiscard]] steady_time next_probe() const noexcept;
     struct summary {
         steady_time since{}, next_probe{}; // next_probe: from then on a copy of a request may look
@@ -88,6 +99,7 @@ public:
 private:
     void begin(bool slow, steady_time now) noexcept;
     void end(steady_time now) noexcept;
+    [[nodiscard]] steady_time scheduled() const noexcept;
 
     std::atomic<bool> doubted_{false};
     std::atomic<bool> silent_{false}, shown_{false}; // of the doubt there is
@@ -99,12 +111,14 @@ private:
     steady_time since_{}, heard_{}, bad_{}, next_probe_{}; // heard_: it was silent, or asked; bad_: silent, or slow
     steady_time ended_ = steady_time::min();
     probe_pace pace_;
-    steady_time passed_{}; // the latest request
-    duration gap_{};       // between the latest two
-    int slow_ = 0;         // in a row
-    int goods_ = 0;        // in a row, while doubted
-    int wanted_ = 1;       // of them
-    bool no_way_ = false;  // all that is held against it is that no connection was made
+    std::optional<steady_time> probed_{}; // the latest copy of this doubt
+    duration pause_{}, takes_{};          // after that, at least; and how long such a one takes
+    steady_time passed_{};                // the latest request
+    duration gap_{};                      // between the latest two
+    int slow_ = 0;                        // in a row
+    int goods_ = 0;                       // in a row, while doubted
+    int wanted_ = 1;                      // of them
+    bool no_way_ = false;                 // all that is held against it is that no connection was made
 };
 
 } // namespace evenkeel

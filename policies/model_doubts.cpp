@@ -99,11 +99,25 @@ bool model_doubts::is_news(std::uint64_t model, steady_time now) {
     return !places_.none() && (!own || !own->doubt.doubted());
 }
 
-bool model_doubts::probe_due(std::uint64_t model, double u, steady_time now) {
-    if (whole_.doubted()) return whole_.probe_due(u, now);
+bool model_doubts::probe_due(std::uint64_t model, double u, duration takes, steady_time now) {
+    if (whole_.doubted()) return whole_.probe_due(u, takes, now);
     const std::scoped_lock lock(mutex_);
     const auto own = places_.find(model, now);
-    return own && own->doubt.probe_due(u, now);
+    return own && own->doubt.probe_due(u, takes, now);
+}
+
+bool model_doubts::goes_on_well(std::uint64_t model, int under_way, steady_time now) {
+    if (whole_.doubted()) return whole_.goes_on_well(under_way);
+    const std::scoped_lock lock(mutex_);
+    const auto own = places_.find(model, now);
+    return own && own->doubt.goes_on_well(under_way);
+}
+
+duration model_doubts::gap(std::uint64_t model, steady_time now) {
+    if (whole_.doubted()) return whole_.gap();
+    const std::scoped_lock lock(mutex_);
+    const auto own = places_.find(model, now);
+    return own ? own->doubt.gap() : duration::zero();
 }
 
 bool model_doubts::is_probing(std::uint64_t model) const noexcept {

@@ -90,7 +90,10 @@ public:
     [[nodiscard]] change connected(bool made, steady_time now);
     // Nobody has asked this model yet since another one was silent: the first copy need not wait for its turn.
     [[nodiscard]] bool is_news(std::uint64_t model, steady_time now);
-    [[nodiscard]] bool probe_due(std::uint64_t model, double u, steady_time now);
+    // As of the doubt that keeps this model away.
+    [[nodiscard]] bool probe_due(std::uint64_t model, double u, duration takes, steady_time now);
+    [[nodiscard]] bool goes_on_well(std::uint64_t model, int under_way, steady_time now);
+    [[nodiscard]] duration gap(std::uint64_t model, steady_time now);
     [[nodiscard]] bool may_begin_probing(std::uint64_t model) noexcept;
     [[nodiscard]] bool probed(std::uint64_t model) noexcept;
     [[nodiscard]] bool begin_probing(std::uint64_t model) noexcept; // false: there is one, or they are too many

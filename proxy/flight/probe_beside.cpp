@@ -14,7 +14,8 @@
 namespace evenkeel::request {
 
 namespace {
-constexpr duration goes_on_for = std::chrono::minutes{2}; // without another request (chosen)
+// Without another request; or until that can be expected, which is later where they are rare. (chosen)
+constexpr duration goes_on_for = std::chrono::minutes{2};
 constexpr duration makes_room_after = std::chrono::seconds{50};
 constexpr duration connects_for = std::chrono::minutes{15};    // ... likewise: connections are cheap
 constexpr duration connects_within = std::chrono::seconds{10}; // where timeout.connect is longer
@@ -73,7 +74,8 @@ public:
         const net::cancel_source::hook over(
             me.of_.services.probers_go, [](void* who) { static_cast<net::event*>(who)->set(); }, &me.changed_);
         const steady_time began = me.of_.now();
-        for (steady_time now = began; now < began + goes_on_for && !me.is_over(); now = me.of_.now()) {
+        const steady_time until = began + std::max(goes_on_for, me.of_.endpoint().doubt->gap(me.model_, began));
+        for (steady_time now = began; now < until && !me.is_over(); now = me.of_.now()) {
             if (now >= began + makes_room_after) me.let_go(); // a newer request may take over
             if (me.is_due(now)) {
                 ++me.under_way_;
@@ -99,15 +101,17 @@ private:
         return !of_.is_current() || !doubt.doubted(model_, of_.now()) || (!probes_ && doubt.probed(model_));
     }
     [[nodiscard]] bool is_due(steady_time now) {
-        if (under_way_ >= most_at_once || (under_way_ > 0 && now < hangs_at_)) return false;
+        if (under_way_ >= most_at_once) return false;
         const endpoint_policies& to = of_.endpoint();
+        if (under_way_ > 0 && now < hangs_at_ && !to.doubt->goes_on_well(model_, under_way_, now)) return false;
         // What another model did may be nothing to this one.
         const bool news = !asked_ && to.doubt->is_news(model_, now);
         // While its circuit lets nothing through, none is due: the next one goes as soon as it does.
         if (!news && to.circuit != nullptr && to.circuit->look(true, false, of_.services.draw(), now)) return false;
-        if (!news && !to.doubt->probe_due(model_, of_.services.draw(), now)) return false;
+        const duration takes = hangs_after(now);
+        if (!news && !to.doubt->probe_due(model_, of_.services.draw(), takes, now)) return false;
         asked_ = true;
-        hangs_at_ = now + hangs_after(now);
+        hangs_at_ = now + takes;
         return true;
     }
     [[nodiscard]] std::optional<duration> usual(steady_time now) const {

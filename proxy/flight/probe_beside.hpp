@@ -5,8 +5,9 @@
 // policies hear of it like of any attempt.
 //
 // One model of an endpoint has one prober of this process at a time, and an endpoint up to four (model_doubts); each
-// goes on by itself for a while, up to every 24 s (endpoint_doubt): after that the next request begins another. One
-// copy that hangs is no reason not to send the next: two are under way at most. A copy shares the bytes of its
+// goes on by itself for two minutes, up to every 24 s, or until the next request can be expected, for six minutes at
+// most (endpoint_doubt): after that the next request begins another. One copy that hangs is no reason not to send the
+// next, nor is one of several that are asked for in a row: two are under way at most. A copy shares the bytes of its
 // request's body, holds its caller's credentials for no longer than that, and is small.
 //
 // Where a request may not be copied, or errors alone opened the circuit, connections are opened at the same pace: they

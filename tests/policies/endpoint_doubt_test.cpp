@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <random>
+#include <vector>
 
 namespace evenkeel::test::endpoint_doubt_test {
 
@@ -77,20 +78,20 @@ TEST_CASE("probes are due at once, then after 3 s and more, at most 20 s and a f
     endpoint_doubt doubt;
     REQUIRE(doubt.silent(start, start + 5s));
     steady_time now = start + 5s;
-    CHECK(doubt.probe_due(0, now));
-    CHECK_FALSE(doubt.probe_due(0, now + 3s - 1ns));
-    CHECK(doubt.probe_due(0, now + 3s));
+    CHECK(doubt.probe_due(0, 0s, now));
+    CHECK_FALSE(doubt.probe_due(0, 0s, now + 3s - 1ns));
+    CHECK(doubt.probe_due(0, 0s, now + 3s));
     now += 3s;
-    CHECK_FALSE(doubt.probe_due(0, now + 4500ms - 1ns));
+    CHECK_FALSE(doubt.probe_due(0, 0s, now + 4500ms - 1ns));
     for (int i = 0; i < 10; ++i) {
         now = doubt.next_probe();
-        REQUIRE(doubt.probe_due(1, now));
+        REQUIRE(doubt.probe_due(1, 0s, now));
     }
     CHECK(doubt.next_probe() == now + 24s);
     CHECK(doubt.answered(now, true, now)); // one is enough
     now += 1s;
     REQUIRE(doubt.silent(now, now)); // a relapse: two
-    REQUIRE(doubt.probe_due(0, now));
+    REQUIRE(doubt.probe_due(0, 0s, now));
     CHECK_FALSE(doubt.answered(now + 1s, true, now + 1s));
     CHECK(doubt.next_probe() == now + 2s);
 }
@@ -142,7 +143,7 @@ TEST_CASE("a doubt that nobody looks into lapses a minute after the latest word,
     }
     REQUIRE(doubt.silent(now, now));
     now += 7min;
-    CHECK(doubt.probe_due(0, now)); // somebody looks
+    CHECK(doubt.probe_due(0, 0s, now)); // somebody looks
     CHECK_FALSE(doubt.lapse(now + 2min));
 }
 
@@ -223,7 +224,7 @@ TEST_CASE("where few requests come few copies are sent: about one for each") {
         int all = 0;
         for (steady_time now = start + 10s; now < start + 10s + 1h; now += 1s) {
             if ((now - start - 10s) % gap == 0s) doubt.passed(now);
-            all += doubt.probe_due(0.5, now);
+            all += doubt.probe_due(0.5, 0s, now);
         }
         return all;
     };
@@ -231,8 +232,69 @@ TEST_CASE("where few requests come few copies are sent: about one for each") {
     CHECK(copies(10s) < 180);
     CHECK(copies(60s) >= 60);
     CHECK(copies(60s) <= 70);
-    CHECK(copies(300s) >= 60); // a minute between them is enough, as long as somebody sends any
-    CHECK(copies(300s) <= 80);
+    CHECK(copies(300s) >= 20); // those of the first gap, of which nobody knows yet how long it is, and 11
+    CHECK(copies(300s) <= 32);
+}
+
+TEST_CASE("where few requests come the copy goes shortly before the next one, so that this one profits from it") {
+    endpoint_doubt doubt;
+    REQUIRE(doubt.silent(start, start + 10s));
+    steady_time now = start + 10s;
+    REQUIRE(doubt.probe_due(0, 6s, now));        // at once
+    const auto gone_in = [&](duration so_long) { // since the latest request: when they go
+        std::vector<duration> all;
+        const steady_time passed = now;
+        for (; now < passed + so_long; now += 1s) {
+            if (doubt.probe_due(0, 6s, now)) all.push_back(now - passed);
+        }
+        doubt.passed(now);
+        return all;
+    };
+    using times = std::vector<duration>;
+    static_cast<void>(gone_in(300s)); // nobody knows yet when the next one comes
+    static_cast<void>(gone_in(90s));
+    static_cast<void>(gone_in(90s));
+    for (int i = 0; i < 5; ++i) CHECK(gone_in(90s) == times{84s});
+    CHECK(gone_in(60s).empty()); // sooner than was expected: beside it, then
+    CHECK(gone_in(60s) == times{0s, 54s});
+    CHECK(gone_in(60s) == times{54s});
+    CHECK(gone_in(100s) == times{54s}); // later: it is as good as it was
+    CHECK(gone_in(100s) == times{94s});
+    CHECK(doubt.gap() == 100s);
+    static_cast<void>(gone_in(24h));
+    CHECK(doubt.gap() == endpoint_doubt::longest_gap);
+}
+
+TEST_CASE("what answers well is asked in pairs for the rest of what is wanted, and no further once it is silent") {
+    endpoint_doubt doubt;
+    steady_time now = start;
+    for (int relapse = 0; relapse < 3; ++relapse) { // then eight are asked for
+        now += 10s;
+        REQUIRE(doubt.silent(now, now));
+        while (doubt.doubted()) {
+            now += 2s;
+            static_cast<void>(doubt.answered(now, true, now));
+        }
+    }
+    now += 10s;
+    REQUIRE(doubt.silent(now, now));
+    for (int i = 0; i < 4; ++i) {
+        now = doubt.next_probe();
+        REQUIRE(doubt.probe_due(0, 4s, now));
+    }
+    CHECK_FALSE(doubt.goes_on_well(1));
+    now += 4s;
+    CHECK_FALSE(doubt.answered(now - 4s, true, now)); // the first of eight
+    CHECK(doubt.goes_on_well(1));
+    CHECK(doubt.goes_on_well(6));
+    CHECK_FALSE(doubt.goes_on_well(7));
+    CHECK_FALSE(doubt.probe_due(0, 4s, now));
+    CHECK(doubt.probe_due(0, 4s, now + 1s));
+    CHECK(doubt.probe_due(0, 4s, now + 2s)); // a second one, without an answer to the first
+    now += 12s;
+    CHECK_FALSE(doubt.silent(now - 10s, now));
+    CHECK_FALSE(doubt.goes_on_well(0));
+    CHECK(doubt.next_probe() >= now + 9s); // at its pace again
 }
 
 } // namespace evenkeel::test::endpoint_doubt_test

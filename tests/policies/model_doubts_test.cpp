@@ -49,9 +49,9 @@ TEST_CASE("a model that is silent beside one that answers is asked second, and i
     CHECK(told[0].name == "11");
     CHECK_FALSE(told[0].doubt.slow);
 
-    CHECK(at.probe_due(big, 0, at.now)); // at once, then after 3 s
-    CHECK_FALSE(at.probe_due(big, 0, at.now + 2s));
-    CHECK(at.probe_due(big, 0, at.now + 3s));
+    CHECK(at.probe_due(big, 0, 0s, at.now)); // at once, then after 3 s
+    CHECK_FALSE(at.probe_due(big, 0, 0s, at.now + 2s));
+    CHECK(at.probe_due(big, 0, 0s, at.now + 3s));
     at.now += 4s;
     CHECK(at.answer(small, at.now - 1s).ended.empty());
     CHECK(at.second(big));
@@ -81,7 +81,7 @@ TEST_CASE(
     CHECK_FALSE(at.second(small));
     CHECK(at.second(big)); // none of its callers finds out again
     CHECK_FALSE(at.is_news(small, at.now));
-    CHECK(at.probe_due(big, 0, at.now));
+    CHECK(at.probe_due(big, 0, 0s, at.now));
 }
 
 TEST_CASE("alone in the world a model's doubt begins and ends with that of the whole") {
