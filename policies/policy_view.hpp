@@ -66,6 +66,11 @@ public:
     [[nodiscard]] virtual bool connecting(attempt_id attempt) { return unsent(attempt); }
     // Its latest sign of life: a byte that moved, in either direction; or now, while it is the client that is slow.
     [[nodiscard]] virtual steady_time last_moved(attempt_id attempt, steady_time now) = 0;
+    // ... of those of ours alone: since when it could have answered. Epoch: since it was launched.
+    [[nodiscard]] virtual steady_time last_asked([[maybe_unused]] attempt_id attempt,
+                                                 [[maybe_unused]] steady_time now) {
+        return {};
+    }
 
     // What was refused there was the credential, and another one of that upstream may be asked at once.
     [[nodiscard]] virtual bool another_credential(endpoint_index, steady_time) { return false; }

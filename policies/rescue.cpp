@@ -20,14 +20,15 @@ duration rescue_delay(const rescue_options& options, const std::optional<duratio
 }
 
 steady_time rescue_due(const rescue_options& options, const rescue_question& of) noexcept {
-    const duration wait = rescue_delay(options, of.own, of.stream);
-    steady_time due = of.since + wait * (1 << std::min(of.joined, most_doublings));
+    const duration wait = rescue_delay(options, of.own, of.stream) * (1 << std::min(of.joined, most_doublings));
+    const steady_time nothing_said = of.asked.value_or(of.since);
+    steady_time due = nothing_said + wait;
     if (const auto& known = of.own ? of.own : of.other; of.shown && known && !options.after)
         due = std::min(due, of.since + std::max(scaled(*known, still_usual), least_short));
     // Nothing else is known of patience than the deadline; where it is far away, this is later.
     const steady_time latest =
         of.other ? of.deadline - scaled(*of.other, room_for_other) : of.launched + (of.deadline - of.launched) / 2;
-    const steady_time earliest = of.since + scaled(of.own.value_or(duration::zero()), still_usual);
+    const steady_time earliest = nothing_said + scaled(of.own.value_or(duration::zero()), still_usual);
     return std::min(due, std::max(latest, earliest));
 }
 

@@ -5,6 +5,8 @@
 //
 //     nothing known               10 s for a stream, 30 s for an answer in one piece
 //     usual P95 known             3 x it, at least 1 s, or 5 s where answers take a second and more
+//     signs of life, no meaning   likewise, since it was asked, where its usual P95 is known and another one may be
+//                                 asked: pings go on for ever before a model that hangs, and before one that thinks
 //     others show that it hangs   1.5 x the usual P95, its own or else the other's: who waited there was answered
 //                                 elsewhere, and this is no guess any more
 //     no byte has left for 1 s    at once: the way there is dead, not the provider slow
@@ -41,6 +43,8 @@ struct rescue_question {
     steady_time since{}, launched{}, deadline{};
     std::optional<duration> own{}, other{};
     bool stream = false;
+    // Since when it could have said something, and has not; empty: signs of life are enough.
+    std::optional<steady_time> asked{};
     int joined = 0;     // rescues of this request so far: each waits twice as long as the one before
     bool shown = false; // others show that the silent endpoint hangs
 };

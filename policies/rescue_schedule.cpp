@@ -45,7 +45,8 @@ rescue_schedule::verdict rescue_schedule::ask(const silence& of, const endpoint_
 
 // Between what is still usual and the time at which it is due others may find out that its endpoint hangs.
 steady_time rescue_schedule::next_look(const rescue_question& of, steady_time due, steady_time now) const noexcept {
-    const steady_time unusual = of.since + scaled(of.own ? *of.own : of.other.value_or(duration::zero()), still_usual);
+    const steady_time unusual =
+        of.asked.value_or(of.since) + scaled(of.own ? *of.own : of.other.value_or(duration::zero()), still_usual);
     return std::min(due, std::max(unusual, now + ask_again));
 }
 
@@ -65,12 +66,16 @@ rescue_schedule::verdict rescue_schedule::choose(const silence& of, const endpoi
     const bool shown = !lone && view.takes_over(of.at, target) && view.shown_silent(of.at);
     bool evidence = false;
     if (!no_way) {
+        const bool has_to_speak = own && !lone && !connecting && !options.rescue.after;
         const rescue_question asked{.since = since,
                                     .launched = of.launched,
                                     .deadline = options.deadline,
                                     .own = own,
                                     .other = other,
                                     .stream = view.sent_as_stream(),
+                                    .asked = has_to_speak
+                                                 ? std::optional{std::max(of.launched, view.last_asked(of.latest, now))}
+                                                 : std::nullopt,
                                     .joined = joined_,
                                     .shown = shown};
         const steady_time due = rescue_due(options.rescue, asked);

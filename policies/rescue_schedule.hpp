@@ -3,11 +3,13 @@
 // arithmetic and who pays; here is what one request keeps of it.
 //
 // The silence is that of the attempt launched last, counted from its latest sign of life: a byte that moved in either
-// direction. What is usual is looked up only after a second of it, before which nothing would be done anyhow, so that
-// a request that is answered soon costs nothing; and again from where few answers take longer, each second, since what
-// others find out meanwhile counts. A silence of twice what is usual is told (evidence), whether or not it is joined.
-// The rescue goes elsewhere, if another endpoint may be asked. A lone
-// endpoint is asked once more a request, over a fresh connection: what thinks for 100 s is billed twice, not six times.
+// direction; where another endpoint may be asked signs of life without an answer are no better than silence once they
+// have gone on for as long, if it is known how long that is (rescue.hpp). What is usual is looked up only after a
+// second of it, before which nothing would be done anyhow, so that a request that is answered soon costs nothing; and
+// again from where few answers take longer, each second, since what others find out meanwhile counts. A silence of
+// twice what is usual is told (evidence), whether or not it is joined. The rescue goes elsewhere, if another endpoint
+// may be asked. A lone endpoint is asked once more a request, over a fresh connection: what thinks for 100 s is billed
+// twice, not six times.
 //
 // Owned by one flight_plan.
 

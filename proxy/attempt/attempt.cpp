@@ -60,7 +60,7 @@ void attempt::cancel(cancel_cause why) noexcept {
             result = attempt_result::stream_error;
         } else {
             note_upload(true);
-            permit_.cancelled(why, is_mute(), order_.luck, now);
+            permit_.cancelled(why, heard(), order_.luck, now);
             if (why == cancel_cause::attempt_timeout || why == cancel_cause::deadline) result = attempt_result::timeout;
         }
         phase_ = phase::terminal;
@@ -149,8 +149,18 @@ bool attempt::is_mute() const noexcept {
            phase_ != phase::committed && (!call_ || call_->unanswered());
 }
 
+endpoint_permit::heard attempt::heard() const noexcept {
+    if (is_mute()) return endpoint_permit::heard::nothing;
+    const bool lives = phase_ == phase::preamble && !hold_->keeps_error() && !call_->uploading().waits_for_client;
+    return lives ? endpoint_permit::heard::signs_of_life : endpoint_permit::heard::not_due;
+}
+
 steady_time attempt::last_moved(steady_time now) const noexcept {
-    steady_time latest = std::max({launched_, sent_at_, head_at_, heard_at_});
+    return std::max({last_asked(now), head_at_, heard_at_});
+}
+
+steady_time attempt::last_asked(steady_time now) const noexcept {
+    const steady_time latest = std::max(launched_, sent_at_);
     if (!call_) return latest;
     const upstream_call::upload_state upload = call_->uploading();
     if (upload.under_way && upload.waits_for_client) return now;

@@ -106,6 +106,7 @@ public:
     [[nodiscard]] bool queued() const noexcept { return !call_ && cancel_.queued(); } // for a connection of ours
     // Its latest sign of life: a byte that moved, in either direction; now, while its request is the client's to send.
     [[nodiscard]] steady_time last_moved(steady_time now) const noexcept;
+    [[nodiscard]] steady_time last_asked(steady_time now) const noexcept; // ... of ours alone
 
     // Once an answer was posted.
     [[nodiscard]] const wire::response_head& head() const noexcept { return call_->head(); }
@@ -154,6 +155,7 @@ private:
     };
 
     [[nodiscard]] bool is_mute() const noexcept; // not a byte has come, and it is not us that it waits for
+    [[nodiscard]] endpoint_permit::heard heard() const noexcept;
     void note_upload(bool at_its_end) noexcept;
     static net::task<void> run(std::shared_ptr<attempt> self);
     void broke_down() noexcept; // an exception of ours ended run()

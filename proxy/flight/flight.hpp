@@ -81,6 +81,7 @@ private:
     bool unsent(attempt_id id) override;
     bool connecting(attempt_id id) override;
     steady_time last_moved(attempt_id id, steady_time now) override;
+    steady_time last_asked(attempt_id id, steady_time now) override;
     bool pay_rescue(endpoint_index silent, steady_time now) override;
     void refund_rescue(endpoint_index silent) override;
     bool takes_over(endpoint_index from, endpoint_index to) override;

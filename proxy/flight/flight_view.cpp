@@ -22,6 +22,11 @@ steady_time flight::last_moved(attempt_id id, steady_time now) {
     return one == nullptr ? now : one->made->last_moved(now);
 }
 
+steady_time flight::last_asked(attempt_id id, steady_time now) {
+    const flying* const one = find(id);
+    return one == nullptr ? now : one->made->last_asked(now);
+}
+
 bool flight::pay_rescue(endpoint_index silent, steady_time) { return policies_.endpoints[silent].rescues->take(); }
 void flight::refund_rescue(endpoint_index silent) { policies_.endpoints[silent].rescues->give_back(); }
 

@@ -559,9 +559,19 @@ void endpoint_permit::weigh(duration took, steady_time now) noexcept {
          too_slow_);
 }
 
+// It lives, and has not said anything for as long as nobody waits for who is silent. That is as good as an answer that
+// took so long: once it may be the request's own doing.
+bool endpoint_permit::says_nothing(cancel_cause why, duration waited, steady_time now) const noexcept {
+    if (answered_ || why == cancel_cause::lost) return false;
+    const auto usual = endpoint().latency->usual(what_.shape, now);
+    return usual && waited >= rescue_delay({}, usual, what_.shape.stream) &&
+           (why == cancel_cause::overtaken || !alone(now));
+}
+
 // A loser is evidence of nothing but its own slowness; so is whoever was stopped with the request, unless it had been
 // silent for longer than an attempt may be, or than is usual by far.
-void endpoint_permit::cancelled(cancel_cause why, bool mute, double u, steady_time now) noexcept {
+void endpoint_permit::cancelled(cancel_cause why, heard what, double u, steady_time now) noexcept {
+    const bool mute = what == heard::nothing;
     if (!holds_ || ended_ != steady_time{}) return; // what has ended by itself is not cut off when its flight ends
     ended_ = now;
     if (sent_ == steady_time{}) { // it never got a connection
@@ -581,6 +591,10 @@ void endpoint_permit::cancelled(cancel_cause why, bool mute, double u, steady_ti
     if (silent && is_evidence(why, waited, false, now))
         doubt(sent_, failing::as_asked, now,
               shows ? endpoint_doubt::silence::given_up : endpoint_doubt::silence::so_far);
+    if (what == heard::signs_of_life && says_nothing(why, waited, now))
+        tell(endpoint().doubt->answered(
+                 what_.model, sent_, false, [this] { return model_name(); }, now),
+             true);
     const bool lost = why == cancel_cause::lost || why == cancel_cause::overtaken;
     const auto within = limit(now);
     const bool overdue = why == cancel_cause::attempt_timeout || (!lost && mute && within && waited >= *within) ||

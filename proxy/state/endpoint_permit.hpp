@@ -107,7 +107,13 @@ public:
     void overdue(bool mute, double u, steady_time now) noexcept;
     // Silent for longer than is usual, but goes on: a doubt, no failure.
     void silent_so_far(bool mute, steady_time now) noexcept;
-    void cancelled(cancel_cause why, bool mute, double u, steady_time now) noexcept;
+    // What was heard of an attempt that has not answered.
+    enum class heard : unsigned char {
+        nothing,       // it is mute, as above
+        signs_of_life, // a head, pings, comments: all but what was asked for
+        not_due,       // it is us that it waits for, or what it says is read
+    };
+    void cancelled(cancel_cause why, heard what, double u, steady_time now) noexcept;
 
     // Silences inside the stream it answers with: how long one may be, given what this endpoint does; and one that was
     // long.
@@ -150,6 +156,7 @@ private:
                endpoint_doubt::silence how = endpoint_doubt::silence::given_up) noexcept;
     void lane_refused(const attempt_outcome& outcome, double u, steady_time now) noexcept;
     void weigh(duration took, steady_time now) noexcept;
+    [[nodiscard]] bool says_nothing(cancel_cause why, duration waited, steady_time now) const noexcept;
 
     permit_request what_;
     telemetry::observer* observer_ = nullptr;

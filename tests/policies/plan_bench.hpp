@@ -73,6 +73,10 @@ struct plan_bench : policy_view {
     steady_time last_moved(attempt_id id, steady_time) override {
         return moved.contains(id) ? moved[id] : steady_time{};
     }
+    std::map<attempt_id, steady_time> asked; // ... of ours alone
+    steady_time last_asked(attempt_id id, steady_time) override {
+        return asked.contains(id) ? asked[id] : steady_time{};
+    }
     std::map<endpoint_index, duration> usually; // absent: nothing is known
     std::optional<duration> usual(endpoint_index at, steady_time) override {
         return usually.contains(at) ? std::optional{usually[at]} : std::nullopt;

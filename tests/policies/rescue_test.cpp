@@ -149,6 +149,45 @@ TEST_CASE("A6: whoever shows signs of life is joined by nobody and ended by noth
     }
 }
 
+TEST_CASE("signs of life alone are waited for as long as silence, where that is known and another one may be asked") {
+    // Seconds until another attempt is launched, while a byte comes every half a second; 100: none is.
+    const auto joined = [](rescuing& bench) {
+        bench.stream = true;
+        bench.learned_timeout = 1s;
+        bench.begin();
+        bench.launched.reset();
+        while (bench.now < start + 100s && !bench.launched) {
+            bench.moved[1] = bench.waits->when - 100ms;
+            bench.sleep();
+        }
+        CHECK(bench.cancels == 0);
+        return bench.launched ? bench.now - start : duration{100s};
+    };
+    rescuing known(2);
+    known.usually = {{0, 4s}, {1, 4s}};
+    CHECK(joined(known) == 12s);
+    CHECK(known.launched->endpoint == 1);
+    CHECK(known.rescues_paid.size() == 1);
+
+    rescuing uploads(2); // it is asked for as long as it is being sent to
+    uploads.usually = {{0, 4s}};
+    uploads.asked[1] = start + 8s;
+    CHECK(joined(uploads) == 20s);
+
+    rescuing unknown(2);
+    CHECK(joined(unknown) == 100s);
+    rescuing elsewhere(2);
+    elsewhere.usually = {{1, 4s}};
+    CHECK(joined(elsewhere) == 100s);
+    rescuing lone(1);
+    lone.usually = {{0, 4s}};
+    CHECK(joined(lone) == 100s);
+    rescuing fixed(2); // a person said how long a silence may be
+    fixed.usually = {{0, 4s}};
+    fixed.options.rescue.after = 5s;
+    CHECK(joined(fixed) == 100s);
+}
+
 TEST_CASE("a way on which nothing goes out for a second is given up for another at once") {
     rescuing bench(2);
     bench.nothing_left = true;
