@@ -127,6 +127,7 @@ private:
     void note_refused(const flying& one, const attempt_outcome& outcome);
     [[nodiscard]] const refused_credentials* refused_by(endpoint_index at) const noexcept;
     [[nodiscard]] std::size_t ahead(endpoint_index at) const noexcept;
+    [[nodiscard]] bool was_held() const noexcept;
     [[nodiscard]] request_shape shape(endpoint_index at);
     // It is a buffered request that goes there as a stream (flight_upcast.cpp).
     [[nodiscard]] bool upcasts(endpoint_index at);

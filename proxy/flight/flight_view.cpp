@@ -189,7 +189,7 @@ permit_request flight::permit_request_for(endpoint_index at, attempt_purpose wha
                           .purpose = what,
                           .shape = shape,
                           .model = model,
-                          .held = ticket_.has_value(),
+                          .held = was_held(),
                           .refused = last_failure_ && last_failure_->what.kind == outcome_kind::rate_limited,
                           .spared =
                               order_.size() > 1 && policies_.endpoints[at].doubt->doubted(model, now_) && is_copyable(),
@@ -229,12 +229,18 @@ paced_request* flight::paced_at(endpoint_index at, attempt_purpose what, std::ui
     return &asks;
 }
 
+// Through an outage, or a part of it: its upstream would never have had it without us. Who came while the probes that
+// ended the outage were under way has not: it goes as whoever comes a moment later does, not behind all who were held.
+bool flight::was_held() const noexcept {
+    return ticket_ && (plan_.attempts() > 0 || now_ - waiting_since_ >= route_.overload.max_wait);
+}
+
 // Who has an attempt in flight stands in no line: a hedge, or what is to take the place of a silent attempt, asks now
 // and then. Nor does a request that has just come: overload_control keeps room for those, and who waits is late
 // already.
 std::size_t flight::ahead(endpoint_index at) const noexcept {
     const bool in_flight = std::any_of(attempts_.begin(), attempts_.end(), [](const flying& one) { return !one.over; });
-    if (in_flight || policies_.endpoints[at].load == nullptr || !ticket_) return 0;
+    if (in_flight || policies_.endpoints[at].load == nullptr || !was_held()) return 0;
     return policies_.line->ahead_of(ticket_);
 }
 
