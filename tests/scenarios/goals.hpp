@@ -25,7 +25,7 @@ inline constexpr std::array goals{
     goal{"errors-30", 100, 99, 1.5},
     goal{"varying-errors", 95, 90, 2.8},
     goal{"bursts", 100, 97, 1.45},
-    goal{"outage", 98, 82, 1.3},
+    goal{"outage", 98, 82, 1.3, true},
     goal{"brown-out", 95, 92, 1.1, true, 25},
     goal{"collapse", 92, 92, 1.1, true, 25},
     goal{"resets", 95, 95, 1.2},

@@ -47,6 +47,9 @@ struct quiet : retrying {
             std::count_if(all.begin() + static_cast<std::ptrdiff_t>(from), all.end(),
                           [&](const auto& one) { return one->upstream == name && !one->written.empty(); }));
     }
+    [[nodiscard]] circuit_state circuit_of_first() {
+        return registry.report(*settings, loop.now()).routes.front().endpoints.front().circuit->state;
+    }
     int calls_of(const std::string& name) const {
         return static_cast<int>(std::count(asked.begin(), asked.end(), name));
     }
@@ -217,6 +220,43 @@ TEST_CASE("A6: pings and comments are signs of life, whatever the timeout") {
     }
 }
 
+TEST_CASE(
+    "comments and nothing else: two callers pay, each no more than for silence, and copies find out when it is over") {
+    quiet f;
+    bool drips = false;
+    f.upstream.choose([&](const config::upstream& to, std::size_t) {
+        f.asked.push_back(to.name);
+        if (!drips || to.name != "provider") return streaming({play::pause{20ms}, play::send{good_stream}});
+        exchange_script alive = streaming({play::send{stream_head}});
+        for (int i = 0; i < 400; ++i) {
+            alive.steps.emplace_back(play::pause{250ms});
+            alive.steps.emplace_back(play::send{chunk(": PROCESSING\n\n")});
+        }
+        return alive;
+    });
+    f.connect();
+    for (int i = 0; i < 3; ++i) CHECK(f.ask(post_stream()) <= 30ms);
+    drips = true;
+    for (int i = 0; i < 2; ++i) {
+        f.asked.clear();
+        CHECK(f.ask(post_stream()) <= 1100ms);
+        CHECK(f.asked == std::vector<std::string>{"provider", "backup"});
+    }
+    for (int i = 0; i < 5; ++i) {
+        f.pass(10s);
+        f.asked.clear();
+        CHECK(f.ask(post_stream()) <= 30ms);
+        CHECK(f.asked.front() == "backup");
+    }
+    CHECK(f.circuit_of_first() == circuit_state::closed); // it answers, and nobody says that it fails
+    drips = false;
+    f.pass(30s);
+    f.asked.clear();
+    CHECK(f.ask(post_stream()) <= 30ms);
+    CHECK(f.asked.front() == "provider");
+    f.expect_nothing_left();
+}
+
 TEST_CASE("A7: an upload that takes longer than an attempt may be silent is sent once") {
     quiet f;
     f.route->timeout.attempt = 1s;
@@ -270,9 +310,6 @@ struct steady : quiet {
         static_cast<void>(ask(bytes));
         return !asked.empty() && asked.front() == name;
     }
-    [[nodiscard]] circuit_state circuit() {
-        return registry.report(*settings, loop.now()).routes.front().endpoints.front().circuit->state;
-    }
 };
 std::string asking(const std::string& method, const std::string& path, const std::string& body = "{}",
                    const std::string& fields = "") {
@@ -286,7 +323,7 @@ TEST_CASE("clients that leave before an answer can be expected say nothing of it
     f.route->circuit_breaker.on = true;
     f.warm(3);
     for (int i = 0; i < 5; ++i) f.leave_after(100ms);
-    CHECK(f.circuit() == circuit_state::closed);
+    CHECK(f.circuit_of_first() == circuit_state::closed);
     CHECK(f.asks_first("provider"));
     f.silent = true; // ... and after it they do
     for (int i = 0; i < 3; ++i) f.leave_after(2500ms);
@@ -531,7 +568,7 @@ TEST_CASE("a circuit that opened because connections are refused closes soon aft
         CHECK(f.ask(once) <= 1100ms);
         f.pass(1s);
     }
-    REQUIRE(f.circuit() == circuit_state::open);
+    REQUIRE(f.circuit_of_first() == circuit_state::open);
     CHECK_FALSE(f.doubted());
     for (int i = 0; i < 10; ++i) { // its own recovery time is seconds
         f.pass(28s);

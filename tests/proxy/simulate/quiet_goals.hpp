@@ -14,13 +14,13 @@
 //   T paid          seconds beyond the usual, by all callers, mean over the seeds, at most
 //
 // What no goal can ask for. Nobody's request is sent to find out whether an upstream is well again, and of what callers
-// send only copies are, for two minutes after each; so with gaps of a minute it is used again by the second request at
-// the latest, by the first where a copy was sent and answered between the two; with gaps of five minutes the first one
-// since its recovery is what begins the copies that the second one profits from, ten minutes after it. A client that
-// leaves after 8 s, where answers take 3 or 4, cannot be saved the first time: answers of 4 s are asked for elsewhere
-// at 3.8 s at the latest, and until 4.2 s the first upstream is within its usual time, so that every request of such
-// clients would be sent twice, all year long. Where the 8 s are not told nobody knows of them.
+// send only copies are, where requests are rare one of each, shortly before the next; so with gaps of a minute and more
+// it is used again by the first request since its recovery, or, where that came too soon for an answer, by the second.
+// A client that leaves after 8 s, where answers take 3 or 4, cannot be saved the first time: answers of 4 s are asked
+// for elsewhere at 3.8 s at the latest, and until 4.2 s the first upstream is within its usual time, so that every
+// request of such clients would be sent twice, all year long. Where the 8 s are not told nobody knows of them.
 
+#include <cstdint>
 #include <limits>
 #include <string_view>
 #include <vector>
@@ -32,8 +32,9 @@ struct quiet_goal {
     std::string_view name;
     std::string_view due;
     double payers = 2, most_paid = 10, success = 100, back = 60, attempts = 2, requests = 2.2, paid = any, back_by = 2;
-    bool late = true;     // L is one of its goals
-    bool unserved = true; // U is
+    bool late = true;        // L is one of its goals
+    bool unserved = true;    // U is
+    std::uint64_t seeds = 3; // more where chance decides how long it takes
 };
 
 // The longest that one caller may pay: max(5 s, 3 x the usual P95 + 1 s), and half a second for what comes around it.
@@ -54,7 +55,7 @@ inline const std::vector<quiet_goal>& quiet_goals() {
         {.name = "silent-30s", .due = "PMLSUBNRT", .most_paid = known_pays(30), .back = 120},
         {.name = "silent-rare", .due = "PMLSUBNAT", .most_paid = known_pays(4), .back = 610},
         {.name = "silent-stream", .due = "PMLSUBART", .most_paid = known_pays(4)},
-        {.name = "silent-stream-30s", .due = "PMLSUBNAT", .most_paid = known_pays(30), .back = 120},
+        {.name = "silent-stream-30s", .due = "PMLSUBNART", .most_paid = known_pays(30)},
         {.name = "silent-stream-100s", .due = "PMLSUBNT", .most_paid = known_pays(100), .back = 330},
         {.name = "silent-unknown", .due = "PMLSUBNAT", .most_paid = buffered_unknown_pays, .back = 120},
         {.name = "silent-unknown-stream", .due = "PMLSUBNAT", .most_paid = stream_unknown_pays, .back = 120},
@@ -89,8 +90,8 @@ inline const std::vector<quiet_goal>& quiet_goals() {
         {.name = "errors", .due = "PMLSUBART", .payers = 0, .most_paid = 0},
         {.name = "slow", .due = "PMLSUBNART", .most_paid = known_pays(4), .back = 120},
         {.name = "slow-stream", .due = "PMLSUBART", .most_paid = known_pays(4)},
-        {.name = "drips", .due = "PLSUBNAT", .payers = 3, .most_paid = 40, .back = 120},
-        {.name = "half", .due = "PMLSUBART", .payers = any, .most_paid = known_pays(4), .late = false},
+        {.name = "drips", .due = "PMLSUBNART", .most_paid = known_pays(4), .back = 120},
+        {.name = "half", .due = "PMLSUBART", .payers = any, .most_paid = known_pays(4), .late = false, .seeds = 20},
         {.name = "throttled", .due = "PMLSUBNART", .payers = 0, .most_paid = 0, .back = 120},
         {.name = "throttled-hint", .due = "PMLSUBNART", .payers = 0, .most_paid = 0, .back = 120},
 

@@ -60,7 +60,9 @@ TEST_CASE("what callers pay in quiet hours") {
     for (const quiet_goal& goal : quiet_goals()) {
         const quiet_case* which = find_quiet(goal.name);
         REQUIRE(which != nullptr);
-        const quiet_figures found = figures_of(*which, seeds);
+        std::vector<std::uint64_t> tried = seeds;
+        while (!sanitized && tried.size() < goal.seeds) tried.push_back(tried.size() + 1);
+        const quiet_figures found = figures_of(*which, tried);
         rows.push_back({*which, found});
         for (const goal_check& each : checks_of(*which, goal, found)) {
             const bool met = each.found <= each.wanted + 1e-9;
