@@ -190,7 +190,7 @@ TEST_CASE("explain WORD: what deploy/README.md says of a status, a word or a met
     CHECK(has(alert.out, "{upstream=\"UPSTREAM\"}[15m]))"));
     CHECK(evenkeel("explain CircuitOpen").out == alert.out);
     CHECK(has(evenkeel("explain CertificateExpires").out,
-              "INSTANCE shows to its clients or to upstream UPSTREAM expires"));
+              "INSTANCE shows to its clients or to upstream\n    UPSTREAM expires"));
     int alerts = 0;
     for (std::size_t at = 0; (at = cli::alert_rules.find("- alert: ", at)) != std::string_view::npos; ++alerts) {
         at += std::string_view{"- alert: "}.size();
