@@ -91,7 +91,15 @@ inline const std::vector<quiet_goal>& quiet_goals() {
         {.name = "slow", .due = "PMLSUBNART", .most_paid = known_pays(4), .back = 120},
         {.name = "slow-stream", .due = "PMLSUBART", .most_paid = known_pays(4)},
         {.name = "drips", .due = "PMLSUBNART", .most_paid = known_pays(4), .back = 120},
-        {.name = "half", .due = "PMLSUBART", .payers = any, .most_paid = known_pays(4), .late = false, .seeds = 20},
+        // By chance a copy hangs as the trouble ends (12 s), the longest pause of the circuit follows (27), then eight
+        // good answers (18) and the next request (14); one seed in twenty shows that, the others are back within 45 s.
+        {.name = "half",
+         .due = "PMLSUBART",
+         .payers = any,
+         .most_paid = known_pays(4),
+         .back = 75,
+         .late = false,
+         .seeds = 20},
         {.name = "throttled", .due = "PMLSUBNART", .payers = 0, .most_paid = 0, .back = 120},
         {.name = "throttled-hint", .due = "PMLSUBNART", .payers = 0, .most_paid = 0, .back = 120},
 
