@@ -7,7 +7,7 @@ namespace {
 template <auto Key>
 constexpr auto prewarms = member<&upstream::prewarm, Key>;
 template <auto Key>
-constexpr auto paces = member<&upstream::pace, Key>;
+constexpr auto paced = member<&upstream::pace, Key>;
 } // namespace
 
 // The rows are laid out by hand: one key each, which the formatter would spread over six lines.
@@ -86,23 +86,23 @@ void add_upstream_keys(std::vector<key_row>& table) {
                           "429 waits in line instead, by deadline and in turn with other tenants, batch "
                           "(x-evenkeel-priority) behind interactive, or takes another key or upstream where it cannot "
                           "be in time. By the quota's owner (quota_scope) and model. It never refuses.",
-         .price = "Requests wait for up to max_wait where a quota is used up.", .fills = paces<&pace_options::on>},
+         .price = "Requests wait for up to max_wait where a quota is used up.", .fills = paced<&pace_options::on>},
         {.path = "upstreams.pace.requests", .kind = rate, .fallback = "learn", .min = "1/min", .max = "1000000000/min",
          .words = "learn",
          .documentation = "learn: by the rate-limit fields of its answers or, where there are none, by what it "
                           "refuses, shared with whoever else uses the quota. A rate (600/min) is this process's own.",
-         .fills = paces<&pace_options::requests>},
+         .fills = paced<&pace_options::requests>},
         {.path = "upstreams.pace.tokens", .kind = rate, .fallback = "learn", .min = "1/min", .max = "1000000000/min",
          .words = "learn",
          .documentation = "Likewise of tokens, input and output together: estimated before a request is sent, settled "
                           "by what its answer says.",
-         .fills = paces<&pace_options::tokens>},
+         .fills = paced<&pace_options::tokens>},
         {.path = "upstreams.pace.headroom", .kind = ratio, .fallback = "0.03", .min = "0", .max = "0.5",
          .documentation = "The part of each limit that is left alone.", .price = "As much less is used.",
-         .fills = paces<&pace_options::headroom>},
+         .fills = paced<&pace_options::headroom>},
         {.path = "upstreams.pace.max_wait", .kind = duration, .fallback = "10s", .min = "0s", .max = "24h",
          .documentation = "After so long a request goes through, whatever is left.",
-         .price = "Shorter: more 429s while more is asked for than there is.", .fills = paces<&pace_options::max_wait>},
+         .price = "Shorter: more 429s while more is asked for than there is.", .fills = paced<&pace_options::max_wait>},
         {.path = "upstreams.caller_credentials", .kind = value_kind::word, .fallback = "auto",
          .words = "auto|pass|drop",
          .documentation = "Whether the applications' own credentials go to this upstream. auto: not if it "
