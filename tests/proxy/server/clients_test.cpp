@@ -261,6 +261,7 @@ TEST_CASE("a key is replaced under load, without a request that fails: the next 
     wait_for(50);
     keys.write("a", key_a + "\n" + next + "\n");
     CHECK(reload() == 200);
+    wait_for(50); // each worker takes it in its own turn
     shows_next = true;
     wait_for(50);
     keys.write("a", next + "\n");
