@@ -3,6 +3,7 @@
 
 #include "proxy/provider/blocking_client.hpp"
 #include "proxy/provider/simulated_provider.hpp"
+#include "tests/proxy/server/everything_told.hpp"
 #include "tests/proxy/server/running_proxy.hpp"
 
 #include <boost/json.hpp>
@@ -58,27 +59,6 @@ std::string upstream_at(const std::string& url, const std::string& routes) {
 }
 const std::string all_routes = "  - {name: all, match: {path_prefix: /}, upstreams: [sim]}\n";
 
-blocking_client admin_of(running_proxy& proxy) {
-    const std::string address = proxy->admin_addresses().front();
-    return blocking_client({.port = static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)))});
-}
-// All that this process tells to anybody.
-std::string everything_told(running_proxy& proxy) {
-    std::string all;
-    auto admin = admin_of(proxy);
-    for (const char* page : {"/metrics", "/health", "/-/overview", "/-/requests?limit=1000&tries", "/-/config", "/"})
-        all += admin.request("GET", page).body;
-    const auto kept = boost::json::parse(admin.request("GET", "/-/requests?limit=20").body);
-    for (const auto& one : kept.at("requests").as_array()) {
-        const std::string id = one.at("id").as_string().c_str();
-        all += admin.request("GET", "/-/requests/" + id).body;
-        all += admin.request("GET", "/-/requests/" + id + "?format=text").body;
-    }
-    all += proxy.log_text();
-    std::ifstream in(proxy.access_log());
-    all.append(std::istreambuf_iterator<char>(in), {});
-    return all;
-}
 bool saw(const simulated_provider& provider, const std::string& text) {
     for (const auto& one : provider.records()) {
         if (one.target.find(text) != std::string::npos || one.body.find(text) != std::string::npos) return true;
